@@ -1,0 +1,127 @@
+"""Every option: its type, range, default and help, as oslo.config knows them.
+
+An option is looked for in four places, the nearest first: the pool's own options, the query of its URI, the
+configuration file, the default. Nothing here ever writes to the configuration that it is given, so that two pools of one
+kind never share a setting by accident.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from oslo_config import cfg
+
+from kombu_pool.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+MIB = 1024 * 1024
+
+CATALOG_GROUP = "pooling:catalog"
+CATALOG = [
+    cfg.BoolOpt(
+        "enable_virtual_pool",
+        default=True,
+        help="Let the control store serve as a pool named 'default' when it names no pool. Off: NoPoolFound.",
+    ),
+    cfg.FloatOpt(
+        "cache_ttl",
+        default=10.0,
+        min=0.0,
+        max=3600.0,
+        help="Seconds for which a process trusts what it read of the catalogue.",
+    ),
+]
+
+MANAGEMENT_GROUP = "drivers:management_store"
+MANAGEMENT = [
+    cfg.StrOpt("uri", secret=True, help="The control store, as in pool+<uri>. By default a file in the state folder."),
+]
+
+STORE = [
+    cfg.IntOpt(
+        "max_message_size",
+        default=128 * MIB,
+        min=1,
+        max=1024 * MIB,
+        help="The longest record, in bytes, that a message may take. A longer one is refused with MessageTooLarge.",
+    ),
+]
+MEMORY_GROUP = "drivers:message_store:memory"
+MEMORY = STORE
+
+SQLITE_GROUP = "drivers:message_store:sqlite"
+SQLITE = [
+    *STORE,
+    cfg.StrOpt(
+        "synchronous",
+        default="FULL",
+        choices=[
+            ("FULL", "what was posted survives a loss of power"),
+            ("NORMAL", "it survives a crash of any process; the last few milliseconds may go with the power"),
+        ],
+        ignore_case=True,
+        help="When SQLite waits for the disk.",
+    ),
+    cfg.FloatOpt(
+        "busy_timeout",
+        default=30.0,
+        min=0.0,
+        max=3600.0,
+        help="Seconds to wait for another writer before the store counts as unavailable.",
+    ),
+    cfg.IntOpt(
+        "wal_size_limit",
+        default=16 * MIB,
+        min=MIB,
+        help="Bytes to which the write-ahead log is cut back once it has been written over.",
+    ),
+]
+
+
+def options(
+    opts: Iterable[cfg.Opt], given: Mapping[str, Any], *, where: str, conf: cfg.ConfigOpts | None = None, group: str = ""
+) -> dict[str, Any]:
+    """Return a value for each of ``opts``: what is ``given``, else what ``conf`` has in ``group``, else the default.
+
+    ``where`` names the place that ``given`` came from, for errors.
+
+    Raises:
+        ConfigurationError: ``given`` names an option that is not among ``opts``, or a value that does not fit.
+    """
+    known = {opt.dest: opt for opt in opts}
+    for name in given:
+        if name not in known:
+            raise ConfigurationError(f"{where}: no option {name!r}; known here: {', '.join(sorted(known)) or 'none'}")
+    return {
+        name: _checked(opt, given[name], where) if name in given else _configured(opt, conf, group)
+        for name, opt in known.items()
+    }
+
+
+def _checked(opt: cfg.Opt, value: Any, where: str) -> Any:
+    try:
+        return opt.type(value)
+    except (ValueError, TypeError) as error:
+        raise ConfigurationError(f"{where}: {opt.dest}={value!r} is not possible: {error} ({opt.help})") from error
+
+
+def _configured(opt: cfg.Opt, conf: cfg.ConfigOpts | None, group: str) -> Any:
+    if conf is None:
+        return opt.default
+    conf.register_opt(opt, group=group)
+    try:
+        return conf[group][opt.dest]
+    except (cfg.ConfigFileValueError, ValueError) as error:
+        raise ConfigurationError(f"[{group}] {opt.dest}: {error} ({opt.help})") from error
+
+
+def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
+    """List every option by its group, for oslo-config-generator."""
+    return [
+        (MANAGEMENT_GROUP, MANAGEMENT),
+        (CATALOG_GROUP, CATALOG),
+        (MEMORY_GROUP, MEMORY),
+        (SQLITE_GROUP, SQLITE),
+    ]

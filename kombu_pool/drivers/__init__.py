@@ -1,0 +1,113 @@
+"""Finds the driver of a URI: by its scheme, when it is first asked for, among ours and those of installed strangers.
+
+A driver is a module (or any object) with ``CAPABILITIES``, ``open_data`` and, if the store can be a control store,
+``open_control``. A stranger's is found by an entry point of the group ``kombu_pool.drivers`` named like the scheme.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from functools import cache as memoised
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, Protocol
+
+from kombu_pool.clock import SYSTEM_CLOCK, Clock
+from kombu_pool.drivers.uri import StoreUri, mask, parse
+from kombu_pool.errors import ConfigurationError, InvalidDriver
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kombu_pool.model import Capabilities
+    from kombu_pool.storage import ControlDriver, DataDriver
+
+GROUP = "kombu_pool.drivers"
+_OURS = {
+    "memory": "kombu_pool.drivers.memory",
+    "sqlite": "kombu_pool.drivers.sqlite",
+}
+
+
+class Driver(Protocol):
+    """What a driver module offers. ``conf`` is an ``oslo_config.cfg.ConfigOpts`` or None."""
+
+    CAPABILITIES: tuple[Capabilities, ...]
+
+    def open_data(
+        self, uri: StoreUri, *, control: ControlDriver | None, conf: Any, cache: Any, clock: Clock, options: Mapping[str, Any]
+    ) -> DataDriver:
+        """Open the store for messages."""
+        ...
+
+    def open_control(self, uri: StoreUri, *, conf: Any, cache: Any, clock: Clock) -> ControlDriver:
+        """Open the store for the control plane."""
+        ...
+
+
+def open_data(
+    uri: str,
+    *,
+    control: ControlDriver | None = None,
+    conf: Any = None,
+    cache: Any = None,
+    clock: Clock | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> DataDriver:
+    """Open one message store.
+
+    ``options`` stand above those of the URI's query.
+
+    Raises:
+        ConfigurationError: the URI or one of the options cannot work.
+        ConnectionError: the store cannot be reached.
+    """
+    parsed = parse(uri)
+    driver = _driver(parsed)
+    return driver.open_data(
+        parsed, control=control, conf=conf, cache=cache, clock=clock or SYSTEM_CLOCK, options=options or {}
+    )
+
+
+def open_control(uri: str, *, conf: Any = None, cache: Any = None, clock: Clock | None = None) -> ControlDriver:
+    """Open a control store; raises as :func:`open_data` does."""
+    parsed = parse(uri)
+    driver = _driver(parsed)
+    if not hasattr(driver, "open_control"):
+        raise ConfigurationError(f"{parsed.scheme}:// can keep messages but cannot be the control store")
+    return driver.open_control(parsed, conf=conf, cache=cache, clock=clock or SYSTEM_CLOCK)
+
+
+def capabilities_of(uri: str) -> tuple[Capabilities, ...]:
+    """Return what the stores of a URI's scheme can promise; raises ConfigurationError for an unknown one."""
+    return _driver(parse(uri)).CAPABILITIES
+
+
+def _driver(uri: StoreUri) -> Driver:
+    return load(uri.scheme)
+
+
+@memoised
+def load(scheme: str) -> Driver:
+    """Return the driver of a scheme.
+
+    Raises:
+        ConfigurationError: nobody offers one.
+        InvalidDriver: it cannot be imported.
+    """
+    strangers = {found.name: found for found in entry_points(group=GROUP)}
+    try:
+        if scheme in _OURS:
+            return import_module(_OURS[scheme])  # type: ignore[return-value] # a module satisfies the protocol
+        if scheme in strangers:
+            driver: Driver = strangers[scheme].load()
+            return driver
+    except Exception as error:
+        raise InvalidDriver(f"The driver of {scheme}:// cannot be loaded: {error}") from error
+    known = sorted({*_OURS, *strangers})
+    near = get_close_matches(scheme, known, n=1)
+    hint = f"did you mean {near[0]}://?" if near else f"known: {', '.join(f'{name}://' for name in known)}"
+    raise ConfigurationError(f"No driver for {scheme}://; {hint}")
+
+
+__all__ = ["Driver", "StoreUri", "capabilities_of", "load", "mask", "open_control", "open_data", "parse"]

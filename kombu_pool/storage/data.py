@@ -1,0 +1,288 @@
+"""The contract of the data plane: messages, claims and subscriptions of the queues that live in one store."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+from kombu_pool.storage.protocol import DEFAULT_LIMIT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from kombu_pool.model import Capabilities, Claim, ClaimMetadata, Message, NewMessage, Project, Subscription
+    from kombu_pool.storage.queues import QueueController
+
+
+class MessageController(ABC):
+    """Keeps messages."""
+
+    @abstractmethod
+    def post(
+        self, queue: str, messages: Iterable[NewMessage], client_uuid: object, project: Project = None
+    ) -> Sequence[str]:
+        """Store the messages, all of them or none, and return their ids in the order given.
+
+        They are stored for good when this returns. ``client_uuid`` (anything with a text, or None) names the poster
+        for ``list(echo=False)``. Without messages: nothing happens, ``[]``.
+
+        Raises:
+            QueueDoesNotExist: there is no such queue.
+            MessageNotEncodable, MessageTooLarge, InvalidMessage: a message cannot be stored; none was.
+        """
+
+    @abstractmethod
+    def list(
+        self,
+        queue: str,
+        project: Project = None,
+        marker: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+        echo: bool = False,
+        client_uuid: object = None,
+        include_claimed: bool = False,
+        include_delayed: bool = False,
+    ) -> Iterator[Any]:
+        """List messages in order; unless ``echo``, without those that ``client_uuid`` posted.
+
+        The filters come before the limit. Absent queue: an empty page. An unknown marker: an empty page.
+        """
+
+    @abstractmethod
+    def get(self, queue: str, message_id: str, project: Project = None) -> Message:
+        """Return one message, in whichever state but expired.
+
+        Raises:
+            QueueDoesNotExist, MessageDoesNotExist: there is no such queue, or no such message in it.
+        """
+
+    @abstractmethod
+    def first(self, queue: str, project: Project = None, sort: int = 1) -> Message:
+        """Return the first free message in order, or the last with ``sort`` -1.
+
+        Raises:
+            QueueDoesNotExist: there is no such queue.
+            QueueIsEmpty: it has no free message.
+            ValueError: ``sort`` is neither 1 nor -1.
+        """
+
+    @abstractmethod
+    def bulk_get(self, queue: str, message_ids: Iterable[str], project: Project = None) -> Sequence[Message]:
+        """Return those of the messages that are there."""
+
+    @abstractmethod
+    def delete(self, queue: str, message_id: str, project: Project = None, claim: str | None = None) -> None:
+        """Delete a message; a claimed one only under its claim. An absent queue or message: nothing happens.
+
+        Raises:
+            MessageIsClaimed: a live claim holds it and ``claim`` is None.
+            MessageNotClaimedBy: a live claim holds it, and it is not ``claim``, which lives too.
+            MessageNotClaimed: ``claim`` is given, but no live claim holds the message.
+            ClaimDoesNotExist: ``claim`` is malformed; or it is unknown while a live claim holds the message.
+        """
+
+    @abstractmethod
+    def bulk_delete(
+        self, queue: str, message_ids: Iterable[str], project: Project = None, claim_ids: Sequence[str] | None = None
+    ) -> None:
+        """Delete messages: whatever their state without ``claim_ids``, else only if those claims hold them all.
+
+        Unknown messages are passed over.
+
+        Raises:
+            MessageNotClaimed: ``claim_ids`` are given and one of the messages is not claimed; none was deleted.
+            ClaimDoesNotMatch: one of them is held by a claim that is not listed; none was deleted.
+        """
+
+    @abstractmethod
+    def pop(self, queue: str, limit: int, project: Project = None) -> Sequence[Message]:
+        """Claim up to ``limit`` free messages and delete them, in one step. Counts as a lending."""
+
+    # Ours, beyond Zaqar's.
+
+    @abstractmethod
+    def delete_claimed(
+        self, queue: str, held: Sequence[tuple[str, str]], project: Project = None
+    ) -> Sequence[tuple[str, str]]:
+        """Delete, in one step, each (message id, claim id) whose live claim still holds the message.
+
+        A claim whose last message goes ends with it.
+
+        Returns:
+            Those that were not deleted: the claim has ended, or never held the message.
+        """
+
+    @abstractmethod
+    def purge(self, queue: str, project: Project = None) -> int:
+        """Delete every message that is not claimed, and return how many they were. Absent queue: 0."""
+
+    @abstractmethod
+    def count(self, queue: str, project: Project = None) -> int:
+        """Count the free messages. Absent queue: 0."""
+
+
+class ClaimController(ABC):
+    """Lends messages to one holder at a time."""
+
+    @abstractmethod
+    def create(
+        self, queue: str, metadata: ClaimMetadata, project: Project = None, limit: int = DEFAULT_LIMIT
+    ) -> tuple[str | None, Sequence[Message]]:
+        """Lend up to ``limit`` free messages, in order, and return the claim's id and them.
+
+        Atomic: no two claims ever hold one message. Each lending adds one to ``claim_count``, which the messages
+        returned show. A message that would expire before the claim is kept until the claim's end plus
+        ``metadata["grace"]`` seconds, and its ttl grows by ``grace``. Nothing to lend, or no such queue:
+        ``(None, [])``, and nothing is written.
+
+        When the queue's metadata has ``_max_claim_count`` and ``_dead_letter_queue``, a message that was lent that
+        often is moved to that queue instead, in one step, whole and unclaimed, with ``dead_letter`` saying where from
+        and why. If that queue is not in this store, the message is handed to :attr:`DataDriver.forward_dead_letter`;
+        if it is nowhere, the message is lent all the same: nothing is lost.
+
+        A record that cannot be decoded is set aside likewise, in ``_dead_letter_queue`` or in
+        :data:`UNREADABLE_QUEUE`, its body ``{"record": the bytes, "error": why}``; the messages behind it are lent.
+        """
+
+    @abstractmethod
+    def get(self, queue: str, claim_id: str, project: Project = None) -> tuple[Claim, Sequence[Message]]:
+        """Return the claim and the messages that it still holds, in order.
+
+        Raises:
+            ClaimDoesNotExist: it has ended, or never was; a claim whose last message was deleted has ended.
+        """
+
+    @abstractmethod
+    def update(self, queue: str, claim_id: str, metadata: ClaimMetadata, project: Project = None) -> None:
+        """Let the claim live ``metadata["ttl"]`` seconds from now.
+
+        A message of it that would expire before the claim does is kept until the claim's end plus ``grace`` seconds.
+
+        Raises:
+            ClaimDoesNotExist: it has ended; its messages may be someone else's now.
+        """
+
+    @abstractmethod
+    def delete(self, queue: str, claim_id: str, project: Project = None) -> None:
+        """End the claim: its messages are free at once, where they stood. Idempotent."""
+
+    # Ours, beyond Zaqar's.
+
+    @abstractmethod
+    def release(self, queue: str, claim_id: str, message_ids: Iterable[str], project: Project = None) -> int:
+        """Free some of the claim's messages, where they stood, and return how many; those it does not hold: none."""
+
+
+class SubscriptionController(ABC):
+    """Remembers who wants to be told of a queue's messages.
+
+    Every method raises :class:`~kombu_pool.errors.QueueDoesNotExist` for an absent queue, but ``delete``, ``exists``
+    and ``list``, which have nothing to do there.
+    """
+
+    @abstractmethod
+    def list(
+        self, queue: str, project: Project = None, marker: str | None = None, limit: int = DEFAULT_LIMIT
+    ) -> Iterator[Any]:
+        """List the queue's living subscriptions, by id."""
+
+    @abstractmethod
+    def get(self, queue: str, subscription_id: str, project: Project = None) -> Subscription:
+        """Return one.
+
+        Raises:
+            SubscriptionDoesNotExist: it is not there, or of another queue, or has expired.
+        """
+
+    @abstractmethod
+    def get_with_subscriber(self, queue: str, subscriber: str, project: Project = None) -> Subscription:
+        """Return the one of that subscriber; raises as :meth:`get` does."""
+
+    @abstractmethod
+    def create(
+        self, queue: str, subscriber: str, ttl: float, options: Mapping[str, Any], project: Project = None
+    ) -> str | None:
+        """Add a subscription, not yet confirmed, and return its id; None when the subscriber has one already."""
+
+    @abstractmethod
+    def update(self, queue: str, subscription_id: str, project: Project = None, **kwargs: Any) -> None:
+        """Change ``subscriber``, ``ttl`` or ``options``; a new ttl counts from now.
+
+        Raises:
+            SubscriptionDoesNotExist: it is not there.
+            SubscriptionAlreadyExists: the new subscriber has a subscription already.
+            ConfigurationError: nothing to change is named, or something else is.
+        """
+
+    @abstractmethod
+    def exists(self, queue: str, subscription_id: str, project: Project = None) -> bool:
+        """Tell whether it is there."""
+
+    @abstractmethod
+    def delete(self, queue: str, subscription_id: str, project: Project = None) -> None:
+        """Remove it. Idempotent."""
+
+    @abstractmethod
+    def confirm(
+        self, queue: str, subscription_id: str, project: Project = None, confirmed: bool | None = None
+    ) -> None:
+        """Mark it as confirmed, which None means too, or with False as not confirmed.
+
+        Raises:
+            SubscriptionDoesNotExist: it is not there.
+        """
+
+
+class Watch(ABC):
+    """Waits until some of a set of queues may have something to claim."""
+
+    @abstractmethod
+    def wait(self, timeout: float) -> bool:
+        """Return True as soon as something may have become claimable, or :meth:`interrupt` was called; else False.
+
+        What became claimable since the last ``wait`` counts, so nothing is missed between two of them. Delays and
+        claims that end count too. May return True for nothing. One thread waits at a time. An idle wait costs next
+        to no CPU.
+        """
+
+    @abstractmethod
+    def interrupt(self) -> None:
+        """Make the current or the next :meth:`wait` return at once. From any thread."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give up what the watch holds. Idempotent."""
+
+
+class DataDriver(ABC):
+    """A message store, or pooling over many."""
+
+    capabilities: tuple[Capabilities, ...]
+    queue_controller: QueueController
+    message_controller: MessageController
+    claim_controller: ClaimController
+    subscription_controller: SubscriptionController
+
+    #: Called with (project, dead-letter queue, message) when a message must be dead-lettered to a queue of another
+    #: store. Returns True once the message is stored there, False when there is no such queue anywhere.
+    forward_dead_letter: Callable[[Project, str, NewMessage], bool] | None = None
+
+    @abstractmethod
+    def watch(self, queues: Iterable[tuple[Project, str]]) -> Watch:
+        """Watch these (project, queue) pairs, existing or not."""
+
+    @abstractmethod
+    def is_alive(self) -> bool:
+        """Tell whether the store answers. Never raises."""
+
+    @abstractmethod
+    def health(self) -> dict[str, Any]:
+        """Say how the store does: ``{"storage_reachable": bool, ...}``. Never raises."""
+
+    @abstractmethod
+    def gc(self) -> int:
+        """Collect expired messages, ended claims and the rest of deleted queues; return how many rows went."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the store. Idempotent."""

@@ -1,0 +1,60 @@
+# Everything here works on a fresh clone with Python 3.10 or newer and make.
+#
+#   make quickstart   a Celery worker on pool://, its tasks and their results
+#   make test         all tests
+#   make check        what CI runs: format, lint, types, layers, tests
+#   make bench        the benchmarks, with peers beside us
+#   make clean        forget what was built
+
+PYTHON ?= python3
+VENV ?= .venv
+JOBS ?= 2
+BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help quickstart test check format lint types layers bench clean
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "kombu_pool needs Python 3.10 or newer; try: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# One stamp for each set of dependencies; a change of pyproject.toml brings them up to date.
+$(VENV)/.%.installed: pyproject.toml | $(BIN)/python
+	@echo "Installing kombu-pool[$*] into $(VENV) ..."
+	@$(PIP) install --quiet --editable '.[$*]'
+	@touch $@
+
+quickstart: $(VENV)/.celery.installed
+	@$(BIN)/python examples/quickstart.py
+
+test: $(VENV)/.dev.installed
+	$(PYTEST) -n $(JOBS) --dist loadgroup --cov
+
+check: format lint types layers test
+
+format: $(VENV)/.dev.installed
+	$(BIN)/ruff format --check .
+
+lint: $(VENV)/.dev.installed
+	$(BIN)/ruff check .
+
+types: $(VENV)/.dev.installed
+	$(BIN)/mypy
+
+layers: $(VENV)/.dev.installed
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.bench.installed
+	@$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* \
+	  .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

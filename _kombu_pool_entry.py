@@ -1,7 +1,7 @@
 """Makes ``pool://`` known to Kombu, without an import by its user.
 
-Kombu loads every entry point of the group ``kombu.serializers`` as it imports ``kombu.serialization``, which is before any
-Celery process looks a transport up, and lets an error of one of them break ``from kombu import Queue`` for everybody.
+Kombu loads each entry point of the group ``kombu.serializers`` as it imports ``kombu.serialization``, before any Celery
+process looks a transport up, and lets an error of one of them break ``from kombu import Queue`` for everybody.
 So this is a module of its own that depends on nothing, does next to nothing, and never raises. It must not import what
 imports ``kombu.serialization``, which is half made at that moment; ``kombu.transport`` does not.
 """
@@ -31,7 +31,7 @@ ALIASES = (
 def register(*more: str) -> None:
     """Name our transport to Kombu under every alias, and under ``more`` of them, unless somebody else has the name."""
     try:
-        from kombu.transport import TRANSPORT_ALIASES
+        from kombu.transport import TRANSPORT_ALIASES  # noqa: PLC0415 - an absent Kombu is no reason to raise
 
         for alias in (*ALIASES, *more):
             TRANSPORT_ALIASES.setdefault(alias, TRANSPORT)
@@ -49,7 +49,7 @@ def _decode(record: bytes) -> Any:
 
 def _msgpack() -> Any:
     try:
-        from msgspec import msgpack
+        from msgspec import msgpack  # noqa: PLC0415 - most processes never use this serializer
     except ImportError as error:
         raise ImportError("The serializer 'pool-msgpack' needs msgspec: pip install msgspec") from error
     return msgpack

@@ -1,0 +1,18 @@
+"""Many pools behind one storage contract: each queue lives in the pool that the catalog assigns it to."""
+
+from __future__ import annotations
+
+from kombu_pool.pooling.catalog import Catalog
+from kombu_pool.pooling.controllers import ClaimController, MessageController, QueueController, SubscriptionController
+from kombu_pool.pooling.driver import DataDriver
+from kombu_pool.pooling.pools import declare_pools
+
+__all__ = [
+    "Catalog",
+    "ClaimController",
+    "DataDriver",
+    "MessageController",
+    "QueueController",
+    "SubscriptionController",
+    "declare_pools",
+]

@@ -1,0 +1,54 @@
+"""Claims over many pools."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kombu_pool import errors, storage
+from kombu_pool.pooling.controllers.routing import Routing
+from kombu_pool.storage import DEFAULT_LIMIT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from kombu_pool.model import Claim, ClaimMetadata, Message, Project
+
+
+class ClaimController(Routing, storage.ClaimController):
+    """Lends messages from the pools of their queues."""
+
+    def create(
+        self, queue: str, metadata: ClaimMetadata, project: Project = None, limit: int = DEFAULT_LIMIT
+    ) -> tuple[str | None, Sequence[Message]]:
+        member = self._pool(queue, project)
+        if member is None:
+            return None, []
+        with member:
+            return member.claims.create(queue, metadata, project, limit)
+
+    def get(self, queue: str, claim_id: str, project: Project = None) -> tuple[Claim, Sequence[Message]]:
+        member = self._pool(queue, project)
+        if member is None:
+            raise errors.ClaimDoesNotExist(claim_id, queue, project)
+        with member:
+            return member.claims.get(queue, claim_id, project)
+
+    def update(self, queue: str, claim_id: str, metadata: ClaimMetadata, project: Project = None) -> None:
+        member = self._pool(queue, project)
+        if member is None:
+            raise errors.ClaimDoesNotExist(claim_id, queue, project)
+        with member:
+            member.claims.update(queue, claim_id, metadata, project)
+
+    def delete(self, queue: str, claim_id: str, project: Project = None) -> None:
+        member = self._pool(queue, project)
+        if member is not None:
+            with member:
+                member.claims.delete(queue, claim_id, project)
+
+    def release(self, queue: str, claim_id: str, message_ids: Iterable[str], project: Project = None) -> int:
+        member = self._pool(queue, project)
+        if member is None:
+            return 0
+        with member:
+            return member.claims.release(queue, claim_id, message_ids, project)

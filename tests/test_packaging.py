@@ -85,3 +85,12 @@ def test_a_sample_file_has_every_option(tmp_path):
         for option in options:
             assert f"#{option.dest} =" in text
             assert option.help
+
+
+@pytest.mark.parametrize(("group", "options"), conf.list_opts())
+def test_the_manual_has_every_option(group, options):
+    manual = (ROOT / "docs" / "configuration.md").read_text()
+
+    section = manual.partition(f"`[{group}]`")[2].partition("\n## ")[0]
+
+    assert {option.dest for option in options} <= {line.split("`")[1] for line in section.splitlines() if "| `" in line}

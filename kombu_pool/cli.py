@@ -1,0 +1,183 @@
+"""``celery pool``: the pools of an application's broker, its queues and their health, on the command line."""
+
+from __future__ import annotations
+
+from contextlib import closing, contextmanager
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from kombu_pool.drivers import mask, open_data
+from kombu_pool.errors import DoesNotExist, KombuPoolError, PoolUnavailable
+from kombu_pool.pooling import DataDriver
+from kombu_pool.pooling.pools import DEFAULT_WEIGHT, declare_pools
+from kombu_pool.transport.options import control_uri, from_file, read
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from kombu_pool.model import Pool, Project
+
+Row = tuple[object, ...]
+
+
+class Broker(NamedTuple):
+    """What the commands work on: the pools of a broker URL, as one project sees them."""
+
+    store: DataDriver
+    project: Project
+
+
+@contextmanager
+def opened(context: click.Context) -> Iterator[Broker]:
+    """Open the control store of the Celery application's broker URL."""
+    try:
+        connection = context.obj.app.connection_for_write()
+        if connection.transport_cls.partition("+")[0] != "pool":
+            raise click.ClickException(
+                f"The broker is {connection.as_uri()}; name one of ours: celery -b pool:// pool ..., or -A with an app"
+            )
+        uri, conf = from_file(control_uri(connection.hostname, connection.virtual_host, connection.transport_cls))
+        options = read(uri, connection.transport_options, conf)
+        with closing(DataDriver(options.conf or conf, None, options.uri)) as store:
+            declare_pools(store.control, options.pools, options.flavors, options.project)
+            yield Broker(store, options.project)
+    except KombuPoolError as error:
+        raise click.ClickException(mask(str(error))) from error
+
+
+def show(columns: Sequence[str], rows: Iterable[Row]) -> None:
+    """Print a table: a handsome one on a terminal that has rich, else one that other programs can read."""
+    texts = [["" if value is None else str(value) for value in row] for row in rows]
+    try:
+        from rich.console import Console  # noqa: PLC0415 - the extra [cli]
+        from rich.table import Table  # noqa: PLC0415
+        from rich.text import Text  # noqa: PLC0415
+    except ImportError:
+        console = None
+    else:
+        console = Console()
+    if console is None or not console.is_terminal:
+        for line in (columns, *texts):
+            click.echo("\t".join(line))
+        return
+    table = Table(*columns, box=None, header_style="bold")
+    for line in texts:
+        table.add_row(*(Text(value, overflow="fold") for value in line))
+    console.print(table)
+
+
+@click.group()
+def pool() -> None:
+    """Pools, queues and health of a pool:// broker."""
+
+
+@pool.command("ls")
+@click.pass_context
+def list_pools(context: click.Context) -> None:
+    """List the pools, with the number of the project's queues in each."""
+    with opened(context) as (store, project):
+        entries = store.control.catalogue_controller.list(project)
+        counts = {row["name"]: 0 for row in store.catalog.rows()}
+        for entry in entries:
+            counts[entry["pool"]] = counts.get(entry["pool"], 0) + 1
+        rows = [_pool_row(row, counts[row["name"]]) for row in store.catalog.rows()]
+    show(("POOL", "WEIGHT", "FLAVOR", "QUEUES", "URI"), rows)
+
+
+def _pool_row(row: Pool, queues: int) -> Row:
+    return row["name"], row["weight"], row["flavor"], queues, mask(row["uri"])
+
+
+@pool.command("queues")
+@click.pass_context
+def list_queues(context: click.Context) -> None:
+    """List the queues: which pool each is in, and how many messages and consumers it has."""
+    with opened(context) as broker:
+        entries = broker.store.control.catalogue_controller.list(broker.project)
+        rows = [_queue_row(broker, entry["queue"], entry["pool"]) for entry in entries]
+    show(("QUEUE", "POOL", "READY", "DELAYED", "CLAIMED", "CONSUMERS"), rows)
+
+
+def _queue_row(broker: Broker, queue: str, pool: str) -> Row:
+    store, project = broker
+    consumers = store.control.consumers_controller.count(queue, project)
+    try:
+        ready = store.message_controller.count(queue, project)
+        counted = store.queue_controller.stats(queue, project)["messages"]
+    except (DoesNotExist, PoolUnavailable):
+        return queue, pool, "?", "?", "?", consumers
+    # A message may become due, or be taken, between the two questions.
+    delayed = max(counted["free"] - ready, 0)
+    return queue, pool, ready, delayed, counted["claimed"], consumers
+
+
+@pool.command("add")
+@click.argument("name")
+@click.argument("uri")
+@click.option(
+    "--weight", type=click.IntRange(min=0), default=DEFAULT_WEIGHT, show_default=True, help="Share of new queues."
+)
+@click.option("--flavor", help="The flavor of queues that it is for; made if there is none of that name.")
+@click.pass_context
+def add_pool(context: click.Context, name: str, uri: str, weight: int, flavor: str | None) -> None:
+    """Add the pool NAME over the store at URI."""
+    with opened(context) as (store, project):
+        if store.control.pools_controller.exists(name):
+            raise click.ClickException(f"There is a pool {name!r} already: celery pool set {name} changes it.")
+        _check(uri)
+        declare_pools(store.control, [{"name": name, "uri": uri, "weight": weight, "flavor": flavor}], project=project)
+    click.echo(f"Added {name}.")
+
+
+def _check(uri: str) -> None:
+    """Refuse a store that does not answer, before a queue is put there."""
+    with closing(open_data(uri)) as store:
+        if not store.is_alive():
+            raise click.ClickException(f"{mask(uri)} does not answer.")
+
+
+@pool.command("set")
+@click.argument("name")
+@click.option("--weight", type=click.IntRange(min=0), help="Share of new queues; 0 takes no more of them.")
+@click.option("--flavor", help="The flavor of queues that it is for; '' takes it away.")
+@click.pass_context
+def set_pool(context: click.Context, name: str, weight: int | None, flavor: str | None) -> None:
+    """Change the pool NAME; the queues that are in it stay there."""
+    changes: dict[str, Any] = {"weight": weight, "flavor": flavor}
+    with opened(context) as (store, _):
+        store.control.pools_controller.update(name, **changes)
+    click.echo(f"Changed {name}.")
+
+
+@pool.command("rm")
+@click.argument("name")
+@click.pass_context
+def remove_pool(context: click.Context, name: str) -> None:
+    """Remove the pool NAME, which no queue may be in. Its store is left as it is."""
+    with opened(context) as (store, _):
+        store.control.pools_controller.get(name)
+        store.control.pools_controller.delete(name)
+    click.echo(f"Removed {name}.")
+
+
+@pool.command("health")
+@click.pass_context
+def check_health(context: click.Context) -> None:
+    """Ask every pool whether it answers; ends with 1 if one does not."""
+    with opened(context) as (store, _):
+        health = store.health()
+    show(
+        ("POOL", "ANSWERS", "NOT SINCE", "REASON"),
+        [
+            (name, "yes" if said["storage_reachable"] else "no", _moment(said["since"]), said["reason"])
+            for name, said in health["pools"].items()
+        ],
+    )
+    if not (health["catalog_reachable"] and health["storage_reachable"]):
+        context.exit(1)
+
+
+def _moment(seconds: float | None) -> str | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, timezone.utc).isoformat(" ", "seconds")

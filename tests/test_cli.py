@@ -1,0 +1,136 @@
+"""``celery pool ...``, as its user calls it."""
+
+from __future__ import annotations
+
+import pytest
+from celery import Celery
+from celery.bin.celery import celery
+from click.testing import CliRunner
+from kombu import Queue
+
+
+@pytest.fixture
+def app(tmp_path):
+    return Celery("shop", broker=f"pool+sqlite:///{tmp_path}/control.db", set_as_current=False)
+
+
+@pytest.fixture
+def pool(app):
+    """Call ``celery -A app pool ...``; returns the exit status and the lines, each split at its tabs."""
+
+    def call(*arguments: str) -> tuple[int, list[list[str]]]:
+        done = CliRunner().invoke(celery, ["pool", *arguments], obj=None, default_map={"app": app})
+        return done.exit_code, [line.split("\t") for line in done.output.splitlines()]
+
+    return call
+
+
+def declare(app, *names, **arguments):
+    with app.connection_for_write() as connection:
+        for name in names:
+            Queue(name, queue_arguments=arguments or None)(connection.default_channel).declare()
+
+
+def test_a_pool_that_was_added_is_listed(pool, tmp_path):
+    added = pool("add", "quick", f"sqlite:///{tmp_path}/quick.db", "--weight", "50", "--flavor", "quick")
+
+    assert added == (0, [["Added quick."]])
+    assert ["quick", "50", "quick", "0", f"sqlite:///{tmp_path}/quick.db"] in pool("ls")[1]
+
+
+def test_a_pool_is_not_added_twice(pool, tmp_path):
+    pool("add", "quick", f"sqlite:///{tmp_path}/quick.db")
+
+    status, lines = pool("add", "quick", f"sqlite:///{tmp_path}/other.db")
+
+    assert status == 1
+    assert "already" in lines[0][0]
+
+
+def test_a_store_that_cannot_be_opened_is_not_added(pool, tmp_path):
+    (tmp_path / "file").touch()
+
+    status, _ = pool("add", "broken", f"sqlite:///{tmp_path}/file/pool.db")
+
+    assert status == 1
+    assert pool("ls")[1][1:] == []
+
+
+def test_a_pool_changes_its_weight(pool, tmp_path):
+    pool("add", "quick", f"sqlite:///{tmp_path}/quick.db")
+
+    assert pool("set", "quick", "--weight", "0")[0] == 0
+    assert pool("ls")[1][1][:2] == ["quick", "0"]
+
+
+def test_a_pool_without_queues_is_removed(pool, tmp_path):
+    pool("add", "quick", f"sqlite:///{tmp_path}/quick.db")
+
+    assert pool("rm", "quick") == (0, [["Removed quick."]])
+    assert pool("ls")[1][1:] == []
+
+
+@pytest.mark.parametrize("command", [("rm", "nowhere"), ("set", "nowhere", "--weight", "1")])
+def test_a_pool_that_is_not_there_is_named(pool, command):
+    status, lines = pool(*command)
+
+    assert status == 1
+    assert "'nowhere' does not exist" in lines[0][0]
+
+
+def test_queues_are_listed_with_their_messages(pool, app):
+    declare(app, "orders")
+    with app.connection_for_write() as connection:
+        producer = connection.Producer()
+        producer.publish({}, routing_key="orders")
+        producer.publish({}, routing_key="orders")
+
+    assert pool("queues")[1][1:] == [["orders", "default", "2", "0", "0", "0"]]
+
+
+def test_a_pool_with_queues_is_not_removed(pool, app):
+    declare(app, "orders")
+
+    status, lines = pool("rm", "default")
+
+    assert status == 1
+    assert "still holds" in lines[0][0]
+
+
+def test_every_pool_answers(pool, tmp_path):
+    pool("add", "quick", f"sqlite:///{tmp_path}/quick.db")
+
+    status, lines = pool("health")
+
+    assert (status, lines[1][:2]) == (0, ["quick", "yes"])
+
+
+def test_a_pool_that_does_not_answer_is_an_error(pool, tmp_path):
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    pool("add", "quick", f"sqlite:///{folder}/quick.db")
+    for file in folder.iterdir():
+        file.unlink()
+    folder.rmdir()
+    folder.touch()
+
+    status, lines = pool("health")
+
+    assert (status, lines[1][:2]) == (1, ["quick", "no"])
+
+
+def test_passwords_are_hidden(pool, app, tmp_path):
+    app.conf.broker_transport_options = {
+        "pools": [{"name": "secret", "uri": f"sqlite:///{tmp_path}/secret.db?synchronous=NORMAL&password=hunter2"}]
+    }
+
+    assert "hunter2" not in str(pool("ls"))
+
+
+def test_another_broker_is_none_of_ours(pool, app):
+    app.conf.broker_url = "memory://"
+
+    status, lines = pool("ls")
+
+    assert status == 1
+    assert "The broker is memory://" in lines[0][0]

@@ -1,0 +1,76 @@
+"""Claims."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kombu_pool.drivers.memory.views import shown, shown_claim
+from kombu_pool.errors import ClaimDoesNotExist
+from kombu_pool.storage import DEFAULT_LIMIT
+from kombu_pool.storage import ClaimController as Contract
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from kombu_pool.clock import Clock
+    from kombu_pool.drivers.memory.backlog import Backlog, StoredClaim
+    from kombu_pool.drivers.memory.lending import Lender
+    from kombu_pool.drivers.memory.store import DataStore
+    from kombu_pool.model import Claim, ClaimMetadata, Message, Project
+
+
+class ClaimController(Contract):
+    """Claims in dictionaries."""
+
+    def __init__(self, store: DataStore, clock: Clock, lender: Lender) -> None:
+        self._store = store
+        self._clock = clock
+        self._lender = lender
+
+    def create(
+        self, queue: str, metadata: ClaimMetadata, project: Project = None, limit: int = DEFAULT_LIMIT
+    ) -> tuple[str | None, Sequence[Message]]:
+        return self._lender.lend(queue, metadata, limit, project)
+
+    def get(self, queue: str, claim_id: str, project: Project = None) -> tuple[Claim, Sequence[Message]]:
+        with self._store.lock:
+            now = self._clock.time()
+            _, claim = self._require(queue, claim_id, project, now)
+            held = sorted(claim.held.values(), key=lambda message: message.order)
+            return shown_claim(claim, now), [shown(message, now) for message in held]
+
+    def update(self, queue: str, claim_id: str, metadata: ClaimMetadata, project: Project = None) -> None:
+        with self._store.lock:
+            now = self._clock.time()
+            backlog, claim = self._require(queue, claim_id, project, now)
+            backlog.renew(claim, metadata["ttl"], metadata["grace"], now)
+
+    def delete(self, queue: str, claim_id: str, project: Project = None) -> None:
+        with self._store.lock:
+            backlog, claim = self._find(queue, claim_id, project, self._clock.time())
+            if backlog is None or claim is None:
+                return
+            for message in list(claim.held.values()):
+                backlog.release(message)
+
+    def release(self, queue: str, claim_id: str, message_ids: Iterable[str], project: Project = None) -> int:
+        with self._store.lock:
+            backlog, claim = self._find(queue, claim_id, project, self._clock.time())
+            if backlog is None or claim is None:
+                return 0
+            released = [claim.held[message_id] for message_id in dict.fromkeys(message_ids) if message_id in claim.held]
+            for message in released:
+                backlog.release(message)
+            return len(released)
+
+    def _find(
+        self, queue: str, claim_id: str, project: Project, now: float
+    ) -> tuple[Backlog | None, StoredClaim | None]:
+        found = self._store.find(project, queue, now)
+        return (found.backlog, found.backlog.claims.get(claim_id)) if found else (None, None)
+
+    def _require(self, queue: str, claim_id: str, project: Project, now: float) -> tuple[Backlog, StoredClaim]:
+        backlog, claim = self._find(queue, claim_id, project, now)
+        if backlog is None or claim is None:
+            raise ClaimDoesNotExist(claim_id, queue, project)
+        return backlog, claim

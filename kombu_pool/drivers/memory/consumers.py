@@ -1,0 +1,93 @@
+"""Who holds which queue."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kombu_pool.drivers.memory.registry import StoredHolder, StoredUsage
+from kombu_pool.storage import ConsumersController as Contract
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from kombu_pool.clock import Clock
+    from kombu_pool.drivers.memory.registry import ControlStore
+    from kombu_pool.model import Project
+
+
+class ConsumersController(Contract):
+    """Holders in a dictionary for each queue."""
+
+    def __init__(self, store: ControlStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    def set_lifetime(self, queue: str, after: float, project: Project = None, from_now: bool = False) -> None:
+        with self._store.lock:
+            usage = self._usage(queue, project)
+            usage.lifetime = after
+            if from_now:
+                usage.counts_since = self._clock.time()
+
+    def touch(self, queue: str, project: Project = None) -> None:
+        with self._store.lock:
+            usage = self._store.usage.get((project, queue))
+            if usage is not None and _counts_since(usage) is not None:
+                usage.counts_since = self._clock.time()
+
+    def attach(self, queue: str, holder: str, ttl: float, project: Project = None, consuming: bool = True) -> None:
+        with self._store.lock:
+            self._usage(queue, project).holders[holder] = StoredHolder(self._clock.time() + ttl, consuming)
+
+    def renew(self, holders: Sequence[str], ttl: float) -> None:
+        with self._store.lock:
+            dies = self._clock.time() + ttl
+            for _, held in self._held_by(holders):
+                held.dies = dies
+
+    def detach(self, holders: Sequence[str]) -> None:
+        with self._store.lock:
+            now = self._clock.time()
+            for usage, held in self._held_by(holders):
+                # It counts like the death that it is, which may have been earlier.
+                usage.counts_since = max(usage.counts_since or 0.0, min(held.dies, now))
+            for usage in self._store.usage.values():
+                for holder in holders:
+                    usage.holders.pop(holder, None)
+
+    def count(self, queue: str, project: Project = None) -> int:
+        with self._store.lock:
+            now = self._clock.time()
+            usage = self._store.usage.get((project, queue), StoredUsage())
+            return sum(held.consuming and held.dies > now for held in usage.holders.values())
+
+    def abandoned(self, limit: int = 100) -> Sequence[tuple[Project, str]]:
+        with self._store.lock:
+            now = self._clock.time()
+            return [scope for scope, usage in self._store.usage.items() if _is_abandoned(usage, now)][:limit]
+
+    def forget(self, queue: str, project: Project = None) -> None:
+        with self._store.lock:
+            self._store.usage.pop((project, queue), None)
+
+    def _usage(self, queue: str, project: Project) -> StoredUsage:
+        return self._store.usage.setdefault((project, queue), StoredUsage())
+
+    def _held_by(self, holders: Sequence[str]) -> Iterator[tuple[StoredUsage, StoredHolder]]:
+        for usage in self._store.usage.values():
+            for holder in holders:
+                if holder in usage.holders:
+                    yield usage, usage.holders[holder]
+
+
+def _counts_since(usage: StoredUsage) -> float | None:
+    """Return when the queue was last held or touched, None when its seconds do not count yet."""
+    moments = [held.dies for held in usage.holders.values()]
+    if usage.counts_since is not None:
+        moments.append(usage.counts_since)
+    return max(moments, default=None)
+
+
+def _is_abandoned(usage: StoredUsage, now: float) -> bool:
+    since = _counts_since(usage)
+    return usage.lifetime is not None and since is not None and since + usage.lifetime <= now

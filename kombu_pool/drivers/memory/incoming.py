@@ -1,0 +1,77 @@
+"""What a message to post must look like, and what its queue makes of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kombu_pool import records
+from kombu_pool.errors import InvalidMessage
+from kombu_pool.storage import DEFAULT_MESSAGE_DELAY, DEFAULT_MESSAGE_TTL
+
+if TYPE_CHECKING:
+    from kombu_pool.model import DeadLetter, Metadata
+
+#: Longer than anybody waits, and short enough to be added to a time.
+LONGEST = 10**10
+HIGHEST_PRIORITY = 255
+
+
+@dataclass(slots=True)
+class Incoming:
+    """A message that can be stored; ``ttl`` 0 is for ever, ``delay`` None leaves it to the queue."""
+
+    record: bytes
+    ttl: float
+    delay: float | None
+    priority: int
+    dead_letter: DeadLetter | None
+
+
+def check(message: Any, max_size: int) -> Incoming:
+    """Return the message if it can be stored.
+
+    Raises:
+        InvalidMessage: it cannot; one of its kin if its body cannot.
+    """
+    if not isinstance(message, dict):
+        raise InvalidMessage(f"A message is a dict with a ttl and a body, not {message!r}")
+    ttl, delay = message.get("ttl"), message.get("delay")
+    return Incoming(
+        record=records.encode(message.get("body", {}), max_size),
+        ttl=0 if ttl is None else _seconds("ttl", ttl),
+        delay=None if delay is None else _seconds("delay", delay),
+        priority=_priority(message.get("priority") or 0),
+        dead_letter=message.get("dead_letter"),
+    )
+
+
+def _seconds(name: str, value: Any) -> float:
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= LONGEST:
+        return value
+    raise InvalidMessage(f"{name} is a number of seconds from 0 to {LONGEST}, not {value!r}")
+
+
+def _priority(value: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= HIGHEST_PRIORITY:
+        return value
+    raise InvalidMessage(f"priority is a whole number from 0 to {HIGHEST_PRIORITY}, not {value!r}")
+
+
+def ttl_of(incoming: Incoming, metadata: Metadata) -> float:
+    """Return the ttl that the message gets in a queue of that metadata; 0 is for ever."""
+    longest = heeded(metadata, DEFAULT_MESSAGE_TTL)
+    return min(incoming.ttl or longest, longest) if longest else incoming.ttl
+
+
+def delay_of(incoming: Incoming, metadata: Metadata) -> float:
+    """Return the delay that the message gets in a queue of that metadata."""
+    return heeded(metadata, DEFAULT_MESSAGE_DELAY) if incoming.delay is None else incoming.delay
+
+
+def heeded(metadata: Metadata, key: str) -> float:
+    """Return the number that the metadata has there; 0 when it has none, or something that cannot be meant."""
+    value = metadata.get(key)
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= LONGEST:
+        return value
+    return 0

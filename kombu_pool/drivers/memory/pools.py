@@ -1,0 +1,131 @@
+"""The pools."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from kombu_pool.drivers.memory import stored
+from kombu_pool.drivers.memory.registry import StoredPool
+from kombu_pool.errors import (
+    ConfigurationError,
+    PoolAlreadyExists,
+    PoolCapabilitiesMismatch,
+    PoolDoesNotExist,
+    PoolInUse,
+    PoolInUseByFlavor,
+)
+from kombu_pool.storage import DEFAULT_LIMIT, page
+from kombu_pool.storage import PoolsController as Contract
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from kombu_pool.drivers.memory.registry import ControlStore
+    from kombu_pool.model import Flavor, Pool
+
+_CHANGEABLE = ("uri", "weight", "flavor", "options")
+
+
+class PoolsController(Contract):
+    """Pools in a dictionary."""
+
+    def __init__(self, store: ControlStore) -> None:
+        self._store = store
+
+    def list(self, marker: str | None = None, limit: int = DEFAULT_LIMIT, detailed: bool = False) -> Iterator[Any]:
+        with self._store.lock:
+            names = sorted(name for name in self._store.pools if not marker or name > marker)
+            shown = [_shown(self._store.pools[name], detailed) for name in names[: limit or None]]
+        return page(shown, lambda pool: pool["name"])
+
+    def create(
+        self, name: str, weight: int, uri: str, flavor: str | None = None, options: Mapping[str, Any] | None = None
+    ) -> None:
+        self._put(StoredPool(name, weight, uri, flavor or None, stored.encode(options)))
+
+    def get(self, name: str, detailed: bool = False) -> Pool:
+        with self._store.lock:
+            return _shown(self._require(name), detailed)
+
+    def get_pools_by_flavor(self, flavor: Flavor | None = None, detailed: bool = False) -> Sequence[Pool]:
+        wanted = flavor["name"] if flavor else None
+        with self._store.lock:
+            names = sorted(pool.name for pool in self._store.pools.values() if pool.flavor == wanted)
+            return [_shown(self._store.pools[name], detailed) for name in names]
+
+    def exists(self, name: str) -> bool:
+        return name in self._store.pools
+
+    def update(self, name: str, **kwargs: Any) -> None:
+        changes = {key: value for key, value in kwargs.items() if value is not None}
+        if not changes or not set(changes) <= set(_CHANGEABLE):
+            raise ConfigurationError(f"A pool can change {', '.join(_CHANGEABLE)}; given: {sorted(changes)}")
+        if "flavor" in changes:
+            changes["flavor"] = changes["flavor"] or None
+        if "options" in changes:
+            changes["options"] = stored.encode(changes["options"])
+        with self._store.lock:
+            self._put(replace(self._require(name), **changes))
+
+    def delete(self, name: str) -> None:
+        with self._store.lock:
+            pool = self._store.pools.get(name)
+            if pool is None:
+                return
+            queues = sum(assigned == name for assigned in self._store.catalogue.values())
+            if queues:
+                raise PoolInUse(name, queues)
+            if pool.flavor is not None and self._is_last_of(pool.flavor):
+                raise PoolInUseByFlavor(name, pool.flavor)
+            del self._store.pools[name]
+
+    def drop_all(self) -> None:
+        with self._store.lock:
+            self._store.pools.clear()
+
+    def _require(self, name: str) -> StoredPool:
+        pool = self._store.pools.get(name)
+        if pool is None:
+            raise PoolDoesNotExist(name)
+        return pool
+
+    def _put(self, pool: StoredPool) -> None:
+        _check_weight(pool.weight)
+        can = _capabilities_of(pool.uri)
+        with self._store.lock:
+            self._check_flavor(pool, can)
+            for other in self._store.pools.values():
+                if other.uri == pool.uri and other.name != pool.name:
+                    raise PoolAlreadyExists(other.name)
+            self._store.pools[pool.name] = pool
+
+    def _check_flavor(self, pool: StoredPool, can: set[str]) -> None:
+        """Hold the pool to what the flavor promises, in whichever project it does: pools belong to all of them."""
+        promises = (names for (_, flavor), names in self._store.flavors.items() if flavor == pool.flavor)
+        missing = sorted({name for names in promises for name in names} - can)
+        if missing:
+            raise PoolCapabilitiesMismatch(pool.name, pool.flavor, ", ".join(missing))
+
+    def _is_last_of(self, flavor: str) -> bool:
+        exists = any(name == flavor for _, name in self._store.flavors)
+        return exists and sum(pool.flavor == flavor for pool in self._store.pools.values()) == 1
+
+
+def _check_weight(weight: object) -> None:
+    if not isinstance(weight, int) or isinstance(weight, bool) or weight < 0:
+        raise ConfigurationError(f"A pool's weight is a whole number of at least 0, not {weight!r}")
+
+
+def _capabilities_of(uri: str) -> set[str]:
+    # Only now: the package that knows the drivers is the one that loads this driver.
+    from kombu_pool.drivers import capabilities_of  # noqa: PLC0415
+
+    return {capability.name for capability in capabilities_of(uri)}
+
+
+def _shown(pool: StoredPool, detailed: bool) -> Pool:
+    view: Pool = {"name": pool.name, "uri": pool.uri, "weight": pool.weight, "flavor": pool.flavor}
+    if detailed:
+        view["options"] = stored.decode(pool.options)
+    return view

@@ -1,0 +1,159 @@
+"""The queues of either plane: their records, and the message store's count of what is in them."""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from kombu_pool.drivers.memory import stored
+from kombu_pool.errors import QueueDoesNotExist
+from kombu_pool.storage import DEFAULT_LIMIT, QueueController, page
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Iterator, Mapping
+
+    from kombu_pool.clock import Clock
+    from kombu_pool.drivers.memory.backlog import StoredMessage
+    from kombu_pool.drivers.memory.registry import ControlStore
+    from kombu_pool.drivers.memory.store import DataStore, Scope, StoredQueue
+    from kombu_pool.model import Metadata, Project
+
+
+class QueueRecord:
+    """What both planes keep of a queue: its metadata."""
+
+    def __init__(self, metadata: Metadata) -> None:
+        self.replace(metadata)
+
+    def replace(self, metadata: Metadata) -> None:
+        """Keep other metadata, as a record: nobody shares it with its caller."""
+        self._record = stored.encode(metadata)
+        #: To look at only.
+        self.metadata = stored.decode(self._record)
+
+    def copy(self) -> Metadata:
+        """Return the metadata for the caller to keep."""
+        return stored.decode(self._record)
+
+
+AnyQueue = TypeVar("AnyQueue", bound=QueueRecord)
+
+
+class RecordedQueues(QueueController, Generic[AnyQueue]):
+    """What both planes do with the records of their queues."""
+
+    def __init__(self, lock: threading.RLock, queues: dict[Scope, AnyQueue]) -> None:
+        self._lock = lock
+        self._queues = queues
+
+    @abstractmethod
+    def _new(self, scope: Scope, metadata: Metadata) -> AnyQueue:
+        """Return an empty queue."""
+
+    def list(
+        self,
+        project: Project = None,
+        kfilter: Mapping[str, Any] = {},
+        marker: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+        detailed: bool = False,
+        name: str | None = None,
+    ) -> Iterator[Any]:
+        with self._lock:
+            names = sorted(
+                queue
+                for (owner, queue), record in self._queues.items()
+                if owner == project and _selected(queue, record.metadata, kfilter, marker, name)
+            )
+            shown = [self._shown(project, queue, detailed) for queue in names[: limit or None]]
+        return page(shown, lambda item: str(item["name"]))
+
+    def _shown(self, project: Project, name: str, detailed: bool) -> dict[str, Any]:
+        if detailed:
+            return {"name": name, "metadata": self._queues[project, name].copy()}
+        return {"name": name}
+
+    def get(self, name: str, project: Project = None) -> Metadata:
+        with self._lock:
+            return self._require(name, project).copy()
+
+    def set_metadata(self, name: str, metadata: Metadata, project: Project = None) -> None:
+        with self._lock:
+            self._require(name, project).replace(metadata)
+
+    def create(self, name: str, metadata: Metadata | None = None, project: Project = None) -> bool:
+        with self._lock:
+            if (project, name) in self._queues:
+                return False
+            self._queues[project, name] = self._new((project, name), metadata or {})
+            return True
+
+    def exists(self, name: str, project: Project = None) -> bool:
+        return (project, name) in self._queues
+
+    def delete(self, name: str, project: Project = None) -> None:
+        with self._lock:
+            self._queues.pop((project, name), None)
+
+    def calculate_resource_count(self, project: Project = None) -> int:
+        with self._lock:
+            return sum(owner == project for owner, _ in self._queues)
+
+    def _require(self, name: str, project: Project) -> AnyQueue:
+        try:
+            return self._queues[project, name]
+        except KeyError:
+            raise QueueDoesNotExist(name, project) from None
+
+
+class RegisteredQueues(RecordedQueues[QueueRecord]):
+    """The control plane's queues."""
+
+    def __init__(self, store: ControlStore) -> None:
+        super().__init__(store.lock, store.queues)
+
+    def _new(self, scope: Scope, metadata: Metadata) -> QueueRecord:
+        return QueueRecord(metadata)
+
+    def stats(self, name: str, project: Project = None) -> dict[str, Any]:
+        with self._lock:
+            self._require(name, project)
+        return {"messages": {"claimed": 0, "free": 0, "total": 0}}
+
+
+class StoredQueues(RecordedQueues["StoredQueue"]):
+    """The message store's queues."""
+
+    def __init__(self, store: DataStore, clock: Clock) -> None:
+        super().__init__(store.lock, store.queues)
+        self._store = store
+        self._clock = clock
+
+    def _new(self, scope: Scope, metadata: Metadata) -> StoredQueue:
+        return self._store.new_queue(scope, metadata)
+
+    def stats(self, name: str, project: Project = None) -> dict[str, Any]:
+        with self._lock:
+            now = self._clock.time()
+            backlog = self._store.require(project, name, now).backlog
+            total, claimed = len(backlog.messages), backlog.count_claimed()
+            messages: dict[str, Any] = {"claimed": claimed, "free": total - claimed, "total": total}
+            if total:
+                messages["oldest"] = _summary(next(iter(backlog.messages.values())), now)
+                messages["newest"] = _summary(next(reversed(backlog.messages.values())), now)
+        return {"messages": messages}
+
+
+def _selected(queue: str, metadata: Metadata, kfilter: Mapping[str, Any], marker: str | None, name: str | None) -> bool:
+    return (
+        (not marker or queue > marker)
+        and (name is None or name in queue)
+        and all(key in metadata and metadata[key] == value for key, value in kfilter.items())
+    )
+
+
+def _summary(message: StoredMessage, now: float) -> dict[str, Any]:
+    created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(message.created))
+    return {"id": message.id, "age": max(0, int(now - message.created)), "created": created}

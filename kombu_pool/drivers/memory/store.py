@@ -1,0 +1,79 @@
+"""One message store: its queues, and whom to wake when one of them has something to claim."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
+
+from kombu_pool.drivers.memory.backlog import Backlog
+from kombu_pool.drivers.memory.queues import QueueRecord
+from kombu_pool.errors import QueueDoesNotExist
+
+if TYPE_CHECKING:
+    from kombu_pool.drivers.memory.subscriptions import StoredSubscription
+    from kombu_pool.drivers.memory.watch import MemoryWatch
+    from kombu_pool.model import Metadata, Project
+
+Scope: TypeAlias = "tuple[Project, str]"
+
+
+class StoredQueue(QueueRecord):
+    """A queue with all that is in it."""
+
+    def __init__(self, metadata: Metadata, backlog: Backlog) -> None:
+        super().__init__(metadata)
+        self.backlog = backlog
+        self.subscriptions: dict[str, StoredSubscription] = {}
+
+
+class DataStore:
+    """The queues of one store. Whoever reads or changes them holds ``lock``."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.queues: dict[Scope, StoredQueue] = {}
+        self._sequence = itertools.count(1)
+        self._watches: dict[Scope, set[MemoryWatch]] = {}
+
+    def next_id(self) -> int:
+        """Return a number that this store never gave before."""
+        return next(self._sequence)
+
+    def new_queue(self, scope: Scope, metadata: Metadata) -> StoredQueue:
+        """Return a queue that wakes the watches of its scope."""
+        return StoredQueue(metadata, Backlog(partial(self._wake, scope)))
+
+    def find(self, project: Project, queue: str, now: float) -> StoredQueue | None:
+        """Return the queue with every message in the state that it has ``now``, or None when it is absent."""
+        found = self.queues.get((project, queue))
+        if found is not None:
+            found.backlog.settle(now)
+        return found
+
+    def require(self, project: Project, queue: str, now: float) -> StoredQueue:
+        """Return the queue as :meth:`find` does.
+
+        Raises:
+            QueueDoesNotExist: it is absent.
+        """
+        found = self.find(project, queue, now)
+        if found is None:
+            raise QueueDoesNotExist(queue, project)
+        return found
+
+    def add_watch(self, scope: Scope, watch: MemoryWatch) -> None:
+        """Let the watch be woken by that queue."""
+        self._watches.setdefault(scope, set()).add(watch)
+
+    def drop_watch(self, scope: Scope, watch: MemoryWatch) -> None:
+        """Undo :meth:`add_watch`."""
+        watches = self._watches.get(scope, set())
+        watches.discard(watch)
+        if not watches:
+            self._watches.pop(scope, None)
+
+    def _wake(self, scope: Scope) -> None:
+        for watch in self._watches.get(scope, ()):
+            watch.wake()

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import logging
 import zlib
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from kombu_pool import conf as configuration
 from kombu_pool import errors
 from kombu_pool.clock import SYSTEM_CLOCK
 from kombu_pool.drivers import capabilities_of, open_control
 from kombu_pool.pooling.cache import Known, SharedNames
+from kombu_pool.pooling.dead_letters import DeadLetters
 from kombu_pool.pooling.members import VIRTUAL, Members, close_quietly
 from kombu_pool.pooling.selection import weighted
 
 if TYPE_CHECKING:
     from kombu_pool.clock import Clock
-    from kombu_pool.model import Capabilities, NewMessage, Pool, Project
+    from kombu_pool.model import Capabilities, Pool, Project
     from kombu_pool.pooling.member import Member
     from kombu_pool.storage import (
         ClaimController,
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     )
 
 logger = logging.getLogger(__name__)
-T = TypeVar("T")
 
 DEFAULT_POOL = "default"
 DEFAULT_WEIGHT = 100
@@ -55,7 +55,7 @@ class Catalog:
         self._virtual: bool = options["enable_virtual_pool"]
         self._names = SharedNames(cache, self._ttl)
         self.members = Members(conf, cache, self.control, clock=self._clock, ttl=self._ttl)
-        self.members.forward = self.forward_dead_letter
+        self.members.forward = DeadLetters(self).forward
         # What every published message looks up: (project, queue) -> trusted from, trusted until, pool.
         self._routes: dict[tuple[Project, str], tuple[float, float, Member]] = {}
         self._time = self._clock.time
@@ -168,22 +168,6 @@ class Catalog:
     def rows(self) -> list[Pool]:
         """Return the rows of all pools."""
         return self.members.rows()
-
-    def forward_dead_letter(self, project: Project, queue: str, message: NewMessage) -> bool:
-        """Store a dead letter in the pool of the dead-letter queue; False when it could not be stored.
-
-        A pool that is down is no reason to stop the queue that the message comes from: it is lent once more there.
-        """
-        try:
-            member = self.pool(queue, project)
-            if member is None:
-                return False
-            with member:
-                member.messages.post(queue, [message], None, project)
-        except errors.KombuPoolError as error:
-            logger.warning("A message could not be dead-lettered to %r and stays where it is: %s", queue, error)
-            return False
-        return True
 
     def close(self) -> None:
         """Close what was opened here. Idempotent."""

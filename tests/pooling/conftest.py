@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from kombu_pool import drivers
+from kombu_pool.clock import ManualClock
+from kombu_pool.pooling import DataDriver
+from tests.pooling.stores import Stores
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kombu_pool.storage import ControlDriver
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def stores(clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> Stores:
+    return Stores(clock, monkeypatch)
+
+
+@pytest.fixture
+def control(stores: Stores, clock: ManualClock) -> Iterator[ControlDriver]:
+    driver = drivers.open_control(stores.uri("control"), clock=clock)
+    yield driver
+    driver.close()
+
+
+@pytest.fixture
+def empty(control: ControlDriver, clock: ManualClock) -> Iterator[DataDriver]:
+    """Pooling over a control store that names no pool."""
+    driver = DataDriver(None, None, control, clock=clock)
+    yield driver
+    driver.close()
+
+
+@pytest.fixture
+def pooled(empty: DataDriver, stores: Stores) -> DataDriver:
+    """Pooling over the pools a and b, which take queues alike, and f of the flavor fast."""
+    empty.control.flavors_controller.create("fast")
+    for name in ("a", "b"):
+        empty.control.pools_controller.create(name, 100, stores.uri(name))
+    empty.control.pools_controller.create("f", 100, stores.uri("f"), "fast")
+    return empty
+
+
+@pytest.fixture
+def settled(pooled: DataDriver) -> DataDriver:
+    """Pooling with the queue of-a in pool a, and of-b in pool b."""
+    for name in ("a", "b"):
+        pooled.control.catalogue_controller.insert(None, f"of-{name}", name)
+        pooled.queue_controller.create(f"of-{name}")
+    return pooled

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from oslo_config import cfg, generator
+
+from kombu_pool import conf, errors
+from kombu_pool.pooling import Catalog
+
+
+def read(tmp_path, text):
+    path = tmp_path / "kombu_pool.conf"
+    path.write_text(text)
+    found = cfg.ConfigOpts()
+    found(["--config-file", str(path)])
+    return found
+
+
+def test_the_catalogs_options_come_from_the_configuration_file(control, tmp_path):
+    given = read(tmp_path, "[pooling:catalog]\ncache_ttl = 2.5\nenable_virtual_pool = no\n")
+
+    catalog = Catalog(given, None, control)
+
+    assert catalog.ttl == 2.5
+    with pytest.raises(errors.NoPoolFound):
+        catalog.register("q")
+
+
+def test_without_a_configuration_the_defaults_hold(control):
+    assert Catalog(None, None, control).ttl == 10.0
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [("cache_ttl = -1", "cache_ttl"), ("cache_ttl = soon", "cache_ttl"), ("enable_virtual_pool = x", "x")],
+)
+def test_a_value_that_cannot_work_is_refused_by_name(control, tmp_path, line, says):
+    with pytest.raises(errors.ConfigurationError, match=says):
+        Catalog(read(tmp_path, f"[pooling:catalog]\n{line}\n"), None, control)
+
+
+def test_a_ttl_of_0_trusts_nothing(control, tmp_path, stores):
+    catalog = Catalog(read(tmp_path, "[pooling:catalog]\ncache_ttl = 0\n"), None, control)
+    for name in ("a", "b"):
+        control.pools_controller.create(name, 100, stores.uri(name))
+    control.catalogue_controller.insert(None, "q", "a")
+    assert catalog.pool_of("q") == "a"
+    assert catalog.lookup("q") is catalog.get_driver("a")
+
+    control.catalogue_controller.update(None, "q", "b")
+
+    assert catalog.pool_of("q") == "b"
+    assert catalog.lookup("q") is catalog.get_driver("b")
+
+
+def test_two_catalogs_may_share_a_configuration(control, tmp_path):
+    given = read(tmp_path, "[pooling:catalog]\ncache_ttl = 3\n")
+
+    assert Catalog(given, None, control).ttl == Catalog(given, None, control).ttl == 3
+
+
+@pytest.mark.parametrize(
+    "uri", ["memory://x?nonsense=1", "memory://x?max_message_size=0", "memory://x?max_message_size=a"]
+)
+def test_a_pool_of_an_unknown_option_or_a_value_out_of_range_is_refused_by_name(empty, uri):
+    empty.control.pools_controller.create("a", 100, uri)
+
+    with pytest.raises(errors.ConfigurationError, match=uri.partition("?")[2].partition("=")[0]):
+        empty.catalog.get_driver("a")
+
+
+def test_every_option_has_a_type_a_help_and_a_default_that_fits():
+    for group, opts in conf.list_opts():
+        assert group
+        for opt in opts:
+            assert opt.help, opt.name
+            assert opt.help.endswith("."), opt.name
+            if opt.default is not None:
+                assert opt.type(opt.default) == opt.default
+
+
+def test_a_sample_configuration_can_be_generated(tmp_path):
+    sample = tmp_path / "sample.conf"
+    groups = [("kombu_pool", conf.list_opts())]
+
+    with sample.open("w") as output:
+        settings = cfg.ConfigOpts()
+        generator.register_cli_opts(settings)
+        settings(["--namespace", "kombu_pool"])
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(generator, "_list_opts", lambda _: groups)
+            generator.generate(settings, output_file=output)
+
+    text = sample.read_text()
+    assert "[pooling:catalog]" in text
+    assert "#enable_virtual_pool = true" in text
+    assert "#cache_ttl = 10.0" in text
+
+
+def test_importing_the_package_loads_no_store_and_no_configuration():
+    script = "import kombu_pool, sys; print([m for m in ('oslo_config', 'sqlite3', 'msgspec') if m in sys.modules])"
+
+    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert answer.stdout.strip() == "[]"

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import pytest
+
+from kombu_pool import errors
+from kombu_pool.pooling import DataDriver
+from tests.pooling.stores import bodies, post
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda driver: post(driver, "of-a", 1),
+        lambda driver: driver.message_controller.list("of-a"),
+        lambda driver: driver.message_controller.get("of-a", "1"),
+        lambda driver: driver.message_controller.first("of-a"),
+        lambda driver: driver.message_controller.bulk_get("of-a", ["1"]),
+        lambda driver: driver.message_controller.delete("of-a", "1"),
+        lambda driver: driver.message_controller.bulk_delete("of-a", ["1"]),
+        lambda driver: driver.message_controller.pop("of-a", 1),
+        lambda driver: driver.message_controller.delete_claimed("of-a", []),
+        lambda driver: driver.message_controller.purge("of-a"),
+        lambda driver: driver.message_controller.count("of-a"),
+        lambda driver: driver.claim_controller.create("of-a", {"ttl": 60, "grace": 60}),
+        lambda driver: driver.claim_controller.get("of-a", "c"),
+        lambda driver: driver.claim_controller.update("of-a", "c", {"ttl": 60, "grace": 60}),
+        lambda driver: driver.claim_controller.delete("of-a", "c"),
+        lambda driver: driver.claim_controller.release("of-a", "c", []),
+        lambda driver: driver.subscription_controller.list("of-a"),
+        lambda driver: driver.subscription_controller.get("of-a", "1"),
+        lambda driver: driver.subscription_controller.get_with_subscriber("of-a", "s"),
+        lambda driver: driver.subscription_controller.create("of-a", "s", 60, {}),
+        lambda driver: driver.subscription_controller.update("of-a", "1", ttl=60),
+        lambda driver: driver.subscription_controller.exists("of-a", "1"),
+        lambda driver: driver.subscription_controller.delete("of-a", "1"),
+        lambda driver: driver.subscription_controller.confirm("of-a", "1"),
+        lambda driver: driver.queue_controller.stats("of-a"),
+        lambda driver: driver.queue_controller.create("of-a"),
+        lambda driver: driver.queue_controller.set_metadata("of-a", {}),
+        lambda driver: driver.queue_controller.delete("of-a"),
+    ],
+)
+def test_only_the_queues_of_a_pool_that_is_down_suffer(settled, stores, call):
+    stores.switch_off("a", "connection refused")
+
+    with pytest.raises(errors.PoolUnavailable) as raised:
+        call(settled)
+
+    assert raised.value.pool == "a"
+    assert raised.value.reason == "connection refused"
+    assert type(raised.value.__cause__) is errors.ConnectionError
+    post(settled, "of-b", 1)
+    assert bodies(settled, "of-b") == [1]
+    assert settled.queue_controller.exists("of-a")
+
+
+def test_a_pool_that_is_down_from_the_start_is_unavailable_too(settled, stores, control, clock):
+    stores.switch_off("a")
+    driver = DataDriver(None, None, control, clock=clock)
+
+    with pytest.raises(errors.PoolUnavailable, match="Pool 'a'"):
+        post(driver, "of-a", 1)
+
+    post(driver, "of-b", 1)
+    stores.switch_on("a")
+    post(driver, "of-a", 1)
+
+
+def test_health_says_which_pool_is_down_since_when_and_why(settled, stores, clock):
+    went_down = clock.time()
+    stores.switch_off("a", "connection refused")
+    with pytest.raises(errors.PoolUnavailable):
+        post(settled, "of-a", 1)
+    clock.advance(30)
+    with pytest.raises(errors.PoolUnavailable):
+        post(settled, "of-a", 1)
+
+    health = settled.health()
+
+    assert health["catalog_reachable"] is True
+    assert health["storage_reachable"] is False
+    assert health["pools"]["a"]["storage_reachable"] is False
+    assert health["pools"]["a"]["since"] == went_down
+    assert health["pools"]["a"]["reason"]
+    assert health["pools"]["b"]["storage_reachable"] is True
+    assert health["pools"]["b"]["since"] is None
+    assert health["pools"]["b"]["reason"] is None
+
+
+def test_health_finds_a_pool_that_went_down_unnoticed_and_one_that_came_back(settled, stores, clock):
+    stores.switch_off("a")
+    seen = settled.health()["pools"]["a"]["since"]
+    clock.advance(5)
+    still = settled.health()["pools"]["a"]["since"]
+    stores.switch_on("a")
+
+    assert seen == still == clock.time() - 5
+    assert settled.health()["pools"]["a"]["since"] is None
+
+
+def test_a_pool_that_answers_again_is_down_no_more(settled, stores):
+    stores.switch_off("a")
+    with pytest.raises(errors.PoolUnavailable):
+        post(settled, "of-a", 1)
+    stores.switch_on("a")
+
+    post(settled, "of-a", 1)
+
+    assert settled.catalog.members.peek("a").outage is None
+
+
+def test_an_answer_that_is_an_error_is_an_answer(settled, stores):
+    stores.switch_off("a")
+    with pytest.raises(errors.PoolUnavailable):
+        post(settled, "of-a", 1)
+    stores.switch_on("a")
+
+    with pytest.raises(errors.MessageDoesNotExist):
+        settled.message_controller.get("of-a", "1")
+
+    assert settled.catalog.members.peek("a").outage is None
+
+
+def test_one_pool_that_is_down_keeps_no_other_from_being_collected(settled, stores, clock):
+    settled.message_controller.post("of-b", [{"ttl": 60, "body": 1}], None)
+    stores.switch_off("a")
+    clock.advance(61)
+
+    assert settled.gc() >= 1
+
+
+def test_is_alive_asks_every_pool(settled, stores):
+    before = settled.is_alive()
+    stores.switch_off("b")
+
+    assert before is True
+    assert settled.is_alive() is False
+    assert settled.health()["pools"]["b"]["since"] is not None
+
+
+def test_no_pool_at_all_is_alive(empty):
+    assert empty.is_alive() is True
+    assert empty.health() == {"catalog_reachable": True, "storage_reachable": True, "pools": {}}
+
+
+def test_a_pool_whose_driver_cannot_be_built_is_said_to_be_down(settled, control):
+    control.pools_controller.update("a", options={"nonsense": 1})
+    driver = DataDriver(None, None, control)
+
+    health = driver.health()
+
+    assert driver.is_alive() is False
+    assert "nonsense" in health["pools"]["a"]["reason"]
+    assert health["pools"]["b"]["storage_reachable"] is True
+
+
+def test_a_catalogue_that_cannot_be_read_is_said_so(settled, monkeypatch):
+    def refused(*_, **__):
+        raise errors.ConnectionError("refused")
+
+    monkeypatch.setattr(settled.control.pools_controller, "list", refused)
+
+    health = settled.health()
+
+    assert settled.is_alive() is False
+    assert health["catalog_reachable"] is False
+    assert set(health["pools"]) == {"a", "b"}
+
+
+def test_a_pool_may_be_named_like_a_field_of_health(empty, stores):
+    empty.control.pools_controller.create("catalog_reachable", 100, stores.uri("x"))
+
+    assert empty.health()["catalog_reachable"] is True
+    assert empty.health()["pools"]["catalog_reachable"]["storage_reachable"] is True
+
+
+def test_a_reason_shows_no_password(settled, stores):
+    stores.switch_off("a", "no route to redis://user:s3cret@host/0")
+
+    with pytest.raises(errors.PoolUnavailable) as raised:
+        post(settled, "of-a", 1)
+
+    assert "s3cret" not in str(raised.value)
+    assert "s3cret" not in str(settled.catalog.members.peek("a").outage)

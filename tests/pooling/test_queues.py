@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import pytest
+
+from kombu_pool import errors
+from tests.pooling.stores import bodies, post
+
+
+def pool_queues(stores, name):
+    return stores.leaf(name).queue_controller
+
+
+def test_the_control_store_and_the_pool_both_know_the_queue(pooled, stores):
+    assert pooled.queue_controller.create("q", {"_flavor": "fast", "x": 1}) is True
+
+    assert pooled.control.queue_controller.get("q") == {"_flavor": "fast", "x": 1}
+    assert pool_queues(stores, "f").get("q") == {"_flavor": "fast", "x": 1}
+
+
+def test_a_queue_is_created_once_and_keeps_its_metadata(pooled):
+    assert pooled.queue_controller.create("q", {"x": 1}) is True
+
+    assert pooled.queue_controller.create("q", {"x": 2}) is False
+    assert pooled.queue_controller.get("q") == {"x": 1}
+
+
+def test_new_metadata_reaches_both_planes(settled, stores):
+    settled.queue_controller.set_metadata("of-a", {"x": 1})
+
+    assert settled.queue_controller.get_metadata("of-a") == {"x": 1}
+    assert pool_queues(stores, "a").get("of-a") == {"x": 1}
+
+
+def test_metadata_of_a_missing_queue_leaves_no_row(pooled):
+    with pytest.raises(errors.QueueDoesNotExist):
+        pooled.queue_controller.set_metadata("q", {"_flavor": "fast"})
+
+    assert not pooled.control.catalogue_controller.exists(None, "q")
+
+
+def test_the_control_store_lists_the_queues_of_all_pools(settled):
+    pages = settled.queue_controller.list(detailed=True)
+
+    assert [queue["name"] for queue in next(pages)] == ["of-a", "of-b"]
+    assert next(pages) == "of-b"
+    assert settled.queue_controller.calculate_resource_count() == 2
+
+
+def test_a_deleted_queue_is_gone_from_everywhere(settled, stores):
+    post(settled, "of-a", 1)
+
+    settled.queue_controller.delete("of-a")
+    settled.queue_controller.delete("of-a")
+
+    assert not settled.queue_controller.exists("of-a")
+    assert not settled.control.catalogue_controller.exists(None, "of-a")
+    assert not pool_queues(stores, "a").exists("of-a")
+
+
+def test_a_queue_created_again_is_empty(settled):
+    post(settled, "of-a", 1)
+    settled.queue_controller.delete("of-a")
+
+    settled.queue_controller.create("of-a")
+
+    assert bodies(settled, "of-a") == []
+
+
+@pytest.mark.parametrize("crash_at", ["pool", "control", "catalogue"])
+def test_a_delete_that_crashed_is_finished_by_the_next(settled, stores, monkeypatch, crash_at):
+    post(settled, "of-a", 1)
+    target, method = {
+        "pool": (settled.catalog.lookup("of-a").queue_controller, "delete"),
+        "control": (settled.control.queue_controller, "delete"),
+        "catalogue": (settled.control.catalogue_controller, "delete"),
+    }[crash_at]
+    with monkeypatch.context() as patched:
+        patched.setattr(target, method, crash)
+        with pytest.raises(KeyboardInterrupt):
+            settled.queue_controller.delete("of-a")
+
+    settled.queue_controller.delete("of-a")
+
+    assert not settled.queue_controller.exists("of-a")
+    assert not settled.control.catalogue_controller.exists(None, "of-a")
+    assert not pool_queues(stores, "a").exists("of-a")
+
+
+def test_a_create_that_crashed_before_the_pool_is_finished_by_the_next(pooled, monkeypatch):
+    pooled.catalog.register("q")
+
+    assert pooled.queue_controller.create("q") is True
+    post(pooled, "q", 1)
+    assert bodies(pooled, "q") == [1]
+
+
+def test_a_create_that_crashed_before_the_control_store_is_finished_by_the_next(pooled, stores, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(pooled.control.queue_controller, "create", crash)
+        with pytest.raises(KeyboardInterrupt):
+            pooled.queue_controller.create("q", {"_flavor": "fast", "attempt": 1})
+
+    assert pooled.queue_controller.create("q", {"_flavor": "fast", "attempt": 2}) is True
+
+    assert pooled.queue_controller.get("q") == {"_flavor": "fast", "attempt": 2}
+    assert pool_queues(stores, "f").get("q") == {"_flavor": "fast", "attempt": 2}
+
+
+def test_a_queue_that_its_pool_forgot_is_repaired_by_its_declaration(settled, stores):
+    settled.queue_controller.set_metadata("of-a", {"x": 1})
+    pool_queues(stores, "a").delete("of-a")
+
+    assert settled.queue_controller.create("of-a", {"x": 2}) is False
+
+    assert pool_queues(stores, "a").get("of-a") == {"x": 1}
+    post(settled, "of-a", "again")
+    assert bodies(settled, "of-a") == ["again"]
+
+
+def test_a_queue_that_the_catalogue_forgot_is_repaired_by_its_declaration(settled):
+    settled.control.catalogue_controller.drop_all()
+    settled.catalog.deregister("of-a")
+
+    assert settled.queue_controller.create("of-a") is False
+
+    post(settled, "of-a", 1)
+    assert bodies(settled, "of-a") == [1]
+
+
+def test_metadata_reaches_a_pool_that_forgot_the_queue(settled, stores):
+    pool_queues(stores, "a").delete("of-a")
+
+    settled.queue_controller.set_metadata("of-a", {"x": 1})
+
+    assert pool_queues(stores, "a").get("of-a") == {"x": 1}
+
+
+def test_a_queue_of_a_pool_that_is_gone_can_be_deleted(settled, clock):
+    settled.control.pools_controller.drop_all()
+    clock.advance(60)
+
+    settled.queue_controller.delete("of-a")
+
+    assert not settled.queue_controller.exists("of-a")
+    assert not settled.control.catalogue_controller.exists(None, "of-a")
+
+
+def crash(*_, **__):
+    raise KeyboardInterrupt

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import pytest
+from oslo_config import cfg
+
+from kombu_pool import drivers, errors
+from kombu_pool.conf import CATALOG, CATALOG_GROUP
+from kombu_pool.pooling import DataDriver
+from tests.pooling.stores import bodies, post
+
+
+def configured(**options):
+    conf = cfg.ConfigOpts()
+    conf([])
+    conf.register_opts(CATALOG, group=CATALOG_GROUP)
+    for name, value in options.items():
+        conf.set_override(name, value, group=CATALOG_GROUP)
+    return conf
+
+
+def test_a_control_store_that_names_no_pool_serves_as_its_own_first_pool(empty, stores):
+    empty.queue_controller.create("q")
+    post(empty, "q", 1)
+
+    assert empty.catalog.pool_of("q") == "default"
+    assert empty.control.pools_controller.get("default", detailed=True) == {
+        "name": "default",
+        "uri": stores.uri("control"),
+        "weight": 100,
+        "flavor": None,
+        "options": {"virtual": True},
+    }
+    assert empty.control.catalogue_controller.get(None, "q")["pool"] == "default"
+    assert bodies(stores.leaf("control"), "q") == [1]
+
+
+def test_switched_off_there_is_no_pool(control):
+    driver = DataDriver(configured(enable_virtual_pool=False), None, control)
+
+    with pytest.raises(errors.NoPoolFound):
+        driver.queue_controller.create("q")
+
+    assert list(next(control.pools_controller.list())) == []
+    assert not control.catalogue_controller.exists(None, "q")
+    assert driver.capabilities == ()
+
+
+def test_pools_that_take_no_queues_do_not_make_the_control_store_one(pooled):
+    for name in ("a", "b"):
+        pooled.control.pools_controller.update(name, weight=0)
+
+    with pytest.raises(errors.NoPoolFound):
+        pooled.queue_controller.create("q")
+
+    assert not pooled.control.pools_controller.exists("default")
+
+
+def test_a_lookup_makes_no_pool(empty):
+    assert empty.catalog.lookup("q") is None
+
+    assert not empty.control.pools_controller.exists("default")
+
+
+def test_its_queues_stay_when_the_first_real_pool_is_added(empty, stores):
+    empty.queue_controller.create("q")
+    post(empty, "q", 1)
+
+    empty.control.pools_controller.create("a", 100, stores.uri("a"))
+    empty.queue_controller.create("q")
+
+    assert bodies(empty, "q") == [1]
+
+
+def test_a_moved_control_store_is_still_its_own_pool(tmp_path):
+    before = DataDriver(None, None, f"sqlite:///{tmp_path}/before.db")
+    before.queue_controller.create("q")
+    post(before, "q", "kept")
+    before.close()
+    (tmp_path / "before.db").rename(tmp_path / "after.db")
+
+    after = DataDriver(None, None, f"sqlite:///{tmp_path}/after.db")
+    post(after, "q", "new")
+
+    assert bodies(after, "q") == ["kept", "new"]
+    assert not (tmp_path / "before.db").exists()
+    after.close()
+
+
+def test_the_default_pool_without_listing_is_the_control_store(empty, stores):
+    driver = empty.catalog.get_default_pool(use_listing=False)
+
+    assert driver.uri == stores.uri("control")
+
+
+def test_its_capabilities_are_those_of_the_control_store(empty):
+    before = empty.capabilities
+    empty.queue_controller.create("q")
+
+    assert before == empty.capabilities == tuple(sorted(drivers.capabilities_of("memory://x")))
+
+
+def test_a_pool_of_its_own_uri_added_at_the_same_moment_is_as_good(empty, stores, monkeypatch):
+    create = empty.control.pools_controller.create
+
+    def beaten(name, *_, **__):
+        monkeypatch.undo()
+        create("theirs", 100, stores.uri("control"))
+        raise errors.PoolAlreadyExists("theirs")
+
+    monkeypatch.setattr(empty.control.pools_controller, "create", beaten)
+    empty.catalog.register("q")
+
+    assert empty.catalog.pool_of("q") == "theirs"

@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from kombu_pool import errors
+from kombu_pool.pooling import DataDriver, watch
+from tests.pooling.stores import post
+
+SOON = 10.0
+
+
+@pytest.fixture(params=[("of-a",), ("of-a", "of-b")], ids=["one pool", "two pools"])
+def queues(request):
+    return [(None, name) for name in request.param]
+
+
+@pytest.fixture
+def watching(settled, queues):
+    found = settled.watch(queues)
+    yield found
+    found.close()
+
+
+def drain(found):
+    while found.wait(0.05):
+        pass
+
+
+def test_a_watch_wakes_for_a_message_posted_before_it_waits(settled, watching):
+    drain(watching)
+    post(settled, "of-a", 1)
+
+    assert watching.wait(SOON)
+
+
+def test_a_watch_wakes_for_a_message_posted_while_it_waits(settled, watching, queues):
+    drain(watching)
+    for _, queue in queues * 3:
+        timer = threading.Timer(0.05, post, (settled, queue, 1))
+        timer.start()
+
+        assert watching.wait(SOON)
+        timer.join()
+        drain(watching)
+
+
+def test_a_watch_of_which_nothing_happens_waits_its_time(watching):
+    drain(watching)
+    start = time.monotonic()
+
+    assert watching.wait(0.2) is False
+    assert time.monotonic() - start >= 0.2
+
+
+def test_a_watch_can_be_interrupted_before_and_while_it_waits(watching):
+    drain(watching)
+    watching.interrupt()
+    assert watching.wait(SOON)
+    drain(watching)
+
+    timer = threading.Timer(0.05, watching.interrupt)
+    timer.start()
+
+    assert watching.wait(SOON)
+    timer.join()
+
+
+def test_a_watch_that_is_closed_waits_no_more(watching):
+    watching.close()
+    watching.close()
+
+    assert watching.wait(SOON) is False
+
+
+def test_a_queue_that_is_declared_later_is_watched_from_then_on(settled):
+    found = settled.watch([(None, "of-a"), (None, "later")])
+    drain(found)
+
+    def declare():
+        settled.queue_controller.create("later")
+        post(settled, "later", 1)
+
+    timer = threading.Timer(0.05, declare)
+    timer.start()
+
+    assert found.wait(SOON)
+    timer.join()
+    drain(found)
+    post(settled, "later", 2)
+    assert found.wait(SOON)
+    found.close()
+
+
+def test_a_queue_that_another_process_declares_later_is_watched_from_then_on(settled, control, clock, monkeypatch):
+    monkeypatch.setattr(watch, "_UNASSIGNED", 0.05)
+    found = settled.watch([(None, "later")])
+    drain(found)
+    other = DataDriver(None, None, control, clock=clock)
+    other.queue_controller.create("later")
+    post(other, "later", 1)
+
+    assert found.wait(SOON)
+    found.close()
+
+
+def test_a_queue_that_moved_to_another_pool_is_watched_there(settled, control, clock, watching):
+    settled.queue_controller.delete("of-a")
+    control.catalogue_controller.insert(None, "of-a", "b")
+    settled.queue_controller.create("of-a")
+    drain(watching)
+
+    post(settled, "of-a", 1)
+
+    assert watching.wait(SOON)
+
+
+def test_the_outage_of_the_only_pool_ends_the_wait(settled, stores):
+    found = settled.watch([(None, "of-a")])
+    drain(found)
+    stores.switch_off("a")
+
+    with pytest.raises(errors.PoolUnavailable):
+        found.wait(SOON)
+    found.close()
+
+
+def test_the_outage_of_one_of_two_pools_leaves_the_other_watched(settled, stores, monkeypatch):
+    monkeypatch.setattr(watch, "_RETRY", 0.05)
+    monkeypatch.setattr(watch, "_TURN", 0.05)
+    found = settled.watch([(None, "of-a"), (None, "of-b")])
+    stores.switch_off("a")
+    drain(found)
+
+    post(settled, "of-b", 1)
+    assert found.wait(SOON)
+    drain(found)
+    stores.switch_on("a")
+
+    assert found.wait(SOON), "something may have come while the pool was down"
+    drain(found)
+    post(settled, "of-a", 1)
+    assert found.wait(SOON)
+    found.close()
+
+
+def test_a_pool_that_is_down_from_the_start_is_watched_once_it_is_back(settled, stores, monkeypatch):
+    monkeypatch.setattr(watch, "_RETRY", 0.05)
+    stores.switch_off("a")
+    found = settled.watch([(None, "of-a"), (None, "of-b")])
+    drain(found)
+    stores.switch_on("a")
+
+    assert found.wait(SOON)
+    found.close()
+
+
+def test_a_watch_of_no_queues_waits_its_time(settled):
+    found = settled.watch([])
+
+    assert found.wait(0.05) is False
+    found.close()
+
+
+def test_threads_end_with_their_watch(settled):
+    before = threading.active_count()
+    found = settled.watch([(None, "of-a"), (None, "of-b")])
+    found.wait(0.05)
+
+    found.close()
+
+    assert threading.active_count() == before

@@ -10,14 +10,14 @@ import click
 
 from kombu_pool.drivers import mask, open_data
 from kombu_pool.errors import DoesNotExist, KombuPoolError, PoolUnavailable
-from kombu_pool.pooling import DataDriver
-from kombu_pool.pooling.pools import DEFAULT_WEIGHT, declare_pools
-from kombu_pool.transport.options import control_uri, from_file, read
+from kombu_pool.pooling import declare_pools
+from kombu_pool.transport import Transport
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from kombu_pool.model import Pool, Project
+    from kombu_pool.pooling import DataDriver
 
 Row = tuple[object, ...]
 
@@ -31,20 +31,20 @@ class Broker(NamedTuple):
 
 @contextmanager
 def opened(context: click.Context) -> Iterator[Broker]:
-    """Open the control store of the Celery application's broker URL."""
-    try:
-        connection = context.obj.app.connection_for_write()
-        if connection.transport_cls.partition("+")[0] != "pool":
+    """Open the control store of the Celery application's broker URL, as the application itself would."""
+    with context.obj.app.connection_for_write() as connection:
+        if not isinstance(connection.transport, Transport):
             raise click.ClickException(
-                f"The broker is {connection.as_uri()}; name one of ours: celery -b pool:// pool ..., or -A with an app"
+                f"The broker is {connection.as_uri()}, none of ours: try celery -b pool:// pool ..."
             )
-        uri, conf = from_file(control_uri(connection.hostname, connection.virtual_host, connection.transport_cls))
-        options = read(uri, connection.transport_options, conf)
-        with closing(DataDriver(options.conf or conf, None, options.uri)) as store:
-            declare_pools(store.control, options.pools, options.flavors, options.project)
-            yield Broker(store, options.project)
-    except KombuPoolError as error:
-        raise click.ClickException(mask(str(error))) from error
+        try:
+            ours = connection.transport.establish_connection()
+            try:
+                yield Broker(ours.broker.data, ours.options.project)
+            finally:
+                connection.transport.close_connection(ours)
+        except KombuPoolError as error:
+            raise click.ClickException(mask(str(error))) from error
 
 
 def show(columns: Sequence[str], rows: Iterable[Row]) -> None:
@@ -116,9 +116,7 @@ def _queue_row(broker: Broker, queue: str, pool: str) -> Row:
 @pool.command("add")
 @click.argument("name")
 @click.argument("uri")
-@click.option(
-    "--weight", type=click.IntRange(min=0), default=DEFAULT_WEIGHT, show_default=True, help="Share of new queues."
-)
+@click.option("--weight", type=click.IntRange(min=0), default=100, show_default=True, help="Share of new queues.")
 @click.option("--flavor", help="The flavor of queues that it is for; made if there is none of that name.")
 @click.pass_context
 def add_pool(context: click.Context, name: str, uri: str, weight: int, flavor: str | None) -> None:

@@ -1,8 +1,8 @@
 """Every option: its type, range, default and help, as oslo.config knows them.
 
 An option is looked for in four places, the nearest first: the pool's own options, the query of its URI, the
-configuration file, the default. Nothing here ever writes to the configuration that it is given, so that two pools of one
-kind never share a setting by accident.
+configuration file, the default. Nothing here ever writes to the configuration that it is given, so that two pools of
+one kind never share a setting by accident.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MIB = 1024 * 1024
 
 CATALOG_GROUP = "pooling:catalog"
-CATALOG = [
+CATALOG: list[cfg.Opt] = [
     cfg.BoolOpt(
         "enable_virtual_pool",
         default=True,
@@ -35,11 +35,11 @@ CATALOG = [
 ]
 
 MANAGEMENT_GROUP = "drivers:management_store"
-MANAGEMENT = [
+MANAGEMENT: list[cfg.Opt] = [
     cfg.StrOpt("uri", secret=True, help="The control store, as in pool+<uri>. By default a file in the state folder."),
 ]
 
-STORE = [
+STORE: list[cfg.Opt] = [
     cfg.IntOpt(
         "max_message_size",
         default=128 * MIB,
@@ -52,7 +52,7 @@ MEMORY_GROUP = "drivers:message_store:memory"
 MEMORY = STORE
 
 SQLITE_GROUP = "drivers:message_store:sqlite"
-SQLITE = [
+SQLITE: list[cfg.Opt] = [
     *STORE,
     cfg.StrOpt(
         "synchronous",
@@ -79,9 +79,57 @@ SQLITE = [
     ),
 ]
 
+TRANSPORT_GROUP = "transport"
+TRANSPORT: list[cfg.Opt] = [
+    cfg.StrOpt("project", help="The project (tenant, AMQP's virtual host) whose queues the connection sees."),
+    cfg.FloatOpt(
+        "claim_ttl",
+        default=60.0,
+        min=0.5,
+        max=43200.0,
+        help="Seconds after which the messages of a consumer that died come back. Claims are renewed at a third of it.",
+    ),
+    cfg.FloatOpt(
+        "claim_grace",
+        default=60.0,
+        min=0.0,
+        max=43200.0,
+        help="Seconds for which a message that would have expired outlives its claim.",
+    ),
+    cfg.FloatOpt(
+        "ack_delay",
+        default=0.002,
+        min=0.0,
+        max=1.0,
+        help="Seconds for which acknowledgements are gathered before they go to the store together.",
+    ),
+    cfg.IntOpt(
+        "read_ahead",
+        default=256,
+        min=1,
+        max=10000,
+        help="Messages held ready for a consumer without a prefetch limit, and the most that one claim takes.",
+    ),
+    cfg.BoolOpt(
+        "delay_eta",
+        default=True,
+        help="Keep a task with an eta or countdown in the store until it is due. Off: workers hold it.",
+    ),
+    cfg.DictOpt(
+        "queue_flavors",
+        default={},
+        help="The flavor of new queues by their name, or by a pattern of it: {'reports.*': 'durable'}.",
+    ),
+]
+
 
 def options(
-    opts: Iterable[cfg.Opt], given: Mapping[str, Any], *, where: str, conf: cfg.ConfigOpts | None = None, group: str = ""
+    opts: Iterable[cfg.Opt],
+    given: Mapping[str, Any],
+    *,
+    where: str,
+    conf: cfg.ConfigOpts | None = None,
+    group: str = "",
 ) -> dict[str, Any]:
     """Return a value for each of ``opts``: what is ``given``, else what ``conf`` has in ``group``, else the default.
 
@@ -124,4 +172,5 @@ def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
         (CATALOG_GROUP, CATALOG),
         (MEMORY_GROUP, MEMORY),
         (SQLITE_GROUP, SQLITE),
+        (TRANSPORT_GROUP, TRANSPORT),
     ]

@@ -6,7 +6,7 @@ Times are seconds: durations as they are, moments since the epoch.
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any, TypedDict, TypeAlias
+from typing import Any, TypeAlias, TypedDict
 
 Project: TypeAlias = "str | None"
 Metadata: TypeAlias = "dict[str, Any]"

@@ -35,7 +35,14 @@ class Driver(Protocol):
     CAPABILITIES: tuple[Capabilities, ...]
 
     def open_data(
-        self, uri: StoreUri, *, control: ControlDriver | None, conf: Any, cache: Any, clock: Clock, options: Mapping[str, Any]
+        self,
+        uri: StoreUri,
+        *,
+        control: ControlDriver | None,
+        conf: Any,
+        cache: Any,
+        clock: Clock,
+        options: Mapping[str, Any],
     ) -> DataDriver:
         """Open the store for messages."""
         ...
@@ -98,7 +105,7 @@ def load(scheme: str) -> Driver:
     strangers = {found.name: found for found in entry_points(group=GROUP)}
     try:
         if scheme in _OURS:
-            return import_module(_OURS[scheme])  # type: ignore[return-value] # a module satisfies the protocol
+            return import_module(_OURS[scheme])
         if scheme in strangers:
             driver: Driver = strangers[scheme].load()
             return driver

@@ -18,9 +18,7 @@ class PoolsController(ABC):
     """Knows the pools."""
 
     @abstractmethod
-    def list(
-        self, marker: str | None = None, limit: int = DEFAULT_LIMIT, detailed: bool = False
-    ) -> Iterator[Any]:
+    def list(self, marker: str | None = None, limit: int = DEFAULT_LIMIT, detailed: bool = False) -> Iterator[Any]:
         """List the pools by name."""
 
     @abstractmethod
@@ -268,9 +266,7 @@ class ConsumersController(ABC):
         """Count the seconds of a queue with a lifetime that counts already from now."""
 
     @abstractmethod
-    def attach(
-        self, queue: str, holder: str, ttl: float, project: Project = None, consuming: bool = True
-    ) -> None:
+    def attach(self, queue: str, holder: str, ttl: float, project: Project = None, consuming: bool = True) -> None:
         """Let the holder live ``ttl`` seconds from now; only ``consuming`` ones are counted by :meth:`count`."""
 
     @abstractmethod

@@ -223,9 +223,7 @@ class SubscriptionController(ABC):
         """Remove it. Idempotent."""
 
     @abstractmethod
-    def confirm(
-        self, queue: str, subscription_id: str, project: Project = None, confirmed: bool | None = None
-    ) -> None:
+    def confirm(self, queue: str, subscription_id: str, project: Project = None, confirmed: bool | None = None) -> None:
         """Mark it as confirmed, which None means too, or with False as not confirmed.
 
         Raises:

@@ -1,0 +1,58 @@
+"""A channel: AMQP's methods, each told in terms of the catalog, the messages and the claims."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kombu.transport.base import StdChannel
+
+from kombu_pool.transport.consuming import ConsumingMethods
+from kombu_pool.transport.declarations import DeclarationMethods
+from kombu_pool.transport.deliveries import Message as DeliveredMessage
+from kombu_pool.transport.publishing import PublishingMethods
+
+if TYPE_CHECKING:
+    from kombu_pool.transport.connection import PoolConnection
+
+
+class Channel(DeclarationMethods, PublishingMethods, ConsumingMethods, StdChannel):  # type: ignore[misc] # Kombu has no types
+    """A channel of a :class:`~kombu_pool.transport.connection.PoolConnection`.
+
+    Its methods may be called by one thread at a time, but ``basic_ack`` and ``basic_reject`` by any.
+    """
+
+    Message = DeliveredMessage
+    supports_batch_publish = True
+
+    def __init__(self, connection: PoolConnection, channel_id: int) -> None:
+        DeclarationMethods.__init__(self, connection)
+        PublishingMethods.__init__(self, connection)
+        ConsumingMethods.__init__(self, connection)
+        self.connection = connection
+        self.channel_id = channel_id
+
+    @property
+    def client(self) -> Any:
+        """The Kombu connection."""
+        return self.connection.client
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether it is open."""
+        return not self.closed
+
+    def message_to_python(self, message: DeliveredMessage) -> DeliveredMessage:
+        """Return what a consumer gets: a message is one already."""
+        return message
+
+    def close(self) -> None:
+        """Cancel the consumers and give back at once all that is not acknowledged. Idempotent."""
+        if self.closed:
+            return
+        self.closed = True
+        if self in self.connection.channels:
+            self.connection.channels.remove(self)
+        self.stop()
+
+    def __repr__(self) -> str:
+        return f"<Channel {self.channel_id} of {self.connection.id}>"

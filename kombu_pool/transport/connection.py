@@ -1,0 +1,322 @@
+"""One connection: its channels, the messages that wait to be delivered, and the threads that fetch them."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+import os
+import socket
+import threading
+import time
+import uuid
+import weakref
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from kombu_pool import errors
+from kombu_pool.transport import broker as brokers
+from kombu_pool.transport.channel import Channel
+from kombu_pool.transport.fetcher import Fetcher
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from kombu import Connection
+
+    from kombu_pool.model import Message
+    from kombu_pool.storage import Watch
+    from kombu_pool.transport.deliveries import Subscription
+    from kombu_pool.transport.leases import Lease
+    from kombu_pool.transport.options import TransportOptions
+
+logger = logging.getLogger(__name__)
+
+Ready = tuple["Subscription", "Lease", "Message"]
+
+
+_open: weakref.WeakSet[PoolConnection] = weakref.WeakSet()
+
+
+def _disown() -> None:
+    """Mark every connection as closed: a child has none of the threads that served it, and owes nobody anything."""
+    for connection in list(_open):
+        connection.closed = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_disown)
+
+
+class PoolConnection:
+    """What Kombu calls the connection of a transport.
+
+    Fetchers put messages into ``_ready`` from their threads; whoever drains events, or the hub, takes them out.
+    """
+
+    #: The most messages that one turn of the event loop delivers, so that timers get theirs too.
+    TURN = 100
+
+    def __init__(self, client: Connection, options: TransportOptions) -> None:
+        self.client = client
+        self.id = uuid.uuid4().hex
+        self.options = options
+        self.broker = brokers.acquire(options)
+        self.channels: list[Channel] = []
+        #: Also true in a child: what a fork inherits is its parent's.
+        self.closed = False
+        self.exclusive: set[str] = set()
+        self._ids = itertools.count(1)
+        self._ready: deque[Ready] = deque()
+        self._failures: deque[errors.KombuPoolError] = deque(maxlen=1)
+        self._arrived = threading.Event()
+        self._lock = threading.RLock()
+        self._fetchers: dict[str | None, Fetcher] = {}
+        self._bell: Bell | None = None
+        self._owing = 0
+        _open.add(self)
+
+    def channel(self) -> Channel:
+        """Open a channel."""
+        channel = Channel(self, next(self._ids))
+        self.channels.append(channel)
+        return channel
+
+    # Deliveries.
+
+    def drain_events(self, timeout: float | None = None) -> None:
+        """Deliver one message; 0 seconds means without waiting.
+
+        Raises:
+            TimeoutError: none came in time.
+            PoolUnavailable: no pool that this connection consumes from answers.
+        """
+        if self._deliver_one():
+            return
+        until = None if timeout is None else time.monotonic() + timeout
+        while not self._deliver_one():
+            self._arrived.clear()
+            if self._ready or self._failures:
+                continue
+            left = None if until is None else until - time.monotonic()
+            if (left is not None and left <= 0) or not self._arrived.wait(left):
+                raise TimeoutError(f"no message within {timeout} s")
+
+    def _deliver_one(self) -> bool:
+        """Deliver the next message that is still ours; return whether there was one."""
+        if self._failures:
+            raise self._failures.popleft()
+        while True:
+            try:
+                subscription, lease, message = self._ready.popleft()
+            except IndexError:
+                return False
+            consumers = subscription.consumers
+            consumer = consumers[0] if len(consumers) == 1 else subscription.next_consumer()
+            if consumer is not None and time.monotonic() < lease.valid_until:
+                subscription.channel.deliver(subscription, consumer, lease, message)
+                return True
+            subscription.taken += 1
+            if consumer is None:
+                self.broker.settlement.release(lease, [message["id"]])
+
+    def on_readable(self) -> None:
+        """Deliver what is ready: the hub calls this when the bell has rung."""
+        bell = self._bell
+        if bell is None:
+            return
+        bell.quiet()
+        for _ in range(self.TURN):
+            if not self._deliver_one():
+                return
+        if self._ready:
+            bell.ring()
+
+    def bell(self) -> Bell:
+        """Return the bell that rings for the event loop when messages are ready."""
+        if self._bell is None:
+            self._bell = Bell()
+            if self._ready or self._failures:
+                self._bell.ring()
+        return self._bell
+
+    # What fetchers call, from their threads.
+
+    def claim(self, subscription: Subscription, limit: int) -> int:
+        """Claim messages for a subscription and make them ready; return how many."""
+        broker = self.broker
+        begun = time.monotonic()
+        claim_id, messages = broker.data.claim_controller.create(
+            subscription.queue, broker.renewal.metadata, self.options.project, limit
+        )
+        if claim_id is None or not messages:
+            return 0
+        lease = broker.renewal.lease(subscription.queue, self.options.project, claim_id, len(messages), begun)
+        with self._lock:
+            if not self.closed and subscription.consumers:
+                subscription.lent += len(messages)
+                self._ready.extend([(subscription, lease, message) for message in messages])
+                self._notify()
+                return len(messages)
+        broker.settlement.release(lease, [message["id"] for message in messages])
+        return 0
+
+    def watch(self, queues: Iterable[str]) -> Watch:
+        """Watch queues of one pool."""
+        return self.broker.data.watch([(self.options.project, queue) for queue in queues])
+
+    def report(self, failure: errors.KombuPoolError) -> None:
+        """Hear of a pool that fails. The connection fails only when all of its pools do."""
+        with self._lock:
+            if all(fetcher.failure is not None for fetcher in self._fetchers.values() if not fetcher.is_idle):
+                self._failures.append(failure)
+                self._notify()
+
+    def _notify(self) -> None:
+        self._arrived.set()
+        if self._bell is not None:
+            self._bell.ring()
+
+    # Subscriptions.
+
+    def subscribe(self, subscription: Subscription) -> None:
+        """Fetch for a subscription."""
+        self.broker.housekeeping.start()
+        pool = self.broker.data.catalog.pool_of(subscription.queue, self.options.project)
+        with self._lock:
+            fetcher = self._fetchers.get(pool)
+            if fetcher is None:
+                fetcher = self._fetchers[pool] = Fetcher(self, pool)
+            fetcher.add(subscription)
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        """Fetch no more for a subscription that has no consumer left; what is ready for it goes back at once."""
+        with self._lock:
+            for fetcher in self._fetchers.values():
+                fetcher.remove(subscription)
+            back = [item for item in self._ready if item[0] is subscription]
+            for item in back:
+                self._ready.remove(item)
+            subscription.taken = subscription.lent
+            for pool in [pool for pool, fetcher in self._fetchers.items() if fetcher.is_idle]:
+                self._fetchers.pop(pool).stop()
+        by_lease: dict[Lease, list[str]] = {}
+        for _, lease, message in back:
+            by_lease.setdefault(lease, []).append(message["id"])
+        for lease, message_ids in by_lease.items():
+            self.broker.settlement.release(lease, message_ids)
+
+    def settle_in(self, fetcher: Fetcher) -> None:
+        """Move the subscriptions of a fetcher without a pool to those of the pools that their queues have got."""
+        for subscription in fetcher.subscriptions:
+            if self.broker.data.catalog.pool_of(subscription.queue, self.options.project) is not None:
+                fetcher.remove(subscription)
+                self.subscribe(subscription)
+
+    def wake(self) -> None:
+        """Tell the fetchers that there is credit again."""
+        for fetcher in list(self._fetchers.values()):
+            fetcher.wake()
+
+    # The end.
+
+    def close(self) -> None:
+        """Close every channel: what is unacknowledged goes back at once. Bounded, also when the store is gone."""
+        if self.closed:
+            return
+        for channel in list(self.channels):
+            try:
+                channel.close()
+            except errors.KombuPoolError as error:
+                logger.warning("Channel %d was closed without its store: %s", channel.channel_id, error)
+        self._stop()
+        for queue in self.exclusive:
+            self.broker.queues.delete(queue)
+        if self.exclusive:
+            self.broker.queues.disown(self.id)
+        self._flush()
+        brokers.release(self.broker)
+
+    def _flush(self) -> None:
+        try:
+            self.broker.settlement.flush()
+        except errors.KombuPoolError as error:
+            logger.warning("Acknowledgements are late: %s", error)
+
+    def abandon(self) -> None:
+        """Give the connection up without talking to anybody who may not answer.
+
+        What was not delivered goes back. What was stays leased for as long as somebody holds the message, who may
+        acknowledge it even now; the lease of a message that is dropped goes back by itself.
+        """
+        if self.closed:
+            return
+        self._stop()
+        for _, lease, message in self._ready:
+            self.broker.settlement.orphan(lease, message["id"])
+        self._ready.clear()
+        owing = [channel for channel in self.channels if channel.abandon(self._paid)]
+        self.channels.clear()
+        self._owing = len(owing)
+        self.broker.settlement.ring()
+        if not owing:
+            brokers.release(self.broker)
+
+    def _paid(self) -> None:
+        """Hear that a channel that was abandoned owes nothing any more."""
+        with self._lock:
+            self._owing -= 1
+            if self._owing:
+                return
+        # The last message may be settled by the very thread that the broker's end waits for.
+        threading.Thread(target=brokers.release, args=(self.broker,), daemon=True).start()
+
+    def _stop(self) -> None:
+        with self._lock:
+            self.closed = True
+            fetchers = list(self._fetchers.values())
+            self._fetchers.clear()
+            self._notify()
+        for fetcher in fetchers:
+            fetcher.stop()
+        for fetcher in fetchers:
+            fetcher.join(5.0)
+        if self._bell is not None:
+            self._bell.close()
+            self._bell = None
+
+
+class Bell:
+    """A socket pair that makes the event loop's poll return. Its own, for a hub of Kombu 5.6 has no waker."""
+
+    def __init__(self) -> None:
+        self._reader, self._writer = socket.socketpair()
+        self._reader.setblocking(False)
+        self._writer.setblocking(False)
+        self._rung = False
+        self.loop: Any = None
+
+    def fileno(self) -> int:
+        return self._reader.fileno()
+
+    def ring(self) -> None:
+        """Ring, unless it rings already."""
+        if not self._rung:
+            self._rung = True
+            # Full: then it rings. Closed: then nobody listens.
+            with contextlib.suppress(OSError):
+                self._writer.send(b"\0")
+
+    def quiet(self) -> None:
+        """Stop ringing; what comes after this rings again."""
+        with contextlib.suppress(OSError):
+            self._reader.recv(4096)
+        self._rung = False
+
+    def close(self) -> None:
+        """Take it out of its loop and close it."""
+        if self.loop is not None:
+            self.loop.remove_reader(self._reader)
+            self.loop = None
+        self._reader.close()
+        self._writer.close()

@@ -1,0 +1,110 @@
+"""How a Kombu message lies in a store, and what its properties mean there.
+
+The record is a mapping of Kombu's own words, so that a user of the library can read it: ``body`` (bytes or text),
+``content-type``, ``content-encoding``, ``headers``, ``properties``, ``exchange`` and ``routing-key``.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from kombu_pool.errors import InvalidMessage
+
+if TYPE_CHECKING:
+    from kombu_pool.model import Message, NewMessage
+
+Envelope = dict[str, Any]
+
+MAX_PRIORITY = 255
+
+#: An eta closer than this is not worth a delay: the message would be due before a worker looked at it.
+SHORTEST_DELAY = 0.05
+
+
+def wrap(body: Any, routing_key: str, exchange: str) -> Envelope:
+    """Make an envelope of what is no Kombu message: a text, bytes, or what somebody posted through the library."""
+    if isinstance(body, bytes):
+        content_type, encoding = "application/data", "binary"
+    elif isinstance(body, str):
+        content_type, encoding = "text/plain", "utf-8"
+    else:
+        content_type, encoding, body = "application/json", "utf-8", json.dumps(body, default=_text)
+    return {
+        "body": body,
+        "content-type": content_type,
+        "content-encoding": encoding,
+        "headers": {},
+        "properties": {},
+        "exchange": exchange,
+        "routing-key": routing_key,
+    }
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
+
+
+def unwrap(message: Message, queue: str) -> Envelope:
+    """Return the envelope of a stored message, with ``x-death`` if it was dead-lettered."""
+    envelope: Envelope = message["body"]
+    if type(envelope) is not dict or "properties" not in envelope or "body" not in envelope:
+        envelope = wrap(envelope, queue, "")
+    if "dead_letter" in message:
+        origin = message["dead_letter"]
+        death = {**origin, "exchange": envelope.get("exchange"), "routing-keys": [envelope.get("routing-key")]}
+        envelope.setdefault("headers", {}).setdefault("x-death", []).insert(0, death)
+    return envelope
+
+
+def new_message(envelope: Envelope, *, delay_eta: bool) -> NewMessage:
+    """Return what to post: the envelope with its expiration and priority and, if ``delay_eta``, its eta heeded.
+
+    Raises:
+        InvalidMessage: one of them makes no sense.
+    """
+    properties = envelope["properties"]
+    message: NewMessage = {"ttl": None, "body": envelope}
+    expiration = properties.get("expiration")
+    if expiration is not None:
+        # AMQP's expiration of 0 means: now or never. There is no "now" in a store, so it gets an instant.
+        message["ttl"] = max(_milliseconds(expiration), 1) / 1000
+    priority = properties.get("priority")
+    if priority:
+        message["priority"] = _priority(priority)
+    if delay_eta and envelope["headers"].get("eta"):
+        _delay(message, envelope["headers"]["eta"], time.time())
+    return message
+
+
+def _milliseconds(expiration: Any) -> int:
+    try:
+        milliseconds = int(expiration)
+    except (TypeError, ValueError):
+        milliseconds = -1
+    if milliseconds < 0:
+        raise InvalidMessage(f"expiration must be a number of milliseconds of 0 or more, not {expiration!r}")
+    return milliseconds
+
+
+def _priority(priority: Any) -> int:
+    try:
+        return min(max(int(priority), 0), MAX_PRIORITY)
+    except (TypeError, ValueError) as error:
+        raise InvalidMessage(f"priority must be a number from 0 to {MAX_PRIORITY}, not {priority!r}") from error
+
+
+def _delay(message: NewMessage, eta: Any, now: float) -> None:
+    """Delay the message until its eta; what cannot be read as one is left to the worker."""
+    try:
+        due = datetime.fromisoformat(eta.replace("Z", "+00:00") if eta.endswith("Z") else eta)
+    except (AttributeError, ValueError):
+        return
+    delay = (due if due.tzinfo else due.replace(tzinfo=timezone.utc)).timestamp() - now
+    if delay > SHORTEST_DELAY:
+        message["delay"] = delay
+        if message["ttl"]:
+            # The time to live is for waiting in the queue; AMQP counts it from when the message arrives there.
+            message["ttl"] += delay

@@ -1,0 +1,178 @@
+"""Leads a message from an exchange to its queues, by the bindings that every process of the project shares."""
+
+from __future__ import annotations
+
+import re
+import time
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from kombu_pool.errors import ExchangeDoesNotExist
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from kombu_pool.model import Binding, Project
+    from kombu_pool.storage import BindingsController
+
+TYPES = frozenset({"direct", "topic", "fanout", "headers"})
+
+#: Exchanges that are there without being declared, as AMQP has them.
+PREDECLARED = {"amq.direct": "direct", "amq.topic": "topic", "amq.fanout": "fanout", "amq.headers": "headers"}
+
+
+@lru_cache(maxsize=4096)
+def topic_pattern(key: str) -> re.Pattern[str]:
+    """Return the pattern of a topic binding, each word with a dot before it: ``*`` is one, ``#`` zero or more."""
+    pattern = "".join(_word(word) for word in key.split("."))
+    return re.compile(pattern + r"\Z", re.DOTALL)
+
+
+def _word(word: str) -> str:
+    """Return the pattern of one word, with the dot before it."""
+    if word == "#":
+        return r"(?:\.[^.]*)*"
+    return r"\.[^.]*" if word == "*" else r"\." + re.escape(word)
+
+
+def topic_matches(key: str, routing_key: str) -> bool:
+    """Tell whether a topic binding takes a routing key."""
+    return topic_pattern(key).match(f".{routing_key}") is not None
+
+
+def headers_match(wanted: Mapping[str, Any], headers: Mapping[str, Any]) -> bool:
+    """Tell whether a headers binding takes a message: ``x-match`` is all (the default) or any of its other arguments.
+
+    An argument that is None asks only for the header's presence. ``all-with-x`` and ``any-with-x`` look at arguments
+    that begin with ``x-`` too.
+    """
+    how = str(wanted.get("x-match", "all"))
+    pairs = [
+        (name, value)
+        for name, value in wanted.items()
+        if name != "x-match" and (how.endswith("-with-x") or not name.startswith("x-"))
+    ]
+    found = (name in headers and (value is None or headers[name] == value) for name, value in pairs)
+    return any(found) if how.startswith("any") else all(found)
+
+
+def _takes(kind: str, binding: Binding, routing_key: str, headers: Mapping[str, Any]) -> bool:
+    if kind == "fanout":
+        return True
+    if kind == "topic":
+        return topic_matches(binding["routing_key"], routing_key)
+    if kind == "headers":
+        return headers_match(binding["arguments"], headers)
+    return binding["routing_key"] == routing_key
+
+
+class Router:
+    """Routes messages of one project, and remembers where they went for as long as nothing changes.
+
+    Safe to use from several threads: what is remembered is replaced, never changed.
+    """
+
+    def __init__(
+        self, bindings: BindingsController, project: Project, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._bindings = bindings
+        self._project = project
+        self._now = now
+        self._trust = bindings.trust
+        self._exchanges: dict[str, _Table] = {}
+
+    def route(self, exchange: str, routing_key: str, headers: Mapping[str, Any]) -> Sequence[str]:
+        """Return the queues, each once, that a message published to ``exchange`` goes to.
+
+        What another process bound is seen at once where asking is cheap, and at the latest after the control store's
+        ``trust`` seconds; a message that would go nowhere is always looked at afresh.
+
+        Raises:
+            ExchangeDoesNotExist: there is none of that name.
+        """
+        table = self._table(exchange, fresh=False)
+        if table.plain:
+            queues = table.queues(routing_key, headers)
+            return queues or self._table(exchange, fresh=True).queues(routing_key, headers)
+        return self._spread(exchange, routing_key, headers)
+
+    def _spread(self, exchange: str, routing_key: str, headers: Mapping[str, Any]) -> Sequence[str]:
+        """Follow bindings from exchange to exchange, each exchange once."""
+        found: dict[str, None] = {}
+        seen: set[str] = set()
+        ahead = [exchange]
+        while ahead:
+            name = ahead.pop()
+            if name in seen:
+                continue
+            seen.add(name)
+            table = self._table(name, fresh=name == exchange)
+            found.update(dict.fromkeys(table.queues(routing_key, headers)))
+            ahead.extend(table.exchanges(routing_key, headers))
+        return tuple(found)
+
+    def forget(self, *exchanges: str) -> None:
+        """Read these exchanges again before the next message."""
+        for name in exchanges:
+            self._exchanges.pop(name, None)
+
+    def _table(self, exchange: str, *, fresh: bool) -> _Table:
+        table = self._exchanges.get(exchange)
+        now = self._now() if self._trust else 0.0
+        if table is not None and not fresh and now < table.trusted_until:
+            return table
+        if table is not None and self._bindings.generation(exchange, self._project) == table.generation:
+            table.trusted_until = now + self._trust
+            return table
+        return self._read(exchange, now)
+
+    def _read(self, exchange: str, now: float) -> _Table:
+        self._exchanges.pop(exchange, None)
+        try:
+            record = self._bindings.get_exchange(exchange, self._project)
+        except ExchangeDoesNotExist:
+            if exchange not in PREDECLARED:
+                raise
+            self._bindings.create_exchange(exchange, PREDECLARED[exchange], project=self._project)
+            record = self._bindings.get_exchange(exchange, self._project)
+        # The generation is read before the bindings: a change between the two is seen the next time.
+        table = _Table(record["type"], record["generation"], self._bindings.list(exchange, self._project))
+        table.trusted_until = now + self._trust
+        self._exchanges[exchange] = table
+        return table
+
+
+class _Table:
+    """The bindings of one exchange, at one generation, and the ways found in them."""
+
+    MOST_KEYS = 10_000
+
+    def __init__(self, kind: str, generation: int, bindings: Sequence[Binding]) -> None:
+        self.kind = kind
+        self.generation = generation
+        self.trusted_until = 0.0
+        self._to_queues = [binding for binding in bindings if binding["destination_type"] == "queue"]
+        self._to_exchanges = [binding for binding in bindings if binding["destination_type"] != "queue"]
+        self.plain = not self._to_exchanges
+        self._known: dict[str, Sequence[str]] = {}
+
+    def queues(self, routing_key: str, headers: Mapping[str, Any]) -> Sequence[str]:
+        if self.kind == "headers":
+            return self._destinations(self._to_queues, routing_key, headers)
+        queues = self._known.get(routing_key)
+        if queues is None:
+            queues = self._destinations(self._to_queues, routing_key, headers)
+            if len(self._known) >= self.MOST_KEYS:
+                self._known = {}
+            self._known[routing_key] = queues
+        return queues
+
+    def exchanges(self, routing_key: str, headers: Mapping[str, Any]) -> Sequence[str]:
+        return self._destinations(self._to_exchanges, routing_key, headers)
+
+    def _destinations(self, bindings: Sequence[Binding], routing_key: str, headers: Mapping[str, Any]) -> Sequence[str]:
+        return tuple(
+            dict.fromkeys(
+                binding["destination"] for binding in bindings if _takes(self.kind, binding, routing_key, headers)
+            )
+        )

@@ -1,0 +1,183 @@
+"""Claims messages for the consumers of one connection whose queues live in one pool, from a daemon thread.
+
+It claims as much as there is credit for, hands each batch to the connection, and sleeps in the store's watch while
+there is nothing, or until credit comes back while there is none.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from kombu_pool import errors
+
+if TYPE_CHECKING:
+    from kombu_pool.storage import Watch
+    from kombu_pool.transport.connection import PoolConnection
+    from kombu_pool.transport.deliveries import Subscription
+
+logger = logging.getLogger(__name__)
+
+
+class Fetcher:
+    """Feeds the subscriptions of one connection from one pool."""
+
+    #: Seconds for which slots are gathered before a claim of fewer than half of them.
+    LINGER = 0.005
+    #: The longest sleep: a message that no wake-up told of is found after it.
+    IDLE = 5.0
+    #: Seconds between two looks for a queue that has no pool.
+    UNMAPPED = 1.0
+    #: The most watches, each of those queues that had room and no message at one time.
+    WATCHES = 8
+    FIRST_BACKOFF, LAST_BACKOFF = 0.1, 2.0
+
+    def __init__(self, connection: PoolConnection, pool: str | None) -> None:
+        self.pool = pool
+        self.failure: errors.KombuPoolError | None = None
+        self._connection = connection
+        self.subscriptions: tuple[Subscription, ...] = ()
+        self._first = 0
+        self._credit = threading.Event()
+        self._watches: dict[frozenset[str], Watch] = {}
+        self._watching: Watch | None = None
+        self._stopped = False
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name=f"kombu_pool-fetcher-{pool}", daemon=True)
+
+    @property
+    def is_idle(self) -> bool:
+        """Tell whether nothing is left to feed."""
+        return not self.subscriptions
+
+    def add(self, subscription: Subscription) -> None:
+        """Feed a subscription too."""
+        with self._lock:
+            self.subscriptions = (*self.subscriptions, subscription)
+        if not self._thread.is_alive():
+            self._thread.start()
+        self.wake()
+
+    def remove(self, subscription: Subscription) -> None:
+        """Feed a subscription no more."""
+        with self._lock:
+            self.subscriptions = tuple(other for other in self.subscriptions if other is not subscription)
+
+    def wake(self) -> None:
+        """Look again, for credit has come back or the subscriptions have changed."""
+        self._credit.set()
+        watching = self._watching
+        if watching is not None:
+            watching.interrupt()
+
+    def stop(self) -> None:
+        """Tell the thread to end; :meth:`join` waits for it."""
+        self._stopped = True
+        self.wake()
+
+    def join(self, timeout: float) -> None:
+        """Wait for the thread to end."""
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join(timeout)
+
+    def _run(self) -> None:
+        backoff = self.FIRST_BACKOFF
+        try:
+            while not self._stopped:
+                try:
+                    self._round()
+                except errors.KombuPoolError as failure:
+                    self._fail(failure)
+                    self._pause(backoff)
+                    backoff = min(backoff * 2, self.LAST_BACKOFF)
+                except Exception as failure:
+                    logger.exception("Claiming from pool %r failed", self.pool)
+                    self._fail(errors.ConnectionError(f"claiming from pool {self.pool!r} failed: {failure!r}"))
+                    self._pause(self.LAST_BACKOFF)
+                else:
+                    if self.failure is not None:
+                        self._recover()
+                        backoff = self.FIRST_BACKOFF
+        finally:
+            self._drop_watches()
+
+    def _round(self) -> None:
+        """Claim for everybody who has room, or sleep until that makes sense again."""
+        self._credit.clear()
+        hungry = self._claim(patient=True)
+        if hungry is None:
+            return
+        if any(
+            subscription.channel.qos.is_lingering() for subscription in self.subscriptions if subscription not in hungry
+        ):
+            self._credit.wait(self.LINGER)
+            hungry = self._claim(patient=False)
+            if hungry is None:
+                return
+        if not hungry:
+            self._credit.wait(self.IDLE)
+        elif self.pool is None:
+            self._credit.wait(self.UNMAPPED)
+            self._connection.settle_in(self)
+        else:
+            self._sleep(frozenset(subscription.queue for subscription in hungry))
+
+    def _claim(self, *, patient: bool) -> list[Subscription] | None:
+        """Claim once for each; return those with room whose queues had nothing, or None when something came."""
+        subscriptions = self.subscriptions
+        if not subscriptions:
+            return []
+        self._first = (self._first + 1) % len(subscriptions)
+        hungry = []
+        fed = False
+        for subscription in subscriptions[self._first :] + subscriptions[: self._first]:
+            room = subscription.channel.qos.room(subscription, patient=patient)
+            if room <= 0:
+                continue
+            if self._connection.claim(subscription, room):
+                fed = True
+            else:
+                hungry.append(subscription)
+        return None if fed else hungry
+
+    def _sleep(self, queues: frozenset[str]) -> None:
+        watch = self._watches.get(queues)
+        if watch is None:
+            # A new watch knows nothing of before: look once more, then sleep.
+            self._watch(queues)
+            return
+        self._watching = watch
+        try:
+            if not self._credit.is_set():
+                watch.wait(self.IDLE)
+        finally:
+            self._watching = None
+
+    def _watch(self, queues: frozenset[str]) -> None:
+        if len(self._watches) >= self.WATCHES:
+            self._drop_watches()
+        self._watches[queues] = self._connection.watch(queues)
+
+    def _drop_watches(self) -> None:
+        watches, self._watches = self._watches, {}
+        for watch in watches.values():
+            watch.close()
+
+    def _pause(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while not self._stopped and (left := until - time.monotonic()) > 0:
+            self._credit.clear()
+            self._credit.wait(left)
+
+    def _fail(self, failure: errors.KombuPoolError) -> None:
+        self._drop_watches()
+        if self.failure is None:
+            logger.warning("Pool %r gives no messages now: %s", self.pool, failure)
+        self.failure = failure
+        self._connection.report(failure)
+
+    def _recover(self) -> None:
+        logger.info("Pool %r gives messages again", self.pool)
+        self.failure = None

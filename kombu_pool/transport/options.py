@@ -1,0 +1,197 @@
+"""What a broker URL and ``broker_transport_options`` say: which control store, and how a connection behaves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
+
+import platformdirs
+
+from kombu_pool import conf as options_of
+from kombu_pool.drivers.uri import MASK, mask, parse
+from kombu_pool.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from oslo_config import cfg
+
+#: Options that Celery's users bring from other transports, and those that Kombu itself adds to the same dictionary.
+FOREIGN = frozenset(
+    {
+        "visibility_timeout", "global_keyprefix", "queue_name_prefix", "priority_steps", "sep", "queue_order_strategy",
+        "polling_interval", "socket_timeout", "socket_connect_timeout", "socket_keepalive", "socket_keepalive_options",
+        "health_check_interval", "max_connections", "fanout_prefix", "fanout_patterns", "confirm_publish",
+        "retry_on_timeout", "client_name", "master_name", "sentinel_kwargs", "region", "predefined_queues", "ttl",
+        "max_retries", "interval_start", "interval_step", "interval_max", "errback", "callback", "retry_errors",
+        "connect_retries_timeout", "retry_policy", "read_timeout", "write_timeout", "login_method",
+    }
+)  # fmt: skip
+
+#: Ours, of a shape that oslo.config does not know.
+STRUCTURED = frozenset({"pools", "flavors", "queue_flavors"})
+
+_PLAIN = "pool"
+_CONF = "conf"
+
+
+@dataclass(frozen=True)
+class TransportOptions:
+    """A connection's options, checked; see :data:`kombu_pool.conf.TRANSPORT` for their meaning."""
+
+    uri: str = field(repr=False)
+    project: str | None
+    claim_ttl: float
+    claim_grace: float
+    ack_delay: float
+    read_ahead: int
+    delay_eta: bool
+    queue_flavors: Mapping[str, str]
+    pools: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+    flavors: tuple[Any, ...] = ()
+    conf: cfg.ConfigOpts | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What two connections have in common when they may share a broker; it holds passwords, so it is not shown."""
+        plain = (
+            self.uri,
+            self.project,
+            self.claim_ttl,
+            self.claim_grace,
+            self.ack_delay,
+            self.read_ahead,
+            self.delay_eta,
+        )
+        return (
+            *plain,
+            repr(self.queue_flavors),
+            repr(self.pools),
+            repr(self.flavors),
+            id(self.conf) if self.conf else 0,
+        )
+
+
+def read(uri: str, given: Mapping[str, Any], conf: cfg.ConfigOpts | None = None) -> TransportOptions:
+    """Check the transport options of a connection to the control store at ``uri``.
+
+    Raises:
+        ConfigurationError: one of them is unknown, or cannot have that value.
+    """
+    where = "broker_transport_options"
+    known = {name: value for name, value in given.items() if name not in FOREIGN}
+    values = options_of.options(
+        [opt for opt in options_of.TRANSPORT if opt.dest not in STRUCTURED],
+        {name: value for name, value in known.items() if name not in STRUCTURED and value is not None},
+        where=where,
+        conf=conf,
+        group=options_of.TRANSPORT_GROUP,
+    )
+    return TransportOptions(
+        uri=uri,
+        conf=conf,
+        queue_flavors=_mapping(where, "queue_flavors", known.get("queue_flavors")),
+        pools=_sequence(where, "pools", known.get("pools")),
+        flavors=_sequence(where, "flavors", known.get("flavors")),
+        **values,
+    )
+
+
+def _mapping(where: str, name: str, value: Any) -> Mapping[str, str]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not all(isinstance(item, str) for pair in value.items() for item in pair):
+        raise ConfigurationError(f"{where}: {name} must map names or patterns of queues to flavors, not be {value!r}")
+    return value
+
+
+def _sequence(where: str, name: str, value: Any) -> tuple[Any, ...]:
+    if value is None:
+        return ()
+    if isinstance(value, dict):
+        return tuple({"name": key, **(entry or {})} for key, entry in value.items())
+    if not isinstance(value, list | tuple) or not all(isinstance(entry, dict | str) for entry in value):
+        raise ConfigurationError(f"{where}: {name} must be a list of dictionaries, each with its 'name'")
+    return tuple({"name": entry} if isinstance(entry, str) else entry for entry in value)
+
+
+def state_file(name: str) -> str:
+    """Return the file of the embedded store ``name``, the same from every working directory."""
+    folder = Path(platformdirs.user_state_dir("kombu_pool", appauthor=False))
+    return str(folder / f"{quote(name or 'default', safe=' ')}.db")
+
+
+def control_uri(hostname: str | None, virtual_host: str | None = None, transport: str = _PLAIN) -> str:
+    """Return the control store's URI, as Kombu hands over a broker URL.
+
+    Kombu gives ``pool+X://rest`` as ``X://rest`` in ``hostname``, a plain ``pool://rest`` whole, and what a failover
+    switched to in pieces, or as :func:`quote_alternate` made it.
+
+    Raises:
+        ConfigurationError: the URL is none of ours.
+    """
+    text = unquote(hostname[len(_QUOTED) :]) if hostname and hostname.startswith(_QUOTED) else hostname or ""
+    if "://" not in text:
+        text = _joined(transport, text, virtual_host)
+    text = text.removeprefix(f"{_PLAIN}+")
+    scheme, _, rest = text.partition("://")
+    if scheme != _PLAIN:
+        return text
+    host, _, name = rest.partition("?")[0].partition("/")
+    if host not in ("", "localhost"):
+        raise ConfigurationError(
+            f"{mask(text)!r} names a server: such a broker URL is pool+redis://{host}/..., pool+mongodb://{host}/...; "
+            "pool:// and pool:///name are files of this user"
+        )
+    query = rest.partition("?")[2]
+    return f"sqlite:///{quote(state_file(unquote(name).strip('/')))}" + (f"?{query}" if query else "")
+
+
+def _joined(transport: str, hostname: str, virtual_host: str | None) -> str:
+    scheme = transport.removeprefix(f"{_PLAIN}+")
+    path = "" if virtual_host in (None, "", "/") and scheme == _PLAIN else f"/{virtual_host or ''}"
+    return f"{scheme}://{'' if hostname == 'localhost' and scheme in (_PLAIN, 'sqlite') else hostname}{path}"
+
+
+_QUOTED = "pool:quoted:"
+
+
+def quote_alternate(url: str) -> str:
+    """Return a failover URL of ours in a form that Kombu's ``Connection.switch`` hands on unread.
+
+    It would take the URL apart, lose what it does not know, and fail on any query.
+    """
+    return _QUOTED + quote(url, safe="") if url.partition("://")[0].partition("+")[0] == _PLAIN else url
+
+
+def shown(uri: str, *, include_password: bool, hidden: str = MASK) -> str:
+    """Return a control store's URI as the broker URL that leads to it."""
+    text = uri if include_password else mask(uri).replace(f":{MASK}@", f":{hidden}@")
+    return f"{_PLAIN}+{text}"
+
+
+@cache
+def from_file(uri: str) -> tuple[str, cfg.ConfigOpts | None]:
+    """Return the control store's URI and the configuration, if ``uri`` is ``conf:///a/file``; else the URI itself.
+
+    A process reads a file once, so that its connections share a broker.
+
+    Raises:
+        ConfigurationError: the file cannot be read.
+    """
+    parsed = parse(uri)
+    if parsed.scheme != _CONF:
+        return uri, None
+    from oslo_config import cfg  # noqa: PLC0415 - only this URL needs it here
+
+    conf = cfg.ConfigOpts()
+    conf.register_opts(options_of.MANAGEMENT, group=options_of.MANAGEMENT_GROUP)
+    try:
+        conf(args=[], default_config_files=[parsed.path], default_config_dirs=[])
+        configured = conf[options_of.MANAGEMENT_GROUP].uri
+    except (cfg.Error, OSError) as error:
+        raise ConfigurationError(f"{parsed.path} cannot be read as a configuration file: {error}") from error
+    return configured or control_uri(f"{_PLAIN}://"), conf

@@ -1,0 +1,120 @@
+"""A channel's half that publishes."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from amqp.exceptions import ChannelError, NotFound
+
+from kombu_pool.errors import ExchangeDoesNotExist, QueueDoesNotExist
+from kombu_pool.transport import envelope as envelopes
+from kombu_pool.transport.batch import PublishBatch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from kombu_pool.model import NewMessage
+    from kombu_pool.transport.connection import PoolConnection
+    from kombu_pool.transport.envelope import Envelope
+
+logger = logging.getLogger(__name__)
+
+
+class PublishingMethods:
+    """``basic.publish`` and what belongs to it."""
+
+    def __init__(self, connection: PoolConnection) -> None:
+        #: Called with (error, exchange, routing key, message) for a mandatory message that no queue takes.
+        self.events: defaultdict[str, set[Callable[..., Any]]] = defaultdict(set)
+        self._project = connection.options.project
+        self._delay_eta = connection.options.delay_eta
+        self._post = connection.broker.data.message_controller.post
+        self._route = connection.broker.router.route
+
+    def prepare_message(
+        self,
+        body: Any,
+        priority: int | None = None,
+        content_type: str | None = None,
+        content_encoding: str | None = None,
+        headers: dict[str, Any] | None = None,
+        properties: dict[str, Any] | None = None,
+    ) -> Envelope:
+        """Return what :meth:`basic_publish` takes."""
+        if properties is None:
+            properties = {}
+        if priority is not None:
+            properties["priority"] = priority
+        return {
+            "body": body,
+            "content-type": content_type,
+            "content-encoding": content_encoding,
+            "headers": headers or {},
+            "properties": properties,
+        }
+
+    def basic_publish(
+        self,
+        message: Any,
+        exchange: str = "",
+        routing_key: str = "",
+        mandatory: bool = False,
+        immediate: bool = False,
+        **options: Any,
+    ) -> None:
+        """Publish a message: it is stored in every queue that takes it when this returns.
+
+        ``message`` is what :meth:`prepare_message` returned, or a text or bytes. ``immediate`` and the timeouts among
+        ``options`` say nothing here: a post is confirmed by the store's answer, which the store's own limits bound.
+
+        Raises:
+            NotFound: there is no such exchange.
+            PoolUnavailable: a store did not answer; the message may be stored.
+            InvalidMessage: it cannot be stored.
+        """
+        new, queues = self.routed(message, exchange, routing_key, mandatory=mandatory)
+        for queue in queues:
+            self.post(queue, (new,), mandatory=mandatory)
+
+    def routed(
+        self, message: Any, exchange: str, routing_key: str, mandatory: bool = False, **options: Any
+    ) -> tuple[NewMessage, Sequence[str]]:
+        """Return a message as it is to be posted, and the queues that take it."""
+        if type(message) is not dict:
+            message = envelopes.wrap(message, routing_key, exchange)
+        else:
+            message["exchange"] = exchange
+            message["routing-key"] = routing_key
+        new = envelopes.new_message(message, delay_eta=self._delay_eta)
+        if not exchange:
+            return new, (routing_key,)
+        try:
+            queues = self._route(exchange, routing_key, message["headers"])
+        except ExchangeDoesNotExist as error:
+            raise NotFound(f"NOT_FOUND - no exchange '{exchange}' here", (60, 40), "Channel.basic_publish") from error
+        if not queues:
+            self._unroutable(message, mandatory)
+        return new, queues
+
+    def post(self, queue: str, messages: Sequence[NewMessage], mandatory: bool = False) -> None:
+        """Post messages to a queue; one that is gone takes none, as in AMQP."""
+        try:
+            self._post(queue, messages, None, self._project)
+        except QueueDoesNotExist:
+            for message in messages:
+                self._unroutable(message["body"], mandatory)
+
+    def _unroutable(self, envelope: Envelope, mandatory: bool) -> None:
+        exchange, routing_key = envelope["exchange"], envelope["routing-key"]
+        if not mandatory:
+            logger.debug("No queue takes what was published to exchange %r with key %r", exchange, routing_key)
+            return
+        error = ChannelError("NO_ROUTE", (60, 50), "basic.return", 312)
+        for listener in tuple(self.events["basic_return"]):
+            listener(error, exchange, routing_key, envelope)
+
+    def create_publish_batch(self, max_size: int) -> PublishBatch:
+        """Return a batch for ``Producer.batch`` to fill."""
+        return PublishBatch(self, max_size)

@@ -1,0 +1,226 @@
+"""Queues as AMQP has them: declared with arguments, exclusive or not, gone when their time has come."""
+
+from __future__ import annotations
+
+import logging
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from amqp.exceptions import NotFound, PreconditionFailed, ResourceLocked
+
+from kombu_pool.errors import QueueDoesNotExist
+from kombu_pool.storage import DEFAULT_MESSAGE_TTL, FLAVOR
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kombu_pool.model import Metadata
+    from kombu_pool.pooling import DataDriver
+    from kombu_pool.storage import ControlDriver
+    from kombu_pool.transport.exchanges import Router
+    from kombu_pool.transport.leases import Renewal
+    from kombu_pool.transport.options import TransportOptions
+
+logger = logging.getLogger(__name__)
+
+#: The key of a queue's metadata that keeps how it was declared.
+DECLARED = "declared"
+
+HEEDED = frozenset({"x-expires", "x-message-ttl", "x-pool-flavor", "x-max-priority"})
+#: Arguments that name a kind of RabbitMQ's queues; every queue here is durable, replicated as its store is, and lazy.
+WITHOUT_MEANING = frozenset(
+    {"x-queue-type", "x-queue-mode", "x-queue-version", "x-ha-policy", "x-queue-master-locator"}
+)
+
+
+class Declared(NamedTuple):
+    """The answer to ``queue.declare``."""
+
+    queue: str
+    message_count: int
+    consumer_count: int
+
+
+class Queues:
+    """The queues of one project."""
+
+    def __init__(
+        self,
+        data: DataDriver,
+        control: ControlDriver,
+        router: Router,
+        renewal: Renewal,
+        options: TransportOptions,
+    ) -> None:
+        self.project = options.project
+        self._data = data
+        self._bindings = control.bindings_controller
+        self._consumers = control.consumers_controller
+        self._router = router
+        self._renewal = renewal
+        self._ttl = options.claim_ttl
+        self._flavors = options.queue_flavors
+        self._warned: set[str] = set()
+
+    def declare(
+        self, name: str, owner: str, *, durable: bool, exclusive: bool, auto_delete: bool, arguments: Mapping[str, Any]
+    ) -> None:
+        """Create the queue unless it is there; ``owner`` is the connection that declares it.
+
+        Raises:
+            PreconditionFailed: it is there, and was declared otherwise.
+            ResourceLocked: it is there, and is another connection's alone.
+        """
+        declared = {
+            "durable": bool(durable),
+            "exclusive": owner if exclusive else None,
+            "auto_delete": bool(auto_delete),
+            "arguments": {key: arguments[key] for key in sorted(arguments)},
+        }
+        metadata = self._metadata(name, declared)
+        lifetime = _seconds(name, arguments, "x-expires")
+        created = self._data.queue_controller.create(name, metadata, self.project)
+        if not created:
+            self._check(name, owner, declared)
+            if lifetime is not None:
+                self._consumers.touch(name, self.project)
+            return
+        if exclusive:
+            self._consumers.set_lifetime(name, 0.0, self.project)
+            self._consumers.attach(name, owner, self._ttl, self.project, consuming=False)
+            self._renewal.hold(owner)
+        elif lifetime is not None:
+            self._consumers.set_lifetime(name, lifetime, self.project, from_now=True)
+        elif auto_delete:
+            self._consumers.set_lifetime(name, 0.0, self.project)
+
+    def _metadata(self, name: str, declared: Metadata) -> Metadata:
+        arguments = declared["arguments"]
+        self._name_unknown(arguments)
+        metadata: Metadata = {DECLARED: declared}
+        flavor = arguments.get("x-pool-flavor") or self._flavor(name)
+        if flavor:
+            metadata[FLAVOR] = flavor
+        ttl = _seconds(name, arguments, "x-message-ttl")
+        if ttl is not None:
+            # A ttl of 0 means never in a store, and at once in AMQP.
+            metadata[DEFAULT_MESSAGE_TTL] = ttl or 0.001
+        return metadata
+
+    def _flavor(self, name: str) -> str | None:
+        if name in self._flavors:
+            return self._flavors[name]
+        return next((flavor for pattern, flavor in self._flavors.items() if fnmatchcase(name, pattern)), None)
+
+    def _name_unknown(self, arguments: Mapping[str, Any]) -> None:
+        for argument in arguments.keys() - HEEDED - WITHOUT_MEANING - self._warned:
+            self._warned.add(argument)
+            logger.warning("The queue argument %r has no effect here", argument)
+
+    def _check(self, name: str, owner: str, declared: Metadata) -> None:
+        there = self._declared(name)
+        if there is None:
+            return
+        self._refuse_strangers(name, owner, there)
+        ours = {**declared, "exclusive": bool(declared["exclusive"])}
+        theirs = {**there, "exclusive": bool(there.get("exclusive"))}
+        for key in ("durable", "exclusive", "auto_delete", "arguments"):
+            if ours[key] != theirs.get(key):
+                raise PreconditionFailed(
+                    f"PRECONDITION_FAILED - inequivalent {key} for queue '{name}': received {ours[key]!r}, "
+                    f"current is {theirs.get(key)!r}",
+                    (50, 10),
+                    "Channel.queue_declare",
+                )
+
+    def _declared(self, name: str) -> Metadata | None:
+        """Return how the queue was declared; None when it came by the library."""
+        try:
+            declared: Metadata | None = self._data.queue_controller.get_metadata(name, self.project).get(DECLARED)
+        except QueueDoesNotExist:
+            return None
+        return declared
+
+    @staticmethod
+    def _refuse_strangers(name: str, owner: str, declared: Metadata) -> None:
+        if declared.get("exclusive") not in (None, owner):
+            raise ResourceLocked(
+                f"RESOURCE_LOCKED - queue '{name}' belongs to another connection alone",
+                (50, 10),
+                "Channel.queue_declare",
+            )
+
+    def require(self, name: str, owner: str, method: str) -> Metadata:
+        """Return how the queue was declared.
+
+        Raises:
+            NotFound: there is no such queue.
+            ResourceLocked: it is another connection's alone.
+        """
+        try:
+            metadata = self._data.queue_controller.get_metadata(name, self.project)
+        except QueueDoesNotExist as error:
+            raise NotFound(f"NOT_FOUND - no queue '{name}' here", (50, 10), f"Channel.{method}") from error
+        declared: Metadata = metadata.get(DECLARED) or {}
+        self._refuse_strangers(name, owner, declared)
+        return declared
+
+    def counts(self, name: str) -> Declared:
+        """Return the queue's free messages and living consumers."""
+        return Declared(
+            name,
+            self._data.message_controller.count(name, self.project),
+            self._consumers.count(name, self.project),
+        )
+
+    def purge(self, name: str) -> int:
+        """Delete what nobody holds, and return how many messages that were."""
+        return self._data.message_controller.purge(name, self.project)
+
+    def delete(self, name: str) -> None:
+        """Delete the queue, its bindings, and the exchanges that were to go with the last of those."""
+        exchanges = self._bindings.unbind_queue(name, self.project)
+        self._router.forget(*exchanges)
+        self._data.queue_controller.delete(name, self.project)
+        self._consumers.forget(name, self.project)
+        self.delete_unbound(*exchanges)
+
+    def delete_unbound(self, *exchanges: str) -> None:
+        """Delete those of the exchanges that are auto-delete and have no binding left."""
+        for exchange in dict.fromkeys(exchanges):
+            there = {record["name"]: record for record in self._bindings.list_exchanges(self.project)}
+            if exchange in there and there[exchange]["auto_delete"] and not self._bindings.list(exchange, self.project):
+                self._bindings.delete_exchange(exchange, self.project)
+                self._router.forget(exchange)
+
+    def attach(self, name: str, holder: str) -> None:
+        """Count a consumer of the queue, and keep it alive."""
+        self._consumers.attach(name, holder, self._ttl, self.project)
+        self._renewal.hold(holder)
+
+    def detach(self, name: str, holder: str) -> None:
+        """Count a consumer no more; an auto-delete queue goes with the last."""
+        self._renewal.let_go(holder)
+        self._consumers.detach([holder])
+        declared = self._declared(name)
+        if declared and declared.get("auto_delete") and not self._consumers.count(name, self.project):
+            self.delete(name)
+
+    def disown(self, owner: str) -> None:
+        """Let the exclusive queues of a connection that closes be deleted with the next tidying."""
+        self._renewal.let_go(owner)
+        self._consumers.detach([owner])
+
+
+def _seconds(name: str, arguments: Mapping[str, Any], argument: str) -> float | None:
+    milliseconds = arguments.get(argument)
+    if milliseconds is None:
+        return None
+    if isinstance(milliseconds, bool) or not isinstance(milliseconds, int | float) or milliseconds < 0:
+        raise PreconditionFailed(
+            f"PRECONDITION_FAILED - {argument} of queue '{name}' must be milliseconds of 0 or more, "
+            f"not {milliseconds!r}",
+            (50, 10),
+            "Channel.queue_declare",
+        )
+    return milliseconds / 1000

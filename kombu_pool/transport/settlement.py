@@ -1,0 +1,148 @@
+"""Gathers acknowledgements for a few milliseconds, and sends those of one queue to the store together."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from kombu_pool.errors import KombuPoolError
+
+if TYPE_CHECKING:
+    from kombu_pool.model import Project
+    from kombu_pool.storage import ClaimController, MessageController
+    from kombu_pool.transport.leases import Lease, Renewal
+
+logger = logging.getLogger(__name__)
+
+#: A claim and one of its messages; what may stand behind is the channel's.
+Held = tuple["Lease", str, object]
+
+
+class Settlement:
+    """Deletes what was acknowledged and frees what nobody will acknowledge, from a daemon thread of its own."""
+
+    MOST = 1000
+    #: Seconds between two tries, and between two looks for what nobody rang for.
+    RETRY, LOOK = 0.5, 1.0
+
+    def __init__(self, messages: MessageController, claims: ClaimController, renewal: Renewal, delay: float) -> None:
+        self._messages = messages
+        self._claims = claims
+        self._renewal = renewal
+        self._delay = delay
+        self._acked: deque[Held] = deque()
+        self._orphaned: deque[Held] = deque()
+        self._wake = threading.Event()
+        self._ringing = False
+        self._flushing = threading.Lock()
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def ack(self, held: Held) -> None:
+        """Delete the message soon."""
+        self._acked.append(held)
+        if not self._ringing:
+            self.ring()
+
+    def orphan(self, lease: Lease, message_id: str) -> None:
+        """Free, soon, a message that nobody can acknowledge any more.
+
+        The garbage collector may call this in the middle of anything, so it takes no lock: the thread looks by itself.
+        """
+        self._orphaned.append((lease, message_id, None))
+
+    def release(self, lease: Lease, message_ids: list[str]) -> None:
+        """Free messages now, where they stood."""
+        try:
+            if lease.left <= len(message_ids):
+                self._claims.delete(lease.queue, lease.claim_id, lease.project)
+            else:
+                self._claims.release(lease.queue, lease.claim_id, message_ids, lease.project)
+        finally:
+            self._renewal.settled(lease, len(message_ids))
+
+    def flush(self) -> None:
+        """Send all that was gathered, now.
+
+        Raises:
+            KombuPoolError: the store did not take all of it; what is left is tried again.
+        """
+        with self._flushing:
+            self._send(self._acked)
+            while self._orphaned:
+                lease, message_id, _ = self._orphaned.popleft()
+                self.release(lease, [message_id])
+
+    def close(self) -> None:
+        """Send what was gathered and stop; what cannot be sent comes back when its claim ends."""
+        self._closed = True
+        self._wake.set()
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout=5.0)
+        try:
+            self.flush()
+        except KombuPoolError as error:
+            logger.warning("%d acknowledgement(s) could not be sent: %s", len(self._acked), error)
+
+    def ring(self) -> None:
+        """Wake the thread, which starts with the first call."""
+        if self._thread is None:
+            with self._starting:
+                if self._thread is None and not self._closed:
+                    self._thread = threading.Thread(target=self._run, name="kombu_pool-settlement", daemon=True)
+                    self._thread.start()
+        self._ringing = True
+        self._wake.set()
+
+    def _run(self) -> None:
+        while not self._closed:
+            self._wake.wait(self.LOOK)
+            if self._delay:
+                time.sleep(self._delay)
+            self._wake.clear()
+            self._ringing = False
+            try:
+                self.flush()
+            except KombuPoolError as error:
+                logger.warning("%d acknowledgement(s) are not sent yet: %s", len(self._acked), error)
+                time.sleep(self.RETRY)
+                self.ring()
+            except Exception:
+                logger.exception("Acknowledgements could not be sent")
+                time.sleep(self.RETRY)
+
+    def _send(self, gathered: deque[Held]) -> None:
+        while gathered:
+            queues: dict[tuple[str, Project], dict[Lease, list[str]]] = {}
+            for _ in range(min(len(gathered), self.MOST)):
+                lease, message_id, _ = gathered.popleft()
+                leases = queues.setdefault((lease.queue, lease.project), {})
+                leases.setdefault(lease, []).append(message_id)
+            failure: KombuPoolError | None = None
+            for (queue, project), leases in queues.items():
+                try:
+                    self._delete(queue, project, leases)
+                except KombuPoolError as error:
+                    # One pool that is down must not keep the acknowledgements of the others back.
+                    gathered.extend((lease, message_id, None) for lease, ids in leases.items() for message_id in ids)
+                    failure = error
+            if failure is not None:
+                raise failure
+
+    def _delete(self, queue: str, project: Project, leases: dict[Lease, list[str]]) -> None:
+        held = [(message_id, lease.claim_id) for lease, ids in leases.items() for message_id in ids]
+        refused = self._messages.delete_claimed(queue, held, project)
+        for lease, ids in leases.items():
+            self._renewal.settled(lease, len(ids))
+        if refused:
+            logger.warning(
+                "Queue %r refused %d late acknowledgement(s): the claims had ended, so these ran elsewhere too: %s",
+                queue,
+                len(refused),
+                ", ".join(message_id for message_id, _ in refused),
+            )

@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 import weakref
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool import errors
@@ -39,7 +40,8 @@ class Members:
         self._clock = clock
         self._ttl = ttl
         self._members: dict[str, Member] = {}
-        self._retired: list[tuple[float, DataDriver]] = []
+        self._retired: deque[tuple[float, DataDriver]] = deque()
+        self._lock = threading.Lock()
         _living.add(self)
 
     def get(self, name: str, row: Pool | None = None) -> Member:
@@ -94,10 +96,8 @@ class Members:
 
     def sweep(self, older_than: float = RETIREMENT) -> None:
         """Close the drivers that were replaced so long ago."""
-        due = [entry for entry in self._retired if entry[0] + older_than <= self._clock.time()]
-        for entry in due:
-            self._retired.remove(entry)
-            close_quietly(entry[1])
+        while (due := self._next_due(older_than)) is not None:
+            close_quietly(due)
 
     def close(self) -> None:
         """Close every driver that was opened."""
@@ -109,8 +109,15 @@ class Members:
 
     def renew_locks(self) -> None:
         """Replace the locks, which a thread of the parent process may have held at the fork."""
+        self._lock = threading.Lock()
         for member in self._members.values():
             member.lock = threading.Lock()
+
+    def _next_due(self, older_than: float) -> DataDriver | None:
+        with self._lock:
+            if self._retired and self._retired[0][0] + older_than <= self._clock.time():
+                return self._retired.popleft()[1]
+        return None
 
     def _read(self, member: Member) -> Pool | None:
         """Return the pool's row; None when the control store is away, and the driver that is open goes on."""

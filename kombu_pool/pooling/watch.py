@@ -29,11 +29,17 @@ _TURN = 10.0
 
 
 class Group(NamedTuple):
-    """The watched queues that live in one pool, and the driver that watches them there."""
+    """The watched queues that live in one pool, and the driver that watches them there; None: it is not open."""
 
     member: Member
-    driver: DataDriver
+    driver: DataDriver | None
     queues: frozenset[tuple[Project, str]]
+
+    def watch(self, catalog: Catalog) -> storage.Watch:
+        """Watch the queues in the pool, which is opened if it is not."""
+        driver = self.driver or catalog.get_driver(self.member.name)
+        with self.member:
+            return driver.watch(self.queues)
 
 
 class PooledWatch(storage.Watch):
@@ -53,6 +59,7 @@ class PooledWatch(storage.Watch):
         self._arranged_in: object = None
         self._next_look = 0.0
         self._closed = False
+        self._arranging = threading.Lock()
         self._look()
 
     def wait(self, timeout: float) -> bool:
@@ -76,8 +83,9 @@ class PooledWatch(storage.Watch):
 
     def close(self) -> None:
         self._closed = True
-        self._fired.set()
-        self._leave()
+        self.interrupt()
+        with self._arranging:
+            self._leave()
 
     def _patience(self) -> float:
         return _NOTICE if self._unassigned else max(self._next_look - time.monotonic(), _NOTICE)
@@ -89,49 +97,57 @@ class PooledWatch(storage.Watch):
 
     def _look(self) -> bool:
         """Find the pool of each queue; tell whether something moved, so that nothing can have been missed there."""
-        self._arranged_in = self._catalog.era
-        try:
-            groups, complete = self._groups_now()
-        except errors.ConnectionError as error:
-            logger.debug("The queues watched stay where they are for now: %s", error)
-            groups, complete = self._groups, False
-        self._unassigned = not complete
-        self._next_look = time.monotonic() + (max(self._catalog.ttl, _UNASSIGNED) if complete else _UNASSIGNED)
-        if groups == self._groups and (self._single is not None or len(self._scouts) == len(groups) > 0):
-            return False
-        if not groups and not self._groups:
+        with self._arranging:
+            if self._closed:
+                return False
+            self._arranged_in = self._catalog.era
+            try:
+                groups, complete = self._groups_now()
+            except errors.ConnectionError as error:
+                logger.debug("The queues watched stay where they are for now: %s", error)
+                groups, complete = self._groups, False
+            self._unassigned = not complete
+            moved = self._rearrange(groups)
+            self._next_look = time.monotonic() + (max(self._catalog.ttl, _UNASSIGNED) if complete else _UNASSIGNED)
+            return moved
+
+    def _rearrange(self, groups: list[Group]) -> bool:
+        is_entered = self._single is not None or len(self._scouts) == len(groups)
+        if is_entered and groups == self._groups:
             return False
         self._leave()
         self._groups = groups
-        self._enter()
+        self._next_look = 0.0  # should the pool be down: looked for again at the next wait
+        if len(groups) == 1 and not self._unassigned:
+            self._single = groups[0].watch(self._catalog)
+        else:
+            self._scouts = [Scout(group, self._catalog, self._fired) for group in groups]
         return True
 
     def _groups_now(self) -> tuple[list[Group], bool]:
-        found: dict[int, tuple[Member, DataDriver, set[tuple[Project, str]]]] = {}
+        found: dict[Member, set[tuple[Project, str]]] = {}
         complete = True
         for project, queue in self._queues:
-            member = self._pool(queue, project)
-            driver = None if member is None else member.driver
-            if member is None or driver is None:
+            member = self._home(queue, project)
+            if member is None:
                 complete = False
-                continue
-            found.setdefault(id(driver), (member, driver, set()))[2].add((project, queue))
-        return [Group(member, driver, frozenset(queues)) for member, driver, queues in found.values()], complete
+            else:
+                found.setdefault(member, set()).add((project, queue))
+        return [Group(member, member.driver, frozenset(queues)) for member, queues in found.items()], complete
 
-    def _pool(self, queue: str, project: Project) -> Member | None:
-        try:
-            return self._catalog.pool(queue, project)
-        except (errors.PoolUnavailable, errors.PoolDoesNotExist) as error:
-            logger.debug("Queue %r is not watched for now: %s", queue, error)
+    def _home(self, queue: str, project: Project) -> Member | None:
+        name = self._catalog.pool_of(queue, project)
+        if name is None:
             return None
-
-    def _enter(self) -> None:
-        if len(self._groups) == 1 and not self._unassigned:
-            member, driver, queues = self._groups[0]
-            with member:
-                self._single = driver.watch(queues)
-        else:
-            self._scouts = [Scout(group, self._fired) for group in self._groups]
+        member = self._catalog.members.peek(name)
+        if member.driver is None and member.outage is not None:
+            return member  # its scout opens it: another attempt here might keep the other pools waiting
+        try:
+            return self._catalog.members.get(name)
+        except errors.PoolUnavailable:
+            return member
+        except errors.PoolDoesNotExist:
+            return None
 
     def _leave(self) -> None:
         single, self._single = self._single, None
@@ -149,24 +165,31 @@ class PooledWatch(storage.Watch):
             return self._fired.wait(timeout)
         if self._fired.is_set():
             return True
-        with self._groups[0].member:
-            return single.wait(timeout)
+        try:
+            with self._groups[0].member:
+                return single.wait(timeout)
+        except errors.ConnectionError:
+            self._leave()
+            self._next_look = 0.0
+            raise
 
 
 class Scout:
     """Watches one pool in a thread of its own, and sets an event once something happens there."""
 
-    def __init__(self, group: Group, fired: threading.Event) -> None:
+    def __init__(self, group: Group, catalog: Catalog, fired: threading.Event) -> None:
         self._group = group
+        self._catalog = catalog
         self._fired = fired
         self._go = threading.Event()
         self._closing = threading.Event()
         self._watch: storage.Watch | None = None
-        try:
-            # Before the thread runs: what is posted from now on counts.
-            self._open()
-        except errors.PoolUnavailable as error:
-            logger.warning("%s Its queues are watched once it is back.", error)
+        if group.driver is not None:
+            try:
+                # Before the thread runs: what is posted from now on counts.
+                self._watch = group.watch(catalog)
+            except errors.PoolUnavailable as error:
+                logger.warning("%s Its queues are watched once it is back.", error)
         self._thread = threading.Thread(target=self._run, name=f"kombu_pool watch {group.member.name}", daemon=True)
         self._thread.start()
 
@@ -186,10 +209,6 @@ class Scout:
         if watch is not None:
             watch.close()
 
-    def _open(self) -> None:
-        with self._group.member:
-            self._watch = self._group.driver.watch(self._group.queues)
-
     def _run(self) -> None:
         while not self._closing.is_set():
             self._go.wait()
@@ -202,7 +221,7 @@ class Scout:
     def _turn(self) -> bool:
         try:
             if self._watch is None:
-                self._open()
+                self._watch = self._group.watch(self._catalog)
                 return True  # something may have come while the pool was down
             with self._group.member:
                 return self._watch.wait(_TURN)

@@ -122,8 +122,15 @@ def test_the_outage_of_the_only_pool_ends_the_wait(settled, stores):
     drain(found)
     stores.switch_off("a")
 
-    with pytest.raises(errors.PoolUnavailable):
-        found.wait(SOON)
+    for _ in range(3):
+        with pytest.raises(errors.PoolUnavailable):
+            found.wait(SOON)
+    stores.switch_on("a")
+
+    assert found.wait(SOON), "something may have come while the pool was down"
+    drain(found)
+    post(settled, "of-a", 1)
+    assert found.wait(SOON)
     found.close()
 
 
@@ -153,6 +160,30 @@ def test_a_pool_that_is_down_from_the_start_is_watched_once_it_is_back(settled, 
     drain(found)
     stores.switch_on("a")
 
+    assert found.wait(SOON)
+    found.close()
+
+
+def test_the_only_pool_may_be_down_from_the_start(settled, stores, control, clock):
+    stores.switch_off("a")
+
+    with pytest.raises(errors.PoolUnavailable):
+        DataDriver(None, None, control, clock=clock).watch([(None, "of-a")])
+
+
+def test_a_pool_known_to_be_down_is_opened_by_its_own_scout(settled, stores, control, clock, monkeypatch):
+    monkeypatch.setattr(watch, "_RETRY", 0.05)
+    stores.switch_off("a")
+    driver = DataDriver(None, None, control, clock=clock)
+    with pytest.raises(errors.PoolUnavailable):
+        post(driver, "of-a", 1)
+    found = driver.watch([(None, "of-a"), (None, "of-b")])
+    drain(found)
+    stores.switch_on("a")
+
+    assert found.wait(SOON)
+    drain(found)
+    post(settled, "of-a", 1)
     assert found.wait(SOON)
     found.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import itertools
 import logging
@@ -20,7 +21,7 @@ from kombu_pool.transport.channel import Channel
 from kombu_pool.transport.fetcher import Fetcher
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from kombu import Connection
 
@@ -44,6 +45,13 @@ def _disown() -> None:
         connection.closed = True
 
 
+def _close_all() -> None:
+    """Close what the program left open: acknowledgements that are gathered go out, the rest comes back at once."""
+    for connection in list(_open):
+        connection.close()
+
+
+atexit.register(_close_all)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_disown)
 
@@ -225,23 +233,25 @@ class PoolConnection:
         if self.closed:
             return
         for channel in list(self.channels):
-            try:
-                channel.close()
-            except errors.KombuPoolError as error:
-                logger.warning("Channel %d was closed without its store: %s", channel.channel_id, error)
+            self._bounded(channel.close)
         self._stop()
-        for queue in self.exclusive:
-            self.broker.queues.delete(queue)
-        if self.exclusive:
-            self.broker.queues.disown(self.id)
-        self._flush()
+        self._bounded(self._delete_exclusive)
+        self._bounded(self.broker.settlement.flush)
         brokers.release(self.broker)
 
-    def _flush(self) -> None:
+    def _delete_exclusive(self) -> None:
+        if self.exclusive:
+            self.broker.queues.disown(self.id)
+        while self.exclusive:
+            self.broker.queues.delete(self.exclusive.pop())
+
+    @staticmethod
+    def _bounded(step: Callable[[], None]) -> None:
+        """Take one step of closing; a store that is gone must not keep us from the next."""
         try:
-            self.broker.settlement.flush()
+            step()
         except errors.KombuPoolError as error:
-            logger.warning("Acknowledgements are late: %s", error)
+            logger.warning("The connection closes without its store; claims end by themselves: %s", error)
 
     def abandon(self) -> None:
         """Give the connection up without talking to anybody who may not answer.

@@ -196,7 +196,7 @@ class DeclarationMethods:
     ) -> None:
         self._bindings.unbind(exchange, destination, routing_key or "", arguments, kind, self._tenant)
         self._router.forget(exchange)
-        self._queues.delete_unbound(exchange)
+        self._queues.delete_unbound(exchange, project=self._tenant)
 
     def queue_purge(self, queue: str, nowait: bool = False, **options: Any) -> int:
         """Delete the messages of a queue that nobody holds, and return how many they were.

@@ -58,9 +58,8 @@ class Housekeeping:
     def tidy(self) -> None:
         """Delete the queues that nobody has used for their lifetime; collect, if it is time."""
         for project, queue in self._control.consumers_controller.abandoned():
-            if project == self._queues.project:
-                logger.debug("Queue %r is deleted: nobody has used it for its lifetime", queue)
-                self._queues.delete(queue)
+            logger.debug("Queue %r is deleted: nobody has used it for its lifetime", queue)
+            self._queues.delete_of(project, queue)
         if time.monotonic() - self._collected_at >= self.COLLECT:
             self._collected_at = time.monotonic()
             self._data.gc()

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from amqp.exceptions import NotFound, PreconditionFailed, ResourceLocked
 
-from kombu_pool.errors import QueueDoesNotExist
+from kombu_pool.errors import ExchangeDoesNotExist, QueueDoesNotExist
 from kombu_pool.storage import DEFAULT_MESSAGE_TTL, FLAVOR
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from kombu_pool.model import Metadata
+    from kombu_pool.model import Metadata, Project
     from kombu_pool.pooling import DataDriver
     from kombu_pool.storage import ControlDriver
     from kombu_pool.transport.exchanges import Router
@@ -179,19 +180,26 @@ class Queues:
 
     def delete(self, name: str) -> None:
         """Delete the queue, its bindings, and the exchanges that were to go with the last of those."""
-        exchanges = self._bindings.unbind_queue(name, self.project)
-        self._router.forget(*exchanges)
-        self._data.queue_controller.delete(name, self.project)
-        self._consumers.forget(name, self.project)
-        self.delete_unbound(*exchanges)
+        self.delete_of(self.project, name)
 
-    def delete_unbound(self, *exchanges: str) -> None:
+    def delete_of(self, project: Project, name: str) -> None:
+        """Delete a queue of any project, as :meth:`delete` does."""
+        exchanges = self._bindings.unbind_queue(name, project)
+        self._data.queue_controller.delete(name, project)
+        self._consumers.forget(name, project)
+        self.delete_unbound(*exchanges, project=project)
+
+    def delete_unbound(self, *exchanges: str, project: Project) -> None:
         """Delete those of the exchanges that are auto-delete and have no binding left."""
+        self._router.forget(*exchanges)
         for exchange in dict.fromkeys(exchanges):
-            there = {record["name"]: record for record in self._bindings.list_exchanges(self.project)}
-            if exchange in there and there[exchange]["auto_delete"] and not self._bindings.list(exchange, self.project):
-                self._bindings.delete_exchange(exchange, self.project)
-                self._router.forget(exchange)
+            with contextlib.suppress(ExchangeDoesNotExist):
+                if self._bindings.get_exchange(exchange, project)["auto_delete"]:
+                    self._delete_if_unbound(exchange, project)
+
+    def _delete_if_unbound(self, exchange: str, project: Project) -> None:
+        if not self._bindings.list(exchange, project):
+            self._bindings.delete_exchange(exchange, project)
 
     def attach(self, name: str, holder: str) -> None:
         """Count a consumer of the queue, and keep it alive."""

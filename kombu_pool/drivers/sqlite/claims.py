@@ -1,0 +1,100 @@
+"""Claims: lending messages for a while, renewing that, and giving them back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kombu_pool.drivers.sqlite.incoming import SOON
+from kombu_pool.drivers.sqlite.scope import claim_number, message_number, project_key
+from kombu_pool.drivers.sqlite.settling import CLAIMS, end_claim
+from kombu_pool.drivers.sqlite.statements import statements
+from kombu_pool.drivers.sqlite.views import all_shown
+from kombu_pool.errors import ClaimDoesNotExist
+from kombu_pool.storage import DEFAULT_LIMIT
+from kombu_pool.storage import ClaimController as Contract
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Sequence
+
+    from kombu_pool.clock import Clock
+    from kombu_pool.drivers.sqlite.database import Database
+    from kombu_pool.drivers.sqlite.lending import Lender
+    from kombu_pool.model import Claim, ClaimMetadata, Message, Project
+
+_ONE, _RENEW = CLAIMS["one"], CLAIMS["renew"]
+_DELETION = statements("deletion")
+
+
+class ClaimController(Contract):
+    """Claims in tables."""
+
+    def __init__(self, database: Database, clock: Clock, lender: Lender) -> None:
+        self._database = database
+        self._clock = clock
+        self._lender = lender
+
+    def create(
+        self, queue: str, metadata: ClaimMetadata, project: Project = None, limit: int = DEFAULT_LIMIT
+    ) -> tuple[str | None, Sequence[Message]]:
+        lent = self._lender.lend(queue, metadata, limit, project)
+        if lent[0] is not None and metadata["ttl"] < SOON:
+            self._database.ring()
+        return lent
+
+    def get(self, queue: str, claim_id: str, project: Project = None) -> tuple[Claim, Sequence[Message]]:
+        now = self._clock.time()
+        number = claim_number(claim_id)
+        with self._database.read as connection:
+            found = connection.execute(_ONE, (number, now, project_key(project), queue)).fetchone()
+            rows = connection.execute(CLAIMS["messages"], (number,)).fetchall()
+        if found is None or not rows:
+            raise ClaimDoesNotExist(claim_id, queue, project)
+        claim: Claim = {"id": claim_id, "age": max(0, int(now - found[1])), "ttl": found[0]}
+        return claim, all_shown(rows, now)
+
+    def update(self, queue: str, claim_id: str, metadata: ClaimMetadata, project: Project = None) -> None:
+        number, ttl = claim_number(claim_id), metadata["ttl"]
+        with self._database.write as connection:
+            now = self._clock.time()
+            ends = now + ttl
+            renewed = connection.execute(_RENEW, (ttl, now, ends, number, now, project_key(project), queue)).fetchone()
+            if renewed is None:
+                raise ClaimDoesNotExist(claim_id, queue, project)
+            if renewed[0] is not None and renewed[0] < ends:
+                _prolong(connection, number, ends, ends + metadata["grace"], ttl + metadata["grace"])
+        if ttl < SOON:
+            self._database.ring()
+
+    def delete(self, queue: str, claim_id: str, project: Project = None) -> None:
+        number, now = claim_number(claim_id), self._clock.time()
+        values = (number, now, project_key(project), queue)
+        with self._database.write as connection:
+            found = connection.execute(_ONE, values).fetchone()
+            freed = end_claim(connection, number, last=None) if found else 0
+        if freed:
+            self._database.ring()
+
+    def release(self, queue: str, claim_id: str, message_ids: Iterable[str], project: Project = None) -> int:
+        claim = claim_number(claim_id)
+        numbers = [message_number(message_id) for message_id in dict.fromkeys(message_ids)]
+        with self._database.write as connection:
+            values = (claim, self._clock.time(), project_key(project), queue)
+            found = connection.execute(_ONE, values).fetchone()
+            freed = sum(_release(connection, number, claim) for number in numbers) if found else 0
+            if freed:
+                connection.execute(_DELETION["end_empty"], (claim,))
+        if freed:
+            self._database.ring()
+        return freed
+
+
+def _prolong(connection: sqlite3.Connection, claim: int, ends: float, kept: float, ttl: float) -> None:
+    rows = connection.execute(CLAIMS["expiring"], (claim, ends)).fetchall()
+    connection.executemany(CLAIMS["prolong"], [(kept, ttl, number) for (number,) in rows])
+    connection.execute(CLAIMS["reset_expiry"], (claim,))
+
+
+def _release(connection: sqlite3.Connection, number: int, claim: int) -> int:
+    connection.execute(CLAIMS["release_one"], (number, claim))
+    return connection.execute(_DELETION["held"], (number, claim)).rowcount

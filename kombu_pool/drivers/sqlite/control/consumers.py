@@ -1,0 +1,86 @@
+"""Who holds which queue."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kombu_pool.drivers.sqlite.scope import project_key, project_of
+from kombu_pool.drivers.sqlite.statements import statements
+from kombu_pool.storage import ConsumersController as Contract
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Sequence
+
+    from kombu_pool.clock import Clock
+    from kombu_pool.drivers.sqlite.database import Database
+    from kombu_pool.model import Project
+
+_SQL = statements("consumers")
+#: A holder that died so long ago will not be renewed any more.
+_LONG_DEAD = 86_400.0
+_AT_ONCE = 20
+
+
+class ConsumersController(Contract):
+    """Holders and lifetimes in tables; when a queue is abandoned is found out at each change, not when it is asked for."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def set_lifetime(self, queue: str, after: float, project: Project = None, from_now: bool = False) -> None:
+        scope = (project_key(project), queue)
+        with self._database.write as connection:
+            touched = self._clock.time() if from_now else None
+            connection.execute(_SQL["set_lifetime"], (*scope, after, touched))
+            connection.execute(_SQL["refresh"], scope)
+
+    def touch(self, queue: str, project: Project = None) -> None:
+        scope = (project_key(project), queue)
+        with self._database.write as connection:
+            connection.execute(_SQL["touch"], (self._clock.time(), *scope))
+            connection.execute(_SQL["refresh"], scope)
+
+    def attach(self, queue: str, holder: str, ttl: float, project: Project = None, consuming: bool = True) -> None:
+        scope = (project_key(project), queue)
+        with self._database.write as connection:
+            now = self._clock.time()
+            connection.execute(_SQL["know"], scope)
+            connection.execute(_SQL["attach"], (holder, *scope, now + ttl, int(consuming)))
+            connection.execute(_SQL["refresh"], scope)
+            dead = connection.execute(_SQL["long_dead"], (now - _LONG_DEAD, _AT_ONCE)).fetchall()
+            _detach(connection, [name for (name,) in dead], now)
+
+    def renew(self, holders: Sequence[str], ttl: float) -> None:
+        with self._database.write as connection:
+            ends = self._clock.time() + ttl
+            scopes: set[tuple[str, str]] = set()
+            for holder in holders:
+                scopes.update(connection.execute(_SQL["renew"], (ends, holder)).fetchall())
+            connection.executemany(_SQL["refresh"], scopes)
+
+    def detach(self, holders: Sequence[str]) -> None:
+        with self._database.write as connection:
+            _detach(connection, holders, self._clock.time())
+
+    def count(self, queue: str, project: Project = None) -> int:
+        return int(self._database.row(_SQL["count"], (project_key(project), queue, self._clock.time()))[0])
+
+    def abandoned(self, limit: int = 100) -> Sequence[tuple[Project, str]]:
+        rows = self._database.rows(_SQL["abandoned"], (self._clock.time(), limit))
+        return [(project_of(key), queue) for key, queue in rows]
+
+    def forget(self, queue: str, project: Project = None) -> None:
+        scope = (project_key(project), queue)
+        with self._database.write as connection:
+            connection.execute(_SQL["forget_lifetime"], scope)
+            connection.execute(_SQL["forget_holders"], scope)
+
+
+def _detach(connection: sqlite3.Connection, holders: Iterable[str], now: float) -> None:
+    for holder in holders:
+        for key, queue, ends in connection.execute(_SQL["detach"], (holder,)).fetchall():
+            # It counts like the death that it is, which may have been earlier.
+            connection.execute(_SQL["used"], (min(ends, now), key, queue))
+            connection.execute(_SQL["refresh"], (key, queue))

@@ -1,0 +1,41 @@
+"""The control store in a SQLite file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kombu_pool.drivers.sqlite.control.bindings import BindingsController
+from kombu_pool.drivers.sqlite.control.catalogue import CatalogueController
+from kombu_pool.drivers.sqlite.control.consumers import ConsumersController
+from kombu_pool.drivers.sqlite.control.flavors import FlavorsController
+from kombu_pool.drivers.sqlite.control.pools import PoolsController
+from kombu_pool.drivers.sqlite.database import acquire
+from kombu_pool.drivers.sqlite.location import address
+from kombu_pool.drivers.sqlite.queues import RecordedQueues
+from kombu_pool.storage import ControlDriver as Contract
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kombu_pool.clock import Clock
+    from kombu_pool.drivers.sqlite.location import Location
+
+
+class ControlDriver(Contract):
+    """The control plane in one file, which may hold messages too."""
+
+    def __init__(self, location: Location, clock: Clock, options: Mapping[str, Any]) -> None:
+        self._database = database = acquire(location)
+        self._closed = False
+        self.uri = address(location, options)
+        self.queue_controller = RecordedQueues(database)
+        self.pools_controller = PoolsController(database)
+        self.flavors_controller = FlavorsController(database)
+        self.catalogue_controller = CatalogueController(database)
+        self.bindings_controller = BindingsController(database, clock)
+        self.consumers_controller = ConsumersController(database, clock)
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._database.close()

@@ -1,0 +1,150 @@
+"""How messages are deleted: by anybody, under a claim, or all at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kombu_pool.drivers.sqlite.scope import claim_name, claim_number, message_number, project_key
+from kombu_pool.drivers.sqlite.settling import CHUNK, remove
+from kombu_pool.drivers.sqlite.statements import statements
+from kombu_pool.errors import (
+    ClaimDoesNotExist,
+    ClaimDoesNotMatch,
+    MessageIsClaimed,
+    MessageNotClaimed,
+    MessageNotClaimedBy,
+)
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Collection, Iterable, Sequence
+
+    from kombu_pool.clock import Clock
+    from kombu_pool.drivers.sqlite.database import Database
+    from kombu_pool.model import Project
+
+_SQL = statements("deletion")
+_STATE, _CLAIM_LIVES, _HELD, _MESSAGE, _END_EMPTY = (
+    _SQL[name] for name in ("state", "claim_lives", "held", "message", "end_empty")
+)
+_FIND = statements("queues")["find"]
+
+
+def delete(
+    database: Database, clock: Clock, queue: str, message_id: str, project: Project, claim_id: str | None
+) -> None:
+    """Delete a message as :meth:`MessageController.delete` promises."""
+    claim = None if claim_id is None else claim_number(claim_id)
+    if claim == -1:
+        raise ClaimDoesNotExist(claim_id, queue, project)
+    number = message_number(message_id)
+    with database.write as connection:
+        found = connection.execute(_FIND, (project_key(project), queue)).fetchone()
+        now = clock.time()
+        state = connection.execute(_STATE, (number, found[0], now)).fetchone() if found else None
+        if state is None:
+            return
+        rank, due, holder, ends = state
+        held = holder is not None and ends is not None and ends > now
+        if not held and claim is not None:
+            raise MessageNotClaimed(message_id)
+        if held and holder != claim:
+            if claim is None:
+                raise MessageIsClaimed(message_id)
+            if connection.execute(_CLAIM_LIVES, (claim, found[0], now)).fetchone():
+                raise MessageNotClaimedBy(message_id, claim_id)
+            raise ClaimDoesNotExist(claim_id, queue, project)
+        remove(connection, found[0], [(number, rank, due)])
+        _end_empty(connection, {holder})
+
+
+def delete_many(
+    database: Database,
+    clock: Clock,
+    queue: str,
+    message_ids: Iterable[str],
+    project: Project,
+    claim_ids: Sequence[str] | None,
+) -> None:
+    """Delete messages as :meth:`MessageController.bulk_delete` promises."""
+    numbers = [message_number(message_id) for message_id in dict.fromkeys(message_ids)]
+    claims = None if claim_ids is None else {claim_number(claim_id) for claim_id in claim_ids}
+    with database.write as connection:
+        found = connection.execute(_FIND, (project_key(project), queue)).fetchone()
+        if found is None:
+            return
+        now = clock.time()
+        rows, holders = [], set()
+        for number in numbers:
+            state = connection.execute(_STATE, (number, found[0], now)).fetchone()
+            if state is None:
+                continue
+            rank, due, holder, ends = state
+            if claims is not None:
+                _check_holder(claims, number, holder if holder and ends and ends > now else None, queue, project)
+            rows.append((number, rank, due))
+            holders.add(holder)
+        remove(connection, found[0], rows)
+        _end_empty(connection, holders)
+
+
+def _check_holder(claims: Collection[int], number: int, holder: int | None, queue: str, project: Project) -> None:
+    if holder is None:
+        raise MessageNotClaimed(str(number))
+    if holder not in claims:
+        raise ClaimDoesNotMatch(claim_name(holder), queue, project)
+
+
+def _end_empty(connection: sqlite3.Connection, claims: Iterable[int | None]) -> None:
+    for claim in claims:
+        if claim is not None:
+            connection.execute(_END_EMPTY, (claim,))
+
+
+def delete_held(
+    database: Database, clock: Clock, queue: str, held: Sequence[tuple[str, str]], project: Project
+) -> Sequence[tuple[str, str]]:
+    """Delete messages as :meth:`MessageController.delete_claimed` promises."""
+    if not held:
+        return []
+    claims = {claim_id: claim_number(claim_id) for _, claim_id in held}
+    pairs = [(message_number(message_id), claims[claim_id]) for message_id, claim_id in held]
+    with database.write as connection:
+        found = connection.execute(_FIND, (project_key(project), queue)).fetchone()
+        if found is None:
+            return list(held)
+        now = clock.time()
+        living = {
+            claim for claim in claims.values() if connection.execute(_CLAIM_LIVES, (claim, found[0], now)).fetchone()
+        }
+        failed = _delete_pairs(connection, pairs, living)
+        _end_empty(connection, living)
+    return [held[index] for index in failed]
+
+
+def _delete_pairs(connection: sqlite3.Connection, pairs: list[tuple[int, int]], living: set[int]) -> list[int]:
+    """Delete what the living claims hold; return the places of those that they do not."""
+    doomed, failed = [], []
+    for index, pair in enumerate(pairs):
+        if pair[1] in living and connection.execute(_HELD, pair).rowcount:
+            doomed.append((pair[0],))
+        else:
+            failed.append(index)
+    connection.executemany(_MESSAGE, doomed)
+    return failed
+
+
+def purge(database: Database, queue: int, now: float) -> int:
+    """Delete what is not claimed in a settled queue, up to what was posted last; return how much that was."""
+    last = database.row(_SQL["last_id"])[0] or 0
+    total = 0
+    for state in ("free", "delayed"):
+        while True:
+            with database.write as connection:
+                rows = connection.execute(_SQL[f"{state}_chunk"], (queue, last, CHUNK)).fetchall()
+                connection.executemany(_MESSAGE, [(number,) for _, number, _ in rows])
+                connection.executemany(_SQL[state], [(queue, place, number) for place, number, _ in rows])
+            total += sum(expires is None or expires > now for _, _, expires in rows)
+            if len(rows) < CHUNK:
+                break
+    return total

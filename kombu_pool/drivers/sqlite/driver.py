@@ -1,0 +1,78 @@
+"""The message store in a SQLite file."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from kombu_pool.drivers.sqlite.claims import ClaimController
+from kombu_pool.drivers.sqlite.collector import Collector
+from kombu_pool.drivers.sqlite.database import acquire
+from kombu_pool.drivers.sqlite.lending import Lender
+from kombu_pool.drivers.sqlite.messages import MessageController
+from kombu_pool.drivers.sqlite.queues import StoredQueues
+from kombu_pool.drivers.sqlite.subscriptions import SubscriptionController
+from kombu_pool.drivers.sqlite.watch import Watch
+from kombu_pool.errors import KombuPoolError
+from kombu_pool.model import Capabilities
+from kombu_pool.storage import DataDriver as Contract
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from kombu_pool.clock import Clock
+    from kombu_pool.drivers.sqlite.location import Location
+    from kombu_pool.model import Project
+
+CAPABILITIES = tuple(Capabilities)
+
+
+class DataDriver(Contract):
+    """Messages in one file, shared by all processes of a machine."""
+
+    capabilities = CAPABILITIES
+
+    def __init__(self, location: Location, clock: Clock) -> None:
+        self._database = database = acquire(location)
+        self._clock = clock
+        self._collector = Collector(database, clock)
+        self._closed = False
+        lender = Lender(database, clock, self)
+        self.queue_controller = StoredQueues(database, clock, self._collector)
+        self.message_controller = MessageController(database, clock, lender)
+        self.claim_controller = ClaimController(database, clock, lender)
+        self.subscription_controller = SubscriptionController(database, clock)
+
+    def watch(self, queues: Iterable[tuple[Project, str]]) -> Watch:
+        return Watch(self._database, self._clock, queues)
+
+    def is_alive(self) -> bool:
+        return bool(self.health()["storage_reachable"])
+
+    def health(self) -> dict[str, Any]:
+        path = self._database.path
+        health: dict[str, Any] = {"storage_reachable": False, "path": path}
+        try:
+            if self._closed:
+                return {**health, "error": "closed"}
+            health["queues"] = self._database.row("SELECT count(*) FROM queue WHERE name IS NOT NULL")[0]
+            health["claims"] = self._database.row("SELECT count(*) FROM claim")[0]
+            health["storage_reachable"] = True
+        except (KombuPoolError, OSError) as error:
+            health["error"] = str(error)
+        return {**health, "bytes": _size(path), "wal_bytes": _size(f"{path}-wal")}
+
+    def gc(self) -> int:
+        return self._collector.collect()
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._database.close()
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0

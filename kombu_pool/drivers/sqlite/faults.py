@@ -1,0 +1,64 @@
+"""Says in our errors what SQLite says in its own: the one place that knows its error codes."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from kombu_pool.errors import (
+    ConfigurationError,
+    ConnectionError,  # noqa: A004 - Zaqar's name for it
+    IncompatibleStore,
+    InvalidMessage,
+    KombuPoolError,
+    StoreError,
+    StoreFull,
+)
+
+BUSY, LOCKED, READONLY, INTERRUPT, CORRUPT, FULL, PROTOCOL, TOOBIG, NOTADB = 5, 6, 8, 9, 11, 13, 15, 18, 26
+_WAIT = {BUSY, LOCKED, PROTOCOL}
+
+# Python 3.10 does not say the code.
+_TEXTS = {
+    "is locked": BUSY,
+    "locking protocol": PROTOCOL,
+    "readonly": READONLY,
+    "malformed": CORRUPT,
+    "is full": FULL,
+    "too big": TOOBIG,
+    "not a database": NOTADB,
+}
+
+#: What a call into SQLite may raise.
+Fault = (sqlite3.Error, UnicodeEncodeError, OverflowError)
+
+
+def code_of(error: BaseException) -> int:
+    """Return SQLite's primary error code, 0 when it is not known."""
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is not None:
+        return int(code) & 0xFF
+    text = str(error)
+    return next((code for part, code in _TEXTS.items() if part in text), 0)
+
+
+def is_busy(error: BaseException) -> bool:
+    """Tell whether somebody else is in the way for a moment."""
+    return isinstance(error, sqlite3.OperationalError) and code_of(error) in _WAIT
+
+
+def translated(error: BaseException, path: str) -> KombuPoolError:
+    """Return our error for one of SQLite's."""
+    if isinstance(error, UnicodeEncodeError):
+        return ConfigurationError(f"{error.object!r} is not a text: {error.reason}")
+    if isinstance(error, OverflowError):
+        return InvalidMessage(f"a number is out of range: {error}")
+    code = code_of(error)
+    if code in {FULL, READONLY}:
+        return StoreFull(f"{path}: {error}")
+    if code == TOOBIG:
+        return InvalidMessage(f"more than SQLite can hold: {error}")
+    if code == NOTADB:
+        return IncompatibleStore(f"{path} is not a SQLite database; name another file, or move this one away")
+    if code == CORRUPT or isinstance(error, sqlite3.IntegrityError):
+        return StoreError(f"{path}: {error}")
+    return ConnectionError(f"{path}: {error}")

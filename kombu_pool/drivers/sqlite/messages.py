@@ -1,0 +1,178 @@
+"""Messages: posting, reading, deleting."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from kombu_pool.drivers.sqlite import deletion
+from kombu_pool.drivers.sqlite.incoming import check, next_number, store
+from kombu_pool.drivers.sqlite.policy import policy_of
+from kombu_pool.drivers.sqlite.scope import message_number, project_key
+from kombu_pool.drivers.sqlite.settling import settle
+from kombu_pool.drivers.sqlite.statements import statements
+from kombu_pool.drivers.sqlite.views import all_shown, shown
+from kombu_pool.errors import MessageDoesNotExist, QueueDoesNotExist, QueueIsEmpty
+from kombu_pool.storage import DEFAULT_LIMIT
+from kombu_pool.storage import MessageController as Contract
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from kombu_pool.clock import Clock
+    from kombu_pool.drivers.sqlite.database import Database
+    from kombu_pool.drivers.sqlite.lending import Lender
+    from kombu_pool.drivers.sqlite.views import Row
+    from kombu_pool.model import Message, NewMessage, Project
+
+_SQL = statements("messages")
+_TARGET, _ONE, _COUNT = _SQL["target"], _SQL["one"], _SQL["count"]
+_LOOK = statements("claims")["look"]
+_MARKER = re.compile(r"([0-9]{1,3})\.([0-9]{1,18})")
+_BEFORE_ALL = (-(1 << 62), 0)
+_ENDS = {1: _SQL["first"], -1: _SQL["last"]}
+
+
+class MessageController(Contract):
+    """Messages in tables."""
+
+    def __init__(self, database: Database, clock: Clock, lender: Lender) -> None:
+        self._database = database
+        self._clock = clock
+        self._lender = lender
+        self._limit = database.location.max_message_size
+
+    def post(
+        self, queue: str, messages: Iterable[NewMessage], client_uuid: object, project: Project = None
+    ) -> Sequence[str]:
+        limit = self._limit
+        incoming = [check(message, limit) for message in messages]
+        if not incoming:
+            return []
+        client = None if client_uuid is None else str(client_uuid)
+        database = self._database
+        with database.write as connection:
+            found = connection.execute(_TARGET, (project_key(project), queue)).fetchone()
+            if found is None:
+                raise QueueDoesNotExist(queue, project)
+            now = self._clock.time()
+            first = next_number(max(found[2] or 0, database.last_number), now)
+            last = first + len(incoming) - 1
+            soon = store(connection, found[0], policy_of(found[1]), incoming, first, now, client)
+            database.last_number = last
+        if soon:
+            database.ring()
+        return [str(number) for number in range(first, last + 1)]
+
+    def list(
+        self,
+        queue: str,
+        project: Project = None,
+        marker: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+        echo: bool = False,
+        client_uuid: object = None,
+        include_claimed: bool = False,
+        include_delayed: bool = False,
+    ) -> Iterator[Any]:
+        now = self._clock.time()
+        found = self._settled(queue, project, now)
+        after = _place(marker)
+        if found is None or after is None:
+            return iter(([], ""))
+        values = {
+            "queue": found,
+            "now": now,
+            "rank": after[0],
+            "id": after[1],
+            "client": None if echo or client_uuid is None else str(client_uuid),
+            "limit": limit or -1,
+        }
+        rows = self._page(values, include_claimed, include_delayed)
+        rows = rows[: limit or None]
+        return iter((all_shown(rows, now), f"{-rows[-1][1]}.{rows[-1][0]}" if rows else ""))
+
+    def _page(self, values: dict[str, Any], include_claimed: bool, include_delayed: bool) -> list[Row]:
+        with self._database.read as connection:
+            rows = connection.execute(_SQL["free_page"], values).fetchall()
+            if include_delayed:
+                rows += connection.execute(_SQL["delayed_page"], values).fetchall()
+            if include_claimed:
+                rows += connection.execute(_SQL["claimed_page"], values).fetchall()
+        return sorted(rows, key=lambda row: (row[1], row[0]))
+
+    def get(self, queue: str, message_id: str, project: Project = None) -> Message:
+        now = self._clock.time()
+        found = self._require(queue, project, now)
+        row = self._database.row(_ONE, (message_number(message_id), found, now))
+        if row is None:
+            raise MessageDoesNotExist(message_id, queue, project)
+        return shown(row, now)
+
+    def first(self, queue: str, project: Project = None, sort: int = 1) -> Message:
+        if sort not in _ENDS:
+            raise ValueError(f"sort is 1 for the first message or -1 for the last, not {sort!r}")
+        now = self._clock.time()
+        row = self._database.row(_ENDS[sort], (self._require(queue, project, now), now))
+        if row is None:
+            raise QueueIsEmpty(queue, project)
+        return shown(row, now)
+
+    def bulk_get(self, queue: str, message_ids: Iterable[str], project: Project = None) -> Sequence[Message]:
+        now = self._clock.time()
+        numbers = [message_number(message_id) for message_id in dict.fromkeys(message_ids)]
+        found = self._settled(queue, project, now)
+        if found is None:
+            return []
+        with self._database.read as connection:
+            rows = [connection.execute(_ONE, (number, found, now)).fetchone() for number in numbers]
+        return all_shown([row for row in rows if row is not None], now)
+
+    def delete(self, queue: str, message_id: str, project: Project = None, claim: str | None = None) -> None:
+        deletion.delete(self._database, self._clock, queue, message_id, project, claim)
+
+    def bulk_delete(
+        self, queue: str, message_ids: Iterable[str], project: Project = None, claim_ids: Sequence[str] | None = None
+    ) -> None:
+        deletion.delete_many(self._database, self._clock, queue, message_ids, project, claim_ids)
+
+    def pop(self, queue: str, limit: int, project: Project = None) -> Sequence[Message]:
+        return self._lender.pop(queue, limit, project)
+
+    def delete_claimed(
+        self, queue: str, held: Sequence[tuple[str, str]], project: Project = None
+    ) -> Sequence[tuple[str, str]]:
+        return deletion.delete_held(self._database, self._clock, queue, held, project)
+
+    def purge(self, queue: str, project: Project = None) -> int:
+        now = self._clock.time()
+        found = self._settled(queue, project, now)
+        return 0 if found is None else deletion.purge(self._database, found, now)
+
+    def count(self, queue: str, project: Project = None) -> int:
+        now = self._clock.time()
+        found = self._settled(queue, project, now)
+        return 0 if found is None else int(self._database.row(_COUNT, (found, now))[0])
+
+    def _require(self, queue: str, project: Project, now: float) -> int:
+        found = self._settled(queue, project, now)
+        if found is None:
+            raise QueueDoesNotExist(queue, project)
+        return found
+
+    def _settled(self, queue: str, project: Project, now: float) -> int | None:
+        """Return the id of the queue, with every message in the state that it has now; None when it is absent."""
+        found = self._database.row(_LOOK, (now, project_key(project), queue))
+        if found is None:
+            return None
+        if found[3]:
+            settle(self._database, found[0], now)
+        return int(found[0])
+
+
+def _place(marker: str | None) -> tuple[int, int] | None:
+    """Return the place after which a page begins, None when no page ever ended with that marker."""
+    if not marker:
+        return _BEFORE_ALL
+    found = _MARKER.fullmatch(marker) if marker.isascii() else None
+    return (-int(found[1]), int(found[2])) if found else None

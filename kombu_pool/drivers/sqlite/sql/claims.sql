@@ -1,0 +1,60 @@
+-- look: the queue, its metadata, whether anything is free, and whether anything is to be settled first
+SELECT id, metadata,
+    EXISTS (SELECT 1 FROM free WHERE free.queue = queue.id),
+    EXISTS (SELECT 1 FROM delayed WHERE delayed.queue = queue.id AND due <= ?1)
+    OR EXISTS (SELECT 1 FROM claim WHERE claim.queue = queue.id AND ends <= ?1)
+    OR EXISTS (SELECT 1 FROM message WHERE message.queue = queue.id AND expires <= ?1)
+FROM queue WHERE project = ?2 AND name = ?3
+-- batch: the first free messages
+SELECT m.id, m.rank, m.created, m.ttl, m.dead_letter, m.record, free.claim, free.claim_count, free.expires
+FROM free CROSS JOIN message AS m ON m.id = free.id
+WHERE free.queue = ? AND (free.expires IS NULL OR free.expires > ?) ORDER BY free.rank, free.id LIMIT ?
+-- lend_one: let a claim hold one message, without counting it as lent
+INSERT INTO claimed(id, claim, claim_count) VALUES(?, ?, ?)
+-- lend: let a claim hold the free messages up to a place
+INSERT INTO claimed(id, claim, claim_count)
+SELECT id, ?, claim_count + 1 FROM free
+WHERE queue = ? AND (rank, id) <= (?, ?) AND (expires IS NULL OR expires > ?)
+-- take: remove the messages up to a place from among the free
+DELETE FROM free WHERE queue = ? AND (rank, id) <= (?, ?)
+-- begin: begin a claim
+INSERT INTO claim(id, queue, ttl, renewed, ends, expires) VALUES(?, ?, ?, ?, ?, ?)
+-- prolong: keep a message that would expire too early
+UPDATE message SET expires = ?, ttl = ? WHERE id = ?
+-- one: a living claim of a queue
+SELECT claim.ttl, claim.renewed, claim.expires, claim.queue FROM claim
+WHERE claim.id = ? AND claim.ends > ? AND claim.queue = (SELECT id FROM queue WHERE project = ? AND name = ?)
+-- messages: what a claim holds, in order
+SELECT m.id, m.rank, m.created, m.ttl, m.dead_letter, m.record, held.claim, held.claim_count
+FROM claimed AS held CROSS JOIN message AS m ON m.id = held.id WHERE held.claim = ? ORDER BY m.rank, m.id
+-- renew: let a claim live on
+UPDATE claim SET ttl = ?, renewed = ?, ends = ?
+WHERE id = ? AND ends > ? AND queue = (SELECT id FROM queue WHERE project = ? AND name = ?)
+RETURNING expires
+-- expiring: the messages of a claim that would expire before a time
+SELECT m.id FROM claimed AS held CROSS JOIN message AS m ON m.id = held.id WHERE held.claim = ? AND m.expires < ?
+-- reset_expiry: note when the first message of a claim expires
+UPDATE claim SET expires = (
+    SELECT min(m.expires) FROM claimed AS held CROSS JOIN message AS m ON m.id = held.id WHERE held.claim = ?1
+)
+WHERE id = ?1
+-- set_expiry: note that a message of a claim expires then, if it is the first
+UPDATE claim SET expires = min(coalesce(expires, ?1), ?1) WHERE id = ?2
+-- release: free all that a claim holds, with the claim that it shall name (none when it was given back)
+INSERT OR REPLACE INTO free(queue, rank, id, expires, claim_count, claim)
+SELECT m.queue, m.rank, m.id, m.expires, held.claim_count, ?
+FROM claimed AS held CROSS JOIN message AS m ON m.id = held.id WHERE held.claim = ?
+-- release_one: free one message that a claim holds
+INSERT OR REPLACE INTO free(queue, rank, id, expires, claim_count)
+SELECT m.queue, m.rank, m.id, m.expires, held.claim_count
+FROM claimed AS held CROSS JOIN message AS m ON m.id = held.id WHERE held.id = ? AND held.claim = ?
+-- give_back: let a claim hold nothing
+DELETE FROM claimed WHERE claim = ?
+-- end: end a claim
+DELETE FROM claim WHERE id = ?
+-- ended: some claims of a queue that have ended
+SELECT id FROM claim WHERE queue = ? AND ends <= ? ORDER BY ends LIMIT ?
+-- due: some delayed messages that are due
+SELECT due, id, rank, expires FROM delayed WHERE queue = ? AND due <= ? ORDER BY due, id LIMIT ?
+-- expired: some messages that have expired
+SELECT id, rank, due FROM message WHERE queue = ? AND expires <= ? ORDER BY expires LIMIT ?

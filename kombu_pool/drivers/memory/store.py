@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import secrets
 import threading
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
@@ -34,7 +35,8 @@ class DataStore:
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.queues: dict[Scope, StoredQueue] = {}
-        self._sequence = itertools.count(1)
+        # Not from 1: a queue that is made anew may live in another pool, where an old id must not name a new message.
+        self._sequence = itertools.count(secrets.randbits(48) + 1)
         self._watches: dict[Scope, set[MemoryWatch]] = {}
 
     def next_id(self) -> int:

@@ -1,0 +1,120 @@
+"""One queue of a driver under test, in the words that the tests use."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from kombu_pool.model import Claim, Message, Project
+    from kombu_pool.storage import DataDriver
+
+UNKNOWN_ID = "0123456789abcdef"
+
+
+class Held(NamedTuple):
+    """What a claim answered."""
+
+    id: str | None
+    messages: Sequence[Message]
+
+
+def page_of(listing: Any) -> tuple[list[Any], Any]:
+    """Read a list as its protocol says: the page, then the marker."""
+    return list(next(listing)), next(listing)
+
+
+def bodies(of: Held | Iterable[Message]) -> list[Any]:
+    """Return the bodies of messages, or of a claim's messages."""
+    return [message["body"] for message in (of.messages if isinstance(of, Held) else of)]
+
+
+def ids(of: Held | Iterable[Message]) -> list[str]:
+    """Return the ids of messages, or of a claim's messages."""
+    return [message["id"] for message in (of.messages if isinstance(of, Held) else of)]
+
+
+class QueueHandle:
+    """A queue, existing or not."""
+
+    def __init__(self, driver: DataDriver, name: str, project: Project) -> None:
+        self.driver = driver
+        self.name = name
+        self.project = project
+
+    def post(self, *bodies: Any, client: object = "poster", ttl: float | None = None, **options: Any) -> list[str]:
+        """Post a message for each body."""
+        return self.post_raw([{"ttl": ttl, "body": body, **options} for body in bodies], client)
+
+    def post_raw(self, messages: Any, client: object = "poster") -> list[str]:
+        return list(self.driver.message_controller.post(self.name, messages, client, project=self.project))
+
+    def claim(self, limit: int = 10, ttl: float = 60, grace: float = 0) -> Held:
+        metadata = {"ttl": ttl, "grace": grace}
+        return Held(*self.driver.claim_controller.create(self.name, metadata, project=self.project, limit=limit))
+
+    def claim_of(self, claim_id: str) -> tuple[Claim, list[Message]]:
+        claim, messages = self.driver.claim_controller.get(self.name, claim_id, project=self.project)
+        return claim, list(messages)
+
+    def claimed_by(self, held: Held) -> list[Any]:
+        """Return the bodies that a claim still holds."""
+        return bodies(self.claim_of(held.id)[1])
+
+    def renew(self, claim_id: str, ttl: float = 60, grace: float = 0) -> None:
+        self.driver.claim_controller.update(self.name, claim_id, {"ttl": ttl, "grace": grace}, project=self.project)
+
+    def end(self, claim_id: str) -> None:
+        self.driver.claim_controller.delete(self.name, claim_id, project=self.project)
+
+    def release(self, claim_id: str, message_ids: Iterable[str]) -> int:
+        return self.driver.claim_controller.release(self.name, claim_id, message_ids, project=self.project)
+
+    def get(self, message_id: str) -> Message:
+        return self.driver.message_controller.get(self.name, message_id, project=self.project)
+
+    def get_all(self, message_ids: Iterable[str]) -> list[Message]:
+        return list(self.driver.message_controller.bulk_get(self.name, message_ids, project=self.project))
+
+    def first(self, *sort: int) -> Message:
+        return self.driver.message_controller.first(self.name, self.project, *sort)
+
+    def page(self, **options: Any) -> tuple[list[Message], Any]:
+        return page_of(self.driver.message_controller.list(self.name, project=self.project, **options))
+
+    def free(self) -> list[Any]:
+        """Return the bodies of the free messages."""
+        return bodies(self.page(limit=0)[0])
+
+    def all(self) -> list[Any]:
+        """Return the bodies of all messages, whatever their state."""
+        return bodies(self.page(limit=0, include_claimed=True, include_delayed=True)[0])
+
+    def delete(self, message_id: str, claim: str | None = None) -> None:
+        self.driver.message_controller.delete(self.name, message_id, project=self.project, claim=claim)
+
+    def delete_all(self, message_ids: Iterable[str], **options: Any) -> None:
+        self.driver.message_controller.bulk_delete(self.name, message_ids, project=self.project, **options)
+
+    def delete_claimed(self, held: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        left = self.driver.message_controller.delete_claimed(self.name, held, project=self.project)
+        return [tuple(pair) for pair in left]
+
+    def pop(self, limit: int = 10) -> list[Message]:
+        return list(self.driver.message_controller.pop(self.name, limit, project=self.project))
+
+    def purge(self) -> int:
+        return self.driver.message_controller.purge(self.name, project=self.project)
+
+    def count(self) -> int:
+        return self.driver.message_controller.count(self.name, project=self.project)
+
+    def stats(self) -> dict[str, Any]:
+        return self.driver.queue_controller.stats(self.name, project=self.project)["messages"]
+
+    def drop(self) -> None:
+        self.driver.queue_controller.delete(self.name, project=self.project)
+
+    def create(self, **metadata: Any) -> bool:
+        return self.driver.queue_controller.create(self.name, metadata, project=self.project)

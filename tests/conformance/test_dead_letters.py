@@ -1,0 +1,355 @@
+from __future__ import annotations
+
+import pytest
+
+from kombu_pool import errors
+from kombu_pool.storage import UNREADABLE_QUEUE
+from tests.conformance.handles import QueueHandle, bodies
+
+
+def lend(queue, clock, times):
+    """Let the queue's messages be lent so often, and each time come back."""
+    for _ in range(times):
+        queue.claim(limit=100, ttl=10)
+        clock.advance(10)
+
+
+@pytest.fixture
+def graveyard(queues):
+    return queues("graveyard")
+
+
+@pytest.fixture
+def queue(queues, graveyard):
+    """A queue whose messages are lent twice at most."""
+    return queues("queue", _max_claim_count=2, _dead_letter_queue="graveyard")
+
+
+def test_a_message_is_lent_as_often_as_its_queue_allows(queue, graveyard, clock):
+    queue.post("a")
+
+    for count in (1, 2):
+        assert [message["claim_count"] for message in queue.claim(ttl=10).messages] == [count]
+        clock.advance(10)
+
+    assert queue.claim() == (None, [])
+    assert queue.all() == []
+    assert graveyard.free() == ["a"]
+
+
+def test_a_dead_letter_says_where_it_came_from_and_why(queue, graveyard, clock):
+    queue.post("a")
+    lend(queue, clock, 2)
+    queue.claim()
+
+    letter = graveyard.first()["dead_letter"]
+
+    assert (letter["queue"], letter["time"], letter["count"]) == ("queue", clock.time(), 2)
+    assert letter["reason"]
+    assert isinstance(letter["reason"], str)
+
+
+def test_a_dead_letter_arrives_whole_and_unclaimed(queue, graveyard, clock):
+    body = {"nested": [b"\x00\xff", None]}
+    queue.post(body, priority=7)
+    lend(queue, clock, 2)
+    queue.claim()
+
+    message = graveyard.first()
+
+    assert (message["body"], message["priority"]) == (body, 7)
+    assert (message["claim_id"], message["claim_count"]) == (None, 0)
+    assert message["ttl"] == 0
+
+
+def test_messages_behind_a_dead_letter_are_lent(queue, graveyard, clock):
+    queue.post("dead")
+    lend(queue, clock, 2)
+    queue.post("b", "c")
+
+    held = queue.claim(limit=2)
+
+    assert bodies(held) == ["b", "c"]
+    assert graveyard.free() == ["dead"]
+
+
+def test_dead_letters_arrive_in_order(queue, graveyard, clock):
+    queue.post("a", "b", "c")
+    lend(queue, clock, 2)
+
+    queue.claim()
+
+    assert graveyard.free() == ["a", "b", "c"]
+
+
+def test_released_messages_are_counted_too(queue, graveyard):
+    queue.post("a")
+    for _ in range(2):
+        queue.end(queue.claim().id)
+
+    assert queue.claim() == (None, [])
+    assert graveyard.free() == ["a"]
+
+
+def test_pop_dead_letters_as_a_claim_does(queue, graveyard, clock):
+    queue.post("dead")
+    lend(queue, clock, 2)
+    queue.post("b")
+
+    assert bodies(queue.pop()) == ["b"]
+    assert graveyard.free() == ["dead"]
+
+
+def test_a_dead_letter_can_be_claimed_and_deleted(queue, graveyard, clock):
+    queue.post("a")
+    lend(queue, clock, 2)
+    queue.claim()
+
+    held = graveyard.claim()
+
+    assert [message["claim_count"] for message in held.messages] == [1]
+    assert graveyard.delete_claimed([(held.messages[0]["id"], held.id)]) == []
+    assert graveyard.all() == []
+
+
+def test_dead_letters_get_the_ttl_that_the_queue_gives_them(queues, graveyard, clock):
+    queue = queues("mortal", _max_claim_count=1, _dead_letter_queue="graveyard", _dead_letter_queue_messages_ttl=100)
+    queue.post("endless")
+    queue.post("short", ttl=20)
+    lend(queue, clock, 1)
+    queue.claim()
+
+    assert [message["ttl"] for message in graveyard.page()[0]] == [100, 100]
+    clock.advance(99)
+    assert graveyard.all() == ["endless", "short"]
+    clock.advance(1)
+    assert graveyard.all() == []
+
+
+def test_without_a_ttl_for_them_dead_letters_expire_when_they_would_have(queue, graveyard, clock):
+    queue.post("a", ttl=60)
+    lend(queue, clock, 2)
+    queue.claim()
+
+    clock.advance(39)
+    assert graveyard.all() == ["a"]
+    clock.advance(1)
+    assert graveyard.all() == []
+
+
+def test_a_limit_without_dead_letter_queue_limits_nothing(queues, clock):
+    queue = queues("unlimited", _max_claim_count=1)
+    queue.post("a")
+    lend(queue, clock, 5)
+
+    assert bodies(queue.claim()) == ["a"]
+
+
+def test_a_dead_letter_queue_without_limit_takes_nothing(queues, graveyard, clock):
+    queue = queues("unlimited", _dead_letter_queue="graveyard")
+    queue.post("a")
+    lend(queue, clock, 5)
+
+    assert bodies(queue.claim()) == ["a"]
+    assert graveyard.all() == []
+
+
+def test_a_dead_letter_queue_that_does_not_exist_loses_nothing(queues, clock):
+    queue = queues("queue of no graveyard", _max_claim_count=1, _dead_letter_queue="nowhere")
+    queue.post("a", "b")
+    lend(queue, clock, 3)
+
+    held = queue.claim()
+
+    assert bodies(held) == ["a", "b"]
+    assert [message["claim_count"] for message in held.messages] == [4, 4]
+
+
+def test_a_dead_letter_queue_may_be_created_later(queues, driver, clock):
+    queue = queues("early", _max_claim_count=1, _dead_letter_queue="late")
+    queue.post("a")
+    lend(queue, clock, 2)
+
+    late = queues("late")
+
+    assert queue.claim() == (None, [])
+    assert late.free() == ["a"]
+
+
+def test_a_dead_letter_goes_to_a_queue_of_its_own_project(queues, graveyard, clock):
+    theirs = queues("graveyard", "project")
+    queue = queues("queue", "project", _max_claim_count=1, _dead_letter_queue="graveyard")
+    queue.post("a")
+    lend(queue, clock, 1)
+    queue.claim()
+
+    assert theirs.free() == ["a"]
+    assert graveyard.free() == []
+
+
+def test_a_dead_letter_queue_may_dead_letter_in_turn(queues, graveyard, clock):
+    middle = queues("middle", _max_claim_count=1, _dead_letter_queue="graveyard")
+    queue = queues("start", _max_claim_count=1, _dead_letter_queue="middle")
+    queue.post("a")
+    lend(queue, clock, 1)
+    queue.claim()
+    lend(middle, clock, 1)
+    middle.claim()
+
+    assert graveyard.free() == ["a"]
+    assert graveyard.first()["dead_letter"]["queue"] == "middle"
+
+
+def test_the_limit_of_today_counts(queue, graveyard, clock, driver):
+    queue.post("a")
+    lend(queue, clock, 2)
+    driver.queue_controller.set_metadata("queue", {"_max_claim_count": 5, "_dead_letter_queue": "graveyard"})
+
+    assert bodies(queue.claim()) == ["a"]
+
+
+def test_a_dead_letter_reaches_a_queue_of_another_pool(backend, queues, clock):
+    backend.place("here", 0)
+    backend.place("there", 1)
+    there = queues("there")
+    here = queues("here", _max_claim_count=1, _dead_letter_queue="there", _dead_letter_queue_messages_ttl=50)
+    here.post({"body": b"\x00"}, priority=4)
+    here.post("b")
+    lend(here, clock, 1)
+    here.post("c")
+
+    assert bodies(here.claim()) == ["c"]
+    assert here.all() == ["c"]
+    message = there.first()
+    assert (message["body"], message["priority"], message["ttl"]) == ({"body": b"\x00"}, 4, 50)
+    assert (message["dead_letter"]["queue"], message["dead_letter"]["count"]) == ("here", 1)
+    assert there.all() == [{"body": b"\x00"}, "b"]
+
+
+def test_a_letter_that_nobody_takes_is_lent_in_its_place(backend, queues, clock):
+    backend.place("here", 0)
+    here = queues("here", _max_claim_count=1, _dead_letter_queue="nowhere")
+    here.post("a", "b")
+    lend(here, clock, 1)
+    here.post("c")
+
+    assert bodies(here.claim(limit=2)) == ["a", "b"]
+    assert here.free() == ["c"]
+
+
+# What a store asks of whoever knows the other stores.
+
+
+def limited(leaf):
+    queue = QueueHandle(leaf.driver, "queue", "p")
+    queue.create(_max_claim_count=1, _dead_letter_queue="elsewhere")
+    return queue
+
+
+def test_a_letter_for_another_store_is_handed_over(leaf, clock):
+    forwarded = []
+    leaf.driver.forward_dead_letter = lambda *letter: forwarded.append(letter) or True
+    queue = limited(leaf)
+    queue.post("a", ttl=100)
+    lend(queue, clock, 1)
+
+    assert queue.claim() == (None, [])
+    ((project, name, message),) = forwarded
+    assert (project, name, message["body"]) == ("p", "elsewhere", "a")
+    assert message["ttl"] == 90
+    assert message["dead_letter"]["queue"] == "queue"
+    assert queue.all() == []
+
+
+def test_a_letter_that_is_refused_is_lent(leaf, clock):
+    leaf.driver.forward_dead_letter = lambda *letter: False
+    queue = limited(leaf)
+    queue.post("a")
+    lend(queue, clock, 1)
+
+    assert [message["claim_count"] for message in queue.claim().messages] == [2]
+
+
+def test_a_letter_for_a_queue_of_this_store_is_not_handed_over(leaf, clock):
+    forwarded = []
+    leaf.driver.forward_dead_letter = lambda *letter: forwarded.append(letter) or True
+    queue = limited(leaf)
+    elsewhere = QueueHandle(leaf.driver, "elsewhere", "p")
+    elsewhere.create()
+    queue.post("a")
+    lend(queue, clock, 1)
+    queue.claim()
+
+    assert forwarded == []
+    assert elsewhere.free() == ["a"]
+
+
+# Records that cannot be decoded.
+
+
+def test_an_unreadable_record_is_set_aside(backend, queues):
+    queue = queues("queue of no graveyard")
+    queue.post("a")
+    backend.corrupt(queue.name, *queue.post("b"))
+    queue.post("c")
+
+    assert bodies(queue.claim()) == ["a", "c"]
+    (message,) = QueueHandle(backend.driver, UNREADABLE_QUEUE, None).page()[0]
+    assert message["body"]["record"] == b"\xc1"
+    assert message["body"]["error"]
+    assert message["dead_letter"]["queue"] == queue.name
+    assert (message["claim_id"], message["claim_count"]) == (None, 0)
+
+
+def test_an_unreadable_record_goes_to_the_dead_letter_queue_if_there_is_one(backend, queue, graveyard):
+    backend.corrupt(queue.name, *queue.post("a"))
+    queue.post("b")
+
+    assert bodies(queue.claim(limit=1)) == ["b"]
+    assert [body["record"] for body in graveyard.free()] == [b"\xc1"]
+    assert queue.free() == []
+
+
+def test_an_unreadable_record_that_was_lent_often_is_set_aside_too(backend, queue, graveyard, clock):
+    (message_id,) = queue.post("a")
+    lend(queue, clock, 2)
+    backend.corrupt(queue.name, message_id)
+
+    assert queue.claim() == (None, [])
+    assert [body["record"] for body in graveyard.free()] == [b"\xc1"]
+
+
+def test_an_unreadable_record_does_not_stop_a_pop(backend, queues):
+    queue = queues("queue of no graveyard")
+    backend.corrupt(queue.name, *queue.post("a"))
+    queue.post("b")
+
+    assert bodies(queue.pop()) == ["b"]
+    assert queue.all() == []
+
+
+def test_only_an_unreadable_record_is_nothing_to_claim(backend, queues):
+    queue = queues("queue of no graveyard")
+    backend.corrupt(queue.name, *queue.post("a"))
+
+    assert queue.claim() == (None, [])
+    assert queue.claim() == (None, [])
+
+
+def test_reading_an_unreadable_record_says_so(backend, queue):
+    (message_id,) = queue.post("a")
+    backend.corrupt(queue.name, message_id)
+
+    with pytest.raises(errors.CorruptRecord) as raised:
+        queue.get(message_id)
+
+    assert raised.value.reason
+
+
+def test_an_unreadable_record_can_be_deleted(backend, queue):
+    (message_id,) = queue.post("a")
+    backend.corrupt(queue.name, message_id)
+
+    queue.delete(message_id)
+
+    assert queue.stats()["total"] == 0

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING
 
+from kombu_pool.drivers.sqlite.location import size_of
 from kombu_pool.drivers.sqlite.settling import CHUNK, settle_some
 from kombu_pool.drivers.sqlite.statements import statements
 
@@ -84,11 +84,7 @@ class Collector:
 
     def _cut_log(self) -> None:
         """Move the log into the file and empty it, if it is long and nobody is in the way."""
-        try:
-            size = os.stat(f"{self._database.path}-wal").st_size
-        except FileNotFoundError:
-            return
-        if size > self._database.location.wal_size_limit:
+        if size_of(f"{self._database.path}-wal") > self._database.location.wal_size_limit:
             self._database.row("PRAGMA wal_checkpoint(TRUNCATE)")
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sqlite3
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kombu_pool.drivers.sqlite.statements import schema
@@ -26,25 +26,24 @@ def prepare(path: str) -> None:
     """
     if sqlite3.sqlite_version_info < _OLDEST:
         raise ConfigurationError(f"SQLite {sqlite3.sqlite_version} is too old: 3.35 or newer is needed")
-    if os.path.isdir(path):
-        raise ConfigurationError(f"{path} is a folder: name a file in it, such as {os.path.join(path, 'pool.db')}")
-    folder = os.path.dirname(path)
+    file = Path(path)
+    if file.is_dir():
+        raise ConfigurationError(f"{path} is a folder: name a file in it, such as {file / 'pool.db'}")
     try:
-        _make(folder)
+        _make(file.parent)
     except OSError as error:
-        raise ConfigurationError(f"{path}: the folder {folder} cannot be made: {error.strerror}") from error
-    for place in (path, folder) if os.path.exists(path) else (folder,):
+        raise ConfigurationError(f"{path}: the folder {file.parent} cannot be made: {error.strerror}") from error
+    for place in (file, file.parent) if file.exists() else (file.parent,):
         if not os.access(place, os.W_OK):
             raise ConfigurationError(
                 f"{path}: {place} is not writable for this user; SQLite writes beside the file too"
             )
 
 
-def _make(folder: str) -> None:
-    if not os.path.isdir(folder):
-        _make(os.path.dirname(folder))
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(folder, 0o700)
+def _make(folder: Path) -> None:
+    if not folder.is_dir():
+        _make(folder.parent)
+        folder.mkdir(0o700, exist_ok=True)
 
 
 def connect(location: Location) -> sqlite3.Connection:

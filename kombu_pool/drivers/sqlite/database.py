@@ -1,4 +1,4 @@
-"""One connection to a database file for all of a process: its lock, its transactions, its waiting in line, its forks."""
+"""One connection to a database file for all of a process: its lock, transactions, waiting in line, and forks."""
 
 from __future__ import annotations
 
@@ -223,9 +223,9 @@ def acquire(location: Location) -> Database:
         return database
 
 
-# A connection must not live through a fork. SQLite counts locks by process, and the child would inherit the count but not
-# the locks: the parent could then take the file's log away from under it, with what the child had written there. So every
-# connection is closed before a fork, between two transactions, and opened again on either side when it is needed.
+# A connection must not live through a fork. SQLite counts locks by process: the child would inherit the count but not the
+# locks, and the parent could take the log away from under it, with all that the child had written there. So connections
+# are closed before a fork, between two transactions, and opened again on either side when they are needed.
 
 
 def _before_fork() -> None:

@@ -68,9 +68,7 @@ def _letter(queue: str, policy: Policy, row: Row, now: float, target: str, reaso
 
 
 def is_local(connection: sqlite3.Connection, letter: Letter, project: Project) -> bool:
-    """Tell whether the letter's queue is in this store; the one for the unreadable always can be."""
-    if letter.target == UNREADABLE_QUEUE:
-        return True
+    """Tell whether the letter's queue is in this store."""
     return connection.execute(_QUEUES["find"], (project_key(project), letter.target)).fetchone() is not None
 
 

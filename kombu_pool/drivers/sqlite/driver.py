@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool.drivers.sqlite.claims import ClaimController
 from kombu_pool.drivers.sqlite.collector import Collector
 from kombu_pool.drivers.sqlite.database import acquire
 from kombu_pool.drivers.sqlite.lending import Lender
+from kombu_pool.drivers.sqlite.location import size_of
 from kombu_pool.drivers.sqlite.messages import MessageController
 from kombu_pool.drivers.sqlite.queues import StoredQueues
 from kombu_pool.drivers.sqlite.subscriptions import SubscriptionController
@@ -60,7 +60,7 @@ class DataDriver(Contract):
             health["storage_reachable"] = True
         except (KombuPoolError, OSError) as error:
             health["error"] = str(error)
-        return {**health, "bytes": _size(path), "wal_bytes": _size(f"{path}-wal")}
+        return {**health, "bytes": size_of(path), "wal_bytes": size_of(f"{path}-wal")}
 
     def gc(self) -> int:
         return self._collector.collect()
@@ -69,10 +69,3 @@ class DataDriver(Contract):
         if not self._closed:
             self._closed = True
             self._database.close()
-
-
-def _size(path: str) -> int:
-    try:
-        return os.stat(path).st_size
-    except OSError:
-        return 0

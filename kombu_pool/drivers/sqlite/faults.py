@@ -14,7 +14,7 @@ from kombu_pool.errors import (
     StoreFull,
 )
 
-BUSY, LOCKED, READONLY, INTERRUPT, CORRUPT, FULL, PROTOCOL, TOOBIG, NOTADB = 5, 6, 8, 9, 11, 13, 15, 18, 26
+BUSY, LOCKED, READONLY, CORRUPT, FULL, PROTOCOL, TOOBIG, NOTADB = 5, 6, 8, 11, 13, 15, 18, 26
 _WAIT = {BUSY, LOCKED, PROTOCOL}
 
 # Python 3.10 does not say the code.
@@ -26,6 +26,13 @@ _TEXTS = {
     "is full": FULL,
     "too big": TOOBIG,
     "not a database": NOTADB,
+}
+
+_OURS: dict[int, type[KombuPoolError]] = {
+    READONLY: StoreFull,
+    CORRUPT: StoreError,
+    FULL: StoreFull,
+    TOOBIG: InvalidMessage,
 }
 
 #: What a call into SQLite may raise.
@@ -53,12 +60,8 @@ def translated(error: BaseException, path: str) -> KombuPoolError:
     if isinstance(error, OverflowError):
         return InvalidMessage(f"a number is out of range: {error}")
     code = code_of(error)
-    if code in {FULL, READONLY}:
-        return StoreFull(f"{path}: {error}")
-    if code == TOOBIG:
-        return InvalidMessage(f"more than SQLite can hold: {error}")
     if code == NOTADB:
         return IncompatibleStore(f"{path} is not a SQLite database; name another file, or move this one away")
-    if code == CORRUPT or isinstance(error, sqlite3.IntegrityError):
+    if isinstance(error, sqlite3.IntegrityError):
         return StoreError(f"{path}: {error}")
-    return ConnectionError(f"{path}: {error}")
+    return _OURS.get(code, ConnectionError)(f"{path}: {error}")

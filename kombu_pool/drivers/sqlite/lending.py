@@ -1,4 +1,4 @@
-"""How free messages leave their line: to a claim, to a pop, or aside when they were lent too often or cannot be read."""
+"""How free messages leave their line: to a claim, to a pop, or aside when lent too often or when unreadable."""
 
 from __future__ import annotations
 
@@ -50,16 +50,11 @@ class Lending:
     ttl: float = 0
     grace: float = 0
     now: float = 0
-    lent: list[tuple[int, int, Message]] = field(default_factory=list)
+    messages: Sequence[Message] = ()
     #: The claim that keeps dead letters from others while another store is asked to take them.
     parking: int | None = None
     #: Messages that should be dead-lettered but that no queue takes.
     unwanted: set[int] = field(default_factory=set)
-
-    @property
-    def messages(self) -> list[Message]:
-        """What was lent, in order."""
-        return [message for _, _, message in self.lent]
 
 
 class Lender:
@@ -79,7 +74,7 @@ class Lender:
         claim = secrets.randbits(63)
         lending = Lending(queue, project, limit, claim, metadata["ttl"], metadata["grace"])
         self._draw_all(lending)
-        return (claim_name(claim), lending.messages) if lending.lent else (None, [])
+        return (claim_name(claim), lending.messages) if lending.messages else (None, [])
 
     def pop(self, queue: str, limit: int, project: Project) -> Sequence[Message]:
         """Give away as :meth:`MessageController.pop` promises."""
@@ -101,13 +96,10 @@ class Lender:
 
     def _draw_all(self, lending: Lending) -> None:
         letters, more = self._draw(lending, [])
-        if not letters and not more:
-            return
         while letters or more:
             # Not within a transaction: the other store may be waiting for this one.
             answers = [(letter, deadletters.forward(self._driver, letter, lending.project)) for letter in letters]
             letters, more = self._draw(lending, answers)
-        lending.lent.sort(key=lambda item: item[:2])
 
     def _draw(self, lending: Lending, answers: list[tuple[Letter, bool]]) -> tuple[list[Letter], bool]:
         """Lend up to the limit; return letters for other stores, and whether there are more to be set aside."""
@@ -124,18 +116,20 @@ class Lender:
     def _draw_rows(
         self, connection: sqlite3.Connection, queue: int, policy: Policy, lending: Lending
     ) -> tuple[list[Letter], bool]:
-        letters: list[Letter] = []
         aside = 0
         while aside < CHUNK:
-            rows = connection.execute(_BATCH, (queue, lending.now, lending.limit - len(lending.lent))).fetchall()
+            rows = connection.execute(_BATCH, (queue, lending.now, lending.limit)).fetchall()
             messages, dead = _sort_out(rows, policy, lending)
             if not dead:
                 if rows:
                     _take(connection, queue, lending, rows, messages)
+                return [], False
+            letters = [letter for letter in dead if not self._set_aside(connection, queue, letter, lending)]
+            if letters:
+                # Nothing is lent before the answers are there: a letter that nobody takes is lent in its place.
                 return letters, False
-            letters += [letter for letter in dead if not self._set_aside(connection, queue, letter, lending)]
             aside += len(dead)
-        return letters, True
+        return [], True
 
     def _set_aside(self, connection: sqlite3.Connection, queue: int, letter: Letter, lending: Lending) -> bool:
         """Move a letter to its queue, if that is in this store; else keep it from others for a while."""
@@ -203,7 +197,7 @@ def _take(
     else:
         _lend(connection, queue, lending, rows, messages)
     connection.execute(_TAKE, (queue, last[1], last[0]))
-    lending.lent += zip((row[1] for row in rows), (row[0] for row in rows), messages, strict=True)
+    lending.messages = messages
 
 
 def _lend(
@@ -221,8 +215,4 @@ def _lend(
             connection.execute(_PROLONG, (kept, ttl, row[0]))
         expiries.append(expires)
     connection.execute(_LEND, (claim, queue, last[1], last[0], now))
-    first = min(expiries, default=None)
-    if not lending.lent:
-        connection.execute(_BEGIN, (claim, queue, lending.ttl, now, ends, first))
-    elif expiries:
-        connection.execute(CLAIMS["set_expiry"], (first, claim))
+    connection.execute(_BEGIN, (claim, queue, lending.ttl, now, ends, min(expiries, default=None)))

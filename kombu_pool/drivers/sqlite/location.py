@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
@@ -59,3 +60,11 @@ def _path(uri: StoreUri) -> str:
     if "\0" in path:
         raise ConfigurationError(f"{uri}: the path holds a NUL character")
     return path
+
+
+def size_of(path: str) -> int:
+    """Return the size of a file in bytes, 0 when it is not there."""
+    try:
+        return Path(path).stat().st_size
+    except OSError:
+        return 0

@@ -92,7 +92,7 @@ class MessageController(Contract):
         rows = rows[: limit or None]
         return iter((all_shown(rows, now), f"{-rows[-1][1]}.{rows[-1][0]}" if rows else ""))
 
-    def _page(self, values: dict[str, Any], include_claimed: bool, include_delayed: bool) -> list[Row]:
+    def _page(self, values: dict[str, Any], include_claimed: bool, include_delayed: bool) -> Sequence[Row]:
         with self._database.read as connection:
             rows = connection.execute(_SQL["free_page"], values).fetchall()
             if include_delayed:

@@ -1,4 +1,4 @@
-"""Brings messages into the state that the time gives them: what is due or was claimed is free, what has expired is gone.
+"""Brings messages into the state that the time gives them: due or no longer claimed ones are free, expired ones gone.
 
 Each transaction moves a bounded number of messages and each message once, so that nobody waits long for the lock
 however much has fallen due at once.

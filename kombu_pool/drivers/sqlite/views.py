@@ -33,7 +33,7 @@ def shown_as(row: Row, now: float, claim_id: str | None, claim_count: int) -> Me
     age = int(now - row[2])
     message: Message = {
         "id": str(row[0]),
-        "age": age if age > 0 else 0,
+        "age": max(0, age),
         "ttl": row[3],
         "body": records.decode(row[5]),
         "claim_id": claim_id,

@@ -23,7 +23,7 @@ _AT_ONCE = 20
 
 
 class ConsumersController(Contract):
-    """Holders and lifetimes in tables; when a queue is abandoned is found out at each change, not when it is asked for."""
+    """Holders and lifetimes in tables; each change finds out when the queue will be abandoned."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database

@@ -38,8 +38,6 @@ UPDATE claim SET expires = (
     SELECT min(m.expires) FROM claimed AS held CROSS JOIN message AS m ON m.id = held.id WHERE held.claim = ?1
 )
 WHERE id = ?1
--- set_expiry: note that a message of a claim expires then, if it is the first
-UPDATE claim SET expires = min(coalesce(expires, ?1), ?1) WHERE id = ?2
 -- release: free all that a claim holds, with the claim that it shall name (none when it was given back)
 INSERT OR REPLACE INTO free(queue, rank, id, expires, claim_count, claim)
 SELECT m.queue, m.rank, m.id, m.expires, held.claim_count, ?

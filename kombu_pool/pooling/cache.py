@@ -1,4 +1,4 @@
-"""What processes that share a cache tell each other of the catalogue."""
+"""What is remembered of the catalogue, and told to other processes by a cache that they share."""
 
 from __future__ import annotations
 
@@ -19,21 +19,41 @@ class Known(NamedTuple):
         return self.since <= now < self.since + ttl
 
 
+class ProcessCache:
+    """A cache of one process, emptied when it is full. Each call is one step of a dictionary, and so needs no lock."""
+
+    def __init__(self, size: int = 50_000) -> None:
+        self._size = size
+        self._kept: dict[Any, Any] = {}
+
+    def get(self, key: Any) -> Any:
+        """Return what was set; None if nothing was."""
+        return self._kept.get(key)
+
+    def set(self, key: Any, value: Any) -> None:
+        """Remember the value."""
+        if len(self._kept) >= self._size:
+            self._kept.clear()
+        self._kept[key] = value
+
+    def delete(self, key: Any) -> None:
+        """Forget the value."""
+        self._kept.pop(key, None)
+
+
 class SharedNames:
-    """Keeps the pool of each queue in a cache with ``get``, ``set`` and ``delete``; without one, nothing is kept.
+    """Keeps the pool of each queue in a cache with ``get``, ``set`` and ``delete``; without one, for this process only.
 
     The time is kept along, since a cache may expire its values later than ``ttl`` seconds, or never. A cache that fails
     is only a miss: the catalogue can always be asked instead.
     """
 
     def __init__(self, cache: Any, ttl: float) -> None:
-        self._cache = cache
+        self._cache = ProcessCache() if cache is None else cache
         self._ttl = ttl
 
     def get(self, project: str | None, queue: str, now: float) -> Known | None:
         """Return what is known of the queue; None when that is nothing, or too old."""
-        if self._cache is None:
-            return None
         try:
             # Not `is None`: what a dogpile region answers for a key that it lacks is an object of its own, and falsy.
             found = self._cache.get(_key(project, queue)) or None
@@ -45,8 +65,6 @@ class SharedNames:
 
     def set(self, project: str | None, queue: str, known: Known) -> None:
         """Remember the queue's pool."""
-        if self._cache is None:
-            return
         try:
             self._cache.set(_key(project, queue), tuple(known))
         except Exception:
@@ -54,8 +72,6 @@ class SharedNames:
 
     def delete(self, project: str | None, queue: str) -> None:
         """Forget the queue's pool."""
-        if self._cache is None:
-            return
         try:
             self._cache.delete(_key(project, queue))
         except KeyError:

@@ -245,13 +245,12 @@ class Catalog:
             self._routes.clear()
         start = min(known.since, member.read_at)
         self._routes[project, queue] = (start, start + self._ttl, member)
-        if self.era is not era:
-            # Looked after storing: a change made meanwhile either is seen here, or removes the route itself.
+        if self.era is not era:  # as in _known()
             self._routes.pop((project, queue), None)
         return member
 
     def _known(self, queue: str, project: Project) -> Known | None:
-        now = self._time()
+        era, now = self.era, self._time()
         known = self._names.get(project, queue, now)
         if known is not None:
             return known
@@ -266,6 +265,9 @@ class Catalog:
             # The control store is away; the pool need not be.
             return Known(route[2].name, now)
         self._names.set(project, queue, known)
+        if self.era is not era:
+            # Looked after storing: a change made meanwhile either is seen here, or forgets the name itself.
+            self._names.delete(project, queue)
         return known
 
     def _forget(self, queue: str, project: Project) -> None:

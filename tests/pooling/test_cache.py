@@ -6,6 +6,7 @@ import pytest
 
 from kombu_pool import errors
 from kombu_pool.pooling import DataDriver
+from kombu_pool.pooling.cache import ProcessCache
 from tests.pooling.stores import bodies, post
 
 
@@ -164,3 +165,12 @@ def test_many_queues_do_not_fill_the_memory(settled, monkeypatch):
         settled.catalog.lookup(f"q{number}")
 
     assert len(settled.catalog._routes) <= 10
+
+
+def test_the_cache_of_a_process_is_emptied_when_it_is_full():
+    cache = ProcessCache(size=3)
+
+    for number in range(7):
+        cache.set(number, "a")
+
+    assert [number for number in range(7) if cache.get(number)] == [6]

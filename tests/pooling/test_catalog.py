@@ -318,3 +318,40 @@ def test_the_default_pool_is_one_without_flavor_that_takes_queues(pooled):
 
     assert {pooled.catalog.get_default_pool() for _ in range(10)} == {pooled.catalog.get_driver("b")}
     assert pooled.catalog.get_default_pool(use_listing=False) is None
+
+
+def test_a_queue_deleted_elsewhere_takes_no_more_messages(settled, control, clock):
+    post(settled, "of-a", 1)
+    DataDriver(None, None, control, clock=clock).queue_controller.delete("of-a")
+
+    with pytest.raises(errors.QueueDoesNotExist):
+        post(settled, "of-a", 2)
+
+
+def test_a_queue_that_only_its_pool_forgot_takes_no_messages(settled, stores):
+    stores.leaf("a").queue_controller.delete("of-a")
+
+    with pytest.raises(errors.QueueDoesNotExist):
+        post(settled, "of-a", 1)
+
+
+def test_messages_may_be_posted_out_of_a_generator(settled):
+    ids = settled.message_controller.post("of-a", ({"ttl": 60, "body": body} for body in range(3)), None)
+
+    assert len(ids) == 3
+    assert bodies(settled, "of-a") == [0, 1, 2]
+
+
+def test_a_queue_whose_pool_is_gone_stays_so_when_there_is_no_other(settled, clock):
+    for name in ("a", "b"):
+        settled.control.pools_controller.update(name, weight=0)
+    rows = {name: settled.control.pools_controller.get(name) for name in ("b", "f")}
+    settled.control.pools_controller.drop_all()
+    for name, row in rows.items():
+        settled.control.pools_controller.create(name, 0, row["uri"], row["flavor"])
+    clock.advance(60)
+
+    with pytest.raises(errors.NoPoolFound):
+        settled.catalog.register("of-a")
+    with pytest.raises(errors.PoolDoesNotExist):
+        post(settled, "of-a", 1)

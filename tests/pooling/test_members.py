@@ -208,3 +208,37 @@ def test_a_lock_held_at_a_fork_does_not_stop_the_child(pooled):
         _, status = os.waitpid(child, 0)
 
     assert os.waitstatus_to_exitcode(status) == 0
+
+
+def test_the_driver_of_a_pool_that_is_gone_is_closed(settled, stores, clock):
+    driver = settled.catalog.get_driver("a")
+    settled.control.pools_controller.drop_all()
+    clock.advance(10.1)
+    with pytest.raises(errors.PoolDoesNotExist):
+        settled.catalog.get_driver("a")
+
+    clock.advance(members.RETIREMENT)
+    settled.gc()
+
+    assert driver.closed == 1
+
+
+def test_a_pool_cannot_be_opened_while_nobody_knows_where_it_is(pooled, monkeypatch):
+    def refused(*_, **__):
+        raise errors.ConnectionError("refused")
+
+    monkeypatch.setattr(pooled.control.pools_controller, "get", refused)
+
+    with pytest.raises(errors.ConnectionError) as raised:
+        pooled.catalog.get_driver("a")
+    assert not isinstance(raised.value, errors.PoolUnavailable), "it is the control store that is away"
+
+
+def test_locks_are_renewed_in_a_child_process(pooled):
+    pooled.catalog.get_driver("a")
+    member = pooled.catalog.members.peek("a")
+    with member.lock:
+        members._after_fork()
+
+        assert not member.lock.locked()
+        assert pooled.catalog.get_driver("a") is member.driver

@@ -36,3 +36,7 @@ def test_pools_are_drawn_in_proportion_to_their_weights():
 
     assert 800 < drawn["a"] < 1200
     assert drawn["a"] + drawn["b"] == 4000
+
+
+def test_a_generator_that_draws_too_much_gets_the_last_pool_that_has_a_weight():
+    assert weighted(pools(a=1, b=1, c=0), lambda _low, _high: 99)["name"] == "b"

@@ -203,3 +203,33 @@ def test_threads_end_with_their_watch(settled):
     found.close()
 
     assert threading.active_count() == before
+
+
+def test_an_outage_of_the_control_store_leaves_the_pools_watched(settled, watching, clock, monkeypatch):
+    def refused(*_, **__):
+        raise errors.ConnectionError("refused")
+
+    post(settled, "of-a", 1)
+    drain(watching)
+    monkeypatch.setattr(settled.control.catalogue_controller, "get", refused)
+    settled.catalog.era = object()
+    clock.advance(60)
+    assert watching.wait(0.05) is False
+
+    post(settled, "of-a", 1)
+
+    assert watching.wait(SOON)
+
+
+def test_a_queue_whose_pool_is_gone_keeps_no_other_from_being_watched(settled, control, clock):
+    row = control.pools_controller.get("b")
+    control.pools_controller.drop_all()
+    control.pools_controller.create("b", 100, row["uri"])
+    clock.advance(60)
+    found = settled.watch([(None, "of-a"), (None, "of-b")])
+    drain(found)
+
+    post(settled, "of-b", 1)
+
+    assert found.wait(SOON)
+    found.close()

@@ -5,14 +5,12 @@ The same dictionary goes into ``broker_transport_options`` of a Celery applicati
 
 from __future__ import annotations
 
-import sqlite3
 import tempfile
 from contextlib import closing
-from pathlib import Path
 
 from kombu import Connection, Consumer, Exchange, Producer, Queue
 
-import kombu_pool  # noqa: F401 - plain Kombu learns of pool:// by this line; Celery does without it
+import kombu_pool  # plain Kombu learns of pool:// by this line; Celery does without it
 
 SHOP = Exchange("shop", type="direct")
 QUEUES = [
@@ -47,17 +45,17 @@ def main() -> None:
         Connection(f"pool+sqlite:///{folder}/control.db", transport_options=options(folder)) as connection,
     ):
         producer = Producer(connection.channel(), exchange=SHOP)
-        producer.publish({"euros": 12}, routing_key="payment", declare=QUEUES)
-        producer.publish({"path": "/"}, routing_key="page-view", declare=QUEUES)
+        producer.publish({"euros": 12}, routing_key="payment", declare=[*QUEUES])
+        producer.publish({"path": "/"}, routing_key="page-view", declare=[*QUEUES])
         for pool in ("quick", "sure"):
-            print(f"{pool}.db holds the queue", *queues_in(Path(folder, f"{pool}.db")))
+            print(f"{pool}.db holds the queue", *queues_in(f"sqlite:///{folder}/{pool}.db"))
         consume(connection)
 
 
-def queues_in(file: Path) -> list[str]:
-    """Read the names of the queues in a pool's file."""
-    with closing(sqlite3.connect(file)) as database:
-        return [name for (name,) in database.execute("SELECT name FROM queues ORDER BY name")]
+def queues_in(uri: str) -> list[str]:
+    """Name the queues of one pool: a pool is a store like any other, and can be opened as one."""
+    with closing(kombu_pool.open_data(uri)) as store:
+        return [queue["name"] for queue in next(store.queue_controller.list())]
 
 
 def consume(connection: Connection) -> None:

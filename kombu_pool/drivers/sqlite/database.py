@@ -223,9 +223,9 @@ def acquire(location: Location) -> Database:
         return database
 
 
-# A connection must not live through a fork. SQLite counts locks by process: the child would inherit the count but not the
-# locks, and the parent could take the log away from under it, with all that the child had written there. So connections
-# are closed before a fork, between two transactions, and opened again on either side when they are needed.
+# A connection must not live through a fork. SQLite counts locks by process: the child would inherit the count but not
+# the locks, and the parent could take the log away from under it, with all that the child had written there. So
+# connections are closed before a fork, between two transactions, and opened again on either side when they are needed.
 
 
 def _before_fork() -> None:

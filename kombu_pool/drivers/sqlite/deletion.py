@@ -101,33 +101,53 @@ def _end_empty(connection: sqlite3.Connection, claims: Iterable[int | None]) -> 
             connection.execute(_END_EMPTY, (claim,))
 
 
+class _NotAllHeldError(Exception):
+    """Some of the messages are not held by their claims, so each must be looked at."""
+
+
 def delete_held(
     database: Database, clock: Clock, queue: str, held: Sequence[tuple[str, str]], project: Project
 ) -> Sequence[tuple[str, str]]:
     """Delete messages as :meth:`MessageController.delete_claimed` promises."""
     if not held:
         return []
-    claims = {claim_id: claim_number(claim_id) for _, claim_id in held}
+    claims = {claim_id: claim_number(claim_id) for claim_id in {claim_id for _, claim_id in held}}
     pairs = [(message_number(message_id), claims[claim_id]) for message_id, claim_id in held]
-    with database.write as connection:
-        found = connection.execute(_FIND, (project_key(project), queue)).fetchone()
-        if found is None:
-            return list(held)
-        now = clock.time()
-        living = {
-            claim for claim in claims.values() if connection.execute(_CLAIM_LIVES, (claim, found[0], now)).fetchone()
-        }
-        failed = _delete_pairs(connection, pairs, living)
-        _end_empty(connection, living)
+    for delete_pairs in (_delete_all, _delete_each):
+        try:
+            with database.write as connection:
+                found = connection.execute(_FIND, (project_key(project), queue)).fetchone()
+                if found is None:
+                    return list(held)
+                living = _living(connection, found[0], claims.values(), clock.time())
+                failed = delete_pairs(connection, pairs, living)
+                _end_empty(connection, living)
+        except _NotAllHeldError:
+            continue
+        break
     return [held[index] for index in failed]
 
 
-def _delete_pairs(connection: sqlite3.Connection, pairs: list[tuple[int, int]], living: set[int]) -> list[int]:
-    """Delete what the living claims hold; return the places of those that they do not."""
+def _living(connection: sqlite3.Connection, queue: int, claims: Iterable[int], now: float) -> set[int]:
+    return {claim for claim in claims if connection.execute(_CLAIM_LIVES, (claim, queue, now)).fetchone()}
+
+
+def _delete_all(connection: sqlite3.Connection, pairs: list[tuple[int, int]], living: set[int]) -> list[int]:
+    """Delete what the living claims hold if that is all; else raise, for nothing tells what was not."""
+    if len(living) < len({claim for _, claim in pairs}):
+        raise _NotAllHeldError
+    if connection.executemany(_HELD, pairs).rowcount != len(pairs):
+        raise _NotAllHeldError
+    connection.executemany(_MESSAGE, [pair[:1] for pair in pairs])
+    return []
+
+
+def _delete_each(connection: sqlite3.Connection, pairs: list[tuple[int, int]], living: set[int]) -> list[int]:
+    """Delete what the living claims hold; return the places of what they do not."""
     doomed, failed = [], []
     for index, pair in enumerate(pairs):
         if pair[1] in living and connection.execute(_HELD, pair).rowcount:
-            doomed.append((pair[0],))
+            doomed.append(pair[:1])
         else:
             failed.append(index)
     connection.executemany(_MESSAGE, doomed)

@@ -49,12 +49,12 @@ types: $(VENV)/.dev.installed
 	$(BIN)/mypy
 
 layers: $(VENV)/.dev.installed
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-cache
 
 bench: $(VENV)/.bench.installed
 	@$(BIN)/python -m benchmarks
 
 clean:
 	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* \
-	  .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	  .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -262,7 +262,10 @@ def test_a_letter_for_another_store_is_handed_over(leaf, clock):
 
 
 def test_a_letter_that_is_refused_is_lent(leaf, clock):
-    leaf.driver.forward_dead_letter = lambda *letter: False
+    def refuse(project, queue, message):
+        return False
+
+    leaf.driver.forward_dead_letter = refuse
     queue = limited(leaf)
     queue.post("a")
     lend(queue, clock, 1)

@@ -18,11 +18,9 @@ def controller(driver):
 
 
 @pytest.fixture(params=["data", "control"])
-def either(request):
+def either(request, driver, control):
     """The queue controller of each plane: both promise the same but for the messages."""
-    if request.param == "data":
-        return request.getfixturevalue("driver").queue_controller
-    return request.getfixturevalue("control").queue_controller
+    return (driver if request.param == "data" else control).queue_controller
 
 
 def test_creating_says_whether_the_queue_is_new(controller):

@@ -1,0 +1,186 @@
+"""Random operations on any store and on the memory store, which must answer alike."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
+
+from kombu_pool import errors
+from kombu_pool.clock import ManualClock
+from tests.conformance.conftest import STORES, Backend
+from tests.conformance.handles import QueueHandle
+
+METADATA = {"_max_claim_count": 3, "_dead_letter_queue": "dead", "_default_message_ttl": 500}
+seconds = st.sampled_from([0, 1, 5, 10, 60])
+
+
+class Twins(RuleBasedStateMachine):
+    """Does everything to two stores; their ids differ, so that each message and claim has a number here."""
+
+    store_name: str
+    folder: Any
+    messages = Bundle("messages")
+    claims = Bundle("claims")
+    _runs = itertools.count()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = ManualClock()
+        folder = self.folder / str(next(self._runs))
+        folder.mkdir()
+        self.backends = [Backend(STORES[name], folder, self.clock) for name in ("memory", self.store_name)]
+        self.queues = [QueueHandle(backend.driver, "queue", "project") for backend in self.backends]
+        self.dead = [QueueHandle(backend.driver, "dead", "project") for backend in self.backends]
+        self.number = itertools.count()
+
+    def teardown(self) -> None:
+        for backend in self.backends:
+            backend.close()
+
+    def both(self, call: Any, *arguments: Any) -> Any:
+        """Call for each queue, with that store's part of each argument; the answers must be alike."""
+        answers = []
+        for side, queue in enumerate(self.queues):
+            own = [argument[side] if isinstance(argument, tuple) else argument for argument in arguments]
+            try:
+                answers.append(call(queue, *own))
+            except errors.KombuPoolError as error:
+                answers.append(type(error).__name__)
+        assert answers[0] == answers[1]
+        return answers[0]
+
+    @initialize()
+    def create(self) -> None:
+        for queue, dead in zip(self.queues, self.dead, strict=True):
+            queue.create(**METADATA)
+            dead.create()
+
+    @rule(target=messages, count=st.integers(1, 4), ttl=seconds, delay=seconds, priority=st.integers(0, 2))
+    def post(self, count: int, ttl: int, delay: int, priority: int) -> Any:
+        posted = [next(self.number) for _ in range(count)]
+        made = [queue.post(*posted, ttl=ttl, delay=delay, priority=priority) for queue in self.queues]
+        return multiple(*zip(*made, strict=True))
+
+    @rule(target=claims, limit=st.integers(1, 5), ttl=seconds, grace=seconds)
+    def claim(self, limit: int, ttl: int, grace: int) -> Any:
+        held = [queue.claim(limit, ttl, grace) for queue in self.queues]
+        assert [shape(one.messages) for one in held][0] == [shape(one.messages) for one in held][1]
+        return multiple() if held[0].id is None else (held[0].id, held[1].id)
+
+    @rule(limit=st.integers(1, 3))
+    def pop(self, limit: int) -> None:
+        self.both(lambda queue: shape(queue.pop(limit), "ttl"))
+
+    @rule(claim=claims, ttl=seconds, grace=seconds)
+    def renew(self, claim: Any, ttl: int, grace: int) -> None:
+        self.both(lambda queue, claim_id: queue.renew(claim_id, ttl, grace), claim)
+
+    @rule(claim=consumes(claims))
+    def end(self, claim: Any) -> None:
+        self.both(lambda queue, claim_id: queue.end(claim_id), claim)
+
+    @rule(claim=claims, message=messages)
+    def release(self, claim: Any, message: Any) -> None:
+        self.both(lambda queue, claim_id, message_id: queue.release(claim_id, [message_id]), claim, message)
+
+    @rule(message=messages, claim=st.one_of(st.none(), claims))
+    def delete(self, message: Any, claim: Any) -> None:
+        self.both(lambda queue, message_id, claim_id: queue.delete(message_id, claim_id), message, claim)
+
+    @rule(message=messages, claim=claims)
+    def delete_claimed(self, message: Any, claim: Any) -> None:
+        self.both(lambda queue, *pair: len(queue.delete_claimed([pair])), message, claim)
+
+    @rule(message=messages, other=messages, claim=st.one_of(st.none(), claims))
+    def delete_many(self, message: Any, other: Any, claim: Any) -> None:
+        def call(queue: QueueHandle, first: str, second: str, claim_id: str | None) -> None:
+            queue.delete_all([first, second], claim_ids=None if claim_id is None else [claim_id])
+
+        self.both(call, message, other, claim)
+
+    @rule()
+    def purge(self) -> None:
+        self.both(lambda queue: queue.purge())
+
+    @rule()
+    def collect(self) -> None:
+        for backend in self.backends:
+            backend.driver.gc()
+
+    @rule(by=st.sampled_from([0.5, 1, 4, 9, 60]))
+    def advance(self, by: float) -> None:
+        self.clock.advance(by)
+
+    @rule(message=messages)
+    def look_at(self, message: Any) -> None:
+        self.both(lambda queue, message_id: shape([queue.get(message_id)]), message)
+
+    @rule(claim=claims)
+    def look_into(self, claim: Any) -> None:
+        def call(queue: QueueHandle, claim_id: str) -> Any:
+            described, messages = queue.claim_of(claim_id)
+            return described["age"], described["ttl"], shape(messages)
+
+        self.both(call, claim)
+
+    @rule(limit=st.integers(0, 3), claimed=st.booleans(), delayed=st.booleans())
+    def page_through(self, limit: int, claimed: bool, delayed: bool) -> None:
+        def call(queue: QueueHandle) -> list[Any]:
+            seen, marker = [], None
+            while True:
+                page, marker = queue.page(marker=marker, limit=limit, include_claimed=claimed, include_delayed=delayed)
+                if not page:
+                    return seen
+                seen.append(shape(page))
+
+        self.both(call)
+
+    @rule(sort=st.sampled_from([1, -1]))
+    def first(self, sort: int) -> None:
+        self.both(lambda queue: shape([queue.first(sort)]))
+
+    @rule()
+    def count(self) -> None:
+        self.both(lambda queue: (queue.count(), without_ids(queue.stats())))
+
+    @rule()
+    def look_at_the_dead(self) -> None:
+        shapes = [shape(dead.page(limit=0)[0], "age") for dead in self.dead]
+        assert shapes[0] == shapes[1]
+
+
+def shape(messages: Any, *without: str) -> list[dict[str, Any]]:
+    """Return messages without what differs from store to store."""
+    hidden = {"id", "claim_id", "checksum", *without}
+    return [
+        {key: value for key, value in message.items() if key not in hidden | {"dead_letter"}} for message in messages
+    ]
+
+
+def without_ids(stats: dict[str, Any]) -> dict[str, Any]:
+    return {key: value if isinstance(value, int) else value["age"] for key, value in stats.items()}
+
+
+@pytest.mark.parametrize("store_name", [name for name in STORES if name != "memory"])
+def test_every_store_answers_as_the_memory_store_does(store_name, tmp_path):
+    machine = type("Twins", (Twins,), {"store_name": store_name, "folder": tmp_path})
+
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )

@@ -1,0 +1,125 @@
+"""The Celery application of these tests: the same in a worker, in a command and in the test itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from celery import Celery, Task
+
+from tests.celery.journal import Journal
+
+#: What tells a process of ours its broker, its folder and its settings.
+BROKER, FOLDER, SETTINGS = "TESTED_BROKER", "TESTED_FOLDER", "TESTED_SETTINGS"
+
+
+def journal() -> Journal:
+    return Journal(Path(os.environ[FOLDER], "journal"))
+
+
+def add(x: int, y: int) -> int:
+    return x + y
+
+
+def total(numbers: list[int]) -> int:
+    return sum(numbers)
+
+
+def fail(text: str) -> None:
+    raise ValueError(text)
+
+
+def third_time(self: Task) -> int:
+    """Succeed at the third try."""
+    if self.request.retries < 2:
+        raise self.retry(countdown=0.1)
+    return self.request.retries
+
+
+def note(text: str) -> str:
+    journal().write(text)
+    return text
+
+
+def when() -> float:
+    return time.time()
+
+
+def process() -> int:
+    return os.getpid()
+
+
+def work(name: str, seconds: float) -> str:
+    """Say when it begins and when it is done."""
+    journal().write(f"begin {name}")
+    time.sleep(seconds)
+    journal().write(f"end {name}")
+    return name
+
+
+def wait_for(name: str, file: str) -> str:
+    """Say when it begins, and be done once there is such a file."""
+    journal().write(f"begin {name}")
+    while not Path(os.environ[FOLDER], file).exists():
+        time.sleep(0.02)
+    journal().write(f"end {name}")
+    return name
+
+
+def die_once(name: str) -> str:
+    """Kill the process that it runs in, the first time."""
+    first = not journal().pids(f"begin {name}")
+    journal().write(f"begin {name}")
+    if first:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return name
+
+
+def delivery(self: Task) -> dict[str, Any]:
+    """Return how the task was delivered."""
+    return dict(self.request.delivery_info)
+
+
+PLAIN = (add, total, fail, note, when, process, work, wait_for)
+BOUND = (third_time, delivery)
+LATE = (die_once,)
+
+
+def application(broker: str, folder: Path, **settings: Any) -> Celery:
+    """Make the application, for one test or one process."""
+    results = folder / "results"
+    results.mkdir(exist_ok=True)
+    app = Celery("tested", broker=broker, backend=results.as_uri(), set_as_current=False)
+    app.conf.update(
+        broker_connection_retry_on_startup=True,
+        result_chord_retry_interval=0.1,
+        worker_hijack_root_logger=True,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+    )
+    app.conf.update(settings)
+    for function in PLAIN:
+        app.task(name=function.__name__)(function)
+    for function in BOUND:
+        app.task(name=function.__name__, bind=True, max_retries=5)(function)
+    for function in LATE:
+        app.task(name=function.__name__, acks_late=True, reject_on_worker_lost=True)(function)
+    app.task(name="note_unanswered", ignore_result=True)(note)
+    app.task(name="work_late", acks_late=True)(work)
+    app.task(name="wait_late", acks_late=True)(wait_for)
+    app.finalize()
+    return app
+
+
+def __getattr__(name: str) -> Celery:
+    """Make ``app`` as the environment says, for ``celery -A``."""
+    if name not in ("app", "celery"):
+        raise AttributeError(name)
+    settings = json.loads(os.environ[SETTINGS])
+    made = globals()["app"] = globals()["celery"] = application(
+        os.environ[BROKER], Path(os.environ[FOLDER]), **settings
+    )
+    return made

@@ -1,0 +1,124 @@
+"""A broker, a folder and an application of one's own, with the workers that belong to them."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import kombu_pool
+from tests.celery.application import BROKER, FOLDER, SETTINGS, application
+from tests.celery.journal import Journal
+from tests.celery.worker import ALONE, CELERY, SOON, Process, Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from celery.app.control import Inspect
+    from celery.result import ResultBase
+
+    from kombu_pool.pooling import DataDriver
+
+ROOT = Path(__file__).parents[2]
+
+
+class Site:
+    """Where one test, or all tests of a module, let Celery work."""
+
+    def __init__(self, folder: Path, broker: str, **settings: Any) -> None:
+        self.folder = folder
+        self.broker = broker
+        self.settings = settings
+        self.app = application(broker, folder, **settings)
+        self.journal = Journal(folder / "journal")
+        self._numbers = itertools.count(1)
+        self._processes: list[Process] = []
+
+    def environment(self, **settings: Any) -> dict[str, str]:
+        return os.environ | {
+            BROKER: self.broker,
+            FOLDER: str(self.folder),
+            SETTINGS: json.dumps(self.settings | settings),
+            "PYTHONPATH": str(ROOT),
+            "COLUMNS": "200",
+        }
+
+    # Processes.
+
+    def worker(self, *arguments: str, name: str | None = None, ready: bool = True, **settings: Any) -> Worker:
+        """Start a worker; it is killed with the site unless somebody stopped it."""
+        number = next(self._numbers)
+        worker = Worker(
+            self.folder / f"worker-{number}.log", self.environment(**settings), name or f"worker-{number}", *arguments
+        )
+        self._processes.append(worker)
+        return worker.ready() if ready else worker
+
+    def lone_worker(self, *arguments: str, **options: Any) -> Worker:
+        """Start a worker that looks for no neighbours."""
+        return self.worker(*ALONE, *arguments, **options)
+
+    def start(self, *arguments: str) -> Process:
+        """Start another command that runs until it is stopped."""
+        process = Process(self.folder / f"command-{next(self._numbers)}.log", self.environment(), *arguments)
+        self._processes.append(process)
+        return process
+
+    def run(self, *arguments: str) -> str:
+        """Run a command to its end and return what it printed."""
+        done = subprocess.run(
+            [*CELERY, *arguments],
+            env=self.environment(),
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def close(self) -> None:
+        for process in self._processes:
+            process.close()
+        self.app.close()
+
+    # Tasks.
+
+    def send(self, task: str, *arguments: Any, **options: Any) -> Any:
+        """Send a task by its name."""
+        return self.app.tasks[task].apply_async(arguments, **options)
+
+    def signature(self, task: str, *arguments: Any, **options: Any) -> Any:
+        return self.app.tasks[task].s(*arguments).set(**options)
+
+    @staticmethod
+    def answer(result: ResultBase) -> Any:
+        """Wait for a result; Celery's file backend has to be asked again and again."""
+        return result.get(timeout=SOON, interval=0.02, disable_sync_subtasks=False)
+
+    def inspect(self, *workers: Worker) -> Inspect:
+        """Ask these workers only, so that nobody waits for the answers of others."""
+        return self.app.control.inspect(destination=[worker.name for worker in workers], timeout=SOON)
+
+    # The store.
+
+    @contextmanager
+    def store(self) -> Iterator[DataDriver]:
+        with closing(kombu_pool.open(self.broker)) as driver:
+            yield driver
+
+    def queues(self) -> list[str]:
+        with self.store() as store:
+            return [queue["name"] for queue in next(store.queue_controller.list(limit=0))]
+
+    def counts(self, queue: str = "celery") -> tuple[int, int]:
+        """Return how many messages of the queue are free (delayed ones too), and how many are claimed."""
+        with self.store() as store:
+            messages = store.queue_controller.stats(queue)["messages"]
+        return messages["free"], messages["claimed"]

@@ -1,0 +1,139 @@
+"""What Celery's documentation promises of tasks, under each of its pools."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from celery import chain, chord, group
+
+from tests.celery.worker import eventually
+
+POOLS = {
+    "prefork": ("--pool=prefork", "--concurrency=2"),
+    "threads": ("--pool=threads", "--concurrency=2"),
+    "solo": ("--pool=solo",),
+    "gevent": ("--pool=gevent", "--concurrency=10"),
+}
+
+
+@pytest.fixture(scope="module", params=[pytest.param(pool, marks=pytest.mark.xdist_group(pool)) for pool in POOLS])
+def worker(request, shared_site):
+    """One worker for all tests of a pool."""
+    worker = shared_site.worker(*POOLS[request.param])
+    yield worker
+    worker.stop()
+
+
+@pytest.fixture
+def site(worker, shared_site):
+    return shared_site
+
+
+def test_a_task_returns_its_result(site):
+    assert site.answer(site.send("add", 2, 3)) == 5
+
+
+def test_many_tasks_return_their_own_results(site):
+    results = [site.send("add", number, number) for number in range(100)]
+
+    assert [site.answer(result) for result in results] == [2 * number for number in range(100)]
+
+
+def test_a_task_is_retried_until_it_succeeds(site):
+    assert site.answer(site.send("third_time")) == 2
+
+
+def test_an_error_reaches_the_caller(site):
+    result = site.send("fail", "no such card")
+
+    with pytest.raises(ValueError, match="no such card"):
+        site.answer(result)
+
+
+def test_each_task_of_a_chain_gets_the_result_of_the_one_before(site):
+    result = chain(site.signature("add", 1, 2), site.signature("add", 3), site.signature("add", 4))()
+
+    assert site.answer(result) == 10
+
+
+def test_a_group_returns_all_results_in_order(site):
+    result = group(site.signature("add", number, 1) for number in range(10))()
+
+    assert site.answer(result) == list(range(1, 11))
+
+
+def test_the_body_of_a_chord_gets_all_results_of_its_header(site):
+    result = chord([site.signature("add", number, number) for number in range(5)])(site.signature("total"))
+
+    assert site.answer(result) == 20
+
+
+def test_a_chord_within_a_chain_works(site):
+    header = group(site.signature("add", number) for number in range(3))
+
+    result = chain(site.signature("add", 1, 1), header, site.signature("total"))()
+
+    assert site.answer(result) == 9
+
+
+def test_a_task_is_called_when_another_one_fails(site):
+    name = f"failed in {site.send('process').id}"
+
+    result = site.send("fail", "boom", link_error=site.app.tasks["note"].si(name))
+
+    with pytest.raises(ValueError, match="boom"):
+        site.answer(result)
+    eventually(lambda: name in site.journal.said())
+
+
+def test_a_countdown_is_waited_for_in_the_store(site, worker):
+    begun = time.time()
+    result = site.send("when", countdown=1.5)
+    site.answer(site.send("note", "the worker has looked at all that is due"))
+
+    (reserved,) = site.inspect(worker).reserved().values()
+    (scheduled,) = site.inspect(worker).scheduled().values()
+    free, claimed = site.counts()
+
+    assert time.time() < begun + 1.4, "the machine is too slow for this test"
+    assert (reserved, scheduled, free, claimed) == ([], [], 1, 0)
+    assert site.answer(result) - begun == pytest.approx(1.5, abs=0.3)
+
+
+def test_a_task_runs_at_its_eta(site):
+    due = datetime.now(timezone.utc) + timedelta(seconds=1)
+
+    ran = site.answer(site.send("when", eta=due))
+
+    assert ran - due.timestamp() == pytest.approx(0.15, abs=0.15)
+
+
+def test_a_delayed_task_holds_up_none_behind_it(site):
+    late = site.send("when", countdown=1)
+    soon = site.send("when")
+
+    assert site.answer(soon) < site.answer(late)
+
+
+def test_a_task_whose_result_is_ignored_runs(site):
+    name = f"unanswered {time.time()}"
+
+    result = site.send("note_unanswered", name)
+
+    eventually(lambda: name in site.journal.said())
+    assert result.state == "PENDING"
+
+
+def test_an_expired_task_is_not_run(site, worker):
+    result = site.send("note", "too late", countdown=0.5, expires=0.1)
+
+    eventually(lambda: site.counts() == (0, 0))
+    assert site.answer(site.send("add", 1, 1)) == 2
+    assert "too late" not in site.journal.said()
+    assert result.state in {"PENDING", "REVOKED"}
+
+
+def test_nothing_is_left_in_the_queue(site):
+    eventually(lambda: site.counts() == (0, 0))

@@ -64,6 +64,8 @@ class PoolConnection:
 
     #: The most messages that one turn of the event loop delivers, so that timers get theirs too.
     TURN = 100
+    #: Seconds to wait for a thread that may be inside a store that does not answer.
+    PATIENCE = 5.0
 
     def __init__(self, client: Connection, options: TransportOptions) -> None:
         self.client = client
@@ -152,6 +154,10 @@ class PoolConnection:
 
     def claim(self, subscription: Subscription, limit: int) -> int:
         """Claim messages for a subscription and make them ready; return how many."""
+        with subscription.claiming:
+            return self._claim(subscription, limit)
+
+    def _claim(self, subscription: Subscription, limit: int) -> int:
         broker = self.broker
         begun = time.monotonic()
         claim_id, messages = broker.data.claim_controller.create(
@@ -202,6 +208,10 @@ class PoolConnection:
         with self._lock:
             for fetcher in self._fetchers.values():
                 fetcher.remove(subscription)
+        # A claim that is under way gives back by itself what it gets: nobody consumes any more. It must have done so.
+        if subscription.claiming.acquire(timeout=self.PATIENCE):
+            subscription.claiming.release()
+        with self._lock:
             back = [item for item in self._ready if item[0] is subscription]
             for item in back:
                 self._ready.remove(item)
@@ -290,7 +300,7 @@ class PoolConnection:
         for fetcher in fetchers:
             fetcher.stop()
         for fetcher in fetchers:
-            fetcher.join(5.0)
+            fetcher.join(self.PATIENCE)
         if self._bell is not None:
             self._bell.close()
             self._bell = None

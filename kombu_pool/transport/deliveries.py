@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 from kombu.compression import decompress
@@ -74,6 +75,8 @@ class Subscription:
         self.lent = 0
         self.taken = 0
         self._turn = 0
+        #: Held by a thread that claims for it.
+        self.claiming = threading.Lock()
 
     @property
     def ready(self) -> int:

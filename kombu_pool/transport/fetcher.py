@@ -125,19 +125,21 @@ class Fetcher:
             self._sleep(frozenset(subscription.queue for subscription in hungry))
 
     def _claim(self, *, patient: bool) -> list[Subscription] | None:
-        """Claim once for each; return those with room whose queues had nothing, or None when something came."""
+        """Claim once for each; return those with room whose queues had nothing, or None when something came.
+
+        Whoever was fed last comes last the next time: what room there is goes around.
+        """
         subscriptions = self.subscriptions
-        if not subscriptions:
-            return []
-        self._first = (self._first + 1) % len(subscriptions)
+        first = self._first
         hungry = []
         fed = False
-        for subscription in subscriptions[self._first :] + subscriptions[: self._first]:
+        for subscription in subscriptions[first:] + subscriptions[:first]:
             room = subscription.channel.qos.room(subscription, patient=patient)
             if room <= 0:
                 continue
             if self._connection.claim(subscription, room):
                 fed = True
+                self._first = subscriptions.index(subscription) + 1
             else:
                 hungry.append(subscription)
         return None if fed else hungry

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from kombu import Connection
+
+import kombu_pool  # noqa: F401 - importing it is what makes pool:// known to Kombu
+from tests.transport.programs import Programs
+from tests.transport.stores import STORES, Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+Connect = "Callable[..., Connection]"
+
+
+@pytest.fixture(params=STORES)
+def store(request: pytest.FixtureRequest) -> Store:
+    return STORES[request.param]
+
+
+@pytest.fixture
+def url(store: Store, tmp_path: Path) -> str:
+    """The broker URL of a new, empty store."""
+    return f"pool+{store.uri(tmp_path)}"
+
+
+@pytest.fixture(params=[name for name, store in STORES.items() if store.shared])
+def shared_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The broker URL of a new, empty store that other processes see too."""
+    return f"pool+{STORES[request.param].uri(tmp_path)}"
+
+
+@pytest.fixture
+def opened() -> Iterator[Callable[..., Connection]]:
+    """Open connections: ``opened(url, **transport_options)``; they are closed after the test."""
+    with ExitStack() as stack:
+
+        def connect(url: str, **options: Any) -> Connection:
+            connection = Connection(url, transport_options=options)
+            stack.callback(connection.release)
+            return connection
+
+        yield connect
+
+
+@pytest.fixture
+def connect(url: str, opened: Callable[..., Connection]) -> Callable[..., Connection]:
+    """Open connections to the store: ``connect(**transport_options)``."""
+    return lambda **options: opened(url, **options)
+
+
+@pytest.fixture
+def connection(connect: Callable[..., Connection]) -> Connection:
+    return connect()
+
+
+@pytest.fixture
+def channel(connection: Connection) -> Any:
+    return connection.channel()
+
+
+@pytest.fixture
+def elsewhere(connect: Callable[..., Connection]) -> Connection:
+    """A connection that shares nothing with the others but the store, as if it were another process's."""
+    return connect(ack_delay=0.003)
+
+
+@pytest.fixture
+def programs() -> Iterator[Programs]:
+    """Start other processes; those that still run after the test are killed."""
+    started = Programs()
+    yield started
+    started.kill()

@@ -1,0 +1,380 @@
+"""Consuming: who gets which message, and what becomes of it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+import pytest
+from amqp.exceptions import NotFound
+from kombu import Exchange, Queue
+from kombu.exceptions import MessageStateError
+
+from tests.transport.traffic import Inbox, consume, consumers, count, declare, eventually, publish, take_all
+
+
+@pytest.fixture
+def filled(channel):
+    """A channel, with the messages a, b and c in the queue q."""
+    declare(channel, "q")
+    publish(channel, "q", "a", "b", "c")
+    return channel
+
+
+def test_what_was_published_before_and_after_the_consumer_came_is_delivered(filled):
+    inbox = consume(filled, "q", ack=True)
+    inbox.wait_for(3)
+
+    publish(filled, "q", "d")
+    inbox.wait_for(4)
+
+    assert inbox.bodies == ["a", "b", "c", "d"]
+
+
+def test_draining_delivers_one_message_at_a_time(filled, connection):
+    inbox = consume(filled, "q")
+
+    connection.drain_events(timeout=10)
+
+    assert inbox.bodies == ["a"]
+
+
+def test_a_consumer_hears_of_what_another_process_publishes_without_being_asked(channel, elsewhere):
+    declare(channel, "q")
+    inbox = consume(channel, "q")
+    inbox.expect_no_more()
+
+    publish(elsewhere.channel(), "q", "a")
+
+    inbox.wait_for(1, limit=2.0)
+    assert inbox.bodies == ["a"]
+
+
+def test_consumers_of_one_queue_on_one_channel_take_turns(channel):
+    declare(channel, "q")
+    inboxes = [consume(channel, "q", ack=True) for _ in range(3)]
+
+    publish(channel, "q", *range(9))
+    while sum(len(inbox.messages) for inbox in inboxes) < 9:
+        channel.connection.client.drain_events(timeout=10)
+
+    assert [len(inbox.messages) for inbox in inboxes] == [3, 3, 3]
+
+
+def test_two_channels_of_a_connection_share_a_queue(connection):
+    channels = [connection.channel(), connection.channel()]
+    declare(channels[0], "q")
+    for channel in channels:
+        channel.basic_qos(prefetch_count=1)
+    inboxes = [consume(channel, "q") for channel in channels]
+
+    publish(channels[0], "q", "a", "b")
+    while not all(inbox.messages for inbox in inboxes):
+        connection.drain_events(timeout=10)
+
+    assert sorted(inboxes[0].bodies + inboxes[1].bodies) == ["a", "b"]
+
+
+def test_two_connections_share_a_queue(connection, elsewhere):
+    ours, theirs = connection.channel(), elsewhere.channel()
+    declare(ours, "q")
+    inboxes = []
+    for channel in (ours, theirs):
+        channel.basic_qos(prefetch_count=1)
+        inboxes.append(consume(channel, "q"))
+
+    publish(ours, "q", "a", "b")
+    for inbox in inboxes:
+        inbox.wait_for(1)
+
+    assert sorted(inboxes[0].bodies + inboxes[1].bodies) == ["a", "b"]
+
+
+def test_one_consumer_may_take_from_many_queues(channel):
+    names = [f"q{number}" for number in range(10)]
+    declare(channel, *names)
+    inbox = Inbox(channel.connection.client, ack=True)
+    for name in names:
+        channel.basic_consume(name, callback=inbox)
+
+    for name in names:
+        publish(channel, name, name)
+
+    assert sorted(message.payload for message in inbox.wait_for(10)) == names
+
+
+def test_a_long_queue_does_not_starve_a_short_one(channel):
+    declare(channel, "long", "short")
+    publish(channel, "long", *range(60))
+    channel.basic_qos(prefetch_count=4)
+    inbox = consume(channel, "long", ack=True)
+    other = consume(channel, "short", ack=True)
+    inbox.wait_for(4)
+
+    publish(channel, "short", "me too")
+    other.wait_for(1)
+
+    assert len(inbox.messages) < 60
+
+
+def test_cancelling_gives_back_at_once_what_was_buffered(filled, elsewhere):
+    consume(filled, "q", consumer_tag="tag")
+    theirs = elsewhere.channel()
+    eventually(lambda: count(theirs, "q") == 0)
+
+    filled.basic_cancel("tag")
+
+    assert take_all(theirs, "q") == ["a", "b", "c"]
+
+
+def test_cancelling_leaves_what_was_delivered_to_its_holder(filled, connection, connect):
+    inbox = consume(filled, "q", consumer_tag="tag")
+    inbox.wait_for(1)
+
+    filled.basic_cancel("tag")
+
+    assert count(filled, "q") == 2
+    inbox.messages[0].ack()
+    connection.release()
+    assert take_all(connect().channel(), "q") == ["b", "c"]
+
+
+def test_a_cancelled_consumer_gets_nothing_more(channel):
+    declare(channel, "q")
+    inbox = consume(channel, "q", consumer_tag="tag")
+
+    channel.basic_cancel("tag")
+    publish(channel, "q", "a")
+
+    inbox.expect_no_more()
+    assert count(channel, "q") == 1
+
+
+def test_cancelling_one_of_two_consumers_leaves_the_other_one_everything(channel):
+    declare(channel, "q")
+    cancelled = consume(channel, "q", consumer_tag="tag")
+    staying = consume(channel, "q")
+
+    channel.basic_cancel("tag")
+    publish(channel, "q", "a", "b", "c")
+
+    assert [message.payload for message in staying.wait_for(3)] == ["a", "b", "c"]
+    assert cancelled.messages == []
+
+
+def test_cancelling_twice_does_no_harm(filled):
+    consume(filled, "q", consumer_tag="tag")
+
+    filled.basic_cancel("tag")
+    filled.basic_cancel("tag")
+
+    assert count(filled, "q") == 3
+
+
+def test_a_consumer_may_cancel_itself_in_its_callback(filled, connection):
+    seen = []
+
+    def take(message):
+        seen.append(message.payload)
+        message.ack()
+        filled.basic_cancel("tag")
+
+    filled.basic_consume("q", callback=take, consumer_tag="tag")
+    connection.drain_events(timeout=10)
+
+    assert seen == ["a"]
+    assert take_all(filled, "q") == ["b", "c"]
+
+
+def test_consuming_from_a_queue_that_is_not_there_says_so(channel):
+    with pytest.raises(NotFound, match="no queue 'absent'"):
+        channel.basic_consume("absent", callback=print)
+
+
+def test_the_consumers_of_a_queue_are_counted(channel, elsewhere):
+    declare(channel, "q")
+    consume(channel, "q", consumer_tag="one")
+    consume(elsewhere.channel(), "q")
+    assert consumers(channel, "q") == 2
+
+    channel.basic_cancel("one")
+
+    assert consumers(channel, "q") == 1
+
+
+def test_an_acknowledged_message_is_gone(filled, connection, connect):
+    filled.basic_get("q").ack()
+    connection.release()
+
+    assert take_all(connect().channel(), "q") == ["b", "c"]
+
+
+def test_acknowledging_multiple_settles_all_up_to_that_message(filled, connection, connect):
+    inbox = consume(filled, "q")
+    inbox.wait_for(3)
+
+    inbox.messages[1].ack(multiple=True)
+    connection.release()
+
+    assert take_all(connect().channel(), "q") == ["c"]
+
+
+def test_acknowledging_tag_0_with_multiple_settles_everything(filled, connection, connect):
+    consume(filled, "q").wait_for(3)
+
+    filled.basic_ack(0, multiple=True)
+    connection.release()
+
+    assert take_all(connect().channel(), "q") == []
+
+
+def test_a_message_cannot_be_acknowledged_twice(filled):
+    message = filled.basic_get("q")
+    message.ack()
+
+    with pytest.raises(MessageStateError):
+        message.ack()
+
+
+def test_an_unknown_delivery_tag_is_logged_and_does_no_harm(filled, caplog):
+    with caplog.at_level(logging.WARNING):
+        filled.basic_ack(4711)
+
+    assert "4711" in caplog.text
+    assert take_all(filled, "q") == ["a", "b", "c"]
+
+
+def test_acknowledgements_may_come_from_another_thread(filled, connection, connect):
+    inbox = consume(filled, "q")
+    for message in inbox.wait_for(3):
+        thread = threading.Thread(target=message.ack)
+        thread.start()
+        thread.join()
+    connection.release()
+
+    assert take_all(connect().channel(), "q") == []
+
+
+def test_a_rejected_message_is_gone(filled, connection, connect):
+    filled.basic_get("q").reject()
+    connection.release()
+
+    assert take_all(connect().channel(), "q") == ["b", "c"]
+
+
+def test_a_requeued_message_goes_back_to_its_place_at_once(filled, elsewhere):
+    filled.basic_get("q").requeue()
+
+    assert take_all(elsewhere.channel(), "q") == ["a", "b", "c"]
+
+
+def test_a_requeued_message_goes_back_to_its_own_queue_only(channel):
+    for name in ("q", "r"):
+        Queue(name, Exchange("e", type="topic"), "#")(channel).declare()
+    publish(channel, "any.key", "a", exchange="e")
+
+    channel.basic_get("q").requeue()
+
+    assert (count(channel, "q"), count(channel, "r")) == (1, 1)
+
+
+def test_a_message_that_comes_again_says_so_and_how_often(filled):
+    first = filled.basic_get("q")
+    assert (first.delivery_info["redelivered"], first.delivery_info["delivery_count"]) == (False, 1)
+    first.requeue()
+
+    again = filled.basic_get("q")
+
+    assert (again.payload, again.delivery_info["redelivered"], again.delivery_info["delivery_count"]) == ("a", True, 2)
+
+
+def test_recovering_gives_back_everything_that_is_unacknowledged(filled):
+    inbox = consume(filled, "q")
+    inbox.wait_for(3)[1].ack()
+
+    filled.basic_recover(requeue=True)
+    inbox.wait_for(5)
+
+    assert inbox.bodies == ["a", "b", "c", "a", "c"]
+
+
+def test_nack_requeues_or_deletes(filled, connection, connect):
+    inbox = consume(filled, "q", consumer_tag="tag")
+    tags = [message.delivery_tag for message in inbox.wait_for(3)]
+    filled.basic_cancel("tag")
+
+    filled.basic_nack(tags[1], multiple=True, requeue=False)
+    filled.basic_nack(tags[2])
+    connection.release()
+
+    assert take_all(connect().channel(), "q") == ["c"]
+
+
+def test_a_consumer_without_acknowledgements_takes_messages_for_good(filled, connection, connect):
+    consume(filled, "q", no_ack=True).wait_for(3)
+    connection.release()
+
+    assert take_all(connect().channel(), "q") == []
+
+
+def test_messages_that_a_no_ack_consumer_never_saw_stay(filled, connection, connect):
+    consume(filled, "q", no_ack=True).wait_for(1)
+    connection.release()
+
+    assert take_all(connect().channel(), "q") == ["b", "c"]
+
+
+def test_getting_from_an_empty_queue_gives_none(channel):
+    declare(channel, "q")
+
+    assert channel.basic_get("q") is None
+
+
+def test_getting_without_acknowledgement_takes_the_message_for_good(filled, connection, connect):
+    assert filled.basic_get("q", no_ack=True).payload == "a"
+    connection.release()
+
+    assert take_all(connect().channel(), "q") == ["b", "c"]
+
+
+def test_closing_a_channel_gives_back_at_once_what_it_holds(filled, elsewhere):
+    filled.basic_get("q")
+    consume(filled, "q").wait_for(1)
+
+    filled.close()
+
+    assert take_all(elsewhere.channel(), "q") == ["a", "b", "c"]
+
+
+def test_closing_a_channel_leaves_the_others_of_its_connection_alone(filled, connection):
+    other = connection.channel()
+    inbox = consume(filled, "q", ack=True)
+
+    other.close()
+
+    assert len(inbox.wait_for(3)) == 3
+
+
+def test_flow_stops_the_deliveries_of_a_channel_and_resumes_them(channel):
+    declare(channel, "q")
+    inbox = consume(channel, "q", ack=True)
+    inbox.expect_no_more()
+    channel.flow(active=False)
+    publish(channel, "q", "a")
+    inbox.expect_no_more()
+
+    channel.flow(active=True)
+
+    assert [message.payload for message in inbox.wait_for(1)] == ["a"]
+
+
+def test_a_consumer_outlives_its_queue_when_that_is_declared_anew(channel, elsewhere):
+    declare(channel, "q")
+    inbox = consume(channel, "q", ack=True)
+    theirs = elsewhere.channel()
+    theirs.queue_delete("q")
+
+    declare(theirs, "q")
+    publish(theirs, "q", "a")
+
+    assert [message.payload for message in inbox.wait_for(1)] == ["a"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from kombu_pool.drivers import mask, open_data
-from kombu_pool.errors import DoesNotExist, KombuPoolError, PoolUnavailable
+from kombu_pool.errors import KombuPoolError
 from kombu_pool.pooling import declare_pools
 from kombu_pool.transport import Transport
 
@@ -106,7 +106,8 @@ def _queue_row(broker: Broker, queue: str, pool: str) -> Row:
     try:
         ready = store.message_controller.count(queue, project)
         counted = store.queue_controller.stats(queue, project)["messages"]
-    except (DoesNotExist, PoolUnavailable):
+    except KombuPoolError:
+        # Whatever is wrong with one pool, `health` tells it, and the others are listed.
         return queue, pool, "?", "?", "?", consumers
     # A message may become due, or be taken, between the two questions.
     delayed = max(counted["free"] - ready, 0)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+
 import pytest
 from celery import Celery
 from celery.bin.celery import celery
@@ -134,3 +137,40 @@ def test_another_broker_is_none_of_ours(pool, app):
 
     assert status == 1
     assert "The broker is memory://" in lines[0][0]
+
+
+def test_a_wrong_option_is_named(pool, app):
+    app.conf.broker_transport_options = {"claim_tll": 5}
+
+    status, lines = pool("ls")
+
+    assert status == 1
+    assert "'claim_tll'" in lines[0][0]
+
+
+def test_a_queue_of_a_pool_that_does_not_answer_is_listed(pool, app, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    pool("add", "quick", f"sqlite:///{disk}/quick.db")
+    declare(app, "orders")
+    shutil.rmtree(disk)
+    disk.touch()
+
+    assert pool("queues")[1][1:] == [["orders", "quick", "?", "?", "?", "0"]]
+
+
+def test_a_terminal_gets_a_table(pool, tmp_path, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    pool("add", "quick", f"sqlite:///{tmp_path}/quick.db")
+
+    _, lines = pool("ls")
+
+    assert "\x1b[1mPOOL" in lines[0][0]
+    assert lines[1][0].split()[:2] == ["quick", "100"]
+
+
+def test_rich_is_not_needed(pool, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "rich.console", None)
+    pool("add", "quick", f"sqlite:///{tmp_path}/quick.db")
+
+    assert pool("ls")[1][1][:2] == ["quick", "100"]

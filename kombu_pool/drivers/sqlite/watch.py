@@ -65,6 +65,8 @@ class Watch(Contract):
             self._open()
         with self._waiting:
             deadline = time.monotonic() + timeout
+            # What was written since the last wait, by the caller too, may have uncovered a later time.
+            self._checked = -math.inf
             while not self._closed:
                 if self._was_interrupted() or (self._has_news() and self._is_ready()):
                     return True
@@ -123,8 +125,7 @@ class Watch(Contract):
                 ready = ready or bool(found[0])
                 due = min([due, *(time for time in found[1:] if time is not None)])
         self._due = due
-        # What the caller claims now may uncover a later time, so the next wait looks again.
-        self._unread = ready
+        self._unread = False
         self._deafness = 0.0 if ready else min(self._deafness * 1.5 or _FIRST_DEAFNESS, _LONGEST_DEAFNESS)
         return ready
 

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kombu_pool import drivers
+
+PROGRAMS = Path(__file__).with_name("programs.py")
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "pool.db"
+
+
+@pytest.fixture
+def uri(path):
+    return f"sqlite:///{path}?synchronous=NORMAL"
+
+
+@pytest.fixture
+def driver(uri):
+    opened = drivers.open_data(uri)
+    opened.queue_controller.create("q")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def run():
+    """Start a program of ``programs.py`` in a process of its own; what still runs at the end is killed."""
+    started = []
+
+    def start(name, *arguments):
+        process = subprocess.Popen(
+            [sys.executable, str(PROGRAMS), name, *map(str, arguments)],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import pytest
+
+from kombu_pool.drivers.sqlite.statements import statements
+
+#: What runs with every message, and what runs by the way with it.
+HOT = [
+    *(("messages", name) for name in ("target", "one", "first", "last", "free_page", "delayed_page")),
+    *(("deletion", name) for name in statements("deletion") if name != "last_id"),
+    *(("claims", name) for name in statements("claims")),
+    *(("watching", name) for name in statements("watching")),
+    *(("collector", name) for name in ("deleted", "free", "take", "delayed", "claims", "held", "expiring", "message")),
+    *(("bindings", "generation"), ("catalogue", "one"), ("consumers", "abandoned"), ("consumers", "renew")),
+    *(("consumers", "count"), ("consumers", "refresh"), ("queues", "find")),
+]
+
+
+@pytest.mark.parametrize(("subject", "name"), HOT)
+def test_no_statement_of_a_messages_life_scans_a_table(driver, subject, name):
+    with driver._database.read as connection:
+        statement = statements(subject)[name]
+        values = {"queue": 1, "rank": 0, "id": 0, "now": 0, "client": None, "limit": 1}
+        try:
+            plan = connection.execute(f"EXPLAIN QUERY PLAN {statement}", values).fetchall()
+        except Exception:  # noqa: BLE001 - which kind of parameters it has, only the attempt tells
+            count = max(statement.count("?"), 1)
+            numbered = next((n for n in range(9, 0, -1) if f"?{n}" in statement), count)
+            plan = connection.execute(f"EXPLAIN QUERY PLAN {statement}", (0,) * numbered).fetchall()
+
+    steps = [step for *_, step in plan]
+    scans = [step for step in steps if step.startswith("SCAN") and step != "SCAN CONSTANT ROW"]
+    sorts = [step for step in steps if "TEMP B-TREE FOR ORDER BY" in step]
+    assert not scans
+    assert not sorts or name == "messages", "only what one claim holds is sorted"

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+
+import pytest
+
+from kombu_pool.drivers.sqlite import doorbell
+
+ROUNDS = 20
+
+
+def post(driver, queue, body):
+    driver.message_controller.post(queue, [{"ttl": None, "body": body}], None)
+
+
+def test_a_post_wakes_another_process_within_milliseconds(driver, uri, run):
+    waiter = run("wait", uri)
+    waiter.stdout.readline()
+    delays = []
+    for _ in range(ROUNDS):
+        time.sleep(0.02)  # for the other to be waiting again
+        posted = time.time()
+        post(driver, "q", "a")
+        delays.append(json.loads(waiter.stdout.readline()) - posted)
+    post(driver, "q", "end")
+
+    assert waiter.wait(10) == 0
+    assert sorted(delays)[ROUNDS // 2] < 0.02
+
+
+def test_an_idle_watch_costs_next_to_no_cpu(driver):
+    watch = driver.watch([(None, "q")])
+    watch.wait(0)
+    before = os.times()
+
+    assert watch.wait(2) is False
+
+    after = os.times()
+    assert after.user + after.system - before.user - before.system < 0.02
+    watch.close()
+
+
+def test_a_busy_strangers_queue_wakes_nobody_and_costs_little(driver):
+    driver.queue_controller.create("stranger")
+    watch = driver.watch([(None, "q")])
+    watch.wait(0)
+    looks = []
+    watch._is_ready, look = lambda: looks.append(1) or look(), watch._is_ready
+    done = threading.Event()
+
+    def work():
+        while not done.is_set():
+            post(driver, "stranger", "a")
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        assert watch.wait(1) is False
+    finally:
+        done.set()
+        thread.join()
+    assert len(looks) < 400
+    watch.close()
+
+
+def test_a_message_that_is_due_soon_ends_a_wait_in_another_process(driver, uri, run):
+    waiter = run("wait", uri)
+    waiter.stdout.readline()
+    due = time.time() + 0.3
+
+    driver.message_controller.post("q", [{"ttl": None, "body": "a", "delay": 0.3}], None)
+
+    assert 0 <= json.loads(waiter.stdout.readline()) - due < 0.5
+
+
+def test_a_commit_without_the_bell_is_seen_within_a_second_or_so(driver, uri, run, monkeypatch):
+    waiter = run("wait", uri)
+    waiter.stdout.readline()
+    monkeypatch.setattr(doorbell.Bell, "ring", lambda self: None)
+    posted = time.time()
+
+    post(driver, "q", "a")
+
+    assert json.loads(waiter.stdout.readline()) - posted < 3
+
+
+@pytest.fixture
+def deaf(monkeypatch):
+    """A machine on which nobody can listen to a file."""
+    monkeypatch.setattr(doorbell, "_libc", lambda: None)
+
+
+def test_without_a_bell_a_watch_polls(deaf, driver):
+    watch = driver.watch([(None, "q")])
+    watch.wait(0.2)
+    timer = threading.Timer(0.2, post, (driver, "q", "a"))
+    timer.start()
+
+    assert watch.wait(5) is True
+
+    timer.join()
+    watch.close()
+
+
+def test_polling_costs_little_cpu(deaf, driver):
+    watch = driver.watch([(None, "q")])
+    watch.wait(0)
+    before = os.times()
+
+    assert watch.wait(1) is False
+
+    after = os.times()
+    assert after.user + after.system - before.user - before.system < 0.05
+    watch.close()
+
+
+def test_closing_a_watch_ends_its_wait(driver):
+    watch = driver.watch([(None, "q")])
+    watch.wait(0)
+    timer = threading.Timer(0.1, watch.close)
+    timer.start()
+    before = time.monotonic()
+
+    watch.wait(10)
+
+    assert time.monotonic() - before < 5
+    timer.join()
+    watch.interrupt()
+    watch.close()

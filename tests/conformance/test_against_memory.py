@@ -77,12 +77,12 @@ class Twins(RuleBasedStateMachine):
     @rule(target=claims, limit=st.integers(1, 5), ttl=seconds, grace=seconds)
     def claim(self, limit: int, ttl: int, grace: int) -> Any:
         held = [queue.claim(limit, ttl, grace) for queue in self.queues]
-        assert [shape(one.messages) for one in held][0] == [shape(one.messages) for one in held][1]
+        assert shape(held[0].messages) == shape(held[1].messages)
         return multiple() if held[0].id is None else (held[0].id, held[1].id)
 
     @rule(limit=st.integers(1, 3))
     def pop(self, limit: int) -> None:
-        self.both(lambda queue: shape(queue.pop(limit), "ttl"))
+        self.both(lambda queue: shape(queue.pop(limit), "claim"))
 
     @rule(claim=claims, ttl=seconds, grace=seconds)
     def renew(self, claim: Any, ttl: int, grace: int) -> None:
@@ -164,9 +164,14 @@ class Twins(RuleBasedStateMachine):
 
 def shape(messages: Any, *without: str) -> list[dict[str, Any]]:
     """Return messages without what differs from store to store."""
-    hidden = {"id", "claim_id", "checksum", *without}
+    hidden = {"id", "claim_id", "checksum", "dead_letter", *without}
     return [
-        {key: value for key, value in message.items() if key not in hidden | {"dead_letter"}} for message in messages
+        {
+            **{key: value for key, value in message.items() if key not in hidden},
+            "was claimed": "claim" in without or message["claim_id"] is not None,
+            "is dead": message.get("dead_letter", {}).get("count"),
+        }
+        for message in messages
     ]
 
 

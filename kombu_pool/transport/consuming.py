@@ -11,7 +11,7 @@ from weakref import finalize, ref
 
 from kombu_pool.errors import DoesNotExist
 from kombu_pool.transport.deliveries import Consumer, Credit, Message, Subscription, Unacked
-from kombu_pool.transport.envelope import unwrap
+from kombu_pool.transport.envelope import is_envelope, unwrap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -118,7 +118,7 @@ class ConsumingMethods:
 
     def _message(self, stored: StoredMessage, queue: str, consumer_tag: str | None) -> Message:
         envelope = stored["body"]
-        if type(envelope) is not dict or "properties" not in envelope or "dead_letter" in stored:
+        if "dead_letter" in stored or not is_envelope(envelope):
             envelope = unwrap(stored, queue)
         count = stored["claim_count"]
         info = {

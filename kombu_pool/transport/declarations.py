@@ -70,6 +70,7 @@ class DeclarationMethods:
             )
 
     def _exchange(self, exchange: str, method: str) -> Any:
+        self._router.predeclare(exchange)
         try:
             return self._bindings.get_exchange(exchange, self._tenant)
         except ExchangeDoesNotExist as error:
@@ -183,6 +184,7 @@ class DeclarationMethods:
     def _bind(
         self, exchange: str, destination: str, routing_key: str, arguments: Mapping[str, Any] | None, kind: str
     ) -> None:
+        self._router.predeclare(exchange, *([destination] if kind == "exchange" else []))
         try:
             self._bindings.bind(exchange, destination, routing_key or "", arguments, kind, self._tenant)
         except ExchangeDoesNotExist as error:
@@ -213,7 +215,8 @@ class DeclarationMethods:
         """Delete a queue with its messages and bindings, and return how many free messages it had. Idempotent.
 
         Raises:
-            PreconditionFailed: ``if_unused`` and it has a consumer, or ``if_empty`` and it has a message.
+            PreconditionFailed: ``if_unused`` and it has a consumer, or ``if_empty`` and it has a message, be it
+                delayed or held by a consumer.
             ResourceLocked: it is another connection's.
         """
         try:
@@ -225,7 +228,7 @@ class DeclarationMethods:
         there = self._queues.counts(queue)
         for refused, why in (
             (if_unused and there.consumer_count, "in use"),
-            (if_empty and there.message_count, "not empty"),
+            (if_empty and self._queues.total(queue), "not empty"),
         ):
             if refused:
                 raise PreconditionFailed(

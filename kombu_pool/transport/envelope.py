@@ -22,6 +22,21 @@ MAX_PRIORITY = 255
 
 #: An eta closer than this is not worth a delay: the message would be due before a worker looked at it.
 SHORTEST_DELAY = 0.05
+#: An eta further away is as good as never, and what a store is asked to count to must be finite.
+LONGEST_DELAY = 5e9
+
+
+def is_envelope(body: Any) -> bool:
+    """Tell whether a stored body is an envelope, and not something of somebody else's that looks like one."""
+    return (
+        type(body) is dict
+        and type(body.get("properties")) is dict
+        and type(body.get("body")) in _BODIES
+        and type(body.get("headers")) in _HEADERS
+    )
+
+
+_BODIES, _HEADERS = (bytes, str), (dict, type(None))
 
 
 def wrap(body: Any, routing_key: str, exchange: str) -> Envelope:
@@ -50,12 +65,14 @@ def _text(value: Any) -> str:
 def unwrap(message: Message, queue: str) -> Envelope:
     """Return the envelope of a stored message, with ``x-death`` if it was dead-lettered."""
     envelope: Envelope = message["body"]
-    if type(envelope) is not dict or "properties" not in envelope or "body" not in envelope:
+    if not is_envelope(envelope):
         envelope = wrap(envelope, queue, "")
     if "dead_letter" in message:
         origin = message["dead_letter"]
         death = {**origin, "exchange": envelope.get("exchange"), "routing-keys": [envelope.get("routing-key")]}
-        envelope.setdefault("headers", {}).setdefault("x-death", []).insert(0, death)
+        headers = envelope.get("headers") or {}
+        earlier = headers.get("x-death")
+        envelope["headers"] = {**headers, "x-death": [death, *(earlier if isinstance(earlier, list) else ())]}
     return envelope
 
 
@@ -102,7 +119,7 @@ def _delay(message: NewMessage, eta: Any, now: float) -> None:
         due = datetime.fromisoformat(eta.replace("Z", "+00:00") if eta.endswith("Z") else eta)
     except (AttributeError, ValueError):
         return
-    delay = (due if due.tzinfo else due.replace(tzinfo=timezone.utc)).timestamp() - now
+    delay = min((due if due.tzinfo else due.replace(tzinfo=timezone.utc)).timestamp() - now, LONGEST_DELAY)
     if delay > SHORTEST_DELAY:
         message["delay"] = delay
         if message["ttl"]:

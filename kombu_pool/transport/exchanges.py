@@ -116,6 +116,12 @@ class Router:
         for name in exchanges:
             self._exchanges.pop(name, None)
 
+    def predeclare(self, *exchanges: str) -> None:
+        """Create those of the exchanges that AMQP has without a declaration, unless they are there."""
+        for name in exchanges:
+            if name in PREDECLARED:
+                self._bindings.create_exchange(name, PREDECLARED[name], project=self._project)
+
     def _table(self, exchange: str, *, fresh: bool) -> _Table:
         table = self._exchanges.get(exchange)
         now = self._now() if self._trust else 0.0
@@ -133,7 +139,7 @@ class Router:
         except ExchangeDoesNotExist:
             if exchange not in PREDECLARED:
                 raise
-            self._bindings.create_exchange(exchange, PREDECLARED[exchange], project=self._project)
+            self.predeclare(exchange)
             record = self._bindings.get_exchange(exchange, self._project)
         # The generation is read before the bindings: a change between the two is seen the next time.
         table = _Table(record["type"], record["generation"], self._bindings.list(exchange, self._project))

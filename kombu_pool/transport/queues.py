@@ -174,6 +174,11 @@ class Queues:
             self._consumers.count(name, self.project),
         )
 
+    def total(self, name: str) -> int:
+        """Return how many messages the queue has, free or not."""
+        messages: int = self._data.queue_controller.stats(name, self.project)["messages"]["total"]
+        return messages
+
     def purge(self, name: str) -> int:
         """Delete what nobody holds, and return how many messages that were."""
         return self._data.message_controller.purge(name, self.project)

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
 import itertools
 import logging
 import os
-import socket
 import threading
 import time
 import uuid
 import weakref
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kombu_pool import errors
 from kombu_pool.transport import broker as brokers
+from kombu_pool.transport.bell import Bell
 from kombu_pool.transport.channel import Channel
 from kombu_pool.transport.fetcher import Fetcher
 
@@ -304,39 +303,3 @@ class PoolConnection:
         if self._bell is not None:
             self._bell.close()
             self._bell = None
-
-
-class Bell:
-    """A socket pair that makes the event loop's poll return. Its own, for a hub of Kombu 5.6 has no waker."""
-
-    def __init__(self) -> None:
-        self._reader, self._writer = socket.socketpair()
-        self._reader.setblocking(False)
-        self._writer.setblocking(False)
-        self._rung = False
-        self.loop: Any = None
-
-    def fileno(self) -> int:
-        return self._reader.fileno()
-
-    def ring(self) -> None:
-        """Ring, unless it rings already."""
-        if not self._rung:
-            self._rung = True
-            # Full: then it rings. Closed: then nobody listens.
-            with contextlib.suppress(OSError):
-                self._writer.send(b"\0")
-
-    def quiet(self) -> None:
-        """Stop ringing; what comes after this rings again."""
-        with contextlib.suppress(OSError):
-            self._reader.recv(4096)
-        self._rung = False
-
-    def close(self) -> None:
-        """Take it out of its loop and close it."""
-        if self.loop is not None:
-            self.loop.remove_reader(self._reader)
-            self.loop = None
-        self._reader.close()
-        self._writer.close()

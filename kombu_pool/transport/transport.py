@@ -105,13 +105,11 @@ class Transport(base.Transport):  # type: ignore[misc] # Kombu has no types
 
     def register_with_event_loop(self, connection: PoolConnection, loop: Any) -> None:
         """Let the hub deliver what the fetchers fetch."""
-        bell = connection.bell()
-        bell.loop = loop
-        loop.add_reader(bell.fileno(), self.on_readable, connection, loop)
+        connection.bell().hang(loop, self.on_readable, connection, loop)
 
     def unregister_from_event_loop(self, connection: PoolConnection, loop: Any) -> None:
         """Undo :meth:`register_with_event_loop`."""
-        loop.remove_reader(connection.bell().fileno())
+        connection.bell().take_down()
 
     def on_readable(self, connection: PoolConnection, loop: Any) -> None:
         """Deliver what is ready."""

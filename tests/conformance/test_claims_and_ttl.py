@@ -83,3 +83,11 @@ def test_each_message_of_a_claim_is_prolonged_by_itself(queue):
     queue.claim(ttl=60, grace=5)
 
     assert [queue.get(message_id)["ttl"] for message_id in (short, long, endless)] == [65, 900, 0]
+
+
+def test_a_message_that_expires_with_its_claim_is_not_prolonged(queue, clock):
+    queue.post("a", ttl=60)
+
+    assert queue.claim(ttl=60, grace=30).messages[0]["ttl"] == 60
+    clock.advance(60)
+    assert queue.all() == []

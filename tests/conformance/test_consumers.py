@@ -243,3 +243,14 @@ def test_a_new_lifetime_replaces_the_old_one(consumers, clock):
     assert list(consumers.abandoned()) == []
     clock.advance(51)
     assert len(consumers.abandoned()) == 1
+
+
+def test_detaching_a_dead_holder_does_not_prolong_its_queue(consumers, clock):
+    consumers.set_lifetime("q", 100)
+    consumers.attach("q", "one", 60)
+    clock.advance(150)
+
+    consumers.detach(["one"])
+
+    clock.advance(11)
+    assert [tuple(scope) for scope in consumers.abandoned()] == [(None, "q")]

@@ -137,6 +137,23 @@ def test_without_a_ttl_for_them_dead_letters_expire_when_they_would_have(queue, 
     assert graveyard.all() == []
 
 
+def test_the_dead_letter_queue_limits_the_ttl_of_its_messages(queues, clock):
+    graveyard = queues("limited graveyard", _default_message_ttl=50)
+    queue = queues("queue of it", _max_claim_count=1, _dead_letter_queue="limited graveyard")
+    queue.post("endless")
+    queue.post("long", ttl=500)
+    queue.post("short", ttl=30)
+    lend(queue, clock, 1)
+    queue.claim()
+
+    clock.advance(19)
+    assert graveyard.all() == ["endless", "long", "short"]
+    clock.advance(1)
+    assert graveyard.all() == ["endless", "long"]
+    clock.advance(30)
+    assert graveyard.all() == []
+
+
 def test_a_limit_without_dead_letter_queue_limits_nothing(queues, clock):
     queue = queues("unlimited", _max_claim_count=1)
     queue.post("a")

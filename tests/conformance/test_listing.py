@@ -140,8 +140,10 @@ def test_a_client_is_known_by_its_text(queue):
 
 def test_a_client_named_none_is_not_nobody(queue):
     queue.post("nobody's", client=None)
+    queue.post("of None", client="None")
 
     assert bodies(queue.page(client_uuid="None")[0]) == ["nobody's"]
+    assert bodies(queue.page(client_uuid=None)[0]) == ["nobody's", "of None"]
 
 
 def test_claimed_messages_are_shown_when_asked_for(queue):

@@ -192,6 +192,20 @@ def test_what_is_over_does_not_pile_up(queue, name):
     assert len(backlog(name)._line) < 200
 
 
+def test_what_is_left_keeps_its_place_and_its_time(queue, clock):
+    posted = {body: queue.post(body, priority=body % 7, ttl=1000 - body % 50)[0] for body in range(500)}
+    left = [body for body in posted if body % 10 == 3]
+    queue.delete_all(posted[body] for body in posted if body not in left)
+    in_order = sorted(left, key=lambda body: (-(body % 7), body))
+
+    assert bodies(queue.claim(limit=20, ttl=10)) == in_order[:20]
+    clock.advance(10)
+    assert queue.free() == in_order
+    clock.advance(950)
+    assert queue.free() == [body for body in in_order if 1000 - body % 50 > 960]
+    assert bodies(queue.claim(limit=100)) == queue.all()
+
+
 def test_lending_does_not_slow_down_with_the_backlog(queue):
     def claim_and_delete():
         began = time.perf_counter()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from functools import cache as memoised
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kombu_pool.clock import SYSTEM_CLOCK, Clock
@@ -94,6 +94,15 @@ def _driver(uri: StoreUri) -> Driver:
     return load(uri.scheme)
 
 
+def schemes() -> list[str]:
+    """Return the schemes that some driver knows."""
+    return sorted({*_OURS, *_strangers()})
+
+
+def _strangers() -> dict[str, EntryPoint]:
+    return {found.name: found for found in entry_points(group=GROUP)}
+
+
 @memoised
 def load(scheme: str) -> Driver:
     """Return the driver of a scheme.
@@ -102,7 +111,7 @@ def load(scheme: str) -> Driver:
         ConfigurationError: nobody offers one.
         InvalidDriver: it cannot be imported.
     """
-    strangers = {found.name: found for found in entry_points(group=GROUP)}
+    strangers = _strangers()
     try:
         if scheme in _OURS:
             return import_module(_OURS[scheme])
@@ -111,10 +120,10 @@ def load(scheme: str) -> Driver:
             return driver
     except Exception as error:
         raise InvalidDriver(f"The driver of {scheme}:// cannot be loaded: {error}") from error
-    known = sorted({*_OURS, *strangers})
+    known = schemes()
     near = get_close_matches(scheme, known, n=1)
     hint = f"did you mean {near[0]}://?" if near else f"known: {', '.join(f'{name}://' for name in known)}"
     raise ConfigurationError(f"No driver for {scheme}://; {hint}")
 
 
-__all__ = ["Driver", "StoreUri", "capabilities_of", "load", "mask", "open_control", "open_data", "parse"]
+__all__ = ["Driver", "StoreUri", "capabilities_of", "load", "mask", "open_control", "open_data", "parse", "schemes"]

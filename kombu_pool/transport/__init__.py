@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import _kombu_pool_entry
+from kombu_pool.drivers import schemes
 from kombu_pool.transport.channel import Channel
 from kombu_pool.transport.transport import Transport
+
+# Kombu looks up the whole scheme of a URL that it fails over to, a stranger's too.
+_kombu_pool_entry.register(*(f"pool+{scheme}" for scheme in schemes()))
 
 __all__ = ["Channel", "Transport"]

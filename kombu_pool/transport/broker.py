@@ -28,7 +28,7 @@ class Broker:
         self.options = options
         self.control = open_control(options.uri, conf=options.conf)
         try:
-            declare_pools(self.control, options.pools, options.flavors)
+            declare_pools(self.control, options.pools, options.flavors, options.project)
             self.data = DataDriver(options.conf, None, self.control)
         except BaseException:
             self.control.close()

@@ -1,6 +1,6 @@
 """Keeps what this process claimed its own for as long as it lives: one thread renews all claims and holders.
 
-The thread owes nothing to the event loop, which a task may block for hours. A claim that could not be renewed in time is
+The thread owes nothing to the event loop, which a task may block for hours. A claim that was not renewed in time is
 *lost*: what it lent may be somebody else's now, so it is neither handed out nor acknowledged any more.
 """
 

@@ -126,8 +126,9 @@ class PoolConnection:
                 subscription.channel.deliver(subscription, consumer, lease, message)
                 return True
             subscription.taken += 1
-            if consumer is None:
-                self.broker.settlement.release(lease, [message["id"]])
+            # If its claim is late but lives, it must not stay claimed for as long as this process does.
+            self.broker.settlement.orphan(lease, message["id"])
+            self.broker.settlement.ring()
 
     def on_readable(self) -> None:
         """Deliver what is ready: the hub calls this when the bell has rung."""

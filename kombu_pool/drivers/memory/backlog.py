@@ -159,10 +159,6 @@ class Backlog:
         """Return the live claim that holds a message, None when it is not claimed."""
         return None if message.claim_id is None else self.claims.get(message.claim_id)
 
-    def is_free(self, message: StoredMessage) -> bool:
-        """Tell whether anybody may claim it."""
-        return message.id in self._free
-
     def is_delayed(self, message: StoredMessage) -> bool:
         """Tell whether its delay is not over."""
         return message.id in self._delayed

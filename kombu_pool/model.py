@@ -26,6 +26,7 @@ class _NewMessageOptions(TypedDict, total=False):
     body: Any
     delay: float
     priority: int
+    dead_letter: DeadLetter
 
 
 class NewMessage(_NewMessageOptions):
@@ -33,6 +34,7 @@ class NewMessage(_NewMessageOptions):
 
     ``ttl``: seconds until it expires, None or 0 for never. ``body``: what JSON can hold, bytes, or a mix; ``{}`` when
     absent. ``delay``: seconds for which nobody may claim it. ``priority``: 0 to 255, higher first.
+    ``dead_letter``: where a dead letter of another store came from.
     """
 
     ttl: float | None

@@ -132,16 +132,18 @@ class ClaimController(ABC):
 
         Atomic: no two claims ever hold one message. Each lending adds one to ``claim_count``, which the messages
         returned show. A message that would expire before the claim is kept until the claim's end plus
-        ``metadata["grace"]`` seconds, and its ttl grows by ``grace``. Nothing to lend, or no such queue:
-        ``(None, [])``, and nothing is written.
+        ``metadata["grace"]`` seconds, and its ttl becomes the claim's plus ``grace``. Nothing to lend, a limit of 0, or
+        no such queue: ``(None, [])``, and nothing is written.
 
         When the queue's metadata has ``_max_claim_count`` and ``_dead_letter_queue``, a message that was lent that
         often is moved to that queue instead, in one step, whole and unclaimed, with ``dead_letter`` saying where from
         and why. If that queue is not in this store, the message is handed to :attr:`DataDriver.forward_dead_letter`;
-        if it is nowhere, the message is lent all the same: nothing is lost.
+        if it is nowhere, the message is lent all the same: nothing is lost. A dead letter begins anew with a
+        ``claim_count`` of 0; it expires when it would have, unless ``_dead_letter_queue_messages_ttl`` says otherwise.
 
         A record that cannot be decoded is set aside likewise, in ``_dead_letter_queue`` or in
         :data:`UNREADABLE_QUEUE`, its body ``{"record": the bytes, "error": why}``; the messages behind it are lent.
+        Reading such a record otherwise raises :class:`~kombu_pool.errors.CorruptRecord`.
         """
 
     @abstractmethod

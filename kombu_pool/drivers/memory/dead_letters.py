@@ -116,11 +116,10 @@ def _letter(
 
 
 def _posted(letter: Letter) -> NewMessage:
-    posted: dict[str, Any] = {
+    return {
         "ttl": None if letter.expires == NEVER else letter.expires - letter.header["time"],
         "body": letter.body,
         "delay": 0,
         "priority": letter.message.priority,
         "dead_letter": letter.header,
     }
-    return posted  # type: ignore[return-value] # the header is for stores only, no caller posts one

@@ -112,11 +112,10 @@ def forward(driver: DataDriver, letter: Letter, project: Project) -> bool:
 
 
 def _posted(letter: Letter) -> NewMessage:
-    posted: dict[str, Any] = {
+    return {
         "ttl": None if letter.expires is None else letter.expires - letter.header["time"],
         "body": msgspec.msgpack.decode(letter.record),
         "delay": 0,
         "priority": -letter.row[1],
         "dead_letter": letter.header,
     }
-    return posted  # type: ignore[return-value] # the header is for stores only, no caller posts one

@@ -20,13 +20,25 @@ if TYPE_CHECKING:
 
 
 def open_data(
-    uri: StoreUri, *, control: AnyControlDriver | None, conf: Any, cache: Any, clock: Clock, options: Mapping[str, Any]
+    uri: StoreUri,
+    *,
+    control: AnyControlDriver | None,  # noqa: ARG001 - it needs none
+    conf: Any,
+    cache: Any,  # noqa: ARG001 - SQLite has its own
+    clock: Clock,
+    options: Mapping[str, Any],
 ) -> DataDriver:
     """Open the file for messages."""
     return DataDriver(locate(uri, options, conf), clock)
 
 
-def open_control(uri: StoreUri, *, conf: Any, cache: Any, clock: Clock) -> ControlDriver:
+def open_control(
+    uri: StoreUri,
+    *,
+    conf: Any,
+    cache: Any,  # noqa: ARG001 - SQLite has its own
+    clock: Clock,
+) -> ControlDriver:
     """Open the file for the control plane."""
     return ControlDriver(locate(uri, {}, conf), clock, uri.options)
 

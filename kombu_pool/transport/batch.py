@@ -30,6 +30,9 @@ class PublishBatch:
         """Add a message; the batch flushes itself when it is full."""
         if self._closed:
             raise RuntimeError("The batch is closed: open another one with Producer.batch()")
+        if type(message) is dict:
+            # The caller may publish the same one elsewhere before this is posted.
+            message = dict(message)
         new, queues = self.channel.routed(message, exchange, routing_key, **options)
         for queue in queues:
             self._posts.setdefault(queue, []).append(new)

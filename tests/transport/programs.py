@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kombu import Connection, Producer
+from kombu.pidbox import Mailbox
 
 import kombu_pool  # noqa: F401 - importing it is what makes pool:// known to Kombu
 
@@ -92,15 +93,15 @@ class Programs:
     def __init__(self) -> None:
         self._started: list[Program] = []
 
-    def start(self, name: str, **arguments: Any) -> Program:
+    def start(self, program: str, /, **arguments: Any) -> Program:
         """Start a process that runs the function of that name."""
-        program = Program(name, arguments)
-        self._started.append(program)
-        return program
+        started = Program(program, arguments)
+        self._started.append(started)
+        return started
 
-    def run(self, name: str, **arguments: Any) -> None:
+    def run(self, program: str, /, **arguments: Any) -> None:
         """Run it to its end."""
-        self.start(name, **arguments).finish()
+        self.start(program, **arguments).finish()
 
     def kill(self) -> None:
         for program in self._started:
@@ -212,6 +213,21 @@ def work(url: str, queue: str, record: str, options: dict[str, Any]) -> None:
             except TimeoutError:
                 continue
     say("done")
+
+
+def serve(url: str, name: str) -> None:
+    """Serve a mailbox."""
+    with Connection(url) as connection:
+        node = Mailbox("test", type="direct", accept=["json"])(connection).Node(name)
+        node.handler(double)
+        with node.listen(channel=connection.channel()):
+            say("ready")
+            while True:
+                connection.drain_events(timeout=LIMIT)
+
+
+def double(state: Any, n: int) -> int:
+    return n * 2
 
 
 if __name__ == "__main__":

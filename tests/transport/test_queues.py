@@ -321,14 +321,7 @@ def test_the_queue_of_a_killed_process_goes_by_itself(shared_url, opened, progra
 
     owner.kill()
 
-    eventually(lambda: not _is_there(channel, "q"))
-
-
-def _is_there(channel, queue):
-    try:
-        return exists(channel, queue)
-    except ResourceLocked:
-        return True
+    eventually(lambda: not exists(channel, "q"))
 
 
 def test_consumers_of_a_killed_process_are_counted_no_more(shared_url, opened, programs):

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from amqp.exceptions import NotFound, ResourceLocked
 from kombu import Producer
 
 if TYPE_CHECKING:
@@ -98,11 +99,11 @@ def eventually(happened: Callable[[], Any], limit: float = LIMIT) -> Any:
 
 
 def exists(channel: Any, queue: str) -> bool:
-    """Tell whether there is such a queue."""
-    from amqp.exceptions import NotFound  # noqa: PLC0415 - the one place that needs it
-
+    """Tell whether there is such a queue, be it another connection's alone."""
     try:
         channel.queue_declare(queue, passive=True)
     except NotFound:
         return False
+    except ResourceLocked:
+        return True
     return True

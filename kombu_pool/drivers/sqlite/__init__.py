@@ -24,7 +24,7 @@ def open_data(
     *,
     control: AnyControlDriver | None,  # noqa: ARG001 - it needs none
     conf: Any,
-    cache: Any,  # noqa: ARG001 - SQLite has its own
+    cache: Any,  # noqa: ARG001 - the file's pages are in memory anyway
     clock: Clock,
     options: Mapping[str, Any],
 ) -> DataDriver:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sqlite3
 import threading
 
@@ -14,6 +15,7 @@ def in_child(action):
     pid = os.fork()
     if pid == 0:
         status = 1
+        signal.alarm(30)  # A child that hangs would outlive the test.
         try:
             action()
             status = 0

@@ -6,10 +6,11 @@ import itertools
 import logging
 import time
 import uuid
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from weakref import finalize, ref
 
-from kombu_pool.errors import DoesNotExist
+from kombu_pool.errors import DoesNotExist, KombuPoolError
 from kombu_pool.transport.deliveries import Consumer, Credit, Message, Subscription, Unacked
 from kombu_pool.transport.envelope import is_envelope, unwrap
 
@@ -86,6 +87,9 @@ class ConsumingMethods:
         if not subscription.consumers:
             del self._subscriptions[consumer.queue, consumer.no_ack]
             self._link.unsubscribe(subscription)
+        # The queue may go with its last consumer: what was acknowledged goes first, or it would be refused.
+        with suppress(KombuPoolError):
+            self._settlement.flush()
         self._broker.queues.detach(consumer.queue, self._holder(consumer_tag))
 
     def _holder(self, tag: str) -> str:

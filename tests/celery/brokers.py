@@ -2,16 +2,53 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import subprocess
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
-def sqlite(folder: Path) -> str:
-    return f"pool+sqlite:///{folder}/broker.db"
+class Broker(Protocol):
+    """A store of one's own."""
+
+    #: Its broker URL.
+    url: str
+    #: One whose connections give up after a second at most.
+    impatient_url: str
+
+    def outage(self) -> object:
+        """Let nobody write to the store within this context."""
 
 
-#: How to make a broker URL of one's own in a new folder, by name.
-BROKERS: dict[str, Callable[[Path], str]] = {"sqlite": sqlite}
+class SqliteBroker:
+    """A file."""
+
+    #: Takes the only write lock that there is, until its input ends.
+    _HOLD = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], timeout=10)
+connection.execute("BEGIN IMMEDIATE")
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "broker.db"
+        self.url = f"pool+sqlite:///{self._path}"
+        self.impatient_url = f"{self.url}?busy_timeout=1"
+
+    @contextmanager
+    def outage(self) -> Iterator[None]:
+        command = [sys.executable, "-c", self._HOLD, str(self._path)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+            assert holder.stdout.readline() == b"held\n"
+            yield
+            holder.stdin.close()
+
+
+#: How to make a broker in a new folder, by name.
+BROKERS: dict[str, Callable[[Path], Broker]] = {"sqlite": SqliteBroker}

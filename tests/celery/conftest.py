@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.celery.brokers import BROKERS
+from tests.celery.brokers import BROKERS, Broker
 from tests.celery.site import Site
 
 if TYPE_CHECKING:
@@ -20,23 +20,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session", params=BROKERS)
-def broker(request: pytest.FixtureRequest) -> Callable[[Path], str]:
-    """Make the URL of a new broker."""
+def make_broker(request: pytest.FixtureRequest) -> Callable[[Path], Broker]:
+    """Make a broker in a new folder."""
     return BROKERS[request.param]
 
 
 @pytest.fixture
-def site(broker: Callable[[Path], str], tmp_path: Path) -> Iterator[Site]:
+def broker(make_broker: Callable[[Path], Broker], tmp_path: Path) -> Broker:
     """A broker of the test's own."""
-    site = Site(tmp_path, broker(tmp_path))
+    return make_broker(tmp_path)
+
+
+@pytest.fixture
+def site(broker: Broker, tmp_path: Path) -> Iterator[Site]:
+    """A site of the test's own."""
+    site = Site(tmp_path, broker.url)
     yield site
     site.close()
 
 
 @pytest.fixture(scope="module")
-def shared_site(broker: Callable[[Path], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A broker of the module's own."""
+def shared_site(make_broker: Callable[[Path], Broker], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A site of the module's own."""
     folder = tmp_path_factory.mktemp("site")
-    site = Site(folder, broker(folder))
+    site = Site(folder, make_broker(folder).url)
     yield site
     site.close()

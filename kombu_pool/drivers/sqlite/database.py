@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # SQLite's own waiting sleeps up to 100 ms at a time, which starves whoever came first.
 _FIRST_PAUSE = 0.0001
-_LONGEST_PAUSE = 0.003
+_LONGEST_PAUSE = 0.002
 
 _registry: dict[Location, Database] = {}
 _registry_lock = threading.RLock()
@@ -98,15 +98,15 @@ class Database:
         """Wake whoever waits for messages, in any process."""
         self.bell.ring()
 
-    def open(self) -> None:
-        """Open the file for one more driver."""
-        self.users += 1
+    def open(self) -> Database:
+        """Open the file for a driver that counts among the users already."""
         try:
             with self.lock:
                 _ = self.connection
         except BaseException:
             self.close()
             raise
+        return self
 
     def close(self) -> None:
         """Close the file for one driver, and with the last one of them altogether."""
@@ -219,8 +219,9 @@ def acquire(location: Location) -> Database:
         database = _registry.get(location)
         if database is None:
             database = _registry[location] = Database(location)
-        database.open()
-        return database
+        database.users += 1
+    # Not under the registry's lock: this may wait for other processes.
+    return database.open()
 
 
 # A connection must not live through a fork. SQLite counts locks by process: the child would inherit the count but not

@@ -23,15 +23,15 @@ class Bell:
     def __init__(self, path: str) -> None:
         self._path = _beside(path)
         self._file = -1
-        #: How often this process rang it.
-        self.rings = 0
+        self._pid = 0
 
     def ring(self) -> None:
         """Wake the waiters. Never raises: they look for themselves now and then."""
-        self.rings += 1
         try:
-            if self._file < 0:
+            # What a parent opened may have been closed in its child, and the number be another file's by now.
+            if self._file < 0 or self._pid != os.getpid():
                 self._file = os.open(self._path, _FLAGS, 0o666)
+                self._pid = os.getpid()
             os.pwrite(self._file, b"\0", 0)
         except OSError:
             pass
@@ -39,7 +39,7 @@ class Bell:
     def close(self) -> None:
         """Close the file. Idempotent."""
         file, self._file = self._file, -1
-        if file >= 0:
+        if file >= 0 and self._pid == os.getpid():
             os.close(file)
 
 

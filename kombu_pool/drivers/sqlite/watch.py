@@ -61,6 +61,7 @@ class Watch(Contract):
 
     def wait(self, timeout: float) -> bool:
         if self._pid != os.getpid():
+            # The parent's files stay as they are: their numbers may be other files' by now.
             self._waiting = threading.Lock()
             self._open()
         with self._waiting:
@@ -77,11 +78,13 @@ class Watch(Contract):
             return False
 
     def interrupt(self) -> None:
+        if self._pid != os.getpid():
+            return  # It is the parent's, until somebody here waits.
         with suppress(OSError):
             os.write(self._wake_in, b"\0")
 
     def close(self) -> None:
-        if self._closed:
+        if self._closed or self._pid != os.getpid():
             return
         self._closed = True
         self.interrupt()

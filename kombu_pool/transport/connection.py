@@ -77,7 +77,7 @@ class PoolConnection:
         self.exclusive: set[str] = set()
         self._ids = itertools.count(1)
         self._ready: deque[Ready] = deque()
-        self._failures: deque[errors.KombuPoolError] = deque(maxlen=1)
+        self._failures: deque[errors.ConnectionError] = deque(maxlen=1)
         self._arrived = threading.Event()
         self._lock = threading.RLock()
         self._fetchers: dict[str | None, Fetcher] = {}
@@ -179,7 +179,7 @@ class PoolConnection:
         """Watch queues of one pool."""
         return self.broker.data.watch([(self.options.project, queue) for queue in queues])
 
-    def report(self, failure: errors.KombuPoolError) -> None:
+    def report(self, failure: errors.ConnectionError) -> None:
         """Hear of a pool that fails. The connection fails only when all of its pools do."""
         with self._lock:
             if all(fetcher.failure is not None for fetcher in self._fetchers.values() if not fetcher.is_idle):

@@ -36,7 +36,7 @@ class Fetcher:
 
     def __init__(self, connection: PoolConnection, pool: str | None) -> None:
         self.pool = pool
-        self.failure: errors.KombuPoolError | None = None
+        self.failure: errors.ConnectionError | None = None
         self._connection = connection
         self.subscriptions: tuple[Subscription, ...] = ()
         self._first = 0
@@ -88,13 +88,14 @@ class Fetcher:
             while not self._stopped:
                 try:
                     self._round()
-                except errors.KombuPoolError as failure:
+                except errors.ConnectionError as failure:
                     self._fail(failure)
                     self._pause(backoff)
                     backoff = min(backoff * 2, self.LAST_BACKOFF)
                 except Exception as failure:
+                    # A store full, a path gone, a defect of ours: whoever consumes reconnects, rather than to die of it.
                     logger.exception("Claiming from pool %r failed", self.pool)
-                    self._fail(errors.ConnectionError(f"claiming from pool {self.pool!r} failed: {failure!r}"))
+                    self._fail(errors.PoolUnavailable(self.pool, f"claiming failed: {failure!r}"))
                     self._pause(self.LAST_BACKOFF)
                 else:
                     if self.failure is not None:
@@ -173,7 +174,7 @@ class Fetcher:
             self._credit.clear()
             self._credit.wait(left)
 
-    def _fail(self, failure: errors.KombuPoolError) -> None:
+    def _fail(self, failure: errors.ConnectionError) -> None:
         self._drop_watches()
         if self.failure is None:
             logger.warning("Pool %r gives no messages now: %s", self.pool, failure)

@@ -93,7 +93,7 @@ class Fetcher:
                     self._pause(backoff)
                     backoff = min(backoff * 2, self.LAST_BACKOFF)
                 except Exception as failure:
-                    # A store full, a path gone, a defect of ours: whoever consumes reconnects, rather than to die of it.
+                    # A store full, a path gone, a defect of ours: whoever consumes reconnects rather than dies.
                     logger.exception("Claiming from pool %r failed", self.pool)
                     self._fail(errors.PoolUnavailable(self.pool, f"claiming failed: {failure!r}"))
                     self._pause(self.LAST_BACKOFF)

@@ -1,0 +1,73 @@
+"""Asks the questions, prints the table, and writes the page and the picture: ``python -m benchmarks``."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks import (
+    backlog,
+    consume,
+    files,
+    idle,
+    latency,
+    machine,
+    memory,
+    overhead,
+    progress,
+    publish,
+    report,
+    tasks,
+)
+from benchmarks.children import ROOT
+from benchmarks.runs import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from benchmarks.figures import Figure
+    from benchmarks.runs import Benchmark
+
+QUESTIONS = (publish, consume, latency, tasks, backlog, idle, memory, files, overhead)
+BENCHMARKS = {question.BENCHMARK.name: question.BENCHMARK for question in QUESTIONS}
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="few messages, one round: shows that all of it works")
+    parser.add_argument("--only", action="append", choices=BENCHMARKS, metavar="NAME", help=", ".join(BENCHMARKS))
+    parser.add_argument("--folder", help="where the stores are to lie, on a local disk (default: the temporary folder)")
+    parser.add_argument("--docs", type=Path, help="where to write the page (default: docs/ after a full run)")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Be the command."""
+    given = arguments()
+    chosen = [BENCHMARKS[name] for name in given.only or BENCHMARKS]
+    where = given.folder or tempfile.gettempdir()
+    if machine.file_system(where) == "tmpfs":
+        print(f"{where} is not on a disk: waiting for it costs nothing there. Name a folder with --folder.")
+    figures = ask_all(chosen, folder=given.folder, quick=given.quick)
+    print(report.table(figures))
+    docs = given.docs or (None if given.quick or given.only else ROOT / "docs")
+    if docs:
+        report.write(docs, figures, chosen, machine.description(where))
+
+
+def ask_all(chosen: Sequence[Benchmark], *, folder: str | None, quick: bool) -> list[Figure]:
+    """Ask questions, one after another, and return all figures."""
+    figures: list[Figure] = []
+    with progress.shown(len(chosen)) as shown:
+        run = Run(shown, folder, quick=quick)
+        for benchmark in chosen:
+            shown.question(benchmark.name)
+            figures += benchmark.measure(run)
+    return figures
+
+
+if __name__ == "__main__":
+    main()

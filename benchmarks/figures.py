@@ -1,0 +1,63 @@
+"""What a benchmark finds out: figures, each with the target that it should meet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: Below this share of its target a figure that should be small cannot be told from nothing.
+_LEAST = 0.001
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of the table.
+
+    ``value`` is what the target is about: a ratio (``unit`` "x"), or a quantity of its own.
+    """
+
+    what: str
+    ours: str
+    peer: str
+    value: float
+    target: float
+    unit: str = "x"
+    at_most: bool = False
+
+    @property
+    def met(self) -> bool:
+        """Tell whether the target is met."""
+        return self.value <= self.target if self.at_most else self.value >= self.target
+
+    @property
+    def margin(self) -> float:
+        """How many times better than its target the figure is; below 1 it is worse."""
+        return self.target / max(self.value, self.target * _LEAST) if self.at_most else self.value / self.target
+
+    @property
+    def shown(self) -> str:
+        """The value as the table shows it."""
+        return f"{_number(self.value)} {self.unit}"
+
+    @property
+    def shown_target(self) -> str:
+        """The target as the table shows it."""
+        return f"{'≤' if self.at_most else '≥'} {_number(self.target)} {self.unit}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}" if abs(value) < 100 else f"{value:,.0f}"
+
+
+def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """Return the median of the rounds' ratios: a machine that is slow for a while is so for both."""
+    return median(mine / other for mine, other in zip(ours, theirs, strict=True))
+
+
+def rates(what: str, ours: Sequence[float], peer: str, theirs: Sequence[float], target: float) -> Figure:
+    """Compare two rates."""
+    return Figure(what, f"{median(ours):,.0f}/s", f"{peer} {median(theirs):,.0f}/s", ratio(ours, theirs), target)

@@ -1,0 +1,96 @@
+"""The time from a publish in one process to the callback in another, while nothing else happens.
+
+One process publishes to us and to Kombu's file transport by turns, after pauses of random length, so that it meets a
+polling consumer at any moment of its second. A consumer of each waits in a process of its own. The clock starts before
+``Producer.publish`` and stops with the first line of the callback. SQLite waits for the disk (``FULL``).
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from contextlib import ExitStack
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from kombu import Consumer, Producer
+
+from benchmarks import brokers, figures
+from benchmarks.children import Child
+from benchmarks.runs import ROUNDS, Benchmark
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from benchmarks.runs import Run
+
+#: Seconds; as wide as the file transport's polling interval.
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 1.1
+PEER = "filesystem"
+BROKERS = {"ours": brokers.sqlite_full, PEER: brokers.filesystem}
+
+
+def listen(broker: brokers.Broker, messages: int) -> Iterator[Any]:
+    """Say that we listen, and then how many seconds each message took."""
+    seconds: list[float] = []
+
+    def arrived(body: dict[str, Any], message: Any) -> None:
+        seconds.append(time.monotonic() - body["sent"])
+        message.ack()
+
+    with brokers.connected(broker) as channel, Consumer(channel, [brokers.QUEUE], callbacks=[arrived]):
+        yield "listening"
+        while len(seconds) < messages:
+            channel.connection.client.drain_events(timeout=30)
+    yield seconds
+
+
+def speak(targets: Sequence[brokers.Broker], messages: int) -> str:
+    """Publish to the brokers by turns, after random pauses."""
+    with ExitStack() as stack:
+        channels = [stack.enter_context(brokers.connected(broker)) for broker in targets]
+        producers = [Producer(channel, exchange=brokers.QUEUE.exchange, routing_key="bench") for channel in channels]
+        for _ in range(messages):
+            for producer in producers:
+                time.sleep(random.uniform(SHORTEST_PAUSE, LONGEST_PAUSE))  # noqa: S311 - nothing secret
+                producer.publish({**brokers.BODY, "sent": time.monotonic()})
+    return "done"
+
+
+def one_round(run: Run, messages: int) -> dict[str, float]:
+    """Return the median latency of each broker."""
+    with run.fresh() as folder, ExitStack() as stack:
+        (folder / "messages").mkdir()
+        targets = {name: broker(folder) for name, broker in BROKERS.items()}
+        listeners = {
+            name: stack.enter_context(Child(listen, folder, broker=broker, messages=messages))
+            for name, broker in targets.items()
+        }
+        for listener in listeners.values():
+            listener.answer()
+        speaker = stack.enter_context(Child(speak, folder, targets=list(targets.values()), messages=messages))
+        found = {name: median(listener.answer()) for name, listener in listeners.items()}
+        speaker.answer()
+        return found
+
+
+def measure(run: Run) -> Iterator[figures.Figure]:
+    """Measure us and the peer, by turns."""
+    rounds = run.choose(ROUNDS, 1)
+    found = []
+    with run.progress.steps(rounds) as step:
+        for _ in range(rounds):
+            step(f"SQLite FULL and {PEER}")
+            found.append(one_round(run, run.choose(25, 3)))
+    ours, theirs = ([1000 * each[name] for each in found] for name in BROKERS)
+    yield figures.Figure(
+        "latency when idle, p50",
+        f"{median(ours):.1f} ms",
+        f"{PEER} {median(theirs):,.0f} ms",
+        figures.ratio(ours, theirs),
+        1 / 50,
+        at_most=True,
+    )
+
+
+BENCHMARK = Benchmark("latency", "How soon does a waiting consumer have what another process publishes?", measure)

@@ -1,0 +1,31 @@
+"""Describes where a run took place, in general."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sqlite3
+from importlib.metadata import version
+from pathlib import Path
+
+import psutil
+
+
+def description(folder: str) -> str:
+    """Name the number of cores, the versions that matter and the kind of file system."""
+    parts = [
+        f"{os.cpu_count()} cores",
+        f"{platform.python_implementation()} {platform.python_version()}",
+        f"SQLite {sqlite3.sqlite_version}",
+        f"Kombu {version('kombu')}",
+        f"Celery {version('celery')}",
+        f"files on {file_system(folder)}",
+    ]
+    return ", ".join(parts)
+
+
+def file_system(folder: str) -> str:
+    """Return the kind of file system that the folder is on."""
+    path = Path(folder).resolve()
+    mounts = {Path(mount.mountpoint): mount.fstype for mount in psutil.disk_partitions(all=True)}
+    return next((mounts[parent] for parent in [path, *path.parents] if parent in mounts), "an unknown file system")

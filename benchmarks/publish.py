@@ -1,0 +1,66 @@
+"""Messages that one producer publishes in a second, one by one.
+
+Each message is a ``Producer.publish`` through a direct exchange. SQLite with ``FULL`` stands beside Kombu's SQL
+transport on SQLite, which waits for the disk as well; SQLite with ``NORMAL`` beside Kombu's file transport, which does
+not.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+from kombu import Producer
+
+from benchmarks import brokers, figures
+from benchmarks.children import ask
+from benchmarks.runs import Benchmark
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from benchmarks.runs import Run
+
+#: Enough for the files to have their first pages, and for a write-ahead log to be written over.
+WARM_UP = 400
+
+
+def publish(broker: brokers.Broker, messages: int) -> float:
+    """Publish messages and return how many a second; the first few do not count."""
+    with brokers.connected(broker) as channel:
+        producer = Producer(channel, exchange=brokers.QUEUE.exchange, routing_key="bench", auto_declare=False)
+        for _ in range(WARM_UP):
+            producer.publish(brokers.BODY)
+        began = time.perf_counter()
+        for _ in range(messages):
+            producer.publish(brokers.BODY)
+        return messages / (time.perf_counter() - began)
+
+
+def rate(broker: Callable[[Path], brokers.Broker], messages: int, folder: Path) -> float:
+    """Return a broker's rate, found in a process of its own."""
+    prepared = broker(folder)
+    (folder / "messages").mkdir()
+    found: float = ask(publish, folder, broker=prepared, messages=messages)
+    return found
+
+
+def measure(run: Run) -> Iterator[figures.Figure]:
+    """Measure both pairs."""
+    count = run.choose
+    samples = run.interleave(
+        {
+            "SQLite FULL": partial(rate, brokers.sqlite_full, count(2000, 200)),
+            "sqla+sqlite": partial(rate, brokers.sqlalchemy, count(300, 50)),
+            "SQLite NORMAL": partial(rate, brokers.sqlite_normal, count(10_000, 500)),
+            "filesystem": partial(rate, brokers.filesystem, count(5000, 500)),
+        },
+        rounds=7,
+    )
+    for ours, peer, target in (("SQLite FULL", "sqla+sqlite", 8), ("SQLite NORMAL", "filesystem", 1.5)):
+        yield figures.rates(f"publish, {ours}", samples[ours], peer, samples[peer], target)
+
+
+BENCHMARK = Benchmark("publish", "How many messages does a producer publish in a second?", measure)

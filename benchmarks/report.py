@@ -1,0 +1,79 @@
+"""Shows what a run found: a table to read now, and a page with a picture to keep."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from benchmarks.figures import Figure
+    from benchmarks.runs import Benchmark
+
+HEADINGS = ("figure", "ours", "beside", "value", "target", "met")
+
+
+def rows(figures: Sequence[Figure]) -> list[tuple[str, ...]]:
+    """Return the table's cells."""
+    return [
+        (figure.what, figure.ours, figure.peer, figure.shown, figure.shown_target, "yes" if figure.met else "NO")
+        for figure in figures
+    ]
+
+
+def table(figures: Sequence[Figure]) -> str:
+    """Return the table as plain text."""
+    lines = [HEADINGS, *rows(figures)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(HEADINGS))]
+    texts = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    return "\n".join([texts[0], "  ".join("-" * width for width in widths), *texts[1:], "", verdict(figures)])
+
+
+def verdict(figures: Sequence[Figure]) -> str:
+    """Count the targets that were met."""
+    return f"{sum(figure.met for figure in figures)} of {len(figures)} targets met."
+
+
+def write(folder: Path, figures: Sequence[Figure], benchmarks: Sequence[Benchmark], machine: str) -> None:
+    """Write the page and the picture."""
+    from benchmarks.picture import draw  # noqa: PLC0415 - matplotlib takes a second to load
+
+    folder.mkdir(parents=True, exist_ok=True)
+    draw(folder / "benchmarks.png", figures)
+    (folder / "benchmarks.md").write_text(page(figures, benchmarks, machine), encoding="utf-8")
+
+
+def page(figures: Sequence[Figure], benchmarks: Sequence[Benchmark], machine: str) -> str:
+    """Return the page, as Markdown."""
+    lines = [
+        "# Benchmarks",
+        "",
+        "What `make bench` found when it was last run in full, with Kombu's own transports beside us. Bodies are JSON",
+        "of 400 bytes; every rate is the median of at least three rounds, taken by turns, each in fresh processes.",
+        "",
+        f"{machine}. {verdict(figures)}",
+        "",
+        _row(HEADINGS),
+        _row(["---"] * len(HEADINGS)),
+        *map(_row, rows(figures)),
+        "",
+        "![Each figure against its target](benchmarks.png)",
+        "",
+        "## How each is measured",
+    ]
+    for benchmark in benchmarks:
+        lines += ["", f"### {benchmark.question}", "", _method(benchmark)]
+    return "\n".join(lines) + "\n"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _method(benchmark: Benchmark) -> str:
+    """Return how it is measured: what the benchmark's module says of itself."""
+    said = inspect.getdoc(sys.modules[benchmark.measure.__module__]) or ""
+    return said.replace("``", "`")

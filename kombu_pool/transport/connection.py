@@ -8,13 +8,15 @@ import logging
 import os
 import threading
 import time
-import uuid
 import weakref
 from collections import deque
 from typing import TYPE_CHECKING
 
+from amqp.exceptions import RecoverableConnectionError
+
 from kombu_pool import errors
 from kombu_pool.transport import broker as brokers
+from kombu_pool.transport import owners
 from kombu_pool.transport.bell import Bell
 from kombu_pool.transport.channel import Channel
 from kombu_pool.transport.fetcher import Fetcher
@@ -42,6 +44,8 @@ def _disown() -> None:
     """Mark every connection as closed: a child has none of the threads that served it, and owes nobody anything."""
     for connection in list(_open):
         connection.closed = True
+        for channel in connection.channels:
+            channel.disown()
 
 
 def _close_all() -> None:
@@ -68,7 +72,7 @@ class PoolConnection:
 
     def __init__(self, client: Connection, options: TransportOptions) -> None:
         self.client = client
-        self.id = uuid.uuid4().hex
+        self.id = owners.new()
         self.options = options
         self.broker = brokers.acquire(options)
         self.channels: list[Channel] = []
@@ -90,6 +94,15 @@ class PoolConnection:
         channel = Channel(self, next(self._ids))
         self.channels.append(channel)
         return channel
+
+    def require_open(self) -> None:
+        """Refuse what would need the threads that serve the connection.
+
+        Raises:
+            RecoverableConnectionError: it is closed, or another process's.
+        """
+        if self.closed:
+            raise RecoverableConnectionError("The connection is closed: open another one")
 
     # Deliveries.
 
@@ -136,11 +149,14 @@ class PoolConnection:
         if bell is None:
             return
         bell.quiet()
-        for _ in range(self.TURN):
-            if not self._deliver_one():
-                return
-        if self._ready:
-            bell.ring()
+        try:
+            for _ in range(self.TURN):
+                if not self._deliver_one():
+                    return
+        finally:
+            # A callback may have failed, and those behind its message have a right to be heard.
+            if self._ready:
+                bell.ring()
 
     def bell(self) -> Bell:
         """Return the bell that rings for the event loop when messages are ready."""
@@ -272,6 +288,7 @@ class PoolConnection:
         if self.closed:
             return
         self._stop()
+        self.broker.renewal.let_go(self.id)
         for _, lease, message in self._ready:
             self.broker.settlement.orphan(lease, message["id"])
         self._ready.clear()
@@ -294,6 +311,7 @@ class PoolConnection:
     def _stop(self) -> None:
         with self._lock:
             self.closed = True
+            owners.end(self.id)
             fetchers = list(self._fetchers.values())
             self._fetchers.clear()
             self._notify()

@@ -10,6 +10,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from weakref import finalize, ref
 
+from amqp.exceptions import RecoverableConnectionError
+
 from kombu_pool.errors import DoesNotExist, KombuPoolError
 from kombu_pool.transport.deliveries import Consumer, Credit, Message, Subscription, Unacked
 from kombu_pool.transport.envelope import is_envelope, unwrap
@@ -61,6 +63,7 @@ class ConsumingMethods:
             NotFound: there is no such queue.
             ResourceLocked: it is another connection's alone.
         """
+        self.require_open()
         self._broker.queues.require(queue, self._link.id, "basic_consume")
         tag = consumer_tag or f"ctag-{uuid.uuid4().hex}"
         consumer = self._consumers[tag] = Consumer(self, queue, tag, callback or _ignore, no_ack)
@@ -145,6 +148,7 @@ class ConsumingMethods:
             NotFound: there is no such queue.
             ResourceLocked: it is another connection's alone.
         """
+        self.require_open()
         self._broker.queues.require(queue, self._link.id, "basic_get")
         begun = time.monotonic()
         renewal = self._broker.renewal
@@ -221,6 +225,23 @@ class ConsumingMethods:
 
     # The end.
 
+    def require_open(self) -> None:
+        """Refuse to lend anything to a channel that nobody serves any more.
+
+        Raises:
+            RecoverableConnectionError: it is closed, or another process's.
+        """
+        if self.closed:
+            raise RecoverableConnectionError("The channel is closed: open another one")
+        self._link.require_open()
+
+    def disown(self) -> None:
+        """Forget, in a child, all that was lent: it is the parent's still."""
+        self.closed = True
+        self._consumers.clear()
+        self._subscriptions.clear()
+        self._unacked.clear()
+
     def stop(self) -> None:
         """Cancel every consumer and give back every delivery."""
         for tag in list(self._consumers):
@@ -236,6 +257,8 @@ class ConsumingMethods:
         ``paid`` is called when the last of them has been settled, or dropped.
         """
         self.closed = True
+        for consumer in self._consumers:
+            self._broker.renewal.let_go(self._holder(consumer))
         self._consumers.clear()
         self._subscriptions.clear()
         self._paid = paid

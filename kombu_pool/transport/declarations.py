@@ -137,6 +137,8 @@ class DeclarationMethods:
         if passive:
             self._queues.require(name, self._owner.id, "queue_declare")
             return self._queues.counts(name)
+        if exclusive:
+            self._owner.require_open()
         self._queues.declare(
             name,
             self._owner.id,

@@ -66,7 +66,7 @@ class Program:
         self._process.send_signal(number)
 
     def kill(self) -> None:
-        """Kill it, without a chance to say goodbye."""
+        """Kill it, unless it has ended, without a chance to say goodbye."""
         self._process.send_signal(signal.SIGKILL)
         self._process.send_signal(signal.SIGCONT)
         self._end()
@@ -75,9 +75,6 @@ class Program:
         """Wait until it has done its work."""
         assert self._process.wait(limit) == 0, self.log
         self._end()
-
-    def is_running(self) -> bool:
-        return self._process.poll() is None
 
     def _end(self) -> None:
         self._process.wait(LIMIT)
@@ -105,8 +102,7 @@ class Programs:
 
     def kill(self) -> None:
         for program in self._started:
-            if program.is_running():
-                program.kill()
+            program.kill()
 
 
 def say(line: Any) -> None:
@@ -169,6 +165,33 @@ def hold(url: str, queue: str, number: int, options: dict[str, Any]) -> None:
         message.ack()
     connection.release()
     say("closed")
+
+
+def leave(url: str, queue: str, number: int, options: dict[str, Any]) -> None:
+    """Consume, say what came, and close without acknowledging anything when told to."""
+    with Connection(url, transport_options=options) as connection:
+        channel = connection.channel()
+        held = []
+        channel.basic_consume(queue, callback=lambda message: (held.append(message), say(message.payload)))
+        while len(held) < number:
+            connection.drain_events(timeout=LIMIT)
+        heard()
+    say("closed")
+
+
+def slow(url: str, queue: str, options: dict[str, Any]) -> None:
+    """Consume all there is, take one, wait to be told to go on, and say whether there is more to take."""
+    with Connection(url, transport_options=options) as connection:
+        channel = connection.channel()
+        channel.basic_consume(queue, callback=lambda message: say(message.payload))
+        while channel.queue_declare(queue, passive=True).message_count:
+            time.sleep(0.01)
+        connection.drain_events(timeout=LIMIT)
+        heard()
+        try:
+            connection.drain_events(timeout=0.5)
+        except TimeoutError:
+            say("nothing more")
 
 
 def block(url: str, queue: str, seconds: float, options: dict[str, Any]) -> None:

@@ -346,6 +346,15 @@ def test_closing_a_channel_gives_back_at_once_what_it_holds(filled, elsewhere):
     assert take_all(elsewhere.channel(), "q") == ["a", "b", "c"]
 
 
+def test_a_closed_channel_gets_nothing_more(filled, connection):
+    filled.close()
+
+    with pytest.raises(connection.connection_errors, match="closed"):
+        filled.basic_get("q")
+    with pytest.raises(connection.connection_errors, match="closed"):
+        filled.basic_consume("q", callback=print)
+
+
 def test_closing_a_channel_leaves_the_others_of_its_connection_alone(filled, connection):
     other = connection.channel()
     inbox = consume(filled, "q", ack=True)

@@ -1,0 +1,262 @@
+"""Claims live exactly as long as their holder: renewed while it works, back when it dies, given back when it leaves."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import signal
+import threading
+
+import pytest
+
+from tests.transport.traffic import Inbox, consume, count, declare, eventually, publish, take_all
+
+pytestmark = pytest.mark.timeout(60)
+
+SHORT = {"claim_ttl": 0.6}
+
+
+@pytest.fixture
+def held(shared_url, opened, programs):
+    """A process that holds the messages a and b of the queue q, and a channel that looks on."""
+    channel = opened(shared_url, **SHORT).channel()
+    declare(channel, "q")
+    publish(channel, "q", "a", "b", "c")
+    holder = programs.start("hold", url=shared_url, queue="q", number=2, options=SHORT)
+    assert [holder.line(), holder.line()] == ["a", "b"]
+    return holder, channel
+
+
+def test_a_claim_is_renewed_while_a_callback_blocks(connect):
+    ours, theirs = connect(**SHORT), connect(**SHORT, ack_delay=0.003).channel()
+    channel = ours.channel()
+    declare(channel, "q")
+    publish(channel, "q", "a")
+    stolen = consume(theirs, "q", consumer_tag="tag")
+    theirs.basic_cancel("tag")
+    blocked = threading.Event()
+
+    def work(message):
+        # Three claims' lives, in which the other one tries to get it.
+        theirs.basic_consume("q", callback=stolen)
+        with pytest.raises(TimeoutError):
+            theirs.connection.client.drain_events(timeout=3 * SHORT["claim_ttl"])
+        message.ack()
+        blocked.set()
+
+    channel.basic_consume("q", callback=work)
+    ours.drain_events(timeout=10)
+    ours.release()
+
+    assert blocked.is_set()
+    assert count(theirs, "q") == 0
+    assert stolen.messages == []
+
+
+def test_a_message_that_waits_for_a_blocked_callback_stays_its_consumers(connect):
+    ours, theirs = connect(**SHORT), connect(**SHORT, ack_delay=0.003).channel()
+    channel = ours.channel()
+    declare(channel, "q")
+    publish(channel, "q", "first", "waiting")
+    seen = []
+
+    def work(message):
+        if not seen:
+            with pytest.raises(TimeoutError):
+                theirs.connection.client.drain_events(timeout=3 * SHORT["claim_ttl"])
+        seen.append((message.payload, message.delivery_info["delivery_count"]))
+        message.ack()
+
+    channel.basic_consume("q", callback=work)
+    stolen = Inbox(theirs.connection.client)
+    eventually(lambda: count(theirs, "q") == 0)
+    theirs.basic_consume("q", callback=stolen)
+    ours.drain_events(timeout=10)
+    ours.drain_events(timeout=10)
+
+    assert seen == [("first", 1), ("waiting", 1)]
+    assert stolen.messages == []
+
+
+def test_a_message_of_another_process_that_works_on_it_is_not_delivered_again(shared_url, opened, programs):
+    channel = opened(shared_url, **SHORT).channel()
+    declare(channel, "q")
+    publish(channel, "q", "a")
+    worker = programs.start("block", url=shared_url, queue="q", seconds=1.8, options=SHORT)
+    assert worker.line() == "begun"
+    inbox = consume(channel, "q")
+
+    assert worker.line() == "done"
+
+    inbox.expect_no_more()
+
+
+def test_what_a_killed_process_held_comes_back_within_a_claims_life_and_says_so(held):
+    holder, channel = held
+    inbox = consume(channel, "q", ack=True)
+    inbox.wait_for(1)
+
+    holder.kill()
+    inbox.wait_for(3, limit=5)
+
+    assert [(m.payload, m.delivery_info["redelivered"], m.delivery_info["delivery_count"]) for m in inbox.messages] == [
+        ("c", False, 1),
+        ("a", True, 2),
+        ("b", True, 2),
+    ]
+
+
+def test_a_clean_close_gives_back_at_once(shared_url, opened, programs):
+    channel = opened(shared_url).channel()
+    declare(channel, "q")
+    publish(channel, "q", "a", "b")
+    holder = programs.start("leave", url=shared_url, queue="q", number=2, options={"claim_ttl": 3600})
+    assert [holder.line(), holder.line()] == ["a", "b"]
+    assert count(channel, "q") == 0
+
+    holder.tell()
+    assert holder.line() == "closed"
+
+    assert take_all(channel, "q") == ["a", "b"]
+
+
+def test_a_late_acknowledgement_is_refused_and_logged(held):
+    holder, channel = held
+    inbox = consume(channel, "q", ack=False)
+    inbox.wait_for(1)
+
+    holder.signal(signal.SIGSTOP)
+    inbox.wait_for(3, limit=10)
+    holder.signal(signal.SIGCONT)
+    holder.tell()
+    assert holder.line() == "closed"
+    holder.finish()
+
+    assert "ended" in "".join(holder.log)
+    channel.basic_recover()
+    inbox.wait_for(6)
+    assert sorted(inbox.bodies[3:]) == ["a", "b", "c"]
+
+
+def test_a_process_that_slept_through_its_claim_does_not_start_what_waited_in_it(shared_url, opened, programs):
+    channel = opened(shared_url, **SHORT).channel()
+    declare(channel, "q")
+    publish(channel, "q", "a", "b")
+    sleeper = programs.start("slow", url=shared_url, queue="q", options=SHORT)
+    assert sleeper.line() == "a"
+
+    sleeper.signal(signal.SIGSTOP)
+    inbox = consume(channel, "q")
+    inbox.wait_for(2, limit=10)
+    sleeper.signal(signal.SIGCONT)
+    sleeper.tell()
+
+    assert sleeper.line() == "nothing more"
+    assert sorted(inbox.bodies) == ["a", "b"]
+
+
+def test_an_acknowledgement_over_an_abandoned_connection_still_counts(connect, elsewhere):
+    connection = connect(**SHORT)
+    channel = connection.channel()
+    declare(channel, "q")
+    publish(channel, "q", "a", "b")
+    [message, _] = consume(channel, "q").wait_for(2)
+    connection.collect()
+
+    message.ack()
+
+    theirs = elsewhere.channel()
+    inbox = consume(theirs, "q", ack=True)
+    del _
+    gc.collect()
+    assert inbox.wait_for(1)[0].payload == "b"
+    inbox.expect_no_more()
+
+
+def test_what_is_still_held_after_a_connection_was_abandoned_is_renewed(connect, elsewhere):
+    connection = connect(**SHORT)
+    channel = connection.channel()
+    declare(channel, "q")
+    publish(channel, "q", "a")
+    message = channel.basic_get("q")
+    theirs = elsewhere.channel()
+
+    connection.collect()
+    theirs.basic_consume("q", callback=print)
+    with pytest.raises(TimeoutError):
+        elsewhere.drain_events(timeout=3 * SHORT["claim_ttl"])
+
+    message.ack()
+
+
+def test_a_message_that_is_dropped_after_its_connection_was_abandoned_comes_back(connect, elsewhere):
+    connection = connect()
+    channel = connection.channel()
+    declare(channel, "q")
+    publish(channel, "q", "a")
+    message = channel.basic_get("q")
+    connection.collect()
+    inbox = consume(elsewhere.channel(), "q")
+    inbox.expect_no_more()
+
+    del message
+    gc.collect()
+
+    assert inbox.wait_for(1)[0].payload == "a"
+
+
+def test_what_was_not_delivered_when_the_connection_was_abandoned_comes_back(connect, elsewhere):
+    connection = connect()
+    channel = connection.channel()
+    declare(channel, "q")
+    publish(channel, "q", "a", "b")
+    consume(channel, "q")
+    theirs = elsewhere.channel()
+    eventually(lambda: count(theirs, "q") == 0)
+
+    connection.collect()
+
+    assert [message.payload for message in consume(theirs, "q").wait_for(2)] == ["a", "b"]
+
+
+def test_rejecting_over_an_abandoned_connection_gives_back_at_once(connect, elsewhere):
+    connection = connect()
+    channel = connection.channel()
+    declare(channel, "q")
+    publish(channel, "q", "a")
+    message = channel.basic_get("q")
+    connection.collect()
+
+    message.requeue()
+
+    assert take_all(elsewhere.channel(), "q") == ["a"]
+
+
+def test_a_claim_that_was_lost_is_named_in_the_log(connect, caplog):
+    connection = connect(**SHORT)
+    channel = connection.channel()
+    declare(channel, "q")
+    publish(channel, "q", "a")
+    message = channel.basic_get("q")
+    theirs = connect(ack_delay=0.003).channel()
+    theirs.queue_delete("q")
+
+    with caplog.at_level(logging.WARNING):
+        eventually(lambda: "ended before it was renewed" in caplog.text)
+
+    assert "'q'" in caplog.text
+    message.ack()
+
+
+def test_acknowledging_after_the_queue_is_gone_does_no_harm(connect, elsewhere):
+    channel = connect().channel()
+    declare(channel, "q")
+    publish(channel, "q", "a")
+    message = channel.basic_get("q")
+    elsewhere.channel().queue_delete("q")
+
+    message.ack()
+    channel.close()
+
+    declare(elsewhere.channel(), "q")
+    assert take_all(elsewhere.channel(), "q") == []

@@ -11,6 +11,7 @@ from amqp.exceptions import NotFound, PreconditionFailed, ResourceLocked
 
 from kombu_pool.errors import ExchangeDoesNotExist, QueueDoesNotExist
 from kombu_pool.storage import DEFAULT_MESSAGE_TTL, FLAVOR
+from kombu_pool.transport import owners
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,6 +82,9 @@ class Queues:
         metadata = self._metadata(name, declared)
         lifetime = _seconds(name, arguments, "x-expires")
         created = self._data.queue_controller.create(name, metadata, self.project)
+        if not created and self._is_orphaned(name, owner):
+            self.delete(name)
+            created = self._data.queue_controller.create(name, metadata, self.project)
         if not created:
             self._check(name, owner, declared)
             if lifetime is not None:
@@ -94,6 +98,14 @@ class Queues:
             self._consumers.set_lifetime(name, lifetime, self.project, from_now=True)
         elif auto_delete:
             self._consumers.set_lifetime(name, 0.0, self.project)
+
+    def _is_orphaned(self, name: str, owner: str) -> bool:
+        """Tell whether the queue belongs to another connection alone, which is dead."""
+        alone = (self._declared(name) or {}).get("exclusive")
+        if alone in (None, owner):
+            return False
+        # Nobody may have been there to tidy up since.
+        return owners.is_gone(alone) or (self.project, name) in self._consumers.abandoned()
 
     def _metadata(self, name: str, declared: Metadata) -> Metadata:
         arguments = declared["arguments"]

@@ -10,11 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from celery import Celery, Task
+from kombu import Queue
+from kombu.common import Broadcast
 
 from tests.celery.journal import Journal
 
 #: What tells a process of ours its broker, its folder and its settings.
 BROKER, FOLDER, SETTINGS = "TESTED_BROKER", "TESTED_FOLDER", "TESTED_SETTINGS"
+#: A queue that every worker has a copy of, and the setting that adds it.
+EVERYBODY = "everybody"
 
 
 def journal() -> Journal:
@@ -89,6 +93,10 @@ BOUND = (third_time, delivery)
 LATE = (die_once,)
 
 
+def queues() -> list[Queue]:
+    return [Queue("celery"), Broadcast(EVERYBODY)]
+
+
 def application(broker: str, folder: Path, **settings: Any) -> Celery:
     """Make the application, for one test or one process."""
     results = folder / "results"
@@ -100,6 +108,8 @@ def application(broker: str, folder: Path, **settings: Any) -> Celery:
         worker_hijack_root_logger=True,
         worker_cancel_long_running_tasks_on_connection_loss=False,
     )
+    if settings.pop(EVERYBODY, False):
+        app.conf.task_queues = queues()
     app.conf.update(settings)
     for function in PLAIN:
         app.task(name=function.__name__)(function)

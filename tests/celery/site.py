@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import kombu_pool
-from tests.celery.application import BROKER, FOLDER, SETTINGS, application
+from tests.celery.application import BROKER, EVERYBODY, FOLDER, SETTINGS, application, queues
 from tests.celery.journal import Journal
 from tests.celery.worker import ALONE, CELERY, SOON, Process, Worker
 
@@ -84,12 +84,21 @@ class Site:
         assert done.returncode == code, done.stdout
         return done.stdout
 
+    def pids(self) -> set[int]:
+        """Return the processes that were started here."""
+        return {process.pid for process in self._processes}
+
     def close(self) -> None:
         for process in self._processes:
             process.close()
         self.app.close()
 
     # Tasks.
+
+    def tell_everybody(self) -> None:
+        """Let workers that start from now on, and the application, know a queue of which each has a copy."""
+        self.settings[EVERYBODY] = True
+        self.app.conf.task_queues = queues()
 
     def send(self, task: str, *arguments: Any, **options: Any) -> Any:
         """Send a task by its name."""

@@ -1,0 +1,132 @@
+"""A task is one worker's for as long as that lives, and another's soon after it died."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import pytest
+
+from tests.celery.worker import eventually
+
+TTL = 1.0
+
+
+@pytest.fixture
+def brief(site):
+    """The settings of workers whose claims live for a second."""
+    return {"broker_transport_options": {"claim_ttl": TTL}, "task_acks_late": True}
+
+
+@pytest.mark.parametrize("pool", ["solo", "prefork"])
+def test_a_task_of_three_claim_ttls_runs_once(site, brief, pool):
+    first = site.lone_worker(f"--pool={pool}", "--concurrency=1", **brief)
+    result = site.send("work_late", "long", 3.2 * TTL)
+    eventually(lambda: site.journal.said() == ["begin long"])
+    second = site.lone_worker(f"--pool={pool}", "--concurrency=1", **brief)
+
+    site.answer(result)
+    eventually(lambda: site.counts() == (0, 0))
+
+    assert site.answer(site.send("add", 1, 1)) == 2
+    assert site.journal.said() == ["begin long", "end long"]
+    assert "received" not in second.log.partition("add")[0]
+    assert "elsewhere" not in first.log
+
+
+def test_what_a_busy_worker_has_prefetched_stays_its_own(site, brief):
+    site.lone_worker("--pool=solo", **brief)
+    site.send("work_late", "long", 2.5 * TTL)
+    eventually(lambda: site.journal.said() == ["begin long"])
+    names = [f"behind {number}" for number in range(3)]
+    results = [site.send("work_late", name, 0) for name in names]
+    eventually(lambda: site.counts() == (0, 4))
+
+    for result in results:
+        site.answer(result)
+
+    assert [site.journal.said().count(f"begin {name}") for name in names] == [1, 1, 1]
+
+
+def test_a_worker_that_keeps_its_etas_keeps_them_beyond_their_claims_ttl(site, brief):
+    options = {"claim_ttl": TTL, "delay_eta": False}
+    site.app.conf.broker_transport_options = options
+    workers = [site.lone_worker("--pool=solo", **brief | {"broker_transport_options": options}) for _ in range(2)]
+
+    result = site.send("note", "due", countdown=2.5 * TTL)
+    eventually(lambda: any(site.inspect(*workers).scheduled().values()))
+
+    assert site.counts() == (0, 1)
+    site.answer(result)
+    assert site.journal.said() == ["due"]
+
+
+def test_the_task_of_a_killed_worker_is_run_by_another_within_a_claim_ttl(site, brief):
+    first = site.lone_worker("--pool=prefork", "--concurrency=1", **brief)
+    result = site.send("wait_late", "orphan", "open")
+    eventually(lambda: site.journal.said() == ["begin orphan"])
+    site.lone_worker("--pool=prefork", "--concurrency=1", **brief)
+
+    first.kill()
+    killed = time.monotonic()
+    eventually(lambda: site.journal.said() == ["begin orphan"] * 2)
+    elapsed = time.monotonic() - killed
+    (site.folder / "open").touch()
+
+    assert site.answer(result) == "orphan"
+    assert elapsed < TTL + 1.0
+    eventually(lambda: site.counts() == (0, 0))
+
+
+def test_what_a_killed_worker_had_prefetched_is_run_by_another(site, brief):
+    first = site.lone_worker("--pool=solo", **brief)
+    site.send("wait_late", "first", "open")
+    results = [site.send("note", f"note {number}") for number in range(3)]
+    eventually(lambda: site.counts() == (0, 4))
+    first.kill()
+    (site.folder / "open").touch()
+
+    site.lone_worker("--pool=solo", **brief)
+
+    assert [site.answer(result) for result in results] == ["note 0", "note 1", "note 2"]
+
+
+def test_the_task_of_a_killed_child_is_run_again(site):
+    worker = site.lone_worker("--pool=prefork", "--concurrency=1")
+
+    result = site.send("die_once", "cat")
+
+    assert site.answer(result) == "cat"
+    first, second = site.journal.pids("begin cat")
+    assert first != second
+    assert "WorkerLostError" in worker.log
+    eventually(lambda: site.counts() == (0, 0))
+
+
+def test_a_stopped_worker_that_wakes_up_again_goes_on(site, brief):
+    first = site.lone_worker("--pool=solo", **brief)
+    site.send("wait_late", "sleeper", "open")
+    eventually(lambda: site.journal.said() == ["begin sleeper"])
+
+    os.kill(first.pid, signal.SIGSTOP)
+    site.lone_worker("--pool=solo", **brief)
+    eventually(lambda: site.journal.said() == ["begin sleeper"] * 2)
+    os.kill(first.pid, signal.SIGCONT)
+    (site.folder / "open").touch()
+
+    eventually(lambda: site.journal.said().count("end sleeper") == 2)
+    # Only one of them may acknowledge it, and the other says so.
+    eventually(lambda: "may run elsewhere now" in first.log or "ran elsewhere too" in first.log)
+    assert {site.answer(site.send("process")) for _ in range(20)} <= {first.pid, *site.pids()}
+    eventually(lambda: site.counts() == (0, 0))
+
+
+def test_a_killed_worker_is_replaced_by_one_of_its_name_at_once(site):
+    killed = site.lone_worker("--pool=prefork", "--concurrency=1", name="pod-0")
+    killed.kill()
+
+    worker = site.lone_worker("--pool=prefork", "--concurrency=1", name="pod-0")
+
+    assert site.answer(site.send("add", 1, 1)) == 2
+    assert site.inspect(worker).ping() == {"pod-0@tests": {"ok": "pong"}}

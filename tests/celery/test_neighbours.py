@@ -1,0 +1,76 @@
+"""Several workers on one broker find each other, share the work, and hear what is said to all."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.celery.worker import SOON, eventually
+
+#: Workers here notice soon that a neighbour is gone.
+BRIEF = {"event_queue_expires": 1, "control_queue_expires": 1, "broker_transport_options": {"claim_ttl": 1.0}}
+
+
+def test_a_new_worker_learns_what_the_others_know(site):
+    first = site.worker("--pool=solo")
+    revoked = site.send("note", "revoked", countdown=60)
+    site.app.control.revoke(revoked.id, destination=[first.name], reply=True)
+    assert "mingle: all alone" in first.log
+
+    second = site.worker("--pool=solo")
+
+    assert "mingle: sync with 1 nodes" in second.log
+    assert "mingle: sync complete" in second.log
+    assert site.inspect(second).revoked() == {second.name: [revoked.id]}
+
+
+def test_a_worker_notices_that_a_neighbour_came_and_went(site):
+    first = site.worker("--pool=solo", "--loglevel=debug")
+    second = site.worker("--pool=solo", name="neighbour")
+    first.says("sync with neighbour@tests")
+
+    second.stop()
+
+    first.says("neighbour@tests left")
+
+
+def test_a_worker_notices_that_a_neighbour_was_killed(site):
+    first = site.worker("--pool=solo", **BRIEF)
+    second = site.worker("--pool=solo", "--heartbeat-interval=1", name="neighbour", **BRIEF)
+    first.says("sync with neighbour@tests")
+
+    second.kill()
+
+    first.says("missed heartbeat from neighbour@tests", within=2 * SOON)
+
+
+def test_two_workers_share_the_work_and_double_none(site):
+    workers = [site.worker("--pool=threads", "--concurrency=2", worker_prefetch_multiplier=1) for _ in range(2)]
+
+    results = [site.send("work", str(number), 0.01) for number in range(100)]
+    for result in results:
+        site.answer(result)
+
+    assert sorted(site.journal.said()) == sorted(
+        f"{what} {number}" for number in range(100) for what in ("begin", "end")
+    )
+    assert {entry.pid for entry in site.journal.entries()} == {worker.pid for worker in workers}
+
+
+def test_everybody_answers_a_broadcast(site):
+    workers = [site.lone_worker("--pool=solo") for _ in range(3)]
+
+    answers = site.app.control.ping(timeout=SOON, limit=3)
+
+    assert {name for answer in answers for name in answer} == {worker.name for worker in workers}
+
+
+@pytest.mark.parametrize("pool", ["solo", "prefork"])
+def test_a_broadcast_task_runs_in_every_worker(site, pool):
+    site.tell_everybody()
+    for _ in range(2):
+        site.lone_worker(f"--pool={pool}", "--concurrency=1")
+
+    site.send("note", "to all", queue="everybody", exchange="everybody", routing_key="")
+
+    eventually(lambda: site.journal.said() == ["to all"] * 2)
+    assert len(set(site.journal.pids("to all"))) == 2

@@ -1,0 +1,65 @@
+"""A worker lives on while nobody can write to its store, and goes on afterwards."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from kombu.exceptions import OperationalError
+
+from tests.celery.site import Site
+from tests.celery.worker import eventually
+
+#: Longer than a connection of an impatient URL waits, so that what it tries fails.
+OUTAGE = 3.0
+
+
+@pytest.fixture
+def site(broker, tmp_path):
+    """A site whose connections give up soon."""
+    site = Site(tmp_path, broker.impatient_url)
+    yield site
+    site.close()
+
+
+@pytest.mark.parametrize("pool", ["prefork", "solo", "threads", "gevent"])
+def test_no_task_is_lost_or_doubled(site, broker, pool):
+    worker = site.worker(f"--pool={pool}", "--concurrency=2", worker_prefetch_multiplier=4)
+    results = [site.send("work", str(number), 0.05) for number in range(40)]
+    eventually(lambda: len(site.journal.said()) > 10)
+
+    with broker.outage():
+        begun = time.monotonic()
+        eventually(lambda: time.monotonic() - begun > OUTAGE)
+    for result in results:
+        site.answer(result)
+
+    assert sorted(site.journal.said()) == sorted(
+        f"{what} {number}" for number in range(40) for what in ("begin", "end")
+    )
+    assert site.answer(site.send("add", 1, 1)) == 2
+    eventually(lambda: site.counts() == (0, 0))
+    assert site.inspect(worker).ping() == {worker.name: {"ok": "pong"}}
+    assert "Traceback" not in worker.log
+
+
+def test_whoever_sends_a_task_meanwhile_is_told(site, broker):
+    site.lone_worker("--pool=solo")
+    site.answer(site.send("add", 1, 1))
+
+    with broker.outage(), pytest.raises(OperationalError, match="locked by another process"):
+        site.send("add", 2, 2, retry=False)
+    result = site.send("add", 3, 3)
+
+    assert site.answer(result) == 6
+
+
+def test_a_worker_that_starts_meanwhile_waits(site, broker):
+    site.send("note", "before")
+
+    with broker.outage():
+        worker = site.lone_worker("--pool=solo", ready=False)
+        worker.says("Trying again in")
+
+    worker.ready()
+    eventually(lambda: site.journal.said() == ["before"])

@@ -1,0 +1,97 @@
+"""A worker that is told to stop gives back what it has not begun, and loses nothing."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+
+from tests.celery.worker import eventually
+
+
+def hold(site, *arguments, **settings):
+    """Start a worker that runs one task and has prefetched three; return it with the results of all four."""
+    worker = site.lone_worker("--concurrency=1", *arguments, **settings)
+    results = [site.send("wait_late", "held", "open")]
+    eventually(lambda: site.journal.said() == ["begin held"])
+    results += [site.send("work_late", f"behind {number}", 0) for number in range(3)]
+    eventually(lambda: site.counts() == (0, 4))
+    return worker, results
+
+
+def begun(site) -> list[str]:
+    return sorted(said.removeprefix("begin ") for said in site.journal.said() if said.startswith("begin "))
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
+def test_a_warm_shutdown_loses_and_doubles_nothing(site, pool):
+    worker, results = hold(site, f"--pool={pool}")
+
+    worker.signal(signal.SIGTERM)
+    worker.says("Warm shutdown") if pool != "solo" else None
+    (site.folder / "open").touch()
+    assert worker.wait() == 0
+    free, claimed = site.counts()
+    site.lone_worker("--pool=solo")
+
+    assert claimed == 0
+    assert [site.answer(result) for result in results] == ["held", "behind 0", "behind 1", "behind 2"]
+    assert begun(site) == ["behind 0", "behind 1", "behind 2", "held"]
+    assert len(worker.log.split("succeeded")) - 1 == 4 - free
+    assert site.counts() == (0, 0)
+
+
+def test_a_cold_shutdown_frees_everything_at_once(site):
+    worker, results = hold(site, "--pool=prefork")
+
+    worker.signal(signal.SIGQUIT)
+    worker.wait()
+
+    assert site.counts() == (4, 0)
+    (site.folder / "open").touch()
+    site.lone_worker("--pool=solo")
+    assert [site.answer(result) for result in results] == ["held", "behind 0", "behind 1", "behind 2"]
+    assert begun(site) == ["behind 0", "behind 1", "behind 2", "held", "held"]
+
+
+def test_a_soft_shutdown_waits_for_its_time_and_then_frees_everything(site):
+    worker, results = hold(site, "--pool=prefork", worker_soft_shutdown_timeout=0.5)
+
+    worker.signal(signal.SIGQUIT)
+    worker.wait()
+
+    assert site.counts() == (4, 0)
+    (site.folder / "open").touch()
+    site.lone_worker("--pool=solo")
+    assert [site.answer(result) for result in results] == ["held", "behind 0", "behind 1", "behind 2"]
+
+
+def test_what_is_given_back_keeps_its_place(site):
+    worker, _ = hold(site, "--pool=prefork")
+    site.send("work_late", "last", 0)
+    worker.signal(signal.SIGQUIT)
+    worker.wait()
+    (site.folder / "open").touch()
+
+    result = site.send("work_late", "very last", 0)
+    site.lone_worker("--pool=solo")
+    site.answer(result)
+
+    assert [said for said in site.journal.said() if said.startswith("begin")][1:] == [
+        "begin held",
+        "begin behind 0",
+        "begin behind 1",
+        "begin behind 2",
+        "begin last",
+        "begin very last",
+    ]
+
+
+def test_an_idle_worker_stops_soon(site):
+    worker = site.lone_worker("--pool=threads")
+
+    asked = time.monotonic()
+    worker.stop()
+
+    assert time.monotonic() - asked < 4.0

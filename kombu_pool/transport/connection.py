@@ -17,7 +17,6 @@ from amqp.exceptions import RecoverableConnectionError
 from kombu_pool import errors
 from kombu_pool.transport import broker as brokers
 from kombu_pool.transport import owners
-from kombu_pool.transport import owners
 from kombu_pool.transport.bell import Bell
 from kombu_pool.transport.channel import Channel
 from kombu_pool.transport.fetcher import Fetcher

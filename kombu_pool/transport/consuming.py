@@ -8,13 +8,12 @@ import time
 import uuid
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
-from weakref import finalize, ref
+from weakref import finalize
 
 from amqp.exceptions import RecoverableConnectionError
 
 from kombu_pool.errors import DoesNotExist, KombuPoolError
 from kombu_pool.transport.deliveries import Consumer, Credit, Message, Subscription, Unacked
-from kombu_pool.transport.envelope import is_envelope, unwrap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -112,30 +111,16 @@ class ConsumingMethods:
 
     def deliver(self, subscription: Subscription, consumer: Consumer, lease: Lease, stored: StoredMessage) -> None:
         """Hand a message to a consumer. The connection calls this, for every message: it makes no detours."""
-        message = self._message(stored, consumer.queue, consumer.tag)
+        message = Message(self, next(self._tags), stored, consumer.queue, consumer.tag)
         if consumer.no_ack:
             self._settlement.ack((lease, stored["id"], None))
         else:
-            self._unacked[message.delivery_tag] = (lease, stored["id"], ref(message))
+            self._unacked[message.delivery_tag] = (lease, stored["id"], message)
         # Only now: a message that is counted twice for a moment is lent to nobody else, one counted never might be.
         subscription.taken += 1
         if self.qos.starved:
             self._replenish()
         consumer.callback(message)
-
-    def _message(self, stored: StoredMessage, queue: str, consumer_tag: str | None) -> Message:
-        envelope = stored["body"]
-        if "dead_letter" in stored or not is_envelope(envelope):
-            envelope = unwrap(stored, queue)
-        count = stored["claim_count"]
-        info = {
-            "consumer_tag": consumer_tag,
-            "exchange": envelope.get("exchange"),
-            "routing_key": envelope.get("routing-key"),
-            "redelivered": count > 1,
-            "delivery_count": count,
-        }
-        return Message(self, next(self._tags), envelope, info)
 
     def _replenish(self) -> None:
         self.qos.starved = False
@@ -156,11 +141,11 @@ class ConsumingMethods:
         if claim_id is None or not stored:
             return None
         lease = renewal.lease(queue, self._vhost, claim_id, 1, begun)
-        message = self._message(stored[0], queue, None)
+        message = Message(self, next(self._tags), stored[0], queue, None)
         if no_ack:
             self._settlement.ack((lease, stored[0]["id"], None))
         else:
-            self._unacked[message.delivery_tag] = (lease, stored[0]["id"], ref(message))
+            self._unacked[message.delivery_tag] = (lease, stored[0]["id"], message)
         return message
 
     # What becomes of a delivery.
@@ -261,29 +246,23 @@ class ConsumingMethods:
             self._broker.renewal.let_go(self._holder(consumer))
         self._consumers.clear()
         self._subscriptions.clear()
+        for tag, (lease, message_id, message) in list(self._unacked.items()):
+            # From now on only its holder keeps the message; without one it goes here and now.
+            self._unacked[tag] = (lease, message_id, None)
+            finalize(message, self._drop, tag).atexit = False
+        message = None
         self._paid = paid
-        for tag in list(self._unacked):
-            self._orphan_with_its_message(tag)
         if not self._unacked:
             self._paid = None
         return bool(self._unacked)
 
-    def _orphan_with_its_message(self, tag: int) -> None:
-        reference = self._unacked[tag][2]
-        message = reference()
-        if message is None:
-            self._drop(tag, tell=False)
-        else:
-            finalize(message, self._drop, tag).atexit = False
-
-    def _drop(self, tag: int, tell: bool = True) -> None:
+    def _drop(self, tag: int) -> None:
         """Give back a delivery whose message nobody holds any more."""
         dropped = self._unacked.pop(tag, None)
         if dropped is None:
             return
         self._settlement.orphan(dropped[0], dropped[1])
-        if tell:
-            self._pay()
+        self._pay()
 
 
 def _ignore(message: Message) -> None:

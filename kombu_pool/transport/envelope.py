@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from kombu_pool.errors import InvalidMessage
 
 if TYPE_CHECKING:
-    from kombu_pool.model import Message, NewMessage
+    from kombu_pool.model import DeadLetter, Message, NewMessage
 
 Envelope = dict[str, Any]
 
@@ -26,17 +26,7 @@ SHORTEST_DELAY = 0.05
 LONGEST_DELAY = 5e9
 
 
-def is_envelope(body: Any) -> bool:
-    """Tell whether a stored body is an envelope, and not something of somebody else's that looks like one."""
-    return (
-        type(body) is dict
-        and type(body.get("properties")) is dict
-        and type(body.get("body")) in _BODIES
-        and type(body.get("headers")) in _HEADERS
-    )
-
-
-_BODIES, _HEADERS = (bytes, str), (dict, type(None))
+_BODIES = (bytes, str)
 
 
 def wrap(body: Any, routing_key: str, exchange: str) -> Envelope:
@@ -63,17 +53,28 @@ def _text(value: Any) -> str:
 
 
 def unwrap(message: Message, queue: str) -> Envelope:
-    """Return the envelope of a stored message, with ``x-death`` if it was dead-lettered."""
+    """Return the envelope of a stored message, with ``x-death`` if it was dead-lettered.
+
+    A body of somebody else's, whatever it looks like, gets an envelope of ours.
+    """
     envelope: Envelope = message["body"]
-    if not is_envelope(envelope):
+    try:
+        known = type(envelope["headers"]) is dict and type(envelope["properties"]) is dict
+        known = known and type(envelope["body"]) in _BODIES
+    except (KeyError, TypeError):
+        known = False
+    if not known:
         envelope = wrap(envelope, queue, "")
     if "dead_letter" in message:
-        origin = message["dead_letter"]
-        death = {**origin, "exchange": envelope.get("exchange"), "routing-keys": [envelope.get("routing-key")]}
-        headers = envelope.get("headers") or {}
-        earlier = headers.get("x-death")
-        envelope["headers"] = {**headers, "x-death": [death, *(earlier if isinstance(earlier, list) else ())]}
+        _add_death(envelope, message["dead_letter"])
     return envelope
+
+
+def _add_death(envelope: Envelope, origin: DeadLetter) -> None:
+    death = {**origin, "exchange": envelope.get("exchange"), "routing-keys": [envelope.get("routing-key")]}
+    headers = envelope["headers"]
+    earlier = headers.get("x-death")
+    envelope["headers"] = {**headers, "x-death": [death, *(earlier if isinstance(earlier, list) else ())]}
 
 
 def new_message(envelope: Envelope, *, delay_eta: bool) -> NewMessage:

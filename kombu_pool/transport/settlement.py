@@ -119,10 +119,8 @@ class Settlement:
     def _send(self, gathered: deque[Held]) -> None:
         while gathered:
             queues: dict[tuple[str, Project], dict[Lease, list[str]]] = {}
-            for _ in range(min(len(gathered), self.MOST)):
-                lease, message_id, _ = gathered.popleft()
-                leases = queues.setdefault((lease.queue, lease.project), {})
-                leases.setdefault(lease, []).append(message_id)
+            for lease, ids in self._some(gathered).items():
+                queues.setdefault((lease.queue, lease.project), {})[lease] = ids
             failure: KombuPoolError | None = None
             for (queue, project), leases in queues.items():
                 try:
@@ -133,6 +131,18 @@ class Settlement:
                     failure = error
             if failure is not None:
                 raise failure
+
+    def _some(self, gathered: deque[Held]) -> dict[Lease, list[str]]:
+        """Take a bounded number of what was gathered, by lease; mostly one's messages come in a row."""
+        leases: dict[Lease, list[str]] = {}
+        last = None
+        ids: list[str] = []
+        for _ in range(min(len(gathered), self.MOST)):
+            lease, message_id, _ = gathered.popleft()
+            if lease is not last:
+                last, ids = lease, leases.setdefault(lease, [])
+            ids.append(message_id)
+        return leases
 
     def _delete(self, queue: str, project: Project, leases: dict[Lease, list[str]]) -> None:
         held = [(message_id, lease.claim_id) for lease, ids in leases.items() for message_id in ids]

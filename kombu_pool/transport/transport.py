@@ -95,7 +95,7 @@ class Transport(base.Transport):  # type: ignore[misc] # Kombu has no types
         """Close a channel."""
         channel.close()
 
-    def drain_events(self, connection: PoolConnection, timeout: float | None = None, **options: Any) -> None:
+    def drain_events(self, connection: PoolConnection, timeout: float | None = None) -> None:
         """Deliver one message, or raise ``socket.timeout``."""
         connection.drain_events(timeout)
 

@@ -1,0 +1,153 @@
+"""Many processes on one queue, some of which die: nothing is lost, and nothing is done twice for want of care."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.transport.traffic import LIMIT, consume, declare, eventually, publish
+
+PRODUCERS, MESSAGES, CONSUMERS, PREFETCH = 10, 1000, 4, 64
+OPTIONS = {"claim_ttl": 1.5}
+
+
+class Workers:
+    """Consumer processes, each with a record of what it was given."""
+
+    def __init__(self, programs, url, folder):
+        self._programs = programs
+        self._url = url
+        self._folder = folder
+        self._living = []
+        self.killed = []
+        self.records = []
+
+    def start(self):
+        record = self._folder / f"seen-{len(self.records)}"
+        self.records.append(record)
+        program = self._programs.start("work", url=self._url, queue="q", record=str(record), options=OPTIONS)
+        self._living.append((program, record))
+        return program
+
+    def kill_the_oldest(self):
+        program, record = self._living.pop(0)
+        program.kill()
+        self.killed.append(record)
+
+    def stop(self):
+        for program, _ in self._living:
+            program.tell()
+        for program, _ in self._living:
+            program.finish()
+
+    def seen(self, record):
+        """Return (body, how often it had been lent) of everything in a record, in order."""
+        lines = record.read_text().splitlines() if record.exists() else []
+        return [(body, int(lent)) for body, lent, _ in map(str.split, lines)]
+
+    def most_held(self):
+        lines = [line for record in self.records if record.exists() for line in record.read_text().splitlines()]
+        return max(int(line.split()[2]) for line in lines)
+
+    def whose_messages_came_again(self):
+        """Return the records of those who were given a message that somebody was given once more."""
+        given = {}
+        for record in self.records:
+            for body, lent in self.seen(record):
+                given.setdefault(body, []).append((lent, record))
+        return {record for times in given.values() for _, record in sorted(times)[:-1]}
+
+    def total(self):
+        return {body for record in self.records for body, _ in self.seen(record)}
+
+
+@pytest.fixture
+def workers(programs, shared_url, tmp_path):
+    return Workers(programs, shared_url, tmp_path)
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.slow
+def test_nothing_is_lost_and_only_what_the_killed_held_comes_twice(shared_url, opened, programs, workers):
+    channel = opened(shared_url).channel()
+    declare(channel, "q")
+    sent = {f"p{name}-{number}" for name in range(PRODUCERS) for number in range(MESSAGES)}
+    for _ in range(CONSUMERS):
+        workers.start()
+    producers = [
+        programs.start("publish", url=shared_url, queue="q", name=f"p{name}", number=MESSAGES)
+        for name in range(PRODUCERS)
+    ]
+
+    until = time.monotonic() + 120
+    next_kill = time.monotonic() + 1
+    while workers.total() != sent:
+        assert time.monotonic() < until, f"{len(sent - workers.total())} messages were not seen"
+        time.sleep(0.1)
+        if time.monotonic() >= next_kill:
+            workers.kill_the_oldest()
+            workers.start()
+            next_kill += 1
+    # What the last one that was killed had not acknowledged is claimed for it still, and comes again.
+    eventually(lambda: channel._queues.total("q") == 0)
+    for producer in producers:
+        producer.finish()
+    workers.stop()
+
+    assert workers.total() == sent
+    assert len(workers.killed) >= 2
+    assert workers.most_held() <= PREFETCH
+    assert workers.whose_messages_came_again() <= set(workers.killed)
+
+
+@pytest.mark.timeout(60)
+def test_producers_of_many_processes_do_not_disturb_each_others_order(shared_url, opened, programs):
+    channel = opened(shared_url).channel()
+    declare(channel, "q")
+    for program in [programs.start("publish", url=shared_url, queue="q", name=name, number=50) for name in "abcd"]:
+        program.finish()
+
+    inbox = consume(channel, "q", ack=True)
+    inbox.wait_for(200)
+
+    for name in "abcd":
+        assert [body for body in inbox.bodies if body.startswith(name)] == [f"{name}-{n}" for n in range(50)]
+
+
+@pytest.mark.timeout(60)
+def test_processes_that_declare_the_same_queue_at_once_use_the_same(shared_url, opened, programs):
+    owners = [programs.start("own", url=shared_url, queue="q", options={}) for _ in range(4)]
+    for owner in owners:
+        assert owner.line() == "ready"
+
+    channel = opened(shared_url).channel()
+
+    assert channel.queue_declare("q", passive=True).consumer_count == 4
+
+
+@pytest.mark.timeout(60)
+def test_a_broadcast_of_another_process_waits_for_the_consumer_of_a_bound_queue(shared_url, opened, programs):
+    channel = opened(shared_url).channel()
+    declare(channel, "q")
+    channel.queue_bind("q", "amq.fanout")
+
+    programs.run("publish", url=shared_url, exchange="amq.fanout", queue="", name="news", number=1)
+
+    assert consume(channel, "q").wait_for(1)[0].payload == "news-0"
+
+
+@pytest.mark.timeout(60)
+def test_an_idle_consumer_in_another_process_hears_of_a_message_at_once(shared_url, opened, programs):
+    channel = opened(shared_url).channel()
+    declare(channel, "q")
+    listener = programs.start("block", url=shared_url, queue="q", seconds=0, options={})
+    while not channel.queue_declare("q", passive=True).consumer_count:
+        time.sleep(0.01)
+    time.sleep(0.3)
+    begun = time.monotonic()
+
+    publish(channel, "q", "a")
+    assert listener.line(LIMIT) == "begun"
+
+    assert time.monotonic() - begun < 0.5

@@ -1,0 +1,192 @@
+"""Many pools behind one connection: where queues land, and what one pool's failure leaves alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from kombu_pool import drivers, errors
+from kombu_pool.clock import SYSTEM_CLOCK
+from tests.pooling.stores import Stores
+from tests.transport.traffic import Inbox, consume, count, declare, publish, take_all
+
+
+@pytest.fixture
+def pools(store, tmp_path):
+    """The URIs of the pools a and b."""
+    return {name: store.uri(tmp_path) for name in ("a", "b")}
+
+
+class Outages(Stores):
+    """The pools' stores, which can be switched off by name."""
+
+    def __init__(self, monkeypatch, pools):
+        super().__init__(SYSTEM_CLOCK, monkeypatch)
+        self._pools = pools
+
+    def uri(self, name):
+        return self._pools[name]
+
+
+@pytest.fixture
+def outages(monkeypatch, pools):
+    return Outages(monkeypatch, pools)
+
+
+@pytest.fixture
+def options(pools, outages):
+    return {
+        "pools": [
+            {"name": "a", "uri": pools["a"], "weight": 100},
+            {"name": "b", "uri": pools["b"], "weight": 100, "flavor": "fast"},
+        ],
+        "flavors": [{"name": "fast"}],
+        "queue_flavors": {"fast.*": "fast", "exactly": "fast"},
+    }
+
+
+@pytest.fixture
+def channel(connect, options):
+    return connect(**options).channel()
+
+
+def stored(uri, queue):
+    """Count the messages of a queue in a store, behind the back of all that routes."""
+    driver = drivers.open_data(uri)
+    try:
+        return driver.message_controller.count(queue)
+    finally:
+        driver.close()
+
+
+def test_queues_land_in_the_pools_of_their_flavor(channel, pools):
+    declare(channel, "plain", "fast.one", "exactly")
+    for queue in ("plain", "fast.one", "exactly"):
+        publish(channel, queue, "x")
+
+    assert [stored(pools["a"], queue) for queue in ("plain", "fast.one", "exactly")] == [1, 0, 0]
+    assert [stored(pools["b"], queue) for queue in ("plain", "fast.one", "exactly")] == [0, 1, 1]
+
+
+def test_a_queue_may_name_its_flavor(channel, pools):
+    declare(channel, "q", arguments={"x-pool-flavor": "fast"})
+
+    publish(channel, "q", "x")
+
+    assert (stored(pools["a"], "q"), stored(pools["b"], "q")) == (0, 1)
+
+
+def test_messages_are_where_the_catalogue_says(channel, connect, options, pools):
+    catalog = connect(**options).connection.broker.data.catalog
+    for number in range(10):
+        declare(channel, f"q{number}", arguments={"x-pool-flavor": "fast"} if number % 2 else {})
+        publish(channel, f"q{number}", "x")
+
+    for number in range(10):
+        assert stored(pools[catalog.pool_of(f"q{number}")], f"q{number}") == 1
+
+
+def test_one_connection_consumes_from_many_pools(channel):
+    declare(channel, "plain", "fast.one")
+    inbox = Inbox(channel.connection.client, ack=True)
+    for queue in ("plain", "fast.one"):
+        channel.basic_consume(queue, callback=inbox)
+
+    publish(channel, "plain", "a")
+    publish(channel, "fast.one", "b")
+
+    inbox.wait_for(2)
+    assert sorted(inbox.bodies) == ["a", "b"]
+
+
+def test_a_fanout_reaches_queues_in_all_pools(channel):
+    for queue in ("plain", "fast.one"):
+        declare(channel, queue)
+        channel.queue_bind(queue, "amq.fanout")
+
+    publish(channel, "", "x", exchange="amq.fanout")
+
+    assert [take_all(channel, queue) for queue in ("plain", "fast.one")] == [["x"], ["x"]]
+
+
+def test_a_connection_without_the_pools_options_finds_the_queues_all_the_same(channel, connect):
+    declare(channel, "fast.one")
+    publish(channel, "fast.one", "x")
+
+    assert take_all(connect().channel(), "fast.one") == ["x"]
+
+
+def test_what_is_set_aside_in_one_pool_can_be_consumed(channel, store, pools):
+    declare(channel, "fast.one")
+    publish(channel, "fast.one", "broken", "behind")
+    store.corrupt_first(pools["b"], "fast.one")
+
+    assert take_all(channel, "fast.one") == ["behind"]
+
+    assert count(channel, "kombu_pool.unreadable") == 1
+
+
+def test_deleting_a_queue_frees_its_name_for_another_pool(channel, pools):
+    declare(channel, "q")
+    publish(channel, "q", "old")
+    channel.queue_delete("q")
+
+    declare(channel, "q", arguments={"x-pool-flavor": "fast"})
+    publish(channel, "q", "new")
+
+    assert (stored(pools["a"], "q"), stored(pools["b"], "q")) == (0, 1)
+
+
+@pytest.fixture
+def fast(outages, channel):
+    """The pool b, with the queue fast.one in it; the queue plain is in the other one."""
+    declare(channel, "plain", "fast.one")
+    return outages
+
+
+def test_a_pool_that_fails_is_named_and_the_others_go_on(channel, fast):
+    fast.switch_off("b")
+
+    with pytest.raises(errors.PoolUnavailable, match="'b'") as caught:
+        publish(channel, "fast.one", "x")
+    publish(channel, "plain", "y")
+
+    assert isinstance(caught.value, channel.connection.client.connection_errors)
+    assert take_all(channel, "plain") == ["y"]
+
+
+def test_consuming_goes_on_from_the_pools_that_answer(channel, fast):
+    inbox = Inbox(channel.connection.client, ack=True)
+    for queue in ("plain", "fast.one"):
+        channel.basic_consume(queue, callback=inbox)
+    fast.switch_off("b")
+
+    publish(channel, "plain", "y")
+    inbox.wait_for(1)
+    inbox.expect_no_more()
+
+    assert inbox.bodies == ["y"]
+
+
+def test_consuming_from_a_pool_goes_on_when_it_answers_again(channel, fast):
+    inbox = Inbox(channel.connection.client, ack=True)
+    for queue in ("plain", "fast.one"):
+        channel.basic_consume(queue, callback=inbox)
+    fast.switch_off("b")
+    publish(channel, "plain", "y")
+    inbox.wait_for(1)
+    inbox.expect_no_more()
+
+    fast.switch_on("b")
+    publish(channel, "fast.one", "x")
+
+    assert inbox.wait_for(2, limit=10)[1].payload == "x"
+
+
+def test_the_connection_fails_when_none_of_its_pools_answers(channel, fast):
+    inbox = consume(channel, "fast.one")
+    inbox.expect_no_more()
+    fast.switch_off("b")
+    channel.basic_qos(prefetch_count=5)
+
+    with pytest.raises(channel.connection.client.connection_errors):
+        channel.connection.client.drain_events(timeout=10)

@@ -68,13 +68,13 @@ class Site:
         self._processes.append(process)
         return process
 
-    def run(self, *arguments: str, code: int = 0) -> str:
-        """Run a command to its end and return what it printed; ``code`` is how it should end."""
+    def run(self, *arguments: str, typed: str = "", code: int = 0) -> str:
+        """Run a command with the input ``typed`` until it ends with ``code``; return what it printed."""
         done = subprocess.run(
             [*CELERY, *arguments],
             env=self.environment(),
             cwd=self.folder,
-            stdin=subprocess.DEVNULL,
+            input=typed,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -60,7 +60,7 @@ def _label(axes: Axes, place: int, figure: Figure, margin: float) -> None:
 
 def _frame(axes: Axes, margins: Sequence[float]) -> None:
     axes.set_xscale("log")
-    axes.set_xlim(min(0.5, min(margins) / 2), max(margins) * 6)
+    axes.set_xlim(min(0.5, min(margins) / 2), max(margins) * 12)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g} x")
     axes.axvline(1, color=INK, linewidth=1)
     axes.invert_yaxis()

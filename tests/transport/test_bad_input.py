@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from pathlib import Path
 
 import pytest
 from kombu import Connection
@@ -132,6 +133,12 @@ def test_a_path_below_a_file_is_named(tmp_path):
 
     with pytest.raises(errors.ConfigurationError, match="file"):
         Connection(f"pool+sqlite:///{tmp_path}/file/x.db").connect()
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no folder here in which nobody can write")
+def test_a_folder_that_cannot_be_made_is_named():
+    with pytest.raises(errors.ConfigurationError, match="the folder /proc/kombu_pool cannot be made"):
+        Connection("pool+sqlite:////proc/kombu_pool/x.db").connect()
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")

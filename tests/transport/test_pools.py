@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
+from kombu.exceptions import OperationalError
 
 from kombu_pool import drivers, errors
 from kombu_pool.clock import SYSTEM_CLOCK
 from tests.pooling.stores import Stores
-from tests.transport.traffic import Inbox, consume, count, declare, publish, take_all
+from tests.transport.traffic import Inbox, consume, count, declare, eventually, publish, take_all
+
+RETRY = {"max_retries": 3, "interval_start": 0.01, "interval_step": 0.01}
 
 
 @pytest.fixture
 def pools(store, tmp_path):
     """The URIs of the pools a and b."""
     return {name: store.uri(tmp_path) for name in ("a", "b")}
+
+
+def left(uri, queue):
+    """Count the messages of a queue in a store, claimed ones too."""
+    driver = drivers.open_data(uri)
+    try:
+        return driver.queue_controller.stats(queue)["messages"]["total"]
+    finally:
+        driver.close()
 
 
 class Outages(Stores):
@@ -190,3 +204,69 @@ def test_the_connection_fails_when_none_of_its_pools_answers(channel, fast):
 
     with pytest.raises(channel.connection.client.connection_errors):
         channel.connection.client.drain_events(timeout=10)
+
+
+def test_publishing_to_a_pool_that_is_away_ends_in_a_clear_error_and_not_in_waiting(channel, fast):
+    fast.switch_off("b", "unplugged")
+    producer = channel.connection.client.Producer()
+    begun = time.monotonic()
+
+    with pytest.raises(OperationalError, match="'b' cannot be reached: unplugged"):
+        producer.publish("a", routing_key="fast.one", retry=True, retry_policy=RETRY)
+
+    assert time.monotonic() - begun < 5
+
+
+def test_a_publish_that_is_tried_again_gets_through_when_the_pool_answers(channel, fast):
+    fast.switch_off("b")
+    producer = channel.connection.client.Producer()
+
+    def answers_again(error, interval):
+        if fast.is_down(fast.uri("b")):
+            fast.switch_on("b")
+
+    producer.publish("a", routing_key="fast.one", retry=True, retry_policy={**RETRY, "errback": answers_again})
+
+    assert take_all(producer.channel, "fast.one") == ["a"]
+
+
+def test_acknowledgements_wait_for_a_pool_that_is_away_and_hold_up_no_others(channel, fast, pools, caplog):
+    publish(channel, "plain", "a")
+    publish(channel, "fast.one", "b")
+    messages = [channel.basic_get(queue) for queue in ("fast.one", "plain")]
+    fast.switch_off("b")
+
+    for message in messages:
+        message.ack()
+
+    eventually(lambda: left(pools["a"], "plain") == 0)
+    eventually(lambda: "not sent yet" in caplog.text)
+    assert left(pools["b"], "fast.one") == 1
+    fast.switch_on("b")
+    eventually(lambda: left(pools["b"], "fast.one") == 0)
+
+
+def test_a_claim_outlives_an_outage_that_is_shorter_than_it(connect, options, fast, caplog):
+    channel = connect(**options, claim_ttl=1.5).channel()
+    publish(channel, "fast.one", "a")
+    message = channel.basic_get("fast.one")
+    fast.switch_off("b")
+    eventually(lambda: "is not renewed yet" in caplog.text)
+    fast.switch_on("b")
+
+    inbox = consume(connect(ack_delay=0.003).channel(), "fast.one")
+    with pytest.raises(TimeoutError):
+        inbox.wait_for(1, limit=2.0)
+
+    message.ack()
+
+
+def test_a_connection_closes_in_time_though_its_pool_is_away(channel, fast):
+    publish(channel, "fast.one", "a", "b")
+    consume(channel, "fast.one").wait_for(1)[0].ack()
+    fast.switch_off("b")
+    begun = time.monotonic()
+
+    channel.connection.client.release()
+
+    assert time.monotonic() - begun < 5

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from kombu_pool import records
 from kombu_pool.drivers.memory.backlog import NEVER, StoredMessage
-from kombu_pool.drivers.memory.incoming import heeded
 from kombu_pool.errors import KombuPoolError
 from kombu_pool.storage import (
     DEAD_LETTER_QUEUE,
@@ -17,6 +16,7 @@ from kombu_pool.storage import (
     MAX_CLAIM_COUNT,
     UNREADABLE_QUEUE,
 )
+from kombu_pool.storage.incoming import heeded
 
 if TYPE_CHECKING:
     from kombu_pool.drivers.memory.store import DataStore, Scope, StoredQueue

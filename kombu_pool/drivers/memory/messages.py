@@ -7,7 +7,6 @@ from heapq import nsmallest
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool.drivers.memory.backlog import NEVER, StoredMessage
-from kombu_pool.drivers.memory.incoming import check, delay_of, ttl_of
 from kombu_pool.drivers.memory.lending import is_claim_id
 from kombu_pool.drivers.memory.views import shown
 from kombu_pool.errors import (
@@ -21,16 +20,17 @@ from kombu_pool.errors import (
 )
 from kombu_pool.storage import DEFAULT_LIMIT, page
 from kombu_pool.storage import MessageController as Contract
+from kombu_pool.storage.incoming import check, delay_of, ttl_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from kombu_pool.clock import Clock
     from kombu_pool.drivers.memory.backlog import Backlog, Order
-    from kombu_pool.drivers.memory.incoming import Incoming
     from kombu_pool.drivers.memory.lending import Lender
     from kombu_pool.drivers.memory.store import DataStore, StoredQueue
     from kombu_pool.model import Message, NewMessage, Project
+    from kombu_pool.storage.incoming import Incoming
 
 _MARKER = re.compile(r"([0-9]{1,3})\.([0-9]{1,20})")
 

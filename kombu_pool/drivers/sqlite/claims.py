@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kombu_pool.drivers.sqlite.incoming import SOON
+from kombu_pool.drivers.sqlite.posting import SOON
 from kombu_pool.drivers.sqlite.scope import claim_number, message_number, project_key
 from kombu_pool.drivers.sqlite.settling import CLAIMS, end_claim
 from kombu_pool.drivers.sqlite.statements import statements

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from kombu_pool.drivers.sqlite.incoming import next_number
 from kombu_pool.drivers.sqlite.policy import policy_of, write
+from kombu_pool.drivers.sqlite.posting import next_number
 from kombu_pool.drivers.sqlite.scope import project_key
 from kombu_pool.drivers.sqlite.statements import statements
 from kombu_pool.errors import KombuPoolError

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from kombu_pool.storage import (
     DEFAULT_MESSAGE_TTL,
     MAX_CLAIM_COUNT,
 )
+from kombu_pool.storage.incoming import heeded
 
 if TYPE_CHECKING:
     from kombu_pool.model import Metadata
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Policy:
-    """``ttl``: the longest that a message gets; ``max_claim_count`` 0: no limit; the rest as in the metadata."""
+    """What the metadata says: ``ttl`` is the longest that a message gets; 0 of anything is nothing said."""
 
-    ttl: float | None
+    ttl: float
     delay: float
     max_claim_count: int
     dead_letter_queue: str | None
-    dead_letter_ttl: float | None
+    dead_letter_ttl: float
 
 
 @lru_cache(maxsize=1024)
@@ -40,17 +40,12 @@ def policy_of(metadata: bytes) -> Policy:
     target = given.get(DEAD_LETTER_QUEUE)
     target = target if isinstance(target, str) and target else None
     return Policy(
-        ttl=_seconds(given.get(DEFAULT_MESSAGE_TTL)),
-        delay=_seconds(given.get(DEFAULT_MESSAGE_DELAY)) or 0,
-        max_claim_count=int(_seconds(given.get(MAX_CLAIM_COUNT)) or 0) if target else 0,
+        ttl=heeded(given, DEFAULT_MESSAGE_TTL),
+        delay=heeded(given, DEFAULT_MESSAGE_DELAY),
+        max_claim_count=int(heeded(given, MAX_CLAIM_COUNT)) if target else 0,
         dead_letter_queue=target,
-        dead_letter_ttl=_seconds(given.get(DEAD_LETTER_TTL)),
+        dead_letter_ttl=heeded(given, DEAD_LETTER_TTL),
     )
-
-
-def _seconds(value: Any) -> float | None:
-    fits = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf
-    return value if fits else None
 
 
 def read(metadata: bytes) -> Metadata:

@@ -1,4 +1,4 @@
-"""What a message to post must look like, and what its queue makes of it."""
+"""What a message to post must look like in every store, and what its queue's metadata makes of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from kombu_pool import records
 from kombu_pool.errors import InvalidMessage
-from kombu_pool.storage import DEFAULT_MESSAGE_DELAY, DEFAULT_MESSAGE_TTL
+from kombu_pool.storage.protocol import DEFAULT_MESSAGE_DELAY, DEFAULT_MESSAGE_TTL
 
 if TYPE_CHECKING:
     from kombu_pool.model import DeadLetter, Metadata
@@ -36,13 +36,14 @@ def check(message: Any, max_size: int) -> Incoming:
     """
     if not isinstance(message, dict):
         raise InvalidMessage(f"A message is a dict with a ttl and a body, not {message!r}")
-    ttl, delay = message.get("ttl"), message.get("delay")
+    given = message.get
+    ttl, delay, priority = given("ttl"), given("delay"), given("priority")
     return Incoming(
-        record=records.encode(message.get("body", {}), max_size),
-        ttl=0 if ttl is None else _seconds("ttl", ttl),
-        delay=None if delay is None else _seconds("delay", delay),
-        priority=_priority(message.get("priority") or 0),
-        dead_letter=message.get("dead_letter"),
+        records.encode(given("body", {}), max_size),
+        _seconds("ttl", ttl) if ttl else 0,
+        None if delay is None else _seconds("delay", delay),
+        _priority(priority) if priority else 0,
+        given("dead_letter"),
     )
 
 

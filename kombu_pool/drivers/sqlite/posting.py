@@ -1,0 +1,72 @@
+"""The rows that a posted message becomes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kombu_pool.drivers.sqlite.policy import write
+from kombu_pool.drivers.sqlite.statements import statements
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
+    from kombu_pool.drivers.sqlite.policy import Policy
+    from kombu_pool.storage.incoming import Incoming
+
+_SQL = statements("messages")
+_STORE, _FREE, _DELAY = _SQL["store"], _SQL["free"], _SQL["delay"]
+
+#: A message that is due within this is news for those who wait; they look for later ones by themselves.
+SOON = 2.0
+
+
+def next_number(last: int | None, now: float) -> int:
+    """Return the first id after ``last`` that is not before ``now``, in microseconds: an id is never used again."""
+    number = int(now * 1_000_000)
+    return number if last is None or last < number else last + 1
+
+
+def store(
+    connection: sqlite3.Connection,
+    queue: int,
+    policy: Policy,
+    messages: Sequence[Incoming],
+    first: int,
+    now: float,
+    client: str | None,
+) -> bool:
+    """Store messages under ids from ``first`` on; return whether one of them can be claimed soon."""
+    rows: list[tuple[Any, ...]] = []
+    free: list[tuple[Any, ...]] = []
+    delayed: list[tuple[Any, ...]] = []
+    soon = False
+    for number, message in enumerate(messages, first):
+        ttl = message.ttl
+        if policy.ttl and (not ttl or ttl > policy.ttl):
+            ttl = policy.ttl
+        expires = now + ttl if ttl else None
+        delay = policy.delay if message.delay is None else message.delay
+        due = now + delay if delay else None
+        soon = soon or delay < SOON
+        rank = -message.priority
+        if due is None:
+            free.append((queue, rank, number, expires))
+        else:
+            delayed.append((queue, due, number, rank, expires))
+        origin = None if message.dead_letter is None else write(message.dead_letter)
+        rows.append((number, queue, rank, now, ttl, expires, due, client, origin, message.record))
+    _insert(connection, rows, free, delayed)
+    return soon
+
+
+def _insert(connection: sqlite3.Connection, rows: list[Any], free: list[Any], delayed: list[Any]) -> None:
+    if len(rows) == 1 and free:
+        connection.execute(_STORE, rows[0])
+        connection.execute(_FREE, free[0])
+        return
+    connection.executemany(_STORE, rows)
+    if free:
+        connection.executemany(_FREE, free)
+    if delayed:
+        connection.executemany(_DELAY, delayed)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from amqp.exceptions import ResourceLocked
@@ -15,7 +17,7 @@ OWN = """
 import sys
 from kombu import Connection
 import kombu_pool
-channel = Connection(sys.argv[1]).channel()
+channel = Connection(sys.argv[1], transport_options={"claim_ttl": 0.5}).channel()
 channel.queue_declare("q", exclusive=True, auto_delete=True)
 channel.basic_consume("q", callback=print)
 print("declared", flush=True)
@@ -63,6 +65,21 @@ def test_a_killed_process_that_nobody_waited_for_is_dead(other, shared_url, open
     declare(channel)
 
     assert other.returncode is None
+
+
+def test_the_queue_of_a_process_that_hangs_is_taken_over_once_its_claims_end(other, shared_url, opened):
+    channel = opened(shared_url).channel()
+    os.kill(other.pid, signal.SIGSTOP)
+    until = time.monotonic() + 10
+
+    while time.monotonic() < until:
+        try:
+            declare(channel)
+        except ResourceLocked:
+            continue
+        break
+
+    assert channel.basic_get("q") is None
 
 
 def test_what_came_for_the_dead_is_not_delivered_to_its_successor(other, shared_url, opened):

@@ -41,7 +41,7 @@ def in_child(work):
 
 @pytest.fixture
 def connection(shared_url, opened):
-    return opened(shared_url, claim_ttl=0.6)
+    return opened(shared_url, claim_ttl=1.0)
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_a_child_does_not_take_its_parents_messages(channel):
     inbox = consume(channel, "q")
     inbox.wait_for(1)
 
-    assert in_child(lambda: time.sleep(1.0)) == 0
+    assert in_child(lambda: time.sleep(1.5)) == 0
 
     inbox.messages[0].ack()
     assert inbox.wait_for(2)[1].payload == "b"
@@ -164,7 +164,7 @@ def test_a_childs_collect_leaves_the_parents_claims_alone(channel, connection, o
         connection.collect()
         with connection.clone() as own:
             publish(own.channel(), "q", "child")
-            time.sleep(1.0)
+            time.sleep(1.5)
 
     assert in_child(child) == 0
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from kombu_pool.drivers.sqlite.location import size_of
 from kombu_pool.drivers.sqlite.settling import CHUNK, settle_some
 from kombu_pool.drivers.sqlite.statements import statements
 
@@ -83,9 +82,8 @@ class Collector:
                 connection.execute(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})").fetchall()
 
     def _cut_log(self) -> None:
-        """Move the log into the file and empty it, if it is long and nobody is in the way."""
-        if size_of(f"{self._database.path}-wal") > self._database.location.wal_size_limit:
-            self._database.row("PRAGMA wal_checkpoint(TRUNCATE)")
+        with self._database.lock:
+            self._database.log.cut(self._database.connection)
 
 
 def _empty(connection: sqlite3.Connection, queue: int) -> int:

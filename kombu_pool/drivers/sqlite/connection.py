@@ -71,7 +71,7 @@ def _set_up(connection: sqlite3.Connection, location: Location) -> None:
     execute(f"PRAGMA journal_size_limit = {location.wal_size_limit}").fetchone()
     execute("PRAGMA foreign_keys = OFF")
     execute("PRAGMA temp_store = MEMORY")
-    execute("PRAGMA cache_size = -8000")
+    execute("PRAGMA cache_size = -4000")
     if new:
         _found(connection, location.path)
 

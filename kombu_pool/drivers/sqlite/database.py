@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from kombu_pool.drivers.sqlite.connection import connect, prepare
 from kombu_pool.drivers.sqlite.doorbell import Bell
 from kombu_pool.drivers.sqlite.faults import Fault, is_busy, translated
+from kombu_pool.drivers.sqlite.log import Log
 from kombu_pool.errors import ConnectionError  # noqa: A004 - Zaqar's name for it
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Database:
         self.path = location.path
         self.location = location
         self.bell = Bell(location.path)
+        self.log = Log(location)
         self.write = Transaction(self, "BEGIN IMMEDIATE")
         self.read = Transaction(self, "BEGIN")
         self.lock = threading.RLock()
@@ -211,6 +213,7 @@ class Transaction:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise translated(error, self._database.path) from error
+        self._database.log.committed(connection)
 
 
 def acquire(location: Location) -> Database:

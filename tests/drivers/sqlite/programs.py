@@ -66,6 +66,15 @@ def hold_lock(path: str, seconds: str) -> None:
     connection.execute("ROLLBACK")
 
 
+def hold_snapshot(path: str) -> None:
+    """Read from a file, as a backup does, until killed."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("BEGIN")
+    connection.execute("SELECT count(*) FROM queue").fetchone()
+    say("reading")
+    time.sleep(60)
+
+
 def found(uri: str) -> None:
     """Open a file, when told to, that others open at the same time."""
     say("ready")

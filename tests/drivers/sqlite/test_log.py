@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+MIB = 1024 * 1024
+WRITERS, EACH, CLAIMERS = 2, 5000, 2
+
+
+@pytest.fixture
+def uri(path):
+    return f"sqlite:///{path}?synchronous=NORMAL&wal_size_limit={MIB}"
+
+
+def test_the_log_stays_short_while_processes_write_and_read_all_the_time(driver, path, uri, run):
+    claimers = [run("consume", uri, 3) for _ in range(CLAIMERS)]
+    writers = [run("post", uri, number * EACH, EACH) for number in range(WRITERS)]
+    log, longest = Path(f"{path}-wal"), 0
+
+    while any(process.poll() is None for process in writers):
+        longest = max(longest, log.stat().st_size)
+
+    # Without anybody who makes the others wait it grows by some 4 kB a message.
+    assert longest < 10 * MIB
+    assert sum(len(claimer.communicate(timeout=30)[0].split(",")) for claimer in claimers) == WRITERS * EACH
+
+
+def test_a_reader_that_outlasts_everybody_makes_nobody_wait_for_long(driver, path, run):
+    run("hold_snapshot", path).stdout.readline()
+    body = "x" * 10_000
+    before = time.monotonic()
+
+    for _ in range(200):
+        driver.message_controller.post("q", [{"ttl": None, "body": body}], None)
+
+    assert Path(f"{path}-wal").stat().st_size > MIB
+    assert driver.message_controller.count("q") == 200
+    assert time.monotonic() - before < 3
+
+
+def test_the_log_is_cut_once_the_reader_is_gone(driver, path, run):
+    reader = run("hold_snapshot", path)
+    reader.stdout.readline()
+    driver.message_controller.post("q", [{"ttl": None, "body": "x" * 2 * MIB}], None)
+    driver.gc()
+    assert Path(f"{path}-wal").stat().st_size > MIB
+    reader.kill()
+    reader.wait()
+    deadline = time.monotonic() + 10
+
+    while Path(f"{path}-wal").stat().st_size > MIB and time.monotonic() < deadline:
+        driver.gc()
+
+    assert Path(f"{path}-wal").stat().st_size <= MIB

@@ -40,7 +40,7 @@ def test_no_task_is_lost_or_doubled(site, broker, pool):
     assert site.answer(site.send("add", 1, 1)) == 2
     eventually(lambda: site.counts() == (0, 0))
     assert site.inspect(worker).ping() == {worker.name: {"ok": "pong"}}
-    assert "Traceback" not in worker.log
+    assert "Unrecoverable" not in worker.log
 
 
 def test_whoever_sends_a_task_meanwhile_is_told(site, broker):

@@ -90,16 +90,16 @@ def test_a_task_is_called_when_another_one_fails(site):
 
 def test_a_countdown_is_waited_for_in_the_store(site, worker):
     begun = time.time()
-    result = site.send("when", countdown=1.5)
+    result = site.send("when", countdown=2)
     site.answer(site.send("note", "the worker has looked at all that is due"))
 
     (reserved,) = site.inspect(worker).reserved().values()
     (scheduled,) = site.inspect(worker).scheduled().values()
-    free, claimed = site.counts()
+    eventually(lambda: site.counts() == (1, 0))
 
-    assert time.time() < begun + 1.4, "the machine is too slow for this test"
-    assert (reserved, scheduled, free, claimed) == ([], [], 1, 0)
-    assert site.answer(result) - begun == pytest.approx(1.5, abs=0.3)
+    assert time.time() < begun + 1.9, "the machine is too slow for this test"
+    assert (reserved, scheduled) == ([], [])
+    assert site.answer(result) - begun == pytest.approx(2, abs=0.3)
 
 
 def test_a_task_runs_at_its_eta(site):

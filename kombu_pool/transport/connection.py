@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import itertools
 import logging
 import os
@@ -116,10 +117,13 @@ class PoolConnection:
         if self._deliver_one():
             return
         until = None if timeout is None else time.monotonic() + timeout
-        while not self._deliver_one():
+        while True:
             self._arrived.clear()
-            if self._ready or self._failures:
-                continue
+            if self._feeds_itself:
+                for fetcher in list(self._fetchers.values()):
+                    fetcher.feed()
+            if self._deliver_one():
+                return
             left = None if until is None else until - time.monotonic()
             if (left is not None and left <= 0) or not self._arrived.wait(left):
                 raise TimeoutError(f"no message within {timeout} s")
@@ -166,10 +170,18 @@ class PoolConnection:
                 self._bell.ring()
         return self._bell
 
+    @property
+    def _feeds_itself(self) -> bool:
+        """Tell whether who drains events claims, too, once nothing is left.
+
+        Not with a hub, which must never wait for a store; nor from several pools, of which one may keep us waiting.
+        """
+        return self._bell is None and len(self._fetchers) == 1
+
     # What fetchers call, from their threads.
 
     def claim(self, subscription: Subscription, limit: int) -> int:
-        """Claim messages for a subscription and make them ready; return how many."""
+        """Claim messages for a subscription and make them ready; return how many. From any thread."""
         with subscription.claiming:
             return self._claim(subscription, limit)
 
@@ -181,7 +193,8 @@ class PoolConnection:
         )
         if claim_id is None or not messages:
             return 0
-        lease = broker.renewal.lease(subscription.queue, self.options.project, claim_id, len(messages), begun)
+        credit = None if subscription.no_ack else subscription.channel.qos
+        lease = broker.renewal.lease(subscription.queue, self.options.project, claim_id, len(messages), begun, credit)
         with self._lock:
             if not self.closed and subscription.consumers:
                 subscription.lent += len(messages)
@@ -248,9 +261,19 @@ class PoolConnection:
                 self.subscribe(subscription)
 
     def wake(self) -> None:
-        """Tell the fetchers that there is credit again."""
+        """Tell that there is credit again: the fetchers, or who drains events and then claims itself."""
+        if self._feeds_itself:
+            self._arrived.set()
+            return
         for fetcher in list(self._fetchers.values()):
             fetcher.wake()
+
+    def settle(self, subscription: Subscription) -> None:
+        """Tell the store what was acknowledged of a subscription's queue: the slots are free after that."""
+        leases = [lease for lease in list(subscription.channel.qos.leases) if lease.queue == subscription.queue]
+        if any(lease.is_dirty for lease in leases):
+            with contextlib.suppress(errors.KombuPoolError):  # They are sent again later.
+                self.broker.settlement.send(leases)
 
     # The end.
 

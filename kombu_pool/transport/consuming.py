@@ -13,7 +13,8 @@ from weakref import finalize
 from amqp.exceptions import RecoverableConnectionError
 
 from kombu_pool.errors import DoesNotExist, KombuPoolError
-from kombu_pool.transport.deliveries import Consumer, Credit, Message, Subscription, Unacked
+from kombu_pool.transport.credit import Credit
+from kombu_pool.transport.deliveries import Consumer, Message, Subscription, Unacked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -39,7 +40,7 @@ class ConsumingMethods:
         self._unacked: dict[int, Unacked] = {}
         self._consumers: dict[str, Consumer] = {}
         self._subscriptions: dict[tuple[str, bool], Subscription] = {}
-        self.qos = Credit(connection.options.read_ahead, self._subscriptions, self._unacked)
+        self.qos = Credit(connection.options.read_ahead, connection.wake)
         self._paid: Callable[[], None] | None = None
 
     # Consumers.
@@ -113,18 +114,13 @@ class ConsumingMethods:
         """Hand a message to a consumer. The connection calls this, for every message: it makes no detours."""
         message = Message(self, next(self._tags), stored, consumer.queue, consumer.tag)
         if consumer.no_ack:
-            self._settlement.ack((lease, stored["id"], None))
+            self._settlement.ack(lease, stored["id"])
         else:
             self._unacked[message.delivery_tag] = (lease, stored["id"], message)
-        # Only now: a message that is counted twice for a moment is lent to nobody else, one counted never might be.
         subscription.taken += 1
         if self.qos.starved:
-            self._replenish()
+            self.qos.delivered(subscription)
         consumer.callback(message)
-
-    def _replenish(self) -> None:
-        self.qos.starved = False
-        self._link.wake()
 
     def basic_get(self, queue: str, no_ack: bool = False, **options: Any) -> Message | None:
         """Return one message, or None when the queue has none.
@@ -140,10 +136,10 @@ class ConsumingMethods:
         claim_id, stored = self._broker.data.claim_controller.create(queue, renewal.metadata, self._vhost, 1)
         if claim_id is None or not stored:
             return None
-        lease = renewal.lease(queue, self._vhost, claim_id, 1, begun)
+        lease = renewal.lease(queue, self._vhost, claim_id, 1, begun, None if no_ack else self.qos)
         message = Message(self, next(self._tags), stored[0], queue, None)
         if no_ack:
-            self._settlement.ack((lease, stored[0]["id"], None))
+            self._settlement.ack(lease, stored[0]["id"])
         else:
             self._unacked[message.delivery_tag] = (lease, stored[0]["id"], message)
         return message
@@ -155,12 +151,12 @@ class ConsumingMethods:
         one = None if multiple else self._unacked.pop(delivery_tag, None)
         if one is None or self._paid is not None:
             for each in self._take(delivery_tag, multiple) if one is None else (one,):
-                self._settlement.ack(each)
+                self._settlement.ack(each[0], each[1])
             self._pay()
             return
-        self._settlement.ack(one)
+        self._settlement.ack(one[0], one[1])
         if self.qos.starved:
-            self._replenish()
+            self.qos.acknowledged()
 
     def basic_reject(self, delivery_tag: int, requeue: bool = False, multiple: bool = False) -> None:
         """Give a delivered message back to its place in the queue, at once; without ``requeue``, delete it."""
@@ -190,8 +186,6 @@ class ConsumingMethods:
             if delivery_tag:
                 logger.warning("Delivery %s of channel %r is unknown, or was settled before", delivery_tag, self)
             return taken
-        if self.qos.starved:
-            self._replenish()
         self._pay()
         return taken
 

@@ -45,6 +45,9 @@ class Fetcher:
         self._watching: Watch | None = None
         self._stopped = False
         self._lock = threading.Lock()
+        #: Held by the thread that claims, which may be the one that drains events.
+        self._turn = threading.Lock()
+        self._dozes = False
         self._thread = threading.Thread(target=self._run, name=f"kombu_pool-fetcher-{pool}", daemon=True)
 
     @property
@@ -71,6 +74,20 @@ class Fetcher:
         watching = self._watching
         if watching is not None:
             watching.interrupt()
+
+    def feed(self) -> None:
+        """Claim in the calling thread, which has nothing to do otherwise; that spares waking another for each batch."""
+        if self.failure is not None or not self._turn.acquire(blocking=False):
+            return
+        try:
+            hungry = self._claim(patient=False)
+        except errors.KombuPoolError:
+            # The fetcher's own thread sees it too, tells of it and tries again.
+            hungry = list(self.subscriptions)
+        finally:
+            self._turn.release()
+        if hungry and self._dozes:
+            self.wake()
 
     def stop(self) -> None:
         """Tell the thread to end; :meth:`join` waits for it."""
@@ -107,18 +124,22 @@ class Fetcher:
     def _round(self) -> None:
         """Claim for everybody who has room, or sleep until that makes sense again."""
         self._credit.clear()
-        hungry = self._claim(patient=True)
+        with self._turn:
+            hungry = self._claim(patient=True)
         if hungry is None:
             return
         if any(
             subscription.channel.qos.is_lingering() for subscription in self.subscriptions if subscription not in hungry
         ):
             self._credit.wait(self.LINGER)
-            hungry = self._claim(patient=False)
+            with self._turn:
+                hungry = self._claim(patient=False)
             if hungry is None:
                 return
         if not hungry:
+            self._dozes = True
             self._credit.wait(self.IDLE)
+            self._dozes = False
         elif self.pool is None:
             self._credit.wait(self.UNMAPPED)
             self._connection.settle_in(self)
@@ -131,6 +152,9 @@ class Fetcher:
         Whoever was fed last comes last the next time: what room there is goes around.
         """
         subscriptions = self.subscriptions
+        for subscription in subscriptions:
+            # Of all of them first: they share slots, and what one waits for is another's.
+            self._connection.settle(subscription)
         first = self._first
         hungry = []
         fed = False

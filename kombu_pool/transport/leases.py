@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from typing import TYPE_CHECKING
 
 from kombu_pool.errors import DoesNotExist, KombuPoolError
@@ -16,6 +17,7 @@ from kombu_pool.errors import DoesNotExist, KombuPoolError
 if TYPE_CHECKING:
     from kombu_pool.model import ClaimMetadata, Project
     from kombu_pool.storage import ClaimController, ConsumersController
+    from kombu_pool.transport.credit import Credit
 
 logger = logging.getLogger(__name__)
 
@@ -23,13 +25,21 @@ logger = logging.getLogger(__name__)
 class Lease:
     """One claim of ours: which messages are still owed, and until when they are surely ours."""
 
-    __slots__ = ("claim_id", "left", "project", "queue", "valid_until")
+    __slots__ = ("acked", "claim_id", "credit", "is_dirty", "left", "project", "queue", "valid_until")
 
-    def __init__(self, queue: str, project: Project, claim_id: str, left: int, valid_until: float) -> None:
+    def __init__(
+        self, queue: str, project: Project, claim_id: str, left: int, valid_until: float, credit: Credit | None
+    ) -> None:
         self.queue = queue
         self.project = project
         self.claim_id = claim_id
+        #: How many of its messages the store has not been told of.
         self.left = left
+        #: Whose prefetch limit they count against.
+        self.credit = credit
+        #: The messages of which the store is still to be told that they are done, and whether somebody will.
+        self.acked: deque[str] = deque()
+        self.is_dirty = False
         #: Monotonic; its messages are ours without a doubt before it, and somebody else's perhaps after it.
         self.valid_until = valid_until
 
@@ -49,9 +59,13 @@ class Renewal:
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def lease(self, queue: str, project: Project, claim_id: str, count: int, claimed_at: float) -> Lease:
+    def lease(
+        self, queue: str, project: Project, claim_id: str, count: int, claimed_at: float, credit: Credit | None
+    ) -> Lease:
         """Keep a claim of ``count`` messages, made at the monotonic time ``claimed_at`` or later, alive."""
-        lease = Lease(queue, project, claim_id, count, claimed_at + self.metadata["ttl"])
+        lease = Lease(queue, project, claim_id, count, claimed_at + self.metadata["ttl"], credit)
+        if credit is not None:
+            credit.leases.add(lease)
         with self._lock:
             self._leases.add(lease)
             self._start()
@@ -63,6 +77,8 @@ class Renewal:
             lease.left -= count
             if lease.left <= 0:
                 self._leases.discard(lease)
+        if lease.credit is not None:
+            lease.credit.settled(lease)
 
     def hold(self, holder: str) -> None:
         """Keep a holder alive."""
@@ -122,7 +138,6 @@ class Renewal:
     def _lose(self, lease: Lease) -> None:
         with self._lock:
             held = lease in self._leases
-            self._leases.discard(lease)
             lease.valid_until = 0.0
         # The last acknowledgement may have ended the claim between our list and the store.
         if held and lease.left > 0:
@@ -131,6 +146,7 @@ class Renewal:
                 lease.left,
                 lease.queue,
             )
+        self.settled(lease, lease.left)
 
     def _renew_holders(self, holders: list[str]) -> bool:
         if not holders:

@@ -11,20 +11,18 @@ from typing import TYPE_CHECKING
 from kombu_pool.errors import KombuPoolError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from kombu_pool.model import Project
     from kombu_pool.storage import ClaimController, MessageController
     from kombu_pool.transport.leases import Lease, Renewal
 
 logger = logging.getLogger(__name__)
 
-#: A claim and one of its messages; what may stand behind is the channel's.
-Held = tuple["Lease", str, object]
-
 
 class Settlement:
     """Deletes what was acknowledged and frees what nobody will acknowledge, from a daemon thread of its own."""
 
-    MOST = 1000
     #: Seconds between two tries, and between two looks for what nobody rang for.
     RETRY, LOOK = 0.5, 1.0
 
@@ -33,8 +31,8 @@ class Settlement:
         self._claims = claims
         self._renewal = renewal
         self._delay = delay
-        self._acked: deque[Held] = deque()
-        self._orphaned: deque[Held] = deque()
+        self._dirty: deque[Lease] = deque()
+        self._orphaned: deque[tuple[Lease, str]] = deque()
         self._wake = threading.Event()
         self._ringing = False
         self._flushing = threading.Lock()
@@ -42,9 +40,16 @@ class Settlement:
         self._thread: threading.Thread | None = None
         self._closed = False
 
-    def ack(self, held: Held) -> None:
+    def ack(self, lease: Lease, message_id: str) -> None:
         """Delete the message soon."""
-        self._acked.append(held)
+        lease.acked.append(message_id)
+        # Looked at after the append, and reset before the ids are taken: none is left behind.
+        if not lease.is_dirty:
+            self._mark(lease)
+
+    def _mark(self, lease: Lease) -> None:
+        lease.is_dirty = True
+        self._dirty.append(lease)
         if not self._ringing:
             self.ring()
 
@@ -53,7 +58,7 @@ class Settlement:
 
         The garbage collector may call this in the middle of anything, so it takes no lock: the thread looks by itself.
         """
-        self._orphaned.append((lease, message_id, None))
+        self._orphaned.append((lease, message_id))
 
     def release(self, lease: Lease, message_ids: list[str]) -> None:
         """Free messages now, where they stood."""
@@ -72,9 +77,9 @@ class Settlement:
             KombuPoolError: the store did not take all of it; what is left is tried again.
         """
         with self._flushing:
-            self._send(self._acked)
+            self.send([self._dirty.popleft() for _ in range(len(self._dirty))])
             while self._orphaned:
-                lease, message_id, _ = self._orphaned.popleft()
+                lease, message_id = self._orphaned.popleft()
                 self.release(lease, [message_id])
 
     def close(self) -> None:
@@ -87,7 +92,7 @@ class Settlement:
         try:
             self.flush()
         except KombuPoolError as error:
-            logger.warning("%d acknowledgement(s) could not be sent: %s", len(self._acked), error)
+            logger.warning("Some acknowledgements could not be sent: %s", error)
 
     def ring(self) -> None:
         """Wake the thread, which starts with the first call."""
@@ -109,40 +114,33 @@ class Settlement:
             try:
                 self.flush()
             except KombuPoolError as error:
-                logger.warning("%d acknowledgement(s) are not sent yet: %s", len(self._acked), error)
+                logger.warning("Some acknowledgements are not sent yet: %s", error)
                 time.sleep(self.RETRY)
                 self.ring()
             except Exception:
                 logger.exception("Acknowledgements could not be sent")
                 time.sleep(self.RETRY)
 
-    def _send(self, gathered: deque[Held]) -> None:
-        while gathered:
-            queues: dict[tuple[str, Project], dict[Lease, list[str]]] = {}
-            for lease, ids in self._some(gathered).items():
+    def send(self, leases: Iterable[Lease]) -> None:
+        """Send what was gathered of these leases, now; raises as :meth:`flush` does."""
+        queues: dict[tuple[str, Project], dict[Lease, list[str]]] = {}
+        for lease in leases:
+            lease.is_dirty = False
+            ids = _taken(lease.acked)
+            if ids:
                 queues.setdefault((lease.queue, lease.project), {})[lease] = ids
-            failure: KombuPoolError | None = None
-            for (queue, project), leases in queues.items():
-                try:
-                    self._delete(queue, project, leases)
-                except KombuPoolError as error:
-                    # One pool that is down must not keep the acknowledgements of the others back.
-                    gathered.extend((lease, message_id, None) for lease, ids in leases.items() for message_id in ids)
-                    failure = error
-            if failure is not None:
-                raise failure
-
-    def _some(self, gathered: deque[Held]) -> dict[Lease, list[str]]:
-        """Take a bounded number of what was gathered, by lease; mostly one's messages come in a row."""
-        leases: dict[Lease, list[str]] = {}
-        last = None
-        ids: list[str] = []
-        for _ in range(min(len(gathered), self.MOST)):
-            lease, message_id, _ = gathered.popleft()
-            if lease is not last:
-                last, ids = lease, leases.setdefault(lease, [])
-            ids.append(message_id)
-        return leases
+        failure: KombuPoolError | None = None
+        for (queue, project), acked in queues.items():
+            try:
+                self._delete(queue, project, acked)
+            except KombuPoolError as error:
+                # One pool that is down must not keep the acknowledgements of the others back.
+                for lease, ids in acked.items():
+                    lease.acked.extend(ids)
+                    self._mark(lease)
+                failure = error
+        if failure is not None:
+            raise failure
 
     def _delete(self, queue: str, project: Project, leases: dict[Lease, list[str]]) -> None:
         held = [(message_id, lease.claim_id) for lease, ids in leases.items() for message_id in ids]
@@ -156,3 +154,13 @@ class Settlement:
                 len(refused),
                 ", ".join(message_id for message_id, _ in refused),
             )
+
+
+def _taken(acked: deque[str]) -> list[str]:
+    """Take all ids; another thread may be taking some at the same time."""
+    taken: list[str] = []
+    try:
+        while True:
+            taken.append(acked.popleft())
+    except IndexError:
+        return taken

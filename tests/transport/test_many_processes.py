@@ -58,6 +58,15 @@ class Workers:
                 given.setdefault(body, []).append((lent, record))
         return {record for times in given.values() for _, record in sorted(times)[:-1]}
 
+    def most_that_came_again(self):
+        """Return how many messages of one record at most were given to somebody once more."""
+        given = {}
+        for record in self.records:
+            for body, lent in self.seen(record):
+                given.setdefault(body, []).append((lent, record))
+        again = [record for times in given.values() for _, record in sorted(times)[:-1]]
+        return max((again.count(record) for record in set(again)), default=0)
+
     def total(self):
         return {body for record in self.records for body, _ in self.seen(record)}
 
@@ -99,6 +108,7 @@ def test_nothing_is_lost_and_only_what_the_killed_held_comes_twice(shared_url, o
     assert len(workers.killed) >= 2
     assert workers.most_held() <= PREFETCH
     assert workers.whose_messages_came_again() <= set(workers.killed)
+    assert workers.most_that_came_again() <= PREFETCH
 
 
 @pytest.mark.timeout(60)

@@ -23,9 +23,9 @@ class Log:
     #: Commits of this process between two looks at the log's length.
     EVERY = 16
     #: Milliseconds for which those who read now may finish.
-    PATIENCE = 100
+    PATIENCE = 50
     #: Seconds until the next try after one that a reader outlasted: the first time, and at most.
-    FIRST_PAUSE, LAST_PAUSE = 0.1, 10.0
+    FIRST_PAUSE, LAST_PAUSE = 0.05, 5.0
 
     def __init__(self, location: Location) -> None:
         self._path = f"{location.path}-wal"
@@ -43,11 +43,9 @@ class Log:
 
     def cut(self, connection: sqlite3.Connection) -> None:
         """Move the log into the file and empty it, if it is too long and the others let us."""
-        if size_of(self._path) <= self._limit or time.monotonic() < self._not_before:
-            return
-        if self._is_cut(connection):
+        if size_of(self._path) <= self._limit:
             self._pause = self.FIRST_PAUSE
-        else:
+        elif time.monotonic() >= self._not_before and not self._is_cut(connection):
             # Somebody reads for longer, a backup perhaps: everybody else must not wait for that all the time.
             self._not_before = time.monotonic() + self._pause
             self._pause = min(self._pause * 2, self.LAST_PAUSE)

@@ -1,0 +1,91 @@
+"""How many messages a channel may be lent: the free part of its prefetch limit, which all its consumers share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kombu_pool.transport.deliveries import Subscription
+    from kombu_pool.transport.leases import Lease
+
+
+class Credit:
+    """A channel's credit, and what Kombu and Celery look for as ``channel.qos``.
+
+    A message takes a slot from when it is claimed until the store knows that it is done. So what comes back from a
+    consumer that is killed is never more than its limit, however many acknowledgements were on their way.
+    """
+
+    def __init__(self, read_ahead: int, wake: Callable[[], None]) -> None:
+        self.prefetch_count = 0
+        self.leases: set[Lease] = set()
+        self.paused = False
+        #: Set while somebody waits for a slot; who frees one resets it and wakes them.
+        self.starved = False
+        self._acked = 0
+        self._read_ahead = read_ahead
+        self._wake = wake
+
+    def outstanding(self) -> int:
+        """Count what was lent and is not settled."""
+        return sum(lease.left for lease in list(self.leases))
+
+    def can_consume(self) -> bool:
+        """Tell whether another message may be delivered. Celery replaces this to stop prefetching."""
+        return not self.prefetch_count or self.outstanding() < self.prefetch_count
+
+    def room(self, subscription: Subscription, *, patient: bool) -> int:
+        """Return how many messages to claim for a subscription now.
+
+        A claim costs the same for one message as for many. So, while ``patient``, nothing is claimed for a channel that
+        still has something to do and less than half of its slots free.
+        """
+        # Set before looking: a slot that comes free in between is then not missed.
+        self._acked = 0
+        self.starved = True
+        room = 0 if self.paused or not self.can_consume() else self._room(subscription, patient=patient)
+        if room > 0:
+            self.starved = False
+        return room
+
+    def _room(self, subscription: Subscription, *, patient: bool) -> int:
+        if self._is_unlimited(subscription):
+            missing = self._read_ahead - subscription.ready
+            return missing if missing * 2 >= self._read_ahead else 0
+        outstanding = self.outstanding()
+        free = self.prefetch_count - outstanding
+        if patient and outstanding and free * 2 < self.prefetch_count:
+            return 0
+        return min(free, self._read_ahead)
+
+    def _is_unlimited(self, subscription: Subscription) -> bool:
+        return subscription.no_ack or not self.prefetch_count
+
+    def is_lingering(self) -> bool:
+        """Tell whether there is a slot that patience alone leaves free."""
+        return bool(self.prefetch_count) and self.can_consume()
+
+    def delivered(self, subscription: Subscription) -> None:
+        """Hear of a delivery while somebody is starved: read on once half of what was read ahead is gone."""
+        if self._is_unlimited(subscription) and subscription.ready * 2 <= self._read_ahead:
+            self.replenish()
+
+    def acknowledged(self) -> None:
+        """Hear of an acknowledgement while somebody is starved; half of the slots are worth a claim."""
+        self._acked += 1
+        if self._acked * 2 >= self.prefetch_count:
+            self.replenish()
+
+    def settled(self, lease: Lease) -> None:
+        """Hear that the store knows of some of a lease's messages that they are done."""
+        if lease.left <= 0:
+            self.leases.discard(lease)
+        if self.starved:
+            self.replenish()
+
+    def replenish(self) -> None:
+        """Wake who is starved."""
+        self.starved = False
+        self._wake()

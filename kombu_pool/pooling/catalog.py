@@ -219,8 +219,10 @@ class Catalog:
             wanted = self.control.flavors_controller.get(flavor, project=project)
             return list(pools.get_pools_by_flavor(wanted, detailed=True))
         found = list(pools.get_pools_by_flavor(detailed=True))
-        if not found and self._virtual and not list(next(pools.list(limit=1))):
-            self._add_virtual_pool()
+        if not found and self._virtual:
+            if not list(next(pools.list(limit=1))):
+                self._add_virtual_pool()
+            # Another process may have added one since the first look, whoever did it now.
             found = list(pools.get_pools_by_flavor(detailed=True))
         return found
 

@@ -34,6 +34,21 @@ def test_a_control_store_that_names_no_pool_serves_as_its_own_first_pool(empty, 
     assert bodies(stores.leaf("control"), "q") == [1]
 
 
+def test_a_first_pool_that_another_adds_between_two_looks_is_found(empty, stores, monkeypatch):
+    pools = empty.control.pools_controller
+    look = pools.list
+
+    def added_by_another_first(*arguments, **options):
+        pools.create("default", 100, stores.uri("control"), options={"virtual": True})
+        return look(*arguments, **options)
+
+    monkeypatch.setattr(pools, "list", added_by_another_first)
+
+    empty.queue_controller.create("q")
+
+    assert empty.catalog.pool_of("q") == "default"
+
+
 def test_switched_off_there_is_no_pool(control):
     driver = DataDriver(configured(enable_virtual_pool=False), None, control)
 

@@ -168,6 +168,7 @@ class PoolConnection:
             self._bell = Bell()
             if self._ready or self._failures:
                 self._bell.ring()
+            self.wake()
         return self._bell
 
     @property
@@ -231,6 +232,8 @@ class PoolConnection:
             if fetcher is None:
                 fetcher = self._fetchers[pool] = Fetcher(self, pool)
             fetcher.add(subscription)
+        # With a second fetcher, the first claims by itself from now on.
+        self.wake()
 
     def unsubscribe(self, subscription: Subscription) -> None:
         """Fetch no more for a subscription that has no consumer left; what is ready for it goes back at once."""

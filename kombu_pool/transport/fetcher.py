@@ -80,13 +80,13 @@ class Fetcher:
         if self.failure is not None or not self._turn.acquire(blocking=False):
             return
         try:
-            hungry = self._claim(patient=False)
+            idle = bool(self._claim(patient=False)) and self._dozes
         except errors.KombuPoolError:
-            # The fetcher's own thread sees it too, tells of it and tries again.
-            hungry = list(self.subscriptions)
+            # The fetcher's own thread is to see it too, to tell of it and to try again.
+            idle = True
         finally:
             self._turn.release()
-        if hungry and self._dozes:
+        if idle:
             self.wake()
 
     def stop(self) -> None:

@@ -35,7 +35,7 @@ quickstart: $(VENV)/.celery.installed
 	@$(BIN)/python examples/quickstart.py
 
 test: $(VENV)/.dev.installed
-	$(PYTEST) -n $(JOBS) --dist loadgroup --cov
+	$(PYTEST) -n $(JOBS) --dist loadscope --cov
 
 check: format lint types layers test
 

@@ -8,8 +8,6 @@ import re
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("commands")
-
 
 @pytest.fixture(scope="module")
 def worker(shared_site):

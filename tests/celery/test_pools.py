@@ -18,7 +18,7 @@ POOLS = {
 }
 
 
-@pytest.fixture(scope="module", params=[pytest.param(pool, marks=pytest.mark.xdist_group(pool)) for pool in POOLS])
+@pytest.fixture(scope="module", params=POOLS)
 def worker(request, shared_site):
     """One worker for all tests of a pool."""
     worker = shared_site.worker(*POOLS[request.param])

@@ -9,8 +9,6 @@ import pytest
 
 from tests.celery.worker import eventually
 
-pytestmark = pytest.mark.xdist_group("remote-control")
-
 
 @pytest.fixture(scope="module")
 def worker(shared_site):

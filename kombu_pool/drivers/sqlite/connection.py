@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 APPLICATION_ID = 0x6B706F6C  # "kpol"
 VERSION = 1
+PAGE = 4096
 _OLDEST = (3, 35, 0)  # the first with RETURNING
 
 
@@ -62,13 +63,15 @@ def connect(location: Location) -> sqlite3.Connection:
 def _set_up(connection: sqlite3.Connection, location: Location) -> None:
     execute = connection.execute
     # These two count only until the file has its first page.
-    execute("PRAGMA page_size = 4096")
+    execute(f"PRAGMA page_size = {PAGE}")
     execute("PRAGMA auto_vacuum = INCREMENTAL")
     new = _is_new(connection, location.path)
     if execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         execute("PRAGMA journal_mode = WAL").fetchone()
     execute(f"PRAGMA synchronous = {location.synchronous}")
     execute(f"PRAGMA journal_size_limit = {location.wal_size_limit}").fetchone()
+    # Ours comes first, at the limit; SQLite's own, after each commit of each process, would only be in its way.
+    execute(f"PRAGMA wal_autocheckpoint = {2 * location.wal_size_limit // PAGE}").fetchone()
     execute("PRAGMA foreign_keys = OFF")
     execute("PRAGMA temp_store = MEMORY")
     execute("PRAGMA cache_size = -4000")

@@ -24,7 +24,8 @@ class Log:
     EVERY = 16
     #: Milliseconds for which those who read now may finish.
     PATIENCE = 50
-    #: Seconds until the next try after one that a reader outlasted: the first time, and at most.
+    #: Seconds until the next try after one that a reader outlasted: the first time, and at most. One that failed at
+    #: once, while another process was cutting, cost nobody anything.
     FIRST_PAUSE, LAST_PAUSE = 0.05, 5.0
 
     def __init__(self, location: Location) -> None:
@@ -45,7 +46,9 @@ class Log:
         """Move the log into the file and empty it, if it is too long and the others let us."""
         if size_of(self._path) <= self._limit:
             self._pause = self.FIRST_PAUSE
-        elif time.monotonic() >= self._not_before and not self._is_cut(connection):
+        elif (began := time.monotonic()) >= self._not_before and not self._is_cut(connection):
+            if time.monotonic() - began < self.PATIENCE / 2000:
+                return
             # Somebody reads for longer, a backup perhaps: everybody else must not wait for that all the time.
             self._not_before = time.monotonic() + self._pause
             self._pause = min(self._pause * 2, self.LAST_PAUSE)

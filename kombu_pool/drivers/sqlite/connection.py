@@ -70,8 +70,6 @@ def _set_up(connection: sqlite3.Connection, location: Location) -> None:
         execute("PRAGMA journal_mode = WAL").fetchone()
     execute(f"PRAGMA synchronous = {location.synchronous}")
     execute(f"PRAGMA journal_size_limit = {location.wal_size_limit}").fetchone()
-    # Ours comes first, at the limit; SQLite's own, after each commit of each process, would only be in its way.
-    execute(f"PRAGMA wal_autocheckpoint = {2 * location.wal_size_limit // PAGE}").fetchone()
     execute("PRAGMA foreign_keys = OFF")
     execute("PRAGMA temp_store = MEMORY")
     execute("PRAGMA cache_size = -4000")

@@ -79,6 +79,77 @@ SQLITE: list[cfg.Opt] = [
     ),
 ]
 
+REDIS_GROUP = "drivers:message_store:redis"
+REDIS: list[cfg.Opt] = [
+    *STORE,
+    cfg.StrOpt(
+        "key_prefix",
+        default="kombu-pool",
+        regex=r"[^{}\s]+\Z",
+        help="What the names of all keys begin with, so that several applications share one database.",
+    ),
+    cfg.IntOpt("db", min=0, help="The number of the database, where the URI's path does not say it."),
+    cfg.FloatOpt(
+        "socket_timeout",
+        default=5.0,
+        min=0.05,
+        max=3600.0,
+        help="Seconds to wait for an answer before the store counts as unavailable.",
+    ),
+    cfg.FloatOpt(
+        "socket_connect_timeout",
+        default=5.0,
+        min=0.05,
+        max=3600.0,
+        help="Seconds to wait for a connection.",
+    ),
+    cfg.IntOpt(
+        "max_connections",
+        default=2,
+        min=1,
+        max=1000,
+        help="The most connections of a process that commands go through; one more waits for messages.",
+    ),
+    cfg.FloatOpt(
+        "health_check_interval",
+        default=4.0,
+        min=0.0,
+        max=3600.0,
+        help="Seconds without use after which a connection is tried out before it is used again.",
+    ),
+    cfg.IntOpt(
+        "min_replicas",
+        default=0,
+        min=0,
+        max=100,
+        help="How many replicas must have what was written before a call returns; fewer: the call fails and says so.",
+    ),
+    cfg.FloatOpt(
+        "min_replicas_timeout",
+        default=1.0,
+        min=0.01,
+        max=3600.0,
+        help="Seconds to wait for those replicas.",
+    ),
+    cfg.BoolOpt("ssl", default=False, help="Connect by TLS; rediss:// does so by itself."),
+    cfg.StrOpt("ssl_ca_certs", help="The file of the certificates that the server's is checked against."),
+    cfg.StrOpt("ssl_certfile", help="The file of the certificate that we show."),
+    cfg.StrOpt("ssl_keyfile", help="The file of its key."),
+    cfg.StrOpt(
+        "ssl_cert_reqs",
+        default="required",
+        choices=[
+            ("required", "a server without a valid certificate is refused"),
+            ("optional", "a certificate is checked if there is one"),
+            ("none", "any certificate will do"),
+        ],
+        help="Whether the server's certificate is checked.",
+    ),
+    cfg.BoolOpt("ssl_check_hostname", default=True, help="Whether that certificate must bear the host's name."),
+    cfg.StrOpt("sentinel_username", help="The user by whose name the sentinels are asked."),
+    cfg.StrOpt("sentinel_password", secret=True, help="The password for the sentinels."),
+]
+
 TRANSPORT_GROUP = "transport"
 TRANSPORT: list[cfg.Opt] = [
     cfg.StrOpt("project", help="The project (tenant, AMQP's virtual host) whose queues the connection sees."),
@@ -172,5 +243,6 @@ def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
         (CATALOG_GROUP, CATALOG),
         (MEMORY_GROUP, MEMORY),
         (SQLITE_GROUP, SQLITE),
+        (REDIS_GROUP, REDIS),
         (TRANSPORT_GROUP, TRANSPORT),
     ]

@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 GROUP = "kombu_pool.drivers"
 _OURS = {
     "memory": "kombu_pool.drivers.memory",
+    "redis": "kombu_pool.drivers.redis",
+    "rediss": "kombu_pool.drivers.redis",
+    "redis+cluster": "kombu_pool.drivers.redis",
+    "redis+sentinel": "kombu_pool.drivers.redis",
+    "redis+socket": "kombu_pool.drivers.redis",
     "sqlite": "kombu_pool.drivers.sqlite",
 }
 

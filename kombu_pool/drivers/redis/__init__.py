@@ -1,0 +1,46 @@
+"""A store in a Redis, 6.2 or newer, or a Valkey: both planes, alone, behind Sentinel, or as a Redis Cluster.
+
+``redis://``, ``rediss://`` (TLS), ``redis+socket://``, ``redis+sentinel://`` and ``redis+cluster://``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kombu_pool.drivers.redis.control import ControlDriver
+from kombu_pool.drivers.redis.driver import CAPABILITIES, DataDriver
+from kombu_pool.drivers.redis.location import locate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kombu_pool.clock import Clock
+    from kombu_pool.drivers.uri import StoreUri
+    from kombu_pool.storage import ControlDriver as AnyControlDriver
+
+
+def open_data(
+    uri: StoreUri,
+    *,
+    control: AnyControlDriver | None,  # noqa: ARG001 - it needs none
+    conf: Any,
+    cache: Any,  # noqa: ARG001 - a script sees what there is
+    clock: Clock,
+    options: Mapping[str, Any],
+) -> DataDriver:
+    """Open the Redis for messages."""
+    return DataDriver(locate(uri, options, conf), clock)
+
+
+def open_control(
+    uri: StoreUri,
+    *,
+    conf: Any,
+    cache: Any,  # noqa: ARG001 - the catalog remembers what it looked up
+    clock: Clock,
+) -> ControlDriver:
+    """Open the Redis for the control plane."""
+    return ControlDriver(uri.text, locate(uri, {}, conf), clock)
+
+
+__all__ = ["CAPABILITIES", "open_control", "open_data"]

@@ -1,0 +1,102 @@
+"""Opens connections to the Redis that a location means, which with Sentinel is another one after a failover."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+from typing import TYPE_CHECKING, Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+from kombu_pool.drivers.redis.inspection import inspect
+
+if TYPE_CHECKING:
+    from redis import Connection
+
+    from kombu_pool.drivers.redis.location import Location
+
+logger = logging.getLogger(__name__)
+
+
+class Addresses:
+    """Knows where the Redis of a location is now."""
+
+    def __init__(self, location: Location) -> None:
+        self._location = location
+        self._sentinel: Sentinel | None = None
+        self._inspected = False
+        self._lock = threading.Lock()
+
+    def connect(self, purpose: str) -> Connection:
+        """Return an open connection; its name tells the server's owner who we are and what it is for."""
+        location = self._location
+        connection: Connection
+        settings = {**base_settings(location), "db": location.db, "client_name": client_name(purpose)}
+        if location.path:
+            connection = redis.UnixDomainSocketConnection(path=location.path, **settings)
+        else:
+            host, port = self._master() if location.service else location.nodes[0]
+            kind = redis.SSLConnection if location.ssl else redis.Connection
+            connection = kind(host=host, port=port, socket_keepalive=True, **settings, **tls_settings(location))
+        connection.connect()
+        if not self._inspected:
+            inspect(connection, location)
+            self._inspected = True
+        return connection
+
+    def _master(self) -> tuple[str, int]:
+        with self._lock:
+            if self._sentinel is None:
+                self._sentinel = _sentinel(self._location)
+            host, port = self._sentinel.discover_master(self._location.service)
+        return str(host), int(port)
+
+
+def base_settings(location: Location) -> dict[str, Any]:
+    """Return what every client and connection of redis-py is given: one attempt, our timeouts."""
+    return {
+        "username": location.username,
+        "password": location.password,
+        "socket_timeout": location.socket_timeout,
+        "socket_connect_timeout": location.socket_connect_timeout,
+        "protocol": 2,
+        "retry": Retry(NoBackoff(), 0),
+        "health_check_interval": 0,
+    }
+
+
+def tls_settings(location: Location) -> dict[str, Any]:
+    """Return what redis-py is given for TLS; nothing without."""
+    if not location.ssl:
+        return {}
+    return {
+        "ssl_ca_certs": location.ssl_ca_certs,
+        "ssl_certfile": location.ssl_certfile,
+        "ssl_keyfile": location.ssl_keyfile,
+        "ssl_cert_reqs": location.ssl_cert_reqs,
+        "ssl_check_hostname": location.ssl_check_hostname and location.ssl_cert_reqs != "none",
+    }
+
+
+def client_name(purpose: str) -> str:
+    """Return a connection's name, which CLIENT LIST shows; Redis takes no spaces in it."""
+    host = "".join(letter if letter.isalnum() or letter in ".-" else "_" for letter in socket.gethostname())
+    return f"kombu-pool:{purpose}{host}:{os.getpid()}"
+
+
+def _sentinel(location: Location) -> Sentinel:
+    settings = {
+        **base_settings(location),
+        "username": location.sentinel_username,
+        "password": location.sentinel_password,
+        **({"ssl": True, **tls_settings(location)} if location.ssl else {}),
+    }
+    # A sentinel that does not answer must not take the time of those that would.
+    seconds = min(location.socket_timeout, 1.0)
+    settings["socket_timeout"] = settings["socket_connect_timeout"] = seconds
+    return Sentinel(location.nodes, sentinel_kwargs=settings)

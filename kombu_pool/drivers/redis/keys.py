@@ -1,0 +1,73 @@
+"""The names of the keys. Those of one queue bear one hash tag, so that a Redis Cluster keeps them on one node."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import quote, unquote
+
+if TYPE_CHECKING:
+    from kombu_pool.model import Project
+
+
+def project_key(project: Project) -> str:
+    """Return the stored form of a project: None differs from every string, and no brace or slash is in it."""
+    return "" if project is None else f"={quote(project, safe='', errors='surrogatepass')}"
+
+
+def project_of(key: str) -> Project:
+    """Return the project of its stored form."""
+    return unquote(key[1:], errors="surrogatepass") if key else None
+
+
+def name_bytes(name: str) -> bytes:
+    """Return a name as it is stored, whatever characters it holds."""
+    return name.encode("utf-8", "surrogatepass")
+
+
+def name_of(stored: bytes) -> str:
+    """Return a name from its stored form."""
+    return stored.decode("utf-8", "surrogatepass")
+
+
+class QueueKeys(NamedTuple):
+    """The keys of one queue.
+
+    ``queue`` hash: metadata, what of it scripts heed, the last message's number, the next deadline. ``records`` hash:
+    message -> record. ``free`` zset: messages in order. ``delayed`` zset: message by the end of its delay. ``expiring``
+    zset: message by its expiry. ``claimed`` zset: message and claim, in order. ``claims`` zset: claim by its end.
+    ``leases`` hash: claim -> since when, for how long, and which messages it was given. ``lent`` hash: message -> how
+    often it came back from a claim, and from which. ``bell`` list: one entry while there is something to claim that
+    nobody was woken for. ``subscriptions`` hash.
+    """
+
+    queue: bytes
+    records: bytes
+    free: bytes
+    delayed: bytes
+    expiring: bytes
+    claimed: bytes
+    claims: bytes
+    leases: bytes
+    lent: bytes
+    bell: bytes
+    subscriptions: bytes
+
+
+@lru_cache(maxsize=16384)
+def queue_keys(prefix: str, project: Project, name: str) -> QueueKeys:
+    """Return the keys of a queue."""
+    tag = f"{prefix}:{{{project_key(project)}/{quote(name, safe='', errors='surrogatepass')}}}"
+    return QueueKeys(*(f"{tag}:{part}".encode() for part in QueueKeys._fields))
+
+
+@lru_cache(maxsize=256)
+def store_key(prefix: str, part: str) -> bytes:
+    """Return a key of the message store as a whole."""
+    return f"{prefix}:{{store}}:{part}".encode()
+
+
+@lru_cache(maxsize=256)
+def control_key(prefix: str, part: str) -> bytes:
+    """Return a key of the control plane. All of them bear one hash tag: a script may use several."""
+    return f"{prefix}:{{control}}:{part}".encode()

@@ -1,0 +1,204 @@
+"""The connections of this process to one Redis: few, bounded, and shared by all that it does there.
+
+A command takes the connection that was used last. The client object of redis-py is not in between: it takes three
+times as long for a call.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import weakref
+from collections import deque
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from redis import exceptions as redis_errors
+
+from kombu_pool.drivers.redis.addresses import Addresses
+from kombu_pool.drivers.redis.faults import translated
+from kombu_pool.drivers.redis.wire import Wire, ask, ask_all
+from kombu_pool.errors import ConnectionError  # noqa: A004 - Zaqar's name for it
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from redis import Connection
+
+    from kombu_pool.drivers.redis.location import Location
+    from kombu_pool.drivers.redis.scripts import Script
+
+
+class Link:
+    """Runs scripts and commands on one Redis."""
+
+    #: Whether one script may use the keys of several queues.
+    is_cluster = False
+
+    def __init__(self, location: Location) -> None:
+        self.location = location
+        self._addresses = Addresses(location)
+        self._start()
+        _living.add(self)
+
+    def _start(self) -> None:
+        self._pid = os.getpid()
+        self._idle: deque[Wire] = deque()
+        self._waiting: deque[Wire] = deque()
+        self._left = self.location.max_connections
+        self._changed = threading.Condition()
+        self._closed = False
+
+    def call(self, script: Script, keys: Sequence[bytes], *args: Any) -> Any:
+        """Run a script.
+
+        Raises:
+            ConnectionError: Redis did not answer, or not enough replicas did; the script may have run.
+            StoreFull: it takes no writes now; the script did nothing.
+        """
+        arguments = (len(keys), *keys, *args)
+        return self._use(lambda connection: self._run(connection, script, arguments), again=script.repeatable)
+
+    def command(self, *args: Any) -> Any:
+        """Run one command that does no harm when it runs twice; raises as :meth:`call` does."""
+        return self._use(lambda connection: ask(connection, args), again=True)
+
+    def commands(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Run such commands in one round trip, and raise the first error among the answers once all have run."""
+        return self._use(lambda connection: ask_all(connection, commands), again=True) if commands else []
+
+    def calls(self, script: Script, each: Sequence[tuple[Sequence[bytes], Sequence[Any]]]) -> list[Any]:
+        """Run a repeatable script for several (keys, arguments), in one round trip."""
+        commands = [("EVALSHA", script.sha, len(keys), *keys, *args) for keys, args in each]
+        try:
+            return self.commands(commands)
+        except redis_errors.NoScriptError:
+            return [self.call(script, keys, *args) for keys, args in each]
+
+    def _use(self, work: Callable[[Connection], Any], *, again: bool) -> Any:
+        with translated(self.location):
+            wire = self._take()
+            try:
+                return self._attempt(wire, work, again=again)
+            finally:
+                self._give_back(wire)
+
+    def _attempt(self, wire: Wire, work: Callable[[Connection], Any], *, again: bool) -> Any:
+        try:
+            return work(wire.ready())
+        except redis_errors.ResponseError as error:
+            if isinstance(error, redis_errors.ReadOnlyError):
+                wire.drop()  # the master is another one by now
+            raise
+        except (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError):
+            wire.drop()
+            if not again:
+                raise
+        except BaseException:
+            # Whatever it is came between a question and its answer, which the next one must not read.
+            wire.drop()
+            raise
+        return self._attempt(wire, work, again=False)
+
+    def _run(self, connection: Connection, script: Script, arguments: tuple[Any, ...]) -> Any:
+        try:
+            return self._answer(connection, script, ("EVALSHA", script.sha, *arguments))
+        except redis_errors.NoScriptError:
+            return self._answer(connection, script, ("EVAL", script.text, *arguments))
+
+    def _answer(self, connection: Connection, script: Script, command: tuple[Any, ...]) -> Any:
+        wanted = self.location.min_replicas
+        if not wanted or not script.writes:
+            return ask(connection, command)
+        seconds = self.location.min_replicas_timeout
+        answer, replicas = ask_all(connection, [command, ("WAIT", wanted, int(seconds * 1000))])
+        if replicas < wanted:
+            raise ConnectionError(
+                f"{self.location}: it is stored, but only {replicas} of min_replicas={wanted} "
+                f"replica(s) confirmed it within {seconds} s"
+            )
+        return answer
+
+    # Connections.
+
+    @contextmanager
+    def waiting(self) -> Iterator[Wire]:
+        """Lend a connection to wait on: those of the commands are not for that."""
+        self._check_process()
+        try:
+            wire = self._waiting.pop()
+        except IndexError:
+            wire = self._new_wire("watch:")
+        try:
+            with translated(self.location):
+                yield wire
+        except BaseException:
+            wire.drop()
+            raise
+        finally:
+            wire.rest()
+            if self._closed:
+                wire.drop()
+            self._waiting.append(wire)
+
+    def close(self) -> None:
+        """Close every connection that is not in use, and those that are once they are not. Idempotent."""
+        if self._pid == os.getpid():
+            self._closed = True
+            for wire in [*self._idle, *self._waiting]:
+                wire.drop()
+
+    def _take(self) -> Wire:
+        self._check_process()
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._another()
+
+    def _another(self) -> Wire:
+        """Return a new wire or, when there are enough, one that comes back."""
+        until = time.monotonic() + 2 * self.location.socket_timeout
+        with self._changed:
+            while not self._idle:
+                if self._left:
+                    self._left -= 1
+                    return self._new_wire("")
+                if not self._changed.wait(until - time.monotonic()):
+                    busy = self.location.max_connections
+                    raise ConnectionError(f"{self.location}: all max_connections={busy} are busy")
+            return self._idle.pop()
+
+    def _give_back(self, wire: Wire) -> None:
+        wire.rest()
+        if self._closed:
+            wire.drop()
+        self._idle.append(wire)
+        if not self._left:
+            with self._changed:
+                self._changed.notify()
+
+    def _new_wire(self, purpose: str) -> Wire:
+        return Wire(lambda: self._addresses.connect(purpose), self.location.health_check_interval)
+
+    def _check_process(self) -> None:
+        if self._pid != os.getpid():
+            # The parent's sockets are left as they are: to use one, or to shut it down, would be heard by the parent.
+            self._inherited = (self._idle, self._waiting)
+            self._start()
+
+    def renew_lock(self) -> None:
+        """Replace the lock, which a thread of the parent process may have held at the fork."""
+        self._changed = threading.Condition()
+
+
+_living: weakref.WeakSet[Link] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for link in list(_living):
+        link.renew_lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

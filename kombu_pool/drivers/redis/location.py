@@ -1,0 +1,147 @@
+"""Where a store is and how it is to be used: what a URI and the options around it come to."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote
+
+from kombu_pool import conf as settings
+from kombu_pool.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kombu_pool.drivers.uri import StoreUri
+
+Address = tuple[str, int]
+PORT: Final = 6379
+SENTINEL_PORT: Final = 26379
+_HOST = re.compile(r"(?:\[(?P<v6>[^\]]+)\]|(?P<name>[^:\[\]]*))(?::(?P<port>\d{1,5}))?\Z")
+
+
+@dataclass(frozen=True)
+class Location:
+    """A Redis, by ``scheme``, and its settings. Two equal locations share their connections."""
+
+    text: str
+    scheme: str
+    nodes: tuple[Address, ...]
+    path: str
+    service: str
+    db: int
+    username: str | None
+    password: str | None = field(repr=False)
+    ssl: bool
+    ssl_ca_certs: str | None
+    ssl_certfile: str | None
+    ssl_keyfile: str | None
+    ssl_cert_reqs: str
+    ssl_check_hostname: bool
+    sentinel_username: str | None
+    sentinel_password: str | None = field(repr=False)
+    key_prefix: str
+    socket_timeout: float
+    socket_connect_timeout: float
+    max_connections: int
+    health_check_interval: float
+    min_replicas: int
+    min_replicas_timeout: float
+    max_message_size: int
+
+    def __str__(self) -> str:
+        """The store's URI without its password."""
+        return self.text
+
+    @property
+    def is_cluster(self) -> bool:
+        """Tell whether the keys are spread over the nodes of a Redis Cluster."""
+        return self.scheme == "redis+cluster"
+
+
+def locate(uri: StoreUri, options: Mapping[str, Any], conf: Any) -> Location:
+    """Read a URI and the options above it.
+
+    Raises:
+        ConfigurationError: the URI or an option cannot work.
+    """
+    values = settings.options(
+        settings.REDIS, {**uri.options, **options}, where=str(uri), conf=conf, group=settings.REDIS_GROUP
+    )
+    username, password, hosts = _authority(uri)
+    db = values.pop("db")
+    path, service = "", ""
+    if uri.scheme == "redis+socket":
+        path = _socket(uri, hosts)
+    elif uri.scheme == "redis+sentinel":
+        service, db = _service(uri, db)
+    else:
+        db = _database(uri, uri.path.strip("/"), db)
+    if uri.scheme == "redis+cluster" and db:
+        raise ConfigurationError(f"{uri}: a Redis Cluster has one database, number 0")
+    values["ssl"] = values["ssl"] or uri.scheme == "rediss"
+    values["ssl_cert_reqs"] = values["ssl_cert_reqs"].lower()
+    return Location(
+        text=str(uri),
+        scheme=uri.scheme,
+        nodes=() if path else _nodes(uri, hosts),
+        path=path,
+        service=service,
+        db=db or 0,
+        username=username,
+        password=password,
+        **values,
+    )
+
+
+def _authority(uri: StoreUri) -> tuple[str | None, str | None, str]:
+    """Split ``user:password@hosts``; either of the two may be absent."""
+    credentials, at, hosts = uri.authority.rpartition("@")
+    if not at:
+        return None, None, hosts
+    username, _, password = credentials.partition(":")
+    return unquote(username) or None, unquote(password) or None, hosts
+
+
+def _nodes(uri: StoreUri, hosts: str) -> tuple[Address, ...]:
+    """Read ``host1:port,host2``; no host is this machine."""
+    default = SENTINEL_PORT if uri.scheme == "redis+sentinel" else PORT
+    nodes = tuple(_node(uri, host, default) for host in hosts.split(","))
+    if len(nodes) > 1 and uri.scheme in {"redis", "rediss"}:
+        raise ConfigurationError(
+            f"{uri} names {len(nodes)} hosts: redis+sentinel:// or redis+cluster:// takes several; "
+            "for failover between brokers separate whole URLs with ';'"
+        )
+    return nodes
+
+
+def _node(uri: StoreUri, host: str, default: int) -> Address:
+    found = _HOST.match(host.strip())
+    port = int(found["port"] or default) if found else 0
+    if found is None or not 0 < port < 1 << 16:
+        raise ConfigurationError(f"{uri}: {host!r} is not HOST or HOST:PORT")
+    return found["v6"] or unquote(found["name"]) or "localhost", port
+
+
+def _socket(uri: StoreUri, hosts: str) -> str:
+    if hosts or uri.path in {"", "/"}:
+        raise ConfigurationError(f"{uri}: a socket is a file: redis+socket:///run/redis/redis.sock?db=0")
+    return uri.path
+
+
+def _service(uri: StoreUri, db: int | None) -> tuple[str, int | None]:
+    service, _, number = uri.path.strip("/").partition("/")
+    if not service:
+        raise ConfigurationError(f"{uri} names no master: redis+sentinel://host1,host2/MASTER/0")
+    return service, _database(uri, number, db)
+
+
+def _database(uri: StoreUri, number: str, db: int | None) -> int | None:
+    if not number:
+        return db
+    if not (number.isascii() and number.isdigit()):
+        raise ConfigurationError(f"{uri}: {number!r} is not the number of a database, as in redis://host:6379/0")
+    if db is not None and db != int(number):
+        raise ConfigurationError(f"{uri} names the database twice: {number} and db={db}")
+    return int(number)

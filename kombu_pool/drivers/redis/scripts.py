@@ -1,0 +1,37 @@
+"""The Lua scripts: each in a file of its own, behind what they share, and known to Redis by its SHA-1."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from functools import cache
+from importlib.resources import files
+from typing import NamedTuple
+
+_INCLUDE = re.compile(r"^-- include (\w+)$", re.MULTILINE)
+
+
+class Script(NamedTuple):
+    """A script: ``sha`` names it to a Redis that has it, ``text`` brings it to one that has not.
+
+    ``repeatable``: to run it again after an answer that got lost does no harm, and gives the same answer.
+    ``writes``: what it does is worth waiting for replicas.
+    """
+
+    name: str
+    sha: bytes
+    text: bytes
+    repeatable: bool
+    writes: bool
+
+
+@cache
+def script(name: str, *, repeatable: bool = False, writes: bool = True) -> Script:
+    """Return the script of ``lua/<name>.lua``, with what it includes before it."""
+    text = _INCLUDE.sub(lambda found: _text(found[1]), _text(name)).encode()
+    return Script(name, hashlib.sha1(text).hexdigest().encode(), text, repeatable, writes)  # noqa: S324 - Redis' choice
+
+
+@cache
+def _text(name: str) -> str:
+    return (files(__package__) / "lua" / f"{name}.lua").read_text("utf-8")

@@ -1,0 +1,95 @@
+"""One connection to a Redis, which is opened, tried out and opened again as need be."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from redis import exceptions as redis_errors
+
+from kombu_pool.drivers.redis.faults import FAULTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from redis import Connection
+
+#: Seconds between the attempts to connect that one call makes.
+BACKOFF = (0.05, 0.2)
+#: Seconds without use after which a connection is looked at before it is trusted: the server may have closed it.
+_STALE = 0.25
+
+
+class Wire:
+    """A redis-py connection, or the place of one."""
+
+    __slots__ = ("_check_after", "_connection", "_open", "_used")
+
+    def __init__(self, open_connection: Callable[[], Connection], check_after: float) -> None:
+        self._open = open_connection
+        self._check_after = check_after
+        self._connection: Connection | None = None
+        self._used = 0.0
+
+    def ready(self) -> Connection:
+        """Return the connection, open and as sound as one can tell."""
+        connection = self._connection
+        if connection is not None:
+            idle = time.monotonic() - self._used
+            if idle < _STALE or self._is_sound(connection, idle):
+                return connection
+            self.drop()
+        self._connection = self._connect()
+        return self._connection
+
+    def _connect(self) -> Connection:
+        """Connect, with a few attempts: a Redis that is restarted is back in a moment."""
+        for pause in BACKOFF:
+            try:
+                return self._open()
+            except redis_errors.AuthenticationError:
+                raise
+            except FAULTS:
+                time.sleep(pause)
+        return self._open()
+
+    def _is_sound(self, connection: Connection, idle: float) -> bool:
+        try:
+            if connection.can_read(0):
+                return False  # an end of file, or an answer that nobody asked for
+            if idle > self._check_after > 0:
+                ask(connection, ("PING",))
+        except FAULTS:
+            return False
+        return True
+
+    def rest(self) -> None:
+        """Note that it was used just now."""
+        self._used = time.monotonic()
+
+    def drop(self) -> None:
+        """Close the connection: an answer may be on its way that nobody waits for."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.disconnect()
+
+
+def ask(connection: Connection, command: tuple[Any, ...]) -> Any:
+    """Send one command and return its answer."""
+    connection.send_packed_command(connection.pack_command(*command), check_health=False)
+    return connection.read_response()
+
+
+def ask_all(connection: Connection, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+    """Send commands together and return their answers; raises the first error among them, once all are read."""
+    connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+    answers: list[Any] = []
+    fault: Exception | None = None
+    for _ in commands:
+        try:
+            answers.append(connection.read_response())
+        except redis_errors.ResponseError as error:
+            fault = fault or error
+    if fault is not None:
+        raise fault
+    return answers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 import tempfile
 from pathlib import Path
@@ -14,7 +15,7 @@ from redis.retry import Retry
 from tests.servers.ports import free_port
 from tests.servers.process import Process, keeper
 from tests.servers.programs import require
-from tests.servers.waiting import LIMIT, first_answer
+from tests.servers.waiting import first_answer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,6 +85,10 @@ class Server:
         self._clients.append(client)
         return client
 
+    def ask(self, *command: str | int | bytes) -> Any:
+        """Return the server's answer."""
+        return self._asker.execute_command(*command)
+
     def kill(self) -> None:
         """End it as a crash does."""
         self._process.kill()
@@ -106,6 +111,10 @@ class Server:
         for client in self._clients:
             client.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    @functools.cached_property
+    def _asker(self) -> redis.Redis:
+        return self.client()
 
     def _credentials(self) -> dict[str, str]:
         """Return what a client must say to be let in."""
@@ -136,11 +145,7 @@ class Server:
 
     def _start(self) -> None:
         self._process = Process(self._command, self.folder, self.folder / "log")
-        try:
-            client = self.client()
-            first_answer(lambda: not self.runs or client.ping(), LIMIT, self._said)
-        finally:
-            client.close()
+        first_answer(lambda: not self.runs or self.ask("PING"), why=self._said)
         if not self.runs:
             self._process.kill()
             raise RuntimeError(f"{self._command} did not start: {self._said()}")

@@ -1,54 +1,163 @@
-"""The servers that other tests rely on do what those tests are told."""
+"""A server of one's own does what the tests that rely on it are told."""
 
 from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import redis
 
-from tests.servers.shared import fresh_uri
+from tests.servers.process import Process, keeper
+from tests.servers.secured import SecuredServer
 from tests.servers.standalone import Server
 from tests.servers.waiting import first_answer
 
+ROOT = Path(__file__).parents[2]
 
-def test_a_server_answers_at_both_addresses():
+
+@pytest.fixture
+def server():
     with Server() as server:
-        over_tcp = redis.Redis.from_url(server.uri(db=3))
-        over_socket = redis.Redis(unix_socket_path=server.socket, db=3)
-
-        over_tcp.set("key", "value")
-
-        assert over_socket.get("key") == b"value"
+        yield server
 
 
-def test_a_killed_server_comes_back_with_what_it_kept():
+def connect(uri: str, **options) -> redis.Redis:
+    return redis.Redis.from_url(uri, **options)
+
+
+def is_open(port: int) -> bool:
+    with socket.socket() as knocking:
+        return knocking.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_it_answers_at_both_addresses(server):
+    over_tcp = connect(server.uri(db=3))
+    over_socket = connect(server.socket_uri(db=3).replace("redis+socket", "unix"))
+
+    over_tcp.set("key", "value")
+
+    assert over_socket.get("key") == b"value"
+    assert server.client(db=3).get("key") == b"value"
+
+
+def test_it_keeps_nothing_unless_told_to(server):
+    server.ask("SET", "key", "value")
+
+    server.restart()
+
+    assert server.ask("GET", "key") is None
+
+
+def test_killed_it_comes_back_where_it_was_with_what_it_kept():
     with Server(appendonly="yes", appendfsync="always") as server:
-        before = server.uri()
-        client = server.client()
-        client.set("key", "value")
-
+        before = server.uri(), server.pid
+        server.ask("SET", "key", "value")
         server.kill()
         assert not server.runs
+
         server.restart()
 
-        assert client.get("key") == b"value"
-        assert server.uri() == before
+        assert server.ask("GET", "key") == b"value"
+        assert (server.uri(), server.pid) != before
+        assert server.uri() == before[0]
 
 
-def test_a_paused_server_answers_when_it_is_resumed():
-    with Server() as server:
-        impatient = redis.Redis(unix_socket_path=server.socket, socket_timeout=0.1, retry=None)
-        server.pause()
-        with pytest.raises(redis.TimeoutError):
-            impatient.ping()
+def test_paused_it_answers_nobody_until_it_is_resumed(server):
+    impatient = connect(server.uri(), socket_timeout=0.1, retry=None)
+    server.pause()
+    with pytest.raises(redis.TimeoutError):
+        impatient.ping()
 
-        server.resume()
+    server.resume()
 
-        assert first_answer(impatient.ping)
+    assert first_answer(impatient.ping)
 
 
-def test_each_fresh_database_is_empty():
-    first, second = redis.Redis.from_url(fresh_uri()), redis.Redis.from_url(fresh_uri())
+def test_a_paused_one_can_be_stopped():
+    server = Server()
+    server.pause()
 
-    first.set("key", "value")
+    server.stop()
 
-    assert second.dbsize() == 0
+    assert not server.runs
+
+
+def test_stopped_it_leaves_nothing_behind():
+    server = Server(appendonly="yes")
+
+    server.stop()
+
+    assert not is_open(server.port)
+    assert not server.folder.exists()
+    with pytest.raises(ProcessLookupError):
+        os.kill(server.pid, 0)
+
+
+def test_it_outlives_no_killed_test_process():
+    program = (
+        "import sys; from tests.servers.standalone import Server; server = Server();"
+        "print(server.port, server.folder, flush=True); sys.stdin.read()"
+    )
+    command, environment = [sys.executable, "-c", program], {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, env=environment, stdin=-1, stdout=-1, text=True) as tests:
+        port, folder = tests.stdout.readline().split()
+        assert is_open(int(port))
+
+        tests.kill()
+
+    first_answer(lambda: not is_open(int(port)))
+    first_answer(lambda: not Path(folder).exists())
+
+
+def test_it_says_why_it_does_not_start():
+    with pytest.raises(RuntimeError, match="Bad directive"):
+        Server(no_such_option=1)
+
+
+def test_it_takes_another_port_where_somebody_was_quicker(monkeypatch, server):
+    ports = iter([server.port, server.port + 1])
+    monkeypatch.setattr("tests.servers.standalone.free_port", lambda: next(ports))
+
+    with Server() as other:
+        assert other.port == server.port + 1
+
+
+def test_an_option_may_have_several_lines():
+    with Server(user=["one on nopass ~* +@all", "two on nopass ~* +@all"]) as server:
+        assert {"one", "two"} < set(server.ask("ACL USERS"))
+
+
+def test_a_secured_one_lets_in_only_who_has_the_password():
+    with SecuredServer() as server:
+        assert connect(server.uri(db=2)).ping()
+        assert connect(server.socket_uri().replace("redis+socket", "unix")).ping()
+        assert server.ask("ACL WHOAMI") == server.user
+        with pytest.raises(redis.AuthenticationError):
+            connect(server.uri_of_a_stranger()).ping()
+        with pytest.raises(redis.ConnectionError):
+            connect(f"redis://{server.user}:{server.password}@{server.address}", retry=None).ping()
+
+
+def test_a_process_that_will_not_end_is_killed(tmp_path, monkeypatch):
+    monkeypatch.setattr("tests.servers.process._PATIENCE", 0.1)
+    program = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); signal.pause()"
+    deaf = Process([sys.executable, "-c", program], tmp_path, tmp_path / "log")
+    first_answer(lambda: "deaf" in deaf.log.read_text())
+
+    deaf.end()
+
+    assert not deaf.runs
+
+
+def test_a_fork_that_ends_leaves_the_servers_alone(server):
+    child = os.fork()
+    if not child:
+        keeper().close()
+        os._exit(0)
+    os.waitpid(child, 0)
+
+    assert server.ask("PING")

@@ -1,8 +1,9 @@
 # Everything here works on a fresh clone with Python 3.10 or newer and make.
 #
 #   make quickstart   a Celery worker on pool://, its tasks and their results
-#   make test         all tests
+#   make test         all tests, with the servers that they start
 #   make check        what CI runs: format, lint, types, layers, tests
+#   make servers      install those servers, where that may be done
 #   make bench        the benchmarks, with peers beside us
 #   make clean        forget what was built
 
@@ -15,7 +16,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help quickstart test check format lint types layers bench clean
+.PHONY: help quickstart test check format lint types layers servers bench clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -34,7 +35,7 @@ $(VENV)/.%.installed: pyproject.toml | $(BIN)/python
 quickstart: $(VENV)/.celery.installed
 	@$(BIN)/python examples/quickstart.py
 
-test: $(VENV)/.dev.installed
+test: $(VENV)/.dev.installed servers
 	$(PYTEST) -n $(JOBS) --dist loadscope --cov
 
 check: format lint types layers test
@@ -50,6 +51,9 @@ types: $(VENV)/.dev.installed
 
 layers: $(VENV)/.dev.installed
 	$(BIN)/lint-imports --no-cache
+
+servers:
+	@.ci/servers
 
 bench: $(VENV)/.bench.installed
 	@$(BIN)/python -m benchmarks

@@ -1,0 +1,135 @@
+"""Subscriptions."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from kombu_pool.drivers.redis.keys import name_bytes, name_of, queue_keys
+from kombu_pool.drivers.redis.policy import read, write
+from kombu_pool.drivers.redis.scripts import script
+from kombu_pool.drivers.redis.times import now_argument
+from kombu_pool.errors import (
+    ConfigurationError,
+    QueueDoesNotExist,
+    SubscriptionAlreadyExists,
+    SubscriptionDoesNotExist,
+)
+from kombu_pool.storage import DEFAULT_LIMIT, page
+from kombu_pool.storage import SubscriptionController as Contract
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from kombu_pool.clock import Clock
+    from kombu_pool.drivers.redis.link import Link
+    from kombu_pool.drivers.redis.scripts import Script
+    from kombu_pool.model import Project, Subscription
+
+_CREATE = script("subscription_create")
+_GET = script("subscription_get", repeatable=True, writes=False)
+_LIST = script("subscription_list", repeatable=True, writes=False)
+_CHANGE = script("subscription_change", repeatable=True)
+_DELETE = script("subscription_delete", repeatable=True)
+_COLLECT = script("subscription_collect")
+# What these answer besides: false is None here.
+_NO_QUEUE: Final = -1
+_TAKEN: Final = 0
+
+_CHANGEABLE = ("subscriber", "ttl", "options")
+_ID = re.compile("[0-9a-f]{16}")
+
+
+class SubscriptionController(Contract):
+    """Subscriptions in a hash for each queue."""
+
+    def __init__(self, link: Link, clock: Clock) -> None:
+        self._link = link
+        self._clock = clock
+
+    def list(
+        self, queue: str, project: Project = None, marker: str | None = None, limit: int = DEFAULT_LIMIT
+    ) -> Iterator[Any]:
+        if marker and not _stored_id(marker):
+            return page([], str)
+        found = self._call(_LIST, queue, project, marker or "", limit)
+        return page([_shown(queue, subscription) for subscription in found], lambda item: str(item["id"]))
+
+    def get(self, queue: str, subscription_id: str, project: Project = None) -> Subscription:
+        found = self._require(_GET, queue, project, _stored_id(subscription_id), sought=subscription_id)
+        return _shown(queue, found)
+
+    def get_with_subscriber(self, queue: str, subscriber: str, project: Project = None) -> Subscription:
+        return _shown(queue, self._require(_GET, queue, project, b"=" + name_bytes(subscriber), sought=subscriber))
+
+    def create(
+        self, queue: str, subscriber: str, ttl: float, options: Mapping[str, Any], project: Project = None
+    ) -> str | None:
+        values = {"subscriber": subscriber, "ttl": ttl, "options": options}
+        made = self._call(_CREATE, queue, project, *(_stored(name, value) for name, value in values.items()))
+        if made == _NO_QUEUE:
+            raise QueueDoesNotExist(queue, project)
+        return None if made is None else str(made, "ascii")
+
+    def update(self, queue: str, subscription_id: str, project: Project = None, **kwargs: Any) -> None:
+        if not kwargs or not set(kwargs) <= set(_CHANGEABLE):
+            raise ConfigurationError(f"a subscription can change {', '.join(_CHANGEABLE)}; given: {sorted(kwargs)}")
+        self._change(queue, subscription_id, project, kwargs)
+
+    def exists(self, queue: str, subscription_id: str, project: Project = None) -> bool:
+        return self._call(_GET, queue, project, _stored_id(subscription_id)) not in (None, _NO_QUEUE)
+
+    def delete(self, queue: str, subscription_id: str, project: Project = None) -> None:
+        self._call(_DELETE, queue, project, _stored_id(subscription_id))
+
+    def confirm(self, queue: str, subscription_id: str, project: Project = None, confirmed: bool | None = None) -> None:
+        self._change(queue, subscription_id, project, {"confirmed": confirmed is None or confirmed})
+
+    def collect(self, project: Project, queue: str) -> int:
+        """Remove the queue's subscriptions that have expired, and return how many they were."""
+        return int(self._call(_COLLECT, queue, project))
+
+    def _change(self, queue: str, subscription_id: str, project: Project, changes: Mapping[str, Any]) -> None:
+        named = [part for name, value in changes.items() for part in (name, _stored(name, value))]
+        stored_id = _stored_id(subscription_id)
+        if self._require(_CHANGE, queue, project, stored_id, *named, sought=subscription_id) == _TAKEN:
+            raise SubscriptionAlreadyExists
+
+    def _require(self, what: Script, queue: str, project: Project, *args: Any, sought: str) -> Any:
+        found = self._call(what, queue, project, *args)
+        if found == _NO_QUEUE:
+            raise QueueDoesNotExist(queue, project)
+        if found is None:
+            raise SubscriptionDoesNotExist(sought)
+        return found
+
+    def _call(self, what: Script, queue: str, project: Project, *args: Any) -> Any:
+        keys = queue_keys(self._link.location.key_prefix, project, queue)
+        return self._link.call(what, (keys.queue, keys.subscriptions), now_argument(self._clock), *args)
+
+
+def _stored_id(subscription_id: str) -> str:
+    """Return an id, or "" for what cannot be one: nothing is stored under that."""
+    return subscription_id if _ID.fullmatch(subscription_id) else ""
+
+
+def _stored(name: str, value: Any) -> bytes | int:
+    """Return the stored form of what is known of a subscription under a name."""
+    if name == "subscriber":
+        return name_bytes(value)
+    if name == "confirmed":
+        return int(value)
+    return write(dict(value or {})) if name == "options" else write(value or 0)
+
+
+def _shown(queue: str, stored: Any) -> Subscription:
+    found_id, subscriber, ttl, age, options, confirmed = stored
+    return {
+        "id": str(found_id, "ascii"),
+        "source": queue,
+        "subscriber": name_of(subscriber),
+        "ttl": read(ttl),  # type: ignore[typeddict-item]
+        "age": age,
+        "options": read(options),
+        "confirmed": bool(confirmed),
+    }

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import multiprocessing
+
+import pytest
+
+from kombu_pool import drivers
+from kombu_pool.clock import SYSTEM_CLOCK, ManualClock
+from kombu_pool.drivers.redis.keys import queue_keys
+from kombu_pool.drivers.redis.link import Link
+from kombu_pool.drivers.redis.location import locate
+from kombu_pool.drivers.redis.subscriptions import SubscriptionController
+from tests.servers.shared import fresh_uri
+
+QUEUE = "q"
+SUBSCRIBERS = [f"http://{number}" for number in range(200)]
+
+
+@pytest.fixture
+def clock():
+    return ManualClock()
+
+
+@pytest.fixture
+def uri():
+    return fresh_uri()
+
+
+@pytest.fixture
+def link(uri):
+    opened = Link(locate(drivers.parse(uri), {}, None))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def keys(link):
+    return queue_keys(link.location.key_prefix, None, QUEUE)
+
+
+@pytest.fixture
+def subscriptions(link, keys, clock):
+    link.command("HSET", keys.queue, "last", 0)
+    return SubscriptionController(link, clock)
+
+
+def create_all(uri):
+    """Subscribe everybody, as a process of its own."""
+    link = Link(locate(drivers.parse(uri), {}, None))
+    controller = SubscriptionController(link, SYSTEM_CLOCK)
+    made = [controller.create(QUEUE, subscriber, 60, {}) for subscriber in SUBSCRIBERS]
+    link.close()
+    return made
+
+
+def test_of_two_processes_one_subscribes_somebody(subscriptions, uri):
+    context = multiprocessing.get_context("spawn")
+    together = context.Barrier(2)
+    with context.Pool(2, initializer=together.wait) as processes:
+        made = processes.map(create_all, [uri, uri], chunksize=1)
+
+    winners = [first or second for first, second in zip(*made, strict=True)]
+    assert all((first is None) != (second is None) for first, second in zip(*made, strict=True))
+    assert len(set(winners)) == len(SUBSCRIBERS)
+    for subscriber, winner in zip(SUBSCRIBERS, winners, strict=True):
+        assert subscriptions.get_with_subscriber(QUEUE, subscriber)["id"] == winner
+
+
+def test_collecting_leaves_nothing_of_what_has_expired(subscriptions, link, keys, clock):
+    subscriptions.create(QUEUE, "http://a", 60, {})
+    renamed = subscriptions.create(QUEUE, "http://b", 60, {})
+    subscriptions.update(QUEUE, renamed, subscriber="http://c")
+    kept = subscriptions.create(QUEUE, "http://d", 0, {})
+    clock.advance(60)
+
+    assert subscriptions.collect(None, QUEUE) == 2
+    assert subscriptions.collect(None, QUEUE) == 0
+    assert link.command("HLEN", keys.subscriptions) == 2
+    subscriptions.delete(QUEUE, kept)
+    assert not link.command("EXISTS", keys.subscriptions)
+
+
+def test_a_subscriber_takes_over_the_place_of_an_expired_subscription(subscriptions, link, keys, clock):
+    subscriptions.create(QUEUE, "http://a", 60, {})
+    subscriptions.create(QUEUE, "http://b", 60, {})
+    other = subscriptions.create(QUEUE, "http://c", 0, {})
+    clock.advance(60)
+
+    again = subscriptions.create(QUEUE, "http://a", 0, {})
+    subscriptions.update(QUEUE, other, subscriber="http://b")
+
+    assert subscriptions.get_with_subscriber(QUEUE, "http://a")["id"] == again
+    assert subscriptions.get_with_subscriber(QUEUE, "http://b")["id"] == other
+    assert subscriptions.collect(None, QUEUE) == 0
+    assert link.command("HLEN", keys.subscriptions) == 4
+
+
+def test_an_id_is_given_once_though_the_clock_stands(subscriptions):
+    first = subscriptions.create(QUEUE, "http://a", 60, {})
+    subscriptions.delete(QUEUE, first)
+
+    assert subscriptions.create(QUEUE, "http://a", 60, {}) > first
+
+
+def test_a_subscriber_cannot_be_taken_for_an_id(subscriptions):
+    subscriptions.create(QUEUE, "http://a", 60, {})
+
+    subscriptions.delete(QUEUE, "=http://a")
+
+    assert not subscriptions.exists(QUEUE, "=http://a")
+    assert subscriptions.create(QUEUE, "http://a", 60, {}) is None
+
+
+def test_any_text_may_subscribe(subscriptions):
+    for subscriber in ("", "=", "0" * 16, "\udcff🐇"):
+        made = subscriptions.create(QUEUE, subscriber, 1.5, {})
+
+        assert subscriptions.get(QUEUE, made)["subscriber"] == subscriber
+        assert subscriptions.get_with_subscriber(QUEUE, subscriber)["id"] == made

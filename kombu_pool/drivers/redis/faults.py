@@ -30,6 +30,8 @@ _PASSING = {
     "MASTERDOWN": "its master is away",
     "CLUSTERDOWN": "the cluster does not serve these keys",
     "TRYAGAIN": "the keys are on their way to another node",
+    "ASK": "the keys are on their way to another node",
+    "MOVED": "its nodes do not agree on who has the keys",
     "NOREPLICAS": "too few of its replicas are there",
     "BUSY": "it is busy with a script",
     "UNBLOCKED": "it became a replica",

@@ -19,7 +19,10 @@ from redis import exceptions as redis_errors
 from kombu_pool.drivers.redis.addresses import Addresses
 from kombu_pool.drivers.redis.faults import translated
 from kombu_pool.drivers.redis.wire import Wire, ask, ask_all
-from kombu_pool.errors import ConnectionError  # noqa: A004 - Zaqar's name for it
+from kombu_pool.errors import (
+    ConnectionError,  # noqa: A004 - Zaqar's name for it
+    StoreError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -58,31 +61,40 @@ class Link:
             StoreFull: it takes no writes now; the script did nothing.
         """
         arguments = (len(keys), *keys, *args)
-        return self._use(lambda connection: self._run(connection, script, arguments), again=script.repeatable)
+        return self._use(keys[0], lambda connection: self._run(connection, script, arguments), again=script.repeatable)
 
     def command(self, *args: Any) -> Any:
-        """Run one command that does no harm when it runs twice; raises as :meth:`call` does."""
-        return self._use(lambda connection: ask(connection, args), again=True)
+        """Run one command that does no harm when it runs twice; raises as :meth:`call` does.
+
+        If it takes a key, that comes first.
+        """
+        return self._use(args[1] if len(args) > 1 else b"", lambda connection: ask(connection, args), again=True)
 
     def commands(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Run such commands in one round trip, and raise the first error among the answers once all have run."""
-        return self._use(lambda connection: ask_all(connection, commands), again=True) if commands else []
+        return self._use(b"", lambda connection: ask_all(connection, commands), again=True) if commands else []
 
     def calls(self, script: Script, each: Sequence[tuple[Sequence[bytes], Sequence[Any]]]) -> list[Any]:
         """Run a repeatable script for several (keys, arguments), in one round trip."""
         commands = [("EVALSHA", script.sha, len(keys), *keys, *args) for keys, args in each]
         try:
             return self.commands(commands)
-        except redis_errors.NoScriptError:
-            return [self.call(script, keys, *args) for keys, args in each]
+        except StoreError as error:
+            if not isinstance(error.__cause__, redis_errors.NoScriptError):
+                raise
+        return [self.call(script, keys, *args) for keys, args in each]
 
-    def _use(self, work: Callable[[Connection], Any], *, again: bool) -> Any:
+    def _use(self, key: bytes | str, work: Callable[[Connection], Any], *, again: bool) -> Any:
         with translated(self.location):
-            wire = self._take()
-            try:
-                return self._attempt(wire, work, again=again)
-            finally:
-                self._give_back(wire)
+            return self.lend(work, again=again)
+
+    def lend(self, work: Callable[[Connection], Any], *, again: bool) -> Any:
+        """Hand a connection to ``work``, twice if need be and ``again``; raises what redis-py does."""
+        wire = self._take()
+        try:
+            return self._attempt(wire, work, again=again)
+        finally:
+            self._give_back(wire)
 
     def _attempt(self, wire: Wire, work: Callable[[Connection], Any], *, again: bool) -> Any:
         try:
@@ -123,8 +135,8 @@ class Link:
     # Connections.
 
     @contextmanager
-    def waiting(self) -> Iterator[Wire]:
-        """Lend a connection to wait on: those of the commands are not for that."""
+    def waiting(self, key: bytes) -> Iterator[Wire]:
+        """Lend a connection, to the node that has the key, to wait on: those of the commands are not for that."""
         self._check_process()
         try:
             wire = self._waiting.pop()

@@ -14,6 +14,7 @@ import pytest
 from kombu_pool import drivers
 from kombu_pool.clock import ManualClock
 from tests.conformance.handles import QueueHandle
+from tests.servers.shared import fresh_cluster_uri, fresh_uri
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -63,11 +64,37 @@ def _corrupt_sqlite(uri: str, project: Project, queue: str, message_id: str) -> 
     assert changed == 1
 
 
+def _redis_uri(folder: Path, name: str) -> str:
+    return fresh_uri()
+
+
+def _redis_cluster_uri(folder: Path, name: str) -> str:
+    return fresh_cluster_uri()
+
+
+def _corrupt_redis(uri: str, project: Project, queue: str, message_id: str) -> None:
+    import redis  # noqa: PLC0415 - only where it is tested
+
+    from kombu_pool.drivers.redis.keys import queue_keys  # noqa: PLC0415
+
+    parsed = drivers.parse(uri)
+    prefix = parsed.options.get("key_prefix", "kombu-pool")
+    address = f"redis://{parsed.authority.split(',')[0]}{parsed.path}"
+    client = redis.RedisCluster if parsed.scheme == "redis+cluster" else redis.Redis
+    with client.from_url(address) as store:
+        records, message = queue_keys(prefix, project, queue).records, bytes.fromhex(message_id)
+        # When it was posted, its ttl and the length of its head stay.
+        store.hset(records, message, store.hget(records, message)[:16] + b"\0\0" + BROKEN)
+
+
 STORES = {
     "memory": Store(_memory_uri, _corrupt_memory),
     "sqlite": Store(_sqlite_uri, _corrupt_sqlite),
+    "redis": Store(_redis_uri, _corrupt_redis),
+    "redis-cluster": Store(_redis_cluster_uri, _corrupt_redis),
     "pooled-memory": Store(_memory_uri, _corrupt_memory, pools=4),
     "pooled-sqlite": Store(_sqlite_uri, _corrupt_sqlite, pools=4),
+    "pooled-redis": Store(_redis_uri, _corrupt_redis, pools=4),
 }
 CONTROL_STORES = ["memory", "sqlite"]
 

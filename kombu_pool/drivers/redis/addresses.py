@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import threading
@@ -20,7 +19,9 @@ if TYPE_CHECKING:
 
     from kombu_pool.drivers.redis.location import Location
 
-logger = logging.getLogger(__name__)
+#: Seconds for which a consumer waits at a stretch. After that, and the time that an answer may take, a connection that
+#: brings nothing is known to be dead.
+WAIT = 4.0
 
 
 class Addresses:
@@ -37,6 +38,8 @@ class Addresses:
         location = self._location
         connection: Connection
         settings = {**base_settings(location), "db": location.db, "client_name": client_name(purpose)}
+        if purpose:
+            settings["socket_timeout"] += WAIT
         if location.path:
             connection = redis.UnixDomainSocketConnection(path=location.path, **settings)
         else:

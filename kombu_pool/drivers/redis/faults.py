@@ -23,22 +23,20 @@ if TYPE_CHECKING:
 #: What a call into the client may raise.
 FAULTS = (redis_errors.RedisError, OSError, UnicodeEncodeError)
 
-# Redis says what is wrong by the first word of its answer. What it says with one of these passes by itself.
-_PASSING = {
-    "READONLY": "it is a read-only replica",
-    "LOADING": "it is reading its data",
-    "MASTERDOWN": "its master is away",
-    "CLUSTERDOWN": "the cluster does not serve these keys",
-    "TRYAGAIN": "the keys are on their way to another node",
-    "ASK": "the keys are on their way to another node",
-    "MOVED": "its nodes do not agree on who has the keys",
-    "NOREPLICAS": "too few of its replicas are there",
-    "BUSY": "it is busy with a script",
-    "UNBLOCKED": "it became a replica",
-}
-_FULL = {
-    "OOM": "it is out of memory: raise maxmemory, or consume what waits",
-    "MISCONF": "it takes no writes while it cannot save them to its disk",
+# Redis says what is wrong by the first word of its answer. Connection errors pass by themselves.
+_MEANINGS: dict[str, tuple[type[KombuPoolError], str]] = {
+    "READONLY": (ConnectionError, "it is a read-only replica"),
+    "LOADING": (ConnectionError, "it is reading its data"),
+    "MASTERDOWN": (ConnectionError, "its master is away"),
+    "CLUSTERDOWN": (ConnectionError, "the cluster does not serve these keys"),
+    "TRYAGAIN": (ConnectionError, "the keys are on their way to another node"),
+    "NOREPLICAS": (ConnectionError, "too few of its replicas are there"),
+    "BUSY": (ConnectionError, "it is busy with a script"),
+    "UNBLOCKED": (ConnectionError, "it became a replica"),
+    "OOM": (StoreFull, "it is out of memory: raise maxmemory, or consume what waits"),
+    "MISCONF": (StoreFull, "it takes no writes while it cannot save them to its disk"),
+    "NOPERM": (ConfigurationError, "the user lacks a permission"),
+    "WRONGTYPE": (IncompatibleStore, "a key of ours holds something else; set another key_prefix"),
 }
 
 
@@ -55,29 +53,21 @@ def translated(where: object) -> Iterator[None]:
 
 def translation(error: BaseException, where: object) -> KombuPoolError:
     """Return our error for one of the client's."""
-    text = str(error) or type(error).__name__
     if isinstance(error, UnicodeEncodeError):
         return InvalidMessage(f"{error.object!r} cannot be stored: {error.reason}")
+    text = str(error) or type(error).__name__
     word = _word(error, text)
-    if word in _PASSING:
-        return ConnectionError(f"{where}: {_PASSING[word]} ({text})")
-    if word in _FULL:
-        return StoreFull(f"{where}: {_FULL[word]} ({text})")
-    if isinstance(error, redis_errors.NoPermissionError):
-        return ConfigurationError(f"{where}: the user lacks a permission: {text}")
-    if isinstance(error, (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError)):
-        return ConnectionError(f"{where}: {text}")
-    if text.startswith("WRONGTYPE") or "WRONGTYPE" in text:
-        return IncompatibleStore(f"{where}: a key of ours holds something else; set another key_prefix ({text})")
-    return StoreError(f"{where}: {text}")
+    if word in _MEANINGS:
+        kind, meaning = _MEANINGS[word]
+        return kind(f"{where}: {meaning} ({text})")
+    lost = isinstance(error, (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError))
+    return (ConnectionError if lost else StoreError)(f"{where}: {text}")
 
 
 def _word(error: BaseException, text: str) -> str:
     """Return the word by which Redis names the fault; the client cuts those off that it has a class for."""
-    for kind, word in _CUT:
-        if isinstance(error, kind):
-            return word
-    return text.partition(" ")[0]
+    named = next((word for kind, word in _CUT if isinstance(error, kind)), None)
+    return named or next((word for word in _MEANINGS if word in text.split(maxsplit=8)), "")
 
 
 _CUT: tuple[tuple[type[BaseException], str], ...] = (
@@ -87,4 +77,5 @@ _CUT: tuple[tuple[type[BaseException], str], ...] = (
     (redis_errors.MasterDownError, "MASTERDOWN"),
     (redis_errors.ClusterDownError, "CLUSTERDOWN"),
     (redis_errors.TryAgainError, "TRYAGAIN"),
+    (redis_errors.NoPermissionError, "NOPERM"),
 )

@@ -61,6 +61,45 @@ def queue_keys(prefix: str, project: Project, name: str) -> QueueKeys:
     return QueueKeys(*(f"{tag}:{part}".encode() for part in QueueKeys._fields))
 
 
+class KeySets(NamedTuple):
+    """The keys of one queue as the scripts want them: in the order in which their heads name them."""
+
+    queue: bytes
+    records: bytes
+    free: bytes
+    delayed: bytes
+    expiring: bytes
+    claimed: bytes
+    bell: bytes
+    every: tuple[bytes, ...]
+    settling: tuple[bytes, ...]
+    posting: tuple[bytes, ...]
+    acking: tuple[bytes, ...]
+
+
+@lru_cache(maxsize=16384)
+def key_sets(prefix: str, project: Project, name: str, is_cluster: bool) -> KeySets:
+    """Return the keys of a queue; a Redis Cluster has no bell."""
+    keys = queue_keys(prefix, project, name)
+    bell = () if is_cluster else (keys.bell,)
+    return KeySets(
+        keys.queue,
+        keys.records,
+        keys.free,
+        keys.delayed,
+        keys.expiring,
+        keys.claimed,
+        keys.bell,
+        every=tuple(keys),
+        settling=(*keys[: keys.index(keys.bell)], *bell),
+        posting=(keys.queue, keys.records, keys.free, keys.delayed, keys.expiring, *bell),
+        acking=(
+            *(keys.records, keys.free, keys.delayed, keys.expiring),
+            *(keys.claimed, keys.claims, keys.leases, keys.lent),
+        ),
+    )
+
+
 @lru_cache(maxsize=256)
 def store_key(prefix: str, part: str) -> bytes:
     """Return a key of the message store as a whole."""

@@ -1,0 +1,65 @@
+"""Claims: lending messages for a while, renewing that, and giving them back."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from kombu_pool.drivers.redis import layout
+from kombu_pool.drivers.redis.scripts import script
+from kombu_pool.errors import ClaimDoesNotExist
+from kombu_pool.storage import DEFAULT_LIMIT
+from kombu_pool.storage import ClaimController as Contract
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from kombu_pool.drivers.redis.lending import Lender
+    from kombu_pool.drivers.redis.store import Store
+    from kombu_pool.model import Claim, ClaimMetadata, Message, Project
+
+RELEASE = script("release")
+_LEASE = script("lease", repeatable=True, writes=False)
+_RENEW = script("renew", repeatable=True)
+
+
+class ClaimController(Contract):
+    """Claims in a sorted set by their ends."""
+
+    def __init__(self, store: Store, lender: Lender) -> None:
+        self._store = store
+        self._lender = lender
+
+    def create(
+        self, queue: str, metadata: ClaimMetadata, project: Project = None, limit: int = DEFAULT_LIMIT
+    ) -> tuple[str | None, Sequence[Message]]:
+        return self._lender.lend(queue, metadata, limit, project)
+
+    def get(self, queue: str, claim_id: str, project: Project = None) -> tuple[Claim, Sequence[Message]]:
+        claim = layout.id_of(claim_id)
+        found = None if claim is None else self._store.run(_LEASE, self._store.keys(project, queue).settling, claim)
+        if found is None or claim is None:
+            raise ClaimDoesNotExist(claim_id, queue, project)
+        times, ids, stored, marks, now = found
+        since, ttl = struct.unpack(">dd", times)
+        messages = layout.read((stored, marks, [claim] * len(stored), now), layout.split(ids))
+        view: Claim = {"id": claim_id, "age": max(0, int(float(now) - since)), "ttl": layout.seconds(ttl)}
+        return view, sorted(messages, key=lambda message: message["id"])
+
+    def update(self, queue: str, claim_id: str, metadata: ClaimMetadata, project: Project = None) -> None:
+        claim = layout.id_of(claim_id)
+        keys = self._store.keys(project, queue).settling
+        if claim is None or not self._store.run(_RENEW, keys, claim, metadata["ttl"], metadata["grace"]):
+            raise ClaimDoesNotExist(claim_id, queue, project)
+
+    def delete(self, queue: str, claim_id: str, project: Project = None) -> None:
+        claim = layout.id_of(claim_id)
+        if claim is not None:
+            self._store.run(RELEASE, self._store.keys(project, queue).settling, claim, b"", 1)
+
+    def release(self, queue: str, claim_id: str, message_ids: Iterable[str], project: Project = None) -> int:
+        claim, ids = layout.id_of(claim_id), layout.ids_of(list(message_ids))
+        if claim is None or not ids:
+            return 0
+        keys = self._store.keys(project, queue).settling
+        return int(self._store.run(RELEASE, keys, claim, b"".join(ids), 1) or 0)

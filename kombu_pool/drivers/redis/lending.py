@@ -1,0 +1,143 @@
+"""How messages leave the line: to a claim, to a pop, or aside when they were lent too often or cannot be read."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from kombu_pool.drivers.redis import layout
+from kombu_pool.drivers.redis.deadletters import Aside, DeadLetters
+from kombu_pool.drivers.redis.messages import ACK
+from kombu_pool.drivers.redis.scripts import script
+from kombu_pool.errors import ConnectionError, CorruptRecord  # noqa: A004 - Zaqar's name for it
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kombu_pool.drivers.redis.keys import KeySets
+    from kombu_pool.drivers.redis.store import Store
+    from kombu_pool.model import ClaimMetadata, Message, Project
+    from kombu_pool.storage import DataDriver
+
+_CLAIM = script("claim")
+_RELEASE = script("release")
+#: Seconds for which messages are kept from others while another store is asked to take them, and while they are popped.
+PARKING = 60.0
+#: Messages that one run of the script lends at the most: Redis serves nobody else meanwhile.
+_AT_ONCE = 1000
+#: Claims whose answer got lost that are remembered.
+_DOUBTFUL = 100
+
+
+@dataclass
+class Lending:
+    """One call that lends: under which claim, for how long, how many, and what was lent so far."""
+
+    queue: str
+    project: Project
+    keys: KeySets
+    claim: bytes
+    ttl: float
+    #: None: the messages expire when they would have.
+    grace: float | None
+    limit: int
+    messages: list[Message] = field(default_factory=list)
+    #: Messages that should be dead-lettered but that no store takes: lent all the same.
+    unwanted: list[bytes] = field(default_factory=list)
+
+    @property
+    def missing(self) -> int:
+        """How many to lend in the next run."""
+        return min(self.limit - len(self.messages), _AT_ONCE)
+
+
+class Lender:
+    """Lends messages, or gives them away."""
+
+    def __init__(self, store: Store, driver: DataDriver) -> None:
+        self._store = store
+        self._dead_letters = DeadLetters(store, driver)
+        self._doubtful: deque[tuple[KeySets, bytes]] = deque(maxlen=_DOUBTFUL)
+
+    def lend(
+        self, queue: str, metadata: ClaimMetadata, limit: int, project: Project
+    ) -> tuple[str | None, Sequence[Message]]:
+        """Lend as ``ClaimController.create`` promises."""
+        lending = self._draw(queue, project, limit, metadata["ttl"], metadata["grace"])
+        return (lending.claim.hex(), lending.messages) if lending.messages else (None, [])
+
+    def pop(self, queue: str, limit: int, project: Project) -> Sequence[Message]:
+        """Give away as ``MessageController.pop`` promises: what could not be read is not given away unseen."""
+        lending = self._draw(queue, project, limit, PARKING, None)
+        if not lending.messages:
+            return []
+        ids = b"".join(bytes.fromhex(message["id"]) for message in lending.messages)
+        (left,) = self._store.link.call(ACK, lending.keys.acking, self._store.now(), lending.claim, ids)
+        missed = set(layout.names(left))
+        return [message for message in lending.messages if message["id"] not in missed]
+
+    def _draw(self, queue: str, project: Project, limit: int, ttl: float, grace: float | None) -> Lending:
+        if self._doubtful:
+            self._give_back()
+        keys = self._store.keys(project, queue)
+        lending = Lending(queue, project, keys, os.urandom(layout.ID_BYTES), ttl, grace, limit)
+        try:
+            while lending.missing > 0 and self._run(lending):
+                pass
+        except ConnectionError:
+            # It may have been lent all the same, to nobody.
+            self._doubtful.append((keys, lending.claim))
+            raise
+        return lending
+
+    def _run(self, lending: Lending) -> bool:
+        """Lend once; return whether there may be more."""
+        missing, parking = lending.missing, os.urandom(layout.ID_BYTES)
+        grace = "" if lending.grace is None else lending.grace
+        answer = self._store.run(
+            *(_CLAIM, lending.keys.settling, lending.claim, lending.ttl, grace, missing),
+            *(parking, PARKING, b"".join(lending.unwanted)),
+        )
+        if answer is None:
+            return False
+        ids, marks, stored, parked, parked_marks, parked_records, expiries, now = answer
+        unreadable = self._hand_out(lending, layout.split(ids), marks, stored, float(now))
+        overdue = [
+            Aside(message, parked_records[index], layout.mark(parked_marks, index)[0], _time(expiries[index]), None)
+            for index, message in enumerate(layout.split(parked))
+        ]
+        if overdue:
+            kept = self._dead_letters.put_aside(lending.queue, lending.project, parking, overdue, float(now))
+            lending.unwanted += kept
+        if unreadable:
+            self._dead_letters.put_aside(lending.queue, lending.project, lending.claim, unreadable, float(now))
+        return bool(overdue or unreadable) or len(stored) == missing
+
+    def _hand_out(
+        self, lending: Lending, ids: list[bytes], marks: Sequence[Any], stored: Sequence[bytes], now: float
+    ) -> list[Aside]:
+        """Add what was lent to the messages; return what of it cannot be read."""
+        claim_id = lending.claim.hex()
+        unreadable = []
+        for index, message in enumerate(ids):
+            count = layout.mark(marks, index)[0] if marks else 0
+            try:
+                lending.messages.append(layout.shown(message, stored[index], claim_id, count + 1, now))
+            except CorruptRecord as error:
+                unreadable.append(Aside(message, stored[index], count, None, error))
+        return unreadable
+
+    def _give_back(self) -> None:
+        while self._doubtful:
+            keys, claim = self._doubtful.popleft()
+            try:
+                self._store.run(_RELEASE, keys.settling, claim, b"", 1)
+            except ConnectionError:
+                self._doubtful.append((keys, claim))
+                raise
+
+
+def _time(score: bytes | None) -> float | None:
+    return None if score is None else float(score)

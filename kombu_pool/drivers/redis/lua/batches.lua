@@ -1,0 +1,29 @@
+-- batched: run a command on a list of any length, CHUNK arguments at a time, and sum up the numbers that it answers.
+-- Lua's unpack ends near 8,000.
+local CHUNK = 1000
+local function batched(command, key, arguments)
+  local sum = 0
+  for first = 1, #arguments, CHUNK do
+    sum = sum + redis.call(command, key, unpack(arguments, first, math.min(first + CHUNK - 1, #arguments)))
+  end
+  return sum
+end
+
+-- looked_up: the same for a command that answers with an element for each argument.
+local function looked_up(command, key, arguments)
+  if #arguments <= CHUNK then return redis.call(command, key, unpack(arguments)) end
+  local found = {}
+  for first = 1, #arguments, CHUNK do
+    local part = redis.call(command, key, unpack(arguments, first, math.min(first + CHUNK - 1, #arguments)))
+    for index = 1, #part do found[first + index - 1] = part[index] end
+  end
+  return found
+end
+
+-- split: the eight-byte ids of which a text is made.
+local function split(ids)
+  local parts = {}
+  for index = 1, #ids, 8 do parts[#parts + 1] = string.sub(ids, index, index + 7) end
+  return parts
+end
+

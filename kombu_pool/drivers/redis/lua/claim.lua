@@ -1,0 +1,80 @@
+-- claim: lend free messages to one claim, in order. Stops at messages that were lent too often: those are parked
+-- under a claim of their own, for the caller to put aside before it claims on.
+-- include clock
+-- include bell
+-- include batches
+-- include settle
+-- include prolong
+-- KEYS  those of settle
+-- ARGV  now, claim, ttl, grace ('': none is prolonged), limit, claim to park under, seconds to park, ids that are lent however often (joined)
+-- Returns {ids lent (joined), their marks in `lent`, their records, ids parked (joined), marks, records, expiries,
+--   now}; marks are {} where no message has one. false: nothing to lend, or no such queue.
+--   'settle': run it again.
+local state, now = open(ARGV[1])
+if state ~= 'open' then return state end
+local claim, ttl, grace, limit = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local ids = redis.call('ZRANGE', KEYS[3], 0, limit - 1)
+if #ids == 0 then return false end
+
+-- divide: how many of the messages to lend, and how many of the next to park.
+local function divide(marks)
+  local most = tonumber(redis.call('HGET', KEYS[1], 'most') or 0)
+  if #marks == 0 or most == 0 then return #ids, 0 end
+  local exempt = {}
+  for _, id in ipairs(split(ARGV[8])) do exempt[id] = true end
+  local lend, park = 0, 0
+  for index, id in ipairs(ids) do
+    local count = marks[index] and tonumber(string.match(marks[index], '^%d+')) or 0
+    if count >= most and not exempt[id] then
+      park = park + 1
+    elseif park > 0 then
+      break
+    else
+      lend = lend + 1
+    end
+  end
+  return lend, park
+end
+
+-- hold: let a claim hold messages, besides those that it holds already.
+local function hold(holder, seconds, taken)
+  local members, ends = {}, now + seconds
+  for index, id in ipairs(taken) do members[2 * index - 1], members[2 * index] = 0, id .. holder end
+  batched('ZADD', KEYS[6], members)
+  local lease = redis.call('HGET', KEYS[8], holder)
+  local before = lease and string.sub(lease, 17) or ''
+  redis.call('ZADD', KEYS[7], string.format('%.6f', ends), holder)
+  redis.call('HSET', KEYS[8], holder, struct.pack('>dd', now, seconds) .. before .. table.concat(taken))
+  redis.call('HINCRBY', KEYS[8], holder .. '#', #taken)
+  note_deadline(redis.call('HGET', KEYS[1], 'next'), ends)
+end
+
+local function part(list, first, last)
+  local parts = {}
+  for index = first, last do parts[#parts + 1] = list[index] end
+  return parts
+end
+
+local marks = redis.call('HLEN', KEYS[9]) > 0 and looked_up('HMGET', KEYS[9], ids) or {}
+local lend, park = divide(marks)
+-- First what goes: a Redis that is out of memory lets a script add what it needs after that.
+redis.call('ZREMRANGEBYRANK', KEYS[3], 0, lend + park - 1)
+local lent, parked = part(ids, 1, lend), part(ids, lend + 1, lend + park)
+local reply = {'', {}, {}, '', {}, {}, {}, string.format('%.6f', now)}
+if lend > 0 then
+  hold(claim, ttl, lent)
+  if grace and redis.call('ZCARD', KEYS[5]) > 0 then prolong(lent, now + ttl, ttl, grace) end
+  reply[1], reply[3] = table.concat(lent), looked_up('HMGET', KEYS[2], lent)
+  if #marks > 0 then reply[2] = part(marks, 1, lend) end
+end
+if park > 0 then
+  hold(ARGV[6], tonumber(ARGV[7]), parked)
+  reply[4], reply[6] = table.concat(parked), looked_up('HMGET', KEYS[2], parked)
+  reply[5], reply[7] = part(marks, lend + 1, lend + park), looked_up('ZMSCORE', KEYS[5], parked)
+end
+if redis.call('ZCARD', KEYS[3]) > 0 then
+  if KEYS[10] then ring(KEYS[1], KEYS[10]) end
+elseif KEYS[10] then
+  redis.call('DEL', KEYS[10])
+end
+return reply

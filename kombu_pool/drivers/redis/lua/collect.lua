@@ -1,0 +1,11 @@
+-- collect: forget what has expired, and end the claims whose time is over.
+-- include clock
+-- include bell
+-- include batches
+-- include settle
+-- KEYS  those of settle
+-- ARGV  now
+-- Returns {1 when there is more to do, how many messages and claims went}; false when there is no such queue.
+local state = open(ARGV[1])
+if not state then return false end
+return {state == 'settle' and 1 or 0, gone}

@@ -1,0 +1,11 @@
+-- count: how many messages there are in each state.
+-- include clock
+-- include bell
+-- include batches
+-- include settle
+-- KEYS  those of settle
+-- ARGV  now
+-- Returns {free, delayed, claimed, now}; false when there is no such queue; 'settle': run it again.
+local state, now = open(ARGV[1])
+if state ~= 'open' then return state end
+return {redis.call('ZCARD', KEYS[3]), redis.call('ZCARD', KEYS[4]), redis.call('ZCARD', KEYS[6]), string.format('%.6f', now)}

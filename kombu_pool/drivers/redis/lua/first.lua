@@ -1,0 +1,12 @@
+-- first: the id of the first free message, or of the last.
+-- include clock
+-- include bell
+-- include batches
+-- include settle
+-- KEYS  those of settle
+-- ARGV  now, '1' for the first, '-1' for the last
+-- Returns the id; '' without any; false when there is no such queue; 'settle': run it again.
+local state = open(ARGV[1])
+if state ~= 'open' then return state end
+local rank = ARGV[2] == '1' and 0 or -1
+return redis.call('ZRANGE', KEYS[3], rank, rank)[1] or ''

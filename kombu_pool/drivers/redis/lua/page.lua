@@ -1,0 +1,70 @@
+-- page: look at messages in order, after a given one.
+-- include clock
+-- include bell
+-- include batches
+-- include settle
+-- KEYS  those of settle
+-- ARGV  now, the message after which to begin ('' for the first), limit (0 for all), client whose messages are passed
+--   over ('' for none), '1' with claimed ones, '1' with delayed ones
+-- Returns {ids (joined), records, marks in `lent`, claims that hold them, now}: of each state as many as the limit, in
+--   order, the states one after the other. false when there is no such queue; 'settle': run it again.
+local state, now = open(ARGV[1])
+if state ~= 'open' then return state end
+local after, limit, hidden = ARGV[2], tonumber(ARGV[3]), ARGV[4]
+local STEP = limit > 0 and math.max(limit, 50) or CHUNK
+local shown, records, holders = {}, {}, {}
+
+local function is_hidden(record)
+  if hidden == '' then return false end
+  local length = struct.unpack('>H', record, 17)
+  return length > 0 and cmsgpack.unpack(string.sub(record, 19, 18 + length))[1] == hidden
+end
+
+-- show: take those that are not hidden, up to the limit; `count` is how many of this state there were before.
+local function show(ids, claims, count)
+  if #ids == 0 then return count end
+  local found = looked_up('HMGET', KEYS[2], ids)
+  for index, id in ipairs(ids) do
+    if limit > 0 and count >= limit then break end
+    if found[index] and not is_hidden(found[index]) then
+      count = count + 1
+      shown[#shown + 1], records[#records + 1], holders[#holders + 1] = id, found[index], claims[index] or false
+    end
+  end
+  return count
+end
+
+-- walk: show the members of a zset in order, STEP by STEP.
+local function walk(key, from)
+  local count = 0
+  repeat
+    local members = redis.call('ZRANGEBYLEX', key, from, '+', 'LIMIT', 0, STEP)
+    local ids, claims = {}, {}
+    for index, member in ipairs(members) do
+      ids[index], claims[index] = string.sub(member, 1, 8), #member > 8 and string.sub(member, 9)
+    end
+    count = show(ids, claims, count)
+    from = #members > 0 and '(' .. members[#members]
+  until #members < STEP or (limit > 0 and count >= limit)
+end
+
+-- precedes: the order of ids. Lua's own would be that of the server's language.
+local function precedes(one, other)
+  local priority, number = struct.unpack('>BI7', one)
+  local second, than = struct.unpack('>BI7', other)
+  if priority ~= second then return priority < second end
+  return number < than
+end
+
+walk(KEYS[3], after == '' and '-' or '(' .. after)
+if ARGV[5] == '1' then walk(KEYS[6], after == '' and '-' or '(' .. after .. string.rep('\255', 9)) end
+if ARGV[6] == '1' then
+  local ids = {}
+  for _, id in ipairs(redis.call('ZRANGE', KEYS[4], 0, -1)) do
+    if after == '' or precedes(after, id) then ids[#ids + 1] = id end
+  end
+  table.sort(ids, precedes)
+  show(ids, {}, 0)
+end
+local marks = #shown > 0 and looked_up('HMGET', KEYS[9], shown) or {}
+return {table.concat(shown), records, marks, holders, string.format('%.6f', now)}

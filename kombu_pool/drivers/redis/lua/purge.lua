@@ -1,0 +1,38 @@
+-- purge: forget every message that is not claimed. What stays is put aside meanwhile: it is little, and the rest is much.
+-- include clock
+-- include bell
+-- include batches
+-- include settle
+-- KEYS  those of settle
+-- ARGV  now
+-- Returns how many went; false when there is no such queue; 'settle': run it again.
+local state = open(ARGV[1])
+if state ~= 'open' then return state end
+local count = redis.call('ZCARD', KEYS[3]) + redis.call('ZCARD', KEYS[4])
+if count == 0 then return 0 end
+local ids = {}
+for index, member in ipairs(redis.call('ZRANGE', KEYS[6], 0, -1)) do ids[index] = string.sub(member, 1, 8) end
+
+local function kept(command, key)
+  return #ids > 0 and looked_up(command, key, ids) or {}
+end
+
+-- put_back: add what was found again, as (id, value), or for a zset as (value, id).
+local function put_back(command, key, found)
+  local pairs_of = {}
+  for index, id in ipairs(ids) do
+    if found[index] then
+      local first, second = id, found[index]
+      if command == 'ZADD' then first, second = second, first end
+      pairs_of[#pairs_of + 1], pairs_of[#pairs_of + 2] = first, second
+    end
+  end
+  if #pairs_of > 0 then batched(command, key, pairs_of) end
+end
+
+local records, expiring, lent = kept('HMGET', KEYS[2]), kept('ZMSCORE', KEYS[5]), kept('HMGET', KEYS[9])
+redis.call('UNLINK', KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[9])
+put_back('HSET', KEYS[2], records)
+put_back('ZADD', KEYS[5], expiring)
+put_back('HSET', KEYS[9], lent)
+return count

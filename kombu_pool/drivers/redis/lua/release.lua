@@ -1,0 +1,25 @@
+-- release: free messages of a claim, where they stood.
+-- include clock
+-- include bell
+-- include batches
+-- include settle
+-- KEYS  those of settle
+-- ARGV  now, claim, ids (joined; '' for all that it holds), what the lending counts for (0 when it was none)
+-- Returns how many; false when there is no such queue; 'settle': run it again.
+local state = open(ARGV[1])
+if state ~= 'open' then return state end
+local claim = ARGV[2]
+local members = held(claim)
+if ARGV[3] ~= '' then
+  local wanted, chosen = {}, {}
+  for _, id in ipairs(split(ARGV[3])) do wanted[id .. claim] = true end
+  for _, member in ipairs(members) do
+    if wanted[member] then chosen[#chosen + 1] = member end
+  end
+  members = chosen
+end
+if #members == 0 then return 0 end
+came_back(members, '', tonumber(ARGV[4]))
+if redis.call('HINCRBY', KEYS[8], claim .. '#', -#members) <= 0 then forget_claim(claim) end
+ring(KEYS[1], KEYS[10])
+return #members

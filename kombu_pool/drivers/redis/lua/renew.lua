@@ -1,0 +1,26 @@
+-- renew: let a claim live for some time from now.
+-- include clock
+-- include bell
+-- include batches
+-- include settle
+-- include prolong
+-- KEYS  those of settle
+-- ARGV  now, claim, ttl, grace
+-- Returns 1; false when the claim has ended, or there is no such queue; 'settle': run it again.
+local state, now = open(ARGV[1])
+if state ~= 'open' then return state end
+local claim, ttl, grace = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local lease = redis.call('HGET', KEYS[8], claim)
+if not lease then return false end
+local ends = now + ttl
+-- Taken out first: a Redis that is out of memory lets a script add what it needs once it has removed something.
+redis.call('ZREM', KEYS[7], claim)
+redis.call('ZADD', KEYS[7], string.format('%.6f', ends), claim)
+redis.call('HSET', KEYS[8], claim, struct.pack('>dd', now, ttl) .. string.sub(lease, 17))
+note_deadline(redis.call('HGET', KEYS[1], 'next'), ends)
+if redis.call('ZCARD', KEYS[5]) > 0 then
+  local ids = {}
+  for index, member in ipairs(held(claim)) do ids[index] = string.sub(member, 1, 8) end
+  if #ids > 0 then prolong(ids, ends, ttl, grace) end
+end
+return 1

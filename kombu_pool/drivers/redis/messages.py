@@ -1,0 +1,187 @@
+"""Messages: posting, reading, deleting."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kombu_pool.drivers.redis import layout
+from kombu_pool.drivers.redis.layout import asked, pack
+from kombu_pool.drivers.redis.scripts import script
+from kombu_pool.errors import (
+    ClaimDoesNotExist,
+    ClaimDoesNotMatch,
+    MessageDoesNotExist,
+    MessageIsClaimed,
+    MessageNotClaimed,
+    MessageNotClaimedBy,
+    QueueDoesNotExist,
+    QueueIsEmpty,
+)
+from kombu_pool.storage import DEFAULT_LIMIT
+from kombu_pool.storage import MessageController as Contract
+from kombu_pool.storage.incoming import check
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from kombu_pool.drivers.redis.lending import Lender
+    from kombu_pool.drivers.redis.store import Store
+    from kombu_pool.model import Message, NewMessage, Project
+
+POST = script("post")
+ACK = script("ack")
+_READ = script("read", repeatable=True, writes=False)
+_PAGE = script("page", repeatable=True, writes=False)
+_FIRST = script("first", repeatable=True, writes=False)
+_COUNT = script("count", repeatable=True, writes=False)
+_DELETE = script("delete", repeatable=True)
+_DISCARD = script("discard", repeatable=True)
+_PURGE = script("purge")
+_WHATEVER_STATE = b"-"
+
+
+class MessageController(Contract):
+    """Messages in hashes, their states in sorted sets."""
+
+    def __init__(self, store: Store, lender: Lender, max_message_size: int) -> None:
+        self._store = store
+        self._link = store.link
+        self._lender = lender
+        self._limit = max_message_size
+
+    def post(
+        self, queue: str, messages: Iterable[NewMessage], client_uuid: object, project: Project = None
+    ) -> Sequence[str]:
+        client = None if client_uuid is None else str(client_uuid)
+        arguments: list[Any] = []
+        for message in messages:
+            incoming = check(message, self._limit)
+            arguments += (asked(incoming), pack(incoming.ttl, client, incoming.dead_letter, incoming.record))
+        if not arguments:
+            return []
+        store = self._store
+        ids = self._link.call(POST, store.keys(project, queue).posting, store.now(), *arguments)
+        if ids is None:
+            raise QueueDoesNotExist(queue, project)
+        return layout.names(ids)
+
+    def list(
+        self,
+        queue: str,
+        project: Project = None,
+        marker: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+        echo: bool = False,
+        client_uuid: object = None,
+        include_claimed: bool = False,
+        include_delayed: bool = False,
+    ) -> Iterator[Any]:
+        after = layout.id_of(marker) if marker else b""
+        if after is None:
+            return iter(([], ""))
+        hidden = "" if echo or client_uuid is None else str(client_uuid)
+        with_states = (int(include_claimed), int(include_delayed))
+        keys = self._store.keys(project, queue).settling
+        found = self._store.run(_PAGE, keys, after, limit, hidden, *with_states)
+        if found is None:
+            return iter(([], ""))
+        ids, *parts = found
+        views = sorted(layout.read(parts, layout.split(ids)), key=lambda view: view["id"])[: limit or None]
+        return iter((views, views[-1]["id"] if views else ""))
+
+    def get(self, queue: str, message_id: str, project: Project = None) -> Message:
+        found = self._read(queue, [message_id], project)
+        if found is None:
+            raise QueueDoesNotExist(queue, project)
+        if not found:
+            raise MessageDoesNotExist(message_id, queue, project)
+        return found[0]
+
+    def first(self, queue: str, project: Project = None, sort: int = 1) -> Message:
+        if sort not in {1, -1}:
+            raise ValueError(f"sort is 1 for the first message or -1 for the last, not {sort!r}")
+        while True:
+            found = self._store.run(_FIRST, self._store.keys(project, queue).settling, sort)
+            if found is None:
+                raise QueueDoesNotExist(queue, project)
+            if not found:
+                raise QueueIsEmpty(queue, project)
+            # It may be gone by the next question; then another one is the first.
+            if views := self._read(queue, [found.hex()], project):
+                return views[0]
+
+    def bulk_get(self, queue: str, message_ids: Iterable[str], project: Project = None) -> Sequence[Message]:
+        return self._read(queue, message_ids, project) or []
+
+    def _read(self, queue: str, message_ids: Iterable[str], project: Project) -> Sequence[Message] | None:
+        ids = layout.ids_of(list(message_ids))
+        found = self._store.run(_READ, self._store.keys(project, queue).settling, b"".join(ids))
+        return None if found is None else layout.read(found, ids)
+
+    def delete(self, queue: str, message_id: str, project: Project = None, claim: str | None = None) -> None:
+        message, holder = layout.id_of(message_id), b"" if claim is None else layout.id_of(claim)
+        keys = self._store.keys(project, queue)
+        if holder is None:
+            if self._link.command("EXISTS", keys.queue):
+                raise ClaimDoesNotExist(claim, queue, project)
+            return
+        if message is None:
+            return
+        answer = self._store.run(_DELETE, keys.settling, message, holder)
+        if isinstance(answer, bytes):
+            raise _refusal(answer, message_id, claim, queue, project)
+
+    def bulk_delete(
+        self, queue: str, message_ids: Iterable[str], project: Project = None, claim_ids: Sequence[str] | None = None
+    ) -> None:
+        ids = layout.ids_of(list(message_ids))
+        claims = _WHATEVER_STATE if claim_ids is None else b"".join(layout.ids_of(claim_ids))
+        answer = self._store.run(_DISCARD, self._store.keys(project, queue).settling, b"".join(ids), claims)
+        if isinstance(answer, list):
+            message, *holder = (part.hex() for part in answer)
+            raise ClaimDoesNotMatch(holder[0], queue, project) if holder else MessageNotClaimed(message)
+
+    def pop(self, queue: str, limit: int, project: Project = None) -> Sequence[Message]:
+        return self._lender.pop(queue, limit, project)
+
+    def delete_claimed(
+        self, queue: str, held: Sequence[tuple[str, str]], project: Project = None
+    ) -> Sequence[tuple[str, str]]:
+        by_claim: dict[str, list[str]] = {}
+        for message_id, claim_id in held:
+            by_claim.setdefault(claim_id, []).append(message_id)
+        arguments: list[bytes] = []
+        wanted: list[tuple[str, list[bytes]]] = []
+        for claim_id, message_ids in by_claim.items():
+            claim, ids = layout.id_of(claim_id), layout.ids_of(message_ids)
+            if claim is not None and ids:
+                arguments += (claim, b"".join(ids))
+                wanted.append((claim_id, ids))
+        if not wanted:
+            return list(held)
+        left = self._link.call(ACK, self._store.keys(project, queue).acking, self._store.now(), *arguments)
+        if not any(left) and sum(len(ids) for _, ids in wanted) == len(held):
+            return []
+        gone = {
+            (message.hex(), claim_id)
+            for (claim_id, ids), refused in zip(wanted, left, strict=True)
+            for message in set(ids).difference(layout.split(refused))
+        }
+        return [pair for pair in held if pair not in gone]
+
+    def purge(self, queue: str, project: Project = None) -> int:
+        return int(self._store.run(_PURGE, self._store.keys(project, queue).settling) or 0)
+
+    def count(self, queue: str, project: Project = None) -> int:
+        counts = self._store.run(_COUNT, self._store.keys(project, queue).settling)
+        return 0 if counts is None else int(counts[0])
+
+
+def _refusal(why: bytes, message_id: str, claim: str | None, queue: str, project: Project) -> Exception:
+    if why == b"claimed":
+        return MessageIsClaimed(message_id)
+    if why == b"unclaimed":
+        return MessageNotClaimed(message_id)
+    if why == b"claimed by another":
+        return MessageNotClaimedBy(message_id, claim)
+    return ClaimDoesNotExist(claim, queue, project)

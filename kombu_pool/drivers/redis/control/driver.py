@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kombu_pool.drivers.redis.control.bindings import BindingsController
+from kombu_pool.drivers.redis.control.catalogue import CatalogueController
+from kombu_pool.drivers.redis.control.consumers import ConsumersController
+from kombu_pool.drivers.redis.control.flavors import FlavorsController
+from kombu_pool.drivers.redis.control.pools import PoolsController
+from kombu_pool.drivers.redis.control.queues import RecordedQueues
 from kombu_pool.drivers.redis.links import acquire, release
 from kombu_pool.storage import ControlDriver as Contract
 
@@ -16,9 +22,15 @@ class ControlDriver(Contract):
     """The control plane in one Redis, which may hold messages too."""
 
     def __init__(self, uri: str, location: Location, clock: Clock) -> None:
-        self._link = acquire(location)
+        self._link = link = acquire(location)
         self._closed = False
         self.uri = uri
+        self.queue_controller = RecordedQueues(link)
+        self.pools_controller = PoolsController(link)
+        self.flavors_controller = FlavorsController(link)
+        self.catalogue_controller = CatalogueController(link)
+        self.bindings_controller = BindingsController(link)
+        self.consumers_controller = ConsumersController(link, clock)
 
     def close(self) -> None:
         if not self._closed:

@@ -12,11 +12,14 @@ if queues then
   return {'queues', queues}
 end
 
-local flavor = cmsgpack.unpack(record)[3]
-if flavor and redis.call('ZLEXCOUNT', KEYS[3], '[' .. flavor .. '\0', '(' .. flavor .. '\1') > 0 then
+local function flavor_of(pool)
+  return string.match(pool, '^%Z*%z%Z*%z(%Z*)%z')
+end
+local flavor = flavor_of(record)
+if flavor ~= '' and redis.call('ZLEXCOUNT', KEYS[3], '[' .. flavor .. '\0', '(' .. flavor .. '\1') > 0 then
   local pools = 0
   for _, other in ipairs(redis.call('HVALS', KEYS[1])) do
-    if cmsgpack.unpack(other)[3] == flavor then
+    if flavor_of(other) == flavor then
       pools = pools + 1
     end
   end

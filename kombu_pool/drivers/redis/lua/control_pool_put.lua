@@ -4,7 +4,7 @@
 -- ARGV  member, record, URI, flavor or "", the record that must be there before or "", what the pool can do...
 -- Returns {"lacks", capability...}, {"taken", member of the other pool}, {"changed"} when another record is there,
 -- or {"put"}. Looks at every pool: they are few, and this is rare.
--- A record is {URI, weight, flavor or nil, options}.
+-- A record is URI, weight, flavor and options, a NUL between two; no flavor is an empty one.
 local member, record, uri, flavor, before = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 if before ~= '' and redis.call('HGET', KEYS[1], member) ~= before then
   return {'changed'}
@@ -31,7 +31,7 @@ end
 
 local pools = redis.call('HGETALL', KEYS[1])
 for i = 1, #pools, 2 do
-  if pools[i] ~= member and cmsgpack.unpack(pools[i + 1])[1] == uri then
+  if pools[i] ~= member and string.match(pools[i + 1], '^%Z*') == uri then
     return {'taken', pools[i]}
   end
 end

@@ -1,0 +1,166 @@
+"""Exchanges and bindings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kombu_pool import records
+from kombu_pool.drivers.redis.control.members import SEPARATOR, member, name_of, project_bytes, span, stored_name
+from kombu_pool.drivers.redis.control.tables import Table
+from kombu_pool.drivers.redis.keys import control_key, name_bytes
+from kombu_pool.drivers.redis.keys import name_of as text_of
+from kombu_pool.drivers.redis.policy import write
+from kombu_pool.drivers.redis.scripts import script
+from kombu_pool.errors import ExchangeDoesNotExist
+from kombu_pool.storage import BindingsController as Contract
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from kombu_pool.drivers.redis.link import Link
+    from kombu_pool.model import Binding, Exchange, Project
+
+_CREATE = script("control_exchange_put")
+_DELETE = script("control_exchange_delete", repeatable=True)
+_BIND = script("control_bind")
+_UNBIND = script("control_unbind")
+_UNBIND_QUEUE = script("control_unbind_queue")
+_EXCHANGE, _QUEUE = "exchange", "queue"
+#: Digits of a generation, which an exchange's record begins with; a binding's number is one, too.
+_DIGITS = 16
+
+
+class BindingsController(Contract):
+    """Exchanges in a table, bindings in sorted sets by what they come from and by what they lead to."""
+
+    trust = 1.0
+
+    def __init__(self, link: Link) -> None:
+        prefix = link.location.key_prefix
+        self._link = link
+        self._table = Table(link, "exchanges")
+        self._bindings, self._from, self._to, self._last = (
+            control_key(prefix, part) for part in ("bindings", "bindings:from", "bindings:to", "generation")
+        )
+        self._keys = (self._table.records, self._last, self._bindings, self._from, self._to)
+
+    def create_exchange(
+        self,
+        name: str,
+        type: str,
+        durable: bool = True,
+        auto_delete: bool = False,
+        arguments: Mapping[str, Any] | None = None,
+        project: Project = None,
+    ) -> bool:
+        record = write((name_bytes(type), bool(durable), bool(auto_delete), dict(arguments or {})))
+        keys = (self._table.records, self._last, self._table.names)
+        return bool(self._link.call(_CREATE, keys, member(project, name), record))
+
+    def get_exchange(self, name: str, project: Project = None) -> Exchange:
+        found = self._table.find(project, name)
+        if found is None:
+            raise ExchangeDoesNotExist(name, project)
+        return _shown(name, found)
+
+    def list_exchanges(self, project: Project = None) -> Sequence[Exchange]:
+        return [_shown(*row) for row in self._table.rows(project)]
+
+    def delete_exchange(self, name: str, project: Project = None) -> None:
+        kind = stored_name(_EXCHANGE)
+        arguments = (member(project, name), *_starting(project, name), *_leading(project, kind, name))
+        self._link.call(_DELETE, (*self._keys, self._table.names), *arguments)
+
+    def generation(self, exchange: str, project: Project = None) -> int:
+        found = self._table.find(project, exchange)
+        return 0 if found is None else int(found[:_DIGITS])
+
+    def bind(
+        self,
+        exchange: str,
+        destination: str,
+        routing_key: str = "",
+        arguments: Mapping[str, Any] | None = None,
+        destination_type: str = "queue",
+        project: Project = None,
+    ) -> bool:
+        needed = [exchange, destination] if destination_type == _EXCHANGE else [exchange]
+        binding = _stored(project, exchange, destination_type, destination, routing_key, arguments)
+        bound, missing = self._link.call(_BIND, self._keys, binding, *(member(project, name) for name in needed))
+        if missing:
+            raise ExchangeDoesNotExist(needed[missing - 1], project)
+        return bool(bound)
+
+    def unbind(
+        self,
+        exchange: str,
+        destination: str,
+        routing_key: str = "",
+        arguments: Mapping[str, Any] | None = None,
+        destination_type: str = "queue",
+        project: Project = None,
+    ) -> bool:
+        binding = _stored(project, exchange, destination_type, destination, routing_key, arguments)
+        return bool(self._link.call(_UNBIND, self._keys, binding))
+
+    def unbind_queue(self, queue: str, project: Project = None) -> Sequence[str]:
+        sources = self._link.call(_UNBIND_QUEUE, self._keys, *_leading(project, stored_name(_QUEUE), queue))
+        return [name_of(source) for source in sources]
+
+    def list(self, exchange: str | None = None, project: Project = None) -> Sequence[Binding]:
+        bounds = span(project_bytes(project)) if exchange is None else _starting(project, exchange)
+        entries = [entry.split(SEPARATOR, 6) for entry in self._link.command("ZRANGEBYLEX", self._from, *bounds)]
+        if exchange is None:
+            entries.sort(key=lambda entry: entry[2])
+        return [_binding(*entry) for entry in entries]
+
+
+def _stored(
+    project: Project,
+    exchange: str,
+    destination_type: str,
+    destination: str,
+    routing_key: str,
+    arguments: Mapping[str, Any] | None,
+) -> bytes:
+    """Return the stored form of a binding, whose parts the scripts tell apart."""
+    names = (exchange, destination_type, destination, routing_key)
+    return SEPARATOR.join((project_bytes(project), *map(stored_name, names), write(dict(arguments or {}))))
+
+
+def _starting(project: Project, exchange: str) -> tuple[bytes, bytes]:
+    return span(project_bytes(project), stored_name(exchange))
+
+
+def _leading(project: Project, kind: bytes, destination: str) -> tuple[bytes, bytes]:
+    return span(project_bytes(project), kind, stored_name(destination))
+
+
+def _binding(
+    _project: bytes,
+    exchange: bytes,
+    _number: bytes,
+    kind: bytes,
+    destination: bytes,
+    routing_key: bytes,
+    arguments: bytes,
+) -> Binding:
+    return {
+        "exchange": name_of(exchange),
+        "destination": name_of(destination),
+        "destination_type": name_of(kind),
+        "routing_key": name_of(routing_key),
+        "arguments": records.decode(arguments),
+    }
+
+
+def _shown(name: str, record: bytes) -> Exchange:
+    type_, durable, auto_delete, arguments = records.decode(record[_DIGITS:])
+    return {
+        "name": name,
+        "type": text_of(type_),
+        "durable": durable,
+        "auto_delete": auto_delete,
+        "arguments": arguments,
+        "generation": int(record[:_DIGITS]),
+    }

@@ -1,0 +1,78 @@
+"""The catalogue."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kombu_pool.drivers.redis.control.members import member, scope_of
+from kombu_pool.drivers.redis.control.tables import Table
+from kombu_pool.drivers.redis.keys import control_key
+from kombu_pool.drivers.redis.scripts import script
+from kombu_pool.errors import PoolDoesNotExist, QueueNotMapped
+from kombu_pool.storage import CatalogueController as Contract
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kombu_pool.drivers.redis.link import Link
+    from kombu_pool.model import CatalogueEntry, Project
+
+_ASSIGN = script("control_assign", repeatable=True)
+_UNASSIGN = script("control_unassign", repeatable=True)
+
+
+def queues_key(prefix: str) -> bytes:
+    """Return the key that has the number of queues of each pool that has any."""
+    return control_key(prefix, "catalogue:queues")
+
+
+class CatalogueController(Contract):
+    """The catalogue in a table of pools' members."""
+
+    def __init__(self, link: Link) -> None:
+        prefix = link.location.key_prefix
+        self._link = link
+        self._table = Table(link, "catalogue")
+        self._queues = queues_key(prefix)
+        self._keys = (self._table.records, self._table.names, self._queues)
+        self._pools = control_key(prefix, "pools")
+
+    def list(self, project: Project) -> Sequence[CatalogueEntry]:
+        rows = self._table.rows(project)
+        return [{"queue": queue, "project": project, "pool": scope_of(pool)[1]} for queue, pool in rows]
+
+    def get(self, project: Project, queue: str) -> CatalogueEntry:
+        pool = self._table.find(project, queue)
+        if pool is None:
+            raise QueueNotMapped(queue, project)
+        return {"queue": queue, "project": project, "pool": scope_of(pool)[1]}
+
+    def exists(self, project: Project, queue: str) -> bool:
+        return self._table.exists(project, queue)
+
+    def insert(self, project: Project, queue: str, pool: str) -> None:
+        self._assign(project, queue, pool, "")
+
+    def delete(self, project: Project, queue: str) -> None:
+        self._link.call(_UNASSIGN, self._keys, member(project, queue))
+
+    def update(self, project: Project, queue: str, pool: str | None = None) -> None:
+        if pool is None:
+            self.get(project, queue)
+        else:
+            self._assign(project, queue, pool, "present")
+
+    def drop_all(self) -> None:
+        self._table.drop(self._queues)
+
+    def insert_if_absent(self, project: Project, queue: str, pool: str) -> str:
+        return self._assign(project, queue, pool, "absent")
+
+    def _assign(self, project: Project, queue: str, pool: str, when: str) -> str:
+        arguments = (member(project, queue), member(None, pool), when)
+        obstacle, assigned = self._link.call(_ASSIGN, (*self._keys, self._pools), *arguments)
+        if obstacle == b"unmapped":
+            raise QueueNotMapped(queue, project)
+        if obstacle == b"pool":
+            raise PoolDoesNotExist(pool)
+        return scope_of(assigned)[1]

@@ -1,0 +1,147 @@
+"""The pools."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from kombu_pool import records
+from kombu_pool.drivers.redis.control.catalogue import queues_key
+from kombu_pool.drivers.redis.control.flavors import projects_key
+from kombu_pool.drivers.redis.control.members import SEPARATOR, member, name_of, scope_of, stored_name
+from kombu_pool.drivers.redis.control.tables import Table
+from kombu_pool.drivers.redis.keys import control_key
+from kombu_pool.drivers.redis.policy import write
+from kombu_pool.drivers.redis.scripts import script
+from kombu_pool.errors import (
+    ConfigurationError,
+    PoolAlreadyExists,
+    PoolCapabilitiesMismatch,
+    PoolDoesNotExist,
+    PoolInUse,
+    PoolInUseByFlavor,
+)
+from kombu_pool.storage import DEFAULT_LIMIT, page
+from kombu_pool.storage import PoolsController as Contract
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from kombu_pool.drivers.redis.link import Link
+    from kombu_pool.model import Flavor, Pool
+
+_PUT = script("control_pool_put", repeatable=True)
+_DELETE = script("control_pool_delete", repeatable=True)
+_CHANGEABLE = ("uri", "weight", "flavor", "options")
+
+
+class StoredPool(NamedTuple):
+    """What is kept of a pool, with its options as they are stored."""
+
+    uri: str
+    weight: int
+    flavor: str | None
+    options: bytes
+
+    @classmethod
+    def of(cls, record: bytes) -> StoredPool:
+        """Read a record, whose parts have a NUL between them: the scripts read it too."""
+        uri, weight, flavor, options = record.split(SEPARATOR, 3)
+        return cls(name_of(uri), int(weight), name_of(flavor) or None, options)
+
+    def record(self) -> bytes:
+        """Return what :meth:`of` reads."""
+        parts = (stored_name(self.uri), b"%d" % self.weight, stored_name(self.flavor or ""), self.options)
+        return SEPARATOR.join(parts)
+
+
+class PoolsController(Contract):
+    """Pools in a table."""
+
+    def __init__(self, link: Link) -> None:
+        prefix = link.location.key_prefix
+        self._link = link
+        self._table = Table(link, "pools")
+        own, flavors = (self._table.records, self._table.names), projects_key(prefix)
+        self._put_keys = (*own, control_key(prefix, "flavors"), flavors)
+        self._delete_keys = (*own, flavors, queues_key(prefix))
+
+    def list(self, marker: str | None = None, limit: int = DEFAULT_LIMIT, detailed: bool = False) -> Iterator[Any]:
+        rows = self._table.rows(None, marker, limit)
+        return page([_shown(name, StoredPool.of(record), detailed) for name, record in rows], lambda pool: pool["name"])
+
+    def create(
+        self, name: str, weight: int, uri: str, flavor: str | None = None, options: Mapping[str, Any] | None = None
+    ) -> None:
+        _check_weight(weight)
+        self._put(name, StoredPool(uri, weight, flavor or None, write(dict(options or {}))), b"")
+
+    def get(self, name: str, detailed: bool = False) -> Pool:
+        return _shown(name, StoredPool.of(self._require(name)), detailed)
+
+    def get_pools_by_flavor(self, flavor: Flavor | None = None, detailed: bool = False) -> Sequence[Pool]:
+        wanted = flavor["name"] if flavor else None
+        pools = ((name, StoredPool.of(record)) for name, record in self._table.rows(None))
+        return [_shown(name, pool, detailed) for name, pool in pools if pool.flavor == wanted]
+
+    def exists(self, name: str) -> bool:
+        return self._table.exists(None, name)
+
+    def update(self, name: str, **kwargs: Any) -> None:
+        changes = {key: value for key, value in kwargs.items() if value is not None}
+        if not changes or not set(changes) <= set(_CHANGEABLE):
+            raise ConfigurationError(f"a pool can change {', '.join(_CHANGEABLE)}; given: {sorted(changes)}")
+        _check_weight(changes.get("weight", 0))
+        if "options" in changes:
+            changes["options"] = write(dict(changes["options"]))
+        if "flavor" in changes:
+            changes["flavor"] = changes["flavor"] or None
+        before = self._require(name)
+        while not self._put(name, StoredPool.of(before)._replace(**changes), before):
+            before = self._require(name)
+
+    def delete(self, name: str) -> None:
+        obstacle, value = self._link.call(_DELETE, self._delete_keys, member(None, name))
+        if obstacle == b"queues":
+            raise PoolInUse(name, int(value))
+        if obstacle == b"flavor":
+            raise PoolInUseByFlavor(name, name_of(value))
+
+    def drop_all(self) -> None:
+        self._table.drop()
+
+    def _require(self, name: str) -> bytes:
+        found = self._table.find(None, name)
+        if found is None:
+            raise PoolDoesNotExist(name)
+        return found
+
+    def _put(self, name: str, pool: StoredPool, before: bytes) -> bool:
+        """Write the pool; False when ``before`` is not, or no longer, what is there. b"" stands for anything."""
+        can = sorted(_capabilities_of(pool.uri))
+        flavor = stored_name(pool.flavor or "")
+        arguments = (member(None, name), pool.record(), stored_name(pool.uri), flavor, before, *can)
+        obstacle, *values = self._link.call(_PUT, self._put_keys, *arguments)
+        if obstacle == b"lacks":
+            raise PoolCapabilitiesMismatch(name, pool.flavor, ", ".join(sorted(value.decode() for value in values)))
+        if obstacle == b"taken":
+            raise PoolAlreadyExists(scope_of(values[0])[1])
+        return bool(obstacle != b"changed")
+
+
+def _check_weight(weight: object) -> None:
+    if not isinstance(weight, int) or isinstance(weight, bool) or weight < 0:
+        raise ConfigurationError(f"a pool's weight is a whole number of at least 0, not {weight!r}")
+
+
+def _capabilities_of(uri: str) -> set[str]:
+    # Only now: the package that knows the drivers is the one that loads this driver.
+    from kombu_pool.drivers import capabilities_of  # noqa: PLC0415
+
+    return {capability.name for capability in capabilities_of(uri)}
+
+
+def _shown(name: str, pool: StoredPool, detailed: bool) -> Pool:
+    view: Pool = {"name": name, "uri": pool.uri, "weight": pool.weight, "flavor": pool.flavor}
+    if detailed:
+        view["options"] = records.decode(pool.options)
+    return view

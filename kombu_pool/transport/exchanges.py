@@ -85,7 +85,7 @@ class Router:
         """Return the queues, each once, that a message published to ``exchange`` goes to.
 
         What another process bound is seen at once where asking is cheap, and at the latest after the control store's
-        ``trust`` seconds; a message that would go nowhere is always looked at afresh.
+        ``trust`` seconds; at once in any case for a fanout exchange, and for a message that would go nowhere.
 
         Raises:
             ExchangeDoesNotExist: there is none of that name.
@@ -128,9 +128,13 @@ class Router:
         if table is not None and not fresh and now < table.trusted_until:
             return table
         if table is not None and self._bindings.generation(exchange, self._project) == table.generation:
-            table.trusted_until = now + self._trust
+            self._trust_in(table, now)
             return table
         return self._read(exchange, now)
+
+    def _trust_in(self, table: _Table, now: float) -> None:
+        """Spare the next publishes the question, but never a broadcast: it must reach whoever is bound by now."""
+        table.trusted_until = 0.0 if table.kind == "fanout" else now + self._trust
 
     def _read(self, exchange: str, now: float) -> _Table:
         self._exchanges.pop(exchange, None)
@@ -143,7 +147,7 @@ class Router:
             record = self._bindings.get_exchange(exchange, self._project)
         # The generation is read before the bindings: a change between the two is seen the next time.
         table = _Table(record["type"], record["generation"], self._bindings.list(exchange, self._project))
-        table.trusted_until = now + self._trust
+        self._trust_in(table, now)
         self._exchanges[exchange] = table
         return table
 

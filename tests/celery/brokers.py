@@ -7,6 +7,9 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from tests.servers.shared import fresh_cluster_uri, shared_cluster
+from tests.servers.standalone import Server
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
@@ -20,8 +23,14 @@ class Broker(Protocol):
     #: One whose connections give up after a second at most.
     impatient_url: str
 
+    #: What an error says of an outage.
+    outage_says: str
+
     def outage(self) -> object:
         """Let nobody write to the store within this context."""
+
+    def close(self) -> None:
+        """End what serves it."""
 
 
 class SqliteBroker:
@@ -40,6 +49,7 @@ sys.stdin.read()
         self._path = folder / "broker.db"
         self.url = f"pool+sqlite:///{self._path}"
         self.impatient_url = f"{self.url}?busy_timeout=1"
+        self.outage_says = "locked by another process"
 
     @contextmanager
     def outage(self) -> Iterator[None]:
@@ -49,6 +59,53 @@ sys.stdin.read()
             yield
             holder.stdin.close()
 
+    def close(self) -> None:
+        """Leave the file to its folder."""
+
+
+class RedisBroker:
+    """A server of one's own, which keeps what it has over a restart."""
+
+    def __init__(self, folder: Path) -> None:
+        self._server = Server()
+        self.url = f"pool+{self._server.uri()}"
+        self.impatient_url = f"{self.url}?socket_timeout=1"
+        self.outage_says = "imeout"
+
+    @contextmanager
+    def outage(self) -> Iterator[None]:
+        self._server.pause()
+        try:
+            yield
+        finally:
+            self._server.resume()
+
+    def close(self) -> None:
+        self._server.stop()
+
+
+class ClusterBroker:
+    """A part of the cluster that all tests share."""
+
+    def __init__(self, folder: Path) -> None:
+        self.url = f"pool+{fresh_cluster_uri()}"
+        self.impatient_url = f"{self.url}&socket_timeout=1"
+        self.outage_says = "imeout"
+
+    @contextmanager
+    def outage(self) -> Iterator[None]:
+        nodes = shared_cluster().nodes
+        for node in nodes:
+            node.pause()
+        try:
+            yield
+        finally:
+            for node in nodes:
+                node.resume()
+
+    def close(self) -> None:
+        """Leave the cluster to the others."""
+
 
 #: How to make a broker in a new folder, by name.
-BROKERS: dict[str, Callable[[Path], Broker]] = {"sqlite": SqliteBroker}
+BROKERS: dict[str, Callable[[Path], Broker]] = {"sqlite": SqliteBroker, "redis": RedisBroker}

@@ -26,9 +26,11 @@ def make_broker(request: pytest.FixtureRequest) -> Callable[[Path], Broker]:
 
 
 @pytest.fixture
-def broker(make_broker: Callable[[Path], Broker], tmp_path: Path) -> Broker:
+def broker(make_broker: Callable[[Path], Broker], tmp_path: Path) -> Iterator[Broker]:
     """A broker of the test's own."""
-    return make_broker(tmp_path)
+    broker = make_broker(tmp_path)
+    yield broker
+    broker.close()
 
 
 @pytest.fixture
@@ -43,6 +45,8 @@ def site(broker: Broker, tmp_path: Path) -> Iterator[Site]:
 def shared_site(make_broker: Callable[[Path], Broker], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A site of the module's own."""
     folder = tmp_path_factory.mktemp("site")
-    site = Site(folder, make_broker(folder).url)
+    broker = make_broker(folder)
+    site = Site(folder, broker.url)
     yield site
     site.close()
+    broker.close()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kombu_pool import drivers
+from tests.servers.shared import fresh_cluster_uri, fresh_uri
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +55,32 @@ def _corrupt_sqlite(uri: str, queue: str) -> None:
     connection.close()
 
 
+def _redis(folder: Path) -> str:
+    return fresh_uri()
+
+
+def _redis_cluster(folder: Path) -> str:
+    return fresh_cluster_uri()
+
+
+def _corrupt_first_redis(uri: str, queue: str) -> None:
+    import redis  # noqa: PLC0415 - only where it is tested
+
+    from kombu_pool.drivers.redis.keys import queue_keys  # noqa: PLC0415
+
+    parsed = drivers.parse(uri)
+    keys = queue_keys(parsed.options.get("key_prefix", "kombu-pool"), None, queue)
+    address = f"redis://{parsed.authority.split(',')[0]}{parsed.path}"
+    client = redis.RedisCluster if parsed.scheme == "redis+cluster" else redis.Redis
+    with client.from_url(address) as store:
+        message = min(store.hkeys(keys.records))
+        # When it was posted, its ttl and the length of its head stay.
+        store.hset(keys.records, message, store.hget(keys.records, message)[:16] + b"\0\0" + BROKEN)
+
+
 STORES = {
     "memory": Store(_memory, _corrupt_memory, shared=False),
     "sqlite": Store(_sqlite, _corrupt_sqlite, shared=True),
+    "redis": Store(_redis, _corrupt_first_redis, shared=True),
+    "redis-cluster": Store(_redis_cluster, _corrupt_first_redis, shared=True),
 }

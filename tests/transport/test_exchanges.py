@@ -6,7 +6,7 @@ import pytest
 from amqp.exceptions import NotFound, PreconditionFailed
 from kombu import Exchange, Producer, Queue
 
-from tests.transport.traffic import consume, count, declare, publish, take_all
+from tests.transport.traffic import consume, count, declare, outlast_trust, publish, take_all
 
 
 def bound(channel, exchange, kind, **keys):
@@ -180,11 +180,12 @@ def test_binding_to_what_is_not_there_says_so(channel):
         channel.queue_bind("absent", "e", "k")
 
 
-def test_a_binding_made_elsewhere_leads_at_once(channel, elsewhere):
+def test_a_binding_made_elsewhere_leads_there_too(channel, elsewhere):
     bound(channel, "e", "direct", q="k")
     publish(channel, "k", "before", exchange="e")
 
     bound(elsewhere.channel(), "e", "direct", r="k")
+    outlast_trust(channel)
     publish(channel, "k", "after", exchange="e")
 
     assert filled(channel, "q", "r") == {"q": ["before", "after"], "r": ["after"]}
@@ -195,6 +196,7 @@ def test_a_binding_undone_elsewhere_leads_no_more(channel, elsewhere):
     publish(channel, "k", "before", exchange="e")
 
     elsewhere.channel().queue_unbind("r", "e", "k")
+    outlast_trust(channel)
     publish(channel, "k", "after", exchange="e")
 
     assert filled(channel, "q", "r") == {"q": ["before", "after"], "r": ["before"]}
@@ -218,8 +220,10 @@ def test_bindings_of_another_process_lead_and_end(shared_url, opened, programs):
     publish(channel, "k", "before", exchange="e")
 
     programs.run("bind", url=shared_url, exchange="e", queue="r", key="k")
+    outlast_trust(channel)
     publish(channel, "k", "bound", exchange="e")
     programs.run("unbind", url=shared_url, exchange="e", queue="r", key="k")
+    outlast_trust(channel)
     publish(channel, "k", "unbound", exchange="e")
 
     assert filled(channel, "q", "r") == {"q": ["before", "bound", "unbound"], "r": ["bound"]}
@@ -238,6 +242,7 @@ def test_deleting_an_exchange_keeps_its_queues_and_their_messages(channel, elsew
     publish(channel, "k", "a", exchange="e")
 
     elsewhere.channel().exchange_delete("e")
+    outlast_trust(channel)
 
     assert count(channel, "q") == 1
     with pytest.raises(NotFound, match="no exchange 'e'"):

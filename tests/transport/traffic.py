@@ -107,3 +107,8 @@ def exists(channel: Any, queue: str) -> bool:
     except ResourceLocked:
         return True
     return True
+
+
+def outlast_trust(channel: Any) -> None:
+    """Let what was read of the exchanges get too old to be trusted."""
+    time.sleep(channel.connection.broker.control.bindings_controller.trust)

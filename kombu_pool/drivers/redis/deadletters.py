@@ -94,8 +94,6 @@ class DeadLetters:
         return unwanted
 
     def _deliver(self, queue: str, project: Project, claim: bytes, letter: Letter) -> bool:
-        if letter.target == UNREADABLE_QUEUE:
-            self._queues.create(UNREADABLE_QUEUE, {}, project)
         if self._bury(queue, project, claim, letter):
             return True
         if not self._forward(letter, project):

@@ -36,7 +36,7 @@ class ConsumersController(Contract):
     def __init__(self, link: Link, clock: Clock) -> None:
         self._link = link
         self._clock = clock
-        self._keys = tuple(control_key(link.location.key_prefix, part) for part in _PARTS)
+        self._keys = tuple(control_key(link.location.key_prefix, f"consumers:{part}") for part in _PARTS)
 
     def set_lifetime(self, queue: str, after: float, project: Project = None, from_now: bool = False) -> None:
         self._call(_SET_LIFETIME, member(project, queue), after, int(from_now))

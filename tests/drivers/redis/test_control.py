@@ -1,0 +1,353 @@
+from __future__ import annotations
+
+import multiprocessing
+import threading
+import time
+
+import pytest
+from redis.crc import key_slot
+
+from kombu_pool import drivers, errors
+from kombu_pool.clock import ManualClock
+from kombu_pool.drivers.redis import keys
+from tests.conformance.handles import page_of
+from tests.servers.shared import fresh_uri, shared_server
+from tests.servers.standalone import Server
+
+QUEUES = [f"q{number}" for number in range(50)]
+DAY = 86_400
+#: In byte order. A NUL and what escapes it are what could be mistaken for the end of a name.
+NAMES = ["", "\0", "\0\0", "\1", "\1\1", "a", "a\0b", "a\1", "a/b", "a{b}", "é", "\ud800"]
+
+
+@pytest.fixture
+def clock():
+    return ManualClock()
+
+
+@pytest.fixture
+def uri():
+    return fresh_uri()
+
+
+@pytest.fixture
+def control(uri, clock):
+    driver = drivers.open_control(uri, clock=clock)
+    yield driver
+    driver.close()
+
+
+@pytest.fixture
+def client(uri):
+    return shared_server().client(int(uri.rpartition("/")[2]))
+
+
+@pytest.fixture
+def full():
+    """A server whose memory ``full.ask`` can declare full."""
+    with Server(maxmemory_policy="noeviction") as server:
+        yield server
+
+
+def key(part):
+    return keys.control_key("kombu-pool", part)
+
+
+def fill(control):
+    """Have something of every kind."""
+    control.queue_controller.create("q", {"a": 1}, "p")
+    control.flavors_controller.create("fast", "p", ["FIFO"])
+    control.pools_controller.create("pool", 1, "memory://pool", "fast")
+    control.catalogue_controller.insert("p", "q", "pool")
+    for exchange in ("x", "y"):
+        control.bindings_controller.create_exchange(exchange, "topic", project="p")
+        control.bindings_controller.bind(exchange, "q", "key", project="p")
+    control.bindings_controller.bind("x", "y", destination_type="exchange", project="p")
+    control.consumers_controller.set_lifetime("q", 60, "p", from_now=True)
+    control.consumers_controller.attach("q", "one", 60, "p")
+    control.consumers_controller.attach("q", "two", 60, "p", consuming=False)
+
+
+def register_all(uri, pool):
+    """Register every queue, as a process of its own."""
+    control = drivers.open_control(uri)
+    assigned = [control.catalogue_controller.insert_if_absent(None, queue, pool) for queue in QUEUES]
+    made = [control.queue_controller.create(queue) for queue in QUEUES]
+    bound = [control.bindings_controller.bind("x", queue) for queue in QUEUES]
+    control.close()
+    return assigned, made, bound
+
+
+def calls(client, work):
+    """Return how often each command ran while ``work`` did, within scripts too."""
+    client.config_resetstat()
+    work()
+    found = {name.removeprefix("cmdstat_"): stats["calls"] for name, stats in client.info("commandstats").items()}
+    return {name: number for name, number in found.items() if not name.startswith("config")}
+
+
+def test_two_processes_that_register_the_same_queues_agree(control, uri):
+    for pool in ("a", "b"):
+        control.pools_controller.create(pool, 1, f"memory://{pool}")
+    control.bindings_controller.create_exchange("x", "fanout")
+    context = multiprocessing.get_context("spawn")
+    together = context.Barrier(2)
+
+    with context.Pool(2, initializer=together.wait) as processes:
+        (pools, made, bound), (theirs, also_made, also_bound) = processes.starmap(
+            register_all, [(uri, "a"), (uri, "b")], chunksize=1
+        )
+
+    assert pools == theirs == [control.catalogue_controller.get(None, queue)["pool"] for queue in QUEUES]
+    assert all(one != other for one, other in zip(made + bound, also_made + also_bound, strict=True))
+    assert len(control.bindings_controller.list("x")) == len(QUEUES)
+    for pool in {*pools}:
+        with pytest.raises(errors.PoolInUse, match=f"{pools.count(pool)} queue"):
+            control.pools_controller.delete(pool)
+
+
+def test_two_changes_of_one_pool_at_once_are_both_kept(control):
+    control.pools_controller.create("p", 0, "memory://p")
+
+    def weigh():
+        for weight in range(1, 101):
+            control.pools_controller.update("p", weight=weight)
+
+    other = threading.Thread(target=weigh)
+    other.start()
+    for number in range(1, 101):
+        control.pools_controller.update("p", options={"number": number})
+    other.join(30)
+
+    pool = control.pools_controller.get("p", detailed=True)
+    assert (pool["weight"], pool["options"]) == (100, {"number": 100})
+
+
+def test_nothing_is_left_of_what_was_deleted(control, client):
+    fill(control)
+
+    control.consumers_controller.forget("q", "p")
+    for exchange in ("x", "y"):
+        control.bindings_controller.delete_exchange(exchange, "p")
+    control.catalogue_controller.delete("p", "q")
+    control.flavors_controller.delete("fast", "p")
+    control.pools_controller.delete("pool")
+    control.queue_controller.delete("q", "p")
+
+    assert client.keys() == [key("generation")]
+
+
+def test_drop_all_leaves_everything_else(control, client):
+    fill(control)
+    before = {*client.keys()}
+
+    control.catalogue_controller.drop_all()
+    control.flavors_controller.drop_all()
+    control.pools_controller.drop_all()
+
+    parts = ["catalogue", "catalogue:names", "catalogue:queues", "flavors", "flavors:names", "flavors:projects"]
+    assert before - {*client.keys()} == {key(part) for part in [*parts, "pools", "pools:names"]}
+    assert control.queue_controller.exists("q", "p")
+
+
+def test_forgotten_pools_still_have_the_queues_that_are_assigned_to_them(control):
+    control.pools_controller.create("p", 1, "memory://p")
+    control.catalogue_controller.insert(None, "q", "p")
+    control.pools_controller.drop_all()
+
+    control.pools_controller.create("p", 1, "memory://p")
+
+    with pytest.raises(errors.PoolInUse):
+        control.pools_controller.delete("p")
+
+
+def test_all_keys_are_on_one_node_of_a_cluster(control, client):
+    fill(control)
+
+    slots = {key_slot(name) for name in client.scan_iter()}
+
+    assert slots == {key_slot(b"control")}
+
+
+def test_scripts_that_a_server_forgot_are_brought_again(uri, clock):
+    with Server() as server:
+        control = drivers.open_control(server.uri(), clock=clock)
+        fill(control)
+        server.ask("SCRIPT", "FLUSH")
+
+        control.queue_controller.create("q2")
+
+        assert control.queue_controller.exists("q2")
+        assert control.consumers_controller.count("q", "p") == 1
+        control.close()
+
+
+def test_names_that_end_like_others_begin_stay_apart(control):
+    bindings, consumers, flavors = control.bindings_controller, control.consumers_controller, control.flavors_controller
+    for name in NAMES:
+        control.queue_controller.create(name)
+        flavors.create(name, capabilities=["FIFO"])
+        bindings.create_exchange(name, name)
+        consumers.attach(name, name, 60)
+    for name in NAMES:
+        bindings.bind(name, name, name)
+
+    assert [queue["name"] for queue in page_of(control.queue_controller.list(limit=0))[0]] == NAMES
+    assert [exchange["name"] for exchange in bindings.list_exchanges()] == NAMES
+    for name in NAMES:
+        ways = [(way["exchange"], way["destination"], way["routing_key"]) for way in bindings.list(name)]
+        assert ways == [(name, name, name)]
+        assert bindings.unbind_queue(name) == [name]
+        consumers.detach([name])
+        assert [consumers.count(other) for other in NAMES] == [int(other > name) for other in NAMES]
+
+
+def test_a_pool_of_a_flavor_is_not_held_to_one_that_is_named_alike(control):
+    control.flavors_controller.create("fast\0p", capabilities=["DURABILITY"])
+    control.flavors_controller.create("fast", capabilities=["FIFO"])
+
+    control.pools_controller.create("p", 1, "memory://p", "fast")
+
+    with pytest.raises(errors.PoolCapabilitiesMismatch):
+        control.pools_controller.create("q", 1, "memory://q", "fast\0p")
+
+
+def test_a_queue_is_unbound_without_a_look_at_others(control, client):
+    control.bindings_controller.create_exchange("x", "fanout")
+    for number in range(2000):
+        control.bindings_controller.bind("x", f"q{number}")
+
+    ran = calls(client, lambda: control.bindings_controller.unbind_queue("q1000"))
+
+    assert sum(ran.values()) < 20
+    assert len(control.bindings_controller.list("x")) == 1999
+
+
+def test_bindings_and_a_generation_are_asked_for_at_once(control, client):
+    fill(control)
+
+    assert calls(client, lambda: control.bindings_controller.list("x", "p")) == {"zrangebylex": 1}
+    assert calls(client, lambda: control.bindings_controller.generation("x", "p")) == {"hget": 1}
+
+
+def test_a_generation_is_not_used_again_by_a_server_that_lost_the_last_one(control, client):
+    bindings = control.bindings_controller
+    bindings.create_exchange("x", "direct")
+    bindings.bind("x", "lost")
+    before = bindings.generation("x")
+    client.delete(key("generation"))
+
+    bindings.bind("x", "q")
+
+    assert bindings.generation("x") > before
+
+
+def test_a_generation_grows_where_the_time_goes_back(control, client):
+    client.set(key("generation"), 2**52)
+
+    control.bindings_controller.create_exchange("x", "direct")
+
+    assert control.bindings_controller.generation("x") == 2**52 + 1
+
+
+def test_all_holders_are_renewed_at_once(control, client):
+    holders = [f"holder {number}" for number in range(1000)]
+    for holder in holders:
+        control.consumers_controller.attach("q", holder, 60)
+
+    ran = calls(client, lambda: control.consumers_controller.renew(holders, 60))
+
+    assert ran["evalsha"] == 1
+
+
+def test_it_costs_one_look_to_find_nothing_abandoned(control, client):
+    for number in range(1000):
+        control.consumers_controller.set_lifetime(f"q{number}", 100, from_now=True)
+        control.consumers_controller.attach(f"q{number}", "one", 60)
+    control.consumers_controller.abandoned()
+
+    ran = calls(client, control.consumers_controller.abandoned)
+
+    assert (ran["evalsha"], ran["zrangebyscore"]) == (1, 1)
+    assert sum(ran.values()) <= 3
+
+
+def test_queues_that_live_do_not_hide_one_that_is_abandoned(control, clock):
+    consumers = control.consumers_controller
+    for number in range(50):
+        consumers.set_lifetime(f"alive {number}", 10, from_now=True)
+        consumers.attach(f"alive {number}", "one", 1000)
+        consumers.touch(f"alive {number}")
+    consumers.set_lifetime("dead", 20, from_now=True)
+    clock.advance(30)
+
+    found = [consumers.abandoned(limit=1) for _ in range(6)]
+
+    assert found[-1] == [(None, "dead")]
+
+
+def test_holders_that_died_without_a_word_do_not_pile_up(control, client, clock):
+    for number in range(1000):
+        control.consumers_controller.attach("q", f"dead {number}", 60)
+    clock.advance(2 * DAY)
+
+    for number in range(50):
+        control.consumers_controller.attach("q", f"alive {number}", 60)
+
+    assert [client.zcard(key(f"consumers:{part}")) for part in ("held", "holding", "leases")] == [50, 50, 50]
+    assert control.consumers_controller.count("q") == 50
+
+
+def test_a_holder_lives_by_the_time_of_the_server(uri, monkeypatch):
+    control = drivers.open_control(uri)
+    control.consumers_controller.attach("q", "one", 60)
+    now = time.time()
+    monkeypatch.setattr("time.time", lambda: now + 3600)
+
+    assert control.consumers_controller.count("q") == 1
+    control.close()
+
+
+def test_a_full_store_takes_nothing_new_and_nothing_by_halves(full, clock):
+    control = drivers.open_control(full.uri(), clock=clock)
+    control.pools_controller.create("pool", 1, "memory://pool")
+    control.bindings_controller.create_exchange("x", "direct")
+    before = {*full.client().keys()}
+    full.ask("CONFIG", "SET", "maxmemory", 1)
+
+    for attempt in (
+        lambda: control.queue_controller.create("q"),
+        lambda: control.catalogue_controller.insert_if_absent(None, "q", "pool"),
+        lambda: control.bindings_controller.bind("x", "q"),
+        lambda: control.bindings_controller.create_exchange("y", "direct"),
+        lambda: control.flavors_controller.create("fast"),
+    ):
+        with pytest.raises(errors.StoreFull):
+            attempt()
+
+    assert {*full.client().keys()} == before
+    control.close()
+
+
+def test_a_full_store_can_be_consumed_from_and_cleared(full, clock):
+    control = drivers.open_control(full.uri(), clock=clock)
+    fill(control)
+    consumers = control.consumers_controller
+    full.ask("CONFIG", "SET", "maxmemory", 1)
+
+    consumers.set_lifetime("q", 60, "p")
+    consumers.attach("q", "three", 60, "p")
+    consumers.renew(["one", "two", "three"], 90)
+    consumers.touch("q", "p")
+    assert consumers.count("q", "p") == 2
+    consumers.detach(["one", "two", "three"])
+    clock.advance(61)
+    assert consumers.abandoned() == [("p", "q")]
+    consumers.forget("q", "p")
+    assert control.bindings_controller.unbind_queue("q", "p") == ["x", "y"]
+    control.bindings_controller.delete_exchange("y", "p")
+    control.catalogue_controller.delete("p", "q")
+    control.queue_controller.delete("q", "p")
+
+    assert [*control.bindings_controller.list(None, "p")] == []
+    control.close()

@@ -4,7 +4,7 @@
 #   make test         all tests, with the servers that they start
 #   make check        what CI runs: format, lint, types, layers, tests
 #   make servers      install those servers, where that may be done
-#   make bench        the benchmarks, with peers beside us
+#   make bench        the benchmarks, with peers beside us; STORE=redis asks only about that store
 #   make clean        forget what was built
 
 PYTHON ?= python3
@@ -56,7 +56,7 @@ servers:
 	@.ci/servers
 
 bench: $(VENV)/.bench.installed
-	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks $(STORE)
 
 clean:
 	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* \

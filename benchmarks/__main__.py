@@ -1,4 +1,4 @@
-"""Asks the questions, prints the table, and writes the page and the picture: ``python -m benchmarks``."""
+"""Asks the questions, prints the table, and writes the page and the picture: ``python -m benchmarks [STORE]``."""
 
 from __future__ import annotations
 
@@ -19,9 +19,12 @@ from benchmarks import (
     progress,
     publish,
     report,
+    servers,
     tasks,
 )
 from benchmarks.children import ROOT
+from benchmarks.figures import LeftOut
+from benchmarks.redis.questions import QUESTIONS as REDIS
 from benchmarks.runs import Run
 
 if TYPE_CHECKING:
@@ -30,13 +33,18 @@ if TYPE_CHECKING:
     from benchmarks.figures import Figure
     from benchmarks.runs import Benchmark
 
-QUESTIONS = (publish, consume, latency, tasks, backlog, idle, memory, files, overhead)
-BENCHMARKS = {question.BENCHMARK.name: question.BENCHMARK for question in QUESTIONS}
+SQLITE = (publish, consume, latency, tasks, backlog, idle, memory, files)
+STORES = {
+    store: {question.BENCHMARK.name: question.BENCHMARK for question in questions}
+    for store, questions in {"sqlite": SQLITE, "redis": REDIS, "memory": [overhead]}.items()
+}
+BENCHMARKS = {name: benchmark for benchmarks in STORES.values() for name, benchmark in benchmarks.items()}
 
 
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("store", nargs="?", choices=STORES, help="ask only about this store (default: all)")
     parser.add_argument("--quick", action="store_true", help="few messages, one round: shows that all of it works")
     parser.add_argument("--only", action="append", choices=BENCHMARKS, metavar="NAME", help=", ".join(BENCHMARKS))
     parser.add_argument("--folder", help="where the stores are to lie, on a local disk (default: the temporary folder)")
@@ -47,26 +55,29 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Be the command."""
     given = arguments()
-    chosen = [BENCHMARKS[name] for name in given.only or BENCHMARKS]
+    chosen = [BENCHMARKS[name] for name in given.only or STORES.get(given.store, BENCHMARKS)]
     where = given.folder or tempfile.gettempdir()
     if machine.file_system(where) == "tmpfs":
         print(f"{where} is not on a disk: waiting for it costs nothing there. Name a folder with --folder.")
-    figures = ask_all(chosen, folder=given.folder, quick=given.quick)
-    print(report.table(figures))
-    docs = given.docs or (None if given.quick or given.only else ROOT / "docs")
+    found = ask_all(chosen, folder=given.folder, quick=given.quick)
+    print(report.table(found))
+    docs = given.docs or (None if given.quick or given.only or given.store else ROOT / "docs")
     if docs:
-        report.write(docs, figures, chosen, machine.description(where))
+        report.write(docs, found, chosen, machine.description(where))
 
 
-def ask_all(chosen: Sequence[Benchmark], *, folder: str | None, quick: bool) -> list[Figure]:
-    """Ask questions, one after another, and return all figures."""
-    figures: list[Figure] = []
+def ask_all(chosen: Sequence[Benchmark], *, folder: str | None, quick: bool) -> list[Figure | LeftOut]:
+    """Ask questions, one after another, and return all lines of the table."""
+    found: list[Figure | LeftOut] = []
     with progress.shown(len(chosen)) as shown:
         run = Run(shown, folder, quick=quick)
         for benchmark in chosen:
             shown.question(benchmark.name)
-            figures += benchmark.measure(run)
-    return figures
+            if benchmark.name in STORES["redis"] and not servers.has_redis():
+                found.append(LeftOut(benchmark.name, "no Redis here"))
+            else:
+                found += benchmark.measure(run)
+    return found
 
 
 if __name__ == "__main__":

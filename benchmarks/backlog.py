@@ -18,7 +18,7 @@ from benchmarks.children import ask
 from benchmarks.runs import Benchmark
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from benchmarks.runs import Run
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 AT_ONCE = 64
 WARM_UP = 5
+DEEP, SHALLOW = 1_000_000, 1000
 CLAIM: ClaimMetadata = {"ttl": 60, "grace": 60}
 VERBS = ("publish", "claim", "ack")
 
@@ -72,30 +73,34 @@ def _cycle(driver: kombu_pool.DataDriver) -> tuple[float, float, float]:
     return published - began, claimed - published, acknowledged - claimed
 
 
-def rates(filled: Path, cycles: int, _: Path) -> dict[str, float]:
+def rates(store: str, cycles: int, folder: Path) -> dict[str, float]:
     """Return the rates on a store that was filled before, found in a process of its own."""
-    found: dict[str, float] = ask(turn, filled, store=brokers.store(filled, "NORMAL"), cycles=cycles)
+    found: dict[str, float] = ask(turn, folder, store=store, cycles=cycles)
     return found
 
 
 def measure(run: Run) -> Iterator[figures.Figure]:
     """Fill both files, then work on them by turns."""
-    deep, shallow = run.choose(1_000_000, 20_000), 1000
+    deep = run.choose(DEEP, 20_000)
     with ExitStack() as stack:
-        folders = {depth: stack.enter_context(run.fresh()) for depth in (shallow, deep)}
-        with run.progress.steps(len(folders)) as step:
-            for depth, folder in folders.items():
-                step(f"post {depth:,} messages")
-                ask(fill, folder, store=brokers.store(folder, "NORMAL"), messages=depth)
+        folders = {depth: stack.enter_context(run.fresh()) for depth in (SHALLOW, deep)}
+        yield from compared(run, "", {depth: brokers.store(folder, "NORMAL") for depth, folder in folders.items()})
 
-        cycles = run.choose(100, 10)
-        samples = run.interleave(
-            {f"{depth:,} waiting": partial(rates, folder, cycles) for depth, folder in folders.items()}, rounds=5
-        )
-    little, much = (samples[f"{depth:,} waiting"] for depth in (shallow, deep))
+
+def compared(run: Run, where: str, stores: Mapping[int, str]) -> Iterator[figures.Figure]:
+    """Fill two stores, each with as many messages as its key says, and work on them by turns."""
+    with run.progress.steps(len(stores)) as step, run.fresh() as folder:
+        for depth, store in stores.items():
+            step(f"post {depth:,} messages")
+            ask(fill, folder, store=store, messages=depth)
+    cycles = run.choose(100, 10)
+    samples = run.interleave(
+        {f"{depth:,} waiting": partial(rates, store, cycles) for depth, store in stores.items()}, rounds=5
+    )
+    (shallow, little), (deep, much) = samples.items()
     for verb in VERBS:
         mine, other = ([each[verb] for each in sample] for sample in (much, little))
-        yield figures.rates(f"{verb}, {deep:,} waiting", mine, f"{shallow:,} waiting", other, 0.8)
+        yield figures.rates(f"{verb}{where}, {deep}", mine, shallow, other, 0.8)
 
 
 BENCHMARK = Benchmark("backlog", "Does a long queue slow us down?", measure)

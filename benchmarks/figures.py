@@ -49,6 +49,14 @@ class Figure:
         return f"{'≤' if self.at_most else '≥'} {_number(self.target)} {self.unit}"
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """The line of a figure that could not be taken here; no target is missed by that."""
+
+    what: str
+    why: str
+
+
 def _number(value: float) -> str:
     return f"{value:.3g}" if abs(value) < 100 else f"{value:,.0f}"
 

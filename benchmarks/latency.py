@@ -20,12 +20,13 @@ from benchmarks.children import Child
 from benchmarks.runs import ROUNDS, Benchmark
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from benchmarks.runs import Run
 
 #: Seconds; as wide as the file transport's polling interval.
-SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 1.1
+PAUSES = (0.1, 1.1)
 PEER = "filesystem"
 BROKERS = {"ours": brokers.sqlite_full, PEER: brokers.filesystem}
 
@@ -45,30 +46,32 @@ def listen(broker: brokers.Broker, messages: int) -> Iterator[Any]:
     yield seconds
 
 
-def speak(targets: Sequence[brokers.Broker], messages: int) -> str:
+def speak(targets: Sequence[brokers.Broker], messages: int, pauses: tuple[float, float]) -> str:
     """Publish to the brokers by turns, after random pauses."""
     with ExitStack() as stack:
         channels = [stack.enter_context(brokers.connected(broker)) for broker in targets]
         producers = [Producer(channel, exchange=brokers.QUEUE.exchange, routing_key="bench") for channel in channels]
         for _ in range(messages):
             for producer in producers:
-                time.sleep(random.uniform(SHORTEST_PAUSE, LONGEST_PAUSE))  # noqa: S311 - nothing secret
+                time.sleep(random.uniform(*pauses))  # noqa: S311 - nothing secret
                 producer.publish({**brokers.BODY, "sent": time.monotonic()})
     return "done"
 
 
-def one_round(run: Run, messages: int) -> dict[str, float]:
+def one_round(
+    targets: Mapping[str, brokers.Broker], messages: int, pauses: tuple[float, float], folder: Path
+) -> dict[str, float]:
     """Return the median latency of each broker."""
-    with run.fresh() as folder, ExitStack() as stack:
-        (folder / "messages").mkdir()
-        targets = {name: broker(folder) for name, broker in BROKERS.items()}
+    with ExitStack() as stack:
         listeners = {
             name: stack.enter_context(Child(listen, folder, broker=broker, messages=messages))
             for name, broker in targets.items()
         }
         for listener in listeners.values():
             listener.answer()
-        speaker = stack.enter_context(Child(speak, folder, targets=list(targets.values()), messages=messages))
+        speaker = stack.enter_context(
+            Child(speak, folder, targets=list(targets.values()), messages=messages, pauses=pauses)
+        )
         found = {name: median(listener.answer()) for name, listener in listeners.items()}
         speaker.answer()
         return found
@@ -81,16 +84,17 @@ def measure(run: Run) -> Iterator[figures.Figure]:
     with run.progress.steps(rounds) as step:
         for _ in range(rounds):
             step(f"SQLite FULL and {PEER}")
-            found.append(one_round(run, run.choose(25, 3)))
-    ours, theirs = ([1000 * each[name] for each in found] for name in BROKERS)
-    yield figures.Figure(
-        "latency when idle, p50",
-        f"{median(ours):.1f} ms",
-        f"{PEER} {median(theirs):,.0f} ms",
-        figures.ratio(ours, theirs),
-        1 / 50,
-        at_most=True,
-    )
+            with run.fresh() as folder:
+                (folder / "messages").mkdir()
+                targets = {name: broker(folder) for name, broker in BROKERS.items()}
+                found.append(one_round(targets, run.choose(25, 3), PAUSES, folder))
+    yield figure("latency when idle, p50", *([each[name] for each in found] for name in BROKERS), PEER, 1 / 50)
+
+
+def figure(what: str, ours: Sequence[float], theirs: Sequence[float], peer: str, target: float) -> figures.Figure:
+    """Compare the seconds that each took."""
+    mine, other = (f"{1000 * median(seconds):.3g} ms" for seconds in (ours, theirs))
+    return figures.Figure(what, mine, f"{peer} {other}", figures.ratio(ours, theirs), target, at_most=True)
 
 
 BENCHMARK = Benchmark("latency", "How soon does a waiting consumer have what another process publishes?", measure)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import psutil
 
+from benchmarks import servers
+
 
 def description(folder: str) -> str:
     """Name the number of cores, the versions that matter and the kind of file system."""
@@ -17,6 +19,7 @@ def description(folder: str) -> str:
         f"{os.cpu_count()} cores",
         f"{platform.python_implementation()} {platform.python_version()}",
         f"SQLite {sqlite3.sqlite_version}",
+        *servers.versions(),
         f"Kombu {version('kombu')}",
         f"Celery {version('celery')}",
         f"files on {file_system(folder)}",

@@ -6,47 +6,53 @@ import inspect
 import sys
 from typing import TYPE_CHECKING
 
+from benchmarks.figures import Figure, LeftOut
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from benchmarks.figures import Figure
     from benchmarks.runs import Benchmark
 
 HEADINGS = ("figure", "ours", "beside", "value", "target", "met")
 
 
-def rows(figures: Sequence[Figure]) -> list[tuple[str, ...]]:
-    """Return the table's cells."""
-    return [
-        (figure.what, figure.ours, figure.peer, figure.shown, figure.shown_target, "yes" if figure.met else "NO")
-        for figure in figures
-    ]
+def cells(line: Figure | LeftOut) -> tuple[str, ...]:
+    """Return the cells of one line."""
+    if isinstance(line, LeftOut):
+        return (line.what, "", line.why, "", "", "left out")
+    return (line.what, line.ours, line.peer, line.shown, line.shown_target, "yes" if line.met else "NO")
 
 
-def table(figures: Sequence[Figure]) -> str:
+def taken(found: Sequence[Figure | LeftOut]) -> list[Figure]:
+    """Return the figures that were not left out."""
+    return [line for line in found if isinstance(line, Figure)]
+
+
+def table(found: Sequence[Figure | LeftOut]) -> str:
     """Return the table as plain text."""
-    lines = [HEADINGS, *rows(figures)]
+    lines = [HEADINGS, *map(cells, found)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(HEADINGS))]
     texts = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
-    return "\n".join([texts[0], "  ".join("-" * width for width in widths), *texts[1:], "", verdict(figures)])
+    return "\n".join([texts[0], "  ".join("-" * width for width in widths), *texts[1:], "", verdict(found)])
 
 
-def verdict(figures: Sequence[Figure]) -> str:
+def verdict(found: Sequence[Figure | LeftOut]) -> str:
     """Count the targets that were met."""
+    figures = taken(found)
     return f"{sum(figure.met for figure in figures)} of {len(figures)} targets met."
 
 
-def write(folder: Path, figures: Sequence[Figure], benchmarks: Sequence[Benchmark], machine: str) -> None:
+def write(folder: Path, found: Sequence[Figure | LeftOut], benchmarks: Sequence[Benchmark], machine: str) -> None:
     """Write the page and the picture."""
     from benchmarks.picture import draw  # noqa: PLC0415 - matplotlib takes a second to load
 
     folder.mkdir(parents=True, exist_ok=True)
-    draw(folder / "benchmarks.png", figures)
-    (folder / "benchmarks.md").write_text(page(figures, benchmarks, machine), encoding="utf-8")
+    draw(folder / "benchmarks.png", taken(found))
+    (folder / "benchmarks.md").write_text(page(found, benchmarks, machine), encoding="utf-8")
 
 
-def page(figures: Sequence[Figure], benchmarks: Sequence[Benchmark], machine: str) -> str:
+def page(found: Sequence[Figure | LeftOut], benchmarks: Sequence[Benchmark], machine: str) -> str:
     """Return the page, as Markdown."""
     lines = [
         "# Benchmarks",
@@ -54,11 +60,11 @@ def page(figures: Sequence[Figure], benchmarks: Sequence[Benchmark], machine: st
         "What `make bench` found when it was last run in full, with Kombu's own transports beside us. Bodies are JSON",
         "of 400 bytes; every rate is the median of at least three rounds, taken by turns, each in fresh processes.",
         "",
-        f"{machine}. {verdict(figures)}",
+        f"{machine}. {verdict(found)}",
         "",
         _row(HEADINGS),
         _row(["---"] * len(HEADINGS)),
-        *map(_row, rows(figures)),
+        *map(_row, map(cells, found)),
         "",
         "![Each figure against its target](benchmarks.png)",
         "",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from benchmarks.figures import Figure
+    from benchmarks.figures import Figure, LeftOut
     from benchmarks.progress import Progress
 
 Choice = TypeVar("Choice")
@@ -57,4 +57,4 @@ class Benchmark(NamedTuple):
 
     name: str
     question: str
-    measure: Callable[[Run], Iterable[Figure]]
+    measure: Callable[[Run], Iterable[Figure | LeftOut]]

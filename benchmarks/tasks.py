@@ -31,6 +31,11 @@ def rate(broker: Callable[[Path], brokers.Broker], tasks: int, folder: Path) -> 
     with app.worker(prepared, folder) as process:
         for _ in app.wait_until(done, tasks, process):
             pass
+    return pace(done)
+
+
+def pace(done: Path) -> float:
+    """Return the rate from the first task to the last."""
     found = app.moments(done)
     return (len(found) - 1) / (max(found) - min(found))
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from benchmarks import overhead, report
-from benchmarks.figures import Figure, ratio
+from benchmarks import overhead, report, servers
+from benchmarks.figures import Figure, LeftOut, ratio
+from benchmarks.redis import commands
+from benchmarks.redis.questions import QUESTIONS
+from tests.servers.programs import require
 
 ROOT = Path(__file__).parents[1]
 
@@ -19,24 +23,95 @@ SLOW = Figure("latency", "5 ms", "other 100 ms", value=1 / 20, target=1 / 50, at
 FLAT = Figure("memory", "0 MB", "", value=0, target=10, unit="MB", at_most=True)
 
 
-def test_a_quick_run_answers_the_questions_that_it_is_asked(tmp_path):
-    command = [sys.executable, "-m", "benchmarks", "--quick", "--folder", str(tmp_path)]
+LEFT_OUT = LeftOut("publish, Redis", "no RabbitMQ here")
 
-    done = subprocess.run(
-        [*command, "--only", "publish", "--only", "consume", "--only", "overhead"],
-        cwd=ROOT,
-        env=os.environ | {"XDG_STATE_HOME": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
+ON_REDIS = [question.BENCHMARK.name for question in QUESTIONS]
+
+
+@pytest.fixture
+def quick_run(tmp_path):
+    """Ask questions, with few messages and one round."""
+
+    def run(*questions, **environment):
+        return subprocess.run(
+            [sys.executable, "-m", "benchmarks", "--quick", "--folder", str(tmp_path)]
+            + [argument for question in questions for argument in ("--only", question)],
+            cwd=ROOT,
+            env=os.environ | {"XDG_STATE_HOME": str(tmp_path)} | environment,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+
+    return run
+
+
+def test_a_quick_run_answers_the_questions_that_it_is_asked(quick_run, tmp_path):
+    done = quick_run("publish", "consume", "overhead")
 
     assert done.returncode == 0, done.stdout + done.stderr
     subjects = ["publish, SQLite FULL", "consume and ack, SQLite FULL", "processor above the driver, consume with ack"]
     assert [subject for subject in subjects if subject not in done.stdout] == []
     assert "of 6 targets met." in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("question", ON_REDIS)
+def test_a_quick_run_answers_a_question_about_redis(question, quick_run, tmp_path):
+    require("redis-server")
+
+    done = quick_run(question)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Redis" in done.stdout
+    assert "no Redis here" not in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_rabbitmq_its_lines_are_left_out(quick_run, tmp_path_factory):
+    programs = tmp_path_factory.mktemp("programs")
+    (programs / "redis-server").symlink_to(require("redis-server"))
+
+    done = quick_run("redis-batch", PATH=str(programs))
+
+    assert "no RabbitMQ here" in done.stdout, done.stdout + done.stderr
+    assert "0 of 0 targets met." in done.stdout
+
+
+def test_without_a_redis_its_questions_are_left_out(quick_run, tmp_path):
+    done = quick_run(*ON_REDIS, PATH=str(tmp_path), REDIS_SERVER="")
+
+    assert done.stdout.count("no Redis here") == len(ON_REDIS), done.stdout + done.stderr
+    assert done.returncode == 0
+
+
+def test_a_private_server_ends_with_its_block(tmp_path):
+    require("redis-server")
+
+    with servers.redis(tmp_path) as address:
+        host, port = address.split(":")
+        socket.create_connection((host, int(port))).close()
+
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((host, int(port)))
+
+
+def test_the_commands_that_a_script_calls_are_not_counted(tmp_path):
+    require("redis-server")
+    redis = pytest.importorskip("redis")
+
+    with (
+        servers.redis(tmp_path) as address,
+        commands.watched(address) as seen,
+        redis.Redis.from_url(f"redis://{address}") as client,
+    ):
+        client.eval("for _ = 1, 5 do redis.call('INCR', KEYS[1]) end", 1, "number")
+        client.set("name", '0 lua] "GET"\n')
+
+    assert seen["eval"] == 1
+    assert seen["set"] == 1
+    assert not seen.keys() & {"incr", "get", "echo"}
 
 
 @pytest.mark.parametrize(("figure", "met", "margin"), [(FAST, True, 9 / 8), (SLOW, False, 0.4), (FLAT, True, 1000)])
@@ -50,10 +125,11 @@ def test_a_slow_moment_of_the_machine_leaves_a_ratio_as_it_is():
 
 
 def test_the_page_has_a_line_for_each_figure_and_says_how_it_was_measured():
-    page = report.page([FAST, SLOW], [overhead.BENCHMARK], "2 cores")
+    page = report.page([FAST, LEFT_OUT, SLOW], [overhead.BENCHMARK], "2 cores")
 
     assert "| publish | 900/s | other 100/s | 9 x | ≥ 8 x | yes |" in page
     assert "| latency | 5 ms | other 100 ms | 0.05 x | ≤ 0.02 x | NO |" in page
+    assert "| publish, Redis |  | no RabbitMQ here |  |  | left out |" in page
     assert "2 cores. 1 of 2 targets met." in page
     assert "Everything happens in one process" in page
 
@@ -61,6 +137,6 @@ def test_the_page_has_a_line_for_each_figure_and_says_how_it_was_measured():
 def test_the_picture_is_drawn(tmp_path):
     pytest.importorskip("matplotlib")
 
-    report.write(tmp_path, [FAST, SLOW, FLAT], [overhead.BENCHMARK], "2 cores")
+    report.write(tmp_path, [FAST, SLOW, FLAT, LEFT_OUT], [overhead.BENCHMARK], "2 cores")
 
     assert (tmp_path / "benchmarks.png").read_bytes().startswith(b"\x89PNG")

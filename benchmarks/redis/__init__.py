@@ -1,0 +1,1 @@
+"""The questions about the Redis store; Kombu's own Redis transport and RabbitMQ are beside us."""

@@ -96,7 +96,7 @@ STORES = {
     "pooled-sqlite": Store(_sqlite_uri, _corrupt_sqlite, pools=4),
     "pooled-redis": Store(_redis_uri, _corrupt_redis, pools=4),
 }
-CONTROL_STORES = ["memory", "sqlite"]
+CONTROL_STORES = ["memory", "sqlite", "redis", "redis-cluster"]
 
 
 class Backend:

@@ -30,6 +30,8 @@ _MEANINGS: dict[str, tuple[type[KombuPoolError], str]] = {
     "MASTERDOWN": (ConnectionError, "its master is away"),
     "CLUSTERDOWN": (ConnectionError, "the cluster does not serve these keys"),
     "TRYAGAIN": (ConnectionError, "the keys are on their way to another node"),
+    "ASK": (ConnectionError, "the keys are on their way to another node"),
+    "MOVED": (ConnectionError, "its nodes do not agree on who has the keys"),
     "NOREPLICAS": (ConnectionError, "too few of its replicas are there"),
     "BUSY": (ConnectionError, "it is busy with a script"),
     "UNBLOCKED": (ConnectionError, "it became a replica"),
@@ -56,7 +58,7 @@ def translation(error: BaseException, where: object) -> KombuPoolError:
     if isinstance(error, UnicodeEncodeError):
         return InvalidMessage(f"{error.object!r} cannot be stored: {error.reason}")
     text = str(error) or type(error).__name__
-    word = _word(error, text)
+    word = word_of(error)
     if word in _MEANINGS:
         kind, meaning = _MEANINGS[word]
         return kind(f"{where}: {meaning} ({text})")
@@ -64,10 +66,10 @@ def translation(error: BaseException, where: object) -> KombuPoolError:
     return (ConnectionError if lost else StoreError)(f"{where}: {text}")
 
 
-def _word(error: BaseException, text: str) -> str:
+def word_of(error: BaseException) -> str:
     """Return the word by which Redis names the fault; the client cuts those off that it has a class for."""
     named = next((word for kind, word in _CUT if isinstance(error, kind)), None)
-    return named or next((word for word in _MEANINGS if word in text.split(maxsplit=8)), "")
+    return named or next((word for word in _MEANINGS if word in str(error).split(maxsplit=8)), "")
 
 
 _CUT: tuple[tuple[type[BaseException], str], ...] = (
@@ -77,5 +79,7 @@ _CUT: tuple[tuple[type[BaseException], str], ...] = (
     (redis_errors.MasterDownError, "MASTERDOWN"),
     (redis_errors.ClusterDownError, "CLUSTERDOWN"),
     (redis_errors.TryAgainError, "TRYAGAIN"),
+    (redis_errors.MovedError, "MOVED"),  # before its base class
+    (redis_errors.AskError, "ASK"),
     (redis_errors.NoPermissionError, "NOPERM"),
 )

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 class Lease:
     """One claim of ours: which messages are still owed, and until when they are surely ours."""
 
-    __slots__ = ("acked", "claim_id", "credit", "is_dirty", "left", "project", "queue", "valid_until")
+    __slots__ = ("acked", "claim_id", "credit", "in_doubt", "is_dirty", "left", "project", "queue", "valid_until")
 
     def __init__(
         self, queue: str, project: Project, claim_id: str, left: int, valid_until: float, credit: Credit | None
@@ -40,6 +40,8 @@ class Lease:
         #: The messages of which the store is still to be told that they are done, and whether somebody will.
         self.acked: deque[str] = deque()
         self.is_dirty = False
+        #: Whether the store may have heard of some of them without our hearing of that.
+        self.in_doubt = False
         #: Monotonic; its messages are ours without a doubt before it, and somebody else's perhaps after it.
         self.valid_until = valid_until
 

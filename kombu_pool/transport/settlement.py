@@ -136,6 +136,7 @@ class Settlement:
             except KombuPoolError as error:
                 # One pool that is down must not keep the acknowledgements of the others back.
                 for lease, ids in acked.items():
+                    lease.in_doubt = True
                     lease.acked.extend(ids)
                     self._mark(lease)
                 failure = error
@@ -147,12 +148,15 @@ class Settlement:
         refused = self._messages.delete_claimed(queue, held, project)
         for lease, ids in leases.items():
             self._renewal.settled(lease, len(ids))
-        if refused:
+        # What was sent before an answer got lost may be gone for that very reason.
+        doubtful = {lease.claim_id for lease in leases if lease.in_doubt}
+        late = [message_id for message_id, claim_id in refused if claim_id not in doubtful]
+        if late:
             logger.warning(
                 "Queue %r refused %d late acknowledgement(s): the claims had ended, so these ran elsewhere too: %s",
                 queue,
-                len(refused),
-                ", ".join(message_id for message_id, _ in refused),
+                len(late),
+                ", ".join(late),
             )
 
 

@@ -13,7 +13,7 @@ from kombu_pool.drivers.redis.messages import MessageController
 from kombu_pool.drivers.redis.queues import QueueController
 from kombu_pool.drivers.redis.store import Store
 from kombu_pool.drivers.redis.subscriptions import SubscriptionController
-from kombu_pool.drivers.redis.watch import Watch
+from kombu_pool.drivers.redis.watch import BellWatch, ChannelWatch, RedisWatch
 from kombu_pool.errors import KombuPoolError
 from kombu_pool.model import Capabilities
 from kombu_pool.storage import DataDriver as Contract
@@ -44,8 +44,8 @@ class DataDriver(Contract):
         self.subscription_controller = SubscriptionController(self._link, clock)
         self._collector = Collector(store, self.subscription_controller)
 
-    def watch(self, queues: Iterable[tuple[Project, str]]) -> Watch:
-        return Watch(self._store, queues)
+    def watch(self, queues: Iterable[tuple[Project, str]]) -> RedisWatch:
+        return (ChannelWatch if self._link.is_cluster else BellWatch)(self._store, queues)
 
     def is_alive(self) -> bool:
         return bool(self.health()["storage_reachable"])

@@ -1,21 +1,26 @@
-"""Waiting for something to claim: asleep in Redis until a bell rings, a delay or a claim ends, or somebody interrupts.
+"""Waiting for something to claim: asleep in Redis until it rings, a delay or a claim ends, or somebody interrupts.
 
 A bell is a list that a script puts one entry into when there is something to claim and nobody was woken for it yet.
 Redis gives the entry to whoever has waited longest, so that one publish wakes one consumer, whose claim rings again if
-it leaves something.
+it leaves something. In a Redis Cluster nobody can wait for lists of several queues at once: there the scripts publish
+to a channel of the queue's, which wakes all who wait.
 """
 
 from __future__ import annotations
 
 import math
 import os
+import threading
 import time
+from abc import abstractmethod
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool.clock import SystemClock
 from kombu_pool.drivers.redis.addresses import WAIT
 from kombu_pool.drivers.redis.scripts import script
-from kombu_pool.storage import Watch as Contract
+from kombu_pool.drivers.redis.wire import ask
+from kombu_pool.storage import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,17 +28,18 @@ if TYPE_CHECKING:
     from redis import Connection
 
     from kombu_pool.drivers.redis.store import Store
+    from kombu_pool.drivers.redis.wire import Wire
     from kombu_pool.model import Project
 
-LOOK = script("look", repeatable=True)
+_LOOK = script("look", repeatable=True)
 #: A clock that is not the server's may be moved at any time.
 _FOREIGN_CLOCK = 0.02
 #: Less than what a server's timer can tell.
 _SHORTEST = 0.001
 
 
-class Watch(Contract):
-    """Watches queues of one Redis."""
+class RedisWatch(Watch):
+    """Looks at the queues, and listens for news of them while there is nothing."""
 
     def __init__(self, store: Store, queues: Iterable[tuple[Project, str]]) -> None:
         self._store = store
@@ -44,17 +50,22 @@ class Watch(Contract):
         self._pid = os.getpid()
 
     def wait(self, timeout: float) -> bool:
-        if self._pid != os.getpid():
-            self._listening, self._pid = None, os.getpid()
+        self._check_process()
         deadline = time.monotonic() + timeout
         while not self._closed:
+            self._prepare()
             ready, due = self._look()
             if self._was_interrupted() or ready:
                 return True
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
-            if self._listen(min(left, WAIT), due):
+            try:
+                if self._listen(min(left, WAIT), due):
+                    return True
+            except Exception:
+                if not self._was_interrupted():
+                    raise
                 return True
         return False
 
@@ -69,6 +80,17 @@ class Watch(Contract):
         self._closed = True
         self.interrupt()
 
+    @abstractmethod
+    def _listen(self, seconds: float, due: float) -> bool:
+        """Listen for so long, or until something is due; tell whether there was news. Interrupted, it may raise."""
+
+    def _prepare(self) -> None:
+        """Do what has to be done before a look, for nothing to be missed after it."""
+
+    def _check_process(self) -> None:
+        if self._pid != os.getpid():
+            self._pid, self._listening, self._closed = os.getpid(), None, False
+
     def _was_interrupted(self) -> bool:
         was, self._interrupted = self._interrupted, False
         return was
@@ -76,7 +98,7 @@ class Watch(Contract):
     def _look(self) -> tuple[bool, float]:
         """Tell whether there is something to claim, and else in how many seconds there may be."""
         now = self._store.now()
-        answers = self._store.link.calls(LOOK, [(keys.settling, (now,)) for keys in self._keys])
+        answers = self._store.link.calls(_LOOK, [(keys.settling, (now,)) for keys in self._keys])
         if 1 in answers:
             return True, 0.0
         due = min((float(answer) for answer in answers if answer), default=math.inf)
@@ -84,37 +106,88 @@ class Watch(Contract):
             due = min(due, _FOREIGN_CLOCK)
         return False, max(due, _SHORTEST)
 
+
+class BellWatch(RedisWatch):
+    """Waits for the bells of the queues."""
+
     def _listen(self, seconds: float, due: float) -> bool:
-        """Wait for a bell, for so long, or until something is due; tell whether one rang or somebody interrupted."""
         if not self._keys:
             time.sleep(min(seconds, _FOREIGN_CLOCK))
             return False
         with self._store.link.waiting(self._keys[0].bell) as wire:
-            connection = wire.ready()
+            self._listening = connection = wire.ready()
             try:
-                self._listening = connection
-                return self._hear(connection, seconds, due)
-            except Exception:
-                if self._was_interrupted():
-                    return True
-                raise
+                return self._hear(wire, connection, seconds, due)
             finally:
                 self._listening = None
-                if due <= seconds:
-                    wire.drop()
 
-    def _hear(self, connection: Connection, seconds: float, due: float) -> bool:
-        self._ask(connection, seconds)
+    def _hear(self, wire: Wire, connection: Connection, seconds: float, due: float) -> bool:
+        bells: list[Any] = [keys.bell for keys in self._keys]
+        command = connection.pack_command("BLPOP", *bells, max(seconds, _SHORTEST))
+        connection.send_packed_command(command, check_health=False)
         if self._interrupted:
-            connection.disconnect()
+            # Somebody did so before this was sent, and may have hung up a connection that opened itself again.
+            wire.drop()
             return self._was_interrupted()
         # The server's own timer is coarse: what is due is waited for by ours.
         if due < seconds and not connection.can_read(due):
-            connection.disconnect()
+            wire.drop()
             return False
         return connection.read_response() is not None
 
-    def _ask(self, connection: Connection, seconds: float) -> None:
-        bells: list[Any] = [keys.bell for keys in self._keys]
-        command = ("BLPOP", *bells, max(seconds, _SHORTEST))
-        connection.send_packed_command(connection.pack_command(*command), check_health=False)
+
+class ChannelWatch(RedisWatch):
+    """Subscribes to the channels of the queues, on a connection that it keeps until it is closed."""
+
+    def __init__(self, store: Store, queues: Iterable[tuple[Project, str]]) -> None:
+        super().__init__(store, queues)
+        self._lent = ExitStack()
+        self._waiting = threading.Lock()
+
+    def wait(self, timeout: float) -> bool:
+        self._check_process()
+        with self._waiting:
+            return super().wait(timeout)
+
+    def close(self) -> None:
+        super().close()
+        if self._pid == os.getpid():
+            with self._waiting:
+                self._lent.close()
+
+    def _check_process(self) -> None:
+        if self._pid != os.getpid():
+            self._inherited, self._lent = self._lent, ExitStack()
+            self._waiting = threading.Lock()
+        super()._check_process()
+
+    def _prepare(self) -> None:
+        if self._listening is not None or not self._keys:
+            return
+        wire = self._lent.enter_context(self._store.link.waiting(self._keys[0].queue))
+        self._lent.callback(wire.drop)
+        connection = wire.ready()
+        for keys in self._keys:
+            ask(connection, ("SUBSCRIBE", keys.queue))
+        self._listening = connection
+
+    def _listen(self, seconds: float, due: float) -> bool:
+        connection = self._listening
+        if connection is None:
+            time.sleep(min(seconds, _FOREIGN_CLOCK))
+            return False
+        try:
+            return self._hear(connection, min(seconds, due))
+        except Exception:
+            self._listening = None
+            self._lent.close()
+            raise
+
+    def _hear(self, connection: Connection, seconds: float) -> bool:
+        if not connection.can_read(seconds):
+            if seconds >= WAIT:
+                ask(connection, ("PING",))  # a connection that is dead says nothing either
+            return False
+        while connection.can_read(0):
+            connection.read_response()
+        return True

@@ -1,0 +1,46 @@
+"""What is where in a cluster."""
+
+from __future__ import annotations
+
+import hashlib
+
+from kombu_pool.drivers.redis.keys import queue_keys
+from kombu_pool.drivers.redis.scripts import Script
+from kombu_pool.drivers.redis.slots import slot_of
+
+
+def script_of(text, *, repeatable=True, writes=True):
+    sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+    return Script("test", sha.encode(), text.encode(), repeatable, writes)
+
+
+APPEND = script_of("redis.call('APPEND', KEYS[1], ARGV[1]) return redis.call('GET', KEYS[1])", repeatable=False)
+READ = script_of("return {redis.call('GET', KEYS[1]), redis.call('GET', KEYS[2])}", writes=False)
+
+
+def keys_of(number=0):
+    """Return a few keys of one slot."""
+    return queue_keys("test", None, f"queue-{number}")[:2]
+
+
+def owner_of(cluster, key):
+    return cluster.owner(slot_of(key))
+
+
+def other_than(cluster, node):
+    return next(other for other in cluster.nodes if other is not node)
+
+
+def keys_by_node(cluster):
+    """Return a key for each of the nodes."""
+    found = {}
+    for number in range(100):
+        (key, _) = keys_of(number)
+        found.setdefault(owner_of(cluster, key).port, key)
+    return list(found.values())
+
+
+def connections(node, part=""):
+    """Return the names of our connections to a node."""
+    names = (line.get("name", "") for line in node.ask("CLIENT LIST"))
+    return [name for name in names if name.startswith(f"kombu-pool:{part}")]

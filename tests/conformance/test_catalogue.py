@@ -73,6 +73,16 @@ def test_nothing_is_assigned_to_a_pool_that_does_not_exist(catalogue):
     assert catalogue.get(None, "assigned")["pool"] == "a"
 
 
+def test_an_update_to_no_pool_changes_nothing(catalogue):
+    catalogue.insert(None, "q", "a")
+
+    catalogue.update(None, "q")
+
+    assert catalogue.get(None, "q")["pool"] == "a"
+    with pytest.raises(errors.QueueNotMapped):
+        catalogue.update(None, "absent")
+
+
 def test_a_deleted_entry_is_gone(catalogue):
     catalogue.insert(None, "q", "a")
     catalogue.insert("project", "q", "a")

@@ -202,6 +202,22 @@ def test_names_that_end_like_others_begin_stay_apart(control):
         assert [consumers.count(other) for other in NAMES] == [int(other > name) for other in NAMES]
 
 
+def test_what_is_read_in_several_goes_is_told_once_and_in_order(control):
+    names = [f"q{number:04}" for number in range(1000)]
+    for number, name in enumerate(names):
+        control.queue_controller.create(name, {"odd": number % 2})
+
+    def listed(**wanted):
+        return [queue["name"] for queue in page_of(control.queue_controller.list(**wanted))[0]]
+
+    assert listed(limit=0) == names
+    assert listed(limit=500) == names[:500]
+    assert listed(limit=700, marker=names[99]) == names[100:800]
+    assert listed(limit=0, marker=names[399]) == names[400:]
+    assert listed(limit=300, kfilter={"odd": 1}) == names[1:600:2]
+    assert listed(limit=0, name="99") == [name for name in names if "99" in name]
+
+
 def test_a_pool_of_a_flavor_is_not_held_to_one_that_is_named_alike(control):
     control.flavors_controller.create("fast\0p", capabilities=["DURABILITY"])
     control.flavors_controller.create("fast", capabilities=["FIFO"])

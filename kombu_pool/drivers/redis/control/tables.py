@@ -60,13 +60,13 @@ class Table:
         """Return names and records by name, those behind the marker only, and up to a limit; 0 for all."""
         start, end = span(project_bytes(project))
         after = b"(" + member(project, marker) if marker else start
-        left = limit
+        found = 0
         while True:
-            wanted = min(left or _AT_ONCE, _AT_ONCE)
+            wanted = min(limit - found, _AT_ONCE) if limit else _AT_ONCE
             names, records = self._link.call(_PAGE, (self.records, self.names), after, end, wanted)
             yield from ((scope_of(name)[1], record) for name, record in zip(names, records, strict=True))
-            left -= len(names)
-            if len(names) < wanted or left == 0:
+            found += len(names)
+            if len(names) < wanted or found == limit:
                 return
             after = b"(" + names[-1]
 

@@ -1,0 +1,70 @@
+"""Stands between a driver and its server, and loses an answer, or does something before a request arrives."""
+
+from __future__ import annotations
+
+import select
+import socket
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from typing_extensions import Self
+
+
+class Proxy:
+    """Hands on what is said between its own port and a server's."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.uri = f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0"
+        self._loses = b""
+        self._awaited = b""
+        self._action: Callable[[], object] = lambda: None
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def lose_answer_to(self, part: bytes) -> None:
+        """Hang up once the server has answered the next request with ``part`` in it."""
+        self._loses = part
+
+    def before(self, part: bytes, action: Callable[[], object]) -> None:
+        """Do something before the next request with ``part`` in it is handed on."""
+        self._awaited, self._action = part, action
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                threading.Thread(target=self._relay, args=(client,), daemon=True).start()
+
+    def _relay(self, client: socket.socket) -> None:
+        with client, socket.create_connection(("127.0.0.1", self._port)) as server, suppress(OSError):
+            loses = False
+            while True:
+                for side in select.select([client, server], [], [])[0]:
+                    data = side.recv(1 << 16)
+                    if not data or (loses and side is server):
+                        return
+                    if side is client:
+                        loses = self._look_at(data)
+                    (server if side is client else client).sendall(data)
+
+    def _look_at(self, request: bytes) -> bool:
+        """Do what is to be done before this request; tell whether its answer is to be lost."""
+        if self._awaited and self._awaited in request:
+            self._awaited = b""
+            self._action()
+        if self._loses and self._loses in request:
+            self._loses = b""
+            return True
+        return False

@@ -1,0 +1,144 @@
+"""A Redis Cluster runs a script where its keys are: all that it uses must be named, and be in one place."""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import re
+from typing import NamedTuple
+
+import pytest
+from redis.crc import key_slot
+
+from kombu_pool.clock import ManualClock
+from kombu_pool.drivers.redis.keys import key_sets, name_of, project_key, project_of, queue_keys
+from tests.conformance.handles import ids
+
+NAMES = ["", "{", "}", "{}", "}{", "a{b}c", "/", "a/b", "\0", "%", "%7B", "=", ":", " ", "é", "\ud800", "🐇", "x" * 999]
+SCOPES = [(None, name) for name in NAMES] + [(name, "q") for name in NAMES] + [(name, name) for name in NAMES]
+PART = re.compile(r'"(?:[^"\\]|\\.)*"')
+#: How many keys of a command come first among its arguments; of any other, one does.
+KEYS = {"UNLINK": None, "DEL": None, "TIME": 0}
+
+
+class Line(NamedTuple):
+    """A command, as MONITOR shows it, and whether a script runs it."""
+
+    db: int
+    by_script: bool
+    command: list[bytes]
+
+
+def read_line(line):
+    db, by, command = re.fullmatch(r"\S+ \[(\d+) (\S+)\] (.*)", line.decode()).groups()
+    return Line(int(db), by == "lua", [ast.literal_eval("b" + part) for part in PART.findall(command)])
+
+
+@pytest.fixture
+def commands(client):
+    """Return what the server runs, for this database, while one works."""
+
+    def during(work):
+        db = client.connection_pool.connection_kwargs["db"]
+        with client.monitor() as monitor:
+            work()
+            client.echo("the end")
+            lines = (read_line(line) for line in iter(monitor.connection.read_response, None))
+            ran = list(itertools.takewhile(lambda line: line.command != [b"ECHO", b"the end"], lines))
+        return [line for line in ran if line.db == db]
+
+    return during
+
+
+def use_all(queue, clock):
+    """Run every script of a message store."""
+    queue.post("a", "b", "c", "d", "e", "f", ttl=60)
+    queue.post("delayed", delay=5)
+    queue.post("lent often")
+    held = queue.claim(limit=3, grace=10)
+    queue.renew(held.id, grace=100)
+    queue.claim_of(held.id)
+    queue.release(held.id, ids(held)[:1])
+    queue.delete_claimed([(ids(held)[1], held.id), (ids(held)[0], held.id)])
+    queue.delete(ids(held)[2], claim=held.id)
+    queue.pop(1)
+    queue.all()
+    queue.first()
+    queue.get_all(ids(held))
+    queue.count()
+    queue.stats()
+    queue.delete_all(ids(held))
+    queue.claim(ttl=10)
+    clock.advance(100)
+    queue.claim(ttl=10)
+    queue.driver.gc()
+    queue.driver.watch([(queue.project, queue.name)]).wait(0)
+    queue.purge()
+    subscriptions = queue.driver.subscription_controller
+    made = subscriptions.create(queue.name, "http://a", 60, {}, queue.project)
+    subscriptions.update(queue.name, made, queue.project, subscriber="http://b")
+    next(subscriptions.list(queue.name, queue.project))
+    subscriptions.delete(queue.name, made, queue.project)
+    queue.drop()
+
+
+def keys_of(command):
+    name, *arguments = command
+    return arguments[: KEYS.get(name.decode().upper(), 1)]
+
+
+@pytest.mark.parametrize(("project", "name"), SCOPES, ids=ascii)
+def test_all_keys_of_a_queue_are_in_one_slot(project, name):
+    for is_cluster in (False, True):
+        keys = key_sets("prefix", project, name, is_cluster)
+
+        used = {*keys.every, *keys.settling, *keys.posting, *keys.acking}
+
+        assert {key_slot(key) for key in used} == {key_slot(keys.queue)}
+        assert used <= {*queue_keys("prefix", project, name)}
+        # What stands between the braces is the queue's own, or all queues would be in one slot.
+        assert keys.queue.count(b"{") == keys.queue.count(b"}") == 1
+
+
+def test_no_two_queues_have_a_key_in_common():
+    keys = [key for project, name in SCOPES for key in queue_keys("prefix", project, name)]
+
+    assert len({*keys}) == len(keys)
+
+
+@pytest.mark.parametrize("name", NAMES, ids=ascii)
+def test_a_name_is_read_from_its_stored_form(name):
+    assert project_of(project_key(name)) == name
+    assert name_of(name.encode("utf-8", "surrogatepass")) == name
+
+
+@pytest.mark.parametrize("name", ["q", "{", "a{b}c", "\0", "%7D", "\ud800"], ids=ascii)
+def test_a_script_uses_the_keys_that_it_is_given_and_no_other(uri, open_queue, commands, name):
+    clock = ManualClock()
+    queue = open_queue(uri, name, name, {"_max_claim_count": 1, "_dead_letter_queue": "dead"}, clock=clock)
+    open_queue(uri, "dead", name, clock=clock)
+
+    ran = commands(lambda: use_all(queue, clock))
+
+    given, scripts = [], set()
+    for _, by_script, command in ran:
+        if not by_script and command[0] in {b"EVALSHA", b"EVAL"}:
+            given = command[3 : 3 + int(command[2])]
+            scripts.add(command[1])
+            slots = {key_slot(key) for key in given}
+            # Only a dead letter goes from one queue to another, and in a cluster by two scripts.
+            assert len(slots) == 1 or len(given) == 15
+        elif by_script:
+            assert {*keys_of(command)} <= {*given}, command
+    assert len(scripts) > 20
+
+
+def test_a_name_that_is_no_text_keeps_no_message_from_being_dead_lettered(uri, open_queue):
+    queue = open_queue(uri, "\ud800", metadata={"_max_claim_count": 1, "_dead_letter_queue": "dead"})
+    dead = open_queue(uri, "dead")
+    queue.post("a", client="\udcff")
+    queue.end(queue.claim().id)
+
+    assert queue.claim().id is None
+    assert dead.first()["dead_letter"]["queue"] == "\\ud800"
+    assert dead.page(client_uuid="\udcff")[0] == []

@@ -154,7 +154,7 @@ def _letter(queue: str, policy: Policy, aside: Aside, now: float) -> Letter:
     if error is not None or target is None:
         target, reason = target or UNREADABLE_QUEUE, UNREADABLE
         record = write({"record": record, "error": str(error)})
-    header: DeadLetter = {"queue": queue, "reason": reason, "time": now, "count": aside.count}
+    header: DeadLetter = {"queue": layout.storable(queue), "reason": reason, "time": now, "count": aside.count}
     ttl = policy.dead_letter_ttl
     expires = now + ttl if ttl else aside.expires
     return Letter(aside.message, target, stored.created, stored.client, record, header, ttl or stored.ttl, expires)

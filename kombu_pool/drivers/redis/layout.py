@@ -52,6 +52,11 @@ def pack(ttl: float, client: str | None, dead_letter: DeadLetter | None, record:
     return _REST.pack(ttl, len(head)) + head + record
 
 
+def storable(text: str) -> str:
+    """Return a text of which all can be stored: for what UTF-8 cannot hold, a queue's name may, it has escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def asked(incoming: Incoming) -> str:
     """Return what a message asks of the script that stores it."""
     if not incoming.priority and not incoming.ttl and incoming.delay is None:

@@ -52,7 +52,7 @@ class MessageController(Contract):
     def post(
         self, queue: str, messages: Iterable[NewMessage], client_uuid: object, project: Project = None
     ) -> Sequence[str]:
-        client = None if client_uuid is None else str(client_uuid)
+        client = None if client_uuid is None else layout.storable(str(client_uuid))
         arguments: list[Any] = []
         for message in messages:
             incoming = check(message, self._limit)
@@ -79,7 +79,7 @@ class MessageController(Contract):
         after = layout.id_of(marker) if marker else b""
         if after is None:
             return iter(([], ""))
-        hidden = "" if echo or client_uuid is None else str(client_uuid)
+        hidden = "" if echo or client_uuid is None else layout.storable(str(client_uuid))
         with_states = (int(include_claimed), int(include_delayed))
         keys = self._store.keys(project, queue).settling
         found = self._store.run(_PAGE, keys, after, limit, hidden, *with_states)

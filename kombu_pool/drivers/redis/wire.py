@@ -43,11 +43,12 @@ class Wire:
         return self._connection
 
     def _connect(self) -> Connection:
-        """Connect, with a few attempts: a Redis that is restarted is back in a moment."""
+        """Connect; when it is refused, with a few attempts: a Redis that is restarted is back in a moment."""
         for pause in BACKOFF:
             try:
                 return self._open()
-            except redis_errors.AuthenticationError:
+            except (redis_errors.AuthenticationError, redis_errors.TimeoutError):
+                # A password does not get better, and who has waited for so long has waited enough.
                 raise
             except FAULTS:
                 time.sleep(pause)

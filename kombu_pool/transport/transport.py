@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+import time
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+from amqp.exceptions import RecoverableConnectionError
 from kombu.transport import base
 
 from kombu_pool import errors
@@ -36,6 +38,15 @@ class Transport(base.Transport):  # type: ignore[misc] # Kombu has no types
     )
     connection_errors = (*base.Transport.connection_errors, errors.ConnectionError, errors.StoreFull)
     channel_errors = base.Transport.channel_errors
+    # Without these, Kombu gives a publish up once it fails on a new connection, whatever the retry policy says.
+    recoverable_connection_errors = (RecoverableConnectionError, errors.ConnectionError, errors.StoreFull)
+    recoverable_channel_errors = ()
+
+    #: Seconds between giving a connection up and opening the next one: Kombu repeats what failed as soon as it is
+    #: connected again, and a store that refuses at once would be asked without a pause.
+    PAUSE = 0.1
+    #: Monotonic, and the class's: Kombu takes a new transport after a failure.
+    _given_up_at = float("-inf")
 
     def __init__(self, client: Connection, **options: Any) -> None:
         super().__init__(client, **options)
@@ -70,6 +81,7 @@ class Transport(base.Transport):  # type: ignore[misc] # Kombu has no types
             ConfigurationError: the URL or an option cannot work.
             ConnectionError: the store cannot be reached.
         """
+        time.sleep(max(0.0, self._given_up_at + self.PAUSE - time.monotonic()))
         client = self.client
         uri, conf = options_of.from_file(options_of.control_uri(client.hostname, client.virtual_host, self._scheme))
         connection = PoolConnection(client, options_of.read(uri, client.transport_options or {}, conf))
@@ -84,8 +96,9 @@ class Transport(base.Transport):  # type: ignore[misc] # Kombu has no types
 
     def _collect(self, connection: PoolConnection | None) -> None:
         """Give a connection up without a word to its store: it failed, or is the parent's."""
-        if connection is not None:
+        if connection is not None and not connection.closed:
             connection.abandon()
+            Transport._given_up_at = time.monotonic()
 
     def create_channel(self, connection: PoolConnection) -> channels.Channel:
         """Open a channel."""

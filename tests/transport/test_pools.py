@@ -230,6 +230,21 @@ def test_a_publish_that_is_tried_again_gets_through_when_the_pool_answers(channe
     assert take_all(producer.channel, "fast.one") == ["a"]
 
 
+def test_a_publish_is_tried_again_as_often_as_its_policy_says_but_not_without_a_pause(channel, fast):
+    fast.switch_off("b")
+    producer, tries = channel.connection.client.Producer(), []
+
+    def answers_at_last(error, interval):
+        tries.append(time.monotonic())
+        if len(tries) == 3:
+            fast.switch_on("b")
+
+    producer.publish("a", routing_key="fast.one", retry=True, retry_policy={**RETRY, "errback": answers_at_last})
+
+    assert take_all(producer.channel, "fast.one") == ["a"]
+    assert tries[2] - tries[0] > 0.1
+
+
 def test_acknowledgements_wait_for_a_pool_that_is_away_and_hold_up_no_others(channel, fast, pools, caplog):
     publish(channel, "plain", "a")
     publish(channel, "fast.one", "b")

@@ -22,12 +22,15 @@ ROOT = Path(__file__).parents[2]
 LIMIT = 30.0
 
 
-class Program:
-    """A process that runs one of the functions below."""
+HERE = "tests.transport.programs"
 
-    def __init__(self, name: str, arguments: dict[str, Any]) -> None:
+
+class Program:
+    """A process that runs one of the functions below, or one of another module that ends as this one does."""
+
+    def __init__(self, name: str, arguments: dict[str, Any], module: str = HERE) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.transport.programs", name, json.dumps(arguments)],
+            [sys.executable, "-m", module, name, json.dumps(arguments)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             stdin=subprocess.PIPE,
@@ -87,12 +90,13 @@ class Program:
 class Programs:
     """The processes of one test."""
 
-    def __init__(self) -> None:
+    def __init__(self, module: str = HERE) -> None:
+        self._module = module
         self._started: list[Program] = []
 
     def start(self, program: str, /, **arguments: Any) -> Program:
         """Start a process that runs the function of that name."""
-        started = Program(program, arguments)
+        started = Program(program, arguments, self._module)
         self._started.append(started)
         return started
 

@@ -1,0 +1,57 @@
+"""A Redis that writes each command to its disk before it answers may crash as often as it likes."""
+
+from __future__ import annotations
+
+import pytest
+
+import kombu_pool
+from tests.drivers.redis.clients import PREFETCH, Clients
+from tests.servers.standalone import Server
+from tests.transport.traffic import eventually
+
+PUBLISHERS, CONSUMERS, CRASHES = 10, 4, 4
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+
+
+@pytest.fixture
+def server():
+    with Server(appendonly="yes", appendfsync="always") as server:
+        yield server
+
+
+@pytest.fixture
+def clients(server, tmp_path):
+    clients = Clients(tmp_path, f"pool+{server.uri()}", claim_ttl=2.0)
+    yield clients
+    clients.kill()
+
+
+def left(server):
+    store = kombu_pool.open(server.uri())
+    try:
+        return store.queue_controller.stats("q")["messages"]["total"]
+    finally:
+        store.close()
+
+
+def test_what_was_published_is_consumed_and_everybody_goes_on(server, clients):
+    clients.start(PUBLISHERS, CONSUMERS)
+
+    for number in range(CRASHES):
+        server.kill()
+        if number % 2:
+            clients.wait_for_errors()
+        server.restart()
+        clients.wait_for_all()
+    clients.stop_publishing()
+    sent, retried = clients.all_sent(), clients.all_retried()
+    eventually(lambda: sent <= {body for body, _ in clients.all_seen()} and not left(server))
+    clients.stop_consuming()
+
+    seen = clients.all_seen()
+    assert {body for body, _ in seen} == sent
+    # Whoever was told of an error may have published it already.
+    assert all(times <= 1 + retried[body] for (body, _), times in seen.items())
+    # Lent again is only what somebody had, and could not acknowledge, when Redis crashed.
+    assert sum(lent > 1 for _, lent in seen) <= CRASHES * CONSUMERS * PREFETCH

@@ -85,7 +85,7 @@ REDIS: list[cfg.Opt] = [
     cfg.StrOpt(
         "key_prefix",
         default="kombu-pool",
-        regex=r"[^{}\s]+\Z",
+        regex=r"\A[^{}\s]+\Z",
         help="What the names of all keys begin with, so that several applications share one database.",
     ),
     cfg.IntOpt("db", min=0, help="The number of the database, where the URI's path does not say it."),

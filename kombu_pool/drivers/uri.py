@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _URI = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>[^?#]*)(?:\?(?P<query>.*))?\Z", re.DOTALL)
-_PASSWORD = re.compile(r"(?<=://)([^/?#@]*?):([^/?#]*)@")
+# To the last @: a password with a slash in it, which should have been quoted, is one all the same.
+_PASSWORD = re.compile(r"(?<=://)([^/?#@:]*):([^\s;]*)@")
 _SECRET_OPTION = re.compile(r"([?&;][^=&;]*(?:password|secret|token)[^=&;]*=)[^&;]*", re.IGNORECASE)
 MASK = "**"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
@@ -66,6 +67,7 @@ def locate(uri: StoreUri, options: Mapping[str, Any], conf: Any) -> Location:
     Raises:
         ConfigurationError: the URI or an option cannot work.
     """
+    _check_quoting(uri)
     values = settings.options(
         settings.REDIS, {**uri.options, **options}, where=str(uri), conf=conf, group=settings.REDIS_GROUP
     )
@@ -82,6 +84,7 @@ def locate(uri: StoreUri, options: Mapping[str, Any], conf: Any) -> Location:
         raise ConfigurationError(f"{uri}: a Redis Cluster has one database, number 0")
     values["ssl"] = values["ssl"] or uri.scheme == "rediss"
     values["ssl_cert_reqs"] = values["ssl_cert_reqs"].lower()
+    _check_files(uri, values)
     return Location(
         text=str(uri),
         scheme=uri.scheme,
@@ -93,6 +96,21 @@ def locate(uri: StoreUri, options: Mapping[str, Any], conf: Any) -> Location:
         password=password,
         **values,
     )
+
+
+def _check_quoting(uri: StoreUri) -> None:
+    """Tell of a password that ends too early, before any other error shows the rest of it."""
+    path = "" if uri.scheme == "redis+socket" else uri.path
+    if "@" in path or any("@" in name for name in uri.options):
+        raise ConfigurationError(
+            f"{uri}: in a user's name or a password, / ? # @ : and % are %2F %3F %23 %40 %3A and %25"
+        )
+
+
+def _check_files(uri: StoreUri, values: Mapping[str, Any]) -> None:
+    for name in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile"):
+        if values["ssl"] and values[name] and not Path(values[name]).is_file():
+            raise ConfigurationError(f"{uri}: {name}={values[name]!r} is no file that can be read here")
 
 
 def _authority(uri: StoreUri) -> tuple[str | None, str | None, str]:

@@ -1,0 +1,190 @@
+"""Users, passwords and certificates."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from kombu_pool import drivers, errors
+from kombu_pool.drivers.redis.location import locate
+from tests.servers import certificates
+from tests.servers.secured import SecuredServer
+from tests.servers.standalone import Server
+
+SECRET = "pa:ss@wo/rd%"
+QUOTED = "pa%3Ass%40wo%2Frd%25"
+
+
+@pytest.fixture(scope="module")
+def secured():
+    with SecuredServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def server():
+    """A server that anybody may use, and users that may less."""
+    with Server() as server:
+        yield server
+
+
+@pytest.fixture
+def user(server):
+    """Make a user with these rules, and return the URI by which it comes."""
+
+    def make(*rules):
+        server.ask("FLUSHALL")
+        server.ask("ACL", "SETUSER", "us@er", "reset", "on", f">{SECRET}", *rules)
+        return f"redis://us%40er:{QUOTED}@{server.address}/0"
+
+    return make
+
+
+def exists(driver):
+    return driver.queue_controller.exists("q")
+
+
+# TLS.
+
+
+@pytest.mark.parametrize("kind", ["uri", "socket_uri"])
+def test_a_user_with_a_password_is_let_in(secured, open_queue, kind):
+    secured.ask("FLUSHALL")
+    queue = open_queue(getattr(secured, kind)())
+
+    queue.post("a")
+
+    assert queue.free() == ["a"]
+
+
+def test_a_server_that_another_authority_vouches_for_is_refused(secured, open_driver, tmp_path):
+    certificates._vouch(tmp_path)
+    driver = open_driver(f"{secured.uri().partition('?')[0]}?ssl_ca_certs={tmp_path / 'ca.pem'}")
+
+    with pytest.raises(errors.ConnectionError, match="CERTIFICATE_VERIFY_FAILED"):
+        exists(driver)
+
+
+def test_a_server_that_nobody_vouches_for_is_refused(secured, open_driver):
+    driver = open_driver(secured.uri().partition("?")[0])
+
+    with pytest.raises(errors.ConnectionError, match="CERTIFICATE_VERIFY_FAILED"):
+        exists(driver)
+
+
+def test_a_certificate_need_not_be_checked(secured, open_driver):
+    assert open_driver(secured.uri().partition("?")[0] + "?ssl_cert_reqs=none").is_alive()
+
+
+@pytest.mark.parametrize("option", ["ssl_ca_certs", "ssl_certfile", "ssl_keyfile"])
+def test_a_file_of_certificates_that_is_not_there_is_named(secured, open_driver, option):
+    with pytest.raises(errors.ConfigurationError, match=rf"{option}='/not/there\.pem' is no file"):
+        open_driver(f"rediss://{secured.address}/0?{option}=/not/there.pem")
+
+
+def test_who_speaks_no_tls_to_a_server_that_does_is_told_something(secured, open_driver):
+    driver = open_driver(f"redis://{secured.address}/0?socket_timeout=1")
+
+    with pytest.raises(errors.ConnectionError, match=secured.address):
+        exists(driver)
+
+
+# Passwords.
+
+
+@pytest.mark.parametrize("wrong", ["us%40er:wr0ng-secret", "nobody:wr0ng-secret", ":wr0ng-secret"])
+def test_a_wrong_password_is_told_without_it(user, open_driver, wrong):
+    driver = open_driver(user("~*", "+@all").replace(f"us%40er:{QUOTED}", wrong))
+
+    with pytest.raises(errors.ConnectionError, match=r"(?i)password") as caught:
+        exists(driver)
+
+    assert "wr0ng" not in str(caught.value)
+
+
+def test_a_server_that_asks_for_a_password_says_so(secured, open_driver):
+    driver = open_driver(secured.socket_uri().replace(f"{secured.user}:{secured.password}@", ""))
+
+    with pytest.raises(errors.ConnectionError, match=r"(?i)authenticat"):
+        exists(driver)
+
+
+def test_a_password_is_shown_nowhere(user, open_driver, caplog):
+    uri = user("~*", "+@all", "-info")
+    where = drivers.parse(f"{uri}?sentinel_password=s3ntinel")
+    location = locate(where, {}, None)
+    with caplog.at_level(logging.DEBUG):
+        driver = open_driver(uri)
+        exists(driver)
+        health = driver.health()
+        bad = open_driver(uri.replace("/0", "/99"))
+        with pytest.raises(errors.ConfigurationError) as caught:
+            exists(bad)
+
+    assert location.password == SECRET
+    for text in (repr(location), str(location), repr(where), str(where), repr(driver), repr(health), caplog.text):
+        assert SECRET not in text
+        assert QUOTED not in text
+        assert "s3ntinel" not in text
+    for error in (caught.value, caught.value.__cause__):
+        assert SECRET not in repr(error)
+        assert QUOTED not in repr(error)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "redis://user:se/cret@host/0",
+        "redis://user:se?cret@host/0",
+        "redis://user:se#cret@host/0",
+        "redis://:se/cret@host:x/0",
+        "rediss://user:se/c:r@et@host/0",
+        "redis+sentinel://user:se/cret@host1,host2/",
+    ],
+)
+def test_a_password_that_should_have_been_quoted_is_shown_nowhere(uri):
+    with pytest.raises(errors.ConfigurationError) as caught:
+        drivers.open_data(uri)
+
+    assert "cret" not in str(caught.value)
+    assert "et@" not in str(caught.value)
+
+
+# Permissions.
+
+
+def test_a_user_may_be_held_to_the_prefix(user, open_queue, server):
+    queue = open_queue(user("~ours:*", "&*", "+@all", "-@admin") + "?key_prefix=ours")
+    queue.post("a")
+    held = queue.claim()
+    queue.end(held.id)
+    queue.driver.gc()
+
+    assert queue.free() == ["a"]
+    assert all(key.startswith(b"ours:") for key in server.client().scan_iter())
+
+
+def test_a_user_that_may_not_ask_for_info_works(user, open_queue, caplog):
+    with caplog.at_level(logging.INFO):
+        queue = open_queue(user("~*", "&*", "+@all", "-info"))
+        queue.post("a")
+
+    assert queue.driver.is_alive()
+    assert "INFO" in caplog.text
+    assert not [record for record in caplog.records if record.levelno > logging.INFO]
+
+
+@pytest.mark.parametrize("missing", ["evalsha", "zadd"])
+def test_a_missing_permission_is_named(user, open_driver, missing):
+    driver = open_driver(user("~*", "&*", "+@all", f"-{missing}"))
+
+    with pytest.raises(errors.ConfigurationError, match=rf"permission.*{missing}"):
+        driver.queue_controller.create("q")
+
+
+def test_a_key_that_the_user_may_not_touch_is_told(user, open_driver):
+    driver = open_driver(user("~theirs:*", "&*", "+@all"))
+
+    with pytest.raises(errors.ConfigurationError, match="permission"):
+        driver.queue_controller.create("q")

@@ -59,9 +59,11 @@ class Clients:
 
     def start(self, publishers: int, consumers: int) -> None:
         """Start so many, and wait until all of them are at work."""
-        self.consumers += [self._start("consume", f"c{number}") for number in range(consumers)]
+        started = [self._start("consume", f"c{number}") for number in range(consumers)]
+        self.consumers += started
         self.publishers += [self._start("publish", f"p{number}") for number in range(publishers)]
-        self.wait_for_all()
+        self._wait_for_more(self.publishers if publishers else [], self.sent)
+        self._wait_for_more(started, self.seen)
 
     def _start(self, program: str, name: str) -> Client:
         record = self._folder / name

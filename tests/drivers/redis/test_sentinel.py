@@ -1,0 +1,95 @@
+"""Behind sentinels, another server becomes the master at any time: whoever publishes or consumes goes on there."""
+
+from __future__ import annotations
+
+import pytest
+
+from kombu_pool import drivers, errors
+from tests.drivers.redis.clients import Clients
+from tests.servers.sentinels import Sentinels
+from tests.transport.traffic import eventually
+
+PUBLISHERS, CONSUMERS = 3, 2
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
+
+@pytest.fixture
+def sentinels(request):
+    with Sentinels(replicas=getattr(request, "param", 1)) as sentinels:
+        yield sentinels
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start publishers and consumers: ``start(url)``."""
+    started = []
+
+    def start(url, publishers=PUBLISHERS, consumers=CONSUMERS):
+        clients = Clients(tmp_path, f"pool+{url}", claim_ttl=2.0)
+        started.append(clients)
+        clients.start(publishers, consumers)
+        return clients
+
+    yield start
+    for clients in started:
+        clients.kill()
+
+
+@pytest.fixture
+def opened():
+    """Open message stores: ``opened(uri)``."""
+    stores = []
+
+    def open_store(uri):
+        stores.append(drivers.open_data(uri))
+        stores[-1].queue_controller.create("q")
+        return stores[-1]
+
+    yield open_store
+    for store in stores:
+        store.close()
+
+
+def test_everybody_goes_on_when_the_master_dies_and_when_it_changes_places(sentinels, start):
+    clients = start(sentinels.uri())
+
+    killed = sentinels.master
+    master = sentinels.fail_over()
+    clients.wait_for_all()
+    killed.restart()
+    # The sentinels would do this too, but only after ten seconds.
+    killed.ask("REPLICAOF", "127.0.0.1", master.port)
+    eventually(lambda: len(master.ask("ROLE")[2]) == 1)
+    sentinels.hand_over()
+    clients.wait_for_all()
+
+    clients.stop_publishing()
+    clients.stop_consuming()
+
+
+@pytest.mark.parametrize("sentinels", [2], indirect=True)
+def test_what_a_replica_confirmed_is_there_after_the_master_died(sentinels, start):
+    clients = start(f"{sentinels.uri()}?min_replicas=1", consumers=0)
+
+    sentinels.fail_over()
+    clients.wait_for_all()
+    clients.stop_publishing()
+    clients.start(publishers=0, consumers=CONSUMERS)
+    eventually(lambda: clients.all_sent() <= {body for body, _ in clients.all_seen()})
+    clients.stop_consuming()
+
+    sent, retried, seen = clients.all_sent(), clients.all_retried(), clients.all_seen()
+    assert {body for body, _ in seen} == sent
+    assert {body for (body, _), times in seen.items() if times > 1} <= set(retried)
+
+
+def test_too_few_replicas_are_counted_in_the_error_and_the_message_is_stored(sentinels, opened):
+    store = opened(sentinels.uri())
+    strict = drivers.open_data(f"{sentinels.uri()}?min_replicas=2&min_replicas_timeout=0.2")
+
+    with pytest.raises(errors.ConnectionError, match=r"only 1 of min_replicas=2 replica\(s\) confirmed it"):
+        strict.message_controller.post("q", [{"ttl": None, "body": "a"}], None)
+
+    assert [message["body"] for message in store.message_controller.pop("q", 10)] == ["a"]
+    strict.close()

@@ -171,6 +171,21 @@ class ClaimController(ABC):
     # Ours, beyond Zaqar's.
 
     @abstractmethod
+    def swap(
+        self,
+        queue: str,
+        held: Sequence[tuple[str, str]],
+        metadata: ClaimMetadata,
+        project: Project = None,
+        limit: int = DEFAULT_LIMIT,
+    ) -> tuple[Sequence[tuple[str, str]], str | None, Sequence[Message]]:
+        """Give up what is done for what is next: in one round trip, where that saves one.
+
+        Deletes each (message id, claim id) of ``held`` as :meth:`MessageController.delete_claimed` does, then lends as
+        :meth:`create` does, and returns what both of them return.
+        """
+
+    @abstractmethod
     def release(self, queue: str, claim_id: str, message_ids: Iterable[str], project: Project = None) -> int:
         """Free some of the claim's messages, where they stood, and return how many; those it does not hold: none."""
 

@@ -21,6 +21,7 @@ from kombu_pool.transport import owners
 from kombu_pool.transport.bell import Bell
 from kombu_pool.transport.channel import Channel
 from kombu_pool.transport.fetcher import Fetcher
+from kombu_pool.transport.settlement import held
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -187,11 +188,17 @@ class PoolConnection:
             return self._claim(subscription, limit)
 
     def _claim(self, subscription: Subscription, limit: int) -> int:
-        broker = self.broker
+        broker, settlement = self.broker, self.broker.settlement
         begun = time.monotonic()
-        claim_id, messages = broker.data.claim_controller.create(
-            subscription.queue, broker.renewal.metadata, self.options.project, limit
-        )
+        done = settlement.take(self._dirty_leases(subscription))
+        try:
+            refused, claim_id, messages = broker.data.claim_controller.swap(
+                subscription.queue, held(done), broker.renewal.metadata, self.options.project, limit
+            )
+        except errors.KombuPoolError:
+            settlement.put_back(done)
+            raise
+        settlement.taken(done, refused)
         if claim_id is None or not messages:
             return 0
         credit = None if subscription.no_ack else subscription.channel.qos
@@ -271,12 +278,19 @@ class PoolConnection:
         for fetcher in list(self._fetchers.values()):
             fetcher.wake()
 
+    def acknowledged(self, subscription: Subscription) -> int:
+        """Count the slots that come back with the next claim for a subscription, for their messages are done."""
+        return sum(len(lease.acked) for lease in self._dirty_leases(subscription))
+
     def settle(self, subscription: Subscription) -> None:
         """Tell the store what was acknowledged of a subscription's queue: the slots are free after that."""
-        leases = [lease for lease in list(subscription.channel.qos.leases) if lease.queue == subscription.queue]
-        if any(lease.is_dirty for lease in leases):
-            with contextlib.suppress(errors.KombuPoolError):  # They are sent again later.
-                self.broker.settlement.send(leases)
+        with contextlib.suppress(errors.KombuPoolError):  # They are sent again later.
+            self.broker.settlement.send(self._dirty_leases(subscription))
+
+    @staticmethod
+    def _dirty_leases(subscription: Subscription) -> list[Lease]:
+        leases = list(subscription.channel.qos.leases)
+        return [lease for lease in leases if lease.is_dirty and lease.queue == subscription.queue]
 
     # The end.
 

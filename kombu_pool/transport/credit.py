@@ -25,6 +25,7 @@ class Credit:
         #: Set while somebody waits for a slot; who frees one resets it and wakes them.
         self.starved = False
         self._acked = 0
+        self._coming = 0
         self._read_ahead = read_ahead
         self._wake = wake
 
@@ -34,18 +35,19 @@ class Credit:
 
     def can_consume(self) -> bool:
         """Tell whether another message may be delivered. Celery replaces this to stop prefetching."""
-        return not self.prefetch_count or self.outstanding() < self.prefetch_count
+        return not self.prefetch_count or self.outstanding() - self._coming < self.prefetch_count
 
-    def room(self, subscription: Subscription, *, patient: bool) -> int:
-        """Return how many messages to claim for a subscription now.
+    def room(self, subscription: Subscription, *, patient: bool, coming: int = 0) -> int:
+        """Return how many messages to claim for a subscription now, when so many slots come back with that very claim.
 
         A claim costs the same for one message as for many. So, while ``patient``, nothing is claimed for a channel that
         still has something to do and less than half of its slots free.
         """
         # Set before looking: a slot that comes free in between is then not missed.
-        self._acked = 0
+        self._acked, self._coming = 0, coming
         self.starved = True
         room = 0 if self.paused or not self.can_consume() else self._room(subscription, patient=patient)
+        self._coming = 0
         if room > 0:
             self.starved = False
         return room
@@ -54,7 +56,7 @@ class Credit:
         if self._is_unlimited(subscription):
             missing = self._read_ahead - subscription.ready
             return missing if missing * 2 >= self._read_ahead else 0
-        outstanding = self.outstanding()
+        outstanding = self.outstanding() - self._coming
         free = self.prefetch_count - outstanding
         if patient and outstanding and free * 2 < self.prefetch_count:
             return 0

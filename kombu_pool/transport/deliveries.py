@@ -97,6 +97,8 @@ class Subscription:
         self.lent = 0
         self.taken = 0
         self._turn = 0
+        #: Monotonic: the queue was found empty, and is not worth a claim before.
+        self.quiet_until = 0.0
         #: Held by a thread that claims for it.
         self.claiming = threading.Lock()
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from kombu_pool import errors
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from kombu_pool.storage import Watch
     from kombu_pool.transport.connection import PoolConnection
     from kombu_pool.transport.deliveries import Subscription
@@ -26,6 +28,8 @@ class Fetcher:
 
     #: Seconds for which slots are gathered before a claim of fewer than half of them.
     LINGER = 0.005
+    #: Seconds for which a queue that was found empty is left alone, unless its store says that something came.
+    QUIET = 0.1
     #: The longest sleep: a message that no wake-up told of is found after it.
     IDLE = 5.0
     #: Seconds between two looks for a queue that has no pool.
@@ -80,6 +84,7 @@ class Fetcher:
         if self.failure is not None or not self._turn.acquire(blocking=False):
             return
         try:
+            self._listen_anew()
             idle = bool(self._claim(patient=False)) and self._dozes
         except errors.KombuPoolError:
             # The fetcher's own thread is to see it too, to tell of it and to try again.
@@ -143,7 +148,8 @@ class Fetcher:
         elif self.pool is None:
             self._credit.wait(self.UNMAPPED)
             self._connection.settle_in(self)
-        else:
+        elif len(hungry) == len(self.subscriptions) or not self._credit.wait(self.QUIET):
+            # Who has no room now may have it in a moment: to fall asleep in the store would cost more than that wait.
             self._sleep(frozenset(subscription.queue for subscription in hungry))
 
     def _claim(self, *, patient: bool) -> list[Subscription] | None:
@@ -151,34 +157,53 @@ class Fetcher:
 
         Whoever was fed last comes last the next time: what room there is goes around.
         """
-        subscriptions = self.subscriptions
-        for subscription in subscriptions:
-            # Of all of them first: they share slots, and what one waits for is another's.
-            self._connection.settle(subscription)
-        first = self._first
+        subscriptions = self.subscriptions[self._first :] + self.subscriptions[: self._first]
+        first, coming = self._next_in_line(subscriptions)
         hungry = []
         fed = False
-        for subscription in subscriptions[first:] + subscriptions[:first]:
-            room = subscription.channel.qos.room(subscription, patient=patient)
+        for place, subscription in enumerate(subscriptions, self._first + 1):
+            slots = coming if subscription is first else 0
+            room = subscription.channel.qos.room(subscription, patient=patient, coming=slots)
             if room <= 0:
                 continue
-            if self._connection.claim(subscription, room):
-                fed = True
-                self._first = subscriptions.index(subscription) + 1
-            else:
-                hungry.append(subscription)
+            now = time.monotonic()
+            if now >= subscription.quiet_until:
+                if self._connection.claim(subscription, room):
+                    fed = True
+                    self._first = place % len(subscriptions)
+                    continue
+                subscription.quiet_until = now + self.QUIET
+            hungry.append(subscription)
         return None if fed else hungry
+
+    def _next_in_line(self, subscriptions: Sequence[Subscription]) -> tuple[Subscription | None, int]:
+        """Return who is to be fed first, and how many slots come back with that, for messages of its that are done.
+
+        The store is told of the others' now: subscriptions share slots, and what one waits for is another's.
+        """
+        now = time.monotonic()
+        first = next((subscription for subscription in subscriptions if now >= subscription.quiet_until), None)
+        for subscription in subscriptions:
+            if subscription is not first and self._connection.acknowledged(subscription):
+                self._connection.settle(subscription)
+        return first, self._connection.acknowledged(first) if first else 0
+
+    def _listen_anew(self) -> None:
+        """Forget which queues were found empty."""
+        for subscription in self.subscriptions:
+            subscription.quiet_until = 0.0
 
     def _sleep(self, queues: frozenset[str]) -> None:
         watch = self._watches.get(queues)
         if watch is None:
             # A new watch knows nothing of before: look once more, then sleep.
             self._watch(queues)
+            self._listen_anew()
             return
         self._watching = watch
         try:
-            if not self._credit.is_set():
-                watch.wait(self.IDLE)
+            if not self._credit.is_set() and watch.wait(self.IDLE):
+                self._listen_anew()
         finally:
             self._watching = None
 

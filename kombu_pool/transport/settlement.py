@@ -6,12 +6,12 @@ import logging
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from kombu_pool.errors import KombuPoolError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from kombu_pool.model import Project
     from kombu_pool.storage import ClaimController, MessageController
@@ -19,12 +19,17 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+#: Acknowledged messages of one queue, by their leases.
+Batch: TypeAlias = "dict[Lease, list[str]]"
+
 
 class Settlement:
     """Deletes what was acknowledged and frees what nobody will acknowledge, from a daemon thread of its own."""
 
     #: Seconds between two tries, and between two looks for what nobody rang for.
     RETRY, LOOK = 0.5, 1.0
+    #: The most delays for which the thread leaves it to others to send acknowledgements along with their claims.
+    TURNS = 4
 
     def __init__(self, messages: MessageController, claims: ClaimController, renewal: Renewal, delay: float) -> None:
         self._messages = messages
@@ -32,6 +37,7 @@ class Settlement:
         self._renewal = renewal
         self._delay = delay
         self._dirty: deque[Lease] = deque()
+        self._taken_at = 0.0
         self._orphaned: deque[tuple[Lease, str]] = deque()
         self._wake = threading.Event()
         self._ringing = False
@@ -107,8 +113,7 @@ class Settlement:
     def _run(self) -> None:
         while not self._closed:
             self._wake.wait(self.LOOK)
-            if self._delay:
-                time.sleep(self._delay)
+            self._gather()
             self._wake.clear()
             self._ringing = False
             try:
@@ -121,43 +126,75 @@ class Settlement:
                 logger.exception("Acknowledgements could not be sent")
                 time.sleep(self.RETRY)
 
+    def _gather(self) -> None:
+        for _ in range(self.TURNS if self._delay else 0):
+            begun = time.monotonic()
+            time.sleep(self._delay)
+            if self._taken_at < begun:
+                return
+
     def send(self, leases: Iterable[Lease]) -> None:
         """Send what was gathered of these leases, now; raises as :meth:`flush` does."""
-        queues: dict[tuple[str, Project], dict[Lease, list[str]]] = {}
+        queues: dict[tuple[str, Project], list[Lease]] = {}
         for lease in leases:
-            lease.is_dirty = False
-            ids = _taken(lease.acked)
-            if ids:
-                queues.setdefault((lease.queue, lease.project), {})[lease] = ids
+            queues.setdefault((lease.queue, lease.project), []).append(lease)
         failure: KombuPoolError | None = None
-        for (queue, project), acked in queues.items():
+        for (queue, project), dirty in queues.items():
+            batch = self.take(dirty)
             try:
-                self._delete(queue, project, acked)
+                if batch:
+                    self.taken(batch, self._messages.delete_claimed(queue, held(batch), project))
             except KombuPoolError as error:
                 # One pool that is down must not keep the acknowledgements of the others back.
-                for lease, ids in acked.items():
-                    lease.in_doubt = True
-                    lease.acked.extend(ids)
-                    self._mark(lease)
+                self.put_back(batch)
                 failure = error
         if failure is not None:
             raise failure
 
-    def _delete(self, queue: str, project: Project, leases: dict[Lease, list[str]]) -> None:
-        held = [(message_id, lease.claim_id) for lease, ids in leases.items() for message_id in ids]
-        refused = self._messages.delete_claimed(queue, held, project)
-        for lease, ids in leases.items():
+    # For whoever sends acknowledgements along with something else.
+
+    def take(self, leases: Iterable[Lease]) -> Batch:
+        """Take what was gathered of leases of one queue: the store is told of it next, or it is put back."""
+        batch: Batch = {}
+        for lease in leases:
+            lease.is_dirty = False
+            ids = _taken(lease.acked)
+            if ids:
+                batch[lease] = ids
+        self._taken_at = time.monotonic()
+        return batch
+
+    def put_back(self, batch: Batch) -> None:
+        """Gather again what could not be sent, or of which nobody knows whether it arrived."""
+        for lease, ids in batch.items():
+            lease.in_doubt = True
+            lease.acked.extend(ids)
+            self._mark(lease)
+
+    def taken(self, batch: Batch, refused: Sequence[tuple[str, str]]) -> None:
+        """Hear that the store knows of a batch, but for what it refused."""
+        for lease, ids in batch.items():
             self._renewal.settled(lease, len(ids))
+        if refused:
+            self._complain(batch, refused)
+
+    @staticmethod
+    def _complain(batch: Batch, refused: Sequence[tuple[str, str]]) -> None:
         # What was sent before an answer got lost may be gone for that very reason.
-        doubtful = {lease.claim_id for lease in leases if lease.in_doubt}
+        doubtful = {lease.claim_id for lease in batch if lease.in_doubt}
         late = [message_id for message_id, claim_id in refused if claim_id not in doubtful]
         if late:
             logger.warning(
                 "Queue %r refused %d late acknowledgement(s): the claims had ended, so these ran elsewhere too: %s",
-                queue,
+                next(iter(batch)).queue,
                 len(late),
                 ", ".join(late),
             )
+
+
+def held(batch: Batch) -> list[tuple[str, str]]:
+    """Return the (message id, claim id) pairs of a batch."""
+    return [(message_id, lease.claim_id) for lease, ids in batch.items() for message_id in ids]
 
 
 def _taken(acked: deque[str]) -> list[str]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from kombu_pool.clock import Clock
     from kombu_pool.drivers.memory.backlog import Backlog, StoredClaim
     from kombu_pool.drivers.memory.lending import Lender
+    from kombu_pool.drivers.memory.messages import MessageController
     from kombu_pool.drivers.memory.store import DataStore
     from kombu_pool.model import Claim, ClaimMetadata, Message, Project
 
@@ -22,10 +23,11 @@ if TYPE_CHECKING:
 class ClaimController(Contract):
     """Claims in dictionaries."""
 
-    def __init__(self, store: DataStore, clock: Clock, lender: Lender) -> None:
+    def __init__(self, store: DataStore, clock: Clock, lender: Lender, messages: MessageController) -> None:
         self._store = store
         self._clock = clock
         self._lender = lender
+        self._messages = messages
 
     def create(
         self, queue: str, metadata: ClaimMetadata, project: Project = None, limit: int = DEFAULT_LIMIT
@@ -52,6 +54,17 @@ class ClaimController(Contract):
                 return
             for message in list(claim.held.values()):
                 backlog.release(message)
+
+    def swap(
+        self,
+        queue: str,
+        held: Sequence[tuple[str, str]],
+        metadata: ClaimMetadata,
+        project: Project = None,
+        limit: int = DEFAULT_LIMIT,
+    ) -> tuple[Sequence[tuple[str, str]], str | None, Sequence[Message]]:
+        refused = self._messages.delete_claimed(queue, held, project)
+        return refused, *self.create(queue, metadata, project, limit)
 
     def release(self, queue: str, claim_id: str, message_ids: Iterable[str], project: Project = None) -> int:
         with self._store.lock:

@@ -32,8 +32,8 @@ class DataDriver(Contract):
         self._clock = clock
         lender = Lender(store, clock, self)
         self.queue_controller = StoredQueues(store, clock)
-        self.message_controller = MessageController(store, clock, lender, max_message_size)
-        self.claim_controller = ClaimController(store, clock, lender)
+        self.message_controller = messages = MessageController(store, clock, lender, max_message_size)
+        self.claim_controller = ClaimController(store, clock, lender, messages)
         self.subscription_controller = SubscriptionController(store, clock)
 
     def watch(self, queues: Iterable[tuple[Project, str]]) -> Watch:

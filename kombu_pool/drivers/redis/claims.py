@@ -57,6 +57,16 @@ class ClaimController(Contract):
         if claim is not None:
             self._store.run(RELEASE, self._store.keys(project, queue).settling, claim, b"", 1)
 
+    def swap(
+        self,
+        queue: str,
+        held: Sequence[tuple[str, str]],
+        metadata: ClaimMetadata,
+        project: Project = None,
+        limit: int = DEFAULT_LIMIT,
+    ) -> tuple[Sequence[tuple[str, str]], str | None, Sequence[Message]]:
+        return self._lender.swap(queue, held, metadata, limit, project)
+
     def release(self, queue: str, claim_id: str, message_ids: Iterable[str], project: Project = None) -> int:
         claim, ids = layout.id_of(claim_id), layout.ids_of(list(message_ids))
         if claim is None or not ids:

@@ -10,7 +10,8 @@ import msgspec
 
 from kombu_pool import records
 from kombu_pool.drivers.redis import layout
-from kombu_pool.drivers.redis.messages import ACK, POST
+from kombu_pool.drivers.redis.acknowledging import ACK
+from kombu_pool.drivers.redis.messages import POST
 from kombu_pool.drivers.redis.policy import policy_of, write
 from kombu_pool.drivers.redis.queues import QueueController
 from kombu_pool.drivers.redis.scripts import script

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool.drivers.redis import layout
+from kombu_pool.drivers.redis.acknowledging import ACK, Acknowledgement
 from kombu_pool.drivers.redis.deadletters import Aside, DeadLetters
-from kombu_pool.drivers.redis.messages import ACK
 from kombu_pool.drivers.redis.scripts import script
+from kombu_pool.drivers.redis.store import SETTLE
 from kombu_pool.errors import ConnectionError, CorruptRecord  # noqa: A004 - Zaqar's name for it
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class Lending:
     messages: list[Message] = field(default_factory=list)
     #: Messages that should be dead-lettered but that no store takes: lent all the same.
     unwanted: list[bytes] = field(default_factory=list)
+    #: What the script that acknowledges left.
+    left: Sequence[bytes] = ()
 
     @property
     def missing(self) -> int:
@@ -68,6 +71,15 @@ class Lender:
         lending = self._draw(queue, project, limit, metadata["ttl"], metadata["grace"])
         return (lending.claim.hex(), lending.messages) if lending.messages else (None, [])
 
+    def swap(
+        self, queue: str, held: Sequence[tuple[str, str]], metadata: ClaimMetadata, limit: int, project: Project
+    ) -> tuple[Sequence[tuple[str, str]], str | None, Sequence[Message]]:
+        """Delete and lend as ``ClaimController.swap`` promises."""
+        done = Acknowledgement(held)
+        lending = self._draw(queue, project, limit, metadata["ttl"], metadata["grace"], done)
+        claim_id = lending.claim.hex() if lending.messages else None
+        return done.refused(lending.left) if done.arguments else held, claim_id, lending.messages
+
     def pop(self, queue: str, limit: int, project: Project) -> Sequence[Message]:
         """Give away as ``MessageController.pop`` promises: what could not be read is not given away unseen."""
         lending = self._draw(queue, project, limit, PARKING, None)
@@ -78,28 +90,33 @@ class Lender:
         missed = set(layout.names(left))
         return [message for message in lending.messages if message["id"] not in missed]
 
-    def _draw(self, queue: str, project: Project, limit: int, ttl: float, grace: float | None) -> Lending:
+    def _draw(
+        self,
+        queue: str,
+        project: Project,
+        limit: int,
+        ttl: float,
+        grace: float | None,
+        done: Acknowledgement | None = None,
+    ) -> Lending:
         if self._doubtful:
             self._give_back()
         keys = self._store.keys(project, queue)
         lending = Lending(queue, project, keys, os.urandom(layout.ID_BYTES), ttl, grace, limit)
         try:
-            while lending.missing > 0 and self._run(lending):
-                pass
+            more = self._run(lending, done)
+            while more and lending.missing > 0:
+                more = self._run(lending)
         except ConnectionError:
             # It may have been lent all the same, to nobody.
             self._doubtful.append((keys, lending.claim))
             raise
         return lending
 
-    def _run(self, lending: Lending) -> bool:
-        """Lend once; return whether there may be more."""
+    def _run(self, lending: Lending, done: Acknowledgement | None = None) -> bool:
+        """Lend once, with what is done told in the same breath; return whether there may be more."""
         missing, parking = lending.missing, os.urandom(layout.ID_BYTES)
-        grace = "" if lending.grace is None else lending.grace
-        answer = self._store.run(
-            *(_CLAIM, lending.keys.settling, lending.claim, lending.ttl, grace, missing),
-            *(parking, PARKING, b"".join(lending.unwanted)),
-        )
+        answer = self._ask(lending, done, parking)
         if answer is None:
             return False
         ids, marks, stored, parked, parked_marks, parked_records, expiries, now = answer
@@ -114,6 +131,22 @@ class Lender:
         if unreadable:
             self._dead_letters.put_aside(lending.queue, lending.project, lending.claim, unreadable, float(now))
         return bool(overdue or unreadable) or len(stored) == missing
+
+    def _ask(self, lending: Lending, done: Acknowledgement | None, parking: bytes) -> Any:
+        """Return the claim script's answer; what the other one leaves is kept in ``lending.left``."""
+        store, keys = self._store, lending.keys
+        grace = "" if lending.grace is None else lending.grace
+        unwanted = b"".join(lending.unwanted)
+        arguments = (lending.claim, lending.ttl, grace, lending.missing, parking, PARKING, unwanted)
+        if done is None or not done.arguments:
+            return store.run(_CLAIM, keys.settling, *arguments) if lending.missing > 0 else None
+        now = store.now()
+        acknowledging = (ACK, keys.acking, (now, *done.arguments))
+        if lending.missing <= 0:
+            (lending.left,) = store.link.together([acknowledging])
+            return None
+        lending.left, answer = store.link.together([acknowledging, (_CLAIM, keys.settling, (now, *arguments))])
+        return store.run(_CLAIM, keys.settling, *arguments) if answer == SETTLE else answer
 
     def _hand_out(
         self, lending: Lending, ids: list[bytes], marks: Sequence[Any], stored: Sequence[bytes], now: float

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from redis import exceptions as redis_errors
 
 from kombu_pool.drivers.redis.addresses import Addresses
-from kombu_pool.drivers.redis.faults import translated, word_of
-from kombu_pool.drivers.redis.wire import BACKOFF, Wire, ask, ask_all
+from kombu_pool.drivers.redis.faults import translated, translation, word_of
+from kombu_pool.drivers.redis.wire import BACKOFF, Wire, ask, ask_all, ask_each
 from kombu_pool.errors import (
     ConnectionError,  # noqa: A004 - Zaqar's name for it
     KombuPoolError,
@@ -87,6 +87,22 @@ class Link:
             if not isinstance(error.__cause__, redis_errors.NoScriptError):
                 raise
         return [self.call(script, keys, *args) for keys, args in each]
+
+    def together(self, calls: Sequence[tuple[Script, Sequence[bytes], Sequence[Any]]]) -> list[Any]:
+        """Run scripts on one queue, one after the other, in one round trip.
+
+        Raises as :meth:`call` does; all of them may have run then.
+        """
+        if self.location.min_replicas or self.is_cluster:
+            return [self.call(script, keys, *args) for script, keys, args in calls]
+        commands = [("EVALSHA", script.sha, len(keys), *keys, *args) for script, keys, args in calls]
+        answers: list[Any] = self._use(calls[0][1][0], lambda connection: ask_each(connection, commands), again=False)
+        for index, (script, keys, args) in enumerate(calls):
+            if isinstance(answers[index], redis_errors.NoScriptError):
+                answers[index] = self.call(script, keys, *args)
+            elif isinstance(answers[index], Exception):
+                raise translation(answers[index], self.location) from answers[index]
+        return answers
 
     def _use(self, key: bytes | str, work: Callable[[Connection], Any], *, again: bool) -> Any:
         with translated(self.location):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool.drivers.redis import layout
+from kombu_pool.drivers.redis.acknowledging import ACK, Acknowledgement
 from kombu_pool.drivers.redis.layout import asked, pack
 from kombu_pool.drivers.redis.scripts import script
 from kombu_pool.errors import (
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from kombu_pool.model import Message, NewMessage, Project
 
 POST = script("post")
-ACK = script("ack")
 _READ = script("read", repeatable=True, writes=False)
 _PAGE = script("page", repeatable=True, writes=False)
 _FIRST = script("first", repeatable=True, writes=False)
@@ -147,27 +147,11 @@ class MessageController(Contract):
     def delete_claimed(
         self, queue: str, held: Sequence[tuple[str, str]], project: Project = None
     ) -> Sequence[tuple[str, str]]:
-        by_claim: dict[str, list[str]] = {}
-        for message_id, claim_id in held:
-            by_claim.setdefault(claim_id, []).append(message_id)
-        arguments: list[bytes] = []
-        wanted: list[tuple[str, list[bytes]]] = []
-        for claim_id, message_ids in by_claim.items():
-            claim, ids = layout.id_of(claim_id), layout.ids_of(message_ids)
-            if claim is not None and ids:
-                arguments += (claim, b"".join(ids))
-                wanted.append((claim_id, ids))
-        if not wanted:
+        done = Acknowledgement(held)
+        if not done.arguments:
             return list(held)
-        left = self._link.call(ACK, self._store.keys(project, queue).acking, self._store.now(), *arguments)
-        if not any(left) and sum(len(ids) for _, ids in wanted) == len(held):
-            return []
-        gone = {
-            (message.hex(), claim_id)
-            for (claim_id, ids), refused in zip(wanted, left, strict=True)
-            for message in set(ids).difference(layout.split(refused))
-        }
-        return [pair for pair in held if pair not in gone]
+        keys = self._store.keys(project, queue).acking
+        return done.refused(self._link.call(ACK, keys, self._store.now(), *done.arguments))
 
     def purge(self, queue: str, project: Project = None) -> int:
         return int(self._store.run(_PURGE, self._store.keys(project, queue).settling) or 0)

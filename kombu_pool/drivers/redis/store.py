@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.redis.scripts import Script
     from kombu_pool.model import Project
 
-_SETTLE = b"settle"
+#: What a script answers that is to be run again, for there was more to settle than one run may.
+SETTLE = b"settle"
 
 
 class Store:
@@ -41,5 +42,5 @@ class Store:
         """Run a script that settles its queue first, again and again while that is more than one run may do."""
         while True:
             answer = self.link.call(script, keys, self.now(), *args)
-            if answer != _SETTLE:
+            if answer != SETTLE:
                 return answer

@@ -83,14 +83,20 @@ def ask(connection: Connection, command: tuple[Any, ...]) -> Any:
 
 def ask_all(connection: Connection, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
     """Send commands together and return their answers; raises the first error among them, once all are read."""
+    answers = ask_each(connection, commands)
+    fault = next((answer for answer in answers if isinstance(answer, redis_errors.ResponseError)), None)
+    if fault is not None:
+        raise fault
+    return answers
+
+
+def ask_each(connection: Connection, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+    """Send commands together and return their answers, errors among them."""
     connection.send_packed_command(connection.pack_commands(commands), check_health=False)
     answers: list[Any] = []
-    fault: Exception | None = None
     for _ in commands:
         try:
             answers.append(connection.read_response())
         except redis_errors.ResponseError as error:
-            fault = fault or error
-    if fault is not None:
-        raise fault
+            answers.append(error)
     return answers

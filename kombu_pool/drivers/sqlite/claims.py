@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from kombu_pool.clock import Clock
     from kombu_pool.drivers.sqlite.database import Database
     from kombu_pool.drivers.sqlite.lending import Lender
+    from kombu_pool.drivers.sqlite.messages import MessageController
     from kombu_pool.model import Claim, ClaimMetadata, Message, Project
 
 _ONE, _RENEW = CLAIMS["one"], CLAIMS["renew"]
@@ -29,10 +30,11 @@ _DELETION = statements("deletion")
 class ClaimController(Contract):
     """Claims in tables."""
 
-    def __init__(self, database: Database, clock: Clock, lender: Lender) -> None:
+    def __init__(self, database: Database, clock: Clock, lender: Lender, messages: MessageController) -> None:
         self._database = database
         self._clock = clock
         self._lender = lender
+        self._messages = messages
 
     def create(
         self, queue: str, metadata: ClaimMetadata, project: Project = None, limit: int = DEFAULT_LIMIT
@@ -74,6 +76,17 @@ class ClaimController(Contract):
             freed = end_claim(connection, number, last=None) if found else 0
         if freed:
             self._database.ring()
+
+    def swap(
+        self,
+        queue: str,
+        held: Sequence[tuple[str, str]],
+        metadata: ClaimMetadata,
+        project: Project = None,
+        limit: int = DEFAULT_LIMIT,
+    ) -> tuple[Sequence[tuple[str, str]], str | None, Sequence[Message]]:
+        refused = self._messages.delete_claimed(queue, held, project)
+        return refused, *self.create(queue, metadata, project, limit)
 
     def release(self, queue: str, claim_id: str, message_ids: Iterable[str], project: Project = None) -> int:
         claim = claim_number(claim_id)

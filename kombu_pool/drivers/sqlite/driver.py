@@ -39,8 +39,8 @@ class DataDriver(Contract):
         self._closed = False
         lender = Lender(database, clock, self)
         self.queue_controller = StoredQueues(database, clock, self._collector)
-        self.message_controller = MessageController(database, clock, lender)
-        self.claim_controller = ClaimController(database, clock, lender)
+        self.message_controller = messages = MessageController(database, clock, lender)
+        self.claim_controller = ClaimController(database, clock, lender, messages)
         self.subscription_controller = SubscriptionController(database, clock)
 
     def watch(self, queues: Iterable[tuple[Project, str]]) -> Watch:

@@ -46,6 +46,20 @@ class ClaimController(Routing, storage.ClaimController):
             with member:
                 member.claims.delete(queue, claim_id, project)
 
+    def swap(
+        self,
+        queue: str,
+        held: Sequence[tuple[str, str]],
+        metadata: ClaimMetadata,
+        project: Project = None,
+        limit: int = DEFAULT_LIMIT,
+    ) -> tuple[Sequence[tuple[str, str]], str | None, Sequence[Message]]:
+        member = self._pool(queue, project)
+        if member is None:
+            return list(held), None, []
+        with member:
+            return member.claims.swap(queue, held, metadata, project, limit)
+
     def release(self, queue: str, claim_id: str, message_ids: Iterable[str], project: Project = None) -> int:
         member = self._pool(queue, project)
         if member is None:

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from kombu_pool.transport.leases import Lease
 
 
+#: Slots of which a quarter keeps who works busy for as long as a claim takes.
+_MANY = 8
+
+
 class Credit:
     """A channel's credit, and what Kombu and Celery look for as ``channel.qos``.
 
@@ -41,7 +45,7 @@ class Credit:
         """Return how many messages to claim for a subscription now, when so many slots come back with that very claim.
 
         A claim costs the same for one message as for many. So, while ``patient``, nothing is claimed for a channel that
-        still has something to do and less than half of its slots free.
+        still has something to do and few of its slots free.
         """
         # Set before looking: a slot that comes free in between is then not missed.
         self._acked, self._coming = 0, coming
@@ -58,7 +62,7 @@ class Credit:
             return missing if missing * 2 >= self._read_ahead else 0
         outstanding = self.outstanding() - self._coming
         free = self.prefetch_count - outstanding
-        if patient and outstanding and free * 2 < self.prefetch_count:
+        if patient and outstanding and not self._is_worth_a_claim(free):
             return 0
         return min(free, self._read_ahead)
 
@@ -75,10 +79,14 @@ class Credit:
             self.replenish()
 
     def acknowledged(self) -> None:
-        """Hear of an acknowledgement while somebody is starved; half of the slots are worth a claim."""
+        """Hear of an acknowledgement while somebody is starved, and wake them once a claim is worth it."""
         self._acked += 1
-        if self._acked * 2 >= self.prefetch_count:
+        if self._is_worth_a_claim(self._acked):
             self.replenish()
+
+    def _is_worth_a_claim(self, slots: int) -> bool:
+        """Tell whether so many free slots are: most of them, where the rest keeps a few processes busy meanwhile."""
+        return slots * 4 >= self.prefetch_count * (3 if self.prefetch_count >= _MANY else 2)
 
     def settled(self, lease: Lease) -> None:
         """Hear that the store knows of some of a lease's messages that they are done."""

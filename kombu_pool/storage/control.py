@@ -254,6 +254,9 @@ class ConsumersController(ABC):
     holders that died is told by :meth:`abandoned`.
     """
 
+    #: Seconds between two looks for abandoned queues: few where they cost next to nothing.
+    patience: float = 2.0
+
     @abstractmethod
     def set_lifetime(self, queue: str, after: float, project: Project = None, from_now: bool = False) -> None:
         """Let the queue be abandoned ``after`` seconds without a living holder.

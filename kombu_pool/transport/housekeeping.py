@@ -20,8 +20,8 @@ logger = logging.getLogger(__name__)
 class Housekeeping:
     """A daemon thread of every process that consumes; it starts with the first consumer."""
 
-    #: Seconds between two looks for abandoned queues, and between two collections.
-    QUEUES, COLLECT = 2.0, 10.0
+    #: How many looks for abandoned queues there are for each collection, which only gives space back.
+    COLLECT = 5
 
     def __init__(self, data: DataDriver, control: ControlDriver, queues: Queues) -> None:
         self._data = data
@@ -30,6 +30,7 @@ class Housekeeping:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
+        self._pause = control.consumers_controller.patience
         self._collected_at = time.monotonic()
 
     def start(self) -> None:
@@ -47,7 +48,7 @@ class Housekeeping:
 
     def _run(self) -> None:
         # The processes of one machine start together; they need not tidy up together.
-        while not self._stop.wait(self.QUEUES * random.uniform(0.75, 1.25)):  # noqa: S311 - no secret
+        while not self._stop.wait(self._pause * random.uniform(0.75, 1.25)):  # noqa: S311 - no secret
             try:
                 self.tidy()
             except KombuPoolError as error:
@@ -60,6 +61,6 @@ class Housekeeping:
         for project, queue in self._control.consumers_controller.abandoned():
             logger.debug("Queue %r is deleted: nobody has used it for its lifetime", queue)
             self._queues.delete_of(project, queue)
-        if time.monotonic() - self._collected_at >= self.COLLECT:
+        if time.monotonic() - self._collected_at >= self.COLLECT * self._pause:
             self._collected_at = time.monotonic()
             self._data.gc()

@@ -33,6 +33,9 @@ _CONSUMING, _OWNING = "c", "o"
 class ConsumersController(Contract):
     """Holders in sorted sets; a queue that may be abandoned is looked at when its time has come, and not before."""
 
+    # An idle process is to be quiet; and each of many asks.
+    patience = 5.0
+
     def __init__(self, link: Link, clock: Clock) -> None:
         self._link = link
         self._clock = clock

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import redis
+from redis import exceptions as redis_errors
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
@@ -22,24 +24,48 @@ if TYPE_CHECKING:
 #: Seconds for which a consumer waits at a stretch. After that, and the time that an answer may take, a connection that
 #: brings nothing is known to be dead.
 WAIT = 4.0
+#: Seconds for an attempt to connect soon after Redis did not answer, so that calls in a row do not add up their waits.
+_PROBE = 1.0
 
 
 class Addresses:
-    """Knows where the Redis of a location is now."""
+    """Knows where the Redis of a location is now, and whether it answered of late."""
 
     def __init__(self, location: Location) -> None:
         self._location = location
         self._sentinel: Sentinel | None = None
         self._inspected = False
         self._lock = threading.Lock()
+        self._doubted_until = float("-inf")
+
+    def doubt(self) -> None:
+        """Take it that Redis will not answer the next calls either: somebody has just waited long enough."""
+        self._doubted_until = time.monotonic() + self._location.socket_timeout
 
     def connect(self, purpose: str) -> Connection:
         """Return an open connection; its name tells the server's owner who we are and what it is for."""
+        if time.monotonic() < self._doubted_until:
+            self._open(purpose, min(_PROBE, self._location.socket_timeout)).disconnect()
+        try:
+            connection = self._open(purpose, self._location.socket_timeout + (WAIT if purpose else 0.0))
+        except redis_errors.TimeoutError:
+            self.doubt()
+            raise
+        if not self._inspected:
+            inspect(connection, self._location)
+            self._inspected = True
+        return connection
+
+    def _open(self, purpose: str, seconds: float) -> Connection:
         location = self._location
         connection: Connection
-        settings = {**base_settings(location), "db": location.db, "client_name": client_name(purpose)}
-        if purpose:
-            settings["socket_timeout"] += WAIT
+        settings = {
+            **base_settings(location),
+            "socket_timeout": seconds,
+            "socket_connect_timeout": min(seconds, location.socket_connect_timeout),
+            "db": location.db,
+            "client_name": client_name(purpose),
+        }
         if location.path:
             connection = redis.UnixDomainSocketConnection(path=location.path, **settings)
         else:
@@ -47,9 +73,6 @@ class Addresses:
             kind = redis.SSLConnection if location.ssl else redis.Connection
             connection = kind(host=host, port=port, socket_keepalive=True, **settings, **tls_settings(location))
         connection.connect()
-        if not self._inspected:
-            inspect(connection, location)
-            self._inspected = True
         return connection
 
     def _master(self) -> tuple[str, int]:

@@ -140,6 +140,7 @@ class Link:
             raise
         except (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError) as error:
             wire.drop()
+            self._note(error)
             if not again or word_of(error) in _NOT_NOW:
                 raise
         except BaseException:
@@ -147,6 +148,10 @@ class Link:
             wire.drop()
             raise
         return self._attempt(wire, work, again=False)
+
+    def _note(self, error: BaseException | None) -> None:
+        if isinstance(error, (redis_errors.TimeoutError, TimeoutError)):
+            self._addresses.doubt()
 
     def _run(self, connection: Connection, script: Script, arguments: tuple[Any, ...]) -> Any:
         try:
@@ -180,8 +185,9 @@ class Link:
         try:
             with translated(self.location):
                 yield wire
-        except BaseException:
+        except BaseException as error:
             wire.drop()
+            self._note(error.__cause__)
             raise
         finally:
             wire.rest()

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 BACKOFF = (0.05, 0.2)
 #: Seconds without use after which a connection is looked at before it is trusted: the server may have closed it.
 _STALE = 0.25
+#: Seconds to wait for the sign of life of such a connection; a new one then gets all the time that there is.
+_LIFE = 2.0
 
 
 class Wire:
@@ -58,11 +60,9 @@ class Wire:
         try:
             if connection.can_read(0):
                 return False  # an end of file, or an answer that nobody asked for
-            if idle > self._check_after > 0:
-                ask(connection, ("PING",))
+            return not idle > self._check_after > 0 or _lives(connection)
         except FAULTS:
             return False
-        return True
 
     def rest(self) -> None:
         """Note that it was used just now."""
@@ -73,6 +73,14 @@ class Wire:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.disconnect()
+
+
+def _lives(connection: Connection) -> bool:
+    connection.send_packed_command(connection.pack_command("PING"), check_health=False)
+    if not connection.can_read(min(_LIFE, connection.socket_timeout)):
+        return False
+    connection.read_response()
+    return True
 
 
 def ask(connection: Connection, command: tuple[Any, ...]) -> Any:

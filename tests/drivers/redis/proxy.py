@@ -1,4 +1,4 @@
-"""Stands between a driver and its server, and loses an answer, or does something before a request arrives."""
+"""Stands between a driver and its server: loses an answer, does something before a request arrives, swallows all."""
 
 from __future__ import annotations
 
@@ -24,12 +24,16 @@ class Proxy:
         self._loses = b""
         self._awaited = b""
         self._action: Callable[[], object] = lambda: None
+        self._flows = _flowing()
+        self._forgotten: list[threading.Event] = []
         threading.Thread(target=self._serve, daemon=True).start()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
+        for flows in (self._flows, *self._forgotten):
+            flows.set()
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
@@ -41,6 +45,20 @@ class Proxy:
         """Do something before the next request with ``part`` in it is handed on."""
         self._awaited, self._action = part, action
 
+    def swallow(self) -> None:
+        """Hand on nothing from now on, though all connections stay open and new ones are accepted."""
+        self._flows.clear()
+
+    def forget(self) -> None:
+        """Hand on nothing any more of what is said on the connections that there are; new ones are none the worse."""
+        self._flows.clear()
+        self._forgotten.append(self._flows)
+        self._flows = _flowing()
+
+    def go_on(self) -> None:
+        """Hand on again what was said meanwhile, and what is said from now on."""
+        self._flows.set()
+
     def _serve(self) -> None:
         with suppress(OSError):
             while True:
@@ -49,9 +67,10 @@ class Proxy:
 
     def _relay(self, client: socket.socket) -> None:
         with client, socket.create_connection(("127.0.0.1", self._port)) as server, suppress(OSError):
-            loses = False
+            flows, loses = self._flows, False
             while True:
                 for side in select.select([client, server], [], [])[0]:
+                    flows.wait()
                     data = side.recv(1 << 16)
                     if not data or (loses and side is server):
                         return
@@ -68,3 +87,9 @@ class Proxy:
             self._loses = b""
             return True
         return False
+
+
+def _flowing() -> threading.Event:
+    flows = threading.Event()
+    flows.set()
+    return flows

@@ -1,0 +1,111 @@
+"""A network that swallows everything closes no connection: whoever waits for an answer must give up by itself."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from kombu import Connection
+
+import kombu_pool  # noqa: F401 - importing it is what makes pool:// known to Kombu
+from kombu_pool import errors
+from tests.conformance.handles import bodies
+from tests.drivers.redis.proxy import Proxy
+from tests.servers.standalone import Server
+from tests.transport.traffic import consume, declare, publish
+
+#: Seconds that a busy machine may add to what a timeout says.
+SLACK = 1.0
+
+
+@pytest.fixture
+def server():
+    with Server() as server:
+        yield server
+
+
+@pytest.fixture
+def proxy(server):
+    with Proxy(server.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def connect():
+    """Open a channel: ``connect(uri)``."""
+    opened = []
+
+    def make(uri):
+        opened.append(Connection(f"pool+{uri}"))
+        return opened[-1].channel()
+
+    yield make
+    for connection in opened:
+        connection.release()
+
+
+def seconds_of(call, *arguments):
+    """Return how long a call takes to fail for want of an answer."""
+    begun = time.monotonic()
+    with pytest.raises(errors.ConnectionError):
+        call(*arguments)
+    return time.monotonic() - begun
+
+
+@pytest.mark.slow
+def test_an_idle_consumer_notices_within_ten_seconds_and_goes_on_when_it_can(server, proxy, connect):
+    channel = connect(proxy.uri)
+    declare(channel, "q")
+    inbox = consume(channel, "q", ack=True)
+    inbox.expect_no_more()
+
+    proxy.swallow()
+    noticed = seconds_of(inbox.wait_for, 1)
+    proxy.go_on()
+    publish(connect(server.uri()), "q", "a")
+
+    assert noticed < 10
+    assert inbox.wait_for(1, limit=3)[0].payload == "a"
+
+
+def test_a_publish_gives_up_after_the_socket_timeout(proxy, connect):
+    channel = connect(f"{proxy.uri}?socket_timeout=0.5")
+    declare(channel, "q")
+    publish(channel, "q", "warm up")
+
+    proxy.swallow()
+
+    assert seconds_of(publish, channel, "q", "a") < 0.5 + SLACK
+
+
+def test_calls_in_a_row_do_not_add_up_their_waits(proxy, open_queue):
+    queue = open_queue(f"{proxy.uri}?socket_timeout=3&max_connections=1")
+    queue.post("a")
+
+    proxy.swallow()
+    waits = [seconds_of(queue.post, "b") for _ in range(3)]
+    proxy.go_on()
+
+    assert 3 <= waits[0] < 3 + SLACK
+    assert max(waits[1:]) < 1 + SLACK
+    assert "a" in bodies(queue.claim())
+
+
+def test_a_connection_that_the_network_forgot_while_it_was_idle_is_replaced_unnoticed(proxy, open_queue):
+    queue = open_queue(f"{proxy.uri}?health_check_interval=0.3&socket_timeout=1")
+    queue.post("a")
+    proxy.forget()
+    time.sleep(0.3)
+
+    queue.post("b")
+
+    assert bodies(queue.claim()) == ["a", "b"]
+
+
+def test_a_question_is_asked_again_on_a_new_connection_when_the_network_forgot_the_old(proxy, open_queue):
+    queue = open_queue(f"{proxy.uri}?socket_timeout=0.3")
+    [message] = queue.post("a")
+
+    proxy.forget()
+
+    assert queue.get(message)["body"] == "a"

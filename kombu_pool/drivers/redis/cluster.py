@@ -47,9 +47,9 @@ class ClusterLink(Link):
     is_cluster = True
 
     def __init__(self, location: Location) -> None:
-        super().__init__(location)
         self._nodes: dict[Address, Link] = {}
         self._slots = Slots(location, self._ask_slots)
+        super().__init__(location)
 
     def commands(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
         keyed = [(command[1], command) for command in commands]

@@ -45,6 +45,14 @@ class Broker:
         self.queues = Queues(self.data, self.control, self.router, self.renewal, options)
         self.housekeeping = Housekeeping(self.data, self.control, self.queues)
 
+    def greet(self) -> None:
+        """Ask the control store something: some are opened without a word to who serves them.
+
+        Raises:
+            ConnectionError: it does not answer.
+        """
+        self.control.catalogue_controller.exists(self.options.project, "")
+
     def close(self) -> None:
         """Send what is gathered, stop the threads, close the stores."""
         self.housekeeping.close()

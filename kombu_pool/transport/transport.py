@@ -85,6 +85,11 @@ class Transport(base.Transport):  # type: ignore[misc] # Kombu has no types
         client = self.client
         uri, conf = options_of.from_file(options_of.control_uri(client.hostname, client.virtual_host, self._scheme))
         connection = PoolConnection(client, options_of.read(uri, client.transport_options or {}, conf))
+        try:
+            connection.broker.greet()
+        except BaseException:
+            connection.close()
+            raise
         self._connections.append(connection)
         return connection
 

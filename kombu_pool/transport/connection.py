@@ -122,7 +122,7 @@ class PoolConnection:
             self._arrived.clear()
             if self._feeds_itself:
                 for fetcher in list(self._fetchers.values()):
-                    fetcher.feed()
+                    fetcher.feed(patient=timeout != 0)
             if self._deliver_one():
                 return
             left = None if until is None else until - time.monotonic()

@@ -79,9 +79,14 @@ class Fetcher:
         if watching is not None:
             watching.interrupt()
 
-    def feed(self) -> None:
-        """Claim in the calling thread, which has nothing to do otherwise; that spares waking another for each batch."""
-        if self.failure is not None or not self._turn.acquire(blocking=False):
+    def feed(self, *, patient: bool) -> None:
+        """Claim in the calling thread, which has nothing to do otherwise; that spares waking another for each batch.
+
+        Not if it is ``patient`` and the fetcher's own thread sleeps already until something comes.
+        """
+        if self.failure is not None or (patient and self._watching is not None):
+            return
+        if not self._turn.acquire(blocking=False):
             return
         try:
             self._listen_anew()

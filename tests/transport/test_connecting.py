@@ -70,7 +70,7 @@ def test_kombu_takes_it_for_an_error_of_the_connection(url):
 
 @pytest.mark.parametrize("scheme", ["redis", "redis+cluster"])
 def test_a_store_that_is_not_there_is_missed_at_once(scheme):
-    with pytest.raises(errors.ConnectionError, match="127.0.0.1:1"):
+    with pytest.raises(errors.ConnectionError, match=r"127\.0\.0\.1:1"):
         Connection(f"pool+{scheme}://127.0.0.1:1").ensure_connection(**ONCE, reraise_as_library_errors=False)
 
 

@@ -124,19 +124,13 @@ def state_file(name: str) -> str:
     return str(folder / f"{quote(name or 'default', safe=' ')}.db")
 
 
-def control_uri(hostname: str | None, virtual_host: str | None = None, transport: str = _PLAIN) -> str:
-    """Return the control store's URI, as Kombu hands over a broker URL.
-
-    Kombu gives ``pool+X://rest`` as ``X://rest`` in ``hostname``, a plain ``pool://rest`` whole, and what a failover
-    switched to in pieces, or as :func:`quote_alternate` made it.
+def control_uri(url: str) -> str:
+    """Return the control store's URI that a broker URL stands for.
 
     Raises:
         ConfigurationError: the URL is none of ours.
     """
-    text = unquote(hostname[len(_QUOTED) :]) if hostname and hostname.startswith(_QUOTED) else hostname or ""
-    if "://" not in text:
-        text = _joined(transport, text, virtual_host)
-    text = text.removeprefix(f"{_PLAIN}+")
+    text = url.removeprefix(f"{_PLAIN}+")
     scheme, _, rest = text.partition("://")
     if scheme != _PLAIN:
         return text
@@ -150,13 +144,19 @@ def control_uri(hostname: str | None, virtual_host: str | None = None, transport
     return f"sqlite:///{quote(state_file(unquote(name).strip('/')))}" + (f"?{query}" if query else "")
 
 
-def _joined(transport: str, hostname: str, virtual_host: str | None) -> str:
+def joined(transport: str, authority: str, virtual_host: str | None) -> str:
+    """Return the broker URL that Kombu took apart."""
     scheme = transport.removeprefix(f"{_PLAIN}+")
     path = "" if virtual_host in (None, "", "/") and scheme == _PLAIN else f"/{virtual_host or ''}"
-    return f"{scheme}://{'' if hostname == 'localhost' and scheme in (_PLAIN, 'sqlite') else hostname}{path}"
+    return f"{scheme}://{'' if authority == 'localhost' and scheme in (_PLAIN, 'sqlite') else authority}{path}"
 
 
 _QUOTED = "pool:quoted:"
+
+
+def is_ours(url: str) -> bool:
+    """Tell whether a broker URL is one of a pool."""
+    return url.partition("://")[0].partition("+")[0] == _PLAIN
 
 
 def quote_alternate(url: str) -> str:
@@ -164,7 +164,12 @@ def quote_alternate(url: str) -> str:
 
     It would take the URL apart, lose what it does not know, and fail on any query.
     """
-    return _QUOTED + quote(url, safe="") if url.partition("://")[0].partition("+")[0] == _PLAIN else url
+    return _QUOTED + quote(url, safe="") if is_ours(url) else url
+
+
+def unquote_alternate(hostname: str) -> str:
+    """Undo :func:`quote_alternate`."""
+    return unquote(hostname.removeprefix(_QUOTED)) if hostname.startswith(_QUOTED) else hostname
 
 
 def shown(uri: str, *, include_password: bool, hidden: str = MASK) -> str:

@@ -6,6 +6,7 @@ import sys
 import time
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from amqp.exceptions import RecoverableConnectionError
 from kombu.transport import base
@@ -15,6 +16,7 @@ from kombu_pool.transport import channel as channels
 from kombu_pool.transport import options as options_of
 from kombu_pool.transport.connection import PoolConnection
 from kombu_pool.transport.exchanges import TYPES
+from kombu_pool.transport.masking import conceal, reveal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,6 +55,7 @@ class Transport(base.Transport):  # type: ignore[misc] # Kombu has no types
         self._connections: list[PoolConnection] = []
         if client.cycle is not None and not isinstance(client.cycle, Alternates):
             client.cycle = Alternates(client.cycle)
+        conceal(client)
         for module, step in CELERY_STEPS:
             if module in sys.modules:
                 getattr(sys.modules[module], step).compatible_transports |= {self.driver_type}
@@ -66,13 +69,26 @@ class Transport(base.Transport):  # type: ignore[misc] # Kombu has no types
 
     def as_uri(self, uri: str, include_password: bool = False, mask: str = "**") -> str:
         """Return the broker URL, with the path that ``pool://`` stands for, and without the password."""
-        shown = options_of.control_uri(uri, self.client.virtual_host, self._scheme)
+        shown = options_of.control_uri(self._whole(uri))
         return options_of.shown(shown, include_password=include_password, hidden=mask)
+
+    def _whole(self, hostname: str | None) -> str:
+        """Return a broker URL, of which Kombu keeps less in ``hostname``, or nothing but a host when it fails over."""
+        text: str = reveal(hostname or "")
+        if "://" in text:
+            return text
+        return options_of.joined(self._scheme, self._authority(text), self.client.virtual_host)
 
     @property
     def _scheme(self) -> str:
         name = self.client.transport_cls
         return name if isinstance(name, str) and name.startswith("pool") else "pool"
+
+    def _authority(self, host: str) -> str:
+        client = self.client
+        password = client.password() if callable(client.password) else client.password
+        who = quote(client.userid or "", safe="") + (f":{quote(password, safe='')}" if password else "")
+        return (f"{who}@" if who else "") + host + (f":{client.port}" if client.port else "")
 
     def establish_connection(self) -> PoolConnection:
         """Open the control store.
@@ -83,8 +99,8 @@ class Transport(base.Transport):  # type: ignore[misc] # Kombu has no types
         """
         time.sleep(max(0.0, self._given_up_at + self.PAUSE - time.monotonic()))
         client = self.client
-        uri, conf = options_of.from_file(options_of.control_uri(client.hostname, client.virtual_host, self._scheme))
-        connection = PoolConnection(client, options_of.read(uri, client.transport_options or {}, conf))
+        uri, conf = options_of.from_file(options_of.control_uri(self._whole(client.hostname)))
+        connection = PoolConnection(client, options_of.read(uri, reveal(client.transport_options or {}), conf))
         try:
             connection.broker.greet()
         except BaseException:
@@ -165,4 +181,4 @@ class Alternates:
         return self
 
     def __next__(self) -> str:
-        return options_of.quote_alternate(next(self._urls))
+        return options_of.quote_alternate(reveal(next(self._urls)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from tests.servers.certificates import certificates
 from tests.servers.standalone import Server
@@ -18,14 +19,17 @@ class SecuredServer(Server):
     password = "password"  # opens nothing
 
     def uri(self, db: int = 0) -> str:
-        return f"rediss://{self.user}:{self.password}@{self.address}/{db}?ssl_ca_certs={certificates().authority}"
+        return f"rediss://{self._user_info()}@{self.address}/{db}?ssl_ca_certs={certificates().authority}"
 
     def uri_of_a_stranger(self, db: int = 0) -> str:
         """Return one with a wrong password."""
-        return self.uri(db).replace(f":{self.password}@", ":wrong@")
+        return self.uri(db).replace(self._user_info(), f"{self.user}:wrong")
 
     def socket_uri(self, db: int = 0) -> str:
-        return f"redis+socket://{self.user}:{self.password}@{self.socket}?db={db}"
+        return f"redis+socket://{self._user_info()}@{self.socket}?db={db}"
+
+    def _user_info(self) -> str:
+        return f"{self.user}:{quote(self.password, safe='')}"
 
     def _credentials(self) -> dict[str, str]:
         return {"username": self.user, "password": self.password}

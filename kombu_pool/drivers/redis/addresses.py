@@ -35,8 +35,12 @@ class Addresses:
         self._location = location
         self._sentinel: Sentinel | None = None
         self._inspected = False
-        self._lock = threading.Lock()
         self._doubted_until = float("-inf")
+        self.renew_lock()
+
+    def renew_lock(self) -> None:
+        """Replace the lock, which a thread of the parent process may have held at the fork."""
+        self._lock = threading.Lock()
 
     def doubt(self) -> None:
         """Take it that Redis will not answer the next calls either: somebody has just waited long enough."""
@@ -51,9 +55,10 @@ class Addresses:
         except redis_errors.TimeoutError:
             self.doubt()
             raise
-        if not self._inspected:
-            inspect(connection, self._location)
-            self._inspected = True
+        with self._lock:
+            if not self._inspected:
+                inspect(connection, self._location)
+                self._inspected = True
         return connection
 
     def _open(self, purpose: str, seconds: float) -> Connection:
@@ -63,9 +68,10 @@ class Addresses:
             **base_settings(location),
             "socket_timeout": seconds,
             "socket_connect_timeout": min(seconds, location.socket_connect_timeout),
-            "db": location.db,
             "client_name": client_name(purpose),
         }
+        if location.db:
+            settings["db"] = str(location.db)  # hiredis should be given no numbers
         if location.path:
             connection = redis.UnixDomainSocketConnection(path=location.path, **settings)
         else:

@@ -11,7 +11,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from redis import exceptions as redis_errors
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 #: What Redis says, by its words, instead of beginning with what it was asked: it starts, or is the master no more.
 _NOT_NOW = frozenset({"LOADING", "MASTERDOWN", "READONLY"})
+#: Seconds after which a thread that wants a connection looks whether one got lost.
+_TURN = 0.1
 
 
 class Link:
@@ -53,9 +55,10 @@ class Link:
         self._pid = os.getpid()
         self._idle: deque[Wire] = deque()
         self._waiting: deque[Wire] = deque()
-        self._left = self.location.max_connections
-        self._changed = threading.Condition()
+        #: All that commands go through. One gets lost when a signal's handler raises at the wrong moment.
+        self._wires: weakref.WeakSet[Wire] = weakref.WeakSet()
         self._closed = False
+        self.renew_lock()
 
     def call(self, script: Script, keys: Sequence[bytes], *args: Any) -> Any:
         """Run a script.
@@ -130,23 +133,23 @@ class Link:
     def _attempt(self, wire: Wire, work: Callable[[Connection], Any], *, again: bool) -> Any:
         # Who cannot connect has tried often enough: only what was under way is tried again.
         connection = wire.ready()
+        wire.owes = True  # until its answer was read, whatever comes in between
         try:
-            return work(connection)
+            answer = work(connection)
         except KombuPoolError:
+            wire.owes = False
             raise
         except redis_errors.ResponseError as error:
-            if word_of(error) in _NOT_NOW:
-                wire.drop()  # the master may be another one by now
+            if word_of(error) not in _NOT_NOW:
+                wire.owes = False  # else the master may be another one by now
             raise
         except (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError) as error:
-            wire.drop()
             self._note(error)
             if not again or word_of(error) in _NOT_NOW:
                 raise
-        except BaseException:
-            # Whatever it is came between a question and its answer, which the next one must not read.
-            wire.drop()
-            raise
+        else:
+            wire.owes = False
+            return answer
         return self._attempt(wire, work, again=False)
 
     def _note(self, error: BaseException | None) -> None:
@@ -212,24 +215,33 @@ class Link:
     def _another(self) -> Wire:
         """Return a new wire or, when there are enough, one that comes back."""
         until = time.monotonic() + 2 * self.location.socket_timeout
-        with self._changed:
-            while not self._idle:
-                if self._left:
-                    self._left -= 1
-                    return self._new_wire("")
-                if not self._changed.wait(until - time.monotonic()):
-                    busy = self.location.max_connections
-                    raise ConnectionError(f"{self.location}: all max_connections={busy} are busy")
-            return self._idle.pop()
+        with self._lock:
+            self._seekers += 1
+            try:
+                while True:
+                    with suppress(IndexError):
+                        return self._idle.pop()
+                    if len(self._wires) < self.location.max_connections:
+                        wire = self._new_wire("")
+                        self._wires.add(wire)
+                        return wire
+                    self._await_wire(until - time.monotonic())
+            finally:
+                self._seekers -= 1
+
+    def _await_wire(self, left: float) -> None:
+        if left <= 0:
+            raise ConnectionError(f"{self.location}: all max_connections={self.location.max_connections} are busy")
+        self._returned.wait(min(left, _TURN))
 
     def _give_back(self, wire: Wire) -> None:
         wire.rest()
-        if self._closed:
+        if self._closed or wire.owes:
             wire.drop()
         self._idle.append(wire)
-        if not self._left:
-            with self._changed:
-                self._changed.notify()
+        if self._seekers:
+            with self._lock:
+                self._returned.notify()
 
     def _new_wire(self, purpose: str) -> Wire:
         return Wire(lambda: self._addresses.connect(purpose), self.location.health_check_interval)
@@ -241,8 +253,12 @@ class Link:
             self._start()
 
     def renew_lock(self) -> None:
-        """Replace the lock, which a thread of the parent process may have held at the fork."""
-        self._changed = threading.Condition()
+        """Replace the locks, which a thread of the parent process may have held at the fork."""
+        # Not the condition's own: that one is entered in Python, where a signal's handler may leave it locked.
+        self._lock = threading.Lock()
+        self._returned = threading.Condition(self._lock)
+        self._seekers = 0
+        self._addresses.renew_lock()
 
 
 _living: weakref.WeakSet[Link] = weakref.WeakSet()

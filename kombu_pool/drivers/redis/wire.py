@@ -25,20 +25,22 @@ _LIFE = 2.0
 class Wire:
     """A redis-py connection, or the place of one."""
 
-    __slots__ = ("_check_after", "_connection", "_open", "_used")
+    __slots__ = ("__weakref__", "_check_after", "_connection", "_open", "_used", "owes")
 
     def __init__(self, open_connection: Callable[[], Connection], check_after: float) -> None:
         self._open = open_connection
         self._check_after = check_after
         self._connection: Connection | None = None
         self._used = 0.0
+        #: Whether there was a question whose answer nobody has read: the next one would take it for its own.
+        self.owes = False
 
     def ready(self) -> Connection:
         """Return the connection, open and as sound as one can tell."""
         connection = self._connection
         if connection is not None:
             idle = time.monotonic() - self._used
-            if idle < _STALE or self._is_sound(connection, idle):
+            if not self.owes and (idle < _STALE or self._is_sound(connection, idle)):
                 return connection
             self.drop()
         self._connection = self._connect()
@@ -60,9 +62,14 @@ class Wire:
         try:
             if connection.can_read(0):
                 return False  # an end of file, or an answer that nobody asked for
-            return not idle > self._check_after > 0 or _lives(connection)
+            if idle > self._check_after > 0:
+                self.owes = True
+                if not _lives(connection):
+                    return False
+                self.owes = False
         except FAULTS:
             return False
+        return True
 
     def rest(self) -> None:
         """Note that it was used just now."""
@@ -71,6 +78,7 @@ class Wire:
     def drop(self) -> None:
         """Close the connection: an answer may be on its way that nobody waits for."""
         connection, self._connection = self._connection, None
+        self.owes = False
         if connection is not None:
             connection.disconnect()
 
@@ -85,7 +93,7 @@ def _lives(connection: Connection) -> bool:
 
 def ask(connection: Connection, command: tuple[Any, ...]) -> Any:
     """Send one command and return its answer."""
-    connection.send_packed_command(connection.pack_command(*command), check_health=False)
+    connection.send_packed_command(connection.pack_command(*_texts(command)), check_health=False)
     return connection.read_response()
 
 
@@ -100,7 +108,9 @@ def ask_all(connection: Connection, commands: Sequence[tuple[Any, ...]]) -> list
 
 def ask_each(connection: Connection, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
     """Send commands together and return their answers, errors among them."""
-    connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+    connection.send_packed_command(
+        connection.pack_commands([_texts(command) for command in commands]), check_health=False
+    )
     answers: list[Any] = []
     for _ in commands:
         try:
@@ -108,3 +118,8 @@ def ask_each(connection: Connection, commands: Sequence[tuple[Any, ...]]) -> lis
         except redis_errors.ResponseError as error:
             answers.append(error)
     return answers
+
+
+def _texts(command: tuple[Any, ...]) -> list[bytes | str]:
+    """Return a command without numbers: hiredis crashes the process at one when a signal's handler raises meanwhile."""
+    return [part if isinstance(part, (bytes, str)) else repr(part) for part in command]

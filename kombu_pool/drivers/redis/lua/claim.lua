@@ -6,7 +6,8 @@
 -- include settle
 -- include prolong
 -- KEYS  those of settle
--- ARGV  now, claim, ttl, grace ('': none is prolonged), limit, claim to park under, seconds to park, ids that are lent however often (joined)
+-- ARGV  now, claim, ttl, grace ('': none is prolonged), limit, claim to park under, seconds to park, ids that are lent
+--   however often (joined)
 -- Returns {ids lent (joined), their marks in `lent`, their records, ids parked (joined), marks, records, expiries,
 --   now}; marks are {} where no message has one. false: nothing to lend, or no such queue.
 --   'settle': run it again.

@@ -6,6 +6,7 @@ import os
 import socket
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import redis
@@ -15,6 +16,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from kombu_pool.drivers.redis.inspection import inspect
+from kombu_pool.drivers.redis.wire import ask
 
 if TYPE_CHECKING:
     from redis import Connection
@@ -55,11 +57,15 @@ class Addresses:
         except redis_errors.TimeoutError:
             self.doubt()
             raise
+        if not self._inspected:
+            self._inspect(connection)
+        return connection
+
+    def _inspect(self, connection: Connection) -> None:
         with self._lock:
             if not self._inspected:
                 inspect(connection, self._location)
                 self._inspected = True
-        return connection
 
     def _open(self, purpose: str, seconds: float) -> Connection:
         location = self._location
@@ -68,7 +74,6 @@ class Addresses:
             **base_settings(location),
             "socket_timeout": seconds,
             "socket_connect_timeout": min(seconds, location.socket_connect_timeout),
-            "client_name": client_name(purpose),
         }
         if location.db:
             settings["db"] = str(location.db)  # hiredis should be given no numbers
@@ -79,6 +84,9 @@ class Addresses:
             kind = redis.SSLConnection if location.ssl else redis.Connection
             connection = kind(host=host, port=port, socket_keepalive=True, **settings, **tls_settings(location))
         connection.connect()
+        with suppress(redis_errors.NoPermissionError):
+            # A name is a courtesy: who may not give one may work all the same, as it often is before Redis 7.0.
+            ask(connection, ("CLIENT", "SETNAME", client_name(purpose)))
         return connection
 
     def _master(self) -> tuple[str, int]:

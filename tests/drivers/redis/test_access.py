@@ -165,6 +165,13 @@ def test_a_user_may_be_held_to_the_prefix(user, open_queue, server):
     assert all(key.startswith(b"ours:") for key in server.client().scan_iter())
 
 
+def test_a_user_that_may_not_name_its_connections_works(user, open_queue):
+    queue = open_queue(user("~*", "&*", "+@all", "-client"))
+    queue.post("a")
+
+    assert queue.pop()[0]["body"] == "a"
+
+
 def test_a_user_that_may_not_ask_for_info_works(user, open_queue, caplog):
     with caplog.at_level(logging.INFO):
         queue = open_queue(user("~*", "&*", "+@all", "-info"))

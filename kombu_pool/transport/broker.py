@@ -38,6 +38,7 @@ class Broker:
             self.data.claim_controller,
             self.control.consumers_controller,
             {"ttl": options.claim_ttl, "grace": options.claim_grace},
+            self.data.catalog.pool_of,
         )
         self.settlement = Settlement(
             self.data.message_controller, self.data.claim_controller, self.renewal, options.ack_delay

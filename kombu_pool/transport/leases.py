@@ -12,9 +12,11 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from kombu_pool.errors import DoesNotExist, KombuPoolError
+from kombu_pool.errors import DoesNotExist, KombuPoolError, PoolUnavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kombu_pool.model import ClaimMetadata, Project
     from kombu_pool.storage import ClaimController, ConsumersController
     from kombu_pool.transport.credit import Credit
@@ -51,8 +53,15 @@ class Renewal:
 
     RETRY = 1.0
 
-    def __init__(self, claims: ClaimController, consumers: ConsumersController, metadata: ClaimMetadata) -> None:
+    def __init__(
+        self,
+        claims: ClaimController,
+        consumers: ConsumersController,
+        metadata: ClaimMetadata,
+        pool_of: Callable[[str, Project], str | None],
+    ) -> None:
         self.metadata = metadata
+        self._pool_of = pool_of
         self._claims = claims
         self._consumers = consumers
         self._leases: set[Lease] = set()
@@ -119,16 +128,22 @@ class Renewal:
         """Renew everything once; return whether all that lives could be renewed."""
         with self._lock:
             leases, holders = list(self._leases), list(self._holders)
-        done = [self._renew_lease(lease) for lease in leases]
+        down: set[str] = set()
+        done = [self._renew_lease(lease, down) for lease in leases]
         return self._renew_holders(holders) and all(done)
 
-    def _renew_lease(self, lease: Lease) -> bool:
+    def _renew_lease(self, lease: Lease, down: set[str]) -> bool:
+        """Renew one; ``down`` gathers the pools that did not answer, each of which is waited for once."""
+        if down and self._is_in(down, lease):
+            return False
         begun = time.monotonic()
         try:
             self._claims.update(lease.queue, lease.claim_id, self.metadata, lease.project)
         except DoesNotExist:
             self._lose(lease)
         except KombuPoolError as error:
+            if isinstance(error, PoolUnavailable):
+                down.add(error.pool)
             logger.warning(
                 "The claim on %d message(s) of queue %r is not renewed yet: %s", lease.left, lease.queue, error
             )
@@ -136,6 +151,12 @@ class Renewal:
         else:
             lease.valid_until = begun + self.metadata["ttl"]
         return True
+
+    def _is_in(self, pools: set[str], lease: Lease) -> bool:
+        try:
+            return self._pool_of(lease.queue, lease.project) in pools
+        except KombuPoolError:
+            return False
 
     def _lose(self, lease: Lease) -> None:
         with self._lock:

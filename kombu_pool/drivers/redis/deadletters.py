@@ -15,7 +15,7 @@ from kombu_pool.drivers.redis.messages import POST
 from kombu_pool.drivers.redis.policy import policy_of, write
 from kombu_pool.drivers.redis.queues import QueueController
 from kombu_pool.drivers.redis.scripts import script
-from kombu_pool.errors import CorruptRecord, KombuPoolError
+from kombu_pool.errors import CorruptRecord, KombuPoolError, StoreFull
 from kombu_pool.storage import UNREADABLE_QUEUE
 
 if TYPE_CHECKING:
@@ -121,7 +121,11 @@ class DeadLetters:
         left = 0 if letter.expires is None else max(0.001, letter.expires - letter.header["time"])
         asked = f"{255 - letter.message[0]}:{left!r}:0"
         target = self._store.keys(project, letter.target)
-        posted = self._store.link.call(POST, target.posting, self._store.now(), asked, letter.stored()[8:])
+        try:
+            posted = self._store.link.call(POST, target.posting, self._store.now(), asked, letter.stored()[8:])
+        except StoreFull:
+            # Another node's want of memory must not keep the messages of this one from being lent.
+            return False
         if posted is None:
             return False
         self._forget(queue, project, claim, letter)

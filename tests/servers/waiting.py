@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, TypeVar
 
 import redis
+from pymongo.errors import PyMongoError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +28,7 @@ def first_answer(ask: Callable[[], T], within: float = LIMIT, why: Callable[[], 
     while True:
         try:
             answer, problem = ask(), None
-        except (redis.RedisError, OSError) as error:
+        except (redis.RedisError, PyMongoError, OSError) as error:
             answer, problem = None, error
         if answer:
             return answer

@@ -123,7 +123,7 @@ class BellWatch(RedisWatch):
 
     def _hear(self, wire: Wire, connection: Connection, seconds: float, due: float) -> bool:
         bells: list[Any] = [keys.bell for keys in self._keys]
-        command = connection.pack_command("BLPOP", *bells, max(seconds, _SHORTEST))
+        command = connection.pack_command("BLPOP", *bells, repr(max(seconds, _SHORTEST)))
         connection.send_packed_command(command, check_health=False)
         if self._interrupted:
             # Somebody did so before this was sent, and may have hung up a connection that opened itself again.

@@ -24,6 +24,10 @@ UNENCODABLE = [
 ]
 
 
+def with_query(uri, query):
+    return f"{uri}{'&' if '?' in uri else '?'}{query}"
+
+
 def good(body="good"):
     return {"ttl": 60, "body": body}
 
@@ -151,7 +155,7 @@ def test_a_message_longer_than_the_limit_is_refused_with_both_lengths(leaf):
 
 
 def test_options_are_read_from_the_uri(leaf):
-    driver = drivers.open_data(leaf.uri + "?max_message_size=10", clock=leaf.clock)
+    driver = drivers.open_data(with_query(leaf.uri, "max_message_size=10"), clock=leaf.clock)
     queue = QueueHandle(driver, "queue", None)
     queue.create()
 
@@ -161,7 +165,9 @@ def test_options_are_read_from_the_uri(leaf):
 
 
 def test_given_options_stand_above_those_of_the_uri(leaf):
-    driver = drivers.open_data(leaf.uri + "?max_message_size=10", clock=leaf.clock, options={"max_message_size": 1000})
+    driver = drivers.open_data(
+        with_query(leaf.uri, "max_message_size=10"), clock=leaf.clock, options={"max_message_size": 1000}
+    )
     queue = QueueHandle(driver, "queue", None)
     queue.create()
 
@@ -180,9 +186,9 @@ def test_an_option_that_cannot_work_is_named(leaf, options):
 @pytest.mark.parametrize("query", ["colour=red", "max_message_size=-1", "max_message_size=1&max_message_size=2"])
 def test_an_option_of_the_uri_that_cannot_work_is_named(leaf, query):
     with pytest.raises(errors.ConfigurationError, match=query.partition("=")[0]):
-        drivers.open_data(f"{leaf.uri}?{query}", clock=leaf.clock)
+        drivers.open_data(with_query(leaf.uri, query), clock=leaf.clock)
 
 
 def test_a_control_store_refuses_unknown_options(control_uri):
     with pytest.raises(errors.ConfigurationError, match="colour"):
-        drivers.open_control(f"{control_uri}?colour=red")
+        drivers.open_control(with_query(control_uri, "colour=red"))

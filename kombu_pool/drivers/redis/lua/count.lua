@@ -8,4 +8,5 @@
 -- Returns {free, delayed, claimed, now}; false when there is no such queue; 'settle': run it again.
 local state, now = open(ARGV[1])
 if state ~= 'open' then return state end
-return {redis.call('ZCARD', KEYS[3]), redis.call('ZCARD', KEYS[4]), redis.call('ZCARD', KEYS[6]), string.format('%.6f', now)}
+local free, delayed, claimed = redis.call('ZCARD', KEYS[3]), redis.call('ZCARD', KEYS[4]), redis.call('ZCARD', KEYS[6])
+return {free, delayed, claimed, string.format('%.6f', now)}

@@ -5,8 +5,8 @@
 -- include settle
 -- KEYS  those of settle
 -- ARGV  now
--- Returns 1 when there is, and the bell is rung; else the seconds until the next deadline, or '' without one; false when
---   there is no such queue.
+-- Returns 1 when there is, and the bell is rung; else the seconds until the next deadline, or '' without one; false
+--   when there is no such queue.
 local state, now = open(ARGV[1])
 if not state then return false end
 if state == 'settle' or redis.call('ZCARD', KEYS[3]) > 0 then

@@ -1,4 +1,4 @@
--- purge: forget every message that is not claimed. What stays is put aside meanwhile: it is little, and the rest is much.
+-- purge: forget every message that is not claimed. What stays is put aside meanwhile: it is little, the rest is much.
 -- include clock
 -- include bell
 -- include batches

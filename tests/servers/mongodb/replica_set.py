@@ -11,6 +11,7 @@ from tests.servers.mongodb.standalone import MongoServer
 from tests.servers.waiting import first_answer
 
 if TYPE_CHECKING:
+    from bson import ObjectId
     from typing_extensions import Self
 
     from tests.servers.mongodb.standalone import Parameter
@@ -38,10 +39,12 @@ class Member(MongoServer):
         members = self.ask("replSetGetStatus")["members"]
         return next(member["stateStr"] for member in members if member.get("self"))
 
-    @property
-    def leads(self) -> bool:
-        """Whether it takes writes now."""
-        return self.runs and self.ask("hello")["isWritablePrimary"]
+    def election(self) -> ObjectId | None:
+        """Return by which election it takes writes now, the later the greater, or None if it takes none."""
+        if not self.runs or self.paused:
+            return None
+        answer = self.ask("hello")
+        return answer["electionId"] if answer["isWritablePrimary"] else None
 
     def _arguments(self) -> list[str]:
         return [*super()._arguments(), "--replSet", NAME, "--oplogSize", _OPLOG]
@@ -96,7 +99,7 @@ class ReplicaSet:
         wanted = ["PRIMARY"] + ["SECONDARY"] * (len(self.members) - 1)
         first_answer(lambda: sorted(member.state() for member in self.members) == wanted, why=self._describe)
         # Only in the end does a new primary take writes.
-        first_answer(lambda: any(member.leads for member in self.members), why=self._describe)
+        self.wait_for_another(than=None)
 
     def wait_for_another(self, than: Member | None) -> Member:
         """Return the primary, once it is another one."""
@@ -153,7 +156,11 @@ class ReplicaSet:
         self.members[0].ask("replSetInitiate", {"_id": NAME, "members": members, "settings": _SETTINGS})
 
     def _leader_but(self, former: Member | None) -> Member | None:
-        return next((member for member in self.members if member is not former and member.leads), None)
+        elections = {election: member for member in self.members if (election := member.election())}
+        # One that was paused takes itself for the primary until it hears of the next.
+        leader = elections[max(elections)] if elections else None
+        return None if leader is former else leader
 
     def _describe(self) -> str:
-        return "\n".join(f"{member.address}: {member.runs and member.ask('hello')}" for member in self.members)
+        able = [member for member in self.members if member.runs and not member.paused]
+        return "\n".join(f"{member.address}: {member.ask('hello')}" for member in able)

@@ -90,9 +90,11 @@ class MongoServer:
     def pause(self) -> None:
         """Let it answer nobody, while the kernel still accepts connections for it."""
         self._process.pause()
+        self.paused = True
 
     def resume(self) -> None:
         self._process.resume()
+        self.paused = False
 
     def restart(self) -> None:
         """Start it again where it was and with what it kept."""
@@ -128,6 +130,7 @@ class MongoServer:
 
     def _start(self) -> None:
         parameters = [word for item in self._parameters.items() for word in ("--setParameter", "{}={}".format(*item))]
+        self.paused = False
         self._process = Process([self._program, *self._arguments(), *parameters], self.folder, self.folder / "log")
         first_answer(lambda: not self.runs or self._answers(), why=self._said)
         if not self.runs:

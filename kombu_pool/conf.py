@@ -150,6 +150,23 @@ REDIS: list[cfg.Opt] = [
     cfg.StrOpt("sentinel_password", secret=True, help="The password for the sentinels."),
 ]
 
+MONGODB_GROUP = "drivers:message_store:mongodb"
+MONGODB: list[cfg.Opt] = [
+    cfg.IntOpt(
+        "max_message_size",
+        default=15 * MIB,
+        min=1,
+        max=15 * MIB,
+        help="The longest record, in bytes, that a message may take; a document of MongoDB holds 16 MiB.",
+    ),
+    cfg.StrOpt(
+        "collection_prefix",
+        default="kombu_pool_",
+        regex=r"\A[A-Za-z_][A-Za-z0-9_-]{0,99}\Z",
+        help="What the names of all collections begin with, so that several applications share one database.",
+    ),
+]
+
 TRANSPORT_GROUP = "transport"
 TRANSPORT: list[cfg.Opt] = [
     cfg.StrOpt("project", help="The project (tenant, AMQP's virtual host) whose queues the connection sees."),
@@ -244,5 +261,6 @@ def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
         (MEMORY_GROUP, MEMORY),
         (SQLITE_GROUP, SQLITE),
         (REDIS_GROUP, REDIS),
+        (MONGODB_GROUP, MONGODB),
         (TRANSPORT_GROUP, TRANSPORT),
     ]

@@ -1,0 +1,176 @@
+"""The client of this process to one MongoDB, shared by all that it does there.
+
+What both planes build on:
+
+- ``Link.collection(name)``: the collection ``<collection_prefix><name>`` of the location's database, whose reads go to
+  the primary and whose writes are acknowledged once a majority has them in its journals. PyMongo's own object.
+- ``Link.now(clock)``: the time to compare and to store, in seconds: the server's, as this process knows it; or that of
+  a clock which a test brought.
+- ``Link.translated()``: a context that raises our errors for PyMongo's; every use of a collection stands in one.
+- ``Link.transact(work)``: call ``work(session)`` in a transaction, where ``Link.has_transactions``.
+- ``schema.prepare(link, plane, indexes)``: make the indexes of a plane, once a process; before its first use.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import weakref
+from datetime import timezone
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pymongo import MongoClient, ReadPreference, WriteConcern
+from pymongo.read_concern import ReadConcern
+
+from kombu_pool.clock import SystemClock
+from kombu_pool.drivers.mongodb.faults import translated
+from kombu_pool.errors import IncompatibleStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from pymongo.client_session import ClientSession
+    from pymongo.collection import Collection
+
+    from kombu_pool.clock import Clock
+    from kombu_pool.drivers.mongodb.location import Location
+
+T = TypeVar("T")
+
+#: The protocol of MongoDB 4.4.
+_OLDEST = 9
+#: Seconds for which the difference between the server's clock and ours is trusted.
+_TRUST = 30.0
+_HALF_A_MILLISECOND = 0.0005
+
+
+class Link:
+    """A database of one MongoDB."""
+
+    def __init__(self, location: Location) -> None:
+        self.location = location
+        self._start()
+        _living.add(self)
+
+    def _start(self) -> None:
+        self._pid = os.getpid()
+        self._client: MongoClient[dict[str, Any]] | None = None
+        self._collections: dict[str, Collection[dict[str, Any]]] = {}
+        self._greeting: dict[str, Any] | None = None
+        self._ahead = 0.0
+        self._measured = float("-inf")
+        #: The planes whose indexes are known to be there.
+        self.prepared: set[str] = set()
+        self.renew_lock()
+
+    def collection(self, name: str) -> Collection[dict[str, Any]]:
+        """Return one of our collections; raises as :meth:`greeting` does."""
+        self._check_process()
+        found = self._collections.get(name)
+        if found is None:
+            found = self._collections[name] = self._open(name)
+        return found
+
+    def _open(self, name: str) -> Collection[dict[str, Any]]:
+        self.greeting()
+        return self.client.get_database(
+            self.location.database, read_preference=ReadPreference.PRIMARY, read_concern=ReadConcern("local")
+        )[self.location.collection_prefix + name]
+
+    def translated(self) -> AbstractContextManager[None]:
+        """Raise our errors for PyMongo's within the block."""
+        return translated(self.location)
+
+    def now(self, clock: Clock) -> float:
+        """Return the time in seconds since the epoch: the server's, unless the clock is a test's own."""
+        if not isinstance(clock, SystemClock):
+            return clock.time()
+        self._check_process()
+        if time.monotonic() - self._measured > _TRUST:
+            self._greet()
+        return time.monotonic() + self._ahead
+
+    def greeting(self) -> dict[str, Any]:
+        """Return what the server said of itself when it was met.
+
+        Raises:
+            IncompatibleStore: it is too old.
+            ConnectionError: it cannot be reached.
+        """
+        self._check_process()
+        return self._greeting or self._greet()
+
+    @property
+    def has_transactions(self) -> bool:
+        """Tell whether it has transactions and change streams: a standalone server has neither."""
+        greeting = self.greeting()
+        return "setName" in greeting or greeting.get("msg") == "isdbgrid"
+
+    def transact(self, work: Callable[[ClientSession], T]) -> T:
+        """Call ``work``, again when others were in its way, and commit what it wrote; return its answer."""
+        with self.client.start_session() as session:
+            answer: T = session.with_transaction(
+                work, ReadConcern("snapshot"), WriteConcern("majority", j=True), ReadPreference.PRIMARY
+            )
+            return answer
+
+    @property
+    def client(self) -> MongoClient[dict[str, Any]]:
+        """The client of this process; it connects when it is first used."""
+        self._check_process()
+        client = self._client
+        if client is None:
+            with self._lock, self.translated():
+                client = self._client = self._client or self._connect()
+        return client
+
+    def close(self) -> None:
+        """Close the connections; the next use opens new ones. Idempotent."""
+        if self._pid == os.getpid():
+            client, self._client = self._client, None
+            self._collections = {}
+            if client is not None:
+                client.close()
+
+    def _connect(self) -> MongoClient[dict[str, Any]]:
+        options: dict[str, Any] = dict(self.location.options)
+        lists = {name: list(value) for name, value in options.items() if isinstance(value, tuple)}
+        return MongoClient(self.location.uri, **{**options, **lists, "connect": False})
+
+    def _greet(self) -> dict[str, Any]:
+        with self.translated():
+            before = time.monotonic()
+            greeting: dict[str, Any] = self.client.admin.command("hello", read_preference=ReadPreference.PRIMARY)
+            after = time.monotonic()
+        if greeting.get("maxWireVersion", 0) < _OLDEST:
+            raise IncompatibleStore(f"{self.location} is an old MongoDB; kombu_pool needs 4.4 or newer")
+        # It was told within the millisecond after what it says, and at some time between the two.
+        self._ahead = (
+            greeting["localTime"].replace(tzinfo=timezone.utc).timestamp() + _HALF_A_MILLISECOND - (before + after) / 2
+        )
+        self._measured, self._greeting = after, greeting
+        return greeting
+
+    def _check_process(self) -> None:
+        if self._pid != os.getpid():
+            # The parent's client is left as it is: to use or to close it would be heard by the parent.
+            self._inherited = self._client, self._collections
+            self._start()
+
+    def renew_lock(self) -> None:
+        """Replace the lock, which a thread of the parent process may have held at the fork."""
+        self._lock = threading.Lock()
+
+
+_living: weakref.WeakSet[Link] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for link in list(_living):
+        link.renew_lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

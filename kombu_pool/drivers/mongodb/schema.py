@@ -1,0 +1,51 @@
+"""Makes the indexes of the store, once, and refuses one that a newer version of kombu_pool wrote."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pymongo.errors import DuplicateKeyError
+
+from kombu_pool.errors import IncompatibleStore
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pymongo import IndexModel
+
+    from kombu_pool.drivers.mongodb.link import Link
+
+#: Grows with every change that an older version could not live with.
+VERSION = 1
+#: The collection that holds, for each plane, ``{"_id": plane, "version": number}``.
+SCHEMA = "schema"
+
+
+def prepare(link: Link, plane: str, indexes: Mapping[str, Sequence[IndexModel]]) -> None:
+    """See to it that the collections of a plane are there, with these indexes.
+
+    Raises:
+        IncompatibleStore: a newer version wrote them.
+    """
+    if plane in link.prepared:
+        return
+    with link.translated():
+        found = link.collection(SCHEMA).find_one({"_id": plane})
+        if found is None:
+            _make(link, plane, indexes)
+        elif found["version"] > VERSION:
+            raise IncompatibleStore(
+                f"{link.location}: a newer version of kombu_pool wrote the {plane} "
+                f"(its version {found['version']}; this one knows {VERSION})"
+            )
+    link.prepared.add(plane)
+
+
+def _make(link: Link, plane: str, indexes: Mapping[str, Sequence[IndexModel]]) -> None:
+    for name, models in indexes.items():
+        link.collection(name).create_indexes(list(models))
+    try:
+        # Last: who finds it need not look whether the indexes are there.
+        link.collection(SCHEMA).insert_one({"_id": plane, "version": VERSION})
+    except DuplicateKeyError:
+        return

@@ -44,10 +44,11 @@ def files(*patterns: str) -> set[str]:
     return {str(path.relative_to(ROOT)) for pattern in patterns for path in ROOT.glob(pattern) if path.is_file()}
 
 
-def test_the_wheel_has_every_module_and_every_statement(in_wheel):
-    ours = files("kombu_pool/**/*.py", "kombu_pool/**/*.sql", "_kombu_pool_entry.py") | {"kombu_pool/py.typed"}
+def test_the_wheel_has_every_module_statement_and_script(in_wheel):
+    patterns = ("kombu_pool/**/*.py", "kombu_pool/**/*.sql", "kombu_pool/**/*.lua", "_kombu_pool_entry.py")
+    ours = files(*patterns) | {"kombu_pool/py.typed"}
 
-    assert any(name.endswith(".sql") for name in ours)
+    assert {".sql", ".lua"} <= {Path(name).suffix for name in ours}
     assert ours <= in_wheel
 
 

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+import redis
+
+from tests.servers.shared import fresh_uri
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -28,6 +31,12 @@ SAYS = {
         "page-view: {'path': '/'}",
         "payment: {'euros': 12}",
     ],
+    "redis_pools.py": [
+        "The Redis holds metrics.page-views, messages: 1",
+        "The file holds payments, messages: 1",
+        "page-view: {'path': '/'}",
+        "payment: {'euros': 12}",
+    ],
     "own_driver.py": ["claimed: ['tea', 'cake']", '"queue": "orders"'],
 }
 
@@ -35,17 +44,7 @@ SAYS = {
 @pytest.mark.celery
 @pytest.mark.parametrize("name", SAYS)
 def test_an_example_runs(name, tmp_path):
-    environment = os.environ | {"TMPDIR": str(tmp_path), "XDG_STATE_HOME": str(tmp_path)}
-
-    done = subprocess.run(
-        [sys.executable, str(EXAMPLES / name)],
-        env=environment,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
+    done = run(name, tmp_path, REDIS_URL=fresh_uri() if "redis" in name else "")
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert [said for said in SAYS[name] if said not in done.stdout] == []
@@ -54,8 +53,37 @@ def test_an_example_runs(name, tmp_path):
     assert living(tmp_path) == []
 
 
+def test_the_redis_of_an_example_is_left_as_it_was(tmp_path):
+    uri = fresh_uri()
+
+    run("redis_pools.py", tmp_path, uri)
+
+    with redis.Redis.from_url(uri) as client:
+        assert client.keys() == []
+
+
+def test_an_example_without_its_redis_says_what_it_needs(tmp_path):
+    done = run("redis_pools.py", tmp_path, REDIS_URL="")
+
+    assert done.returncode == 1
+    assert "redis_pools.py redis://localhost:6379/0" in done.stderr
+
+
 def test_every_example_is_run():
     assert {path.name for path in EXAMPLES.glob("*.py")} - {"worker.py"} == set(SAYS)
+
+
+def run(name: str, folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    """Run an example in a folder of its own, until it ends."""
+    return subprocess.run(
+        [sys.executable, str(EXAMPLES / name), *arguments],
+        env=os.environ | {"TMPDIR": str(folder), "XDG_STATE_HOME": str(folder)} | environment,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
 
 
 def living(folder: Path) -> list[str]:

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import math
 import os
+import socket
 import threading
 import time
 from abc import abstractmethod
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool.clock import SystemClock
@@ -143,6 +144,16 @@ class ChannelWatch(RedisWatch):
         super().__init__(store, queues)
         self._lent = ExitStack()
         self._waiting = threading.Lock()
+        self._interrupting = threading.Lock()
+
+    def interrupt(self) -> None:
+        if self._pid != os.getpid():
+            self._interrupted = True
+            return
+        with self._interrupting:
+            self._interrupted = True
+            if self._listening is not None:
+                _hang_up(self._listening)
 
     def wait(self, timeout: float) -> bool:
         self._check_process()
@@ -158,8 +169,19 @@ class ChannelWatch(RedisWatch):
     def _check_process(self) -> None:
         if self._pid != os.getpid():
             self._inherited, self._lent = self._lent, ExitStack()
-            self._waiting = threading.Lock()
+            self._waiting, self._interrupting = threading.Lock(), threading.Lock()
         super()._check_process()
+
+    def _was_interrupted(self) -> bool:
+        with self._interrupting:
+            was = super()._was_interrupted()
+            if was:
+                self._forget()
+            return was
+
+    def _forget(self) -> None:
+        self._listening = None
+        self._lent.close()
 
     def _prepare(self) -> None:
         if self._listening is not None or not self._keys:
@@ -179,8 +201,7 @@ class ChannelWatch(RedisWatch):
         try:
             return self._hear(connection, min(seconds, due))
         except Exception:
-            self._listening = None
-            self._lent.close()
+            self._forget()
             raise
 
     def _hear(self, connection: Connection, seconds: float) -> bool:
@@ -191,3 +212,11 @@ class ChannelWatch(RedisWatch):
         while connection.can_read(0):
             connection.read_response()
         return True
+
+
+def _hang_up(connection: Connection) -> None:
+    """End a connection so that it fails whoever uses it next: one that is closed opens itself again, and is deaf."""
+    ended = connection._sock  # noqa: SLF001 - redis-py ends no connection without closing it
+    if ended is not None:
+        with suppress(OSError):
+            ended.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,93 @@
+"""A watch tells at once of a message, whatever else it was told of."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import threading
+import time
+from contextlib import closing
+
+import pytest
+
+from tests.transport.traffic import declare, publish, take_all
+
+LIMIT = 20.0
+#: Less than the time after which a watch that heard nothing looks by itself.
+SOON = 2.0
+NAMES = ("q1", "q2", "q3")
+names = itertools.cycle(NAMES)
+
+
+@pytest.fixture
+def watch(connection, channel):
+    for name in NAMES:
+        declare(channel, name)
+    with closing(connection.connection.watch(NAMES)) as watch:
+        quiet(watch)
+        yield watch
+
+
+def quiet(watch):
+    """Wait until the watch has nothing more to say."""
+    for _ in range(20):
+        if not watch.wait(0.02):
+            return
+    pytest.fail("a watch that nothing happens to keeps saying that something did")
+
+
+def a_moment(longest):
+    return random.uniform(0, longest)  # noqa: S311 - no secret
+
+
+def later(action):
+    thread = threading.Timer(a_moment(0.02), action)
+    thread.start()
+    return thread
+
+
+def told_of_a_message(watch, channel):
+    """Post while the watch is waited on, and return the seconds until it told; messages are taken again."""
+    name = next(names)
+    posting = later(lambda: publish(channel, name, "a"))
+    begun = time.monotonic()
+    while not (bodies := take_all(channel, name)):
+        watch.wait(LIMIT)
+    assert bodies == ["a"]
+    posting.join()
+    return time.monotonic() - begun
+
+
+def test_a_watch_that_was_interrupted_before_it_waited_hears_of_the_next_message(watch, channel):
+    for _ in range(5):
+        watch.interrupt()
+        assert watch.wait(LIMIT) is True
+        quiet(watch)
+
+        assert told_of_a_message(watch, channel) < SOON
+
+
+def test_a_watch_that_was_interrupted_as_it_waited_hears_of_the_next_message(watch, channel):
+    for _ in range(5):
+        interrupting = later(watch.interrupt)
+        assert watch.wait(LIMIT) is True
+        interrupting.join()
+        quiet(watch)
+
+        assert told_of_a_message(watch, channel) < SOON
+
+
+def test_a_watch_that_is_interrupted_all_the_time_misses_nothing(watch, channel):
+    ended = threading.Event()
+
+    def interrupt():
+        while not ended.wait(a_moment(0.004)):
+            watch.interrupt()
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    try:
+        assert max(told_of_a_message(watch, channel) for _ in range(30)) < SOON
+    finally:
+        ended.set()
+        thread.join()

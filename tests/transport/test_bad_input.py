@@ -22,6 +22,11 @@ def working(channel):
     assert take_all(channel, "q")[-1] == "still working"
 
 
+@pytest.fixture
+def limited_url(url):
+    return f"{url}{'&' if '?' in url else '?'}max_message_size=1000"
+
+
 class Unheard:
     """A value that no store can hold."""
 
@@ -48,8 +53,8 @@ def test_headers_that_cannot_be_encoded_are_refused(working, headers):
         working.basic_publish(prepared(working, headers=headers), routing_key="q")
 
 
-def test_a_message_that_is_too_large_is_refused_with_its_size_and_the_limit(url, opened):
-    channel = opened(f"{url}?max_message_size=1000").channel()
+def test_a_message_that_is_too_large_is_refused_with_its_size_and_the_limit(limited_url, opened):
+    channel = opened(limited_url).channel()
     declare(channel, "q")
 
     with pytest.raises(errors.MessageTooLarge, match=r"takes \d{4} bytes, more than max_message_size = 1000") as caught:
@@ -61,8 +66,8 @@ def test_a_message_that_is_too_large_is_refused_with_its_size_and_the_limit(url,
     assert count(channel, "q") == 1
 
 
-def test_a_message_that_is_too_large_takes_nothing_of_its_batch_along(url, opened):
-    channel = opened(f"{url}?max_message_size=1000").channel()
+def test_a_message_that_is_too_large_takes_nothing_of_its_batch_along(limited_url, opened):
+    channel = opened(limited_url).channel()
     declare(channel, "q")
     batch = channel.create_publish_batch(max_size=10)
     batch.publish(prepared(channel, b"small"), routing_key="q")

@@ -66,8 +66,8 @@ class Sentinels:
     @property
     def master(self) -> Server:
         """The server to which the sentinels send clients now."""
-        (port,) = {sentinel.master_port() for sentinel in self.sentinels if sentinel.runs}
-        return next(server for server in self.servers if server.port == port)
+        (master,) = self._masters()
+        return master
 
     def uri(self, db: int = 0) -> str:
         return f"redis+sentinel://{','.join(sentinel.address for sentinel in self.sentinels)}/{NAME}/{db}"
@@ -113,10 +113,14 @@ class Sentinels:
         return (view["num-slaves"], view["num-other-sentinels"]) == (len(self.servers) - 1, len(self.sentinels) - 1)
 
     def _another(self, than: Server) -> Server | None:
-        if len({sentinel.master_port() for sentinel in self.sentinels if sentinel.runs}) > 1:
-            return None
-        master = self.master
-        return master if master is not than and master.ask("ROLE")[0] == b"master" else None
+        # Each sentinel is asked once: between two questions they may change their minds.
+        master, *others = self._masters()
+        return None if others or master is than or master.ask("ROLE")[0] != b"master" else master
+
+    def _masters(self) -> list[Server]:
+        """Return the servers to which sentinels send clients: several, while they do not agree."""
+        ports = {sentinel.master_port() for sentinel in self.sentinels if sentinel.runs}
+        return [server for server in self.servers if server.port in ports]
 
     def _any_sentinel(self) -> Sentinel:
         return next(sentinel for sentinel in self.sentinels if sentinel.runs)

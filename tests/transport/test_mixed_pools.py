@@ -43,7 +43,7 @@ def control(request, tmp_path):
 @pytest.fixture
 def pools(server, tmp_path):
     """The URIs of the pools, by name: fast.* are in the Redis, all other queues in the file."""
-    return {"redis": f"{server.uri()}?socket_timeout=1", "sqlite": f"sqlite:///{tmp_path}/pool.db"}
+    return {"redis": f"{server.uri()}?socket_timeout=0.5", "sqlite": f"sqlite:///{tmp_path}/pool.db"}
 
 
 @pytest.fixture
@@ -171,7 +171,7 @@ def test_claims_in_the_other_pool_are_renewed_in_time_while_the_redis_answers_no
 
     server.pause()
     with pytest.raises(TimeoutError):
-        theirs.wait_for(1, limit=8.0)
+        theirs.wait_for(1, limit=6.0)
     server.resume()
 
     assert held[-1].payload == "ours"

@@ -58,12 +58,11 @@ class Clients:
         self.consumers: list[Client] = []
 
     def start(self, publishers: int, consumers: int) -> None:
-        """Start so many, and wait until all of them are at work."""
-        started = [self._start("consume", f"c{number}") for number in range(consumers)]
-        self.consumers += started
+        """Start so many, and wait until all of them are at work, if somebody gives the consumers something to do."""
+        self.consumers += [self._start("consume", f"c{number}") for number in range(consumers)]
         self.publishers += [self._start("publish", f"p{number}") for number in range(publishers)]
-        self._wait_for_more(self.publishers if publishers else [], self.sent)
-        self._wait_for_more(started, self.seen)
+        if publishers:
+            self.wait_for_all()
 
     def _start(self, program: str, name: str) -> Client:
         record = self._folder / name

@@ -102,10 +102,15 @@ class ClusterBroker:
         finally:
             for node in nodes:
                 node.resume()
+            shared_cluster().wait_until_ready()
 
     def close(self) -> None:
         """Leave the cluster to the others."""
 
 
 #: How to make a broker in a new folder, by name.
-BROKERS: dict[str, Callable[[Path], Broker]] = {"sqlite": SqliteBroker, "redis": RedisBroker}
+BROKERS: dict[str, Callable[[Path], Broker]] = {
+    "sqlite": SqliteBroker,
+    "redis": RedisBroker,
+    "redis-cluster": ClusterBroker,
+}

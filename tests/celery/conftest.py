@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+#: The modules whose tests run over a broker, if that is not all: what differs there, at a price that one can pay.
+ONLY_IN = {"redis-cluster": {"test_leases", "test_outages", "test_pools", "test_remote_control"}}
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what starts workers: all that is here."""
@@ -19,7 +22,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.celery)
 
 
-@pytest.fixture(scope="session", params=BROKERS)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each test over every broker, the slower ones in a few modules only."""
+    if "make_broker" in metafunc.fixturenames:
+        module = metafunc.module.__name__.rpartition(".")[2]
+        names = [name for name in BROKERS if module in ONLY_IN.get(name, {module})]
+        metafunc.parametrize("make_broker", names, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
 def make_broker(request: pytest.FixtureRequest) -> Callable[[Path], Broker]:
     """Make a broker in a new folder."""
     return BROKERS[request.param]

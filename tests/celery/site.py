@@ -91,6 +91,9 @@ class Site:
     def close(self) -> None:
         for process in self._processes:
             process.close()
+        # Kombu's pools outlive the application, and would keep their connections to a broker that is gone.
+        for pool in (self.app.producer_pool, self.app.pool):
+            pool.force_close_all()
         self.app.close()
 
     # Tasks.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from contextlib import closing
 
 import pytest
 
@@ -93,10 +94,16 @@ def test_bindings_are_listed(site):
     assert re.search(r"celery\s+celery\s+celery", site.run("list", "bindings"))
 
 
-def test_tasks_are_migrated_to_another_broker(site, make_broker, tmp_path):
+@pytest.fixture
+def other(make_broker, tmp_path):
+    """Another broker."""
     folder = tmp_path / "other"
     folder.mkdir()
-    other = make_broker(folder).url
+    with closing(make_broker(folder)) as broker:
+        yield broker.url
+
+
+def test_tasks_are_migrated_to_another_broker(site, other):
     for number in range(3):
         site.send("add", number, number)
 

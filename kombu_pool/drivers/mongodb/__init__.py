@@ -2,3 +2,45 @@
 
 ``mongodb://`` and ``mongodb+srv://``.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kombu_pool.drivers.mongodb.driver import CAPABILITIES, DataDriver
+from kombu_pool.drivers.mongodb.location import locate
+from kombu_pool.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kombu_pool.clock import Clock
+    from kombu_pool.drivers.uri import StoreUri
+    from kombu_pool.storage import ControlDriver
+
+
+def open_data(
+    uri: StoreUri,
+    *,
+    control: ControlDriver | None,  # noqa: ARG001 - it needs none
+    conf: Any,
+    cache: Any,  # noqa: ARG001 - what may change under a cache is asked for
+    clock: Clock,
+    options: Mapping[str, Any],
+) -> DataDriver:
+    """Open the MongoDB for messages."""
+    return DataDriver(locate(uri, options, conf), clock)
+
+
+def open_control(
+    uri: StoreUri,
+    *,
+    conf: Any,  # noqa: ARG001
+    cache: Any,  # noqa: ARG001
+    clock: Clock,  # noqa: ARG001
+) -> ControlDriver:
+    """Refuse: it keeps messages only."""
+    raise ConfigurationError(f"{uri}: mongodb:// can keep messages but cannot be the control store")
+
+
+__all__ = ["CAPABILITIES", "open_control", "open_data"]

@@ -80,7 +80,7 @@ def translation(error: BaseException, where: object) -> KombuPoolError:
     """Return our error for one of the client's."""
     if isinstance(error, UnicodeEncodeError):
         return InvalidMessage(f"{error.object!r} cannot be stored: {error.reason}")
-    text = str(error) or type(error).__name__
+    text = _words_of(error)
     if isinstance(error, (bson_errors.InvalidDocument, bson_errors.InvalidStringData, OverflowError)):
         return InvalidMessage(f"it cannot be stored: {text}")
     if isinstance(error, bson_errors.BSONError):
@@ -92,6 +92,12 @@ def translation(error: BaseException, where: object) -> KombuPoolError:
         kind, meaning = found
         return _of_kind(kind, f"{where}: {meaning} ({text})")
     return _by_class(error, f"{where}: {text}")
+
+
+def _words_of(error: BaseException) -> str:
+    """Return what the error says, without the whole of the server's answer that the client repeats."""
+    said = error.details.get("errmsg") if isinstance(error, mongo_errors.OperationFailure) and error.details else None
+    return str(said or error) or type(error).__name__
 
 
 def _by_class(error: BaseException, text: str) -> KombuPoolError:

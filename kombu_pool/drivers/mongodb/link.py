@@ -25,6 +25,7 @@ from pymongo.read_concern import ReadConcern
 
 from kombu_pool.clock import SystemClock
 from kombu_pool.drivers.mongodb.faults import translated
+from kombu_pool.drivers.mongodb.layout import Numbers
 from kombu_pool.errors import IncompatibleStore
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ class Link:
         self._greeting: dict[str, Any] | None = None
         self._ahead = 0.0
         self._measured = float("-inf")
+        #: Gives ids in the order in which this process asks for them.
+        self.numbers = Numbers()
         #: The planes whose indexes are known to be there.
         self.prepared: set[str] = set()
         self.renew_lock()

@@ -1,0 +1,62 @@
+"""Gives back the space of what has expired, queue by queue, and of what is left of deleted queues."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kombu_pool.drivers.mongodb import states
+from kombu_pool.drivers.mongodb.layout import UNFINISHED
+from kombu_pool.drivers.mongodb.posting import Poster
+
+if TYPE_CHECKING:
+    from kombu_pool.drivers.mongodb.states import Filter
+    from kombu_pool.drivers.mongodb.store import Store
+    from kombu_pool.drivers.mongodb.subscriptions import SubscriptionController
+
+#: Seconds after which nobody is in the middle of a post any more: longer than any call waits.
+_ABANDONED = 120.0
+
+
+class Collector:
+    """Looks through every queue of the store."""
+
+    def __init__(self, store: Store, subscriptions: SubscriptionController) -> None:
+        self._store = store
+        self._subscriptions = subscriptions
+        self._poster = Poster(store)
+
+    def collect(self) -> int:
+        """Collect everywhere; return how many messages and subscriptions went."""
+        now = self._store.now()
+        with self._store.link.translated():
+            gone = sum(self._exhume(grave, now) for grave in self._store.collection(states.GRAVES).find())
+            for found in self._store.queues.find({}, {"m": 0}):
+                scope = {"p": found["p"], "q": found["q"], "i": found["_id"]}
+                gone += self._store.remove({**scope, **states.expired(now)})
+                gone += self._subscriptions.collect(scope, now)
+                gone += self._finish(scope, now)
+        return gone
+
+    def _exhume(self, grave: dict[str, Any], now: float) -> int:
+        """Remove what is left of a deleted queue."""
+        where = {"p": grave["p"], "q": grave["q"]}
+        if self._store.queues.find_one({**where, "_id": grave["_id"]}, {"_id": 1}) is not None:
+            return 0  # whoever was about to delete it died before that
+        scope = {**where, "i": grave["_id"]}
+        gone = self._store.remove(scope)
+        gone += self._store.collection(states.SUBSCRIPTIONS).delete_many(scope).deleted_count
+        if now - grave["t"] > _ABANDONED:
+            # Not before: who posts may have seen the queue just before it went.
+            self._store.collection(states.GRAVES).delete_one({"_id": grave["_id"]})
+        return gone
+
+    def _finish(self, scope: Filter, now: float) -> int:
+        """Bring posts to an end that were given up half-way: to the good one where all messages are stored."""
+        hidden = {**scope, "s": UNFINISHED, "t": {"$lte": now - _ABANDONED}}
+        gone = 0
+        for post in {found["o"] for found in self._store.messages.find(hidden, {"o": 1})}:
+            if self._store.collection(states.POSTS).find_one({"_id": post}) is not None:
+                gone += self._poster.show({**scope, "s": UNFINISHED, "o": post}, post)
+            else:
+                gone += self._store.remove({**scope, "s": UNFINISHED, "o": post})
+        return gone

@@ -1,0 +1,71 @@
+"""The message store in a MongoDB."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kombu_pool.drivers.mongodb import links
+from kombu_pool.drivers.mongodb.claims import ClaimController
+from kombu_pool.drivers.mongodb.collector import Collector
+from kombu_pool.drivers.mongodb.lending import Lender
+from kombu_pool.drivers.mongodb.messages import MessageController
+from kombu_pool.drivers.mongodb.queues import QueueController
+from kombu_pool.drivers.mongodb.store import Store
+from kombu_pool.drivers.mongodb.subscriptions import SubscriptionController
+from kombu_pool.drivers.mongodb.watch import MongoWatch
+from kombu_pool.errors import KombuPoolError
+from kombu_pool.model import Capabilities
+from kombu_pool.storage import DataDriver as Contract
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from kombu_pool.clock import Clock
+    from kombu_pool.drivers.mongodb.location import Location
+    from kombu_pool.model import Project
+
+CAPABILITIES = tuple(Capabilities)
+
+
+class DataDriver(Contract):
+    """Messages in one database of a MongoDB."""
+
+    capabilities = CAPABILITIES
+
+    def __init__(self, location: Location, clock: Clock) -> None:
+        self._link = links.acquire(location)
+        self._store = store = Store(self._link, clock)
+        self._closed = False
+        lender = Lender(store, self)
+        self.queue_controller = QueueController(store)
+        self.message_controller = MessageController(store, lender, location.max_message_size)
+        self.claim_controller = ClaimController(store, lender)
+        self.subscription_controller = SubscriptionController(store)
+        self._collector = Collector(store, self.subscription_controller)
+
+    def watch(self, queues: Iterable[tuple[Project, str]]) -> MongoWatch:
+        return MongoWatch(self._store, queues)
+
+    def is_alive(self) -> bool:
+        return bool(self.health()["storage_reachable"])
+
+    def health(self) -> dict[str, Any]:
+        health: dict[str, Any] = {"storage_reachable": False, "uri": str(self._link.location)}
+        if self._closed:
+            return {**health, "error": "closed"}
+        try:
+            with self._link.translated():
+                health["queues"] = self._store.queues.estimated_document_count()
+                health["storage_reachable"] = True
+                health["version"] = self._link.client.server_info().get("version")
+        except KombuPoolError as error:
+            return {**health, "error": str(error)}
+        return health
+
+    def gc(self) -> int:
+        return self._collector.collect()
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            links.release(self._link)

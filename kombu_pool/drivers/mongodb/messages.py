@@ -1,0 +1,218 @@
+"""Messages: posting, reading, deleting."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kombu_pool.drivers.mongodb import layout, states
+from kombu_pool.drivers.mongodb.acknowledging import acknowledge
+from kombu_pool.drivers.mongodb.posting import Poster
+from kombu_pool.errors import (
+    ClaimDoesNotExist,
+    ClaimDoesNotMatch,
+    MessageDoesNotExist,
+    MessageIsClaimed,
+    MessageNotClaimed,
+    MessageNotClaimedBy,
+    QueueDoesNotExist,
+    QueueIsEmpty,
+)
+from kombu_pool.storage import DEFAULT_LIMIT
+from kombu_pool.storage import MessageController as Contract
+from kombu_pool.storage.incoming import check
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from kombu_pool.drivers.mongodb.lending import Lender
+    from kombu_pool.drivers.mongodb.states import Filter
+    from kombu_pool.drivers.mongodb.store import Queue, Store
+    from kombu_pool.model import Message, NewMessage, Project
+
+
+class MessageController(Contract):
+    """Messages, a document each."""
+
+    def __init__(self, store: Store, lender: Lender, max_message_size: int) -> None:
+        self._store = store
+        self._link = store.link
+        self._lender = lender
+        self._poster = Poster(store)
+        self._limit = max_message_size
+
+    def post(
+        self, queue: str, messages: Iterable[NewMessage], client_uuid: object, project: Project = None
+    ) -> Sequence[str]:
+        client = None if client_uuid is None else layout.storable(str(client_uuid))
+        incoming = [check(message, self._limit) for message in messages]
+        if not incoming:
+            return []
+        with self._link.translated():
+            found = self._store.queue(project, queue)
+            if found is None:
+                raise QueueDoesNotExist(queue, project)
+            documents = self._poster.documents(found, incoming, client, self._store.now())
+            self._poster.store(documents)
+        return [document["_id"].hex() for document in documents]
+
+    def list(
+        self,
+        queue: str,
+        project: Project = None,
+        marker: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+        echo: bool = False,
+        client_uuid: object = None,
+        include_claimed: bool = False,
+        include_delayed: bool = False,
+    ) -> Iterator[Any]:
+        after = layout.id_of(marker) if marker else b""
+        if after is None:
+            return iter(([], ""))
+        now = self._store.now()
+        with self._link.translated():
+            found = self._store.settled(project, queue, now)
+            if found is None:
+                return iter(([], ""))
+            where: Filter = {
+                **found.scope,
+                "_id": {"$gt": after},
+                **_shown_states(now, include_claimed, include_delayed),
+            }
+            if not echo and client_uuid is not None:
+                where["u"] = {"$ne": layout.storable(str(client_uuid))}
+            order = [("_id", 1)] if include_claimed or include_delayed else [*states.IN_ORDER]
+            cursor = self._store.messages.find(where, sort=order, limit=limit, hint=states.LINE)
+            views = [layout.shown(message, now) for message in cursor]
+        return iter((views, views[-1]["id"] if views else ""))
+
+    def get(self, queue: str, message_id: str, project: Project = None) -> Message:
+        now = self._store.now()
+        with self._link.translated():
+            found = self._require(queue, project)
+            message = layout.id_of(message_id)
+            stored = None if message is None else self._find(found, message, now)
+        if stored is None:
+            raise MessageDoesNotExist(message_id, queue, project)
+        return layout.shown(stored, now)
+
+    def _require(self, queue: str, project: Project) -> Queue:
+        found = self._store.queue(project, queue)
+        if found is None:
+            raise QueueDoesNotExist(queue, project)
+        return found
+
+    def _find(self, queue: Queue, message: bytes, now: float) -> dict[str, Any] | None:
+        return self._store.messages.find_one({**queue.scope, **states.there(now), "_id": message})
+
+    def first(self, queue: str, project: Project = None, sort: int = 1) -> Message:
+        if sort not in {1, -1}:
+            raise ValueError(f"sort is 1 for the first message or -1 for the last, not {sort!r}")
+        now = self._store.now()
+        with self._link.translated():
+            found = self._store.settled(project, queue, now)
+            if found is None:
+                raise QueueDoesNotExist(queue, project)
+            order = [(key, sort) for key, _ in states.IN_ORDER]
+            stored = self._store.messages.find_one({**found.scope, **states.in_line(now)}, sort=order)
+        if stored is None:
+            raise QueueIsEmpty(queue, project)
+        return layout.shown(stored, now)
+
+    def bulk_get(self, queue: str, message_ids: Iterable[str], project: Project = None) -> Sequence[Message]:
+        ids = layout.ids_of(message_ids)
+        now = self._store.now()
+        with self._link.translated():
+            found = self._store.queue(project, queue) if ids else None
+            if found is None:
+                return []
+            where = {**found.scope, **states.there(now), "_id": {"$in": ids}}
+            stored = {message["_id"]: message for message in self._store.messages.find(where)}
+        return [layout.shown(stored[message], now) for message in ids if message in stored]
+
+    def delete(self, queue: str, message_id: str, project: Project = None, claim: str | None = None) -> None:
+        message, now = layout.id_of(message_id), self._store.now()
+        with self._link.translated():
+            found = self._store.queue(project, queue)
+            if found is None:
+                return
+            if claim is not None and not layout.is_claim(claim):
+                raise ClaimDoesNotExist(claim, queue, project)
+            if message is None or self._delete_one(found, message, claim, now):
+                return
+            stored = self._find(found, message, now)
+            if stored is not None:
+                raise self._refusal(found, stored, claim, now)
+
+    def _delete_one(self, queue: Queue, message: bytes, claim: str | None, now: float) -> bool:
+        allowed: Filter = {"$nor": [states.claimed(now)]} if claim is None else states.claimed(now, claim)
+        where = {**queue.scope, "_id": message, **allowed}
+        return bool(self._store.messages.delete_one(where).deleted_count)
+
+    def _refusal(self, queue: Queue, stored: dict[str, Any], claim: str | None, now: float) -> Exception:
+        message_id = stored["_id"].hex()
+        if claim is None:
+            return MessageIsClaimed(message_id)
+        if not states.is_claimed(stored, now):
+            return MessageNotClaimed(message_id)
+        if self._store.messages.find_one({**queue.scope, **states.claimed(now, claim)}, {"_id": 1}):
+            return MessageNotClaimedBy(message_id, claim)
+        return ClaimDoesNotExist(claim, queue.name, queue.project)
+
+    def bulk_delete(
+        self, queue: str, message_ids: Iterable[str], project: Project = None, claim_ids: Sequence[str] | None = None
+    ) -> None:
+        ids, now = layout.ids_of(message_ids), self._store.now()
+        with self._link.translated():
+            found = self._store.queue(project, queue) if ids else None
+            if found is None:
+                return
+            where: Filter = {**found.scope, "_id": {"$in": ids}}
+            if claim_ids is not None:
+                self._check_holders(found, {**where, **states.there(now)}, ids, claim_ids, now)
+                where.update(states.claimed(now), c={"$in": list(claim_ids)})
+            self._store.messages.delete_many(where)
+
+    def _check_holders(
+        self, queue: Queue, where: Filter, ids: Sequence[bytes], claim_ids: Sequence[str], now: float
+    ) -> None:
+        cursor = self._store.messages.find(where, {"s": 1, "r": 1, "c": 1})
+        stored = {message["_id"]: message for message in cursor}
+        for message in (stored[one] for one in ids if one in stored):
+            if not states.is_claimed(message, now):
+                raise MessageNotClaimed(message["_id"].hex())
+            if message["c"] not in claim_ids:
+                raise ClaimDoesNotMatch(message["c"], queue.name, queue.project)
+
+    def pop(self, queue: str, limit: int, project: Project = None) -> Sequence[Message]:
+        with self._link.translated():
+            return self._lender.pop(queue, limit, project)
+
+    def delete_claimed(
+        self, queue: str, held: Sequence[tuple[str, str]], project: Project = None
+    ) -> Sequence[tuple[str, str]]:
+        with self._link.translated():
+            return acknowledge(self._store, project, queue, held, self._store.now())
+
+    def purge(self, queue: str, project: Project = None) -> int:
+        now = self._store.now()
+        with self._link.translated():
+            found = self._store.settled(project, queue, now)
+            if found is None:
+                return 0
+            parts = (states.in_line(now), states.delayed(now))
+            return sum(self._store.remove({**found.scope, **part}) for part in parts)
+
+    def count(self, queue: str, project: Project = None) -> int:
+        now = self._store.now()
+        with self._link.translated():
+            found = self._store.settled(project, queue, now)
+            return 0 if found is None else self._store.messages.count_documents({**found.scope, **states.in_line(now)})
+
+
+def _shown_states(now: float, claimed: bool, delayed: bool) -> Filter:
+    if not claimed and not delayed:
+        return states.in_line(now)
+    if claimed and delayed:
+        return states.there(now)
+    return {**states.there(now), "$nor": [states.delayed(now) if claimed else states.claimed(now)]}

@@ -1,0 +1,142 @@
+"""The message store's queues."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from typing import TYPE_CHECKING, Any
+
+from pymongo.errors import DuplicateKeyError
+
+from kombu_pool.drivers.mongodb import states
+from kombu_pool.drivers.mongodb.layout import IN_LINE, WAITING, priority_of, project_key
+from kombu_pool.drivers.mongodb.policy import read, write
+from kombu_pool.drivers.mongodb.store import AT_ONCE, place
+from kombu_pool.errors import QueueDoesNotExist
+from kombu_pool.storage import DEFAULT_LIMIT, page
+from kombu_pool.storage import QueueController as Contract
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from kombu_pool.drivers.mongodb.states import Filter
+    from kombu_pool.drivers.mongodb.store import Queue, Store
+    from kombu_pool.model import Metadata, Project
+
+_INCARNATION_BYTES = 12
+
+
+class QueueController(Contract):
+    """Queues: a document each, whose random id is that of its life."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._link = store.link
+
+    def list(
+        self,
+        project: Project = None,
+        kfilter: Mapping[str, Any] = {},
+        marker: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+        detailed: bool = False,
+        name: str | None = None,
+    ) -> Iterator[Any]:
+        where: Filter = {"p": project_key(project), "q": {"$gt": marker or ""} if marker else {"$gte": ""}}
+        if name:
+            where["q"]["$regex"] = re.escape(name)
+        shown: list[dict[str, Any]] = []
+        with self._link.translated(), self._store.queues.find(where).sort("q", 1) as cursor:
+            for found in cursor:
+                given = read(found["m"]) if kfilter or detailed else {}
+                if all(key in given and given[key] == value for key, value in kfilter.items()):
+                    shown.append({"name": found["q"], "metadata": given} if detailed else {"name": found["q"]})
+                    if len(shown) == limit:
+                        break
+        return page(shown, lambda item: str(item["name"]))
+
+    def get(self, name: str, project: Project = None) -> Metadata:
+        with self._link.translated():
+            queue = self._store.queue(project, name)
+        if queue is None:
+            raise QueueDoesNotExist(name, project)
+        return read(queue.metadata)
+
+    def set_metadata(self, name: str, metadata: Metadata, project: Project = None) -> None:
+        stored = write(metadata)
+        with self._link.translated():
+            found = self._store.queues.update_one(place(project, name), {"$set": {"m": stored}})
+        if not found.matched_count:
+            raise QueueDoesNotExist(name, project)
+
+    def create(self, name: str, metadata: Metadata | None = None, project: Project = None) -> bool:
+        new = {"_id": os.urandom(_INCARNATION_BYTES), **place(project, name), "m": write(metadata or {})}
+        with self._link.translated():
+            if self._exists(name, project):
+                return False
+            try:
+                self._store.queues.insert_one(new)
+            except DuplicateKeyError:
+                return False
+        return True
+
+    def exists(self, name: str, project: Project = None) -> bool:
+        with self._link.translated():
+            return self._exists(name, project)
+
+    def _exists(self, name: str, project: Project) -> bool:
+        return self._store.queues.find_one(place(project, name), {"_id": 1}) is not None
+
+    def delete(self, name: str, project: Project = None) -> None:
+        with self._link.translated():
+            queue = self._store.queue(project, name)
+            if queue is None:
+                return
+            # First what leads the collector to the messages, should this process die after the next step.
+            grave = {**place(project, name), "t": self._store.now()}
+            graves = self._store.collection(states.GRAVES)
+            graves.update_one({"_id": queue.incarnation}, {"$set": grave}, upsert=True)
+            self._store.queues.delete_one({**place(project, name), "_id": queue.incarnation})
+            self._store.remove(queue.scope, AT_ONCE)
+
+    def stats(self, name: str, project: Project = None) -> dict[str, Any]:
+        now = self._store.now()
+        with self._link.translated():
+            queue = self._store.settled(project, name, now)
+            if queue is None:
+                raise QueueDoesNotExist(name, project)
+            free, delayed, claimed = (
+                self._store.messages.count_documents({**queue.scope, **state})
+                for state in (states.in_line(now), states.delayed(now), states.claimed(now))
+            )
+            ends = sorted(self._ends(queue, now), key=lambda found: bytes(found["_id"][1:]))
+        waiting = free + delayed
+        messages: dict[str, Any] = {"claimed": claimed, "free": waiting, "total": waiting + claimed}
+        if ends:
+            messages["oldest"], messages["newest"] = _summary(ends[0], now), _summary(ends[-1], now)
+        return {"messages": messages}
+
+    def _ends(self, queue: Queue, now: float) -> Iterator[dict[str, Any]]:
+        """Give the first and the last message of each priority, which the index finds without looking between them."""
+        for state in (IN_LINE, WAITING):
+            where: Filter = {**queue.scope, "s": state, "x": {"$gt": now}}
+            while (first := self._end(where, 1)) is not None:
+                yield first
+                beyond = bytes((255 - priority_of(first["_id"]),)) + b"\xff" * 15
+                last = self._end({**where, "_id": {"$lte": beyond}}, -1)
+                yield last or first
+                where["_id"] = {"$gt": beyond}
+
+    def _end(self, where: Filter, sort: int) -> dict[str, Any] | None:
+        order = [(key, sort) for key, _ in states.IN_ORDER]
+        return self._store.messages.find_one(where, {"t": 1}, sort=order, hint=states.LINE)
+
+    def calculate_resource_count(self, project: Project = None) -> int:
+        with self._link.translated():
+            return self._store.queues.count_documents({"p": project_key(project)})
+
+
+def _summary(found: Mapping[str, Any], now: float) -> dict[str, Any]:
+    text = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(found["t"]))
+    return {"id": found["_id"].hex(), "age": max(0, int(now - found["t"])), "created": text}

@@ -1,0 +1,159 @@
+"""What the controllers of the message store share: its collections, its time, its queues, and how one is settled."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from kombu_pool.drivers.mongodb import schema, states
+from kombu_pool.drivers.mongodb.layout import project_key
+from kombu_pool.drivers.mongodb.policy import Policy, policy_of
+
+if TYPE_CHECKING:
+    from pymongo.collection import Collection
+
+    from kombu_pool.clock import Clock
+    from kombu_pool.drivers.mongodb.link import Link
+    from kombu_pool.drivers.mongodb.states import Filter
+    from kombu_pool.model import Project
+
+PLANE = "data"
+#: Documents that one command changes at the most, so that none takes longer than a socket waits.
+AT_ONCE = 1000
+_REMEMBERED = 10_000
+
+
+class Queue(NamedTuple):
+    """A queue in one of its lives."""
+
+    project: Project
+    name: str
+    incarnation: bytes
+    metadata: bytes
+
+    @property
+    def policy(self) -> Policy:
+        """What its metadata asks of the store."""
+        return policy_of(self.metadata)
+
+    @property
+    def scope(self) -> Filter:
+        """What a filter of its messages begins with."""
+        return {"p": project_key(self.project), "q": self.name, "i": self.incarnation}
+
+
+class Look(NamedTuple):
+    """A queue that was just settled, and its first free messages: ``_id`` and ``n`` of each."""
+
+    queue: Queue
+    first: list[dict[str, Any]]
+
+
+class Store:
+    """The messages of one database under one prefix."""
+
+    def __init__(self, link: Link, clock: Clock) -> None:
+        self.link = link
+        self.clock = clock
+        # Guesses: what they are good for is checked by the command that uses them.
+        self._incarnations: OrderedDict[tuple[Project, str], bytes] = OrderedDict()
+
+    def collection(self, name: str) -> Collection[dict[str, Any]]:
+        """Return one of the plane's collections, with its indexes."""
+        if PLANE not in self.link.prepared:
+            schema.prepare(self.link, PLANE, states.INDEXES)
+        return self.link.collection(name)
+
+    @property
+    def messages(self) -> Collection[dict[str, Any]]:
+        """The messages of all queues."""
+        return self.collection(states.MESSAGES)
+
+    @property
+    def queues(self) -> Collection[dict[str, Any]]:
+        """The queues."""
+        return self.collection(states.QUEUES)
+
+    def now(self) -> float:
+        """Return the store's time."""
+        return self.link.now(self.clock)
+
+    def queue(self, project: Project, name: str) -> Queue | None:
+        """Return a queue; None when there is none."""
+        found = self.queues.find_one(place(project, name))
+        return None if found is None else self._remember(project, name, found)
+
+    def settled(self, project: Project, name: str, now: float) -> Queue | None:
+        """Return a queue of which every message stands in line that may; None when there is none."""
+        look = self.look(project, name, now, 0)
+        return None if look is None else look.queue
+
+    def look(self, project: Project, name: str, now: float, limit: int) -> Look | None:
+        """Settle a queue and look at its first free messages, in one round trip where nothing is to settle."""
+        while True:
+            guess = self._incarnations.get((project, name))
+            found = self._ask(place(project, name), guess, now, limit)
+            if not found or "m" not in found[0]:
+                return None
+            queue = self._remember(project, name, found[0])
+            if queue.incarnation != guess:
+                continue
+            if len(found) > 1 and "due" in found[1]:
+                self.settle(queue, now)
+                continue
+            return Look(queue, found[1:])
+
+    def _ask(self, where: Filter, guess: bytes | None, now: float, limit: int) -> list[dict[str, Any]]:
+        pipeline: list[dict[str, Any]] = [{"$match": where}]
+        if guess is not None:
+            scope = {**where, "i": guess}
+            waits = {"$match": {**scope, **states.due(now)}}
+            pipeline.append(self._union([waits, {"$limit": 1}, {"$project": {"_id": 0, "due": "$r"}}]))
+            if limit:
+                pipeline.append(self._union(first_in_line(scope, now, limit)))
+        return list(self.queues.aggregate(pipeline, batchSize=limit + 2))
+
+    def _union(self, pipeline: list[dict[str, Any]]) -> dict[str, Any]:
+        return {"$unionWith": {"coll": self.messages.name, "pipeline": pipeline}}
+
+    def settle(self, queue: Queue, now: float) -> None:
+        """Put all messages of a queue in line whose delay or claim is over."""
+        where = {**queue.scope, **states.due(now)}
+        more = True
+        while more:
+            ids = [found["_id"] for found in self.messages.find(where, {"_id": 1}, limit=AT_ONCE)]
+            more = len(ids) == AT_ONCE
+            if ids:
+                self.messages.update_many({**where, "_id": {"$in": ids}}, states.INTO_LINE)
+
+    def remove(self, where: Filter, most: int | None = None) -> int:
+        """Delete messages, step by step, but not many more than ``most``; return how many they were."""
+        removed = 0
+        while most is None or removed < most:
+            ids = [found["_id"] for found in self.messages.find(where, {"_id": 1}, limit=AT_ONCE)]
+            if ids:
+                removed += self.messages.delete_many({**where, "_id": {"$in": ids}}).deleted_count
+            if len(ids) < AT_ONCE:
+                break
+        return removed
+
+    def _remember(self, project: Project, name: str, found: dict[str, Any]) -> Queue:
+        self._incarnations[project, name] = found["_id"]
+        while len(self._incarnations) > _REMEMBERED:
+            self._incarnations.popitem(last=False)
+        return Queue(project, name, found["_id"], found["m"])
+
+
+def first_in_line(scope: Filter, now: float, limit: int) -> list[dict[str, Any]]:
+    """Return the pipeline that finds the first free messages of a settled queue."""
+    return [
+        {"$match": {**scope, **states.in_line(now)}},
+        {"$sort": dict(states.IN_ORDER)},
+        {"$limit": limit},
+        {"$project": {"_id": 1, "n": 1}},
+    ]
+
+
+def place(project: Project, name: str) -> Filter:
+    """Return the filter of a queue by its name."""
+    return {"p": project_key(project), "q": name}

@@ -1,0 +1,168 @@
+"""Subscriptions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pymongo.errors import DuplicateKeyError
+
+from kombu_pool.drivers.mongodb import layout, states
+from kombu_pool.drivers.mongodb.policy import read, write
+from kombu_pool.errors import (
+    ConfigurationError,
+    QueueDoesNotExist,
+    SubscriptionAlreadyExists,
+    SubscriptionDoesNotExist,
+)
+from kombu_pool.storage import DEFAULT_LIMIT, page
+from kombu_pool.storage import SubscriptionController as Contract
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pymongo.collection import Collection
+
+    from kombu_pool.drivers.mongodb.states import Filter
+    from kombu_pool.drivers.mongodb.store import Store
+    from kombu_pool.model import Project, Subscription
+
+_CHANGEABLE = ("subscriber", "ttl", "options")
+
+
+class SubscriptionController(Contract):
+    """Subscriptions: a document each, of one life of a queue.
+
+    ``w`` is the subscriber, ``l`` the ttl, ``x`` when it expires, ``t`` when it was made, ``o`` the options, ``f``
+    whether it was confirmed.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._link = store.link
+
+    def list(
+        self, queue: str, project: Project = None, marker: str | None = None, limit: int = DEFAULT_LIMIT
+    ) -> Iterator[Any]:
+        after = layout.id_of(marker) if marker else b""
+        now = self._store.now()
+        with self._link.translated():
+            found = self._store.queue(project, queue) if after is not None else None
+            if found is None:
+                return page([], str)
+            where = {**found.scope, "_id": {"$gt": after}, "x": {"$gt": now}}
+            stored = self._stored.find(where, sort=[("_id", 1)], limit=limit)
+            shown = [_shown(queue, one, now) for one in stored]
+        return page(shown, lambda item: str(item["id"]))
+
+    def get(self, queue: str, subscription_id: str, project: Project = None) -> Subscription:
+        return self._get(queue, project, {"_id": layout.id_of(subscription_id)}, subscription_id)
+
+    def get_with_subscriber(self, queue: str, subscriber: str, project: Project = None) -> Subscription:
+        return self._get(queue, project, {"w": subscriber}, subscriber)
+
+    def _get(self, queue: str, project: Project, which: Filter, sought: str) -> Subscription:
+        now = self._store.now()
+        with self._link.translated():
+            found = self._stored.find_one({**self._scope(queue, project), **which, "x": {"$gt": now}})
+        if found is None:
+            raise SubscriptionDoesNotExist(sought)
+        return _shown(queue, found, now)
+
+    def create(
+        self, queue: str, subscriber: str, ttl: float, options: Mapping[str, Any], project: Project = None
+    ) -> str | None:
+        now = self._store.now()
+        with self._link.translated():
+            scope = self._scope(queue, project)
+            (new,) = self._link.numbers.take(now, [0])
+            self._forget_expired({**scope, "w": subscriber}, now)
+            try:
+                self._stored.insert_one(
+                    {
+                        "_id": new,
+                        **scope,
+                        "w": subscriber,
+                        **_lifetime(ttl, now),
+                        "t": now,
+                        "o": write(dict(options or {})),
+                        "f": False,
+                    }
+                )
+            except DuplicateKeyError:
+                return None
+        return new.hex()
+
+    def update(self, queue: str, subscription_id: str, project: Project = None, **kwargs: Any) -> None:
+        if not kwargs or not set(kwargs) <= set(_CHANGEABLE):
+            raise ConfigurationError(f"a subscription can change {', '.join(_CHANGEABLE)}; given: {sorted(kwargs)}")
+        changes: dict[str, Any] = {}
+        if "subscriber" in kwargs:
+            changes["w"] = kwargs["subscriber"]
+        if "ttl" in kwargs:
+            changes.update(_lifetime(kwargs["ttl"], self._store.now()))
+        if "options" in kwargs:
+            changes["o"] = write(dict(kwargs["options"] or {}))
+        self._change(queue, subscription_id, project, changes)
+
+    def exists(self, queue: str, subscription_id: str, project: Project = None) -> bool:
+        try:
+            self.get(queue, subscription_id, project)
+        except (QueueDoesNotExist, SubscriptionDoesNotExist):
+            return False
+        return True
+
+    def delete(self, queue: str, subscription_id: str, project: Project = None) -> None:
+        with self._link.translated():
+            found = self._store.queue(project, queue)
+            if found is not None:
+                self._stored.delete_one({**found.scope, "_id": layout.id_of(subscription_id)})
+
+    def confirm(self, queue: str, subscription_id: str, project: Project = None, confirmed: bool | None = None) -> None:
+        self._change(queue, subscription_id, project, {"f": confirmed is None or confirmed})
+
+    def collect(self, scope: Filter, now: float) -> int:
+        """Remove subscriptions that have expired, and return how many they were."""
+        return self._forget_expired(scope, now)
+
+    def _change(self, queue: str, subscription_id: str, project: Project, changes: Mapping[str, Any]) -> None:
+        now = self._store.now()
+        with self._link.translated():
+            scope = self._scope(queue, project)
+            if "w" in changes:
+                self._forget_expired({**scope, "w": changes["w"]}, now)
+            where = {**scope, "_id": layout.id_of(subscription_id), "x": {"$gt": now}}
+            try:
+                changed = self._stored.update_one(where, {"$set": dict(changes)}).matched_count
+            except DuplicateKeyError:
+                raise SubscriptionAlreadyExists from None
+        if not changed:
+            raise SubscriptionDoesNotExist(subscription_id)
+
+    def _scope(self, queue: str, project: Project) -> Filter:
+        found = self._store.queue(project, queue)
+        if found is None:
+            raise QueueDoesNotExist(queue, project)
+        return found.scope
+
+    def _forget_expired(self, where: Filter, now: float) -> int:
+        return self._stored.delete_many({**where, "x": {"$lte": now}}).deleted_count
+
+    @property
+    def _stored(self) -> Collection[dict[str, Any]]:
+        return self._store.collection(states.SUBSCRIPTIONS)
+
+
+def _lifetime(ttl: float | None, now: float) -> dict[str, float]:
+    return {"l": ttl or 0, "x": now + ttl if ttl else layout.NEVER}
+
+
+def _shown(queue: str, stored: Mapping[str, Any], now: float) -> Subscription:
+    return {
+        "id": stored["_id"].hex(),
+        "source": queue,
+        "subscriber": stored["w"],
+        "ttl": stored["l"],
+        "age": max(0, int(now - stored["t"])),
+        "options": read(stored["o"]),
+        "confirmed": stored["f"],
+    }

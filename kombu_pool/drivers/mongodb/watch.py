@@ -1,0 +1,134 @@
+"""Waits for messages: told by a change stream where the server has them, else by looking more and more rarely."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from kombu_pool.clock import SystemClock
+from kombu_pool.drivers.mongodb import states
+from kombu_pool.drivers.mongodb.layout import WAITING
+from kombu_pool.drivers.mongodb.listening import Listener
+from kombu_pool.drivers.mongodb.store import place
+from kombu_pool.storage import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from kombu_pool.drivers.mongodb.states import Filter
+    from kombu_pool.drivers.mongodb.store import Store
+    from kombu_pool.model import Project
+
+#: Seconds between two looks where nobody tells: at first, and at the most.
+_SOON = 0.002
+_SELDOM = 0.05
+#: Seconds between two looks of somebody who is told, for claims that others made end unheard.
+_RARELY = 1.0
+#: A clock that is not the server's may be moved at any time.
+_FOREIGN_CLOCK = 0.02
+_SHORTEST = 0.001
+#: Queues that one command looks at.
+_AT_ONCE = 40
+
+
+class MongoWatch(Watch):
+    """Looks at the queues, and sleeps until there is news of them."""
+
+    def __init__(self, store: Store, queues: Iterable[tuple[Project, str]]) -> None:
+        self._store = store
+        self._places = [place(project, name) for project, name in queues]
+        self._start()
+
+    def _start(self) -> None:
+        self._pid = os.getpid()
+        self._news = threading.Event()
+        self._interrupted = False
+        self._closed = False
+        self._listener = Listener(self._store, self._places, self._news.set)
+
+    def wait(self, timeout: float) -> bool:
+        if self._pid != os.getpid():
+            self._start()
+        deadline = time.monotonic() + timeout
+        pause = _SOON
+        while not self._closed:
+            self._news.clear()
+            if self._was_interrupted():
+                return True
+            listens = self._listener.listens
+            is_ready, at = self._look()
+            if is_ready or self._was_interrupted():
+                return True
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            if self._is_told():
+                # Who just began to listen looks once more, for what happened before.
+                self._sleep(min(left, _RARELY if listens else _SELDOM), at)
+            else:
+                self._sleep(min(left, pause), at)
+                pause = min(2 * pause, _SELDOM)
+        return False
+
+    def interrupt(self) -> None:
+        self._interrupted = True
+        self._news.set()
+
+    def close(self) -> None:
+        self._closed = True
+        self._news.set()
+        self._listener.close()
+
+    def _is_told(self) -> bool:
+        return bool(self._places) and self._store.link.has_transactions and self._listener.want()
+
+    def _sleep(self, seconds: float, at: float) -> None:
+        """Sleep until there is news, or something is due, or the seconds are over."""
+        until = time.monotonic() + seconds
+        slice_ = seconds if isinstance(self._store.clock, SystemClock) else _FOREIGN_CLOCK
+        while not self._news.is_set():
+            left = min(until - time.monotonic(), at - self._store.now())
+            if left <= 0:
+                break
+            self._news.wait(max(_SHORTEST, min(left, slice_)))
+
+    def _was_interrupted(self) -> bool:
+        was, self._interrupted = self._interrupted, False
+        return was
+
+    def _look(self) -> tuple[bool, float]:
+        """Tell whether there is something to claim, and else when there may be."""
+        now, at = self._store.now(), math.inf
+        with self._store.link.translated():
+            scopes = self._scopes()
+            for start in range(0, len(scopes), _AT_ONCE):
+                for found in self._store.messages.aggregate(
+                    _questions(scopes[start : start + _AT_ONCE], now, self._name)
+                ):
+                    at = min(at, found.get("r", 0.0))
+        return at <= now, at
+
+    @property
+    def _name(self) -> str:
+        return self._store.messages.name
+
+    def _scopes(self) -> list[Filter]:
+        if not self._places:
+            return []
+        found = self._store.queues.find({"$or": self._places}, {"m": 0})
+        return [{"p": queue["p"], "q": queue["q"], "i": queue["_id"]} for queue in found]
+
+
+def _questions(scopes: list[Filter], now: float, collection: str) -> list[dict[str, Any]]:
+    """Return the pipeline that finds, for each queue, whether a message is free, and when the next one will be."""
+    questions: list[list[dict[str, Any]]] = []
+    for scope in scopes:
+        free = {**scope, **states.in_line(now)}
+        questions.append([{"$match": free}, {"$limit": 1}, {"$project": {"_id": 1}}])
+        waiting = {**scope, "s": WAITING}
+        questions.append([{"$match": waiting}, {"$sort": {"r": 1}}, {"$limit": 1}, {"$project": {"r": 1}}])
+    first, *others = questions
+    return [*first, *({"$unionWith": {"coll": collection, "pipeline": question}} for question in others)]

@@ -305,6 +305,14 @@ class ControlDriver(ABC):
     bindings_controller: BindingsController
     consumers_controller: ConsumersController
 
+    def epoch(self) -> str:
+        """Ask the store for a text that changes only when it has lost all that it held.
+
+        A store that cannot lose what it holds while somebody uses it answers "".
+        """
+        self.catalogue_controller.exists(None, "")
+        return ""
+
     @abstractmethod
     def close(self) -> None:
         """Close the store. Idempotent."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from typing import TYPE_CHECKING
 
 from kombu_pool.drivers import open_control
@@ -15,6 +16,7 @@ from kombu_pool.transport.queues import Queues
 from kombu_pool.transport.settlement import Settlement
 
 if TYPE_CHECKING:
+    from kombu_pool.transport.connection import PoolConnection
     from kombu_pool.transport.options import TransportOptions
 
 
@@ -44,15 +46,14 @@ class Broker:
             self.data.message_controller, self.data.claim_controller, self.renewal, options.ack_delay
         )
         self.queues = Queues(self.data, self.control, self.router, self.renewal, options)
-        self.housekeeping = Housekeeping(self.data, self.control, self.queues)
+        self.connections: weakref.WeakSet[PoolConnection] = weakref.WeakSet()
+        self.housekeeping = Housekeeping(self.data, self.control, self.queues, self.look_back)
 
-    def greet(self) -> None:
-        """Ask the control store something: some are opened without a word to who serves them.
-
-        Raises:
-            ConnectionError: it does not answer.
-        """
-        self.control.catalogue_controller.exists(self.options.project, "")
+    def look_back(self) -> None:
+        """Tell every connection that was opened before the control store lost what it held."""
+        epoch = self.control.epoch()
+        for connection in list(self.connections):
+            connection.recall(epoch)
 
     def close(self) -> None:
         """Send what is gathered, stop the threads, close the stores."""

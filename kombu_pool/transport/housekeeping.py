@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from kombu_pool.errors import KombuPoolError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kombu_pool.storage import ControlDriver, DataDriver
     from kombu_pool.transport.queues import Queues
 
@@ -23,10 +25,11 @@ class Housekeeping:
     #: How many looks for abandoned queues there are for each collection, which only gives space back.
     COLLECT = 5
 
-    def __init__(self, data: DataDriver, control: ControlDriver, queues: Queues) -> None:
+    def __init__(self, data: DataDriver, control: ControlDriver, queues: Queues, look_back: Callable[[], None]) -> None:
         self._data = data
         self._control = control
         self._queues = queues
+        self._look_back = look_back
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
@@ -58,6 +61,7 @@ class Housekeeping:
 
     def tidy(self) -> None:
         """Delete the queues that nobody has used for their lifetime; collect, if it is time."""
+        self._look_back()
         for project, queue in self._control.consumers_controller.abandoned():
             logger.debug("Queue %r is deleted: nobody has used it for its lifetime", queue)
             self._queues.delete_of(project, queue)

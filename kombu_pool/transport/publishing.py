@@ -30,6 +30,7 @@ class PublishingMethods:
         self.events: defaultdict[str, set[Callable[..., Any]]] = defaultdict(set)
         self._project = connection.options.project
         self._delay_eta = connection.options.delay_eta
+        self._link = connection
         self._post = connection.broker.data.message_controller.post
         self._route = connection.broker.router.route
 
@@ -72,6 +73,7 @@ class PublishingMethods:
         Raises:
             NotFound: there is no such exchange.
             PoolUnavailable: a store did not answer; the message may be stored.
+            ConnectionError: the control store lost all that it held, the exchange or the queue with it.
             InvalidMessage: it cannot be stored.
         """
         new, queues = self.routed(message, exchange, routing_key, mandatory=mandatory)
@@ -93,8 +95,10 @@ class PublishingMethods:
         try:
             queues = self._route(exchange, routing_key, message["headers"])
         except ExchangeDoesNotExist as error:
+            self._link.require_memory()
             raise NotFound(f"NOT_FOUND - no exchange '{exchange}' here", (60, 40), "Channel.basic_publish") from error
         if not queues:
+            self._link.require_memory_now_and_then()
             self._unroutable(message, mandatory)
         return new, queues
 
@@ -103,6 +107,7 @@ class PublishingMethods:
         try:
             self._post(queue, messages, None, self._project)
         except QueueDoesNotExist:
+            self._link.require_memory()
             for message in messages:
                 self._unroutable(message["body"], mandatory)
 

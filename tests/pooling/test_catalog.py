@@ -328,8 +328,17 @@ def test_a_queue_deleted_elsewhere_takes_no_more_messages(settled, control, cloc
         post(settled, "of-a", 2)
 
 
-def test_a_queue_that_only_its_pool_forgot_takes_no_messages(settled, stores):
+def test_a_queue_that_only_its_pool_forgot_is_created_anew_there(settled, stores):
     stores.leaf("a").queue_controller.delete("of-a")
+
+    post(settled, "of-a", 1)
+
+    assert bodies(settled, "of-a") == bodies(stores.leaf("a"), "of-a") == [1]
+
+
+def test_a_queue_that_its_pool_and_the_control_store_forgot_takes_no_messages(settled, stores):
+    stores.leaf("a").queue_controller.delete("of-a")
+    settled.control.queue_controller.delete("of-a")
 
     with pytest.raises(errors.QueueDoesNotExist):
         post(settled, "of-a", 1)

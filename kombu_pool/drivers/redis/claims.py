@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.redis.store import Store
     from kombu_pool.model import Claim, ClaimMetadata, Message, Project
 
-RELEASE = script("release")
+RELEASE = script("release", writes=False)
 _LEASE = script("lease", repeatable=True, writes=False)
-_RENEW = script("renew", repeatable=True)
+_RENEW = script("renew", repeatable=True, writes=False)
 
 
 class ClaimController(Contract):

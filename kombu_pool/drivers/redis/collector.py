@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.redis.subscriptions import SubscriptionController
     from kombu_pool.model import Project
 
-_COLLECT = script("collect", repeatable=True)
+_COLLECT = script("collect", repeatable=True, writes=False)
 _AT_ONCE = 100
 
 

@@ -30,7 +30,7 @@ LENT_TOO_OFTEN = "max_claim_count"
 UNREADABLE = "unreadable"
 
 _BURY = script("bury")
-_RELEASE = script("release")
+_RELEASE = script("release", writes=False)
 
 
 @dataclass(frozen=True)

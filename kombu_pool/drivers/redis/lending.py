@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from kombu_pool.model import ClaimMetadata, Message, Project
     from kombu_pool.storage import DataDriver
 
-_CLAIM = script("claim")
-_RELEASE = script("release")
+_CLAIM = script("claim", writes=False)
+_RELEASE = script("release", writes=False)
 #: Seconds for which messages are kept from others while another store is asked to take them, and while they are popped.
 PARKING = 60.0
 #: Messages that one run of the script lends at the most: Redis serves nobody else meanwhile.

@@ -15,7 +15,8 @@ class Script(NamedTuple):
     """A script: ``sha`` names it to a Redis that has it, ``text`` brings it to one that has not.
 
     ``repeatable``: to run it again after an answer that got lost does no harm, and gives the same answer.
-    ``writes``: what it does is worth waiting for replicas.
+    ``writes``: what it does is to be on the replicas before it counts. A claim, or its end, need not be: what a
+    failover forgets of it comes back.
     """
 
     name: str

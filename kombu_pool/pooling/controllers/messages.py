@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool import errors, storage
@@ -12,6 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from kombu_pool.model import Message, NewMessage, Project
+    from kombu_pool.pooling.member import Member
+
+logger = logging.getLogger(__name__)
+
+#: Seconds that pass between a queue's end in its pool and that of its record, at the most.
+_DELETION = 0.1
 
 
 class MessageController(Routing, storage.MessageController):
@@ -31,10 +39,23 @@ class MessageController(Routing, storage.MessageController):
         except errors.QueueDoesNotExist:
             # Deleted and declared again elsewhere, it may live in another pool since it was looked up.
             home = self._catalog.pool_now(queue, project)
-            if home is None or home is member:
+            if home is None:
                 raise
+            if home is member:
+                self._restore(home, queue, project)
         with home:
             return home.messages.post(queue, messages, client_uuid, project)
+
+    def _restore(self, home: Member, queue: str, project: Project) -> None:
+        """Create a queue anew in a pool that lost what it held; raises QueueDoesNotExist if it was deleted instead."""
+        known = self._catalog.control.queue_controller
+        known.get(queue, project)
+        # Deleting takes it from its pool before it takes its record: who does that now has done so after this.
+        time.sleep(_DELETION)
+        metadata = known.get(queue, project)
+        logger.warning("Pool %s lost queue %r; it is created anew there", home.name, queue)
+        with home:
+            home.queues.create(queue, metadata, project)
 
     def list(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import TYPE_CHECKING
 
 from kombu_pool.drivers.redis.control.bindings import BindingsController
@@ -10,6 +11,7 @@ from kombu_pool.drivers.redis.control.consumers import ConsumersController
 from kombu_pool.drivers.redis.control.flavors import FlavorsController
 from kombu_pool.drivers.redis.control.pools import PoolsController
 from kombu_pool.drivers.redis.control.queues import RecordedQueues
+from kombu_pool.drivers.redis.keys import control_key
 from kombu_pool.drivers.redis.links import acquire, release
 from kombu_pool.storage import ControlDriver as Contract
 
@@ -31,6 +33,13 @@ class ControlDriver(Contract):
         self.catalogue_controller = CatalogueController(link)
         self.bindings_controller = BindingsController(link)
         self.consumers_controller = ConsumersController(link, clock)
+
+    def epoch(self) -> str:
+        # A Redis that keeps nothing on a disk is empty after a restart, and FLUSHALL is quickly said.
+        key = control_key(self._link.location.key_prefix, "epoch")
+        while (epoch := self._link.command("GET", key)) is None:
+            self._link.command("SET", key, secrets.token_hex(8), "NX")
+        return str(epoch.decode())
 
     def close(self) -> None:
         if not self._closed:

@@ -86,16 +86,21 @@ class Sentinels:
         killed.kill()
         return self.wait_for_another(killed)
 
-    def hand_over(self) -> Server:
-        """Let a replica and the master change places, and return the next master."""
+    def hand_over(self, hang_up: bool = True) -> Server:
+        """Let a replica and the master change places, and return the next master.
+
+        The former one hangs up on its clients, as it would if the sentinels told it to become a replica; or not, as it
+        does when somebody else tells it.
+        """
         former = self.master
         # A sentinel refuses for a while after another failover.
         first_answer(lambda: self._any_sentinel().ask("SENTINEL FAILOVER", NAME), why=self._describe)
         master = self.wait_for_another(former)
         # The sentinels would do this too, but only after ten seconds.
         former.ask("REPLICAOF", "127.0.0.1", master.port)
-        former.ask("CLIENT KILL", "TYPE", "normal", "SKIPME", "yes")
-        former.ask("CLIENT KILL", "TYPE", "pubsub")
+        if hang_up:
+            former.ask("CLIENT KILL", "TYPE", "normal", "SKIPME", "yes")
+            former.ask("CLIENT KILL", "TYPE", "pubsub")
         return master
 
     def stop(self) -> None:

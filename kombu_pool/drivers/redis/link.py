@@ -96,10 +96,10 @@ class Link:
 
         Raises as :meth:`call` does; all of them may have run then.
         """
-        if self.is_cluster:
+        if self.location.min_replicas or self.is_cluster:
             return [self.call(script, keys, *args) for script, keys, args in calls]
         commands = [("EVALSHA", script.sha, len(keys), *keys, *args) for script, keys, args in calls]
-        answers: list[Any] = self._use(calls[0][1][0], lambda connection: ask_each(connection, commands), again=False)
+        answers: list[Any] = self._use(calls[0][1][0], lambda connection: _begun(connection, commands), again=False)
         for index, (script, keys, args) in enumerate(calls):
             if isinstance(answers[index], redis_errors.NoScriptError):
                 answers[index] = self.call(script, keys, *args)
@@ -259,6 +259,15 @@ class Link:
         self._returned = threading.Condition(self._lock)
         self._seekers = 0
         self._addresses.renew_lock()
+
+
+def _begun(connection: Connection, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+    """Return the answers to commands, errors among them; raises when Redis has refused to begin with any."""
+    answers = ask_each(connection, commands)
+    refusals = [answer for answer in answers if isinstance(answer, Exception) and word_of(answer) in _NOT_NOW]
+    if refusals and all(answer in refusals or isinstance(answer, redis_errors.NoScriptError) for answer in answers):
+        raise refusals[0]
+    return answers
 
 
 _living: weakref.WeakSet[Link] = weakref.WeakSet()

@@ -68,6 +68,19 @@ def test_everybody_goes_on_when_the_master_dies_and_when_it_changes_places(senti
     clients.stop_consuming()
 
 
+def test_what_a_former_master_refuses_is_done_by_the_new_one(sentinels, opened):
+    store, lending = opened(sentinels.uri()), {"ttl": 60, "grace": 60}
+    store.message_controller.post("q", [{"ttl": None, "body": body} for body in "ab"], None)
+    claim, [first] = store.claim_controller.create("q", lending, limit=1)
+    sentinels.master.ask("WAIT", 1, 0)
+
+    sentinels.hand_over(hang_up=False)
+    refused, _, [second] = store.claim_controller.swap("q", [(first["id"], claim)], lending, limit=1)
+
+    assert refused == []
+    assert second["body"] == "b"
+
+
 @pytest.mark.parametrize("sentinels", [2], indirect=True)
 def test_what_a_replica_confirmed_is_there_after_the_master_died(sentinels, start):
     clients = start(f"{sentinels.uri()}?min_replicas=1", consumers=0)

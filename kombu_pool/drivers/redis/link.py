@@ -96,7 +96,7 @@ class Link:
 
         Raises as :meth:`call` does; all of them may have run then.
         """
-        if self.location.min_replicas or self.is_cluster:
+        if self.is_cluster:
             return [self.call(script, keys, *args) for script, keys, args in calls]
         commands = [("EVALSHA", script.sha, len(keys), *keys, *args) for script, keys, args in calls]
         answers: list[Any] = self._use(calls[0][1][0], lambda connection: _begun(connection, commands), again=False)

@@ -42,6 +42,7 @@ _MEANINGS: dict[int, tuple[type[KombuPoolError], str]] = {
     79: (ConfigurationError, "it does not know what w names"),
     85: (IncompatibleStore, "an index of ours is something else there; set another collection_prefix"),
     86: (IncompatibleStore, "an index of ours is something else there; set another collection_prefix"),
+    59: (IncompatibleStore, "it is older than MongoDB 4.4"),
     14031: (StoreFull, "its disk is full"),
     39: (StoreFull, "it cannot write its files"),
     10334: (MessageTooLarge, "a document is longer than MongoDB takes"),
@@ -81,12 +82,12 @@ def translation(error: BaseException, where: object) -> KombuPoolError:
     if isinstance(error, UnicodeEncodeError):
         return InvalidMessage(f"{error.object!r} cannot be stored: {error.reason}")
     text = _words_of(error)
+    if isinstance(error, mongo_errors.DocumentTooLarge):
+        return _of_kind(MessageTooLarge, f"{where}: {text}")
     if isinstance(error, (bson_errors.InvalidDocument, bson_errors.InvalidStringData, OverflowError)):
         return InvalidMessage(f"it cannot be stored: {text}")
     if isinstance(error, bson_errors.BSONError):
         return CorruptRecord(text)
-    if isinstance(error, mongo_errors.DocumentTooLarge):
-        return _of_kind(MessageTooLarge, f"{where}: {text}")
     found = next((_MEANINGS[code] for code in codes_of(error) if code in _MEANINGS), None)
     if found is not None:
         kind, meaning = found
@@ -121,8 +122,3 @@ def codes_of(error: BaseException) -> list[int]:
         return [part["code"] for part in parts if "code" in part]
     code = error.code if isinstance(error, mongo_errors.OperationFailure) else None
     return [] if code is None else [code]
-
-
-def is_lost(error: BaseException) -> bool:
-    """Tell whether the connection broke, so that nobody knows whether what was asked was done."""
-    return isinstance(error, mongo_errors.AutoReconnect)

@@ -20,7 +20,8 @@ import weakref
 from datetime import timezone
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pymongo import MongoClient, ReadPreference, WriteConcern
+from pymongo import MongoClient, ReadPreference
+from pymongo.errors import OperationFailure
 from pymongo.read_concern import ReadConcern
 
 from kombu_pool.clock import SystemClock
@@ -42,6 +43,8 @@ T = TypeVar("T")
 
 #: The protocol of MongoDB 4.4.
 _OLDEST = 9
+#: How often a transaction is tried that others are in the way of.
+_ATTEMPTS = 5
 #: Seconds for which the difference between the server's clock and ours is trusted.
 _TRUST = 30.0
 _HALF_A_MILLISECOND = 0.0005
@@ -113,11 +116,21 @@ class Link:
 
     def transact(self, work: Callable[[ClientSession], T]) -> T:
         """Call ``work``, again when others were in its way, and commit what it wrote; return its answer."""
-        with self.client.start_session() as session:
-            answer: T = session.with_transaction(
-                work, ReadConcern("snapshot"), WriteConcern("majority", j=True), ReadPreference.PRIMARY
-            )
-            return answer
+        for _ in range(_ATTEMPTS - 1):
+            try:
+                return self._attempt(work)
+            except OperationFailure as error:
+                # PyMongo's own way of trying again would go on for two minutes, and with a server that is away, too.
+                if not error.has_error_label("TransientTransactionError"):
+                    raise
+        return self._attempt(work)
+
+    def _attempt(self, work: Callable[[ClientSession], T]) -> T:
+        with (
+            self.client.start_session() as session,
+            session.start_transaction(ReadConcern("snapshot"), self.client.write_concern, ReadPreference.PRIMARY),
+        ):
+            return work(session)
 
     @property
     def client(self) -> MongoClient[dict[str, Any]]:

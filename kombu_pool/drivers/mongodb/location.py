@@ -116,7 +116,7 @@ def _client_options(uri: StoreUri, given: Mapping[str, Any]) -> dict[str, Any]:
         if lower in theirs:
             raise ConfigurationError(f"{uri} names the option {name!r} twice")
         theirs[lower] = _hashable(_checked(uri, name, value))
-    if theirs.get("w") == 0:
+    if str(theirs.get("w")) == "0":
         raise ConfigurationError(f"{uri}: w=0 is not possible: nobody would know whether a message was stored")
     implied = {"tls": True} if uri.scheme == "mongodb+srv" and "ssl" not in theirs else {}
     defaults = {name: value for name, value in _DEFAULTS.items() if _other_name(name) not in theirs}

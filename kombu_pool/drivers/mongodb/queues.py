@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +44,8 @@ class QueueController(Contract):
     ) -> Iterator[Any]:
         where: Filter = {"p": project_key(project), "q": {"$gt": marker or ""} if marker else {"$gte": ""}}
         if name:
-            where["q"]["$regex"] = re.escape(name)
+            # No pattern: some characters cannot be in one.
+            where["$expr"] = {"$gte": [{"$indexOfBytes": ["$q", {"$literal": name}]}, 0]}
         shown: list[dict[str, Any]] = []
         with self._link.translated(), self._store.queues.find(where).sort("q", 1) as cursor:
             for found in cursor:

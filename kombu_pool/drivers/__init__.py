@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 GROUP = "kombu_pool.drivers"
 _OURS = {
     "memory": "kombu_pool.drivers.memory",
+    "mongodb": "kombu_pool.drivers.mongodb",
+    "mongodb+srv": "kombu_pool.drivers.mongodb",
     "redis": "kombu_pool.drivers.redis",
     "rediss": "kombu_pool.drivers.redis",
     "redis+cluster": "kombu_pool.drivers.redis",

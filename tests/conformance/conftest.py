@@ -14,6 +14,7 @@ import pytest
 from kombu_pool import drivers
 from kombu_pool.clock import ManualClock
 from tests.conformance.handles import QueueHandle
+from tests.servers import mongodb
 from tests.servers.shared import fresh_cluster_uri, fresh_uri
 
 if TYPE_CHECKING:
@@ -87,11 +88,30 @@ def _corrupt_redis(uri: str, project: Project, queue: str, message_id: str) -> N
         store.hset(records, message, store.hget(records, message)[:16] + b"\0\0" + BROKEN)
 
 
+def _mongodb_uri(folder: Path, name: str) -> str:
+    return mongodb.fresh_uri()
+
+
+def _standalone_mongodb_uri(folder: Path, name: str) -> str:
+    return mongodb.fresh_standalone_uri()
+
+
+def _corrupt_mongodb(uri: str, project: Project, queue: str, message_id: str) -> None:
+    import pymongo  # noqa: PLC0415 - only where it is tested
+
+    with pymongo.MongoClient(uri) as client:
+        messages = client.get_default_database()["kombu_pool_messages"]
+        changed = messages.update_one({"_id": bytes.fromhex(message_id), "q": queue}, {"$set": {"b": BROKEN}})
+    assert changed.modified_count == 1
+
+
 STORES = {
     "memory": Store(_memory_uri, _corrupt_memory),
     "sqlite": Store(_sqlite_uri, _corrupt_sqlite),
     "redis": Store(_redis_uri, _corrupt_redis),
     "redis-cluster": Store(_redis_cluster_uri, _corrupt_redis),
+    "mongodb": Store(_mongodb_uri, _corrupt_mongodb),
+    "mongodb-standalone": Store(_standalone_mongodb_uri, _corrupt_mongodb),
     "pooled-memory": Store(_memory_uri, _corrupt_memory, pools=4),
     "pooled-sqlite": Store(_sqlite_uri, _corrupt_sqlite, pools=4),
     "pooled-redis": Store(_redis_uri, _corrupt_redis, pools=4),
@@ -161,6 +181,14 @@ def backend(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock) 
 @pytest.fixture(params=[name for name, store in STORES.items() if not store.pools])
 def leaf(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock) -> Iterator[Backend]:
     """A store without pooling, for what only a store promises."""
+    opened = Backend(STORES[request.param], tmp_path, clock)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(params=CONTROL_STORES)
+def both_planes(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock) -> Iterator[Backend]:
+    """A store without pooling that can be a control store, too."""
     opened = Backend(STORES[request.param], tmp_path, clock)
     yield opened
     opened.close()

@@ -65,7 +65,8 @@ def test_a_control_store_tells_the_uri_that_opens_it(control):
     assert control.queue_controller.exists("q")
 
 
-def test_the_planes_of_one_store_keep_apart(leaf):
+def test_the_planes_of_one_store_keep_apart(both_planes):
+    leaf = both_planes
     control = drivers.open_control(leaf.uri, clock=leaf.clock)
     control.queue_controller.create("registered", {"x": 1})
     leaf.driver.queue_controller.create("stored")

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pymongo
+import pytest
+
+from kombu_pool import drivers
+from kombu_pool.clock import ManualClock
+from tests.conformance.handles import QueueHandle
+from tests.servers import mongodb
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kombu_pool.storage import DataDriver
+
+KINDS = {"replica set": mongodb.fresh_uri, "standalone": mongodb.fresh_standalone_uri}
+
+
+@pytest.fixture(params=KINDS)
+def uri(request: pytest.FixtureRequest) -> str:
+    """The URI of an empty store, of either kind."""
+    return KINDS[request.param]()
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def driver(uri: str, clock: ManualClock) -> Iterator[DataDriver]:
+    opened = drivers.open_data(uri, clock=clock)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def queue(driver: DataDriver) -> QueueHandle:
+    made = QueueHandle(driver, "queue", "p")
+    made.create()
+    return made
+
+
+@pytest.fixture
+def database(uri: str) -> Iterator[pymongo.database.Database]:
+    """The database behind the driver's back."""
+    with pymongo.MongoClient(uri) as client:
+        yield client.get_default_database()

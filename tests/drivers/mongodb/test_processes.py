@@ -1,0 +1,154 @@
+"""What several processes may do to one store, and a process to its children."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import pytest
+
+from kombu_pool import drivers, errors
+from tests.conformance.handles import QueueHandle, bodies, ids
+from tests.servers import mongodb
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
+
+
+@pytest.fixture
+def driver(uri):
+    """One that goes by the server's time."""
+    opened = drivers.open_data(uri)
+    yield opened
+    opened.close()
+
+
+def in_child(action):
+    """Start a child that does something and writes what it returns; return its id and the file to read that from."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(60)  # a child that hangs would outlive the test
+        try:
+            os.write(write, repr(action()).encode())
+        finally:
+            os._exit(0)
+    os.close(write)
+    return pid, read
+
+
+def outcome(child):
+    pid, read = child
+    with os.fdopen(read, "rb") as pipe:
+        said = pipe.read().decode()
+    os.waitpid(pid, 0)
+    return said
+
+
+def test_parent_and_child_both_use_the_driver(queue):
+    queue.post("a")
+
+    assert outcome(in_child(lambda: queue.post("b") and queue.free())) == "['a', 'b']"
+
+    queue.post("c")
+    assert queue.free() == ["a", "b", "c"]
+
+
+def test_claims_of_two_processes_never_meet(uri, queue):
+    queue.post(*range(300))
+
+    def work():
+        mine = QueueHandle(drivers.open_data(uri), queue.name, queue.project)
+        done = []
+        while (held := mine.claim(limit=7)).id:
+            assert mine.delete_claimed([(one, held.id) for one in ids(held)]) == []
+            done += bodies(held)
+        return done
+
+    children = [in_child(work) for _ in range(2)]
+    done = [body for child in children for body in eval(outcome(child))]  # noqa: S307 - numbers of our own
+
+    assert sorted(done) == [*range(300)]
+    assert queue.all() == []
+
+
+def test_a_watch_goes_on_in_a_child(queue, driver):
+    watch = driver.watch([(queue.project, queue.name)])
+    watch.wait(0.1)
+
+    def work():
+        queue.post("a")
+        return watch.wait(10)
+
+    assert outcome(in_child(work)) == "True"
+    watch.close()
+
+
+def test_a_server_that_is_away_is_told_within_its_limits():
+    driver = drivers.open_data("mongodb://127.0.0.1:1/db?serverSelectionTimeoutMS=200")
+
+    health = driver.health()
+
+    assert health["storage_reachable"] is False
+    assert not driver.is_alive()
+    driver.close()
+
+
+def test_a_server_that_comes_back_is_used_again():
+    with mongodb.MongoServer() as server:
+        driver = drivers.open_data(f"{server.uri('db')}?serverSelectionTimeoutMS=500")
+        queue = QueueHandle(driver, "q", None)
+        queue.create()
+        queue.post("a")
+        server.restart()
+
+        queue.post("b")
+
+        assert queue.free() == ["a", "b"]
+        driver.close()
+
+
+def test_a_server_that_falls_silent_is_told_in_time():
+    with mongodb.MongoServer() as server:
+        driver = drivers.open_data(f"{server.uri('db')}?serverSelectionTimeoutMS=500&socketTimeoutMS=500")
+        queue = QueueHandle(driver, "q", None)
+        queue.create()
+        queue.post("a")
+        server.pause()
+        before = time.monotonic()
+
+        with pytest.raises(errors.ConnectionError):
+            queue.post("b")
+
+        assert time.monotonic() - before < 10
+        server.resume()
+        held = queue.claim()
+        assert bodies(held)[0] == "a"
+        driver.close()
+
+
+def test_the_loss_of_a_primary_loses_nothing():
+    with mongodb.ReplicaSet(members=3) as replicas:
+        driver = drivers.open_data(replicas.uri("db"))
+        queue = QueueHandle(driver, "q", None)
+        queue.create()
+        queue.post("a", "b")
+        held = queue.claim(limit=1)
+        replicas.kill_primary()
+
+        posted = _persistently(lambda: queue.post("c"))
+
+        assert len(posted) == 1
+        assert queue.free() == ["b", "c"]
+        assert queue.claimed_by(held) == ["a"]
+        driver.close()
+
+
+def _persistently(action):
+    """Do something that may be done again until it works: as a producer that is told of a lost connection does."""
+    for _ in range(20):
+        try:
+            return action()
+        except errors.ConnectionError:
+            time.sleep(0.5)
+    return action()

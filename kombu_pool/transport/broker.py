@@ -43,7 +43,11 @@ class Broker:
             self.data.catalog.pool_of,
         )
         self.settlement = Settlement(
-            self.data.message_controller, self.data.claim_controller, self.renewal, options.ack_delay
+            self.data.message_controller,
+            self.data.claim_controller,
+            self.renewal,
+            options.ack_delay,
+            self.data.catalog.pool_of,
         )
         self.queues = Queues(self.data, self.control, self.router, self.renewal, options)
         self.connections: weakref.WeakSet[PoolConnection] = weakref.WeakSet()

@@ -21,6 +21,7 @@ from kombu_pool.transport import owners
 from kombu_pool.transport.bell import Bell
 from kombu_pool.transport.channel import Channel
 from kombu_pool.transport.fetcher import Fetcher
+from kombu_pool.transport.memory import FORGOTTEN, Memory
 from kombu_pool.transport.settlement import held
 
 if TYPE_CHECKING:
@@ -38,7 +39,6 @@ logger = logging.getLogger(__name__)
 
 Ready = tuple["Subscription", "Lease", "Message"]
 
-_FORGOTTEN = "The control store lost all that it held: what was declared there has to be declared anew"
 
 _open: weakref.WeakSet[PoolConnection] = weakref.WeakSet()
 
@@ -70,8 +70,6 @@ class PoolConnection:
 
     #: The most messages that one turn of the event loop delivers, so that timers get theirs too.
     TURN = 100
-    #: Seconds for which the control store is trusted to hold what was declared there, when a message goes nowhere.
-    MEMORY = 1.0
     #: Seconds to wait for a thread that may be inside a store that does not answer.
     PATIENCE = 5.0
 
@@ -92,44 +90,17 @@ class PoolConnection:
         self._fetchers: dict[str | None, Fetcher] = {}
         self._bell: Bell | None = None
         self._owing = 0
-        self._epoch = ""
-        self._asked_at = 0.0
+        self.memory = Memory(self.broker.control)
         _open.add(self)
         self.broker.connections.add(self)
 
-    def remember(self) -> None:
-        """Ask the control store which epoch it is: some are opened without a word to who serves them.
-
-        Raises:
-            ConnectionError: it does not answer.
-        """
-        self._epoch = self.broker.control.epoch()
-        self._asked_at = time.monotonic()
-
-    def require_memory(self) -> None:
-        """Refuse to take a queue or an exchange for deleted when its whole store lost what it held.
-
-        Raises:
-            ConnectionError: it did, since this connection was opened. Over another one Kombu declares everything anew.
-        """
-        self._asked_at = time.monotonic()
-        if self.broker.control.epoch() != self._epoch:
-            raise errors.ConnectionError(_FORGOTTEN)
-
-    def require_memory_now_and_then(self) -> None:
-        """Do the same where it is called for every event that nobody listens to."""
-        if time.monotonic() - self._asked_at >= self.MEMORY:
-            self.require_memory()
-
     def recall(self, epoch: str) -> None:
-        """Fail, for whoever drains events to connect anew, unless the store is in the epoch that it was in."""
-        if epoch == self._epoch or self.closed:
-            return
-        logger.warning(_FORGOTTEN)
-        with self._lock:
-            self._epoch = epoch
-            self._failures.append(errors.ConnectionError(_FORGOTTEN))
-            self._notify()
+        """Fail, for whoever drains events to connect anew, unless the control store is in the epoch that it was in."""
+        if not self.closed and self.memory.fades(epoch):
+            logger.warning(FORGOTTEN)
+            with self._lock:
+                self._failures.append(errors.ConnectionError(FORGOTTEN))
+                self._notify()
 
     def channel(self) -> Channel:
         """Open a channel."""

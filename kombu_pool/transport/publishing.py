@@ -95,10 +95,10 @@ class PublishingMethods:
         try:
             queues = self._route(exchange, routing_key, message["headers"])
         except ExchangeDoesNotExist as error:
-            self._link.require_memory()
+            self._link.memory.require()
             raise NotFound(f"NOT_FOUND - no exchange '{exchange}' here", (60, 40), "Channel.basic_publish") from error
         if not queues:
-            self._link.require_memory_now_and_then()
+            self._link.memory.require_now_and_then()
             self._unroutable(message, mandatory)
         return new, queues
 
@@ -107,7 +107,7 @@ class PublishingMethods:
         try:
             self._post(queue, messages, None, self._project)
         except QueueDoesNotExist:
-            self._link.require_memory()
+            self._link.memory.require()
             for message in messages:
                 self._unroutable(message["body"], mandatory)
 

@@ -8,10 +8,10 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, TypeAlias
 
-from kombu_pool.errors import KombuPoolError
+from kombu_pool.errors import KombuPoolError, PoolUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from kombu_pool.model import Project
     from kombu_pool.storage import ClaimController, MessageController
@@ -31,8 +31,16 @@ class Settlement:
     #: The most delays for which the thread leaves it to others to send acknowledgements along with their claims.
     TURNS = 4
 
-    def __init__(self, messages: MessageController, claims: ClaimController, renewal: Renewal, delay: float) -> None:
+    def __init__(
+        self,
+        messages: MessageController,
+        claims: ClaimController,
+        renewal: Renewal,
+        delay: float,
+        pool_of: Callable[[str, Project], str | None],
+    ) -> None:
         self._messages = messages
+        self._pool_of = pool_of
         self._claims = claims
         self._renewal = renewal
         self._delay = delay
@@ -139,15 +147,21 @@ class Settlement:
         for lease in leases:
             queues.setdefault((lease.queue, lease.project), []).append(lease)
         failure: KombuPoolError | None = None
+        silent: set[str] = set()
         for (queue, project), dirty in queues.items():
+            if silent and self._pool_of(queue, project) in silent:
+                # It was waited for already: more of that would keep those of the other pools back.
+                self._dirty.extend(dirty)
+                continue
             batch = self.take(dirty)
             try:
                 if batch:
                     self.taken(batch, self._messages.delete_claimed(queue, held(batch), project))
             except KombuPoolError as error:
-                # One pool that is down must not keep the acknowledgements of the others back.
                 self.put_back(batch)
                 failure = error
+                if isinstance(error, PoolUnavailable):
+                    silent.add(error.pool)
         if failure is not None:
             raise failure
 

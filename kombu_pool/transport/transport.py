@@ -102,7 +102,7 @@ class Transport(base.Transport):  # type: ignore[misc] # Kombu has no types
         uri, conf = options_of.from_file(options_of.control_uri(self._whole(client.hostname)))
         connection = PoolConnection(client, options_of.read(uri, reveal(client.transport_options or {}), conf))
         try:
-            connection.remember()
+            connection.memory.begin()
         except BaseException:
             connection.close()
             raise

@@ -14,7 +14,7 @@ from kombu_pool.drivers.mongodb import layout, states
 from kombu_pool.drivers.mongodb.acknowledging import acknowledge
 from kombu_pool.drivers.mongodb.deadletters import Aside, DeadLetters
 from kombu_pool.drivers.mongodb.store import AT_ONCE, first_in_line, place
-from kombu_pool.errors import CorruptRecord
+from kombu_pool.errors import ConnectionError, CorruptRecord  # noqa: A004 - Zaqar's name for it
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,14 +82,12 @@ class Lender:
         return [message for message in lending.messages if (message["id"], lending.claim) not in refused]
 
     def _draw(self, queue: str, project: Project, limit: int, ttl: float, grace: float | None) -> Lending:
-        while self._doubtful:
-            self._release(*self._doubtful[0])
-            self._doubtful.popleft()
+        self._give_back()
         lending = Lending(queue, project, layout.new_claim(), ttl, grace, limit)
         try:
             while lending.missing > 0 and self._turn(lending):
                 pass
-        except AutoReconnect:
+        except (AutoReconnect, ConnectionError):
             # Some may have been lent all the same, to nobody.
             self._doubtful.append((project, queue, lending.claim))
             raise
@@ -173,9 +171,19 @@ class Lender:
         asides = [Aside(found, found["n"], None) for found in parked]
         lending.unwanted |= set(self._dead_letters.put_aside(queue, parking, asides, now))
 
-    def _release(self, project: Project, queue: str, claim: str) -> None:
-        where = {**place(project, queue), **states.claimed(self._store.now(), claim)}
-        self._store.messages.update_many(where, states.RELEASED)
+    def _give_back(self) -> None:
+        """Free what claims hold whose answer got lost."""
+        while True:
+            try:
+                lost = project, queue, claim = self._doubtful.popleft()
+            except IndexError:
+                return
+            try:
+                where = {**place(project, queue), **states.claimed(self._store.now(), claim)}
+                self._store.messages.update_many(where, states.RELEASED)
+            except (AutoReconnect, ConnectionError):
+                self._doubtful.append(lost)
+                raise
 
 
 def _overdue(look: Look, lending: Lending) -> list[bytes]:

@@ -78,18 +78,20 @@ def _consume(channel: Any, messages: int) -> None:
 
 def _record(calls: list[Call]) -> None:
     """Note every claim and acknowledgement that comes out of pooling, which costs next to nothing for each message."""
-    create, delete = ClaimController.create, MessageController.delete_claimed
+    swap, delete = ClaimController.swap, MessageController.delete_claimed
 
-    def noted_create(self: Any, *arguments: Any) -> Any:
-        claim_id, lent = create(self, *arguments)
+    def noted_swap(self: Any, queue: str, held: Any, *arguments: Any) -> Any:
+        if held:
+            calls.append(("ack", len(held)))
+        refused, claim_id, lent = swap(self, queue, held, *arguments)
         calls.append(("claim", len(lent)))
-        return claim_id, lent
+        return refused, claim_id, lent
 
     def noted_delete(self: Any, queue: str, held: Any, *arguments: Any) -> Any:
         calls.append(("ack", len(held)))
         return delete(self, queue, held, *arguments)
 
-    setattr(ClaimController, "create", noted_create)  # noqa: B010 - to the type checker a method is for good
+    setattr(ClaimController, "swap", noted_swap)  # noqa: B010 - to the type checker a method is for good
     setattr(MessageController, "delete_claimed", noted_delete)  # noqa: B010
 
 

@@ -111,6 +111,13 @@ REDIS: list[cfg.Opt] = [
         help="The most connections of a process that commands go through; one more waits for messages.",
     ),
     cfg.FloatOpt(
+        "busy_wait",
+        default=0.00005,
+        min=0.0,
+        max=0.01,
+        help="Seconds for which a publish waits awake for its answer, where answers come that soon; 0: asleep.",
+    ),
+    cfg.FloatOpt(
         "health_check_interval",
         default=4.0,
         min=0.0,

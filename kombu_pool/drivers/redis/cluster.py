@@ -14,6 +14,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from hiredis import pack_command
 from redis import exceptions as redis_errors
 
 from kombu_pool.drivers.redis.faults import FAULTS, translated, word_of
@@ -174,18 +175,19 @@ class _Errand:
         return self._work(_Asking(connection) if self.asking else connection)
 
 
+_ASKING = pack_command(("ASKING",))
+
+
 class _Asking:
     """A connection to a node that is about to get the slot: each command has to ask for being let in."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self.send_packed_command = connection.send_packed_command
+        self.can_read = connection.can_read
 
-    def pack_command(self, *command: Any) -> Any:
-        return self.pack_commands([command])
-
-    def pack_commands(self, commands: Sequence[tuple[Any, ...]]) -> Any:
-        return self._connection.pack_commands([part for command in commands for part in (("ASKING",), command)])
+    def send_packed_command(self, commands: Sequence[bytes], check_health: bool) -> None:
+        parts = [part for command in commands for part in (_ASKING, command)]
+        self._connection.send_packed_command(parts, check_health=check_health)
 
     def read_response(self) -> Any:
         try:

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 from redis import exceptions as redis_errors
 
 from kombu_pool.drivers.redis.addresses import Addresses
-from kombu_pool.drivers.redis.faults import translated, translation, word_of
-from kombu_pool.drivers.redis.wire import BACKOFF, Wire, ask, ask_all, ask_each
+from kombu_pool.drivers.redis.faults import FAULTS, translated, translation, word_of
+from kombu_pool.drivers.redis.vigil import Vigil
+from kombu_pool.drivers.redis.wire import BACKOFF, Wire, ask, ask_all, ask_awake, ask_each
 from kombu_pool.errors import (
     ConnectionError,  # noqa: A004 - Zaqar's name for it
     KombuPoolError,
@@ -48,6 +49,7 @@ class Link:
     def __init__(self, location: Location) -> None:
         self.location = location
         self._addresses = Addresses(location)
+        self._vigil = Vigil(location.busy_wait)
         self._start()
         _living.add(self)
 
@@ -67,7 +69,7 @@ class Link:
             ConnectionError: Redis did not answer, or not enough replicas did; the script may have run.
             StoreFull: it takes no writes now; the script did nothing.
         """
-        arguments = (len(keys), *keys, *args)
+        arguments = (str(len(keys)), *keys, *args)
         return self._use(keys[0], lambda connection: self._run(connection, script, arguments), again=script.repeatable)
 
     def command(self, *args: Any) -> Any:
@@ -108,8 +110,12 @@ class Link:
         return answers
 
     def _use(self, key: bytes | str, work: Callable[[Connection], Any], *, again: bool) -> Any:
-        with translated(self.location):
+        try:
             return self.lend(work, again=again)
+        except FAULTS as error:
+            if isinstance(error, KombuPoolError):
+                raise
+            raise translation(error, self.location) from error
 
     def lend(self, work: Callable[[Connection], Any], *, again: bool) -> Any:
         """Hand a connection to ``work``; raises what redis-py does.
@@ -119,16 +125,24 @@ class Link:
         """
         wire = self._take()
         try:
-            for pause in BACKOFF:
-                try:
-                    return self._attempt(wire, work, again=again)
-                except redis_errors.RedisError as error:
-                    if word_of(error) not in _NOT_NOW:
-                        raise
-                    time.sleep(pause)
             return self._attempt(wire, work, again=again)
+        except redis_errors.RedisError as error:
+            if word_of(error) not in _NOT_NOW:
+                raise
+            return self._insist(wire, work, again=again)
         finally:
             self._give_back(wire)
+
+    def _insist(self, wire: Wire, work: Callable[[Connection], Any], *, again: bool) -> Any:
+        for pause in BACKOFF[:-1]:
+            time.sleep(pause)
+            try:
+                return self._attempt(wire, work, again=again)
+            except redis_errors.RedisError as error:
+                if word_of(error) not in _NOT_NOW:
+                    raise
+        time.sleep(BACKOFF[-1])
+        return self._attempt(wire, work, again=again)
 
     def _attempt(self, wire: Wire, work: Callable[[Connection], Any], *, again: bool) -> Any:
         # Who cannot connect has tried often enough: only what was under way is tried again.
@@ -165,7 +179,7 @@ class Link:
     def _answer(self, connection: Connection, script: Script, command: tuple[Any, ...]) -> Any:
         wanted = self.location.min_replicas
         if not wanted or not script.writes:
-            return ask(connection, command)
+            return ask_awake(connection, command, self._vigil) if script.awake else ask(connection, command)
         seconds = self.location.min_replicas_timeout
         answer, replicas = ask_all(connection, [command, ("WAIT", wanted, int(seconds * 1000))])
         if replicas < wanted:

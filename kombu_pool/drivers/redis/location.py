@@ -46,6 +46,7 @@ class Location:
     socket_timeout: float
     socket_connect_timeout: float
     max_connections: int
+    busy_wait: float
     health_check_interval: float
     min_replicas: int
     min_replicas_timeout: float

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.redis.store import Store
     from kombu_pool.model import Message, NewMessage, Project
 
-POST = script("post")
+POST = script("post", awake=True)
 _READ = script("read", repeatable=True, writes=False)
 _PAGE = script("page", repeatable=True, writes=False)
 _FIRST = script("first", repeatable=True, writes=False)

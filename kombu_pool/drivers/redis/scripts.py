@@ -16,7 +16,7 @@ class Script(NamedTuple):
 
     ``repeatable``: to run it again after an answer that got lost does no harm, and gives the same answer.
     ``writes``: what it does is to be on the replicas before it counts. A claim, or its end, need not be: what a
-    failover forgets of it comes back.
+    failover forgets of it comes back. ``awake``: somebody has nothing else to do than to wait for the answer.
     """
 
     name: str
@@ -24,13 +24,14 @@ class Script(NamedTuple):
     text: bytes
     repeatable: bool
     writes: bool
+    awake: bool = False
 
 
 @cache
-def script(name: str, *, repeatable: bool = False, writes: bool = True) -> Script:
+def script(name: str, *, repeatable: bool = False, writes: bool = True, awake: bool = False) -> Script:
     """Return the script of ``lua/<name>.lua``, with what it includes before it."""
     text = _INCLUDE.sub(lambda found: _text(found[1]), _text(name)).encode()
-    return Script(name, hashlib.sha1(text).hexdigest().encode(), text, repeatable, writes)  # noqa: S324 - Redis' choice
+    return Script(name, hashlib.sha1(text).hexdigest().encode(), text, repeatable, writes, awake)  # noqa: S324 - Redis' choice
 
 
 @cache

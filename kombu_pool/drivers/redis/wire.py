@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+# What redis-py packs with, too; its own way there takes as long as all the rest of sending a command.
+from hiredis import pack_command
 from redis import exceptions as redis_errors
 
 from kombu_pool.drivers.redis.faults import FAULTS
@@ -14,12 +16,16 @@ if TYPE_CHECKING:
 
     from redis import Connection
 
+    from kombu_pool.drivers.redis.vigil import Vigil
+
 #: Seconds between the attempts to connect that one call makes.
 BACKOFF = (0.05, 0.2)
 #: Seconds without use after which a connection is looked at before it is trusted: the server may have closed it.
 _STALE = 0.25
 #: Seconds to wait for the sign of life of such a connection; a new one then gets all the time that there is.
 _LIFE = 2.0
+
+_TEXTS = frozenset({bytes, str})
 
 
 class Wire:
@@ -93,7 +99,14 @@ def _lives(connection: Connection) -> bool:
 
 def ask(connection: Connection, command: tuple[Any, ...]) -> Any:
     """Send one command and return its answer."""
-    connection.send_packed_command(connection.pack_command(*_texts(command)), check_health=False)
+    connection.send_packed_command((pack_command(_texts(command)),), check_health=False)
+    return connection.read_response()
+
+
+def ask_awake(connection: Connection, command: tuple[Any, ...], vigil: Vigil) -> Any:
+    """Do as :func:`ask` does, and wait awake for a moment."""
+    connection.send_packed_command((pack_command(_texts(command)),), check_health=False)
+    vigil.keep(connection)
     return connection.read_response()
 
 
@@ -108,9 +121,7 @@ def ask_all(connection: Connection, commands: Sequence[tuple[Any, ...]]) -> list
 
 def ask_each(connection: Connection, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
     """Send commands together and return their answers, errors among them."""
-    connection.send_packed_command(
-        connection.pack_commands([_texts(command) for command in commands]), check_health=False
-    )
+    connection.send_packed_command([pack_command(_texts(command)) for command in commands], check_health=False)
     answers: list[Any] = []
     for _ in commands:
         try:
@@ -120,6 +131,8 @@ def ask_each(connection: Connection, commands: Sequence[tuple[Any, ...]]) -> lis
     return answers
 
 
-def _texts(command: tuple[Any, ...]) -> list[bytes | str]:
+def _texts(command: tuple[Any, ...]) -> tuple[Any, ...]:
     """Return a command without numbers: hiredis crashes the process at one when a signal's handler raises meanwhile."""
-    return [part if isinstance(part, (bytes, str)) else repr(part) for part in command]
+    if _TEXTS.issuperset(map(type, command)):
+        return command
+    return tuple([part if isinstance(part, (bytes, str)) else repr(part) for part in command])

@@ -1,0 +1,63 @@
+"""Waiting awake is given up where it does not pay, and tried again after a while."""
+
+from __future__ import annotations
+
+from kombu_pool import drivers
+from kombu_pool.drivers.redis.vigil import Vigil
+from tests.servers.shared import fresh_uri
+
+
+class Line:
+    """Something to read from, which has nothing for so many looks."""
+
+    def __init__(self, looks):
+        self.looks = looks
+        self.looked = 0
+
+    def can_read(self, timeout):
+        assert timeout == 0
+        self.looked += 1
+        return self.looked > self.looks
+
+
+def looks(vigil, line):
+    line.looked = 0
+    vigil.keep(line)
+    return line.looked
+
+
+def test_it_looks_until_there_is_something():
+    assert looks(Vigil(10.0), Line(looks=5)) == 6
+
+
+def test_it_gives_up_when_its_time_is_over():
+    assert looks(Vigil(0.001), Line(looks=10**9)) > 0
+
+
+def test_without_seconds_it_does_not_look():
+    assert looks(Vigil(0.0), Line(looks=0)) == 0
+
+
+def test_after_three_answers_too_late_it_rests_and_then_tries_again():
+    vigil, late = Vigil(0.000001), Line(looks=10**9)
+    tried = [looks(vigil, late) > 0 for _ in range(1010)]
+
+    assert tried[:3] == [True] * 3
+    assert not any(tried[3:1003])
+    assert all(tried[1003:1006])
+
+
+def test_an_answer_in_time_makes_up_for_late_ones():
+    vigil = Vigil(0.01)
+    for _ in range(10):
+        assert looks(vigil, Line(looks=10**9)) > 0
+        assert looks(vigil, Line(looks=0)) == 1
+
+
+def test_publishing_works_with_it_and_without():
+    for query in ("busy_wait=0", "busy_wait=0.01"):
+        driver = drivers.open_data(f"{fresh_uri()}?{query}")
+        driver.queue_controller.create("q")
+        ids = [driver.message_controller.post("q", [{"ttl": None, "body": n}], None)[0] for n in range(20)]
+        assert len(set(ids)) == driver.message_controller.count("q") == 20
+        driver.close()

@@ -206,7 +206,8 @@ class PoolConnection:
             refused, claim_id, messages = broker.data.claim_controller.swap(
                 subscription.queue, held(done), broker.renewal.metadata, self.options.project, limit
             )
-        except errors.KombuPoolError:
+        except BaseException:
+            # Whatever it was, a signal's handler too: a message that nobody tells the store of would be done again.
             settlement.put_back(done)
             raise
         settlement.taken(done, refused)

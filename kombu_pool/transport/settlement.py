@@ -162,6 +162,10 @@ class Settlement:
                 failure = error
                 if isinstance(error, PoolUnavailable):
                     silent.add(error.pool)
+            except BaseException:
+                self.put_back(batch)
+                self._dirty.extend(lease for others in queues.values() for lease in others if lease not in batch)
+                raise
         if failure is not None:
             raise failure
 

@@ -10,10 +10,10 @@ import msgspec
 from kombu_pool import records
 from kombu_pool.drivers.mongodb import layout, states
 from kombu_pool.drivers.mongodb.layout import IN_LINE, NEVER, priority_of
-from kombu_pool.drivers.mongodb.policy import write
 from kombu_pool.drivers.mongodb.queues import QueueController
 from kombu_pool.errors import CorruptRecord, KombuPoolError
 from kombu_pool.storage import UNREADABLE_QUEUE
+from kombu_pool.storage.policy import write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,11 +10,11 @@ from pymongo.errors import DuplicateKeyError
 
 from kombu_pool.drivers.mongodb import states
 from kombu_pool.drivers.mongodb.layout import IN_LINE, WAITING, priority_of, project_key
-from kombu_pool.drivers.mongodb.policy import read, write
 from kombu_pool.drivers.mongodb.store import AT_ONCE, place
 from kombu_pool.errors import QueueDoesNotExist
 from kombu_pool.storage import DEFAULT_LIMIT, page
 from kombu_pool.storage import QueueController as Contract
+from kombu_pool.storage.policy import read, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

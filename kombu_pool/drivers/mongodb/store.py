@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kombu_pool.drivers.mongodb import schema, states
 from kombu_pool.drivers.mongodb.layout import project_key
-from kombu_pool.drivers.mongodb.policy import Policy, policy_of
+from kombu_pool.storage.policy import Policy, policy_of
 
 if TYPE_CHECKING:
     from pymongo.collection import Collection

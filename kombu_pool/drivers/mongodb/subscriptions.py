@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from pymongo.errors import DuplicateKeyError
 
 from kombu_pool.drivers.mongodb import layout, states
-from kombu_pool.drivers.mongodb.policy import read, write
 from kombu_pool.errors import (
     ConfigurationError,
     QueueDoesNotExist,
@@ -16,6 +15,7 @@ from kombu_pool.errors import (
 )
 from kombu_pool.storage import DEFAULT_LIMIT, page
 from kombu_pool.storage import SubscriptionController as Contract
+from kombu_pool.storage.policy import read, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

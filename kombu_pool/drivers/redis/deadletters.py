@@ -12,19 +12,19 @@ from kombu_pool import records
 from kombu_pool.drivers.redis import layout
 from kombu_pool.drivers.redis.acknowledging import ACK
 from kombu_pool.drivers.redis.messages import POST
-from kombu_pool.drivers.redis.policy import policy_of, write
 from kombu_pool.drivers.redis.queues import QueueController
 from kombu_pool.drivers.redis.scripts import script
 from kombu_pool.errors import CorruptRecord, KombuPoolError, StoreFull
 from kombu_pool.storage import UNREADABLE_QUEUE
+from kombu_pool.storage.policy import policy_of, write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kombu_pool.drivers.redis.policy import Policy
     from kombu_pool.drivers.redis.store import Store
     from kombu_pool.model import DeadLetter, NewMessage, Project
     from kombu_pool.storage import DataDriver
+    from kombu_pool.storage.policy import Policy
 
 LENT_TOO_OFTEN = "max_claim_count"
 UNREADABLE = "unreadable"

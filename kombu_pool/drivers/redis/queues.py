@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from kombu_pool.drivers.redis import layout
 from kombu_pool.drivers.redis.keys import name_bytes, name_of, project_key
-from kombu_pool.drivers.redis.policy import policy_of, read, write
 from kombu_pool.drivers.redis.scripts import script
 from kombu_pool.errors import QueueDoesNotExist
 from kombu_pool.storage import DEFAULT_LIMIT, page
 from kombu_pool.storage import QueueController as Contract
+from kombu_pool.storage.policy import policy_of, read, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -6,7 +6,6 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from kombu_pool.drivers.redis.keys import name_bytes, name_of, queue_keys
-from kombu_pool.drivers.redis.policy import read, write
 from kombu_pool.drivers.redis.scripts import script
 from kombu_pool.drivers.redis.times import now_argument
 from kombu_pool.errors import (
@@ -17,6 +16,7 @@ from kombu_pool.errors import (
 )
 from kombu_pool.storage import DEFAULT_LIMIT, page
 from kombu_pool.storage import SubscriptionController as Contract
+from kombu_pool.storage.policy import read, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

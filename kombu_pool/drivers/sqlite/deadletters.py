@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from kombu_pool.drivers.sqlite.policy import policy_of, write
 from kombu_pool.drivers.sqlite.posting import next_number
 from kombu_pool.drivers.sqlite.scope import project_key
 from kombu_pool.drivers.sqlite.statements import statements
 from kombu_pool.errors import KombuPoolError
 from kombu_pool.storage import UNREADABLE_QUEUE
+from kombu_pool.storage.policy import policy_of, write
 
 if TYPE_CHECKING:
     import sqlite3
 
     from kombu_pool.drivers.sqlite.database import Database
     from kombu_pool.drivers.sqlite.driver import DataDriver
-    from kombu_pool.drivers.sqlite.policy import Policy
     from kombu_pool.drivers.sqlite.views import Row
     from kombu_pool.model import DeadLetter, NewMessage, Project
+    from kombu_pool.storage.policy import Policy
 
 LENT_TOO_OFTEN = "max_claim_count"
 UNREADABLE = "unreadable"

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from kombu_pool.drivers.sqlite import deadletters
-from kombu_pool.drivers.sqlite.policy import policy_of
 from kombu_pool.drivers.sqlite.scope import claim_name, project_key
 from kombu_pool.drivers.sqlite.settling import CHUNK, CLAIMS, end_claim, settle
 from kombu_pool.drivers.sqlite.statements import statements
 from kombu_pool.drivers.sqlite.views import shown_as
 from kombu_pool.errors import CorruptRecord
 from kombu_pool.storage import UNREADABLE_QUEUE
+from kombu_pool.storage.policy import policy_of
 
 if TYPE_CHECKING:
     import sqlite3
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.sqlite.database import Database
     from kombu_pool.drivers.sqlite.deadletters import Letter
     from kombu_pool.drivers.sqlite.driver import DataDriver
-    from kombu_pool.drivers.sqlite.policy import Policy
     from kombu_pool.drivers.sqlite.views import Row
     from kombu_pool.model import ClaimMetadata, Message, Project
+    from kombu_pool.storage.policy import Policy
 
 _LOOK, _BATCH, _LEND, _TAKE, _BEGIN, _PROLONG, _LEND_ONE = (
     CLAIMS[name] for name in ("look", "batch", "lend", "take", "begin", "prolong", "lend_one")

@@ -6,7 +6,6 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool.drivers.sqlite import deletion
-from kombu_pool.drivers.sqlite.policy import policy_of
 from kombu_pool.drivers.sqlite.posting import next_number, store
 from kombu_pool.drivers.sqlite.scope import message_number, project_key
 from kombu_pool.drivers.sqlite.settling import settle
@@ -16,6 +15,7 @@ from kombu_pool.errors import MessageDoesNotExist, QueueDoesNotExist, QueueIsEmp
 from kombu_pool.storage import DEFAULT_LIMIT
 from kombu_pool.storage import MessageController as Contract
 from kombu_pool.storage.incoming import check
+from kombu_pool.storage.policy import policy_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

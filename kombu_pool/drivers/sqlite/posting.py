@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.drivers.sqlite.policy import write
 from kombu_pool.drivers.sqlite.statements import statements
+from kombu_pool.storage.policy import write
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
-    from kombu_pool.drivers.sqlite.policy import Policy
     from kombu_pool.storage.incoming import Incoming
+    from kombu_pool.storage.policy import Policy
 
 _SQL = statements("messages")
 _STORE, _FREE, _DELAY = _SQL["store"], _SQL["free"], _SQL["delay"]

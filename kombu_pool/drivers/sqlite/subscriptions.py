@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.drivers.sqlite.policy import read, write
 from kombu_pool.drivers.sqlite.scope import message_number, project_key
 from kombu_pool.drivers.sqlite.statements import statements
 from kombu_pool.errors import (
@@ -15,6 +14,7 @@ from kombu_pool.errors import (
 )
 from kombu_pool.storage import DEFAULT_LIMIT, page
 from kombu_pool.storage import SubscriptionController as Contract
+from kombu_pool.storage.policy import read, write
 
 if TYPE_CHECKING:
     import sqlite3

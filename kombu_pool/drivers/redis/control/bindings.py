@@ -9,10 +9,10 @@ from kombu_pool.drivers.redis.control.members import SEPARATOR, member, name_of,
 from kombu_pool.drivers.redis.control.tables import Table
 from kombu_pool.drivers.redis.keys import control_key, name_bytes
 from kombu_pool.drivers.redis.keys import name_of as text_of
-from kombu_pool.drivers.redis.policy import write
 from kombu_pool.drivers.redis.scripts import script
 from kombu_pool.errors import ExchangeDoesNotExist
 from kombu_pool.storage import BindingsController as Contract
+from kombu_pool.storage.policy import write
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -8,11 +8,11 @@ from kombu_pool import records
 from kombu_pool.drivers.redis.control.members import SEPARATOR, member, project_bytes, stored_name
 from kombu_pool.drivers.redis.control.tables import Table
 from kombu_pool.drivers.redis.keys import control_key
-from kombu_pool.drivers.redis.policy import write
 from kombu_pool.drivers.redis.scripts import script
 from kombu_pool.errors import ConfigurationError, FlavorDoesNotExist
 from kombu_pool.storage import DEFAULT_LIMIT, page
 from kombu_pool.storage import FlavorsController as Contract
+from kombu_pool.storage.policy import write
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -10,7 +10,6 @@ from kombu_pool.drivers.redis.control.flavors import projects_key
 from kombu_pool.drivers.redis.control.members import SEPARATOR, member, name_of, scope_of, stored_name
 from kombu_pool.drivers.redis.control.tables import Table
 from kombu_pool.drivers.redis.keys import control_key
-from kombu_pool.drivers.redis.policy import write
 from kombu_pool.drivers.redis.scripts import script
 from kombu_pool.errors import (
     ConfigurationError,
@@ -22,6 +21,7 @@ from kombu_pool.errors import (
 )
 from kombu_pool.storage import DEFAULT_LIMIT, page
 from kombu_pool.storage import PoolsController as Contract
+from kombu_pool.storage.policy import write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -6,9 +6,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool.drivers.redis.control.tables import Table
-from kombu_pool.drivers.redis.policy import read, write
 from kombu_pool.errors import QueueDoesNotExist
 from kombu_pool.storage import DEFAULT_LIMIT, QueueController, page
+from kombu_pool.storage.policy import read, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.drivers.sqlite.policy import read, write
 from kombu_pool.drivers.sqlite.scope import project_key
 from kombu_pool.drivers.sqlite.statements import statements
 from kombu_pool.errors import ExchangeDoesNotExist
 from kombu_pool.storage import BindingsController as Contract
+from kombu_pool.storage.policy import read, write
 
 if TYPE_CHECKING:
     import sqlite3

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.drivers.sqlite.policy import read, write
 from kombu_pool.drivers.sqlite.statements import statements
 from kombu_pool.errors import (
     ConfigurationError,
@@ -16,6 +15,7 @@ from kombu_pool.errors import (
 )
 from kombu_pool.storage import DEFAULT_LIMIT, page
 from kombu_pool.storage import PoolsController as Contract
+from kombu_pool.storage.policy import read, write
 
 if TYPE_CHECKING:
     import sqlite3

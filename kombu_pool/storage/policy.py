@@ -1,4 +1,4 @@
-"""What a queue's metadata asks of its store."""
+"""What a queue's metadata asks of its store, and how a store that keeps bytes writes it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from kombu_pool.errors import ConfigurationError
-from kombu_pool.storage import (
+from kombu_pool.storage.incoming import heeded
+from kombu_pool.storage.protocol import (
     DEAD_LETTER_QUEUE,
     DEAD_LETTER_TTL,
     DEFAULT_MESSAGE_DELAY,
     DEFAULT_MESSAGE_TTL,
     MAX_CLAIM_COUNT,
 )
-from kombu_pool.storage.incoming import heeded
 
 if TYPE_CHECKING:
     from kombu_pool.model import Metadata

@@ -1,0 +1,61 @@
+"""An exception out of a signal's handler, in the middle of anything: what was acknowledged is not done again for it."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from kombu import Connection, Consumer, Queue
+
+from kombu_pool.pooling import ClaimController, MessageController
+from tests.transport.traffic import eventually
+
+
+def interrupt_once(monkeypatch, controller, method, interrupted):
+    """Let a call of the main thread that tells of acknowledgements be interrupted before it reaches the store."""
+    genuine = getattr(controller, method)
+
+    def call(self, queue, held, *arguments):
+        if held and not interrupted and threading.current_thread() is threading.main_thread():
+            interrupted.append(method)
+            raise KeyboardInterrupt
+        return genuine(self, queue, held, *arguments)
+
+    monkeypatch.setattr(controller, method, call)
+
+
+def states(link, queue):
+    return link.broker.data.queue_controller.stats(queue)["messages"]
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_an_acknowledgement_whose_sending_was_interrupted_is_sent_again(url, monkeypatch, together):
+    interrupted, got = [], []
+    with Connection(url, transport_options={"ack_delay": 0.5}) as connection:
+        channel = connection.default_channel
+        link = channel.connection
+        queue = Queue("q")(channel)
+        queue.declare()
+        for body in ("a", "b", "c"):
+            connection.Producer().publish(body, routing_key="q")
+        with Consumer(channel, [queue], on_message=got.append, prefetch_count=1):
+            connection.drain_events(timeout=5)
+            channel.flow(active=False)  # nobody else claims
+            got[0].ack()
+
+            if together:
+                interrupt_once(monkeypatch, ClaimController, "swap", interrupted)
+                (subscription,) = channel._subscriptions.values()
+                with pytest.raises(KeyboardInterrupt):
+                    link.claim(subscription, 1)
+            else:
+                interrupt_once(monkeypatch, MessageController, "delete_claimed", interrupted)
+                with pytest.raises(KeyboardInterrupt):
+                    link.broker.settlement.flush()
+            channel.flow(active=True)
+            while len(got) < 3:
+                connection.drain_events(timeout=5)
+                got[-1].ack()
+
+        assert [message.payload for message in got] == ["a", "b", "c"]
+        eventually(lambda: states(link, "q")["total"] == 0)

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import socket
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from queue import SimpleQueue
 
 import pytest
 
@@ -225,6 +227,22 @@ def test_interrupt_ends_the_next_wait(watch):
 def test_interrupt_ends_the_current_wait(watch):
     with soon(watch.interrupt):
         assert watch.wait(LIMIT) is True
+
+
+def test_an_interrupt_ends_the_wait_at_whatever_moment_it_comes(watch):
+    times, said = 100, SimpleQueue()
+    waiting = threading.Thread(target=lambda: [said.put(watch.wait(LIMIT)) for _ in range(times)], daemon=True)
+    waiting.start()
+
+    for number in range(times):
+        time.sleep(number % 20 / 10_000)
+        watch.interrupt()
+        with ExitStack() as opened:
+            # These get the numbers of whatever the interrupt has closed.
+            for end in [end for _ in range(4) for end in socket.socketpair()]:
+                opened.enter_context(end)
+            assert said.get(timeout=LIMIT / 4) is True
+    waiting.join(LIMIT)
 
 
 def test_closing_is_idempotent(driver, queue):

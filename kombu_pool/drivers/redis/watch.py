@@ -14,7 +14,7 @@ import socket
 import threading
 import time
 from abc import abstractmethod
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool.clock import SystemClock
@@ -24,7 +24,7 @@ from kombu_pool.drivers.redis.wire import ask
 from kombu_pool.storage import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from redis import Connection
 
@@ -48,6 +48,8 @@ class RedisWatch(Watch):
         self._interrupted = False
         self._closed = False
         self._listening: Connection | None = None
+        # Held where that connection is hung up, and where it is given away: then its socket may be another's.
+        self._interrupting = threading.RLock()
         self._pid = os.getpid()
 
     def wait(self, timeout: float) -> bool:
@@ -71,11 +73,14 @@ class RedisWatch(Watch):
         return False
 
     def interrupt(self) -> None:
-        self._interrupted = True
-        listening = self._listening
-        if listening is not None and self._pid == os.getpid():
-            # Heard at once by the thread that waits for it, whether or not the server answers.
-            listening.disconnect()
+        if self._pid != os.getpid():
+            self._interrupted = True
+            return
+        with self._interrupting:
+            self._interrupted = True
+            if self._listening is not None:
+                # Heard at once by the thread that waits for it, whether or not the server answers.
+                _hang_up(self._listening)
 
     def close(self) -> None:
         self._closed = True
@@ -91,10 +96,12 @@ class RedisWatch(Watch):
     def _check_process(self) -> None:
         if self._pid != os.getpid():
             self._pid, self._listening, self._closed = os.getpid(), None, False
+            self._interrupting = threading.RLock()
 
     def _was_interrupted(self) -> bool:
-        was, self._interrupted = self._interrupted, False
-        return was
+        with self._interrupting:
+            was, self._interrupted = self._interrupted, False
+            return was
 
     def _look(self) -> tuple[bool, float]:
         """Tell whether there is something to claim, and else in how many seconds there may be."""
@@ -115,24 +122,32 @@ class BellWatch(RedisWatch):
         if not self._keys:
             time.sleep(min(seconds, _FOREIGN_CLOCK))
             return False
-        with self._store.link.waiting(self._keys[0].bell) as wire:
-            self._listening = connection = wire.ready()
-            try:
-                return self._hear(wire, connection, seconds, due)
-            finally:
+        with self._store.link.waiting(self._keys[0].bell) as wire, self._hung_up_when_interrupted(wire) as connection:
+            return self._hear(wire, connection, seconds, due)
+
+    @contextmanager
+    def _hung_up_when_interrupted(self, wire: Wire) -> Iterator[Connection]:
+        connection = wire.ready()
+        with self._interrupting:
+            self._listening = connection
+            if self._interrupted:
+                _hang_up(connection)
+        try:
+            yield connection
+        finally:
+            with self._interrupting:
                 self._listening = None
+            # Before the next look: what rings for a connection that nobody listens to rings for nobody.
+            if self._interrupted or wire.owes:
+                wire.drop()
 
     def _hear(self, wire: Wire, connection: Connection, seconds: float, due: float) -> bool:
         bells: list[Any] = [keys.bell for keys in self._keys]
         command = connection.pack_command("BLPOP", *bells, repr(max(seconds, _SHORTEST)))
         connection.send_packed_command(command, check_health=False)
-        if self._interrupted:
-            # Somebody did so before this was sent, and may have hung up a connection that opened itself again.
-            wire.drop()
-            return self._was_interrupted()
         # The server's own timer is coarse: what is due is waited for by ours.
         if due < seconds and not connection.can_read(due):
-            wire.drop()
+            wire.owes = True
             return False
         return connection.read_response() is not None
 
@@ -144,16 +159,6 @@ class ChannelWatch(RedisWatch):
         super().__init__(store, queues)
         self._lent = ExitStack()
         self._waiting = threading.Lock()
-        self._interrupting = threading.Lock()
-
-    def interrupt(self) -> None:
-        if self._pid != os.getpid():
-            self._interrupted = True
-            return
-        with self._interrupting:
-            self._interrupted = True
-            if self._listening is not None:
-                _hang_up(self._listening)
 
     def wait(self, timeout: float) -> bool:
         self._check_process()
@@ -169,7 +174,7 @@ class ChannelWatch(RedisWatch):
     def _check_process(self) -> None:
         if self._pid != os.getpid():
             self._inherited, self._lent = self._lent, ExitStack()
-            self._waiting, self._interrupting = threading.Lock(), threading.Lock()
+            self._waiting = threading.Lock()
         super()._check_process()
 
     def _was_interrupted(self) -> bool:
@@ -215,7 +220,11 @@ class ChannelWatch(RedisWatch):
 
 
 def _hang_up(connection: Connection) -> None:
-    """End a connection so that it fails whoever uses it next: one that is closed opens itself again, and is deaf."""
+    """End a connection so that it fails whoever uses it next, or waits for it now.
+
+    One that is closed opens itself again, and is deaf. And who is about to wait for a socket that is closed meanwhile
+    waits for whatever has its number by then.
+    """
     ended = connection._sock  # noqa: SLF001 - redis-py ends no connection without closing it
     if ended is not None:
         with suppress(OSError):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
-    from benchmarks.redis.contenders import Contender
+    from benchmarks.contenders import Contender
     from benchmarks.runs import Run
 
 _END = b"no-more-commands"

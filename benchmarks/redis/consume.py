@@ -14,8 +14,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from benchmarks.consume import filled_rate
+from benchmarks.contenders import sample
 from benchmarks.redis import contenders
-from benchmarks.redis.contenders import OURS, RABBITMQ, REDIS, sample
+from benchmarks.redis.contenders import OURS, RABBITMQ, REDIS
 from benchmarks.runs import Benchmark
 
 if TYPE_CHECKING:

@@ -11,14 +11,11 @@ from benchmarks import figures, servers
 from benchmarks.brokers import Broker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    #: Lends a broker without messages; the folder is for what it needs.
-    Contender = Callable[[Path], AbstractContextManager[Broker]]
-    #: Measures a broker, with so many messages or tasks.
-    Measure = Callable[[Callable[[Path], Broker], int, Path], Any]
+    from benchmarks.contenders import Contender
 
 OURS, REDIS, RABBITMQ = "pool+redis", "redis://", "RabbitMQ"
 #: Where the messages of a round are, in a RabbitMQ that serves for all rounds.
@@ -55,12 +52,6 @@ def amqp(url: str, **options: Any) -> Contender:
         yield Broker(url, options)
 
     return emptied
-
-
-def sample(contender: Contender, measure: Measure, count: int, folder: Path) -> Any:
-    """Let a contender be measured."""
-    with contender(folder) as broker:
-        return measure(lambda _: broker, count, folder)
 
 
 def compared(

@@ -11,9 +11,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from benchmarks.contenders import sample
 from benchmarks.publish import rate
 from benchmarks.redis import contenders
-from benchmarks.redis.contenders import OURS, REDIS, sample
+from benchmarks.redis.contenders import OURS, REDIS
 from benchmarks.runs import Benchmark
 
 if TYPE_CHECKING:

@@ -16,8 +16,9 @@ import psutil
 
 from benchmarks import app, figures
 from benchmarks.children import ask
+from benchmarks.contenders import sample
 from benchmarks.redis import contenders
-from benchmarks.redis.contenders import OURS, RABBITMQ, REDIS, sample
+from benchmarks.redis.contenders import OURS, RABBITMQ, REDIS
 from benchmarks.runs import Benchmark
 from benchmarks.tasks import pace
 

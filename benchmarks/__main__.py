@@ -24,6 +24,7 @@ from benchmarks import (
 )
 from benchmarks.children import ROOT
 from benchmarks.figures import LeftOut
+from benchmarks.mongodb.questions import QUESTIONS as MONGODB
 from benchmarks.redis.questions import QUESTIONS as REDIS
 from benchmarks.runs import Run
 
@@ -36,8 +37,10 @@ if TYPE_CHECKING:
 SQLITE = (publish, consume, latency, tasks, backlog, idle, memory, files)
 STORES = {
     store: {question.BENCHMARK.name: question.BENCHMARK for question in questions}
-    for store, questions in {"sqlite": SQLITE, "redis": REDIS, "memory": [overhead]}.items()
+    for store, questions in {"sqlite": SQLITE, "redis": REDIS, "mongodb": MONGODB, "memory": [overhead]}.items()
 }
+#: What the questions about a store cannot do without: its name, and whether it is here.
+SERVERS = {"redis": ("Redis", servers.has_redis), "mongodb": ("MongoDB", servers.has_mongodb)}
 BENCHMARKS = {name: benchmark for benchmarks in STORES.values() for name, benchmark in benchmarks.items()}
 
 
@@ -73,11 +76,19 @@ def ask_all(chosen: Sequence[Benchmark], *, folder: str | None, quick: bool) -> 
         run = Run(shown, folder, quick=quick)
         for benchmark in chosen:
             shown.question(benchmark.name)
-            if benchmark.name in STORES["redis"] and not servers.has_redis():
-                found.append(LeftOut(benchmark.name, "no Redis here"))
+            if server := missing(benchmark):
+                found.append(LeftOut(benchmark.name, f"no {server} here"))
             else:
                 found += benchmark.measure(run)
     return found
+
+
+def missing(benchmark: Benchmark) -> str | None:
+    """Return the name of the server that a question is about and that is not here, or None."""
+    stores = (
+        SERVERS[store] for store, benchmarks in STORES.items() if store in SERVERS and benchmark.name in benchmarks
+    )
+    return next((name for name, is_here in stores if not is_here()), None)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ Each is ended by its own process id. A server that somebody else runs is never u
 
 from __future__ import annotations
 
+import functools
+import importlib.util
 import os
 import re
 import shutil
@@ -14,7 +16,7 @@ import subprocess
 import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -26,11 +28,20 @@ PATIENCE = 60.0
 _RABBITMQ, _EPMD = ("/usr/lib/rabbitmq/bin/rabbitmq-server", "rabbitmq-server"), "epmd"
 #: The tests let the environment name another program, too.
 _REDIS = (os.environ.get("REDIS_SERVER", ""), "redis-server", "valkey-server")
+#: The replica set of a MongoDB, and the database in it.
+_SET = _DATABASE = "bench"
+#: A primary would wait 15 seconds for its clients to leave before it ends.
+_NO_FAREWELL = "shutdownTimeoutMillisForSignaledShutdown=100"
 
 
 def has_redis() -> bool:
     """Tell whether there is a Redis to run here."""
     return bool(_found(_REDIS))
+
+
+def has_mongodb() -> bool:
+    """Tell whether there is a MongoDB to run here."""
+    return bool(_mongod())
 
 
 def has_rabbitmq() -> bool:
@@ -51,6 +62,58 @@ def redis(folder: Path) -> Iterator[str]:
     command = [_found(_REDIS), *address, "--save", "", "--appendonly", "no"]
     with _running(command, folder / f"redis-{port}.log", port):
         yield f"{HOST}:{port}"
+
+
+def _mongod() -> str:
+    """Return the path of a MongoDB server that runs here: from PATH, or else that of a Python package."""
+    return next(filter(_runs, [_found(["mongod"]), *_packaged()]), "")
+
+
+def _packaged() -> Iterator[str]:
+    """Yield the path of the server in the package that the extra ``bench`` brings."""
+    spec = importlib.util.find_spec("fiftyone")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        program = Path(folder, "db", "bin", "mongod")
+        if program.is_file():
+            yield str(program)
+
+
+@functools.cache
+def _runs(program: str) -> bool:
+    """Tell whether a program starts: a library that it needs may be missing."""
+    try:
+        if program and not os.access(program, os.X_OK):
+            # A wheel's data files come without the permission.
+            Path(program).chmod(0o755)
+        return bool(program) and not subprocess.run([program, "--version"], capture_output=True, check=False).returncode
+    except OSError:
+        return False
+
+
+@contextmanager
+def mongodb(folder: Path) -> Iterator[str]:
+    """Run a MongoDB as it comes, a replica set of one that keeps its files in the folder, and lend its URI."""
+    (port,) = _free_ports(1)
+    (files := folder / f"mongodb-{port}").mkdir()
+    address = ["--bind_ip", HOST, "--port", str(port), "--nounixsocket", "--dbpath", str(files)]
+    command = [_mongod(), *address, "--replSet", _SET, "--setParameter", _NO_FAREWELL]
+    with _running(command, folder / f"mongodb-{port}.log", port):
+        _make_primary(port)
+        yield f"mongodb://{HOST}:{port}/{_DATABASE}?replicaSet={_SET}"
+
+
+def _make_primary(port: int) -> None:
+    """Make a server the only member of its set, and wait until it takes writes."""
+    from pymongo import MongoClient  # noqa: PLC0415 - who asks nothing about MongoDB need not have it
+
+    until = time.monotonic() + PATIENCE
+    client: MongoClient[Any] = MongoClient(HOST, port, directConnection=True)
+    with client:
+        client.admin.command("replSetInitiate", {"_id": _SET, "members": [{"_id": 0, "host": f"{HOST}:{port}"}]})
+        while not client.admin.command("hello")["isWritablePrimary"]:
+            if time.monotonic() > until:
+                raise SystemExit(f"The MongoDB on port {port} does not become a primary")
+            time.sleep(0.02)
 
 
 @contextmanager
@@ -96,6 +159,9 @@ def versions() -> list[str]:
     if has_redis():
         said = subprocess.run([_found(_REDIS), "--version"], capture_output=True, text=True, check=True).stdout
         found.append(re.sub(r"^(\w+) server v=(\S+).*", r"\1 \2", said.strip()))
+    if has_mongodb():
+        said = subprocess.run([_mongod(), "--version"], capture_output=True, text=True, check=True).stdout
+        found.append(re.sub(r"^db version v(\S+).*", r"MongoDB \1", said.strip(), flags=re.DOTALL))
     if has_rabbitmq():
         version = re.search(r"rabbitmq_server-([\d.]+)", str(Path(_found(_RABBITMQ)).resolve()))
         found.append("RabbitMQ" + (f" {version[1]}" if version else ""))

@@ -1,0 +1,37 @@
+"""Celery tasks that do nothing, done in a second by one worker with two processes, when the store is a MongoDB.
+
+The tasks are sent before the worker starts, the same number to both brokers, and the worker is started by the same
+command. Each task appends the time to a file; what counts is the time from the first to the last.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from benchmarks import figures
+from benchmarks.contenders import sample
+from benchmarks.mongodb import contenders
+from benchmarks.mongodb.contenders import OURS, PEER
+from benchmarks.runs import Benchmark
+from benchmarks.tasks import rate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from benchmarks.runs import Run
+
+
+def measure(run: Run) -> Iterator[figures.Figure]:
+    """Measure us and the peer."""
+    tasks = run.choose(3000, 100)
+    samples = run.interleave(
+        {
+            OURS: partial(sample, contenders.pool_mongodb, rate, tasks),
+            PEER: partial(sample, contenders.mongodb, rate, tasks),
+        }
+    )
+    yield figures.rates("no-op Celery tasks, MongoDB", samples[OURS], PEER, samples[PEER], 2)
+
+
+BENCHMARK = Benchmark("mongodb-tasks", "How many tasks does a Celery worker do in a second on MongoDB?", measure)

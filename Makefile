@@ -4,7 +4,7 @@
 #   make test         all tests, with the servers that they start
 #   make check        what CI runs: format, lint, types, layers, tests
 #   make servers      install those servers, where that may be done
-#   make bench        the benchmarks, with peers beside us; STORE=redis asks only about that store
+#   make bench        the benchmarks, with peers beside us; STORE=redis or STORE=mongodb asks only about that
 #   make clean        forget what was built
 
 PYTHON ?= python3

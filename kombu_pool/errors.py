@@ -23,7 +23,7 @@
     │   └── PoolInUse                 PoolInUseByFlavor
     ├── Conflict
     │   └── MessageConflict  ClaimConflict  PoolAlreadyExists  SubscriptionAlreadyExists
-    ├── QueueIsEmpty
+    ├── QueueIsEmpty                  QueueIsFull
     ├── ClaimDoesNotMatch
     ├── NoPoolFound
     └── PoolCapabilitiesMismatch
@@ -266,6 +266,14 @@ class SubscriptionAlreadyExists(Conflict):
 
 class QueueIsEmpty(KombuPoolError):
     """Queue {queue!r} of project {project!r} is empty."""
+
+    _fields = ("queue", "project")
+    queue: str
+    project: str | None
+
+
+class QueueIsFull(KombuPoolError):
+    """Queue {queue!r} of project {project!r} is full: it takes no more until something leaves it."""
 
     _fields = ("queue", "project")
     queue: str

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
-from kombu_pool import errors
 from kombu_pool.pooling.controllers.queues import QueueController
 from kombu_pool.storage import UNREADABLE_QUEUE
 
 if TYPE_CHECKING:
     from kombu_pool.model import NewMessage, Project
     from kombu_pool.pooling.catalog import Catalog
-
-logger = logging.getLogger(__name__)
 
 
 class DeadLetters:
@@ -23,17 +19,7 @@ class DeadLetters:
         self._catalog = catalog
 
     def forward(self, project: Project, queue: str, message: NewMessage) -> bool:
-        """Store a dead letter in the pool of the dead-letter queue; False when it could not be stored.
-
-        A pool that is down is no reason to stop the queue that the message comes from: it is lent once more there.
-        """
-        try:
-            return self._deliver(project, queue, message)
-        except errors.KombuPoolError as error:
-            logger.warning("A message could not be dead-lettered to %r and stays where it is: %s", queue, error)
-            return False
-
-    def _deliver(self, project: Project, queue: str, message: NewMessage) -> bool:
+        """Store a dead letter in the pool of the dead-letter queue; False when there is no such queue."""
         member = self._catalog.pool(queue, project)
         if member is None and queue == UNREADABLE_QUEUE:
             # Nobody declares it, and what no queue of the catalog holds would never be found.

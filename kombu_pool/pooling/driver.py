@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kombu_pool.model import Capabilities, Pool, Project
     from kombu_pool.pooling.member import Member
     from kombu_pool.storage import ControlDriver
+    from kombu_pool.storage.data import DeadLetterPublisher
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -47,11 +48,22 @@ class DataDriver(storage.DataDriver):
         self.message_controller: MessageController = MessageController(self.catalog)
         self.claim_controller: ClaimController = ClaimController(self.catalog)
         self.subscription_controller: SubscriptionController = SubscriptionController(self.catalog)
+        self._publish_dead_letter: DeadLetterPublisher | None = None
 
     @property
     def capabilities(self) -> tuple[Capabilities, ...]:  # type: ignore[override] # pools come and go, so it is asked for
         """What every pool can do, so that any queue can count on it."""
         return self.catalog.capabilities()
+
+    @property
+    def publish_dead_letter(self) -> DeadLetterPublisher | None:
+        """What publishes the dead letters of queues that name an exchange for them."""
+        return self._publish_dead_letter
+
+    @publish_dead_letter.setter
+    def publish_dead_letter(self, publish: DeadLetterPublisher | None) -> None:
+        self._publish_dead_letter = publish
+        self.catalog.members.publish_by(publish)
 
     def watch(self, queues: Iterable[tuple[Project, str]]) -> PooledWatch:
         return PooledWatch(self.catalog, queues)
@@ -74,6 +86,10 @@ class DataDriver(storage.DataDriver):
             "storage_reachable": all(pool["storage_reachable"] for pool in pools.values()),
             "pools": pools,
         }
+
+    def bury(self) -> int:
+        """Bury in every pool that can be reached."""
+        return sum(self._ask(row, _bury, 0) for row in self._rows()[0])
 
     def gc(self) -> int:
         """Collect in every pool that can be reached."""
@@ -113,6 +129,11 @@ class DataDriver(storage.DataDriver):
 def _collect(member: Member, driver: storage.DataDriver) -> int:
     with member:
         return driver.gc()
+
+
+def _bury(member: Member, driver: storage.DataDriver) -> int:
+    with member:
+        return driver.bury()
 
 
 def _lives(member: Member, driver: storage.DataDriver) -> bool:

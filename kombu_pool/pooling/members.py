@@ -14,11 +14,10 @@ from kombu_pool.drivers import open_data
 from kombu_pool.pooling.member import Member, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from kombu_pool.clock import Clock
-    from kombu_pool.model import NewMessage, Pool, Project
+    from kombu_pool.model import Pool
     from kombu_pool.storage import ControlDriver, DataDriver
+    from kombu_pool.storage.data import DeadLetterForwarder, DeadLetterPublisher
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +32,8 @@ class Members:
     """The pools that this process has to do with."""
 
     def __init__(self, conf: Any, cache: Any, control: ControlDriver, *, clock: Clock, ttl: float) -> None:
-        self.forward: Callable[[Project, str, NewMessage], bool] | None = None
+        self.forward: DeadLetterForwarder | None = None
+        self._publish: DeadLetterPublisher | None = None
         self._conf = conf
         self._cache = cache
         self._control = control
@@ -43,6 +43,13 @@ class Members:
         self._retired: deque[tuple[float, DataDriver]] = deque()
         self._lock = threading.Lock()
         _living.add(self)
+
+    def publish_by(self, publish: DeadLetterPublisher | None) -> None:
+        """Let every pool hand dead letters for exchanges to ``publish``."""
+        self._publish = publish
+        for member in list(self._members.values()):
+            if member.driver is not None:
+                member.driver.publish_dead_letter = publish
 
     def get(self, name: str, row: Pool | None = None) -> Member:
         """Return the pool with its driver open; its row is read again when it was not for the ttl.
@@ -149,7 +156,7 @@ class Members:
                 clock=self._clock,
                 options=dict(settings.options),
             )
-        driver.forward_dead_letter = self.forward
+        driver.forward_dead_letter, driver.publish_dead_letter = self.forward, self._publish
         self._retire(member.adopt(driver, settings))
 
     def _retire(self, driver: DataDriver | None) -> None:

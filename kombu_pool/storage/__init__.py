@@ -8,6 +8,22 @@ A message is *delayed* until its delay is over, then *free*, *claimed* while a c
 ttl is over. Every read checks expiry by itself, so that an expired message or an ended claim is never seen, whether or
 not anybody has collected it yet.
 
+A message is *dead* when its queue has somewhere for its dead letters to go (``_dead_letter_queue``, or
+``_dead_letter_exchange`` with ``_dead_letter_routing_key``) and it
+
+- was lent as often as ``_max_claim_count`` allows, when it would be lent once more (reason ``max_claim_count``);
+- was rejected (``rejected``);
+- had to make room in a queue of ``_max_length`` messages or ``_max_length_bytes`` bytes (``maxlen``);
+- expired, if ``_dead_letter_expired`` says that this counts (``expired``).
+
+From then on no read shows it and nothing counts it, until it is *buried*: stored in its dead-letter queue, whole and
+unclaimed, with ``dead_letter`` saying where from and why, and only then removed from its own. It begins anew there with
+a ``claim_count`` of 0, and expires when it would have, or, if it has expired, never; unless
+``_dead_letter_queue_messages_ttl`` says otherwise. A dead-letter queue of the same store takes it in one step, where a
+step may span two queues, any other one through the hooks of :class:`DataDriver`. If there is no such queue anywhere, a
+message that was lent too often is lent all the same, and any other is gone. If the queue is out of reach, burying is
+tried again, and what was lent too often is lent meanwhile.
+
 What holds everywhere:
 
 - ``project`` None is a namespace of its own, apart from every string.
@@ -37,26 +53,42 @@ from kombu_pool.storage.data import (
     Watch,
 )
 from kombu_pool.storage.protocol import (
+    DEAD_LETTER_EXCHANGE,
+    DEAD_LETTER_EXPIRED,
     DEAD_LETTER_QUEUE,
+    DEAD_LETTER_ROUTING_KEY,
     DEAD_LETTER_TTL,
     DEFAULT_LIMIT,
     DEFAULT_MESSAGE_DELAY,
     DEFAULT_MESSAGE_TTL,
+    DROP_HEAD,
     FLAVOR,
     MAX_CLAIM_COUNT,
+    MAX_LENGTH,
+    MAX_LENGTH_BYTES,
+    OVERFLOW,
+    REJECT_PUBLISH,
     UNREADABLE_QUEUE,
     page,
 )
 from kombu_pool.storage.queues import QueueController
 
 __all__ = [
+    "DEAD_LETTER_EXCHANGE",
+    "DEAD_LETTER_EXPIRED",
     "DEAD_LETTER_QUEUE",
+    "DEAD_LETTER_ROUTING_KEY",
     "DEAD_LETTER_TTL",
     "DEFAULT_LIMIT",
     "DEFAULT_MESSAGE_DELAY",
     "DEFAULT_MESSAGE_TTL",
+    "DROP_HEAD",
     "FLAVOR",
     "MAX_CLAIM_COUNT",
+    "MAX_LENGTH",
+    "MAX_LENGTH_BYTES",
+    "OVERFLOW",
+    "REJECT_PUBLISH",
     "UNREADABLE_QUEUE",
     "BindingsController",
     "CatalogueController",

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from kombu_pool.model import Capabilities, Claim, ClaimMetadata, Message, NewMessage, Project, Subscription
     from kombu_pool.storage.queues import QueueController
 
+    DeadLetterForwarder = Callable[[Project, str, NewMessage], bool]
+    DeadLetterPublisher = Callable[[Project, str, str | None, NewMessage], bool]
+
 
 class MessageController(ABC):
     """Keeps messages."""
@@ -26,8 +29,13 @@ class MessageController(ABC):
         They are stored for good when this returns. ``client_uuid`` (anything with a text, or None) names the poster
         for ``list(echo=False)``. Without messages: nothing happens, ``[]``.
 
+        In a queue of ``_max_length`` or ``_max_length_bytes`` the first free messages in line make room for them, in
+        the same step: they are dead, or gone if the queue has nowhere for dead letters to go. What is delayed or
+        claimed is not counted, and may make the queue longer when it comes back.
+
         Raises:
             QueueDoesNotExist: there is no such queue.
+            QueueIsFull: ``_overflow`` is ``reject-publish``, and there is no room for all of them; none was stored.
             MessageNotEncodable, MessageTooLarge, InvalidMessage: a message cannot be stored; none was.
         """
 
@@ -113,6 +121,13 @@ class MessageController(ABC):
         """
 
     @abstractmethod
+    def reject(self, queue: str, held: Sequence[tuple[str, str]], project: Project = None) -> Sequence[tuple[str, str]]:
+        """Dead-letter each (message id, claim id) whose live claim still holds the message.
+
+        In a queue that has nowhere for dead letters to go, and for the rest: as :meth:`delete_claimed`.
+        """
+
+    @abstractmethod
     def purge(self, queue: str, project: Project = None) -> int:
         """Delete every message that is not claimed, and return how many they were. Absent queue: 0."""
 
@@ -135,11 +150,8 @@ class ClaimController(ABC):
         ``metadata["grace"]`` seconds, and its ttl becomes the claim's plus ``grace``. Nothing to lend, a limit of 0, or
         no such queue: ``(None, [])``, and nothing is written.
 
-        When the queue's metadata has ``_max_claim_count`` and ``_dead_letter_queue``, a message that was lent that
-        often is moved to that queue instead, in one step, whole and unclaimed, with ``dead_letter`` saying where from
-        and why. If that queue is not in this store, the message is handed to :attr:`DataDriver.forward_dead_letter`;
-        if it is nowhere, the message is lent all the same: nothing is lost. A dead letter begins anew with a
-        ``claim_count`` of 0; it expires when it would have, unless ``_dead_letter_queue_messages_ttl`` says otherwise.
+        A message that was lent as often as ``_max_claim_count`` says is dead-lettered instead, as the package's
+        docstring has it, and those behind it are lent.
 
         A record that cannot be decoded is set aside likewise, in ``_dead_letter_queue`` or in
         :data:`UNREADABLE_QUEUE`, its body ``{"record": the bytes, "error": why}``; the messages behind it are lent.
@@ -256,8 +268,8 @@ class Watch(ABC):
         """Return True as soon as something may have become claimable, or :meth:`interrupt` was called; else False.
 
         What became claimable since the last ``wait`` counts, so nothing is missed between two of them. Delays and
-        claims that end count too. May return True for nothing. One thread waits at a time. An idle wait costs next
-        to no CPU.
+        claims that end count too, and so do messages that are dead since they expired. May return True for nothing.
+        One thread waits at a time. An idle wait costs next to no CPU.
         """
 
     @abstractmethod
@@ -279,8 +291,12 @@ class DataDriver(ABC):
     subscription_controller: SubscriptionController
 
     #: Called with (project, dead-letter queue, message) when a message must be dead-lettered to a queue of another
-    #: store. Returns True once the message is stored there, False when there is no such queue anywhere.
-    forward_dead_letter: Callable[[Project, str, NewMessage], bool] | None = None
+    #: store. Returns True once the message is stored there, False when there is no such queue anywhere; any
+    #: KombuPoolError says that it is out of reach.
+    forward_dead_letter: DeadLetterForwarder | None = None
+    #: Called with (project, exchange, routing key or None, message) for a queue that names an exchange for its dead
+    #: letters; answers likewise. Without it such messages wait for somebody who has it.
+    publish_dead_letter: DeadLetterPublisher | None = None
 
     @abstractmethod
     def watch(self, queues: Iterable[tuple[Project, str]]) -> Watch:
@@ -293,6 +309,14 @@ class DataDriver(ABC):
     @abstractmethod
     def health(self) -> dict[str, Any]:
         """Say how the store does: ``{"storage_reachable": bool, ...}``. Never raises."""
+
+    @abstractmethod
+    def bury(self) -> int:
+        """Dead-letter what is dead in any queue, also what expired where nobody looks; return how many were buried.
+
+        A post, a claim or a rejection does so by itself for its own queue. Costs next to nothing where there is
+        nothing to do, however many queues and messages there are.
+        """
 
     @abstractmethod
     def gc(self) -> int:

@@ -11,11 +11,18 @@ import msgspec
 from kombu_pool.errors import ConfigurationError
 from kombu_pool.storage.incoming import heeded
 from kombu_pool.storage.protocol import (
+    DEAD_LETTER_EXCHANGE,
+    DEAD_LETTER_EXPIRED,
     DEAD_LETTER_QUEUE,
+    DEAD_LETTER_ROUTING_KEY,
     DEAD_LETTER_TTL,
     DEFAULT_MESSAGE_DELAY,
     DEFAULT_MESSAGE_TTL,
     MAX_CLAIM_COUNT,
+    MAX_LENGTH,
+    MAX_LENGTH_BYTES,
+    OVERFLOW,
+    REJECT_PUBLISH,
 )
 
 if TYPE_CHECKING:
@@ -29,23 +36,58 @@ class Policy:
     ttl: float
     delay: float
     max_claim_count: int
+    #: Where dead letters go: to an exchange if there is one, else to a queue; None and None: nowhere.
     dead_letter_queue: str | None
+    dead_letter_exchange: str | None
+    dead_letter_routing_key: str | None
     dead_letter_ttl: float
+    #: Whether a message that expires is dead-lettered.
+    buries_expired: bool
+    max_length: int
+    max_length_bytes: int
+    #: Whether a post that would exceed them is refused; else the first messages in line make room.
+    refuses_overflow: bool
+
+    @property
+    def buries(self) -> bool:
+        """Tell whether there is somewhere for dead letters to go."""
+        return self.dead_letter_queue is not None or self.dead_letter_exchange is not None
+
+    @property
+    def is_bounded(self) -> bool:
+        """Tell whether the queue has a longest length."""
+        return bool(self.max_length or self.max_length_bytes)
 
 
 @lru_cache(maxsize=1024)
 def policy_of(metadata: bytes) -> Policy:
     """Return the policy of a queue by its stored metadata."""
-    given = read(metadata)
-    target = given.get(DEAD_LETTER_QUEUE)
-    target = target if isinstance(target, str) and target else None
+    return policy(read(metadata))
+
+
+def policy(given: Metadata) -> Policy:
+    """Return the policy of a queue by its metadata."""
+    exchange = _text(given, DEAD_LETTER_EXCHANGE)
+    queue = _text(given, DEAD_LETTER_QUEUE) or None if exchange is None else None
+    somewhere = exchange is not None or queue is not None
     return Policy(
         ttl=heeded(given, DEFAULT_MESSAGE_TTL),
         delay=heeded(given, DEFAULT_MESSAGE_DELAY),
-        max_claim_count=int(heeded(given, MAX_CLAIM_COUNT)) if target else 0,
-        dead_letter_queue=target,
+        max_claim_count=int(heeded(given, MAX_CLAIM_COUNT)) if somewhere else 0,
+        dead_letter_queue=queue,
+        dead_letter_exchange=exchange,
+        dead_letter_routing_key=_text(given, DEAD_LETTER_ROUTING_KEY),
         dead_letter_ttl=heeded(given, DEAD_LETTER_TTL),
+        buries_expired=somewhere and given.get(DEAD_LETTER_EXPIRED) is True,
+        max_length=int(heeded(given, MAX_LENGTH)),
+        max_length_bytes=int(heeded(given, MAX_LENGTH_BYTES)),
+        refuses_overflow=given.get(OVERFLOW) == REJECT_PUBLISH,
     )
+
+
+def _text(given: Metadata, key: str) -> str | None:
+    value = given.get(key)
+    return value if isinstance(value, str) else None
 
 
 def read(metadata: bytes) -> Metadata:

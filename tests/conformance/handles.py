@@ -101,6 +101,12 @@ class QueueHandle:
         left = self.driver.message_controller.delete_claimed(self.name, held, project=self.project)
         return [tuple(pair) for pair in left]
 
+    def reject(self, held: Held) -> list[tuple[str, str]]:
+        """Reject all that a claim lent."""
+        pairs = [(message["id"], held.id) for message in held.messages]
+        left = self.driver.message_controller.reject(self.name, pairs, project=self.project)
+        return [tuple(pair) for pair in left]
+
     def pop(self, limit: int = 10) -> list[Message]:
         return list(self.driver.message_controller.pop(self.name, limit, project=self.project))
 

@@ -1,4 +1,4 @@
-"""The messages of one queue and the states that they go through: delayed, free, claimed, expired.
+"""The messages of one queue and the states that they go through: delayed, free, claimed, expired; or dead.
 
 ``settle`` brings every message into the state that the time gives it; all else here trusts that it was called. Nothing
 looks at more messages than it changes, however long the queue is, but for the heaps' logarithm.
@@ -10,6 +10,8 @@ import math
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, TypeAlias
+
+from kombu_pool.storage.dead_letters import EXPIRED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,12 +63,22 @@ class StoredClaim:
         return self.since + self.ttl
 
 
+@dataclass(slots=True, eq=False)
+class Dead:
+    """A message that waits to be buried, and why; somebody is at it until then."""
+
+    message: StoredMessage
+    reason: str
+    parked_until: float = 0.0
+
+
 class Backlog:
-    """The messages of one queue; ``on_free`` is called whenever one of them becomes free."""
+    """The messages of one queue; ``on_free`` is called whenever one of them becomes free, or dead by itself."""
 
     def __init__(self, on_free: Callable[[], None]) -> None:
         self.messages: dict[str, StoredMessage] = {}
         self.claims: dict[str, StoredClaim] = {}
+        self.dead: dict[str, Dead] = {}
         self._on_free = on_free
         self._free: set[str] = set()
         self._delayed: set[str] = set()
@@ -75,7 +87,7 @@ class Backlog:
         # Every deadline that was ever set; one that moved or lost its subject is passed over when its time comes.
         self._deadlines: list[tuple[float, int, str]] = []
 
-    def settle(self, now: float) -> int:
+    def settle(self, now: float, *, buries_expired: bool = False) -> int:
         """Bring every message and claim into the state that it has ``now``; return how many went."""
         gone = 0
         while self._deadlines and self._deadlines[0][0] <= now:
@@ -83,7 +95,7 @@ class Backlog:
             if kind == _DELAY:
                 self._end_delay(key)
             elif kind == _EXPIRY:
-                gone += self._expire(key, now)
+                gone += self._expire(key, now, dies=buries_expired)
             else:
                 gone += self._end_overdue(key, now)
         return gone
@@ -110,6 +122,11 @@ class Backlog:
         self._free.discard(message.id)
         self._delayed.discard(message.id)
         self._compact()
+
+    def die(self, message: StoredMessage, reason: str) -> None:
+        """Let a message be dead: it is out of the queue, and waits to be buried."""
+        self.remove(message)
+        self.dead[message.id] = Dead(message, reason)
 
     def take(self) -> StoredMessage | None:
         """Take the first free message out of the line; the caller lends it, removes it or frees it again."""
@@ -187,11 +204,15 @@ class Backlog:
             self._delayed.discard(message_id)
             self.free(self.messages[message_id])
 
-    def _expire(self, message_id: str, now: float) -> bool:
+    def _expire(self, message_id: str, now: float, *, dies: bool) -> bool:
         message = self.messages.get(message_id)
         if message is None or message.expires > now:
             return False
-        self.remove(message)
+        if dies:
+            self.die(message, EXPIRED)
+            self._on_free()
+        else:
+            self.remove(message)
         return True
 
     def _end_overdue(self, claim_id: str, now: float) -> bool:

@@ -1,4 +1,4 @@
-"""Dead letters: messages that were lent too often, or cannot be read, on their way to a queue of their own."""
+"""Dead letters: messages on their way to a queue of their own."""
 
 from __future__ import annotations
 
@@ -8,31 +8,27 @@ from typing import TYPE_CHECKING, Any
 
 from kombu_pool import records
 from kombu_pool.drivers.memory.backlog import NEVER, StoredMessage
-from kombu_pool.errors import KombuPoolError
-from kombu_pool.storage import (
-    DEAD_LETTER_QUEUE,
-    DEAD_LETTER_TTL,
-    DEFAULT_MESSAGE_TTL,
-    MAX_CLAIM_COUNT,
-    UNREADABLE_QUEUE,
-)
-from kombu_pool.storage.incoming import heeded
+from kombu_pool.errors import CorruptRecord
+from kombu_pool.storage import UNREADABLE_QUEUE
+from kombu_pool.storage.dead_letters import PARKING, UNREADABLE, Delivery, hand_over
 
 if TYPE_CHECKING:
+    from kombu_pool.clock import Clock
+    from kombu_pool.drivers.memory.backlog import Dead
     from kombu_pool.drivers.memory.store import DataStore, Scope, StoredQueue
-    from kombu_pool.errors import CorruptRecord
     from kombu_pool.model import DeadLetter, NewMessage
     from kombu_pool.storage import DataDriver
-
-LENT_TOO_OFTEN = "max_claim_count"
-UNREADABLE = "unreadable"
 
 
 @dataclass(slots=True)
 class Letter:
-    """A message to be moved to the queue ``target`` with another body and header; ``ttl`` 0 is for ever."""
+    """A message to be moved to the queue ``target`` (None: to an exchange) with another body and header.
 
-    target: Scope
+    ``ttl`` 0 is for ever.
+    """
+
+    scope: Scope
+    target: str | None
     message: StoredMessage
     body: Any
     header: DeadLetter
@@ -41,45 +37,43 @@ class Letter:
 
 
 class DeadLetters:
-    """Decides what is a dead letter, and delivers it."""
+    """Writes dead letters, and delivers them."""
 
-    def __init__(self, store: DataStore, driver: DataDriver) -> None:
+    def __init__(self, store: DataStore, clock: Clock, driver: DataDriver) -> None:
         self._store = store
+        self._clock = clock
         self._driver = driver
 
-    def overdue(self, scope: Scope, queue: StoredQueue, message: StoredMessage, now: float) -> Letter | None:
-        """Return the letter of a message that was lent as often as its queue allows, else None.
-
-        Raises:
-            CorruptRecord: it was, and it cannot be read.
-        """
-        most = heeded(queue.metadata, MAX_CLAIM_COUNT)
-        target = queue.metadata.get(DEAD_LETTER_QUEUE)
-        if not most or not target or message.claim_count < most:
-            return None
-        return _letter(scope, queue, message, now, target, LENT_TOO_OFTEN, records.decode(message.record))
+    def letter(self, scope: Scope, message: StoredMessage, reason: str, now: float) -> Letter:
+        """Return the letter of a message, which is unreadable if it cannot be read, whatever the reason."""
+        queue = self._store.queues[scope]
+        try:
+            body = records.decode(message.record)
+        except CorruptRecord as error:
+            return self.unreadable(scope, message, now, error, here=False)
+        return _letter(scope, queue, message, now, queue.policy.dead_letter_queue, reason, body)
 
     def unreadable(
-        self, scope: Scope, queue: StoredQueue, message: StoredMessage, now: float, error: CorruptRecord, *, here: bool
+        self, scope: Scope, message: StoredMessage, now: float, error: CorruptRecord, *, here: bool
     ) -> Letter:
         """Return the letter of a message that cannot be read; ``here``: to a queue of this store, whatever happens."""
-        target = queue.metadata.get(DEAD_LETTER_QUEUE)
-        if here or not target:
-            target = UNREADABLE_QUEUE
+        queue = self._store.queues[scope]
+        target = (None if here else queue.policy.dead_letter_queue) or UNREADABLE_QUEUE
         body = {"record": message.record, "error": str(error)}
         return _letter(scope, queue, message, now, target, UNREADABLE, body)
 
     def is_local(self, letter: Letter) -> bool:
         """Tell whether the letter's queue is in this store."""
-        return letter.target in self._store.queues
+        return (letter.scope[0], letter.target) in self._store.queues
 
     def keep(self, letter: Letter, now: float) -> None:
         """Put a letter into its queue in this store, which is made if need be."""
-        queue = self._store.queues.get(letter.target)
+        scope = (letter.scope[0], letter.target or UNREADABLE_QUEUE)
+        queue = self._store.queues.get(scope)
         if queue is None:
-            queue = self._store.queues[letter.target] = self._store.new_queue(letter.target, {})
+            queue = self._store.queues[scope] = self._store.new_queue(scope, {})
         ttl, expires = letter.ttl, letter.expires
-        longest = heeded(queue.metadata, DEFAULT_MESSAGE_TTL)
+        longest = queue.policy.ttl
         if longest and expires > now + longest:
             ttl, expires = longest, now + longest
         moved = StoredMessage(
@@ -94,25 +88,85 @@ class DeadLetters:
         )
         queue.backlog.add(moved, now)
 
-    def forward(self, letter: Letter) -> bool:
-        """Hand a letter to another store; return whether it is there now."""
-        forward = self._driver.forward_dead_letter
-        if forward is None:
+    def hand_over(self, letter: Letter) -> Delivery:
+        """Hand a letter to another store, not under the lock: that store has one too, and may be waiting for ours."""
+        found = self._store.queues.get(letter.scope)
+        if found is None:
+            return Delivery.STORED
+        return hand_over(self._driver, letter.scope[0], letter.target, found.policy, _posted(letter))
+
+    # Burying.
+
+    def bury_all(self) -> int:
+        """Bury what is dead in any queue; return how many were buried."""
+        now = self._clock.time()
+        with self._store.lock:
+            scopes = [scope for scope, queue in self._store.queues.items() if queue.settle(now) or queue.backlog.dead]
+        return sum(self.bury(scope) for scope in scopes)
+
+    def bury(self, scope: Scope) -> int:
+        """Bury what is dead in a queue; return how many were buried."""
+        with self._store.lock:
+            buried, abroad = self._bury_here(scope, self._clock.time())
+        for letter in abroad:
+            delivery = self.hand_over(letter)
+            with self._store.lock:
+                buried += self._close(letter, delivery)
+        return buried
+
+    def _bury_here(self, scope: Scope, now: float) -> tuple[int, list[Letter]]:
+        """Move letters within this store; return how many, and those for other stores, which nobody else gets now."""
+        found = self._store.queues.get(scope)
+        waiting = [dead for dead in found.backlog.dead.values() if dead.parked_until <= now] if found else []
+        letters = [self._letter_of(scope, dead, now) for dead in waiting]
+        abroad = []
+        for dead, letter in zip(waiting, letters, strict=True):
+            if self.is_local(letter):
+                self.keep(letter, now)
+                self._forget(letter)
+            else:
+                dead.parked_until = now + PARKING
+                abroad.append(letter)
+        return len(letters) - len(abroad), abroad
+
+    def _letter_of(self, scope: Scope, dead: Dead, now: float) -> Letter:
+        return self.letter(scope, dead.message, dead.reason, now)
+
+    def _close(self, letter: Letter, delivery: Delivery) -> bool:
+        """Do with a letter what became of it; return whether it is buried."""
+        if delivery is Delivery.OUT_OF_REACH:
+            found = self._store.queues.get(letter.scope)
+            if found is not None and letter.message.id in found.backlog.dead:
+                found.backlog.dead[letter.message.id].parked_until = 0.0
             return False
-        try:
-            return forward(*letter.target, _posted(letter))
-        except KombuPoolError:
-            # The queue it should go to is out of reach: that must not keep this queue's messages from being lent.
-            return False
+        if delivery is Delivery.NOWHERE and letter.header["reason"] == UNREADABLE:
+            letter.target = UNREADABLE_QUEUE
+            self.keep(letter, letter.header["time"])
+        self._forget(letter)
+        return True
+
+    def _forget(self, letter: Letter) -> None:
+        found = self._store.queues.get(letter.scope)
+        if found is not None:
+            found.backlog.dead.pop(letter.message.id, None)
 
 
 def _letter(
-    scope: Scope, queue: StoredQueue, message: StoredMessage, now: float, target: str, reason: str, body: Any
+    scope: Scope,
+    queue: StoredQueue,
+    message: StoredMessage,
+    now: float,
+    target: str | None,
+    reason: str,
+    body: Any,
 ) -> Letter:
     header: DeadLetter = {"queue": scope[1], "reason": reason, "time": now, "count": message.claim_count}
-    ttl = heeded(queue.metadata, DEAD_LETTER_TTL)
-    expires = now + ttl if ttl else message.expires
-    return Letter((scope[0], target), message, body, header, ttl or message.ttl, expires)
+    ttl = queue.policy.dead_letter_ttl
+    if ttl:
+        return Letter(scope, target, message, body, header, ttl, now + ttl)
+    if message.expires <= now:
+        return Letter(scope, target, message, body, header, 0, NEVER)
+    return Letter(scope, target, message, body, header, message.ttl, message.expires)
 
 
 def _posted(letter: Letter) -> NewMessage:

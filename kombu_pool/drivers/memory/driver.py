@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool.drivers.memory.claims import ClaimController
+from kombu_pool.drivers.memory.dead_letters import DeadLetters
 from kombu_pool.drivers.memory.lending import Lender
 from kombu_pool.drivers.memory.messages import MessageController
 from kombu_pool.drivers.memory.queues import StoredQueues
@@ -30,9 +31,12 @@ class DataDriver(Contract):
         self.capabilities = capabilities
         self._store = store
         self._clock = clock
-        lender = Lender(store, clock, self)
+        self._dead_letters = DeadLetters(store, clock, self)
+        lender = Lender(store, clock, self._dead_letters)
         self.queue_controller = StoredQueues(store, clock)
-        self.message_controller = messages = MessageController(store, clock, lender, max_message_size)
+        self.message_controller = messages = MessageController(
+            store, clock, lender, self._dead_letters, max_message_size
+        )
         self.claim_controller = ClaimController(store, clock, lender, messages)
         self.subscription_controller = SubscriptionController(store, clock)
 
@@ -45,11 +49,14 @@ class DataDriver(Contract):
     def health(self) -> dict[str, Any]:
         return {"storage_reachable": True}
 
+    def bury(self) -> int:
+        return self._dead_letters.bury_all()
+
     def gc(self) -> int:
         with self._store.lock:
             now = self._clock.time()
             queues = list(self._store.queues.values())
-            return sum(queue.backlog.settle(now) + collect(queue.subscriptions, now) for queue in queues)
+            return sum(queue.settle(now) + collect(queue.subscriptions, now) for queue in queues)
 
     def close(self) -> None:
         """Leave the store as it is."""

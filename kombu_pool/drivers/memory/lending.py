@@ -8,23 +8,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from kombu_pool.drivers.memory.backlog import StoredClaim
-from kombu_pool.drivers.memory.dead_letters import DeadLetters
 from kombu_pool.drivers.memory.views import shown
 from kombu_pool.errors import CorruptRecord
+from kombu_pool.storage.dead_letters import LENT_TOO_OFTEN, PARKING, Delivery
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kombu_pool.clock import Clock
     from kombu_pool.drivers.memory.backlog import Backlog, StoredMessage
-    from kombu_pool.drivers.memory.dead_letters import Letter
+    from kombu_pool.drivers.memory.dead_letters import DeadLetters, Letter
     from kombu_pool.drivers.memory.store import DataStore, Scope
     from kombu_pool.model import ClaimMetadata, Message, Project
-    from kombu_pool.storage import DataDriver
 
 _CLAIM_ID = re.compile(r"[0-9a-f]{16}")
-#: Seconds for which a message is kept from others while another store is asked to take it.
-PARKING = 60.0
 
 
 def new_claim_id() -> str:
@@ -53,10 +50,10 @@ class Lending:
 class Lender:
     """Lends messages, or gives them away."""
 
-    def __init__(self, store: DataStore, clock: Clock, driver: DataDriver) -> None:
+    def __init__(self, store: DataStore, clock: Clock, dead_letters: DeadLetters) -> None:
         self._store = store
         self._clock = clock
-        self._dead_letters = DeadLetters(store, driver)
+        self._dead_letters = dead_letters
 
     def lend(
         self, queue: str, metadata: ClaimMetadata, limit: int, project: Project
@@ -76,16 +73,17 @@ class Lender:
 
     def _draw_all(self, lending: Lending, scope: Scope) -> None:
         with self._store.lock:
-            self._store.find(*scope, lending.now)
+            found = self._store.find(*scope, lending.now)
             letter = self._draw(lending, scope)
         while letter is not None:
-            # Not under the lock: the other store has one too, and may be waiting for ours.
-            delivered = self._dead_letters.forward(letter)
+            delivered = self._dead_letters.hand_over(letter) is Delivery.STORED
             with self._store.lock:
                 self._unpark(letter.message, scope, delivered=delivered)
                 if not delivered:
                     lending.unwanted.add(letter.message.id)
                 letter = self._draw(lending, scope)
+        if found is not None and found.backlog.dead:
+            self._dead_letters.bury(scope)
 
     def _draw(self, lending: Lending, scope: Scope) -> Letter | None:
         """Lend up to the limit; stop at a message that another store should take, park it and return its letter."""
@@ -104,13 +102,14 @@ class Lender:
         """Hand a message out, or keep it as a dead letter of this store; else return the letter for another store."""
         queue = self._store.queues[scope]
         unwanted = message.id in lending.unwanted
+        most = queue.policy.max_claim_count
         try:
-            letter = None if unwanted else self._dead_letters.overdue(scope, queue, message, lending.now)
-            if letter is None:
+            if not most or message.claim_count < most or unwanted:
                 _hand_out(lending, queue.backlog, message)
                 return None
+            letter = self._dead_letters.letter(scope, message, LENT_TOO_OFTEN, lending.now)
         except CorruptRecord as error:
-            letter = self._dead_letters.unreadable(scope, queue, message, lending.now, error, here=unwanted)
+            letter = self._dead_letters.unreadable(scope, message, lending.now, error, here=unwanted)
         if not unwanted and not self._dead_letters.is_local(letter):
             return letter
         queue.backlog.remove(message)

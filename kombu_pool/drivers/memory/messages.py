@@ -17,9 +17,11 @@ from kombu_pool.errors import (
     MessageNotClaimed,
     MessageNotClaimedBy,
     QueueIsEmpty,
+    QueueIsFull,
 )
 from kombu_pool.storage import DEFAULT_LIMIT, page
 from kombu_pool.storage import MessageController as Contract
+from kombu_pool.storage.dead_letters import OVERFLOWED, REJECTED
 from kombu_pool.storage.incoming import check, delay_of, ttl_of
 
 if TYPE_CHECKING:
@@ -27,10 +29,12 @@ if TYPE_CHECKING:
 
     from kombu_pool.clock import Clock
     from kombu_pool.drivers.memory.backlog import Backlog, Order
+    from kombu_pool.drivers.memory.dead_letters import DeadLetters
     from kombu_pool.drivers.memory.lending import Lender
     from kombu_pool.drivers.memory.store import DataStore, StoredQueue
     from kombu_pool.model import Message, NewMessage, Project
     from kombu_pool.storage.incoming import Incoming
+    from kombu_pool.storage.policy import Policy
 
 _MARKER = re.compile(r"([0-9]{1,3})\.([0-9]{1,20})")
 
@@ -38,10 +42,13 @@ _MARKER = re.compile(r"([0-9]{1,3})\.([0-9]{1,20})")
 class MessageController(Contract):
     """Messages in dictionaries."""
 
-    def __init__(self, store: DataStore, clock: Clock, lender: Lender, max_message_size: int) -> None:
+    def __init__(
+        self, store: DataStore, clock: Clock, lender: Lender, dead_letters: DeadLetters, max_message_size: int
+    ) -> None:
         self._store = store
         self._clock = clock
         self._lender = lender
+        self._dead_letters = dead_letters
         self._limit = max_message_size
 
     def post(
@@ -54,7 +61,13 @@ class MessageController(Contract):
         with self._store.lock:
             now = self._clock.time()
             found = self._store.require(project, queue, now)
-            return [self._add(found, message, client, now) for message in incoming]
+            if found.policy.is_bounded and found.policy.refuses_overflow and not _has_room(found, incoming):
+                raise QueueIsFull(queue, project)
+            posted = [self._add(found, message, client, now) for message in incoming]
+            overflowed = _make_room(found) if found.policy.is_bounded else 0
+        if overflowed:
+            self._dead_letters.bury((project, queue))
+        return posted
 
     def _add(self, queue: StoredQueue, incoming: Incoming, client: str | None, now: float) -> str:
         ttl = ttl_of(incoming, queue.metadata)
@@ -174,7 +187,18 @@ class MessageController(Contract):
             backlog = self._backlog(queue, project, self._clock.time())
             if backlog is None:
                 return list(held)
-            return [pair for pair in held if not _delete_held(backlog, *pair)]
+            return [pair for pair in held if not _settle_held(backlog, *pair)]
+
+    def reject(self, queue: str, held: Sequence[tuple[str, str]], project: Project = None) -> Sequence[tuple[str, str]]:
+        with self._store.lock:
+            found = self._store.find(project, queue, self._clock.time())
+            if found is None:
+                return list(held)
+            buries = found.policy.buries
+            left = [pair for pair in held if not _settle_held(found.backlog, *pair, dies=buries)]
+        if buries:
+            self._dead_letters.bury((project, queue))
+        return left
 
     def purge(self, queue: str, project: Project = None) -> int:
         with self._store.lock:
@@ -201,13 +225,43 @@ def _known(backlog: Backlog, message_ids: Iterable[str]) -> list[StoredMessage]:
     return [message for message in known if message is not None]
 
 
-def _delete_held(backlog: Backlog, message_id: str, claim_id: str) -> bool:
+def _settle_held(backlog: Backlog, message_id: str, claim_id: str, *, dies: bool = False) -> bool:
     claim = backlog.claims.get(claim_id)
     message = claim.held.get(message_id) if claim else None
     if message is None:
         return False
-    backlog.remove(message)
+    if dies:
+        backlog.die(message, REJECTED)
+    else:
+        backlog.remove(message)
     return True
+
+
+def _has_room(queue: StoredQueue, incoming: Sequence[Incoming]) -> bool:
+    free = queue.backlog.free_messages()
+    sizes = [len(message.record) for message in incoming if not delay_of(message, queue.metadata)]
+    return not sizes or _fits(queue.policy, len(free) + len(sizes), sum(sizes) + sum(len(each.record) for each in free))
+
+
+def _fits(policy: Policy, length: int, size: int) -> bool:
+    return (not policy.max_length or length <= policy.max_length) and (
+        not policy.max_length_bytes or size <= policy.max_length_bytes
+    )
+
+
+def _make_room(queue: StoredQueue) -> int:
+    """Take the first free messages out of a queue that is too long; return how many."""
+    free = sorted(queue.backlog.free_messages(), key=lambda message: message.order)
+    size = sum(len(message.record) for message in free)
+    for number, message in enumerate(free):
+        if _fits(queue.policy, len(free) - number, size):
+            return number
+        size -= len(message.record)
+        if queue.policy.buries:
+            queue.backlog.die(message, OVERFLOWED)
+        else:
+            queue.backlog.remove(message)
+    return len(free)
 
 
 def _refusal(backlog: Backlog, message_id: str, claim: str | None, queue: str, project: Project) -> Exception:

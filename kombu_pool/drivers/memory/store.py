@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, TypeAlias
 from kombu_pool.drivers.memory.backlog import Backlog
 from kombu_pool.drivers.memory.queues import QueueRecord
 from kombu_pool.errors import QueueDoesNotExist
+from kombu_pool.storage.policy import policy
 
 if TYPE_CHECKING:
     from kombu_pool.drivers.memory.subscriptions import StoredSubscription
     from kombu_pool.drivers.memory.watch import MemoryWatch
     from kombu_pool.model import Metadata, Project
+    from kombu_pool.storage.policy import Policy
 
 Scope: TypeAlias = "tuple[Project, str]"
 
@@ -23,10 +25,20 @@ Scope: TypeAlias = "tuple[Project, str]"
 class StoredQueue(QueueRecord):
     """A queue with all that is in it."""
 
+    policy: Policy
+
     def __init__(self, metadata: Metadata, backlog: Backlog) -> None:
         super().__init__(metadata)
         self.backlog = backlog
         self.subscriptions: dict[str, StoredSubscription] = {}
+
+    def settle(self, now: float) -> int:
+        """Bring every message and claim into the state that it has ``now``; return how many went."""
+        return self.backlog.settle(now, buries_expired=self.policy.buries_expired)
+
+    def replace(self, metadata: Metadata) -> None:
+        super().replace(metadata)
+        self.policy = policy(self.metadata)
 
 
 class DataStore:
@@ -51,7 +63,7 @@ class DataStore:
         """Return the queue with every message in the state that it has ``now``, or None when it is absent."""
         found = self.queues.get((project, queue))
         if found is not None:
-            found.backlog.settle(now)
+            found.settle(now)
         return found
 
     def require(self, project: Project, queue: str, now: float) -> StoredQueue:

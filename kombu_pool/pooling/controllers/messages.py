@@ -121,6 +121,13 @@ class MessageController(Routing, storage.MessageController):
         with member:
             return member.messages.delete_claimed(queue, held, project)
 
+    def reject(self, queue: str, held: Sequence[tuple[str, str]], project: Project = None) -> Sequence[tuple[str, str]]:
+        member = self._pool(queue, project)
+        if member is None:
+            return list(held)
+        with member:
+            return member.messages.reject(queue, held, project)
+
     def purge(self, queue: str, project: Project = None) -> int:
         member = self._pool(queue, project)
         if member is None:

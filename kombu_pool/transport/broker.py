@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from kombu_pool.drivers import open_control
 from kombu_pool.pooling import DataDriver, declare_pools
+from kombu_pool.transport.deaths import Undertaker
 from kombu_pool.transport.exchanges import Router
 from kombu_pool.transport.housekeeping import Housekeeping
 from kombu_pool.transport.leases import Renewal
@@ -50,6 +51,7 @@ class Broker:
             self.data.catalog.pool_of,
         )
         self.queues = Queues(self.data, self.control, self.router, self.renewal, options)
+        self.undertaker = Undertaker(self.data, self.control)
         self.connections: weakref.WeakSet[PoolConnection] = weakref.WeakSet()
         self.housekeeping = Housekeeping(self.data, self.control, self.queues, self.look_back)
 

@@ -159,11 +159,12 @@ class ConsumingMethods:
             self.qos.acknowledged()
 
     def basic_reject(self, delivery_tag: int, requeue: bool = False, multiple: bool = False) -> None:
-        """Give a delivered message back to its place in the queue, at once; without ``requeue``, delete it."""
-        if not requeue:
-            self.basic_ack(delivery_tag, multiple)
-            return
-        self._release(self._take(delivery_tag, multiple))
+        """Give a delivered message back to its place in the queue, at once; without ``requeue``, dead-letter it.
+
+        Where the queue has nowhere for dead letters to go, it is deleted.
+        """
+        settle = self._settlement.release if requeue else self._settlement.reject
+        self._settle(self._take(delivery_tag, multiple), settle)
 
     def basic_nack(self, delivery_tag: int, multiple: bool = False, requeue: bool = True) -> None:
         """Do as :meth:`basic_reject` does, as RabbitMQ spells it."""
@@ -171,7 +172,7 @@ class ConsumingMethods:
 
     def basic_recover(self, requeue: bool = True) -> None:
         """Give back all that was delivered and not acknowledged; it is delivered again, to whoever comes first."""
-        self._release(self._take(0, multiple=True))
+        self._settle(self._take(0, multiple=True), self._settlement.release)
 
     def _take(self, delivery_tag: int, multiple: bool) -> Sequence[Unacked]:
         """Take deliveries out of the unacknowledged ones, and count them as settled."""
@@ -195,12 +196,13 @@ class ConsumingMethods:
             paid, self._paid = self._paid, None
             paid()
 
-    def _release(self, deliveries: Sequence[Unacked]) -> None:
+    @staticmethod
+    def _settle(deliveries: Sequence[Unacked], settle: Callable[[Lease, list[str]], None]) -> None:
         by_lease: dict[Lease, list[str]] = {}
         for lease, message_id, _ in deliveries:
             by_lease.setdefault(lease, []).append(message_id)
         for lease, message_ids in by_lease.items():
-            self._settlement.release(lease, message_ids)
+            settle(lease, message_ids)
 
     # The end.
 
@@ -228,7 +230,7 @@ class ConsumingMethods:
                 self.basic_cancel(tag)
             except DoesNotExist:
                 continue
-        self._release(self._take(0, multiple=True))
+        self._settle(self._take(0, multiple=True), self._settlement.release)
 
     def abandon(self, paid: Callable[[], None]) -> bool:
         """Stop without giving back what somebody may still acknowledge; return whether there is such.

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from kombu.compression import decompress
 from kombu.message import Message as KombuMessage
 
-from kombu_pool.transport.envelope import unwrap
+from kombu_pool.transport.deaths import headers_of
+from kombu_pool.transport.envelope import enveloped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +29,7 @@ class Message(KombuMessage):  # type: ignore[misc] # Kombu has no types
         self, channel: ConsumingMethods, delivery_tag: int, stored: StoredMessage, queue: str, consumer_tag: str | None
     ) -> None:
         # Kombu's own constructor does half of this and takes thrice as long; every delivery goes through here.
-        envelope = unwrap(stored, queue)
+        envelope = enveloped(stored["body"], queue)
         count = stored["claim_count"]
         self.channel = channel
         self.delivery_tag = delivery_tag
@@ -43,6 +44,8 @@ class Message(KombuMessage):  # type: ignore[misc] # Kombu has no types
         self.content_type = envelope.get("content-type")
         self.content_encoding = envelope.get("content-encoding")
         self.headers = headers = envelope["headers"]
+        if "dead_letter" in stored:
+            self.headers = headers_of(envelope, stored["dead_letter"])
         self.properties = envelope["properties"]
         self.accept = None
         self._decoded_cache = None

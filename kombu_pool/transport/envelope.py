@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from kombu_pool.errors import InvalidMessage
 
 if TYPE_CHECKING:
-    from kombu_pool.model import DeadLetter, Message, NewMessage
+    from kombu_pool.model import NewMessage
 
 Envelope = dict[str, Any]
 
@@ -52,29 +52,14 @@ def _text(value: Any) -> str:
     return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
 
 
-def unwrap(message: Message, queue: str) -> Envelope:
-    """Return the envelope of a stored message, with ``x-death`` if it was dead-lettered.
-
-    A body of somebody else's, whatever it looks like, gets an envelope of ours.
-    """
-    envelope: Envelope = message["body"]
+def enveloped(body: Any, queue: str) -> Envelope:
+    """Return a stored body if it is an envelope; one of somebody else's, whatever it looks like, gets one of ours."""
     try:
-        known = type(envelope["headers"]) is dict and type(envelope["properties"]) is dict
-        known = known and type(envelope["body"]) in _BODIES
+        known = type(body["headers"]) is dict and type(body["properties"]) is dict and type(body["body"]) in _BODIES
     except (KeyError, TypeError):
         known = False
-    if not known:
-        envelope = wrap(envelope, queue, "")
-    if "dead_letter" in message:
-        _add_death(envelope, message["dead_letter"])
+    envelope: Envelope = body if known else wrap(body, queue, "")
     return envelope
-
-
-def _add_death(envelope: Envelope, origin: DeadLetter) -> None:
-    death = {**origin, "exchange": envelope.get("exchange"), "routing-keys": [envelope.get("routing-key")]}
-    headers = envelope["headers"]
-    earlier = headers.get("x-death")
-    envelope["headers"] = {**headers, "x-death": [death, *(earlier if isinstance(earlier, list) else ())]}
 
 
 def new_message(envelope: Envelope, *, delay_eta: bool) -> NewMessage:

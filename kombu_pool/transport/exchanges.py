@@ -12,10 +12,13 @@ from kombu_pool.errors import ExchangeDoesNotExist
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from kombu_pool.model import Binding, Project
+    from kombu_pool.model import Binding, Exchange, Project
     from kombu_pool.storage import BindingsController
 
 TYPES = frozenset({"direct", "topic", "fanout", "headers"})
+
+#: The argument that names the exchange which gets what this one leads nowhere.
+ALTERNATE = "alternate-exchange"
 
 #: Exchanges that are there without being declared, as AMQP has them.
 PREDECLARED = {"amq.direct": "direct", "amq.topic": "topic", "amq.fanout": "fanout", "amq.headers": "headers"}
@@ -87,17 +90,19 @@ class Router:
         What another process bound is seen at once where asking is cheap, and at the latest after the control store's
         ``trust`` seconds; at once in any case for a fanout exchange, and for a message that would go nowhere.
 
+        What an exchange leads nowhere goes to its alternate exchange, if it has one.
+
         Raises:
             ExchangeDoesNotExist: there is none of that name.
         """
         table = self._table(exchange, fresh=False)
-        if table.plain:
-            queues = table.queues(routing_key, headers)
-            return queues or self._table(exchange, fresh=True).queues(routing_key, headers)
-        return self._spread(exchange, routing_key, headers)
+        if not table.plain:
+            return self._spread(exchange, routing_key, headers)
+        queues = table.queues(routing_key, headers)
+        return queues or self._table(exchange, fresh=True).queues(routing_key, headers)
 
     def _spread(self, exchange: str, routing_key: str, headers: Mapping[str, Any]) -> Sequence[str]:
-        """Follow bindings from exchange to exchange, each exchange once."""
+        """Follow bindings from exchange to exchange, and to alternate exchanges, each exchange once."""
         found: dict[str, None] = {}
         seen: set[str] = set()
         ahead = [exchange]
@@ -106,10 +111,23 @@ class Router:
             if name in seen:
                 continue
             seen.add(name)
-            table = self._table(name, fresh=name == exchange)
-            found.update(dict.fromkeys(table.queues(routing_key, headers)))
-            ahead.extend(table.exchanges(routing_key, headers))
+            table = self._reached(name, exchange)
+            if table is not None:
+                queues, exchanges = table.queues(routing_key, headers), table.exchanges(routing_key, headers)
+                found.update(dict.fromkeys(queues))
+                ahead.extend(exchanges)
+                if table.alternate and not queues and not exchanges:
+                    ahead.append(table.alternate)
         return tuple(found)
+
+    def _reached(self, name: str, first: str) -> _Table | None:
+        """Return the table of an exchange on the way; an alternate exchange need not be there."""
+        try:
+            return self._table(name, fresh=name == first)
+        except ExchangeDoesNotExist:
+            if name == first:
+                raise
+            return None
 
     def forget(self, *exchanges: str) -> None:
         """Read these exchanges again before the next message."""
@@ -146,7 +164,7 @@ class Router:
             self.predeclare(exchange)
             record = self._bindings.get_exchange(exchange, self._project)
         # The generation is read before the bindings: a change between the two is seen the next time.
-        table = _Table(record["type"], record["generation"], self._bindings.list(exchange, self._project))
+        table = _Table(record, self._bindings.list(exchange, self._project))
         self._trust_in(table, now)
         self._exchanges[exchange] = table
         return table
@@ -157,13 +175,14 @@ class _Table:
 
     MOST_KEYS = 10_000
 
-    def __init__(self, kind: str, generation: int, bindings: Sequence[Binding]) -> None:
-        self.kind = kind
-        self.generation = generation
+    def __init__(self, exchange: Exchange, bindings: Sequence[Binding]) -> None:
+        self.kind = exchange["type"]
+        self.generation = exchange["generation"]
+        self.alternate = exchange["arguments"].get(ALTERNATE)
         self.trusted_until = 0.0
         self._to_queues = [binding for binding in bindings if binding["destination_type"] == "queue"]
         self._to_exchanges = [binding for binding in bindings if binding["destination_type"] != "queue"]
-        self.plain = not self._to_exchanges
+        self.plain = not self._to_exchanges and not self.alternate
         self._known: dict[str, Sequence[str]] = {}
 
     def queues(self, routing_key: str, headers: Mapping[str, Any]) -> Sequence[str]:

@@ -1,4 +1,4 @@
-"""Tidies up after those who died: queues that nobody uses any more, and the space of what has expired."""
+"""Tidies up after those who died: queues that nobody uses any more, dead letters, and the space of what expired."""
 
 from __future__ import annotations
 
@@ -60,11 +60,12 @@ class Housekeeping:
                 logger.exception("Tidying up failed")
 
     def tidy(self) -> None:
-        """Delete the queues that nobody has used for their lifetime; collect, if it is time."""
+        """Delete the queues that nobody has used for their lifetime; bury the dead; collect, if it is time."""
         self._look_back()
         for project, queue in self._control.consumers_controller.abandoned():
             logger.debug("Queue %r is deleted: nobody has used it for its lifetime", queue)
             self._queues.delete_of(project, queue)
+        self._data.bury()
         if time.monotonic() - self._collected_at >= self.COLLECT * self._pause:
             self._collected_at = time.monotonic()
             self._data.gc()

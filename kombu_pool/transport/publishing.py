@@ -6,9 +6,9 @@ import logging
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from amqp.exceptions import ChannelError, NotFound
+from amqp.exceptions import ChannelError, MessageNacked, NotFound
 
-from kombu_pool.errors import ExchangeDoesNotExist, QueueDoesNotExist
+from kombu_pool.errors import ExchangeDoesNotExist, QueueDoesNotExist, QueueIsFull
 from kombu_pool.transport import envelope as envelopes
 from kombu_pool.transport.batch import PublishBatch
 
@@ -73,6 +73,7 @@ class PublishingMethods:
         Raises:
             NotFound: there is no such exchange.
             PoolUnavailable: a store did not answer; the message may be stored.
+            MessageNacked: a queue is full and refuses more; others that take it may have it.
             ConnectionError: the control store lost all that it held, the exchange or the queue with it.
             InvalidMessage: it cannot be stored.
         """
@@ -103,9 +104,16 @@ class PublishingMethods:
         return new, queues
 
     def post(self, queue: str, messages: Sequence[NewMessage], mandatory: bool = False) -> None:
-        """Post messages to a queue; one that is gone takes none, as in AMQP."""
+        """Post messages to a queue; one that is gone takes none, as in AMQP.
+
+        Raises:
+            MessageNacked: it is full and refuses more.
+        """
         try:
             self._post(queue, messages, None, self._project)
+        except QueueIsFull as error:
+            self._link.broker.undertaker.refuse(self._project, queue, messages)
+            raise MessageNacked(f"NACK - queue '{queue}' is full and takes no more") from error
         except QueueDoesNotExist:
             self._link.memory.require()
             for message in messages:

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from amqp.exceptions import NotFound, PreconditionFailed, ResourceLocked
 
 from kombu_pool.errors import ExchangeDoesNotExist, QueueDoesNotExist
-from kombu_pool.storage import DEFAULT_MESSAGE_TTL, FLAVOR
+from kombu_pool.storage import FLAVOR
+from kombu_pool.transport import arguments as arguments_of
 from kombu_pool.transport import owners
+from kombu_pool.transport.arguments import DECLARED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,15 +26,6 @@ if TYPE_CHECKING:
     from kombu_pool.transport.options import TransportOptions
 
 logger = logging.getLogger(__name__)
-
-#: The key of a queue's metadata that keeps how it was declared.
-DECLARED = "declared"
-
-HEEDED = frozenset({"x-expires", "x-message-ttl", "x-pool-flavor", "x-max-priority"})
-#: Arguments that name a kind of RabbitMQ's queues; every queue here is durable, replicated as its store is, and lazy.
-WITHOUT_MEANING = frozenset(
-    {"x-queue-type", "x-queue-mode", "x-queue-version", "x-ha-policy", "x-queue-master-locator"}
-)
 
 
 class Declared(NamedTuple):
@@ -80,7 +73,7 @@ class Queues:
             "arguments": {key: arguments[key] for key in sorted(arguments)},
         }
         metadata = self._metadata(name, declared)
-        lifetime = _seconds(name, arguments, "x-expires")
+        lifetime = arguments_of.lifetime_of(name, arguments)
         created = self._data.queue_controller.create(name, metadata, self.project)
         if not created and self._is_orphaned(name, owner):
             self.delete(name)
@@ -109,26 +102,19 @@ class Queues:
 
     def _metadata(self, name: str, declared: Metadata) -> Metadata:
         arguments = declared["arguments"]
-        self._name_unknown(arguments)
-        metadata: Metadata = {DECLARED: declared}
-        flavor = arguments.get("x-pool-flavor") or self._flavor(name)
+        for argument in arguments_of.unknown(arguments) - self._warned:
+            self._warned.add(argument)
+            logger.warning("The queue argument %r has no effect here", argument)
+        metadata: Metadata = {DECLARED: declared, **arguments_of.policy_of(name, arguments)}
+        flavor = arguments.get(arguments_of.FLAVOR_ARGUMENT) or self._flavor(name)
         if flavor:
             metadata[FLAVOR] = flavor
-        ttl = _seconds(name, arguments, "x-message-ttl")
-        if ttl is not None:
-            # A ttl of 0 means never in a store, and at once in AMQP.
-            metadata[DEFAULT_MESSAGE_TTL] = ttl or 0.001
         return metadata
 
     def _flavor(self, name: str) -> str | None:
         if name in self._flavors:
             return self._flavors[name]
         return next((flavor for pattern, flavor in self._flavors.items() if fnmatchcase(name, pattern)), None)
-
-    def _name_unknown(self, arguments: Mapping[str, Any]) -> None:
-        for argument in arguments.keys() - HEEDED - WITHOUT_MEANING - self._warned:
-            self._warned.add(argument)
-            logger.warning("The queue argument %r has no effect here", argument)
 
     def _check(self, name: str, owner: str, declared: Metadata) -> None:
         there = self._declared(name)
@@ -235,17 +221,3 @@ class Queues:
         """Let the exclusive queues of a connection that closes be deleted with the next tidying."""
         self._renewal.let_go(owner)
         self._consumers.detach([owner])
-
-
-def _seconds(name: str, arguments: Mapping[str, Any], argument: str) -> float | None:
-    milliseconds = arguments.get(argument)
-    if milliseconds is None:
-        return None
-    if isinstance(milliseconds, bool) or not isinstance(milliseconds, int | float) or milliseconds < 0:
-        raise PreconditionFailed(
-            f"PRECONDITION_FAILED - {argument} of queue '{name}' must be milliseconds of 0 or more, "
-            f"not {milliseconds!r}",
-            (50, 10),
-            "Channel.queue_declare",
-        )
-    return milliseconds / 1000

@@ -84,6 +84,16 @@ class Settlement:
         finally:
             self._renewal.settled(lease, len(message_ids))
 
+    def reject(self, lease: Lease, message_ids: list[str]) -> None:
+        """Dead-letter messages now, or delete them if their queue has nowhere for dead letters to go."""
+        pairs = [(message_id, lease.claim_id) for message_id in message_ids]
+        try:
+            refused = self._messages.reject(lease.queue, pairs, lease.project)
+        finally:
+            self._renewal.settled(lease, len(message_ids))
+        if refused:
+            self._complain({lease: message_ids}, refused)
+
     def flush(self) -> None:
         """Send all that was gathered, now.
 

@@ -311,3 +311,39 @@ def test_exchanges_of_projects_are_apart(connect):
     publish(ours, "", "a", exchange="e")
 
     assert (count(ours, "q"), count(theirs, "q")) == (1, 0)
+
+
+# Alternate exchanges.
+
+
+def alternate(channel, name, **arguments):
+    channel.exchange_declare(name, "direct", arguments={"alternate-exchange": "else", **arguments})
+
+
+def test_what_leads_nowhere_goes_to_the_alternate_exchange(channel):
+    alternate(channel, "x")
+    Queue("rest", Exchange("else", "fanout"), channel=channel).declare()
+    declare(channel, "q")
+    channel.queue_bind("q", "x", "known")
+    Producer(channel).publish("a", exchange="x", routing_key="known")
+    Producer(channel).publish("b", exchange="x", routing_key="unknown")
+
+    assert take_all(channel, "q") == ["a"]
+    assert take_all(channel, "rest") == ["b"]
+
+
+def test_an_alternate_exchange_need_not_be_there(channel):
+    alternate(channel, "x")
+    returned = []
+    channel.events["basic_return"].add(lambda *what: returned.append(what[1:3]))
+
+    Producer(channel).publish("a", exchange="x", routing_key="unknown", mandatory=True)
+
+    assert returned == [("x", "unknown")]
+
+
+def test_alternate_exchanges_may_lead_in_circles(channel):
+    alternate(channel, "x")
+    channel.exchange_declare("else", "direct", arguments={"alternate-exchange": "x"})
+
+    Producer(channel).publish("a", exchange="x", routing_key="unknown")

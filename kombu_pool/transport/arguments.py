@@ -56,6 +56,7 @@ WITHOUT_MEANING = frozenset(
     }
 )  # fmt: skip
 
+
 def policy_of(name: str, arguments: Mapping[str, Any]) -> Metadata:
     """Return the metadata by which a store does what the arguments say.
 

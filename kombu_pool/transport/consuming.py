@@ -15,6 +15,7 @@ from amqp.exceptions import RecoverableConnectionError
 from kombu_pool.errors import DoesNotExist, KombuPoolError
 from kombu_pool.transport.credit import Credit
 from kombu_pool.transport.deliveries import Consumer, Message, Subscription, Unacked
+from kombu_pool.transport.turns import turn_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -57,14 +58,15 @@ class ConsumingMethods:
     ) -> str:
         """Deliver the queue's messages to ``callback`` until the consumer is cancelled; return its tag.
 
-        Several consumers of one queue take turns.
+        Several consumers of one queue take turns, message by message; of one with ``x-single-active-consumer``, the
+        first that came gets all, until it goes.
 
         Raises:
             NotFound: there is no such queue.
             ResourceLocked: it is another connection's alone.
         """
         self.require_open()
-        self._broker.queues.require(queue, self._link.id, "basic_consume")
+        declared = self._broker.queues.require(queue, self._link.id, "basic_consume")
         tag = consumer_tag or f"ctag-{uuid.uuid4().hex}"
         consumer = self._consumers[tag] = Consumer(self, queue, tag, callback or _ignore, no_ack)
         if no_ack:
@@ -72,7 +74,8 @@ class ConsumingMethods:
         self._broker.queues.attach(queue, self._holder(tag))
         subscription = self._subscriptions.get((queue, no_ack))
         if subscription is None:
-            subscription = self._subscriptions[queue, no_ack] = Subscription(self, queue, no_ack)
+            turn = turn_of(self._broker.queues, queue, declared, self._link.options.claim_ttl)
+            subscription = self._subscriptions[queue, no_ack] = Subscription(self, queue, no_ack, turn)
             subscription.consumers = [consumer]
             self._link.subscribe(subscription)
         else:
@@ -87,12 +90,16 @@ class ConsumingMethods:
         self.no_ack_consumers.discard(consumer_tag)
         subscription = self._subscriptions[consumer.queue, consumer.no_ack]
         subscription.consumers = [other for other in subscription.consumers if other is not consumer]
+        turn = None
         if not subscription.consumers:
             del self._subscriptions[consumer.queue, consumer.no_ack]
             self._link.unsubscribe(subscription)
+            turn = subscription.turn
         # The queue may go with its last consumer: what was acknowledged goes first, or it would be refused.
         with suppress(KombuPoolError):
             self._settlement.flush()
+        if turn is not None:
+            turn.give_up()
         self._broker.queues.detach(consumer.queue, self._holder(consumer_tag))
 
     def _holder(self, tag: str) -> str:
@@ -240,6 +247,9 @@ class ConsumingMethods:
         self.closed = True
         for consumer in self._consumers:
             self._broker.renewal.let_go(self._holder(consumer))
+        for subscription in self._subscriptions.values():
+            if subscription.turn is not None:
+                subscription.turn.give_up(quietly=True)
         self._consumers.clear()
         self._subscriptions.clear()
         for tag, (lease, message_id, message) in list(self._unacked.items()):

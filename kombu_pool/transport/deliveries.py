@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kombu_pool.model import Message as StoredMessage
     from kombu_pool.transport.consuming import ConsumingMethods
     from kombu_pool.transport.leases import Lease
+    from kombu_pool.transport.turns import Turn
 
 
 class Message(KombuMessage):  # type: ignore[misc] # Kombu has no types
@@ -91,10 +92,12 @@ class Consumer:
 class Subscription:
     """The consumers of one queue on one channel, which take turns."""
 
-    def __init__(self, channel: ConsumingMethods, queue: str, no_ack: bool) -> None:
+    def __init__(self, channel: ConsumingMethods, queue: str, no_ack: bool, turn: Turn | None) -> None:
         self.channel = channel
         self.queue = queue
         self.no_ack = no_ack
+        #: Whether it may claim, where not everybody may.
+        self.turn = turn
         self.consumers: list[Consumer] = []
         # Each is written by one thread only: the fetcher's, and the one that delivers.
         self.lent = 0
@@ -117,6 +120,8 @@ class Subscription:
             return consumers[0]
         if not consumers:
             return None
+        if self.turn is not None:
+            return consumers[0]
         self._turn = (self._turn + 1) % len(consumers)
         return consumers[self._turn]
 

@@ -52,6 +52,8 @@ class Fetcher:
         #: Held by the thread that claims, which may be the one that drains events.
         self._turn = threading.Lock()
         self._dozes = False
+        #: How long it sleeps at a stretch: less while a subscription waits for its turn.
+        self._idle = self.IDLE
         self._thread = threading.Thread(target=self._run, name=f"kombu_pool-fetcher-{pool}", daemon=True)
 
     @property
@@ -148,7 +150,7 @@ class Fetcher:
                 return
         if not hungry:
             self._dozes = True
-            self._credit.wait(self.IDLE)
+            self._credit.wait(self._idle)
             self._dozes = False
         elif self.pool is None:
             self._credit.wait(self.UNMAPPED)
@@ -166,7 +168,11 @@ class Fetcher:
         first, coming = self._next_in_line(subscriptions)
         hungry = []
         fed = False
+        self._idle = self.IDLE
         for place, subscription in enumerate(subscriptions, self._first + 1):
+            if subscription.turn is not None and not subscription.turn.is_ours():
+                self._idle = subscription.turn.PERIOD
+                continue
             slots = coming if subscription is first else 0
             room = subscription.channel.qos.room(subscription, patient=patient, coming=slots)
             if room <= 0:
@@ -207,7 +213,7 @@ class Fetcher:
             return
         self._watching = watch
         try:
-            if not self._credit.is_set() and watch.wait(self.IDLE):
+            if not self._credit.is_set() and watch.wait(self._idle):
                 self._listen_anew()
         finally:
             self._watching = None

@@ -219,5 +219,9 @@ class Queues:
 
     def disown(self, owner: str) -> None:
         """Let the exclusive queues of a connection that closes be deleted with the next tidying."""
-        self._renewal.let_go(owner)
+        self.let_go(owner)
         self._consumers.detach([owner])
+
+    def let_go(self, owner: str) -> None:
+        """Keep an owner alive no longer."""
+        self._renewal.let_go(owner)

@@ -158,10 +158,10 @@ class ConsumingMethods:
         one = None if multiple else self._unacked.pop(delivery_tag, None)
         if one is None or self._paid is not None:
             for each in self._take(delivery_tag, multiple) if one is None else (one,):
-                self._settlement.ack(each[0], each[1])
+                self._settlement.ack(*each)
             self._pay()
             return
-        self._settlement.ack(one[0], one[1])
+        self._settlement.ack(*one)
         if self.qos.starved:
             self.qos.acknowledged()
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from kombu_pool.model import Project
     from kombu_pool.storage import ClaimController, MessageController
+    from kombu_pool.transport.deliveries import Message
     from kombu_pool.transport.leases import Lease, Renewal
 
 logger = logging.getLogger(__name__)
@@ -53,9 +54,14 @@ class Settlement:
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closed = False
+        #: How many acknowledgements the stores have refused, for the claims had ended.
+        self.late = 0
+        self._late_names: dict[str, str] = {}
 
-    def ack(self, lease: Lease, message_id: str) -> None:
-        """Delete the message soon."""
+    def ack(self, lease: Lease, message_id: str, message: Message | None = None) -> None:
+        """Delete the message soon; ``message`` is what was delivered, to be named if that comes too late."""
+        if message is not None and time.monotonic() >= lease.valid_until:
+            self._late_names[message_id] = name_of(message)
         lease.acked.append(message_id)
         # Looked at after the append, and reset before the ids are taken: none is left behind.
         if not lease.is_dirty:
@@ -205,19 +211,30 @@ class Settlement:
             self._renewal.settled(lease, len(ids))
         if refused:
             self._complain(batch, refused)
+        if self._late_names:
+            for ids in batch.values():
+                for message_id in ids:
+                    self._late_names.pop(message_id, None)
 
-    @staticmethod
-    def _complain(batch: Batch, refused: Sequence[tuple[str, str]]) -> None:
+    def _complain(self, batch: Batch, refused: Sequence[tuple[str, str]]) -> None:
         # What was sent before an answer got lost may be gone for that very reason.
         doubtful = {lease.claim_id for lease in batch if lease.in_doubt}
         late = [message_id for message_id, claim_id in refused if claim_id not in doubtful]
         if late:
+            self.late += len(late)
             logger.warning(
-                "Queue %r refused %d late acknowledgement(s): the claims had ended, so these ran elsewhere too: %s",
+                "Queue %r refused %d late acknowledgement(s): the claims had ended, so these ran elsewhere too: %s "
+                "(%d in all)",
                 next(iter(batch)).queue,
                 len(late),
-                ", ".join(late),
+                ", ".join(self._late_names.get(message_id, message_id) for message_id in late),
+                self.late,
             )
+
+
+def name_of(message: Message) -> str:
+    """Return how a message's sender knows it: by a task's id, if it is one."""
+    return str(message.headers.get("id") or message.properties.get("correlation_id") or message.delivery_tag)
 
 
 def held(batch: Batch) -> list[tuple[str, str]]:

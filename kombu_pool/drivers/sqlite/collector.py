@@ -102,8 +102,9 @@ def _empty(connection: sqlite3.Connection, queue: int) -> int:
     if not numbers:
         numbers = [number for (number,) in connection.execute(_SQL["expiring"], (queue, CHUNK))]
     connection.executemany(_SQL["message"], [(number,) for number in numbers])
-    if not numbers and not claims:
+    dead = connection.execute(_SQL["dead"], (queue, CHUNK)).rowcount
+    if not numbers and not claims and not dead:
         connection.execute(_SQL["subscriptions"], (queue,))
         connection.execute(_SQL["queue"], (queue,))
         return 1
-    return len(numbers)
+    return len(numbers) + dead

@@ -1,4 +1,4 @@
-"""Dead letters: messages that were lent too often, or cannot be read, on their way to a queue of their own."""
+"""Dead letters: messages on their way to a queue of their own, or to an exchange."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from kombu_pool.drivers.sqlite.posting import next_number
+from kombu_pool import records
+from kombu_pool.drivers.sqlite.bounds import make_room
+from kombu_pool.drivers.sqlite.posting import expect_death, next_number
 from kombu_pool.drivers.sqlite.scope import project_key
 from kombu_pool.drivers.sqlite.statements import statements
-from kombu_pool.errors import KombuPoolError
-from kombu_pool.storage import UNREADABLE_QUEUE
+from kombu_pool.errors import CorruptRecord
+from kombu_pool.storage import UNREADABLE_QUEUE, dead_letters
+from kombu_pool.storage.dead_letters import LENT_TOO_OFTEN, UNREADABLE
 from kombu_pool.storage.policy import policy_of, write
 
 if TYPE_CHECKING:
@@ -21,10 +24,8 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.sqlite.driver import DataDriver
     from kombu_pool.drivers.sqlite.views import Row
     from kombu_pool.model import DeadLetter, NewMessage, Project
+    from kombu_pool.storage.dead_letters import Delivery
     from kombu_pool.storage.policy import Policy
-
-LENT_TOO_OFTEN = "max_claim_count"
-UNREADABLE = "unreadable"
 
 _QUEUES = statements("queues")
 _MESSAGES = statements("messages")
@@ -33,10 +34,13 @@ _DELETION = statements("deletion")
 
 @dataclass
 class Letter:
-    """A row of a message to be moved to the queue ``target`` with another record and header; ``ttl`` 0 is for ever."""
+    """A row of a message to be moved to the queue ``target`` (None: to an exchange) with another record and header.
+
+    ``ttl`` 0 is for ever. The row of a dead message has its place in front, and its client behind.
+    """
 
     row: Row
-    target: str
+    target: str | None
     record: bytes
     header: DeadLetter
     ttl: float
@@ -48,11 +52,18 @@ class Letter:
         return self.header["reason"] == UNREADABLE
 
 
-def overdue(queue: str, policy: Policy, row: Row, now: float) -> Letter | None:
-    """Return the letter of a message that was lent as often as its queue allows, else None."""
-    if not policy.max_claim_count or row[7] < policy.max_claim_count or policy.dead_letter_queue is None:
-        return None
+def overdue(queue: str, policy: Policy, row: Row, now: float) -> Letter:
+    """Return the letter of a message that was lent as often as its queue allows."""
     return _letter(queue, policy, row, now, policy.dead_letter_queue, LENT_TOO_OFTEN, row[5])
+
+
+def letter_of(queue: str, policy: Policy, row: Row, now: float) -> Letter:
+    """Return the letter of a dead message, which is unreadable if it cannot be read, whatever it died of."""
+    try:
+        records.decode(row[5])
+    except CorruptRecord as error:
+        return unreadable(queue, policy, row, now, error)
+    return _letter(queue, policy, row, now, policy.dead_letter_queue, row[10], row[5])
 
 
 def unreadable(queue: str, policy: Policy, row: Row, now: float, error: Exception) -> Letter:
@@ -61,10 +72,14 @@ def unreadable(queue: str, policy: Policy, row: Row, now: float, error: Exceptio
     return _letter(queue, policy, row, now, policy.dead_letter_queue or UNREADABLE_QUEUE, UNREADABLE, record)
 
 
-def _letter(queue: str, policy: Policy, row: Row, now: float, target: str, reason: str, record: bytes) -> Letter:
+def _letter(queue: str, policy: Policy, row: Row, now: float, target: str | None, reason: str, record: bytes) -> Letter:
     header: DeadLetter = {"queue": queue, "reason": reason, "time": now, "count": row[7]}
-    ttl = policy.dead_letter_ttl
-    return Letter(row, target, record, header, ttl or row[3], now + ttl if ttl else row[8])
+    ttl, expires = row[3], row[8]
+    if policy.dead_letter_ttl:
+        ttl, expires = policy.dead_letter_ttl, now + policy.dead_letter_ttl
+    elif expires is not None and expires <= now:
+        ttl, expires = 0, None
+    return Letter(row, target, record, header, ttl, expires)
 
 
 def is_local(connection: sqlite3.Connection, letter: Letter, project: Project) -> bool:
@@ -74,22 +89,39 @@ def is_local(connection: sqlite3.Connection, letter: Letter, project: Project) -
 
 def keep(database: Database, connection: sqlite3.Connection, letter: Letter, project: Project) -> None:
     """Put a letter into its queue in this store, which is made if need be; the message itself is not removed."""
-    scope = (project_key(project), letter.target)
+    scope = (project_key(project), letter.target or UNREADABLE_QUEUE)
     connection.execute(_QUEUES["create"], (*scope, write({})))
     queue, metadata, last = connection.execute(_MESSAGES["target"], scope).fetchone()
-    now = letter.header["time"]
-    longest = policy_of(metadata).ttl
-    ttl, expires = letter.ttl, letter.expires
-    if longest and (expires is None or expires > now + longest):
-        ttl, expires = longest, now + longest
+    now, policy = letter.header["time"], policy_of(metadata)
+    ttl, expires = _life(letter, policy.ttl)
     number = database.last_number = next_number(max(last or 0, database.last_number), now)
     _, rank, created, *_ = letter.row
-    (client,) = connection.execute(_MESSAGES["client"], (letter.row[0],)).fetchone()
+    client = _client(connection, letter.row)
     connection.execute(
         _MESSAGES["store"],
         (number, queue, rank, created, ttl, expires, None, client, write(letter.header), letter.record),
     )
     connection.execute(_MESSAGES["free"], (queue, rank, number, expires))
+    if policy.buries_expired and expires is not None:
+        expect_death(connection, queue, expires)
+    # Not in the queue that it comes from: whoever made room there for it would have to come back, too, and so on.
+    if policy.is_bounded and letter.target != letter.header["queue"]:
+        make_room(connection, queue, policy, now, 1)
+
+
+def _life(letter: Letter, longest: float) -> tuple[float, float | None]:
+    """Return the ttl of a letter and when it expires, in a queue that gives its messages a longest ttl."""
+    end = letter.header["time"] + longest
+    if longest and (letter.expires is None or letter.expires > end):
+        return longest, end
+    return letter.ttl, letter.expires
+
+
+def _client(connection: sqlite3.Connection, row: Row) -> str | None:
+    """Return who posted a message; lending is spared to read it."""
+    found = row[9:10] or connection.execute(_MESSAGES["client"], (row[0],)).fetchone()
+    client: str | None = found[0]
+    return client
 
 
 def remove(connection: sqlite3.Connection, queue: int, letter: Letter) -> None:
@@ -100,15 +132,9 @@ def remove(connection: sqlite3.Connection, queue: int, letter: Letter) -> None:
     connection.execute(_DELETION["message"], (number,))
 
 
-def forward(driver: DataDriver, letter: Letter, project: Project) -> bool:
-    """Hand a letter to another store; return whether it is there now."""
-    if driver.forward_dead_letter is None:
-        return False
-    try:
-        return driver.forward_dead_letter(project, letter.target, _posted(letter))
-    except KombuPoolError:
-        # The queue it should go to is out of reach: that must not keep this queue's messages from being lent.
-        return False
+def hand_over(driver: DataDriver, policy: Policy, letter: Letter, project: Project) -> Delivery:
+    """Hand a letter to another store or to an exchange."""
+    return dead_letters.hand_over(driver, project, letter.target, policy, _posted(letter))
 
 
 def _posted(letter: Letter) -> NewMessage:

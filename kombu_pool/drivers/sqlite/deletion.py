@@ -14,6 +14,8 @@ from kombu_pool.errors import (
     MessageNotClaimed,
     MessageNotClaimedBy,
 )
+from kombu_pool.storage.dead_letters import REJECTED
+from kombu_pool.storage.policy import policy_of
 
 if TYPE_CHECKING:
     import sqlite3
@@ -28,6 +30,7 @@ _STATE, _CLAIM_LIVES, _HELD, _MESSAGE, _END_EMPTY = (
     _SQL[name] for name in ("state", "claim_lives", "held", "message", "end_empty")
 )
 _FIND = statements("queues")["find"]
+_DIE_HELD = statements("burying")["die_held"]
 
 
 def delete(
@@ -152,6 +155,40 @@ def _delete_each(connection: sqlite3.Connection, pairs: list[tuple[int, int]], l
             failed.append(index)
     connection.executemany(_MESSAGE, doomed)
     return failed
+
+
+def reject(
+    database: Database, clock: Clock, queue: str, held: Sequence[tuple[str, str]], project: Project
+) -> tuple[Sequence[tuple[str, str]], int | None]:
+    """Let messages be dead as :meth:`MessageController.reject` promises; return those that are not, and the queue.
+
+    None for the queue if it buries nothing.
+    """
+    if not held:
+        return [], None
+    claims = {claim_id: claim_number(claim_id) for claim_id in {claim_id for _, claim_id in held}}
+    with database.write as connection:
+        found = connection.execute(_FIND, (project_key(project), queue)).fetchone()
+        if found is not None and policy_of(found[1]).buries:
+            living = _living(connection, found[0], claims.values(), clock.time())
+            left = [
+                (message_id, claim_id)
+                for message_id, claim_id in held
+                if claims[claim_id] not in living
+                or not _let_die(connection, message_number(message_id), claims[claim_id])
+            ]
+            _end_empty(connection, living)
+            return left, found[0]
+    return delete_held(database, clock, queue, held, project), None
+
+
+def _let_die(connection: sqlite3.Connection, number: int, claim: int) -> bool:
+    """Let a message be dead if that claim holds it; return whether it does."""
+    if not connection.execute(_DIE_HELD, (REJECTED, number, claim)).rowcount:
+        return False
+    connection.execute(_HELD, (number, claim))
+    connection.execute(_MESSAGE, (number,))
+    return True
 
 
 def purge(database: Database, queue: int, now: float) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from kombu_pool.drivers.sqlite.burying import Undertaker
 from kombu_pool.drivers.sqlite.claims import ClaimController
 from kombu_pool.drivers.sqlite.collector import Collector
 from kombu_pool.drivers.sqlite.database import acquire
@@ -37,9 +38,10 @@ class DataDriver(Contract):
         self._clock = clock
         self._collector = Collector(database, clock)
         self._closed = False
-        lender = Lender(database, clock, self)
+        self._undertaker = undertaker = Undertaker(database, clock, self)
+        lender = Lender(database, clock, self, undertaker)
         self.queue_controller = StoredQueues(database, clock, self._collector)
-        self.message_controller = messages = MessageController(database, clock, lender)
+        self.message_controller = messages = MessageController(database, clock, lender, undertaker)
         self.claim_controller = ClaimController(database, clock, lender, messages)
         self.subscription_controller = SubscriptionController(database, clock)
 
@@ -61,6 +63,9 @@ class DataDriver(Contract):
         except (KombuPoolError, OSError) as error:
             health["error"] = str(error)
         return {**health, "bytes": size_of(path), "wal_bytes": size_of(f"{path}-wal")}
+
+    def bury(self) -> int:
+        return self._undertaker.bury_all()
 
     def gc(self) -> int:
         return self._collector.collect()

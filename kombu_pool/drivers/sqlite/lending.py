@@ -13,6 +13,7 @@ from kombu_pool.drivers.sqlite.statements import statements
 from kombu_pool.drivers.sqlite.views import shown_as
 from kombu_pool.errors import CorruptRecord
 from kombu_pool.storage import UNREADABLE_QUEUE
+from kombu_pool.storage.dead_letters import PARKING, Delivery
 from kombu_pool.storage.policy import policy_of
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kombu_pool.clock import Clock
+    from kombu_pool.drivers.sqlite.burying import Undertaker
     from kombu_pool.drivers.sqlite.database import Database
     from kombu_pool.drivers.sqlite.deadletters import Letter
     from kombu_pool.drivers.sqlite.driver import DataDriver
@@ -33,8 +35,6 @@ _LOOK, _BATCH, _LEND, _TAKE, _BEGIN, _PROLONG, _LEND_ONE = (
 _FIND = statements("queues")["find"]
 _DELETION = statements("deletion")
 
-#: Seconds for which a message is kept from others while another store is asked to take it.
-PARKING = 60.0
 #: Transactions for settling before a lending goes on with what is free.
 _SETTLING = 20
 
@@ -50,6 +50,7 @@ class Lending:
     ttl: float = 0
     grace: float = 0
     now: float = 0
+    policy: Policy = field(init=False)
     messages: Sequence[Message] = ()
     #: The claim that keeps dead letters from others while another store is asked to take them.
     parking: int | None = None
@@ -60,10 +61,11 @@ class Lending:
 class Lender:
     """Lends messages, or gives them away."""
 
-    def __init__(self, database: Database, clock: Clock, driver: DataDriver) -> None:
+    def __init__(self, database: Database, clock: Clock, driver: DataDriver, undertaker: Undertaker) -> None:
         self._database = database
         self._clock = clock
         self._driver = driver
+        self._undertaker = undertaker
 
     def lend(
         self, queue: str, metadata: ClaimMetadata, limit: int, project: Project
@@ -85,21 +87,29 @@ class Lender:
         return lending.messages
 
     def _anything(self, queue: str, project: Project, limit: int) -> bool:
-        """Tell whether there may be something to lend, and settle what is to be settled first; mostly it only reads."""
+        """Tell whether there may be something to lend; mostly it only reads.
+
+        Settles first what is to be settled, and buries what is dead.
+        """
         now = self._clock.time()
         found = self._database.row(_LOOK, (now, project_key(project), queue))
         if found is None or limit < 1:
             return False
         if found[3]:
             settle(self._database, found[0], now, _SETTLING)
+        if found[4] or (found[3] and policy_of(found[1]).buries_expired):
+            self._undertaker.bury(found[0])
         return bool(found[2] or found[3])
 
     def _draw_all(self, lending: Lending) -> None:
         letters, more = self._draw(lending, [])
         while letters or more:
             # Not within a transaction: the other store may be waiting for this one.
-            answers = [(letter, deadletters.forward(self._driver, letter, lending.project)) for letter in letters]
-            letters, more = self._draw(lending, answers)
+            letters, more = self._draw(lending, [(letter, self._is_taken(letter, lending)) for letter in letters])
+
+    def _is_taken(self, letter: Letter, lending: Lending) -> bool:
+        delivery = deadletters.hand_over(self._driver, lending.policy, letter, lending.project)
+        return delivery is Delivery.STORED
 
     def _draw(self, lending: Lending, answers: list[tuple[Letter, bool]]) -> tuple[list[Letter], bool]:
         """Lend up to the limit; return letters for other stores, and whether there are more to be set aside."""
@@ -108,18 +118,16 @@ class Lender:
             if found is None:
                 return [], False
             queue, metadata = found
-            lending.now = self._clock.time()
+            lending.now, lending.policy = self._clock.time(), policy_of(metadata)
             if lending.parking is not None:
                 self._unpark(connection, queue, lending, answers)
-            return self._draw_rows(connection, queue, policy_of(metadata), lending)
+            return self._draw_rows(connection, queue, lending)
 
-    def _draw_rows(
-        self, connection: sqlite3.Connection, queue: int, policy: Policy, lending: Lending
-    ) -> tuple[list[Letter], bool]:
+    def _draw_rows(self, connection: sqlite3.Connection, queue: int, lending: Lending) -> tuple[list[Letter], bool]:
         aside = 0
         while aside < CHUNK:
             rows = connection.execute(_BATCH, (queue, lending.now, lending.limit)).fetchall()
-            messages, dead = _sort_out(rows, policy, lending)
+            messages, dead = _sort_out(rows, lending.policy, lending)
             if not dead:
                 if rows:
                     _take(connection, queue, lending, rows, messages)
@@ -177,9 +185,8 @@ def _sort_out(rows: list[Row], policy: Policy, lending: Lending) -> tuple[list[M
         except CorruptRecord as error:
             dead.append(deadletters.unreadable(lending.queue, policy, row, now, error))
             continue
-        letter = deadletters.overdue(lending.queue, policy, row, now) if most and row[7] >= most else None
-        if letter is not None and row[0] not in lending.unwanted:
-            dead.append(letter)
+        if most and row[7] >= most and row[0] not in lending.unwanted:
+            dead.append(deadletters.overdue(lending.queue, policy, row, now))
             continue
         if claim is None and row[6] is not None:
             message["claim_id"] = claim_name(row[6])
@@ -196,7 +203,7 @@ def _take(
         connection.executemany(_DELETION["message"], [(row[0],) for row in rows])
     else:
         _lend(connection, queue, lending, rows, messages)
-    connection.execute(_TAKE, (queue, last[1], last[0]))
+    connection.execute(_TAKE, (queue, last[1], last[0], lending.now))
     lending.messages = messages
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.drivers.sqlite import deletion
+from kombu_pool.drivers.sqlite import bounds, deletion
 from kombu_pool.drivers.sqlite.posting import next_number, store
 from kombu_pool.drivers.sqlite.scope import message_number, project_key
-from kombu_pool.drivers.sqlite.settling import settle
+from kombu_pool.drivers.sqlite.settling import CHUNK, settle
 from kombu_pool.drivers.sqlite.statements import statements
 from kombu_pool.drivers.sqlite.views import all_shown, shown
-from kombu_pool.errors import MessageDoesNotExist, QueueDoesNotExist, QueueIsEmpty
+from kombu_pool.errors import MessageDoesNotExist, QueueDoesNotExist, QueueIsEmpty, QueueIsFull
 from kombu_pool.storage import DEFAULT_LIMIT
 from kombu_pool.storage import MessageController as Contract
 from kombu_pool.storage.incoming import check
@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from kombu_pool.clock import Clock
+    from kombu_pool.drivers.sqlite.burying import Undertaker
     from kombu_pool.drivers.sqlite.database import Database
     from kombu_pool.drivers.sqlite.lending import Lender
     from kombu_pool.drivers.sqlite.views import Row
     from kombu_pool.model import Message, NewMessage, Project
+    from kombu_pool.storage.policy import Policy
 
 _SQL = statements("messages")
 _TARGET, _ONE, _COUNT = _SQL["target"], _SQL["one"], _SQL["count"]
@@ -37,10 +39,11 @@ _ENDS = {1: _SQL["first"], -1: _SQL["last"]}
 class MessageController(Contract):
     """Messages in tables."""
 
-    def __init__(self, database: Database, clock: Clock, lender: Lender) -> None:
+    def __init__(self, database: Database, clock: Clock, lender: Lender, undertaker: Undertaker) -> None:
         self._database = database
         self._clock = clock
         self._lender = lender
+        self._undertaker = undertaker
         self._limit = database.location.max_message_size
 
     def post(
@@ -56,14 +59,27 @@ class MessageController(Contract):
             found = connection.execute(_TARGET, (project_key(project), queue)).fetchone()
             if found is None:
                 raise QueueDoesNotExist(queue, project)
-            now = self._clock.time()
+            now, policy = self._clock.time(), policy_of(found[1])
+            if policy.is_bounded and not bounds.admits(connection, found[0], policy, incoming, now):
+                raise QueueIsFull(queue, project)
             first = next_number(max(found[2] or 0, database.last_number), now)
             last = first + len(incoming) - 1
-            soon = store(connection, found[0], policy_of(found[1]), incoming, first, now, client)
+            soon = store(connection, found[0], policy, incoming, first, now, client)
             database.last_number = last
+            gone = bounds.make_room(connection, found[0], policy, now, len(incoming)) if policy.is_bounded else 0
         if soon:
             database.ring()
+        if gone:
+            self._make_more_room(found[0], policy, gone)
         return [str(number) for number in range(first, last + 1)]
+
+    def _make_more_room(self, queue: int, policy: Policy, gone: int) -> None:
+        """Go on where a post ended that took ``gone`` messages out of a queue, and bury them."""
+        while gone >= CHUNK:
+            with self._database.write as connection:
+                gone = bounds.make_room(connection, queue, policy, self._clock.time())
+        if policy.buries:
+            self._undertaker.bury(queue)
 
     def list(
         self,
@@ -144,6 +160,12 @@ class MessageController(Contract):
         self, queue: str, held: Sequence[tuple[str, str]], project: Project = None
     ) -> Sequence[tuple[str, str]]:
         return deletion.delete_held(self._database, self._clock, queue, held, project)
+
+    def reject(self, queue: str, held: Sequence[tuple[str, str]], project: Project = None) -> Sequence[tuple[str, str]]:
+        left, mourner = deletion.reject(self._database, self._clock, queue, held, project)
+        if mourner is not None:
+            self._undertaker.bury(mourner)
+        return left
 
     def purge(self, queue: str, project: Project = None) -> int:
         now = self._clock.time()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from kombu_pool.storage.policy import Policy
 
 _SQL = statements("messages")
-_STORE, _FREE, _DELAY = _SQL["store"], _SQL["free"], _SQL["delay"]
+_STORE, _FREE, _DELAY, _EXPECT_DEATH = (_SQL[name] for name in ("store", "free", "delay", "expect_death"))
 
 #: A message that is due within this is news for those who wait; they look for later ones by themselves.
 SOON = 2.0
@@ -57,7 +57,14 @@ def store(
         origin = None if message.dead_letter is None else write(message.dead_letter)
         rows.append((number, queue, rank, now, ttl, expires, due, client, origin, message.record))
     _insert(connection, rows, free, delayed)
+    if policy.buries_expired and any(row[5] is not None for row in rows):
+        expect_death(connection, queue, min(row[5] for row in rows if row[5] is not None))
     return soon
+
+
+def expect_death(connection: sqlite3.Connection, queue: int, expires: float) -> None:
+    """Note when a message of a queue that buries what expires does so."""
+    connection.execute(_EXPECT_DEATH, (expires, queue))
 
 
 def _insert(connection: sqlite3.Connection, rows: list[Any], free: list[Any], delayed: list[Any]) -> None:

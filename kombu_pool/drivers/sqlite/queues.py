@@ -11,7 +11,7 @@ from kombu_pool.drivers.sqlite.statements import statements
 from kombu_pool.errors import QueueDoesNotExist
 from kombu_pool.storage import DEFAULT_LIMIT, page
 from kombu_pool.storage import QueueController as Contract
-from kombu_pool.storage.policy import read, write
+from kombu_pool.storage.policy import policy_of, read, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -113,6 +113,15 @@ class StoredQueues(RecordedQueues):
         super().__init__(database)
         self._clock = clock
         self._collector = collector
+
+    def set_metadata(self, name: str, metadata: Metadata, project: Project = None) -> None:
+        stored = write(metadata)
+        # What has expired until now is buried, or not, by the metadata of until now.
+        settle(self._database, self._require(name, project)[0], self._clock.time())
+        values = (stored, policy_of(stored).buries_expired, project_key(project), name)
+        with self._database.write as connection:
+            if not connection.execute(self._sql["set_metadata"], values).rowcount:
+                raise QueueDoesNotExist(name, project)
 
     def delete(self, name: str, project: Project = None) -> None:
         super().delete(name, project)

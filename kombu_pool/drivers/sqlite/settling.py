@@ -1,5 +1,7 @@
 """Brings messages into the state that the time gives them: due or no longer claimed ones are free, expired ones gone.
 
+What expired is dead instead in a queue that buries it.
+
 Each transaction moves a bounded number of messages and each message once, so that nobody waits long for the lock
 however much has fallen due at once.
 """
@@ -9,6 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kombu_pool.drivers.sqlite.statements import statements
+from kombu_pool.storage.dead_letters import EXPIRED
+from kombu_pool.storage.policy import policy_of
 
 if TYPE_CHECKING:
     import sqlite3
@@ -20,6 +24,7 @@ _DUE, _ENDED, _EXPIRED = CLAIMS["due"], CLAIMS["ended"], CLAIMS["expired"]
 _RELEASE, _GIVE_BACK, _END = CLAIMS["release"], CLAIMS["give_back"], CLAIMS["end"]
 _FREE = statements("messages")["free"]
 _DELETION = statements("deletion")
+_DIE = statements("burying")["die"]
 
 CHUNK = 500
 _CLAIMS_AT_ONCE = 20
@@ -68,13 +73,28 @@ def end_claim(connection: sqlite3.Connection, claim: int, last: int | None) -> i
 
 
 def sweep(connection: sqlite3.Connection, queue: int, now: float) -> int:
-    """Delete some messages that have expired, and return how many.
+    """Delete some messages that have expired, or let them be dead, and return how many.
 
     A claimed one has outlived its claim, and so is free by now, unless more claims ended than are freed at once.
     """
     rows = connection.execute(_EXPIRED, (queue, now, CHUNK)).fetchall()
-    remove(connection, queue, rows)
+    if rows and _buries_expired(connection, queue):
+        rows = connection.execute(CLAIMS["buried_expired"], (queue, now, CHUNK)).fetchall()
+        die(connection, queue, rows, EXPIRED)
+    else:
+        remove(connection, queue, rows)
     return len(rows)
+
+
+def _buries_expired(connection: sqlite3.Connection, queue: int) -> bool:
+    found = connection.execute(CLAIMS["metadata"], (queue,)).fetchone()
+    return found is not None and policy_of(found[0]).buries_expired
+
+
+def die(connection: sqlite3.Connection, queue: int, rows: list[tuple[int, int, float | None]], reason: str) -> None:
+    """Let messages that no claim holds be dead, each given as (id, rank, due)."""
+    connection.executemany(_DIE, [(reason, number) for number, _, _ in rows])
+    remove(connection, queue, rows)
 
 
 def remove(connection: sqlite3.Connection, queue: int, rows: list[tuple[int, int, float | None]]) -> None:

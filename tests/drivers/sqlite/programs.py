@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sqlite3
 import sys
 import time
@@ -98,6 +100,33 @@ def wait(uri: str) -> None:
             if message["body"] == "end":
                 return
             say(now)
+
+
+def bury(uri: str) -> None:
+    """Bury, when told to, all that is dead; say how much that was."""
+    driver = drivers.open_data(uri)
+    say("ready")
+    sys.stdin.readline()
+    buried = 0
+    while True:
+        again = driver.bury()
+        if not again:
+            break
+        buried += again
+    say(buried)
+
+
+def publish_and_die(uri: str) -> None:
+    """Bury, and be killed when the first letter is published but nothing was heard of it yet."""
+    driver = drivers.open_data(uri)
+
+    def publish(project: object, exchange: str, routing_key: object, message: dict) -> bool:
+        say(message["body"])
+        os.kill(os.getpid(), signal.SIGKILL)
+        return True
+
+    driver.publish_dead_letter = publish
+    driver.bury()
 
 
 if __name__ == "__main__":

@@ -6,9 +6,10 @@ from kombu_pool.drivers.sqlite.statements import statements
 
 #: What runs with every message, and what runs by the way with it.
 HOT = [
-    *(("messages", name) for name in ("target", "one", "first", "last", "free_page", "delayed_page")),
+    *(("messages", name) for name in ("target", "one", "first", "last", "free_page", "delayed_page", "expect_death")),
     *(("deletion", name) for name in statements("deletion") if name != "last_id"),
     *(("claims", name) for name in statements("claims")),
+    *((subject, name) for subject in ("bounds", "burying") for name in statements(subject) if name != "queues"),
     *(("watching", name) for name in statements("watching")),
     *(("collector", name) for name in ("deleted", "free", "take", "delayed", "claims", "held", "expiring", "message")),
     *(("bindings", "generation"), ("catalogue", "one"), ("consumers", "abandoned"), ("consumers", "renew")),

@@ -63,7 +63,7 @@ def timed(path, clock):
 
 
 def rows(driver):
-    tables = ("message", "free", "delayed", "claimed", "claim", "subscription")
+    tables = ("message", "free", "delayed", "claimed", "claim", "subscription", "dead")
     count = "SELECT count(*) FROM {}".format
     return {table: driver._database.row(count(table))[0] for table in tables}
 
@@ -87,7 +87,7 @@ def test_a_claim_that_has_ended_is_collected_and_its_messages_are_free(timed, cl
 
     timed.gc()
 
-    assert rows(timed) == {"message": 3, "free": 3, "delayed": 0, "claimed": 0, "claim": 0, "subscription": 0}
+    assert {table: count for table, count in rows(timed).items() if count} == {"message": 3, "free": 3}
 
 
 def test_a_deleted_queue_leaves_nothing(timed):
@@ -101,8 +101,24 @@ def test_a_deleted_queue_leaves_nothing(timed):
 
     collect_all(timed)
 
-    assert rows(timed) == {"message": 1, "free": 1, "delayed": 0, "claimed": 0, "claim": 0, "subscription": 0}
+    assert {table: count for table, count in rows(timed).items() if count} == {"message": 1, "free": 1}
     assert timed.message_controller.first("q")["body"] == "new"
+
+
+def test_a_deleted_queue_leaves_none_of_its_dead(timed, clock):
+    timed.queue_controller.set_metadata("q", {"_dead_letter_exchange": "x", "_dead_letter_expired": True})
+    timed.message_controller.post("q", [{"ttl": 10, "body": 1}] * 1200, None)
+    clock.advance(10)
+    timed.claim_controller.create("q", CLAIM)
+    assert rows(timed)["dead"] == 1200
+    timed.message_controller.post("q", [{"ttl": 10, "body": 1}] * 1200, None)
+    clock.advance(10)
+    timed.queue_controller.delete("q")
+
+    collect_all(timed)
+
+    assert not any(rows(timed).values())
+    assert timed._database.row("SELECT count(*) FROM queue") == (0,)
 
 
 def test_deleting_a_long_queue_touches_a_bounded_part_of_it(timed):

@@ -1,9 +1,10 @@
--- look: the queue, its metadata, whether anything is free, and whether anything is to be settled first
+-- look: the queue, its metadata, whether anything is free, is to be settled first, or is dead
 SELECT id, metadata,
     EXISTS (SELECT 1 FROM free WHERE free.queue = queue.id),
     EXISTS (SELECT 1 FROM delayed WHERE delayed.queue = queue.id AND due <= ?1)
     OR EXISTS (SELECT 1 FROM claim WHERE claim.queue = queue.id AND ends <= ?1)
-    OR EXISTS (SELECT 1 FROM message WHERE message.queue = queue.id AND expires <= ?1)
+    OR EXISTS (SELECT 1 FROM message WHERE message.queue = queue.id AND expires <= ?1),
+    EXISTS (SELECT 1 FROM dead WHERE dead.queue = queue.id)
 FROM queue WHERE project = ?2 AND name = ?3
 -- batch: the first free messages
 SELECT m.id, m.rank, m.created, m.ttl, m.dead_letter, m.record, free.claim, free.claim_count, free.expires
@@ -15,8 +16,8 @@ INSERT INTO claimed(id, claim, claim_count) VALUES(?, ?, ?)
 INSERT INTO claimed(id, claim, claim_count)
 SELECT id, ?, claim_count + 1 FROM free
 WHERE queue = ? AND (rank, id) <= (?, ?) AND (expires IS NULL OR expires > ?)
--- take: remove the messages up to a place from among the free
-DELETE FROM free WHERE queue = ? AND (rank, id) <= (?, ?)
+-- take: remove the messages up to a place from among the free, but for those that have expired
+DELETE FROM free WHERE queue = ? AND (rank, id) <= (?, ?) AND (expires IS NULL OR expires > ?)
 -- begin: begin a claim
 INSERT INTO claim(id, queue, ttl, renewed, ends, expires) VALUES(?, ?, ?, ?, ?, ?)
 -- prolong: keep a message that would expire too early
@@ -56,3 +57,9 @@ SELECT id FROM claim WHERE queue = ? AND ends <= ? ORDER BY ends LIMIT ?
 SELECT due, id, rank, expires FROM delayed WHERE queue = ? AND due <= ? ORDER BY due, id LIMIT ?
 -- expired: some messages that have expired
 SELECT id, rank, due FROM message WHERE queue = ? AND expires <= ? ORDER BY expires LIMIT ?
+-- buried_expired: the same of a queue that buries them; a claimed one waits for its claim's end, and is counted then
+SELECT id, rank, due FROM message
+WHERE queue = ? AND expires <= ? AND NOT EXISTS (SELECT 1 FROM claimed WHERE claimed.id = message.id)
+ORDER BY expires, id LIMIT ?
+-- metadata: the metadata of a queue that is not deleted
+SELECT metadata FROM queue WHERE id = ? AND project IS NOT NULL

@@ -12,6 +12,8 @@ SELECT id FROM claim WHERE queue = ? LIMIT ?
 SELECT id FROM claimed WHERE claim = ?
 -- expiring: some messages of a queue that were left out of order because they had expired
 SELECT id FROM message WHERE queue = ? AND expires IS NOT NULL LIMIT ?
+-- dead: remove some dead messages of a queue
+DELETE FROM dead WHERE place IN (SELECT place FROM dead WHERE queue = ? LIMIT ?)
 -- subscriptions: remove all subscriptions of a queue
 DELETE FROM subscription WHERE queue = ?
 -- queue: remove a queue

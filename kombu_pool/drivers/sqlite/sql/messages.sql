@@ -7,6 +7,8 @@ VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 INSERT INTO free(queue, rank, id, expires, claim_count) VALUES(?, ?, ?, ?, 0)
 -- delay: let a message wait until it is due
 INSERT INTO delayed(queue, due, id, rank, expires) VALUES(?, ?, ?, ?, ?)
+-- expect_death: note that a message of a queue expires then, and is to be buried
+UPDATE queue SET first_death = ?1 WHERE id = ?2 AND (first_death IS NULL OR first_death > ?1)
 -- one: a message by its id
 SELECT m.id, m.rank, m.created, m.ttl, m.dead_letter, m.record,
     coalesce(held.claim, free.claim), coalesce(held.claim_count, free.claim_count, 0)

@@ -2,10 +2,13 @@
 SELECT id, metadata FROM queue WHERE project = ? AND name = ?
 -- create: add a queue unless it is there
 INSERT INTO queue(project, name, metadata) VALUES(?, ?, ?) ON CONFLICT DO NOTHING
--- set_metadata: replace a queue's metadata
-UPDATE queue SET metadata = ? WHERE project = ? AND name = ?
+-- set_metadata: replace a queue's metadata, which may say that it buries what expires
+UPDATE queue SET metadata = ?, first_death = CASE WHEN ? THEN (
+    SELECT min(expires) FROM message WHERE message.queue = queue.id AND expires IS NOT NULL
+) END
+WHERE project = ? AND name = ?
 -- forget: take a queue's name away; what was in it is nobody's now
-UPDATE queue SET project = NULL, name = NULL WHERE project = ? AND name = ? RETURNING id
+UPDATE queue SET project = NULL, name = NULL, first_death = NULL WHERE project = ? AND name = ? RETURNING id
 -- page: queues after a marker, by name
 SELECT name, metadata FROM queue
 WHERE project = :project AND name >= :start AND name IS NOT :marker AND instr(name, :part) > 0

@@ -1,14 +1,17 @@
 -- The schema, version 1. A state of a message is a table, so that a message changes state without its body being
 -- written again: delayed, free and claimed hold what the state needs, message holds the rest, once.
 
--- The queues of this store. A deleted one has neither project nor name until its rows are collected.
+-- The queues of this store. A deleted one has neither project nor name until its rows are collected. first_death is a
+-- time before which none of its messages is dead for having expired; NULL where no message can be.
 CREATE TABLE queue(
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     project TEXT,
     name TEXT,
     metadata BLOB NOT NULL,
+    first_death REAL,
     UNIQUE(project, name)
 );
+CREATE INDEX queue_death ON queue(first_death) WHERE first_death IS NOT NULL;
 
 -- Every message. Its id tells its place in time (microseconds); a lower rank comes first; the record comes last, so that
 -- the other columns are read without it.
@@ -66,6 +69,23 @@ CREATE TABLE claim(
     expires REAL
 );
 CREATE INDEX claim_end ON claim(queue, ends);
+
+-- Messages that wait to be buried, in the order of their deaths; until it is no longer parked, somebody is at the first.
+-- They are here with all that they are, so that nothing that looks for messages has to pass them over.
+CREATE TABLE dead(
+    place INTEGER PRIMARY KEY AUTOINCREMENT,
+    queue INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    parked REAL NOT NULL,
+    rank INTEGER NOT NULL,
+    created REAL NOT NULL,
+    ttl NOT NULL,
+    expires REAL,
+    client TEXT,
+    claim_count INTEGER NOT NULL,
+    record BLOB NOT NULL
+);
+CREATE INDEX dead_queue ON dead(queue);
 
 CREATE TABLE subscription(
     id INTEGER PRIMARY KEY AUTOINCREMENT,

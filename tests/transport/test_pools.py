@@ -8,8 +8,8 @@ import pytest
 from kombu.exceptions import OperationalError
 
 from kombu_pool import drivers, errors
-from kombu_pool.clock import SYSTEM_CLOCK
-from tests.pooling.stores import Stores
+from kombu_pool.transport.fetcher import Fetcher
+from tests.transport.outages import Outages
 from tests.transport.traffic import Inbox, consume, count, declare, eventually, publish, take_all
 
 RETRY = {"max_retries": 3, "interval_start": 0.01, "interval_step": 0.01}
@@ -28,17 +28,6 @@ def left(uri, queue):
         return driver.queue_controller.stats(queue)["messages"]["total"]
     finally:
         driver.close()
-
-
-class Outages(Stores):
-    """The pools' stores, which can be switched off by name."""
-
-    def __init__(self, monkeypatch, pools):
-        super().__init__(SYSTEM_CLOCK, monkeypatch)
-        self._pools = pools
-
-    def uri(self, name):
-        return self._pools[name]
 
 
 @pytest.fixture
@@ -196,7 +185,9 @@ def test_consuming_from_a_pool_goes_on_when_it_answers_again(channel, fast):
     assert inbox.wait_for(2, limit=10)[1].payload == "x"
 
 
-def test_the_connection_fails_when_none_of_its_pools_answers(channel, fast):
+def test_the_connection_fails_when_none_of_its_pools_answers(channel, fast, monkeypatch):
+    # A store that is switched off wakes nobody, as one that breaks does.
+    monkeypatch.setattr(Fetcher, "IDLE", 0.5)
     inbox = consume(channel, "fast.one")
     inbox.expect_no_more()
     fast.switch_off("b")

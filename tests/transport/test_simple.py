@@ -7,13 +7,15 @@ import threading
 import time
 
 import pytest
+from amqp.exceptions import NotFound
 from kombu import Connection, Consumer, Exchange, Queue
+from kombu.common import collect_replies, itermessages, maybe_declare, send_reply
 from kombu.mixins import ConsumerMixin, ConsumerProducerMixin
 from kombu.pools import connections, producers
 from kombu.pools import reset as reset_pools
 
 from kombu_pool import errors
-from tests.transport.traffic import LIMIT, count, declare, eventually, publish, take_all
+from tests.transport.traffic import LIMIT, count, declare, eventually, exists, publish, take_all
 
 
 def test_a_simple_queue_puts_and_gets(connection):
@@ -59,6 +61,77 @@ def test_a_queue_entity_gets(channel):
     publish(channel, "k", "a", exchange="e")
 
     assert queue.get().payload == "a"
+
+
+def test_a_queue_entity_gets_for_good(channel):
+    queue = Queue("q")(channel)
+    queue.declare()
+    publish(channel, "q", "a")
+
+    assert queue.get(no_ack=True).payload == "a"
+    channel.basic_recover()
+    assert queue.get() is None
+
+
+def test_a_queue_entity_is_purged_unbound_and_deleted(channel):
+    queue = Queue("q", Exchange("e"), "k")(channel)
+    queue.declare()
+    publish(channel, "k", "a", "b", exchange="e")
+
+    assert queue.purge() == 2
+    queue.unbind_from(Exchange("e"), "k")
+    publish(channel, "k", "c", exchange="e")
+    assert queue.get() is None
+    queue.delete()
+    assert not exists(channel, "q")
+
+
+def test_an_exchange_entity_publishes_and_is_deleted(channel):
+    exchange = Exchange("e", type="fanout")(channel)
+    exchange.declare()
+    Queue("q", exchange)(channel).declare()
+
+    exchange.publish(exchange.Message("text", content_type="text/plain"), routing_key="")
+
+    assert take_all(channel, "q") == ["text"]
+    exchange.delete()
+    with pytest.raises(NotFound):
+        exchange.declare(passive=True)
+
+
+def test_an_entity_is_declared_once_however_often_one_asks(connection):
+    channel = connection.channel()
+    queue = Queue("q", Exchange("e"), "k")
+
+    assert maybe_declare(queue, channel, retry=True)
+    assert not maybe_declare(queue, channel, retry=True)
+    assert exists(channel, "q")
+
+
+def test_messages_can_be_iterated_over(connection):
+    declare(connection.channel(), "q")
+    publish(connection.channel(), "q", *range(5))
+
+    bodies = [
+        (message.ack(), body)[1]
+        for body, message in itermessages(connection, connection.channel(), Queue("q"), limit=5, timeout=LIMIT)
+    ]
+
+    assert bodies == list(range(5))
+    assert count(connection.channel(), "q") == 0
+
+
+def test_a_reply_is_collected(connection):
+    declare(connection.channel(), "requests", "replies")
+    publish(connection.channel(), "requests", {"the": "question"}, reply_to="replies", correlation_id="c")
+    request = connection.channel().basic_get("requests")
+
+    with connection.Producer() as producer:
+        send_reply(Exchange(""), request, {"the": "answer"}, producer, retry=True)
+
+    assert list(collect_replies(connection, connection.channel(), Queue("replies"), timeout=LIMIT, limit=1)) == [
+        {"the": "answer"}
+    ]
 
 
 def test_a_consumer_mixin_consumes(connection):

@@ -1,14 +1,16 @@
-"""Deletes messages under the claims that hold them."""
+"""Deletes messages under the claims that hold them, or lets them die."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool.drivers.mongodb import layout, states
+from kombu_pool.drivers.mongodb.layout import DEAD
 from kombu_pool.drivers.mongodb.store import place
+from kombu_pool.storage.dead_letters import REJECTED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from kombu_pool.drivers.mongodb.states import Filter
     from kombu_pool.drivers.mongodb.store import Store
@@ -19,21 +21,40 @@ Pair = tuple[str, str]
 
 def acknowledge(store: Store, project: Project, queue: str, held: Sequence[Pair], now: float) -> list[Pair]:
     """Delete as ``MessageController.delete_claimed`` promises, and return those that were not deleted."""
+
+    def settle(where: Filter) -> int:
+        return store.messages.delete_many(where).deleted_count
+
+    return _settle(store, place(project, queue), held, now, settle, {})
+
+
+def reject(store: Store, project: Project, queue: str, held: Sequence[Pair], now: float) -> list[Pair]:
+    """Let die as ``MessageController.reject`` promises, and return those that did not."""
+
+    def settle(where: Filter) -> int:
+        return store.messages.update_many(where, states.dying(REJECTED, now)).modified_count
+
+    return _settle(store, place(project, queue), held, now, settle, {"s": {"$ne": DEAD}})
+
+
+def _settle(
+    store: Store, where: Filter, held: Sequence[Pair], now: float, settle: Callable[[Filter], int], unsettled: Filter
+) -> list[Pair]:
     asked = {pair for pair in map(tuple, held) if layout.id_of(pair[0]) is not None and layout.is_claim(pair[1])}
     if not asked:
         return list(held)
-    where = place(project, queue)
     # A claim's id is never used again: not even by the queue's next life.
     mine = asked if len(asked) == 1 else _held(store, where, asked, now)
     if not mine:
         return list(held)
-    deleted = store.messages.delete_many(_under_claims(where, mine, now)).deleted_count
-    if len(mine) == 1 and not deleted:
+    settled = settle(_under_claims(where, mine, now))
+    if len(mine) == 1 and not settled:
         mine = set()
-    elif deleted < len(mine):
-        # A claim ended in between. What is still there was not deleted.
+    elif settled < len(mine):
+        # A claim ended in between. What is still there was not settled.
         ids = [layout.id_of(message) for message, _ in mine]
-        left = {found["_id"].hex() for found in store.messages.find({**where, "_id": {"$in": ids}}, {"_id": 1})}
+        cursor = store.messages.find({**where, "_id": {"$in": ids}, **unsettled}, {"_id": 1})
+        left = {found["_id"].hex() for found in cursor}
         mine = {pair for pair in mine if pair[0] not in left}
     return [pair for pair in held if tuple(pair) not in mine]
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool.drivers.mongodb import states
-from kombu_pool.drivers.mongodb.layout import UNFINISHED
+from kombu_pool.drivers.mongodb.layout import UNFINISHED, project_of
 from kombu_pool.drivers.mongodb.posting import Poster
 
 if TYPE_CHECKING:
+    from kombu_pool.drivers.mongodb.deadletters import DeadLetters
     from kombu_pool.drivers.mongodb.states import Filter
     from kombu_pool.drivers.mongodb.store import Store
     from kombu_pool.drivers.mongodb.subscriptions import SubscriptionController
@@ -20,8 +21,9 @@ _ABANDONED = 120.0
 class Collector:
     """Looks through every queue of the store."""
 
-    def __init__(self, store: Store, subscriptions: SubscriptionController) -> None:
+    def __init__(self, store: Store, dead_letters: DeadLetters, subscriptions: SubscriptionController) -> None:
         self._store = store
+        self._dead_letters = dead_letters
         self._subscriptions = subscriptions
         self._poster = Poster(store)
 
@@ -32,10 +34,19 @@ class Collector:
             gone = sum(self._exhume(grave, now) for grave in self._store.collection(states.GRAVES).find())
             for found in self._store.queues.find({}, {"m": 0}):
                 scope = {"p": found["p"], "q": found["q"], "i": found["_id"]}
-                gone += self._store.remove({**scope, **states.expired(now)})
+                gone += self._remove_expired(found, scope, now)
                 gone += self._subscriptions.collect(scope, now)
                 gone += self._finish(scope, now)
         return gone
+
+    def _remove_expired(self, queue: dict[str, Any], scope: Filter, now: float) -> int:
+        """Remove what has expired, but what expired since the queue buries such: that is dead."""
+        if "e" not in queue:
+            return self._store.remove({**scope, **states.expired(now)})
+        found = self._store.queue(project_of(queue["p"]), queue["q"])
+        if found is not None:
+            self._dead_letters.expire(found)
+        return self._store.remove({**scope, **states.expired(queue["e"])})
 
     def _exhume(self, grave: dict[str, Any], now: float) -> int:
         """Remove what is left of a deleted queue."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from kombu_pool.drivers.mongodb import links
 from kombu_pool.drivers.mongodb.claims import ClaimController
 from kombu_pool.drivers.mongodb.collector import Collector
+from kombu_pool.drivers.mongodb.deadletters import DeadLetters
 from kombu_pool.drivers.mongodb.lending import Lender
 from kombu_pool.drivers.mongodb.messages import MessageController
 from kombu_pool.drivers.mongodb.queues import QueueController
@@ -36,12 +37,13 @@ class DataDriver(Contract):
         self._link = links.acquire(location)
         self._store = store = Store(self._link, clock)
         self._closed = False
-        lender = Lender(store, self)
+        self._dead_letters = DeadLetters(store, self)
+        lender = Lender(store, self._dead_letters)
         self.queue_controller = QueueController(store)
-        self.message_controller = MessageController(store, lender, location.max_message_size)
+        self.message_controller = MessageController(store, lender, self._dead_letters, location.max_message_size)
         self.claim_controller = ClaimController(store, lender)
         self.subscription_controller = SubscriptionController(store)
-        self._collector = Collector(store, self.subscription_controller)
+        self._collector = Collector(store, self._dead_letters, self.subscription_controller)
 
     def watch(self, queues: Iterable[tuple[Project, str]]) -> MongoWatch:
         return MongoWatch(self._store, queues)
@@ -61,6 +63,10 @@ class DataDriver(Contract):
         except KombuPoolError as error:
             return {**health, "error": str(error)}
         return health
+
+    def bury(self) -> int:
+        with self._link.translated():
+            return self._dead_letters.bury_all()
 
     def gc(self) -> int:
         return self._collector.collect()

@@ -8,6 +8,14 @@ One message is one document::
     c    its last claim   a, m     when that claim began, or was renewed, and its ttl
     t    when it was posted        l  its ttl       u  who posted it      b  its body's record
     d    its dead letter's header  o  the post that it came with, while that is not whole
+    e    True if it is buried when it expires, so that it is found then
+
+A dead one has besides::
+
+    w    why it died      k        when, by which they are buried in order
+    y    when it would have expired: ``x`` is never, so that nothing collects it
+    r    until when somebody buries it, whose mark ``c`` is then
+    z    the id that it gets in its dead-letter queue, where there are no transactions
 
 An id is sixteen bytes: 255 less the priority; a number, which is the time in microseconds, of eight bytes; and seven
 that only the process has which gave it: so ids in byte order are messages in order.
@@ -29,9 +37,11 @@ if TYPE_CHECKING:
     from kombu_pool.model import Message, Project
 
 #: States. In line: free. Out of line until a time: delayed, or claimed. Not there yet: of a post that is not whole.
+#: There no more: dead, but not buried yet.
 IN_LINE: Final = 0
 WAITING: Final = 1
 UNFINISHED: Final = 2
+DEAD: Final = 3
 
 NEVER: Final = math.inf
 _ID = re.compile(r"[0-9a-f]{32}")

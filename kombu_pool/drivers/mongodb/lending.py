@@ -12,19 +12,17 @@ from pymongo.errors import AutoReconnect
 
 from kombu_pool.drivers.mongodb import layout, states
 from kombu_pool.drivers.mongodb.acknowledging import acknowledge
-from kombu_pool.drivers.mongodb.deadletters import Aside, DeadLetters
 from kombu_pool.drivers.mongodb.store import AT_ONCE, first_in_line, place
 from kombu_pool.errors import ConnectionError, CorruptRecord  # noqa: A004 - Zaqar's name for it
+from kombu_pool.storage.dead_letters import PARKING, UNREADABLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from kombu_pool.drivers.mongodb.deadletters import DeadLetters
     from kombu_pool.drivers.mongodb.store import Look, Queue, Store
     from kombu_pool.model import ClaimMetadata, Message, Project
-    from kombu_pool.storage import DataDriver
 
-#: Seconds for which messages are kept from others while another store is asked to take them, and while they are popped.
-PARKING = 60.0
 #: Claims whose answer got lost that are remembered.
 _DOUBTFUL = 100
 #: How many times as many messages as wanted somebody looks at to whom others were quicker.
@@ -45,6 +43,8 @@ class Lending:
     messages: list[Message] = field(default_factory=list)
     #: Messages that should be dead-lettered but that no store takes: lent all the same.
     unwanted: set[bytes] = field(default_factory=set)
+    #: Whether what was dead has been seen to.
+    has_tended: bool = False
 
     @property
     def missing(self) -> int:
@@ -55,9 +55,9 @@ class Lending:
 class Lender:
     """Lends messages, or gives them away."""
 
-    def __init__(self, store: Store, driver: DataDriver) -> None:
+    def __init__(self, store: Store, dead_letters: DeadLetters) -> None:
         self._store = store
-        self._dead_letters = DeadLetters(store, driver)
+        self._dead_letters = dead_letters
         self._doubtful: deque[tuple[Project, str, str]] = deque(maxlen=_DOUBTFUL)
 
     def lend(
@@ -97,16 +97,22 @@ class Lender:
         """Lend once; return whether there may be more."""
         now, missing = self._store.now(), lending.missing
         look = self._store.look(lending.project, lending.queue, now, missing)
-        if look is None or not look.first:
+        if look is None:
             return False
-        queue = look.queue
+        if look.has_dead and not lending.has_tended:
+            lending.has_tended = True
+            self._dead_letters.tend(look.queue)
+        if not look.first:
+            return False
         if overdue := _overdue(look, lending):
-            self._put_aside(lending, queue, overdue, now)
+            lending.unwanted.update(overdue)
+            self._dead_letters.condemn(look.queue, overdue)
             return True
-        stored = self._take(lending, queue, [found["_id"] for found in look.first], now)
-        unreadable = self._hand_out(lending, stored, now)
-        if unreadable:
-            lending.unwanted |= set(self._dead_letters.put_aside(queue, lending.claim, unreadable, now))
+        stored = self._take(lending, look.queue, [found["_id"] for found in look.first], now)
+        if unreadable := self._hand_out(lending, stored, now):
+            where = {**look.queue.scope, "_id": {"$in": unreadable}, "s": layout.WAITING, "c": lending.claim}
+            self._dead_letters.die(where, UNREADABLE, n={"$add": ["$n", -1]})
+            self._dead_letters.attempt(look.queue)
         return bool(unreadable) or len(look.first) == missing
 
     def _take(self, lending: Lending, queue: Queue, ids: list[bytes], now: float) -> list[dict[str, Any]]:
@@ -152,24 +158,15 @@ class Lender:
         )
         return [] if found is None else [found]
 
-    def _hand_out(self, lending: Lending, stored: Sequence[dict[str, Any]], now: float) -> list[Aside]:
-        """Add what was lent to the messages; return what of it cannot be read."""
+    def _hand_out(self, lending: Lending, stored: Sequence[dict[str, Any]], now: float) -> list[bytes]:
+        """Add what was lent to the messages; return the ids of what cannot be read."""
         unreadable = []
         for found in stored:
             try:
                 lending.messages.append(layout.shown(found, now))
-            except CorruptRecord as error:
-                unreadable.append(Aside(found, found["n"] - 1, error))
+            except CorruptRecord:
+                unreadable.append(found["_id"])
         return unreadable
-
-    def _put_aside(self, lending: Lending, queue: Queue, ids: list[bytes], now: float) -> None:
-        """Dead-letter messages; meanwhile nobody else gets them."""
-        parking = layout.new_claim()
-        where = {**queue.scope, **states.in_line(now), "_id": {"$in": ids}}
-        self._store.messages.update_many(where, states.held(parking, now, PARKING, None, lent=False))
-        parked = self._store.messages.find({**queue.scope, "s": layout.WAITING, "c": parking}).sort("_id", 1)
-        asides = [Aside(found, found["n"], None) for found in parked]
-        lending.unwanted |= set(self._dead_letters.put_aside(queue, parking, asides, now))
 
     def _give_back(self) -> None:
         """Free what claims hold whose answer got lost."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool.drivers.mongodb import layout, states
-from kombu_pool.drivers.mongodb.acknowledging import acknowledge
+from kombu_pool.drivers.mongodb.acknowledging import acknowledge, reject
+from kombu_pool.drivers.mongodb.bounds import Bounds
 from kombu_pool.drivers.mongodb.posting import Poster
 from kombu_pool.errors import (
     ClaimDoesNotExist,
@@ -24,6 +25,7 @@ from kombu_pool.storage.incoming import check
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from kombu_pool.drivers.mongodb.deadletters import DeadLetters
     from kombu_pool.drivers.mongodb.lending import Lender
     from kombu_pool.drivers.mongodb.states import Filter
     from kombu_pool.drivers.mongodb.store import Queue, Store
@@ -33,11 +35,13 @@ if TYPE_CHECKING:
 class MessageController(Contract):
     """Messages, a document each."""
 
-    def __init__(self, store: Store, lender: Lender, max_message_size: int) -> None:
+    def __init__(self, store: Store, lender: Lender, dead_letters: DeadLetters, max_message_size: int) -> None:
         self._store = store
         self._link = store.link
         self._lender = lender
+        self._dead_letters = dead_letters
         self._poster = Poster(store)
+        self._bounds = Bounds(store, dead_letters)
         self._limit = max_message_size
 
     def post(
@@ -52,7 +56,10 @@ class MessageController(Contract):
             if found is None:
                 raise QueueDoesNotExist(queue, project)
             documents = self._poster.documents(found, incoming, client, self._store.now())
-            self._poster.store(documents)
+            if found.policy.is_bounded:
+                self._bounds.post(found, documents, self._poster)
+            else:
+                self._poster.store(documents)
         return [document["_id"].hex() for document in documents]
 
     def list(
@@ -146,7 +153,7 @@ class MessageController(Contract):
 
     def _delete_one(self, queue: Queue, message: bytes, claim: str | None, now: float) -> bool:
         allowed: Filter = {"$nor": [states.claimed(now)]} if claim is None else states.claimed(now, claim)
-        where = {**queue.scope, "_id": message, **allowed}
+        where = {**queue.scope, "_id": message, **states.there(now), **allowed}
         return bool(self._store.messages.delete_one(where).deleted_count)
 
     def _refusal(self, queue: Queue, stored: dict[str, Any], claim: str | None, now: float) -> Exception:
@@ -167,9 +174,9 @@ class MessageController(Contract):
             found = self._store.queue(project, queue) if ids else None
             if found is None:
                 return
-            where: Filter = {**found.scope, "_id": {"$in": ids}}
+            where: Filter = {**found.scope, **states.there(now), "_id": {"$in": ids}}
             if claim_ids is not None:
-                self._check_holders(found, {**where, **states.there(now)}, ids, claim_ids, now)
+                self._check_holders(found, where, ids, claim_ids, now)
                 where.update(states.claimed(now), c={"$in": list(claim_ids)})
             self._store.messages.delete_many(where)
 
@@ -193,6 +200,17 @@ class MessageController(Contract):
     ) -> Sequence[tuple[str, str]]:
         with self._link.translated():
             return acknowledge(self._store, project, queue, held, self._store.now())
+
+    def reject(self, queue: str, held: Sequence[tuple[str, str]], project: Project = None) -> Sequence[tuple[str, str]]:
+        now = self._store.now()
+        with self._link.translated():
+            found = self._store.queue(project, queue)
+            if found is None or not found.policy.buries:
+                return acknowledge(self._store, project, queue, held, now)
+            left = reject(self._store, project, queue, held, now)
+        if len(left) < len(held):
+            self._dead_letters.attempt(found)
+        return left
 
     def purge(self, queue: str, project: Project = None) -> int:
         now = self._store.now()

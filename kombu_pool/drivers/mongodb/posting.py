@@ -96,4 +96,6 @@ def _document(queue: Queue, message_id: bytes, message: Incoming, client: str | 
         document["u"] = client
     if message.dead_letter is not None:
         document["d"] = dict(message.dead_letter)
+    if queue.is_mortal(document["x"]):
+        document["e"] = True
     return document

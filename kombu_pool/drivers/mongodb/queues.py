@@ -14,7 +14,7 @@ from kombu_pool.drivers.mongodb.store import AT_ONCE, place
 from kombu_pool.errors import QueueDoesNotExist
 from kombu_pool.storage import DEFAULT_LIMIT, page
 from kombu_pool.storage import QueueController as Contract
-from kombu_pool.storage.policy import read, write
+from kombu_pool.storage.policy import policy_of, read, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,7 +27,11 @@ _INCARNATION_BYTES = 12
 
 
 class QueueController(Contract):
-    """Queues: a document each, whose random id is that of its life."""
+    """Queues: a document each, whose random id is that of its life.
+
+    ``p`` and ``q`` name it, ``m`` is its metadata; ``e`` is since when it buries what expires, if it does; ``h`` is who
+    posts to it while it may get too long, and ``u`` until when the others wait for that.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -65,13 +69,26 @@ class QueueController(Contract):
 
     def set_metadata(self, name: str, metadata: Metadata, project: Project = None) -> None:
         stored = write(metadata)
+        update: list[dict[str, Any]] = [{"$set": {"m": {"$literal": stored}}}, {"$unset": "e"}]
+        if policy_of(stored).buries_expired:
+            update = [{"$set": {"m": {"$literal": stored}, "e": {"$ifNull": ["$e", self._store.now()]}}}]
         with self._link.translated():
-            found = self._store.queues.update_one(place(project, name), {"$set": {"m": stored}})
-        if not found.matched_count:
-            raise QueueDoesNotExist(name, project)
+            before = self._store.queues.find_one_and_update(place(project, name), update)
+            if before is None:
+                raise QueueDoesNotExist(name, project)
+            if len(update) == 1 and "e" not in before:
+                self._make_mortal({**place(project, name), "i": before["_id"]})
+
+    def _make_mortal(self, scope: Filter) -> None:
+        """Let the queue's messages be found when they expire; what this misses, a claim or the collector finds."""
+        where = {**scope, **states.mortal(self._store.now()), "e": None}
+        self._store.change(where, {"$set": {"e": True}}, hint=states.EXPIRING)
 
     def create(self, name: str, metadata: Metadata | None = None, project: Project = None) -> bool:
-        new = {"_id": os.urandom(_INCARNATION_BYTES), **place(project, name), "m": write(metadata or {})}
+        stored = write(metadata or {})
+        new: dict[str, Any] = {"_id": os.urandom(_INCARNATION_BYTES), **place(project, name), "m": stored}
+        if policy_of(stored).buries_expired:
+            new["e"] = 0.0
         with self._link.translated():
             if self._exists(name, project):
                 return False

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pymongo import ASCENDING, IndexModel
 
-from kombu_pool.drivers.mongodb.layout import IN_LINE, WAITING
+from kombu_pool.drivers.mongodb.layout import DEAD, IN_LINE, NEVER, WAITING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,6 +20,9 @@ POSTS: Final = "posts"
 SUBSCRIPTIONS: Final = "subscriptions"
 
 LINE: Final = "line"
+EXPIRING: Final = "expiring"
+MORTAL: Final = "mortal"
+DYING: Final = "dying"
 _BEYOND_ALL_TIME = 1e300
 
 
@@ -27,13 +30,15 @@ def _index(name: str, keys: str, **options: Any) -> IndexModel:
     return IndexModel([(key, ASCENDING) for key in keys.split()], name=name, **options)
 
 
-#: Each begins with what a sharded collection is divided by.
+#: Each begins with what a sharded collection is divided by, but that which answers for all queues at once.
 INDEXES: Mapping[str, Sequence[IndexModel]] = {
     MESSAGES: [
         _index(LINE, "p q i s _id x"),
         _index("waiting", "p q i r", partialFilterExpression={"s": WAITING}),
         _index("claims", "p q c", partialFilterExpression={"s": WAITING, "c": {"$gt": ""}}),
-        _index("expiring", "p q i x", partialFilterExpression={"x": {"$lt": _BEYOND_ALL_TIME}}),
+        _index(EXPIRING, "p q i x", partialFilterExpression={"x": {"$lt": _BEYOND_ALL_TIME}}),
+        _index(MORTAL, "x", partialFilterExpression={"e": True}),
+        _index(DYING, "p q i k _id", partialFilterExpression={"s": DEAD}),
     ],
     QUEUES: [_index("names", "p q", unique=True)],
     SUBSCRIPTIONS: [_index("subscribers", "p q i w", unique=True)],
@@ -41,6 +46,8 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
 
 #: In order. With the state before the id no index but that of the line can serve it.
 IN_ORDER: Final = (("s", ASCENDING), ("_id", ASCENDING))
+#: As they died.
+IN_DYING_ORDER: Final = (("k", ASCENDING), ("_id", ASCENDING))
 
 
 def in_line(now: float) -> Filter:
@@ -73,6 +80,17 @@ def expired(now: float) -> Filter:
     return {"x": {"$lte": now}}
 
 
+def mortal(since: float, now: float | None = None) -> Filter:
+    """Messages that have expired, or will, in a queue which buries such since then."""
+    until = {"$lt": _BEYOND_ALL_TIME} if now is None else {"$lte": now}
+    return {"s": {"$in": [IN_LINE, WAITING]}, "x": {"$gt": since, **until}}
+
+
+def dead(now: float) -> Filter:
+    """Dead messages that nobody buries at the time."""
+    return {"s": DEAD, "r": {"$lte": now}}
+
+
 def is_claimed(stored: Mapping[str, Any], now: float) -> bool:
     """Tell whether a live claim holds it."""
     return stored["s"] == WAITING and stored["r"] > now and stored["c"] is not None
@@ -82,6 +100,16 @@ def is_claimed(stored: Mapping[str, Any], now: float) -> bool:
 INTO_LINE: Final = {"$set": {"s": IN_LINE, "r": 0.0}}
 #: What gives them back from a claim that lives.
 RELEASED: Final = {"$set": {"s": IN_LINE, "r": 0.0, "c": None}}
+#: What brings dead ones back to where they stood.
+REVIVED: Final[list[dict[str, Any]]] = [
+    {"$set": {"s": IN_LINE, "r": 0.0, "c": None, "x": "$y"}},
+    {"$unset": ["w", "k", "y", "z"]},
+]
+
+
+def dying(reason: str, when: float | str, **others: Any) -> list[dict[str, Any]]:
+    """Return the update by which messages die; ``when`` may be the name of a field of theirs, with a dollar."""
+    return [{"$set": {"s": DEAD, "w": reason, "k": when, "r": 0.0, "x": NEVER, "y": "$x", **others}}]
 
 
 def held(claim: str, now: float, ttl: float, grace: float | None, *, lent: bool) -> list[dict[str, Any]]:

@@ -6,10 +6,12 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kombu_pool.drivers.mongodb import schema, states
-from kombu_pool.drivers.mongodb.layout import project_key
+from kombu_pool.drivers.mongodb.layout import DEAD, NEVER, project_key
 from kombu_pool.storage.policy import Policy, policy_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pymongo.collection import Collection
 
     from kombu_pool.clock import Clock
@@ -30,6 +32,8 @@ class Queue(NamedTuple):
     name: str
     incarnation: bytes
     metadata: bytes
+    #: Since when it buries what expires; None: it does not.
+    buries_since: float | None
 
     @property
     def policy(self) -> Policy:
@@ -41,12 +45,23 @@ class Queue(NamedTuple):
         """What a filter of its messages begins with."""
         return {"p": project_key(self.project), "q": self.name, "i": self.incarnation}
 
+    @property
+    def where(self) -> Filter:
+        """The filter of its document."""
+        return {**place(self.project, self.name), "_id": self.incarnation}
+
+    def is_mortal(self, expires: float) -> bool:
+        """Tell whether a message is buried that expires then."""
+        return self.buries_since is not None and expires != NEVER
+
 
 class Look(NamedTuple):
     """A queue that was just settled, and its first free messages: ``_id`` and ``n`` of each."""
 
     queue: Queue
     first: list[dict[str, Any]]
+    #: Whether something is to be buried; only who looks for free messages is told.
+    has_dead: bool
 
 
 class Store:
@@ -56,7 +71,7 @@ class Store:
         self.link = link
         self.clock = clock
         # Guesses: what they are good for is checked by the command that uses them.
-        self._incarnations: OrderedDict[tuple[Project, str], bytes] = OrderedDict()
+        self._known: OrderedDict[tuple[Project, str], Queue] = OrderedDict()
 
     def collection(self, name: str) -> Collection[dict[str, Any]]:
         """Return one of the plane's collections, with its indexes."""
@@ -91,57 +106,59 @@ class Store:
     def look(self, project: Project, name: str, now: float, limit: int) -> Look | None:
         """Settle a queue and look at its first free messages, in one round trip where nothing is to settle."""
         while True:
-            guess = self._incarnations.get((project, name))
+            guess = self._known.get((project, name))
             found = self._ask(place(project, name), guess, now, limit)
             if not found or "m" not in found[0]:
                 return None
             queue = self._remember(project, name, found[0])
-            if queue.incarnation != guess:
+            if queue != guess:
                 continue
             if len(found) > 1 and "due" in found[1]:
                 self.settle(queue, now)
                 continue
-            return Look(queue, found[1:])
+            # Those that tell of the dead come last.
+            has_dead = queue.policy.buries and "dead" in found[-1]
+            return Look(queue, [one for one in found[1:] if "n" in one] if has_dead else found[1:], has_dead)
 
-    def _ask(self, where: Filter, guess: bytes | None, now: float, limit: int) -> list[dict[str, Any]]:
+    def _ask(self, where: Filter, guess: Queue | None, now: float, limit: int) -> list[dict[str, Any]]:
         pipeline: list[dict[str, Any]] = [{"$match": where}]
         if guess is not None:
-            scope = {**where, "i": guess}
-            waits = {"$match": {**scope, **states.due(now)}}
-            pipeline.append(self._union([waits, {"$limit": 1}, {"$project": {"_id": 0, "due": "$r"}}]))
+            pipeline.append(self._union(_any({**guess.scope, **states.due(now)}, "due")))
             if limit:
-                pipeline.append(self._union(first_in_line(scope, now, limit)))
-        return list(self.queues.aggregate(pipeline, batchSize=limit + 2))
+                pipeline.append(self._union(first_in_line(guess.scope, now, limit)))
+                pipeline += [self._union(question) for question in _questions_of_the_dead(guess, now)]
+        return list(self.queues.aggregate(pipeline, batchSize=limit + 4))
 
     def _union(self, pipeline: list[dict[str, Any]]) -> dict[str, Any]:
         return {"$unionWith": {"coll": self.messages.name, "pipeline": pipeline}}
 
     def settle(self, queue: Queue, now: float) -> None:
         """Put all messages of a queue in line whose delay or claim is over."""
-        where = {**queue.scope, **states.due(now)}
-        more = True
-        while more:
-            ids = [found["_id"] for found in self.messages.find(where, {"_id": 1}, limit=AT_ONCE)]
-            more = len(ids) == AT_ONCE
-            if ids:
-                self.messages.update_many({**where, "_id": {"$in": ids}}, states.INTO_LINE)
+        self.change({**queue.scope, **states.due(now)}, states.INTO_LINE)
+
+    def change(self, where: Filter, update: Any, most: int | None = None, hint: str | None = None) -> int:
+        """Update messages so that the filter means them no more, as :meth:`remove` deletes them."""
+        return self._in_steps(where, lambda some: self.messages.update_many(some, update).modified_count, most, hint)
 
     def remove(self, where: Filter, most: int | None = None) -> int:
         """Delete messages, step by step, but not many more than ``most``; return how many they were."""
-        removed = 0
-        while most is None or removed < most:
-            ids = [found["_id"] for found in self.messages.find(where, {"_id": 1}, limit=AT_ONCE)]
+        return self._in_steps(where, lambda some: self.messages.delete_many(some).deleted_count, most, None)
+
+    def _in_steps(self, where: Filter, step: Callable[[Filter], int], most: int | None, hint: str | None) -> int:
+        done = 0
+        while most is None or done < most:
+            ids = [found["_id"] for found in self.messages.find(where, {"_id": 1}, limit=AT_ONCE, hint=hint)]
             if ids:
-                removed += self.messages.delete_many({**where, "_id": {"$in": ids}}).deleted_count
+                done += step({**where, "_id": {"$in": ids}})
             if len(ids) < AT_ONCE:
                 break
-        return removed
+        return done
 
     def _remember(self, project: Project, name: str, found: dict[str, Any]) -> Queue:
-        self._incarnations[project, name] = found["_id"]
-        while len(self._incarnations) > _REMEMBERED:
-            self._incarnations.popitem(last=False)
-        return Queue(project, name, found["_id"], found["m"])
+        queue = self._known[project, name] = Queue(project, name, found["_id"], found["m"], found.get("e"))
+        while len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)
+        return queue
 
 
 def first_in_line(scope: Filter, now: float, limit: int) -> list[dict[str, Any]]:
@@ -152,6 +169,21 @@ def first_in_line(scope: Filter, now: float, limit: int) -> list[dict[str, Any]]
         {"$limit": limit},
         {"$project": {"_id": 1, "n": 1}},
     ]
+
+
+def _questions_of_the_dead(queue: Queue, now: float) -> list[list[dict[str, Any]]]:
+    """Return the pipelines that find something to bury; none for a queue that buries nothing."""
+    if not queue.policy.buries:
+        return []
+    questions = [_any({**queue.scope, "s": DEAD}, "dead")]
+    if queue.buries_since is not None:
+        # In an order that only the index has which needs to look at but one.
+        questions.append(_any({**queue.scope, **states.mortal(queue.buries_since, now)}, "dead", {"$sort": {"x": 1}}))
+    return questions
+
+
+def _any(where: Filter, name: str, *order: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{"$match": where}, *order, {"$limit": 1}, {"$project": {"_id": 0, name: "$r"}}]
 
 
 def place(project: Project, name: str) -> Filter:

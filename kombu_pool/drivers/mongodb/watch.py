@@ -103,10 +103,10 @@ class MongoWatch(Watch):
         """Tell whether there is something to claim, and else when there may be."""
         now, at = self._store.now(), math.inf
         with self._store.link.translated():
-            scopes = self._scopes()
-            for start in range(0, len(scopes), _AT_ONCE):
+            queues = self._queues()
+            for start in range(0, len(queues), _AT_ONCE):
                 for found in self._store.messages.aggregate(
-                    _questions(scopes[start : start + _AT_ONCE], now, self._name)
+                    _questions(queues[start : start + _AT_ONCE], now, self._name)
                 ):
                     at = min(at, found.get("r", 0.0))
         return at <= now, at
@@ -115,20 +115,24 @@ class MongoWatch(Watch):
     def _name(self) -> str:
         return self._store.messages.name
 
-    def _scopes(self) -> list[Filter]:
-        if not self._places:
-            return []
-        found = self._store.queues.find({"$or": self._places}, {"m": 0})
-        return [{"p": queue["p"], "q": queue["q"], "i": queue["_id"]} for queue in found]
+    def _queues(self) -> list[dict[str, Any]]:
+        return list(self._store.queues.find({"$or": self._places}, {"m": 0})) if self._places else []
 
 
-def _questions(scopes: list[Filter], now: float, collection: str) -> list[dict[str, Any]]:
-    """Return the pipeline that finds, for each queue, whether a message is free, and when the next one will be."""
+def _questions(queues: list[dict[str, Any]], now: float, collection: str) -> list[dict[str, Any]]:
+    """Return the pipeline that finds, for each queue, whether a message is free, and when the next one will be.
+
+    Of one that buries what expires, also when that happens next.
+    """
     questions: list[list[dict[str, Any]]] = []
-    for scope in scopes:
+    for queue in queues:
+        scope: Filter = {"p": queue["p"], "q": queue["q"], "i": queue["_id"]}
         free = {**scope, **states.in_line(now)}
         questions.append([{"$match": free}, {"$limit": 1}, {"$project": {"_id": 1}}])
         waiting = {**scope, "s": WAITING}
         questions.append([{"$match": waiting}, {"$sort": {"r": 1}}, {"$limit": 1}, {"$project": {"r": 1}}])
+        if "e" in queue:
+            mortal = {**scope, **states.mortal(queue["e"])}
+            questions.append([{"$match": mortal}, {"$sort": {"x": 1}}, {"$limit": 1}, {"$project": {"r": "$x"}}])
     first, *others = questions
     return [*first, *({"$unionWith": {"coll": collection, "pipeline": question}} for question in others)]

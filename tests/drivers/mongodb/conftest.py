@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pymongo
 import pytest
@@ -11,7 +11,7 @@ from tests.conformance.handles import QueueHandle
 from tests.servers import mongodb
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from kombu_pool.storage import DataDriver
 
@@ -41,6 +41,23 @@ def queue(driver: DataDriver) -> QueueHandle:
     made = QueueHandle(driver, "queue", "p")
     made.create()
     return made
+
+
+@pytest.fixture
+def profiled(database: pymongo.database.Database) -> Callable[[Callable[[], Any]], list[dict[str, Any]]]:
+    """Return what the server says of each command by which something was done."""
+
+    def profile(action: Callable[[], Any]) -> list[dict[str, Any]]:
+        database.command("profile", 2)
+        try:
+            action()
+        finally:
+            database.command("profile", 0)
+        found = [one for one in database["system.profile"].find() if "kombu_pool_" in one["ns"]]
+        database.drop_collection("system.profile")
+        return found
+
+    return profile
 
 
 @pytest.fixture

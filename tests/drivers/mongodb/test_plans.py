@@ -25,15 +25,11 @@ def backlog(queue, driver):
 
 
 @pytest.fixture
-def looked_at(database):
+def looked_at(profiled):
     """Return how many keys or documents the server looked at, at the most for one command, while something was done."""
 
     def measure(action):
-        database.command("profile", 2)
-        action()
-        database.command("profile", 0)
-        found = [one for one in database["system.profile"].find() if "kombu_pool_" in one["ns"]]
-        database.drop_collection("system.profile")
+        found = profiled(action)
         assert found
         assert not [one for one in found if "COLLSCAN" in one.get("planSummary", "") and "queues" not in one["ns"]]
         return max(max(one.get("keysExamined", 0), one.get("docsExamined", 0)) for one in found)
@@ -138,3 +134,95 @@ def test_collecting_looks_at_what_has_expired(backlog, driver, clock, looked_at)
 
 def test_a_post_looks_at_no_message(backlog, looked_at):
     assert looked_at(lambda: backlog.post("a")) <= 1
+
+
+# The dead.
+
+
+@pytest.fixture
+def mortal(driver):
+    """A long queue of which nothing is dead, beside the ones that its letters go to."""
+    QueueHandle(driver, "graveyard", "p").create()
+    made = QueueHandle(driver, "mortal", "p")
+    made.create(_dead_letter_queue="graveyard", _dead_letter_expired=True)
+    made.post(*range(BACKLOG), ttl=600)
+    made.post(*range(BACKLOG), ttl=600, delay=600)
+    return made
+
+
+def test_burying_nothing_looks_at_nothing(backlog, mortal, driver, clock, looked_at):
+    backlog.post(*range(BACKLOG), ttl=10)
+    clock.advance(11)
+
+    assert looked_at(driver.bury) <= 1
+
+
+def test_burying_nothing_takes_two_commands_however_many_queues_there_are(mortal, driver, profiled):
+    for number in range(20):
+        QueueHandle(driver, f"mortal {number}", "p").create(_dead_letter_queue="graveyard", _dead_letter_expired=True)
+
+    assert len(profiled(driver.bury)) == 2
+
+
+def test_a_claim_where_nothing_is_dead_looks_at_what_it_takes(mortal, looked_at):
+    assert looked_at(lambda: mortal.claim(limit=10)) <= 25
+
+
+def test_a_watch_where_nothing_is_dead_looks_at_the_next_to_expire(mortal, driver, looked_at):
+    mortal.claim(limit=BACKLOG)
+    watch = driver.watch([(mortal.project, mortal.name)])
+
+    assert looked_at(lambda: watch.wait(0)) <= 5
+    watch.close()
+
+
+def test_burying_looks_at_what_is_dead(mortal, driver, clock, looked_at):
+    mortal.post(*range(20), ttl=10)
+    clock.advance(11)
+
+    assert looked_at(driver.bury) <= 50
+
+
+def test_a_rejection_looks_at_what_it_rejects(mortal, looked_at):
+    held = mortal.claim(limit=10)
+
+    assert looked_at(lambda: mortal.reject(held)) <= 25
+
+
+def test_what_waits_to_be_buried_is_passed_over_queue_by_queue(driver, looked_at):
+    for number in range(5):
+        queue = QueueHandle(driver, f"queue {number}", "p")
+        queue.create(_dead_letter_exchange="of nobody here")
+        queue.post(*range(200))
+        queue.reject(queue.claim(limit=200))
+
+    assert looked_at(driver.bury) <= 100
+
+
+# Commands that ordinary queues cost.
+
+
+def test_a_post_to_an_ordinary_queue_is_two_commands(queue, profiled):
+    assert len(profiled(lambda: queue.post("a"))) == 2
+
+
+def test_a_claim_of_an_ordinary_queue_is_two_commands(queue, profiled):
+    queue.post(*range(10))
+    queue.claim(limit=1)
+
+    assert len(profiled(lambda: queue.claim(limit=1))) == 2
+    assert len(profiled(lambda: queue.claim(limit=5))) == 3
+
+
+def test_an_acknowledgement_is_one_command(queue, profiled):
+    queue.post("a")
+    held = queue.claim()
+
+    assert len(profiled(lambda: queue.delete_claimed([(held.messages[0]["id"], held.id)]))) == 1
+
+
+def test_a_queue_with_a_dead_letter_queue_costs_no_command_more(mortal, profiled):
+    mortal.claim(limit=1)
+
+    assert len(profiled(lambda: mortal.post("a"))) == 2
+    assert len(profiled(lambda: mortal.claim(limit=1))) == 2

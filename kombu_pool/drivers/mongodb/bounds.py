@@ -1,0 +1,132 @@
+"""Posts to queues of a longest length: what is first in line makes room, or what is new is refused."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from kombu_pool.drivers.mongodb import layout, states
+from kombu_pool.drivers.mongodb.layout import IN_LINE
+from kombu_pool.drivers.mongodb.store import AT_ONCE
+from kombu_pool.errors import ConnectionError, QueueDoesNotExist, QueueIsFull  # noqa: A004 - Zaqar's name for it
+from kombu_pool.storage.dead_letters import OVERFLOWED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from kombu_pool.drivers.mongodb.deadletters import DeadLetters
+    from kombu_pool.drivers.mongodb.posting import Poster
+    from kombu_pool.drivers.mongodb.store import Queue, Store
+    from kombu_pool.storage.policy import Policy
+
+#: Seconds after which a queue is not kept from others any more by somebody who must have died while he posted.
+_TENURE = 20.0
+#: Seconds between two attempts to get hold of a queue, and for which that is tried.
+_PAUSE = 0.002
+_PATIENCE = 25.0
+
+
+class Bounds:
+    """Keeps the free messages of a queue within its longest length."""
+
+    def __init__(self, store: Store, dead_letters: DeadLetters) -> None:
+        self._store = store
+        self._dead_letters = dead_letters
+
+    def post(self, queue: Queue, documents: Sequence[dict[str, Any]], poster: Poster) -> None:
+        """Store documents in a bounded queue.
+
+        Raises:
+            QueueIsFull: it refuses them; none was stored.
+        """
+        if queue.policy.refuses_overflow:
+            with self._held(queue):
+                self._check_room(queue, documents)
+                poster.store(documents)
+                return
+        poster.store(documents)
+        # Who posts at the same time makes room, too, for both: the last one leaves no more than there may be.
+        if self._make_room(queue):
+            self._dead_letters.attempt(queue)
+
+    @contextmanager
+    def _held(self, queue: Queue) -> Iterator[None]:
+        """Keep other posters from the queue, each of whom would see room that only one of them can have."""
+        mark, until = layout.new_claim(), time.monotonic() + _PATIENCE
+        while not self._hold(queue, mark):
+            if self._store.queues.find_one(queue.where, {"_id": 1}) is None:
+                raise QueueDoesNotExist(queue.name, queue.project)
+            if time.monotonic() > until:
+                raise ConnectionError(f"{self._store.link.location}: others post to {queue.name!r} all the time")
+            time.sleep(_PAUSE)
+        try:
+            yield
+        finally:
+            self._store.queues.update_one({**queue.where, "h": mark}, {"$unset": {"h": True, "u": True}})
+
+    def _hold(self, queue: Queue, mark: str) -> bool:
+        now = self._store.now()
+        free = {**queue.where, "$or": [{"h": None}, {"h": mark}, {"u": {"$lte": now}}]}
+        held = {"$set": {"h": mark, "u": now + _TENURE}}
+        return bool(self._store.queues.update_one(free, held).matched_count)
+
+    def _check_room(self, queue: Queue, documents: Sequence[dict[str, Any]]) -> None:
+        sizes = [len(document["b"]) for document in documents if document["s"] == IN_LINE]
+        if not sizes:
+            return
+        length, size = self._measure(queue, self._store.now())
+        if not _fits(queue.policy, length + len(sizes), size + sum(sizes)):
+            raise QueueIsFull(queue.name, queue.project)
+
+    def _make_room(self, queue: Queue) -> int:
+        """Take the first free messages out of a queue that is too long; return how many."""
+        now, gone = self._store.now(), 0
+        length, size = self._measure(queue, now)
+        while not _fits(queue.policy, length, size):
+            doomed = self._first(queue, length, size, now)
+            if not doomed:
+                break
+            self._remove(queue, [one["_id"] for one in doomed], now)
+            gone, length = gone + len(doomed), length - len(doomed)
+            size -= sum(one["size"] for one in doomed)
+        return gone
+
+    def _measure(self, queue: Queue, now: float) -> tuple[int, int]:
+        """Count the free messages and the bytes of their records, if those matter."""
+        self._store.settled(queue.project, queue.name, now)
+        size: Any = {"$binarySize": "$b"} if queue.policy.max_length_bytes else 0
+        pipeline = [
+            {"$match": {**queue.scope, **states.in_line(now)}},
+            {"$group": {"_id": None, "length": {"$sum": 1}, "size": {"$sum": size}}},
+        ]
+        found = next(iter(self._store.messages.aggregate(pipeline, hint=states.LINE)), None)
+        return (0, 0) if found is None else (found["length"], found["size"])
+
+    def _first(self, queue: Queue, length: int, size: int, now: float) -> list[dict[str, Any]]:
+        """Return some of the first in line that are too many."""
+        by_size = bool(queue.policy.max_length_bytes)
+        most = AT_ONCE if by_size else min(AT_ONCE, length - queue.policy.max_length)
+        shown = {"size": {"$binarySize": "$b"} if by_size else {"$literal": 0}}
+        where = {**queue.scope, **states.in_line(now)}
+        doomed: list[dict[str, Any]] = []
+        with self._store.messages.find(where, shown, sort=[*states.IN_ORDER], limit=most) as cursor:
+            for found in cursor:
+                if _fits(queue.policy, length, size):
+                    break
+                doomed.append(found)
+                length, size = length - 1, size - found["size"]
+        return doomed
+
+    def _remove(self, queue: Queue, messages: Sequence[bytes], now: float) -> None:
+        where = {**queue.scope, **states.in_line(now), "_id": {"$in": messages}}
+        if queue.policy.buries:
+            self._dead_letters.die(where, OVERFLOWED)
+        else:
+            self._store.messages.delete_many(where)
+
+
+def _fits(policy: Policy, length: int, size: int) -> bool:
+    return (not policy.max_length or length <= policy.max_length) and (
+        not policy.max_length_bytes or size <= policy.max_length_bytes
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from pymongo.errors import DuplicateKeyError
 
@@ -13,24 +13,26 @@ from kombu_pool.storage import BindingsController as Contract
 from kombu_pool.storage.policy import read, write
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-
-    from pymongo.client_session import ClientSession
+    from collections.abc import Mapping, Sequence
 
     from kombu_pool.drivers.mongodb.control.tables import Tables
     from kombu_pool.model import Binding, Exchange, Project
-
-T = TypeVar("T")
 
 _EXCHANGE, _QUEUE = "exchange", "queue"
 #: The generations of an exchange begin above those of any that had its name before, which changed less often than this.
 _GENERATIONS = 1 << 32
 
 
-class BindingsController(Contract):
-    """Exchanges and bindings in collections; an exchange's generation grows in one step with what it stands for.
+#: What others know of a binding: its exchange's generation has not grown since it came; it has; it is to go.
+_NEW, _KNOWN, _GOING = range(3)
 
-    Without transactions it grows after that: who dies in between leaves a change that others see with the next one.
+
+class BindingsController(Contract):
+    """Exchanges and bindings in collections.
+
+    A change is written, then the exchange's generation grows, then the change is marked as known, or is gone: a process
+    that dies in between leaves it to whoever asks for the same change again. No transaction: a hundred workers that
+    start at once would all be in each other's way.
     """
 
     trust = 1.0
@@ -72,12 +74,10 @@ class BindingsController(Contract):
             return [_shown(found) for found in self._tables[EXCHANGES].find({"p": project_key(project)}).sort("n", 1)]
 
     def delete_exchange(self, name: str, project: Project = None) -> None:
-        def delete(session: ClientSession | None) -> None:
-            self._tables[EXCHANGES].delete_one(_exchange(project, name), session=session)
-            self._tables[BINDINGS].delete_many({"p": project_key(project), "e": name}, session=session)
-            self._unbind(project, _EXCHANGE, name, session)
-
-        self._together(delete)
+        with self._link.translated():
+            self._tables[EXCHANGES].delete_one(_exchange(project, name))
+            self._tables[BINDINGS].delete_many({"p": project_key(project), "e": name})
+            self._remove(project, _leading(project, _EXCHANGE, name))
 
     def generation(self, exchange: str, project: Project = None) -> int:
         with self._link.translated():
@@ -94,23 +94,31 @@ class BindingsController(Contract):
         project: Project = None,
     ) -> bool:
         binding = _binding(project, exchange, destination_type, destination, routing_key, arguments)
+        needed = [exchange, destination] if destination_type == _EXCHANGE else [exchange]
         with self._link.translated():
-            if self._tables[BINDINGS].find_one(binding, {"_id": 1}) is not None:
+            found = self._tables[BINDINGS].find_one(binding, {"f": 1})
+            if found is not None and found["f"] == _KNOWN:
                 return False
-            order = self._tables.number()
+            for name in needed:
+                self._require(name, project)
+            made = self._insert(binding)
+            if not self._changed(project, exchange):
+                # It went in the meantime, with all that was bound to it.
+                self._tables[BINDINGS].delete_one(binding)
+                raise ExchangeDoesNotExist(exchange, project)
+            self._tables[BINDINGS].update_one({**binding, "f": _NEW}, {"$set": {"f": _KNOWN}})
+        return made
 
-        def insert(session: ClientSession | None) -> bool:
-            if destination_type == _EXCHANGE:
-                self._require(destination, project, session)
-            self._require(exchange, project, session)
-            try:
-                self._tables[BINDINGS].insert_one({**binding, "o": order}, session=session)
-            except DuplicateKeyError:
-                return False
-            self._changed(project, [exchange], session)
+    def _insert(self, binding: dict[str, Any]) -> bool:
+        """Write a binding that nobody knows; return whether it was not there."""
+        new = {"$set": {"f": _NEW, "o": self._tables.number()}}
+        if self._tables[BINDINGS].update_one({**binding, "f": _GOING}, new).matched_count:
             return True
-
-        return self._together(insert)
+        try:
+            self._tables[BINDINGS].insert_one({**binding, **new["$set"]})
+        except DuplicateKeyError:
+            return False
+        return True
 
     def unbind(
         self,
@@ -122,50 +130,42 @@ class BindingsController(Contract):
         project: Project = None,
     ) -> bool:
         binding = _binding(project, exchange, destination_type, destination, routing_key, arguments)
-
-        def delete(session: ClientSession | None) -> bool:
-            if not self._tables[BINDINGS].delete_one(binding, session=session).deleted_count:
-                return False
-            self._changed(project, [exchange], session)
-            return True
-
-        return self._together(delete)
+        with self._link.translated():
+            return bool(self._remove(project, binding))
 
     def unbind_queue(self, queue: str, project: Project = None) -> Sequence[str]:
         with self._link.translated():
-            # Most queues are bound to nothing, and those have come with a look.
-            if self._tables[BINDINGS].find_one(_leading(project, _QUEUE, queue), {"_id": 1}) is None:
-                return []
-        return self._together(lambda session: self._unbind(project, _QUEUE, queue, session))
+            return self._remove(project, _leading(project, _QUEUE, queue))
 
     def list(self, exchange: str | None = None, project: Project = None) -> Sequence[Binding]:
-        where = {"p": project_key(project)} if exchange is None else {"p": project_key(project), "e": exchange}
+        where: dict[str, Any] = {"p": project_key(project), "f": {"$lt": _GOING}}
+        if exchange is not None:
+            where["e"] = exchange
         with self._link.translated():
             found = sorted(self._tables[BINDINGS].find(where), key=lambda binding: int(binding["o"]))
         return [_shown_binding(binding) for binding in found]
 
-    def _together(self, work: Callable[[ClientSession | None], T]) -> T:
-        """Do several writes, in one step where the server can."""
-        with self._link.translated():
-            # No transaction makes a collection's indexes.
-            self._tables.prepare()
-            return self._link.transact(work) if self._link.has_transactions else work(None)
-
-    def _unbind(self, project: Project, kind: str, destination: str, session: ClientSession | None) -> Sequence[str]:
-        where = _leading(project, kind, destination)
-        found = sorted(self._tables[BINDINGS].find(where, session=session), key=lambda binding: int(binding["o"]))
-        self._tables[BINDINGS].delete_many({"_id": {"$in": [binding["_id"] for binding in found]}}, session=session)
+    def _remove(self, project: Project, where: dict[str, Any]) -> Sequence[str]:
+        """Remove bindings, and return the exchanges that they came from, in the order in which they were bound."""
+        found = sorted(self._tables[BINDINGS].find(where), key=lambda binding: int(binding["o"]))
+        if not found:
+            return []
+        doomed = {"_id": {"$in": [binding["_id"] for binding in found]}}
+        self._tables[BINDINGS].update_many(doomed, {"$set": {"f": _GOING}})
         sources = list(dict.fromkeys(str(binding["e"]) for binding in found))
-        self._changed(project, sources, session)
+        for exchange in sources:
+            self._changed(project, exchange)
+        self._tables[BINDINGS].delete_many({**doomed, "f": _GOING})
         return sources
 
-    def _require(self, name: str, project: Project, session: ClientSession | None) -> None:
-        if self._tables[EXCHANGES].find_one(_exchange(project, name), {"_id": 1}, session=session) is None:
+    def _require(self, name: str, project: Project) -> None:
+        if self._tables[EXCHANGES].find_one(_exchange(project, name), {"_id": 1}) is None:
             raise ExchangeDoesNotExist(name, project)
 
-    def _changed(self, project: Project, exchanges: Iterable[str], session: ClientSession | None) -> None:
-        for exchange in exchanges:
-            self._tables[EXCHANGES].update_one(_exchange(project, exchange), {"$inc": {"g": 1}}, session=session)
+    def _changed(self, project: Project, exchange: str) -> bool:
+        """Let everybody read the exchange anew; return whether it is there."""
+        changed = self._tables[EXCHANGES].update_one(_exchange(project, exchange), {"$inc": {"g": 1}})
+        return bool(changed.matched_count)
 
 
 def _exchange(project: Project, name: str) -> dict[str, Any]:

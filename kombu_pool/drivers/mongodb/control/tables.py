@@ -7,6 +7,7 @@
     catalogue  q  queue    o  pool
     exchanges  n  name     k  type    d  durable    u  auto-delete    a  arguments    g  generation
     bindings   e  exchange    k  kind and    n  name of the destination    r  routing key    a  arguments    o  order
+               f  what others know of it
     usage      q  queue    l  lifetime    s  since when its seconds count    w  when it may be abandoned at the earliest
     holders    q  queue    h  holder    x  when it dies    c  whether it consumes
 """
@@ -59,13 +60,9 @@ class Tables:
     def __init__(self, link: Link) -> None:
         self.link = link
 
-    def prepare(self) -> None:
-        """See to it that the collections are there, with their indexes."""
+    def __getitem__(self, name: str) -> Collection[dict[str, Any]]:
         if PLANE not in self.link.prepared:
             schema.prepare(self.link, PLANE, _INDEXES)
-
-    def __getitem__(self, name: str) -> Collection[dict[str, Any]]:
-        self.prepare()
         return self.link.collection(name)
 
     def number(self) -> int:

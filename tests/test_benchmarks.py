@@ -12,8 +12,10 @@ import pytest
 
 from benchmarks import overhead, report, servers
 from benchmarks.figures import Figure, LeftOut, ratio
+from benchmarks.mongodb import questions as about_mongodb
 from benchmarks.redis import commands
-from benchmarks.redis.questions import QUESTIONS
+from benchmarks.redis import questions as about_redis
+from tests.servers.mongodb.program import require_mongod
 from tests.servers.programs import require
 
 ROOT = Path(__file__).parents[1]
@@ -25,7 +27,8 @@ FLAT = Figure("memory", "0 MB", "", value=0, target=10, unit="MB", at_most=True)
 
 LEFT_OUT = LeftOut("publish, Redis", "no RabbitMQ here")
 
-ON_REDIS = [question.BENCHMARK.name for question in QUESTIONS]
+ON_REDIS = [question.BENCHMARK.name for question in about_redis.QUESTIONS]
+ON_MONGODB = [question.BENCHMARK.name for question in about_mongodb.QUESTIONS]
 
 
 @pytest.fixture
@@ -69,6 +72,18 @@ def test_a_quick_run_answers_a_question_about_redis(question, quick_run, tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("question", ON_MONGODB)
+def test_a_quick_run_answers_a_question_about_mongodb(question, quick_run, tmp_path):
+    require_mongod()
+
+    done = quick_run(question)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "MongoDB" in done.stdout
+    assert "no MongoDB here" not in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_without_a_rabbitmq_its_lines_are_left_out(quick_run, tmp_path_factory):
     programs = tmp_path_factory.mktemp("programs")
     (programs / "redis-server").symlink_to(require("redis-server"))
@@ -86,6 +101,18 @@ def test_without_a_redis_its_questions_are_left_out(quick_run, tmp_path):
     assert done.returncode == 0
 
 
+def test_without_a_mongodb_its_questions_are_left_out(quick_run, tmp_path_factory):
+    # A package of that name that brings no server hides the one that does.
+    packages = tmp_path_factory.mktemp("packages")
+    (packages / "fiftyone").mkdir()
+    (packages / "fiftyone" / "__init__.py").touch()
+
+    done = quick_run(*ON_MONGODB, PATH=str(packages), PYTHONPATH=str(packages))
+
+    assert done.stdout.count("no MongoDB here") == len(ON_MONGODB), done.stdout + done.stderr
+    assert done.returncode == 0
+
+
 def test_a_private_server_ends_with_its_block(tmp_path):
     require("redis-server")
 
@@ -95,6 +122,21 @@ def test_a_private_server_ends_with_its_block(tmp_path):
 
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((host, int(port)))
+
+
+def test_a_private_mongodb_takes_writes_until_its_block_ends(tmp_path):
+    require_mongod()
+    pymongo = pytest.importorskip("pymongo")
+
+    with (
+        servers.mongodb(tmp_path) as uri,
+        pymongo.MongoClient(uri, serverSelectionTimeoutMS=5000, w="majority", journal=True) as client,
+    ):
+        client.get_default_database().things.insert_one({})
+        (address,) = client.nodes
+
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(address)
 
 
 def test_the_commands_that_a_script_calls_are_not_counted(tmp_path):

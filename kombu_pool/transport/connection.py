@@ -193,15 +193,23 @@ class PoolConnection:
 
     # What fetchers call, from their threads.
 
-    def claim(self, subscription: Subscription, limit: int) -> int:
-        """Claim messages for a subscription and make them ready; return how many. From any thread."""
-        with subscription.claiming:
-            return self._claim(subscription, limit)
+    def claim(self, subscription: Subscription, limit: int, coming: int = 0) -> int | None:
+        """Claim messages for a subscription and make them ready; return how many. From any thread.
 
-    def _claim(self, subscription: Subscription, limit: int) -> int:
+        ``coming`` of the limit are slots of messages that are done, of which the store is told on this occasion. Those
+        that it is being told of by somebody else are not free yet: when no other is, nothing is claimed, and None said.
+        """
+        with subscription.claiming:
+            return self._claim(subscription, limit, coming)
+
+    def _claim(self, subscription: Subscription, limit: int, coming: int) -> int | None:
         broker, settlement = self.broker, self.broker.settlement
         begun = time.monotonic()
         done = settlement.take(self._dirty_leases(subscription))
+        if coming:
+            limit = max(0, limit - max(0, coming - sum(map(len, done.values()))))
+            if not limit and not done:
+                return None
         try:
             refused, claim_id, messages = broker.data.claim_controller.swap(
                 subscription.queue, held(done), broker.renewal.metadata, self.options.project, limit
@@ -212,7 +220,7 @@ class PoolConnection:
             raise
         settlement.taken(done, refused)
         if claim_id is None or not messages:
-            return 0
+            return 0 if limit else None
         credit = None if subscription.no_ack else subscription.channel.qos
         lease = broker.renewal.lease(subscription.queue, self.options.project, claim_id, len(messages), begun, credit)
         with self._lock:

@@ -170,22 +170,34 @@ class Fetcher:
         fed = False
         self._idle = self.IDLE
         for place, subscription in enumerate(subscriptions, self._first + 1):
-            if subscription.turn is not None and not subscription.turn.is_ours():
-                self._idle = subscription.turn.PERIOD
-                continue
-            slots = coming if subscription is first else 0
-            room = subscription.channel.qos.room(subscription, patient=patient, coming=slots)
-            if room <= 0:
-                continue
-            now = time.monotonic()
-            if now >= subscription.quiet_until:
-                if self._connection.claim(subscription, room):
-                    fed = True
-                    self._first = place % len(subscriptions)
-                    continue
-                subscription.quiet_until = now + self.QUIET
-            hungry.append(subscription)
+            got = self._feed(subscription, coming if subscription is first else 0, patient=patient)
+            if got:
+                fed = True
+                self._first = place % len(subscriptions)
+            elif got is not None:
+                hungry.append(subscription)
         return None if fed else hungry
+
+    def _feed(self, subscription: Subscription, coming: int, *, patient: bool) -> int | None:
+        """Claim for one, for which so many slots come back with that; return what it got, None if it has no room."""
+        if subscription.turn is not None and not subscription.turn.is_ours():
+            self._idle = subscription.turn.PERIOD
+            return None
+        credit = subscription.channel.qos
+        room = credit.room(subscription, patient=patient, coming=coming)
+        now = time.monotonic()
+        if room <= 0:
+            return None
+        if now < subscription.quiet_until:
+            return 0
+        got = self._connection.claim(subscription, room, coming)
+        if got is None:
+            # Somebody else tells the store of what is done: what is free without that?
+            room = credit.room(subscription, patient=patient)
+            got = self._connection.claim(subscription, room) if room > 0 else None
+        if got == 0:
+            subscription.quiet_until = now + self.QUIET
+        return got
 
     def _next_in_line(self, subscriptions: Sequence[Subscription]) -> tuple[Subscription | None, int]:
         """Return who is to be fed first, and how many slots come back with that, for messages of its that are done.

@@ -7,6 +7,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from tests.servers import mongodb
 from tests.servers.shared import fresh_cluster_uri, shared_cluster
 from tests.servers.standalone import Server
 
@@ -108,9 +109,31 @@ class ClusterBroker:
         """Leave the cluster to the others."""
 
 
+class MongoBroker:
+    """A database on the replica set that all tests share."""
+
+    def __init__(self, folder: Path) -> None:
+        self.url = f"pool+{mongodb.fresh_uri()}"
+        self.impatient_url = f"{self.url}&socketTimeoutMS=1000&serverSelectionTimeoutMS=1000"
+        self.outage_says = "imed out"
+
+    @contextmanager
+    def outage(self) -> Iterator[None]:
+        servers = mongodb.shared_replica_set()
+        servers.pause()
+        try:
+            yield
+        finally:
+            servers.resume()
+
+    def close(self) -> None:
+        """Leave the servers to the others."""
+
+
 #: How to make a broker in a new folder, by name.
 BROKERS: dict[str, Callable[[Path], Broker]] = {
     "sqlite": SqliteBroker,
     "redis": RedisBroker,
     "redis-cluster": ClusterBroker,
+    "mongodb": MongoBroker,
 }

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: The modules whose tests run over a broker, if that is not all: what differs there, at a price that one can pay.
-ONLY_IN = {"redis-cluster": {"test_leases", "test_outages", "test_pools", "test_remote_control"}}
+_WHERE_STORES_DIFFER = {"test_leases", "test_outages", "test_pools", "test_remote_control"}
+ONLY_IN = {"redis-cluster": _WHERE_STORES_DIFFER, "mongodb": _WHERE_STORES_DIFFER}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -115,8 +115,9 @@ STORES = {
     "pooled-memory": Store(_memory_uri, _corrupt_memory, pools=4),
     "pooled-sqlite": Store(_sqlite_uri, _corrupt_sqlite, pools=4),
     "pooled-redis": Store(_redis_uri, _corrupt_redis, pools=4),
+    "pooled-mongodb": Store(_mongodb_uri, _corrupt_mongodb, pools=4),
 }
-CONTROL_STORES = ["memory", "sqlite", "redis", "redis-cluster"]
+CONTROL_STORES = ["memory", "sqlite", "redis", "redis-cluster", "mongodb", "mongodb-standalone"]
 
 
 class Backend:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kombu_pool import drivers
+from tests.servers import mongodb
 from tests.servers.shared import fresh_cluster_uri, fresh_uri
 
 if TYPE_CHECKING:
@@ -78,9 +79,23 @@ def _corrupt_first_redis(uri: str, queue: str) -> None:
         store.hset(keys.records, message, store.hget(keys.records, message)[:16] + b"\0\0" + BROKEN)
 
 
+def _mongodb(folder: Path) -> str:
+    return mongodb.fresh_uri()
+
+
+def _corrupt_first_mongodb(uri: str, queue: str) -> None:
+    import pymongo  # noqa: PLC0415 - only where it is tested
+
+    with pymongo.MongoClient(uri) as client:
+        messages = client.get_default_database()["kombu_pool_messages"]
+        changed = messages.find_one_and_update({"q": queue}, {"$set": {"b": BROKEN}}, sort=[("_id", 1)])
+    assert changed is not None
+
+
 STORES = {
     "memory": Store(_memory, _corrupt_memory, shared=False),
     "sqlite": Store(_sqlite, _corrupt_sqlite, shared=True),
     "redis": Store(_redis, _corrupt_first_redis, shared=True),
     "redis-cluster": Store(_redis_cluster, _corrupt_first_redis, shared=True),
+    "mongodb": Store(_mongodb, _corrupt_first_mongodb, shared=True),
 }

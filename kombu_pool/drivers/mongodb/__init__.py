@@ -7,16 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from kombu_pool.drivers.mongodb.control import ControlDriver
 from kombu_pool.drivers.mongodb.driver import CAPABILITIES, DataDriver
 from kombu_pool.drivers.mongodb.location import locate
-from kombu_pool.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from kombu_pool.clock import Clock
     from kombu_pool.drivers.uri import StoreUri
-    from kombu_pool.storage import ControlDriver
 
 
 def open_data(
@@ -35,12 +34,12 @@ def open_data(
 def open_control(
     uri: StoreUri,
     *,
-    conf: Any,  # noqa: ARG001
-    cache: Any,  # noqa: ARG001
-    clock: Clock,  # noqa: ARG001
+    conf: Any,
+    cache: Any,  # noqa: ARG001 - as above
+    clock: Clock,
 ) -> ControlDriver:
-    """Refuse: it keeps messages only."""
-    raise ConfigurationError(f"{uri}: mongodb:// can keep messages but cannot be the control store")
+    """Open the MongoDB for the catalogue and what belongs to it."""
+    return ControlDriver(uri.text, locate(uri, {}, conf), clock)
 
 
 __all__ = ["CAPABILITIES", "open_control", "open_data"]

@@ -10,6 +10,7 @@ from pymongo.errors import DuplicateKeyError
 
 from kombu_pool.drivers.mongodb import states
 from kombu_pool.drivers.mongodb.layout import IN_LINE, WAITING, priority_of, project_key
+from kombu_pool.drivers.mongodb.listings import queues_by_name
 from kombu_pool.drivers.mongodb.store import AT_ONCE, place
 from kombu_pool.errors import QueueDoesNotExist
 from kombu_pool.storage import DEFAULT_LIMIT, page
@@ -46,18 +47,8 @@ class QueueController(Contract):
         detailed: bool = False,
         name: str | None = None,
     ) -> Iterator[Any]:
-        where: Filter = {"p": project_key(project), "q": {"$gt": marker or ""} if marker else {"$gte": ""}}
-        if name:
-            # No pattern: some characters cannot be in one.
-            where["$expr"] = {"$gte": [{"$indexOfBytes": ["$q", {"$literal": name}]}, 0]}
-        shown: list[dict[str, Any]] = []
-        with self._link.translated(), self._store.queues.find(where).sort("q", 1) as cursor:
-            for found in cursor:
-                given = read(found["m"]) if kfilter or detailed else {}
-                if all(key in given and given[key] == value for key, value in kfilter.items()):
-                    shown.append({"name": found["q"], "metadata": given} if detailed else {"name": found["q"]})
-                    if len(shown) == limit:
-                        break
+        with self._link.translated():
+            shown = queues_by_name(self._store.queues, project, kfilter, marker, limit, name, detailed=detailed)
         return page(shown, lambda item: str(item["name"]))
 
     def get(self, name: str, project: Project = None) -> Metadata:

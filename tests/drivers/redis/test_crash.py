@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import kombu_pool
-from tests.drivers.redis.clients import PREFETCH, Clients
+from tests.drivers.clients import PREFETCH, Clients
 from tests.servers.standalone import Server
 from tests.transport.traffic import eventually
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kombu_pool import drivers, errors
-from tests.drivers.redis.clients import Clients
+from tests.drivers.clients import Clients
 from tests.servers.sentinels import Sentinels
 from tests.transport.traffic import eventually
 

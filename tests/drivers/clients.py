@@ -17,7 +17,7 @@ from kombu import Connection, Consumer, Producer, Queue
 
 import kombu_pool  # noqa: F401 - importing it is what makes pool:// known to Kombu
 from tests.transport.programs import Programs, heard, say
-from tests.transport.traffic import eventually
+from tests.transport.traffic import LIMIT, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -68,20 +68,20 @@ class Clients:
         record = self._folder / name
         return Client(self._programs.start(program, name=name, record=str(record), **self._arguments), record)
 
-    def wait_for_all(self) -> None:
+    def wait_for_all(self, limit: float = LIMIT) -> None:
         """Wait until each of them has done something from now on."""
-        self._wait_for_more(self.publishers, self.sent)
-        self._wait_for_more(self.consumers, self.seen)
+        self._wait_for_more(self.publishers, self.sent, limit)
+        self._wait_for_more(self.consumers, self.seen, limit)
 
     def wait_for_errors(self) -> None:
         """Wait until each publisher has been told of an error from now on."""
         self._wait_for_more(self.publishers, self.retried)
 
     @staticmethod
-    def _wait_for_more(clients: list[Client], what: Callable[[Client], list[Any]]) -> None:
+    def _wait_for_more(clients: list[Client], what: Callable[[Client], list[Any]], limit: float = LIMIT) -> None:
         before = {client: len(what(client)) for client in clients}
         for client, count in before.items():
-            eventually(partial(_has_more, client, what, count))
+            eventually(partial(_has_more, client, what, count), limit)
 
     def stop_publishing(self) -> None:
         self._stop(self.publishers)

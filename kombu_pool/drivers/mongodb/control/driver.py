@@ -1,0 +1,53 @@
+"""The control store in a MongoDB."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+from kombu_pool.drivers.mongodb import links
+from kombu_pool.drivers.mongodb.control.bindings import BindingsController
+from kombu_pool.drivers.mongodb.control.catalogue import CatalogueController
+from kombu_pool.drivers.mongodb.control.consumers import ConsumersController
+from kombu_pool.drivers.mongodb.control.flavors import FlavorsController
+from kombu_pool.drivers.mongodb.control.pools import PoolsController
+from kombu_pool.drivers.mongodb.control.queues import RecordedQueues
+from kombu_pool.drivers.mongodb.control.registry import Registry
+from kombu_pool.drivers.mongodb.control.tables import REGISTRY, Tables
+from kombu_pool.storage import ControlDriver as Contract
+
+if TYPE_CHECKING:
+    from kombu_pool.clock import Clock
+    from kombu_pool.drivers.mongodb.location import Location
+
+_EPOCH = "epoch"
+
+
+class ControlDriver(Contract):
+    """The control plane in one database of a MongoDB, which may hold messages too."""
+
+    def __init__(self, uri: str, location: Location, clock: Clock) -> None:
+        self._link = link = links.acquire(location)
+        self._closed = False
+        self._tables = tables = Tables(link)
+        registry = Registry(tables)
+        self.uri = uri
+        self.queue_controller = RecordedQueues(tables)
+        self.pools_controller = PoolsController(tables, registry)
+        self.flavors_controller = FlavorsController(registry)
+        self.catalogue_controller = CatalogueController(tables, registry)
+        self.bindings_controller = BindingsController(tables)
+        self.consumers_controller = ConsumersController(tables, clock)
+
+    def epoch(self) -> str:
+        # A database is quickly dropped, or moved back to what it was.
+        with self._link.translated():
+            while (found := self._tables[REGISTRY].find_one({"_id": _EPOCH})) is None:
+                new = {"$setOnInsert": {"epoch": secrets.token_hex(8)}}
+                self._tables[REGISTRY].update_one({"_id": _EPOCH}, new, upsert=True)
+        return str(found["epoch"])
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            links.release(self._link)

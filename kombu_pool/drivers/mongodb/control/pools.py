@@ -1,0 +1,156 @@
+"""The pools."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from kombu_pool.drivers.mongodb.control.registry import StoredPool
+from kombu_pool.drivers.mongodb.control.tables import CATALOGUE
+from kombu_pool.errors import (
+    ConfigurationError,
+    PoolAlreadyExists,
+    PoolCapabilitiesMismatch,
+    PoolDoesNotExist,
+    PoolInUse,
+    PoolInUseByFlavor,
+)
+from kombu_pool.storage import DEFAULT_LIMIT, page
+from kombu_pool.storage import PoolsController as Contract
+from kombu_pool.storage.policy import read, write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from kombu_pool.drivers.mongodb.control.registry import Records, Registry
+    from kombu_pool.drivers.mongodb.control.tables import Tables
+    from kombu_pool.model import Flavor, Pool
+
+_CHANGEABLE = ("uri", "weight", "flavor", "options")
+
+
+class PoolsController(Contract):
+    """Pools in the registry."""
+
+    def __init__(self, tables: Tables, registry: Registry) -> None:
+        self._tables = tables
+        self._registry = registry
+
+    def list(self, marker: str | None = None, limit: int = DEFAULT_LIMIT, detailed: bool = False) -> Iterator[Any]:
+        pools = self._registry.read().pools
+        names = sorted(name for name in pools if not marker or name > marker)
+        return page([_shown(name, pools[name], detailed) for name in names[: limit or None]], lambda pool: pool["name"])
+
+    def create(
+        self, name: str, weight: int, uri: str, flavor: str | None = None, options: Mapping[str, Any] | None = None
+    ) -> None:
+        pool = StoredPool(uri, weight, flavor or None, write(dict(options or {})))
+        self._registry.change(lambda records: _put(records, name, pool))
+
+    def get(self, name: str, detailed: bool = False) -> Pool:
+        return _shown(name, _require(self._registry.read(), name), detailed)
+
+    def get_pools_by_flavor(self, flavor: Flavor | None = None, detailed: bool = False) -> Sequence[Pool]:
+        wanted = flavor["name"] if flavor else None
+        pools = self._registry.read().pools
+        return [_shown(name, pools[name], detailed) for name in sorted(pools) if pools[name].flavor == wanted]
+
+    def exists(self, name: str) -> bool:
+        return name in self._registry.read().pools
+
+    def update(self, name: str, **kwargs: Any) -> None:
+        changes = {key: value for key, value in kwargs.items() if value is not None}
+        if not changes or not set(changes) <= set(_CHANGEABLE):
+            raise ConfigurationError(f"a pool can change {', '.join(_CHANGEABLE)}; given: {sorted(changes)}")
+        if "flavor" in changes:
+            changes["flavor"] = changes["flavor"] or None
+        if "options" in changes:
+            changes["options"] = write(dict(changes["options"]))
+        self._registry.change(lambda records: _put(records, name, _require(records, name)._replace(**changes)))
+
+    def delete(self, name: str) -> None:
+        """Delete a pool in three steps, for nothing spans the registry and the catalogue.
+
+        It is marked as leaving, the catalogue is asked for its queues, and if it is still marked it goes. Who assigns a
+        queue writes the entry first, looks at the pool then, and takes the mark away: one of the two sees the other.
+        """
+        mark = secrets.token_hex(8)
+        if not self._registry.change(lambda records: _mark(records, name, mark)):
+            return
+        with self._tables.link.translated():
+            queues = self._tables[CATALOGUE].count_documents({"o": name})
+        obstacle = self._registry.change(lambda records: _leave(records, name, mark, queues))
+        if obstacle is not None:
+            raise obstacle
+
+    def drop_all(self) -> None:
+        self._registry.change(lambda records: records.pools.clear())
+
+
+def _require(records: Records, name: str) -> StoredPool:
+    pool = records.pools.get(name)
+    if pool is None:
+        raise PoolDoesNotExist(name)
+    return pool
+
+
+def _put(records: Records, name: str, pool: StoredPool) -> None:
+    _check_weight(pool.weight)
+    missing = {promise for promises in records.promises_of(pool.flavor) for promise in read_names(promises)}
+    missing -= _capabilities_of(pool.uri)
+    if missing:
+        raise PoolCapabilitiesMismatch(name, pool.flavor, ", ".join(sorted(missing)))
+    for other, its in records.pools.items():
+        if its.uri == pool.uri and other != name:
+            raise PoolAlreadyExists(other)
+    records.pools[name] = pool
+
+
+def _mark(records: Records, name: str, by: str) -> bool:
+    """Mark a pool that somebody is about to delete; return whether there is such a pool."""
+    pool = records.pools.get(name)
+    if pool is None:
+        return False
+    records.pools[name] = pool._replace(leaving=by)
+    return True
+
+
+def _leave(records: Records, name: str, mark: str, queues: int) -> Exception | None:
+    """Remove a pool that is still marked; return what is in the way of that."""
+    pool = records.pools.get(name)
+    if pool is None:
+        return None
+    if pool.leaving != mark:
+        return PoolInUse(name, max(queues, 1))
+    records.pools[name] = pool._replace(leaving=None)
+    if queues:
+        return PoolInUse(name, queues)
+    if records.is_last_of(pool.flavor):
+        return PoolInUseByFlavor(name, pool.flavor)
+    del records.pools[name]
+    return None
+
+
+def read_names(capabilities: bytes) -> list[str]:
+    """Return the capabilities that a flavor promises."""
+    names: Any = read(capabilities)
+    return [str(name) for name in names]
+
+
+def _check_weight(weight: object) -> None:
+    if not isinstance(weight, int) or isinstance(weight, bool) or weight < 0:
+        raise ConfigurationError(f"a pool's weight is a whole number of at least 0, not {weight!r}")
+
+
+def _capabilities_of(uri: str) -> set[str]:
+    # Only now: the package that knows the drivers is the one that loads this driver.
+    from kombu_pool.drivers import capabilities_of  # noqa: PLC0415
+
+    return {capability.name for capability in capabilities_of(uri)}
+
+
+def _shown(name: str, pool: StoredPool, detailed: bool) -> Pool:
+    view: Pool = {"name": name, "uri": pool.uri, "weight": pool.weight, "flavor": pool.flavor}
+    if detailed:
+        view["options"] = read(pool.options)
+    return view

@@ -1,0 +1,73 @@
+"""The collections of the control plane, and the indexes that keep every record unique and every question short.
+
+``p`` is always a project. What else the documents say:
+
+    registry   one document with all pools and flavors (see registry.py); the epoch; the last number that was given
+    queues     q  name     m  metadata
+    catalogue  q  queue    o  pool
+    exchanges  n  name     k  type    d  durable    u  auto-delete    a  arguments    g  generation
+    bindings   e  exchange    k  kind and    n  name of the destination    r  routing key    a  arguments    o  order
+               f  what others know of it
+    usage      q  queue    l  lifetime    s  since when its seconds count    w  when it may be abandoned at the earliest
+    holders    q  queue    h  holder    x  when it dies    c  whether it consumes
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from pymongo import ASCENDING, IndexModel, ReturnDocument
+
+from kombu_pool.drivers.mongodb import schema
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pymongo.collection import Collection
+
+    from kombu_pool.drivers.mongodb.link import Link
+
+PLANE: Final = "control"
+
+REGISTRY: Final = "registry"
+QUEUES: Final = "control_queues"
+CATALOGUE: Final = "catalogue"
+EXCHANGES: Final = "exchanges"
+BINDINGS: Final = "bindings"
+USAGE: Final = "usage"
+HOLDERS: Final = "holders"
+
+_NUMBER = "number"
+
+
+def _index(name: str, keys: str, **options: Any) -> IndexModel:
+    return IndexModel([(key, ASCENDING) for key in keys.split()], name=name, **options)
+
+
+_INDEXES: Mapping[str, Sequence[IndexModel]] = {
+    QUEUES: [_index("names", "p q", unique=True)],
+    CATALOGUE: [_index("names", "p q", unique=True), _index("pools", "o")],
+    EXCHANGES: [_index("names", "p n", unique=True)],
+    BINDINGS: [_index("ways", "p e k n r a", unique=True), _index("destinations", "p k n o")],
+    USAGE: [_index("names", "p q", unique=True), _index("waiting", "w", partialFilterExpression={"w": {"$gt": 0}})],
+    HOLDERS: [_index("names", "p q h", unique=True), _index("holders", "h"), _index("lives", "p q x")],
+}
+
+
+class Tables:
+    """The control plane's collections by name."""
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+
+    def __getitem__(self, name: str) -> Collection[dict[str, Any]]:
+        if PLANE not in self.link.prepared:
+            schema.prepare(self.link, PLANE, _INDEXES)
+        return self.link.collection(name)
+
+    def number(self) -> int:
+        """Return a number above all that were given before."""
+        given: Any = self[REGISTRY].find_one_and_update(
+            {"_id": _NUMBER}, {"$inc": {"last": 1}}, upsert=True, return_document=ReturnDocument.AFTER
+        )
+        return int(given["last"])

@@ -1,0 +1,203 @@
+"""The control plane in a MongoDB: what several processes may do to it, and what it costs."""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+
+import pytest
+from pymongo.collection import Collection
+
+from kombu_pool import drivers, errors
+
+QUEUES = [f"q{number}" for number in range(40)]
+
+
+@pytest.fixture
+def control(uri):
+    driver = drivers.open_control(uri)
+    yield driver
+    driver.close()
+
+
+@pytest.fixture
+def pools(control):
+    for name in ("a", "b", "c"):
+        control.pools_controller.create(name, 1, f"memory://{name}")
+    return control
+
+
+def register_all(uri, pool):
+    """Register every queue, as a process of its own."""
+    control = drivers.open_control(uri)
+    try:
+        return [control.catalogue_controller.insert_if_absent(None, queue, pool) for queue in QUEUES]
+    finally:
+        control.close()
+
+
+def test_processes_that_register_at_once_agree(uri, pools):
+    with multiprocessing.get_context("spawn").Pool(3) as processes:
+        answers = processes.starmap(register_all, [(uri, pool) for pool in ("a", "b", "c")])
+
+    assert answers[0] == answers[1] == answers[2]
+    assert [entry["pool"] for entry in pools.catalogue_controller.list(None)] == [
+        pool for _, pool in sorted(zip(QUEUES, answers[0], strict=True))
+    ]
+
+
+def test_a_pool_that_is_deleted_while_queues_are_assigned_to_it_has_none_or_stays(uri, control):
+    for round_number in range(15):
+        control.pools_controller.create("pool", 1, "memory://pool")
+        assigned, deleted = [], []
+
+        def assign(number=round_number, into=assigned):
+            other = drivers.open_control(uri)
+            try:
+                into.append(other.catalogue_controller.insert_if_absent(None, f"q{number}", "pool"))
+            except errors.PoolDoesNotExist:
+                pass
+            finally:
+                other.close()
+
+        thread = threading.Thread(target=assign)
+        thread.start()
+        try:
+            control.pools_controller.delete("pool")
+            deleted.append("pool")
+        except errors.PoolInUse:
+            pass
+        thread.join()
+
+        entries = control.catalogue_controller.list(None)
+        assert bool(entries) == bool(assigned)
+        assert control.pools_controller.exists("pool") or not entries
+        control.catalogue_controller.drop_all()
+
+
+def test_who_died_while_deleting_a_pool_is_in_nobodys_way(pools, monkeypatch):
+    def die(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as dying:
+        dying.setattr("pymongo.collection.Collection.count_documents", die)
+        with pytest.raises(KeyboardInterrupt):
+            pools.pools_controller.delete("a")
+
+    assert pools.catalogue_controller.insert_if_absent(None, "q", "a") == "a"
+    with pytest.raises(errors.PoolInUse):
+        pools.pools_controller.delete("a")
+    pools.catalogue_controller.delete(None, "q")
+    pools.pools_controller.delete("a")
+    assert not pools.pools_controller.exists("a")
+
+
+def test_two_pools_that_come_at_once_cannot_have_one_uri(uri, control):
+    others = [drivers.open_control(uri) for _ in range(4)]
+    refused = []
+
+    def create(number):
+        try:
+            others[number].pools_controller.create(f"pool-{number}", 1, "memory://the-same")
+        except errors.PoolAlreadyExists:
+            refused.append(number)
+
+    threads = [threading.Thread(target=create, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for other in others:
+        other.close()
+
+    assert len(refused) == 3
+    assert len(list(next(control.pools_controller.list()))) == 1
+
+
+def test_binding_at_once_loses_no_generation(uri, control):
+    control.bindings_controller.create_exchange("x", "topic")
+    before = control.bindings_controller.generation("x")
+    others = [drivers.open_control(uri) for _ in range(4)]
+
+    def bind(number):
+        for key in range(10):
+            assert others[number].bindings_controller.bind("x", f"q{number}", str(key))
+
+    threads = [threading.Thread(target=bind, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for other in others:
+        other.close()
+
+    assert control.bindings_controller.generation("x") == before + 40
+    assert len(control.bindings_controller.list("x")) == 40
+
+
+@pytest.mark.parametrize("step", ["insert_one", "update_one"])
+def test_a_binding_that_was_left_half_way_is_announced_by_who_binds_again(control, monkeypatch, step):
+    bindings = control.bindings_controller
+    bindings.create_exchange("x", "direct")
+    done = getattr(Collection, step)
+
+    def die(self, *args, **options):
+        answer = done(self, *args, **options)
+        if self.name.endswith("bindings") or step == "update_one":
+            raise KeyboardInterrupt
+        return answer
+
+    with monkeypatch.context() as dying:
+        dying.setattr(Collection, step, die)
+        with pytest.raises(KeyboardInterrupt):
+            bindings.bind("x", "q")
+    before = bindings.generation("x")
+
+    bindings.bind("x", "q")
+
+    assert bindings.generation("x") > before
+    assert [binding["destination"] for binding in bindings.list("x")] == ["q"]
+    assert bindings.bind("x", "q") is False
+
+
+def test_an_exchange_that_is_made_anew_has_a_generation_of_its_own(control):
+    bindings = control.bindings_controller
+    seen = set()
+    for _ in range(3):
+        bindings.create_exchange("x", "direct")
+        bindings.bind("x", "q")
+        assert bindings.generation("x") not in seen
+        seen.add(bindings.generation("x"))
+        bindings.delete_exchange("x")
+
+
+def test_a_dropped_database_is_another_epoch(uri, control, database):
+    before = control.epoch()
+    assert control.epoch() == before
+
+    database.client.drop_database(database.name)
+
+    assert control.epoch() not in ("", before)
+
+
+def test_registering_takes_one_round_trip_when_it_is_known_and_three_when_it_is_new(pools, database):
+    def counted(action):
+        before = database.command("serverStatus")["opcounters"]
+        action()
+        after = database.command("serverStatus")["opcounters"]
+        return sum(after[name] - before[name] for name in ("query", "insert", "update", "delete"))
+
+    def register():
+        pools.catalogue_controller.insert_if_absent(None, "q", "a")
+
+    assert counted(register) <= 3
+    assert counted(register) <= 1
+
+
+@pytest.mark.parametrize("collection", ["catalogue", "bindings", "holders", "exchanges", "control_queues", "usage"])
+def test_every_record_is_unique(collection, control, database):
+    control.queue_controller.create("q")
+
+    indexes = database[f"kombu_pool_{collection}"].index_information()
+
+    assert any(index.get("unique") for index in indexes.values())

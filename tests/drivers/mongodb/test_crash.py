@@ -1,0 +1,59 @@
+"""A replica set of three may lose its primary as often as it likes: what was confirmed is on a majority's disks."""
+
+from __future__ import annotations
+
+import pytest
+
+import kombu_pool
+from tests.drivers.clients import PREFETCH, Clients
+from tests.servers.mongodb import ReplicaSet
+from tests.transport.traffic import eventually
+
+PUBLISHERS, CONSUMERS, CRASHES = 10, 4, 3
+#: Seconds within which a primary that is gone has been replaced, and everybody has found the next.
+FAILOVER = 45.0
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+@pytest.fixture
+def servers():
+    with ReplicaSet(members=3) as servers:
+        yield servers
+
+
+@pytest.fixture
+def clients(servers, tmp_path):
+    clients = Clients(tmp_path, f"pool+{servers.uri()}", claim_ttl=2.0)
+    yield clients
+    clients.kill()
+
+
+def left(servers):
+    store = kombu_pool.open(servers.uri())
+    try:
+        return store.queue_controller.stats("q")["messages"]["total"]
+    finally:
+        store.close()
+
+
+def test_what_was_published_is_consumed_whichever_primary_dies(servers, clients):
+    clients.start(PUBLISHERS, CONSUMERS)
+
+    for _ in range(CRASHES):
+        killed = servers.primary
+        killed.kill()
+        clients.wait_for_all(FAILOVER)
+        killed.restart()
+        servers.wait_until_ready()
+    clients.stop_publishing()
+    sent, retried = clients.all_sent(), clients.all_retried()
+    eventually(lambda: sent <= {body for body, _ in clients.all_seen()} and not left(servers), FAILOVER)
+    clients.stop_consuming()
+
+    seen = clients.all_seen()
+    assert {body for body, _ in seen} == sent
+    # Whoever was told of an error may have published it already.
+    assert all(times <= 1 + retried[body] for (body, _), times in seen.items())
+    # Lent again is only what somebody had, and could not acknowledge, when the primary died.
+    assert sum(lent > 1 for _, lent in seen) <= CRASHES * CONSUMERS * PREFETCH

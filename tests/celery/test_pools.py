@@ -15,6 +15,7 @@ POOLS = {
     "threads": ("--pool=threads", "--concurrency=2"),
     "solo": ("--pool=solo",),
     "gevent": ("--pool=gevent", "--concurrency=10"),
+    "eventlet": ("--pool=eventlet", "--concurrency=10"),
 }
 
 

@@ -51,19 +51,23 @@ class Ear:
 
     def heard(self) -> bool:
         """Tell whether the bell was rung since the last call."""
-        if self.file < 0:
-            return False
-        heard = False
-        with contextlib.suppress(BlockingIOError):
-            while os.read(self.file, 4096):
-                heard = True
-        return heard
+        return self.file >= 0 and emptied(self.file)
 
     def close(self) -> None:
         """Stop listening. Idempotent."""
         file, self.file = self.file, -1
         if file >= 0:
             os.close(file)
+
+
+def emptied(file: int) -> bool:
+    """Read what a file has now, without waiting for more; tell whether that was anything."""
+    found = False
+    with contextlib.suppress(BlockingIOError):
+        # Not os.read: eventlet's waits until there is something, though the file is to keep nobody waiting.
+        while os.readv(file, [bytearray(4096)]):
+            found = True
+    return found
 
 
 @cache

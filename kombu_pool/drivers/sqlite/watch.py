@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from kombu_pool.clock import SystemClock
-from kombu_pool.drivers.sqlite.doorbell import Ear
+from kombu_pool.drivers.sqlite.doorbell import Ear, emptied
 from kombu_pool.drivers.sqlite.scope import project_key
 from kombu_pool.drivers.sqlite.statements import statements
 from kombu_pool.storage import Watch as Contract
@@ -69,7 +69,7 @@ class Watch(Contract):
             # What was written since the last wait, by the caller too, may have uncovered a later time.
             self._checked = -math.inf
             while not self._closed:
-                if self._was_interrupted() or (self._has_news() and self._is_ready()):
+                if emptied(self._wake_out) or (self._has_news() and self._is_ready()):
                     return True
                 left = deadline - time.monotonic()
                 if left <= 0:
@@ -81,7 +81,7 @@ class Watch(Contract):
         if self._pid != os.getpid():
             return  # It is the parent's, until somebody here waits.
         with suppress(OSError):
-            os.write(self._wake_in, b"\0")
+            os.writev(self._wake_in, [b"\0"])
 
     def close(self) -> None:
         if self._closed or self._pid != os.getpid():
@@ -93,12 +93,6 @@ class Watch(Contract):
             wake_out, self._wake_out, wake_in, self._wake_in = self._wake_out, -1, self._wake_in, -1
             os.close(wake_in)
             os.close(wake_out)
-
-    def _was_interrupted(self) -> bool:
-        try:
-            return bool(os.read(self._wake_out, 4096))
-        except BlockingIOError:
-            return False
 
     def _has_news(self) -> bool:
         """Tell whether the queues are worth a look: something happened to the file, or a time has come."""

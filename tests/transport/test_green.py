@@ -1,0 +1,28 @@
+"""Under gevent and eventlet, whatever waits lets the others go on, and nobody waits in vain."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.transport.programs import Programs
+
+
+@pytest.fixture(params=["gevent", "eventlet"])
+def green(request, shared_url):
+    """What a process of greenlets says: the delays of its messages, what became of a long task, the longest stall."""
+    pytest.importorskip(request.param)
+    started = Programs("tests.transport.green")
+    program = started.start(request.param, url=shared_url)
+    yield program
+    started.kill()
+
+
+def test_messages_come_at_once_claims_are_renewed_and_nobody_is_kept_waiting(green):
+    delays, kept, stall = (json.loads(green.line()) for _ in range(3))
+    green.finish()
+
+    assert sorted(delays)[1] < 0.1
+    assert kept
+    assert stall < 0.5

@@ -37,7 +37,7 @@ class ClaimController(Contract):
 
     def get(self, queue: str, claim_id: str, project: Project = None) -> tuple[Claim, Sequence[Message]]:
         claim = layout.id_of(claim_id)
-        found = None if claim is None else self._store.run(_LEASE, self._store.keys(project, queue).settling, claim)
+        found = None if claim is None else self._store.run(_LEASE, self._store.keys(project, queue), claim)
         if found is None or claim is None:
             raise ClaimDoesNotExist(claim_id, queue, project)
         times, ids, stored, marks, now = found
@@ -48,14 +48,14 @@ class ClaimController(Contract):
 
     def update(self, queue: str, claim_id: str, metadata: ClaimMetadata, project: Project = None) -> None:
         claim = layout.id_of(claim_id)
-        keys = self._store.keys(project, queue).settling
+        keys = self._store.keys(project, queue)
         if claim is None or not self._store.run(_RENEW, keys, claim, metadata["ttl"], metadata["grace"]):
             raise ClaimDoesNotExist(claim_id, queue, project)
 
     def delete(self, queue: str, claim_id: str, project: Project = None) -> None:
         claim = layout.id_of(claim_id)
         if claim is not None:
-            self._store.run(RELEASE, self._store.keys(project, queue).settling, claim, b"", 1)
+            self._store.run(RELEASE, self._store.keys(project, queue), claim, b"", 1)
 
     def swap(
         self,
@@ -71,5 +71,5 @@ class ClaimController(Contract):
         claim, ids = layout.id_of(claim_id), layout.ids_of(list(message_ids))
         if claim is None or not ids:
             return 0
-        keys = self._store.keys(project, queue).settling
+        keys = self._store.keys(project, queue)
         return int(self._store.run(RELEASE, keys, claim, b"".join(ids), 1) or 0)

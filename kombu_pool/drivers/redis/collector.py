@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from kombu_pool.drivers.redis.keys import name_of, project_of
 from kombu_pool.drivers.redis.scripts import script
+from kombu_pool.drivers.redis.store import AGAIN, MOURN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,8 +37,11 @@ class Collector:
             answer = self._store.link.call(_COLLECT, keys.settling, self._store.now())
             if answer is None:
                 return gone
-            more = bool(answer[0])
-            gone += answer[1]
+            state, went = answer
+            if state == MOURN:
+                self._store.mourn(keys)
+            more = state in AGAIN
+            gone += went
         return gone + self._subscriptions.collect(project, queue)
 
     def _queues(self) -> Iterator[tuple[Project, str]]:

@@ -1,72 +1,42 @@
-"""Dead letters: messages that were lent too often, or cannot be read, on their way to a queue of their own."""
+"""Delivers dead letters: to a queue of this store, or through those who know the other stores and the exchanges."""
 
 from __future__ import annotations
 
-import struct
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+import logging
+from typing import TYPE_CHECKING
 
-import msgspec
-
-from kombu_pool import records
-from kombu_pool.drivers.redis import layout
 from kombu_pool.drivers.redis.acknowledging import ACK
-from kombu_pool.drivers.redis.messages import POST
+from kombu_pool.drivers.redis.letters import letter, source
 from kombu_pool.drivers.redis.queues import QueueController
 from kombu_pool.drivers.redis.scripts import script
-from kombu_pool.errors import CorruptRecord, KombuPoolError, StoreFull
+from kombu_pool.errors import KombuPoolError
 from kombu_pool.storage import UNREADABLE_QUEUE
-from kombu_pool.storage.policy import policy_of, write
+from kombu_pool.storage.dead_letters import Delivery, hand_over
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from kombu_pool.drivers.redis.letters import Aside, Letter, Source
+    from kombu_pool.drivers.redis.posting import Poster
     from kombu_pool.drivers.redis.store import Store
-    from kombu_pool.model import DeadLetter, NewMessage, Project
+    from kombu_pool.model import Project
     from kombu_pool.storage import DataDriver
-    from kombu_pool.storage.policy import Policy
 
-LENT_TOO_OFTEN = "max_claim_count"
-UNREADABLE = "unreadable"
+logger = logging.getLogger(__name__)
 
 _BURY = script("bury")
+_FORGET = script("forget", repeatable=True, writes=False)
 _RELEASE = script("release", writes=False)
-
-
-@dataclass(frozen=True)
-class Aside:
-    """A message that a claim of ours holds and that is to be dead-lettered: with an error, for it cannot be read."""
-
-    message: bytes
-    stored: bytes
-    count: int
-    expires: float | None
-    error: CorruptRecord | None
-
-
-class Letter(NamedTuple):
-    """What becomes of it in the queue ``target``; ``ttl`` 0 is for ever."""
-
-    message: bytes
-    target: str
-    created: float
-    client: str | None
-    record: bytes
-    header: DeadLetter
-    ttl: float
-    expires: float | None
-
-    def stored(self) -> bytes:
-        """Return its whole record."""
-        rest = layout.pack(self.ttl, self.client, self.header, self.record)
-        return struct.pack(">d", self.created) + rest
+#: Letters that one run of a script moves at the most, and their bytes: Redis serves nobody else meanwhile.
+_AT_ONCE, _BYTES_AT_ONCE = 200, 8 * 1024 * 1024
 
 
 class DeadLetters:
-    """Delivers dead letters."""
+    """Stores letters there before it removes them here."""
 
-    def __init__(self, store: Store, driver: DataDriver) -> None:
+    def __init__(self, store: Store, poster: Poster, driver: DataDriver) -> None:
         self._store = store
+        self._poster = poster
         self._driver = driver
         self._queues = QueueController(store)
 
@@ -82,102 +52,85 @@ class DeadLetters:
         if metadata is None:
             return []
         unwanted = []
-        for aside in messages:
-            letter = _letter(queue, policy_of(metadata), aside, now)
-            if self._deliver(queue, project, claim, letter):
+        of = source(self._store, queue, project, metadata, claim, now)
+        for one, delivery in self.deliver(of, [letter(of, aside) for aside in messages]):
+            if delivery is Delivery.STORED:
                 continue
-            if letter.header["reason"] == UNREADABLE:
-                self._queues.create(UNREADABLE_QUEUE, {}, project)
-                self._bury(queue, project, claim, letter._replace(target=UNREADABLE_QUEUE))
+            if one.is_unreadable:
+                self.keep_unreadable(of, one)
             else:
-                self._store.run(_RELEASE, keys.settling, claim, letter.message, 0)
-                unwanted.append(letter.message)
+                self._store.run(_RELEASE, keys, claim, one.message, 0)
+                unwanted.append(one.message)
         return unwanted
 
-    def _deliver(self, queue: str, project: Project, claim: bytes, letter: Letter) -> bool:
-        if self._bury(queue, project, claim, letter):
-            return True
-        if not self._forward(letter, project):
-            return False
-        self._forget(queue, project, claim, letter)
-        return True
+    def deliver(self, of: Source, letters: Iterable[Letter]) -> Iterator[tuple[Letter, Delivery]]:
+        """Deliver letters in order, and say of each what became of it; one that is stored is here no more."""
+        for target, group in _portions(letters):
+            delivery = Delivery.NOWHERE if target is None else self._move(of, target, group)
+            if delivery is not Delivery.NOWHERE:
+                yield from ((one, delivery) for one in group)
+                continue
+            for one in group:
+                delivery = hand_over(self._driver, of.project, target, of.policy, one.handed_over())
+                if delivery is Delivery.STORED:
+                    self.forget(of, [one])
+                yield one, delivery
 
-    def _bury(self, queue: str, project: Project, claim: bytes, letter: Letter) -> bool:
-        """Move the message to its queue in this store; return False when that is not here."""
-        source, target = self._store.keys(project, queue), self._store.keys(project, letter.target)
-        expires = "" if letter.expires is None else letter.expires
+    def keep_unreadable(self, of: Source, one: Letter) -> None:
+        """Move a letter that nobody takes to a queue of this store that takes them all."""
+        self._queues.create(UNREADABLE_QUEUE, {}, of.project)
+        self._move(of, UNREADABLE_QUEUE, [one])
+
+    def forget(self, of: Source, letters: Sequence[Letter]) -> None:
+        """Remove what is stored elsewhere, or nowhere to be stored."""
+        gone = b"".join(one.message for one in letters)
+        if of.claim:
+            self._store.link.call(ACK, of.keys.acking, self._store.now(), of.claim, gone)
+        else:
+            self._store.link.call(_FORGET, of.keys.mourning, self._store.now(), gone, b"", 0)
+
+    def put_off(self, of: Source, letters: Sequence[Letter], seconds: float) -> None:
+        """Let dead letters wait that are out of reach: they are tried again by whoever uses the queue after a time."""
+        waiting = b"".join(one.message for one in letters)
+        self._store.link.call(_FORGET, of.keys.mourning, self._store.now(), b"", waiting, seconds)
+
+    def _move(self, of: Source, target: str, letters: Sequence[Letter]) -> Delivery:
+        """Move letters to a queue of this store; nowhere is that if it is not here."""
         if self._store.link.is_cluster:
-            return self._bury_apart(queue, project, claim, letter)
-        return (
-            self._store.run(
-                *(_BURY, (*source.settling, target.queue, target.records, target.free, target.expiring, target.bell)),
-                *(claim, letter.message, letter.stored(), expires),
-            )
-            is not None
-        )
+            return self._move_apart(of, target, letters)
+        keys = self._store.keys(of.project, target)
+        both = (*of.keys.mourning, keys.queue, keys.records, keys.free, keys.expiring, keys.bell)
+        told = [part for one in letters for part in one.moved()]
+        answer = self._store.run_mourning(_BURY, both, of.claim, *told)
+        if answer is None:
+            return Delivery.NOWHERE
+        if answer[1]:
+            self._poster.make_room(target, of.project)
+        return Delivery.STORED
 
-    def _bury_apart(self, queue: str, project: Project, claim: bytes, letter: Letter) -> bool:
-        """Post the letter and then remove the message: no script may use the keys of two queues of a cluster."""
-        left = 0 if letter.expires is None else max(0.001, letter.expires - letter.header["time"])
-        asked = f"{255 - letter.message[0]}:{left!r}:0"
-        target = self._store.keys(project, letter.target)
+    def _move_apart(self, of: Source, target: str, letters: Sequence[Letter]) -> Delivery:
+        """Post letters and then remove them: no script may use the keys of two queues of a cluster."""
         try:
-            posted = self._store.link.call(POST, target.posting, self._store.now(), asked, letter.stored()[8:])
-        except StoreFull:
-            # Another node's want of memory must not keep the messages of this one from being lent.
-            return False
-        if posted is None:
-            return False
-        self._forget(queue, project, claim, letter)
-        return True
-
-    def _forget(self, queue: str, project: Project, claim: bytes, letter: Letter) -> None:
-        keys = self._store.keys(project, queue)
-        self._store.link.call(ACK, keys.acking, self._store.now(), claim, letter.message)
-
-    def _forward(self, letter: Letter, project: Project) -> bool:
-        """Hand a letter to another store; return whether it is there now."""
-        forward = self._driver.forward_dead_letter
-        if forward is None:
-            return False
-        try:
-            return forward(project, letter.target, _posted(letter))
-        except KombuPoolError:
-            # The queue it should go to is out of reach: that must not keep this queue's messages from being lent.
-            return False
+            ids, _ = self._poster.post(target, of.project, [part for one in letters for part in one.posted()])
+        except KombuPoolError as error:
+            # Another node's want of memory, or a queue that is full, must not keep these messages from being lent.
+            logger.warning("Messages could not be dead-lettered, and stay where they are: %s", error)
+            return Delivery.OUT_OF_REACH
+        if ids is None:
+            return Delivery.NOWHERE
+        self.forget(of, letters)
+        return Delivery.STORED
 
 
-def _letter(queue: str, policy: Policy, aside: Aside, now: float) -> Letter:
-    error = aside.error
-    try:
-        stored = layout.unpack(aside.stored)
-        records.decode(stored.record)
-    except CorruptRecord as corrupt:
-        error = error or corrupt
-        stored = _salvaged(aside.stored, now)
-    target, reason, record = policy.dead_letter_queue, LENT_TOO_OFTEN, stored.record
-    if error is not None or target is None:
-        target, reason = target or UNREADABLE_QUEUE, UNREADABLE
-        record = write({"record": record, "error": str(error)})
-    header: DeadLetter = {"queue": layout.storable(queue), "reason": reason, "time": now, "count": aside.count}
-    ttl = policy.dead_letter_ttl
-    expires = now + ttl if ttl else aside.expires
-    return Letter(aside.message, target, stored.created, stored.client, record, header, ttl or stored.ttl, expires)
-
-
-def _salvaged(stored: bytes, now: float) -> layout.Stored:
-    """Return what can be told of a record that cannot be decoded."""
-    try:
-        return layout.unpack(stored)
-    except CorruptRecord:
-        return layout.Stored(now, 0, None, None, stored)
-
-
-def _posted(letter: Letter) -> NewMessage:
-    return {
-        "ttl": None if letter.expires is None else letter.expires - letter.header["time"],
-        "body": msgspec.msgpack.decode(letter.record),
-        "delay": 0,
-        "priority": 255 - letter.message[0],
-        "dead_letter": letter.header,
-    }
+def _portions(letters: Iterable[Letter]) -> Iterator[tuple[str | None, list[Letter]]]:
+    """Give letters in order, those together that go to one queue and are no burden."""
+    group: list[Letter] = []
+    size = 0
+    for one in letters:
+        size += len(one.record)
+        if group and (one.target != group[0].target or len(group) == _AT_ONCE or size > _BYTES_AT_ONCE):
+            yield group[0].target, group
+            group, size = [], len(one.record)
+        group.append(one)
+    if group:
+        yield group[0].target, group

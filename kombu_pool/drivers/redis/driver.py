@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool.drivers.redis import links
+from kombu_pool.drivers.redis.burying import Burying
 from kombu_pool.drivers.redis.claims import ClaimController
 from kombu_pool.drivers.redis.collector import Collector
+from kombu_pool.drivers.redis.deadletters import DeadLetters
 from kombu_pool.drivers.redis.inspection import read_info
 from kombu_pool.drivers.redis.lending import Lender
 from kombu_pool.drivers.redis.messages import MessageController
+from kombu_pool.drivers.redis.posting import Poster
 from kombu_pool.drivers.redis.queues import QueueController
 from kombu_pool.drivers.redis.store import Store
 from kombu_pool.drivers.redis.subscriptions import SubscriptionController
@@ -37,9 +40,12 @@ class DataDriver(Contract):
         self._link = links.acquire(location)
         self._store = store = Store(self._link, clock)
         self._closed = False
-        lender = Lender(store, self)
+        poster = Poster(store)
+        dead_letters = DeadLetters(store, poster, self)
+        self._burying = burying = Burying(store, dead_letters)
+        lender = Lender(store, dead_letters, burying)
         self.queue_controller = QueueController(store)
-        self.message_controller = MessageController(store, lender, location.max_message_size)
+        self.message_controller = MessageController(store, poster, lender, burying, location.max_message_size)
         self.claim_controller = ClaimController(store, lender)
         self.subscription_controller = SubscriptionController(self._link, clock)
         self._collector = Collector(store, self.subscription_controller)
@@ -61,6 +67,9 @@ class DataDriver(Contract):
         except KombuPoolError as error:
             return {**health, "error": str(error)}
         return {**health, "version": facts.get("redis_version"), "bytes": int(facts.get("used_memory", 0))}
+
+    def bury(self) -> int:
+        return self._burying.bury_all()
 
     def gc(self) -> int:
         return self._collector.collect()

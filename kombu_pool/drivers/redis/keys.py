@@ -30,6 +30,10 @@ def name_of(stored: bytes) -> str:
     return stored.decode("utf-8", "surrogatepass")
 
 
+#: The part of the store's key in which the queues are that may have something to bury.
+DYING = "dying"
+
+
 class QueueKeys(NamedTuple):
     """The keys of one queue.
 
@@ -38,7 +42,8 @@ class QueueKeys(NamedTuple):
     zset: message by its expiry. ``claimed`` zset: message and claim, in order. ``claims`` zset: claim by its end.
     ``leases`` hash: claim -> since when, for how long, and which messages it was given. ``lent`` hash: message -> how
     often it came back from a claim, and from which. ``bell`` list: one entry while there is something to claim that
-    nobody was woken for. ``subscriptions`` hash.
+    nobody was woken for. ``subscriptions`` hash. ``dead`` zset: the number of a death and the message, by the end of
+    its parking. ``letters`` hash: the same -> why, and its record.
     """
 
     queue: bytes
@@ -52,6 +57,8 @@ class QueueKeys(NamedTuple):
     lent: bytes
     bell: bytes
     subscriptions: bytes
+    dead: bytes
+    letters: bytes
 
 
 @lru_cache(maxsize=16384)
@@ -75,13 +82,16 @@ class KeySets(NamedTuple):
     settling: tuple[bytes, ...]
     posting: tuple[bytes, ...]
     acking: tuple[bytes, ...]
+    mourning: tuple[bytes, ...]
 
 
 @lru_cache(maxsize=16384)
 def key_sets(prefix: str, project: Project, name: str, is_cluster: bool) -> KeySets:
-    """Return the keys of a queue; a Redis Cluster has no bell."""
+    """Return the keys of a queue; a Redis Cluster has no bell, and no script there may use a key of the store."""
     keys = queue_keys(prefix, project, name)
     bell = () if is_cluster else (keys.bell,)
+    states = keys[: keys.index(keys.bell)]
+    dying = () if is_cluster else (store_key(prefix, DYING),)
     return KeySets(
         keys.queue,
         keys.records,
@@ -91,13 +101,20 @@ def key_sets(prefix: str, project: Project, name: str, is_cluster: bool) -> KeyS
         keys.claimed,
         keys.bell,
         every=tuple(keys),
-        settling=(*keys[: keys.index(keys.bell)], *bell),
+        settling=(*states, *bell),
         posting=(keys.queue, keys.records, keys.free, keys.delayed, keys.expiring, *bell),
         acking=(
             *(keys.records, keys.free, keys.delayed, keys.expiring),
             *(keys.claimed, keys.claims, keys.leases, keys.lent),
         ),
+        mourning=(*states, keys.dead, keys.letters, *bell, *dying),
     )
+
+
+def scope_of(prefix: str, queue: bytes) -> tuple[Project, str]:
+    """Return the project and the name of a queue by its key ``queue``."""
+    project, _, name = queue.decode()[len(prefix) + 2 : -len("}:queue")].partition("/")
+    return project_of(project), unquote(name, errors="surrogatepass")
 
 
 @lru_cache(maxsize=256)

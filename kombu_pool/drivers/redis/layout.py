@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from kombu_pool.storage.incoming import Incoming
 
 ID_BYTES = 8
+#: A dead message: the number of its death, and its id.
+DEAD_BYTES = 16
 _ID = re.compile(r"[0-9a-f]{16}")
 _REST = struct.Struct(">dH")
 _FRONT = struct.Struct(">ddH")
@@ -128,9 +130,9 @@ def seconds(value: float) -> float:
     return int(value) if math.isfinite(value) and value == int(value) else value
 
 
-def split(ids: bytes) -> list[bytes]:
+def split(ids: bytes, size: int = ID_BYTES) -> list[bytes]:
     """Return the ids that a script joined."""
-    return [ids[start : start + ID_BYTES] for start in range(0, len(ids), ID_BYTES)]
+    return [ids[start : start + size] for start in range(0, len(ids), size)]
 
 
 def names(ids: bytes) -> list[str]:

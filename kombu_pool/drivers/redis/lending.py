@@ -9,23 +9,23 @@ from typing import TYPE_CHECKING, Any
 
 from kombu_pool.drivers.redis import layout
 from kombu_pool.drivers.redis.acknowledging import ACK, Acknowledgement
-from kombu_pool.drivers.redis.deadletters import Aside, DeadLetters
+from kombu_pool.drivers.redis.letters import Aside
 from kombu_pool.drivers.redis.scripts import script
-from kombu_pool.drivers.redis.store import SETTLE
+from kombu_pool.drivers.redis.store import AGAIN
 from kombu_pool.errors import ConnectionError, CorruptRecord  # noqa: A004 - Zaqar's name for it
+from kombu_pool.storage.dead_letters import LENT_TOO_OFTEN, PARKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from kombu_pool.drivers.redis.burying import Burying
+    from kombu_pool.drivers.redis.deadletters import DeadLetters
     from kombu_pool.drivers.redis.keys import KeySets
     from kombu_pool.drivers.redis.store import Store
     from kombu_pool.model import ClaimMetadata, Message, Project
-    from kombu_pool.storage import DataDriver
 
 _CLAIM = script("claim", writes=False)
 _RELEASE = script("release", writes=False)
-#: Seconds for which messages are kept from others while another store is asked to take them, and while they are popped.
-PARKING = 60.0
 #: Messages that one run of the script lends at the most: Redis serves nobody else meanwhile.
 _AT_ONCE = 1000
 #: Claims whose answer got lost that are remembered.
@@ -49,6 +49,8 @@ class Lending:
     unwanted: list[bytes] = field(default_factory=list)
     #: What the script that acknowledges left.
     left: Sequence[bytes] = ()
+    #: Whether something dead was seen that is to be buried.
+    to_bury: bool = False
 
     @property
     def missing(self) -> int:
@@ -59,9 +61,10 @@ class Lending:
 class Lender:
     """Lends messages, or gives them away."""
 
-    def __init__(self, store: Store, driver: DataDriver) -> None:
+    def __init__(self, store: Store, dead_letters: DeadLetters, burying: Burying) -> None:
         self._store = store
-        self._dead_letters = DeadLetters(store, driver)
+        self._dead_letters = dead_letters
+        self._burying = burying
         self._doubtful: deque[tuple[KeySets, bytes]] = deque(maxlen=_DOUBTFUL)
 
     def lend(
@@ -111,6 +114,8 @@ class Lender:
             # It may have been lent all the same, to nobody.
             self._doubtful.append((keys, lending.claim))
             raise
+        if lending.to_bury:
+            self._burying.bury_besides(queue, project)
         return lending
 
     def _run(self, lending: Lending, done: Acknowledgement | None = None) -> bool:
@@ -119,10 +124,11 @@ class Lender:
         answer = self._ask(lending, done, parking)
         if answer is None:
             return False
-        ids, marks, stored, parked, parked_marks, parked_records, expiries, now = answer
+        ids, marks, stored, parked, parked_marks, parked_records, expiries, now, *to_bury = answer
+        lending.to_bury = lending.to_bury or bool(to_bury)
         unreadable = self._hand_out(lending, layout.split(ids), marks, stored, float(now))
         overdue = [
-            Aside(message, parked_records[index], layout.mark(parked_marks, index)[0], _time(expiries[index]), None)
+            Aside(message, parked_records[index], layout.mark(parked_marks, index)[0], _time(expiries[index]))
             for index, message in enumerate(layout.split(parked))
         ]
         if overdue:
@@ -139,14 +145,14 @@ class Lender:
         unwanted = b"".join(lending.unwanted)
         arguments = (lending.claim, lending.ttl, grace, lending.missing, parking, PARKING, unwanted)
         if done is None or not done.arguments:
-            return store.run(_CLAIM, keys.settling, *arguments) if lending.missing > 0 else None
+            return store.run(_CLAIM, keys, *arguments) if lending.missing > 0 else None
         now = store.now()
         acknowledging = (ACK, keys.acking, (now, *done.arguments))
         if lending.missing <= 0:
             (lending.left,) = store.link.together([acknowledging])
             return None
         lending.left, answer = store.link.together([acknowledging, (_CLAIM, keys.settling, (now, *arguments))])
-        return store.run(_CLAIM, keys.settling, *arguments) if answer == SETTLE else answer
+        return store.run(_CLAIM, keys, *arguments) if answer in AGAIN else answer
 
     def _hand_out(
         self, lending: Lending, ids: list[bytes], marks: Sequence[Any], stored: Sequence[bytes], now: float
@@ -159,14 +165,14 @@ class Lender:
             try:
                 lending.messages.append(layout.shown(message, stored[index], claim_id, count + 1, now))
             except CorruptRecord as error:
-                unreadable.append(Aside(message, stored[index], count, None, error))
+                unreadable.append(Aside(message, stored[index], count, None, LENT_TOO_OFTEN, error))
         return unreadable
 
     def _give_back(self) -> None:
         while self._doubtful:
             keys, claim = self._doubtful.popleft()
             try:
-                self._store.run(_RELEASE, keys.settling, claim, b"", 1)
+                self._store.run(_RELEASE, keys, claim, b"", 1)
             except ConnectionError:
                 self._doubtful.append((keys, claim))
                 raise

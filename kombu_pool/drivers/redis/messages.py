@@ -25,15 +25,17 @@ from kombu_pool.storage.incoming import check
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from kombu_pool.drivers.redis.burying import Burying
     from kombu_pool.drivers.redis.lending import Lender
+    from kombu_pool.drivers.redis.posting import Poster
     from kombu_pool.drivers.redis.store import Store
     from kombu_pool.model import Message, NewMessage, Project
 
-POST = script("post", awake=True)
 _READ = script("read", repeatable=True, writes=False)
 _PAGE = script("page", repeatable=True, writes=False)
 _FIRST = script("first", repeatable=True, writes=False)
 _COUNT = script("count", repeatable=True, writes=False)
+_REJECT = script("reject", writes=False)
 _DELETE = script("delete", repeatable=True)
 _DISCARD = script("discard", repeatable=True)
 _PURGE = script("purge")
@@ -43,10 +45,12 @@ _WHATEVER_STATE = b"-"
 class MessageController(Contract):
     """Messages in hashes, their states in sorted sets."""
 
-    def __init__(self, store: Store, lender: Lender, max_message_size: int) -> None:
+    def __init__(self, store: Store, poster: Poster, lender: Lender, burying: Burying, max_message_size: int) -> None:
         self._store = store
         self._link = store.link
+        self._poster = poster
         self._lender = lender
+        self._burying = burying
         self._limit = max_message_size
 
     def post(
@@ -59,10 +63,11 @@ class MessageController(Contract):
             arguments += (asked(incoming), pack(incoming.ttl, client, incoming.dead_letter, incoming.record))
         if not arguments:
             return []
-        store = self._store
-        ids = self._link.call(POST, store.keys(project, queue).posting, store.now(), *arguments)
+        ids, to_bury = self._poster.post(queue, project, arguments)
         if ids is None:
             raise QueueDoesNotExist(queue, project)
+        if to_bury:
+            self._burying.bury_besides(queue, project)
         return layout.names(ids)
 
     def list(
@@ -81,7 +86,7 @@ class MessageController(Contract):
             return iter(([], ""))
         hidden = "" if echo or client_uuid is None else layout.storable(str(client_uuid))
         with_states = (int(include_claimed), int(include_delayed))
-        keys = self._store.keys(project, queue).settling
+        keys = self._store.keys(project, queue)
         found = self._store.run(_PAGE, keys, after, limit, hidden, *with_states)
         if found is None:
             return iter(([], ""))
@@ -101,7 +106,7 @@ class MessageController(Contract):
         if sort not in {1, -1}:
             raise ValueError(f"sort is 1 for the first message or -1 for the last, not {sort!r}")
         while True:
-            found = self._store.run(_FIRST, self._store.keys(project, queue).settling, sort)
+            found = self._store.run(_FIRST, self._store.keys(project, queue), sort)
             if found is None:
                 raise QueueDoesNotExist(queue, project)
             if not found:
@@ -115,7 +120,7 @@ class MessageController(Contract):
 
     def _read(self, queue: str, message_ids: Iterable[str], project: Project) -> Sequence[Message] | None:
         ids = layout.ids_of(list(message_ids))
-        found = self._store.run(_READ, self._store.keys(project, queue).settling, b"".join(ids))
+        found = self._store.run(_READ, self._store.keys(project, queue), b"".join(ids))
         return None if found is None else layout.read(found, ids)
 
     def delete(self, queue: str, message_id: str, project: Project = None, claim: str | None = None) -> None:
@@ -127,7 +132,7 @@ class MessageController(Contract):
             return
         if message is None:
             return
-        answer = self._store.run(_DELETE, keys.settling, message, holder)
+        answer = self._store.run(_DELETE, keys, message, holder)
         if isinstance(answer, bytes):
             raise _refusal(answer, message_id, claim, queue, project)
 
@@ -136,7 +141,7 @@ class MessageController(Contract):
     ) -> None:
         ids = layout.ids_of(list(message_ids))
         claims = _WHATEVER_STATE if claim_ids is None else b"".join(layout.ids_of(claim_ids))
-        answer = self._store.run(_DISCARD, self._store.keys(project, queue).settling, b"".join(ids), claims)
+        answer = self._store.run(_DISCARD, self._store.keys(project, queue), b"".join(ids), claims)
         if isinstance(answer, list):
             message, *holder = (part.hex() for part in answer)
             raise ClaimDoesNotMatch(holder[0], queue, project) if holder else MessageNotClaimed(message)
@@ -153,11 +158,23 @@ class MessageController(Contract):
         keys = self._store.keys(project, queue).acking
         return done.refused(self._link.call(ACK, keys, self._store.now(), *done.arguments))
 
+    def reject(self, queue: str, held: Sequence[tuple[str, str]], project: Project = None) -> Sequence[tuple[str, str]]:
+        done = Acknowledgement(held)
+        answer = None
+        if done.arguments:
+            answer = self._store.run_mourning(_REJECT, self._store.keys(project, queue).mourning, *done.arguments)
+        if answer is None:
+            return list(held)
+        to_bury, *left = answer
+        if to_bury:
+            self._burying.bury_besides(queue, project)
+        return done.refused(left)
+
     def purge(self, queue: str, project: Project = None) -> int:
-        return int(self._store.run(_PURGE, self._store.keys(project, queue).settling) or 0)
+        return int(self._store.run(_PURGE, self._store.keys(project, queue)) or 0)
 
     def count(self, queue: str, project: Project = None) -> int:
-        counts = self._store.run(_COUNT, self._store.keys(project, queue).settling)
+        counts = self._store.run(_COUNT, self._store.keys(project, queue))
         return 0 if counts is None else int(counts[0])
 
 

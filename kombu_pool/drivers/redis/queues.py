@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.redis.keys import KeySets
     from kombu_pool.drivers.redis.store import Store
     from kombu_pool.model import Metadata, Project
+    from kombu_pool.storage.policy import Policy
 
 CREATE = script("create")
 _AMEND = script("amend", repeatable=True)
@@ -77,39 +78,49 @@ class QueueController(Contract):
         return read(self._metadata(name, project))
 
     def set_metadata(self, name: str, metadata: Metadata, project: Project = None) -> None:
-        keys = self._store.keys(project, name)
-        if not self._link.call(_AMEND, (keys.queue,), *_fields(write(metadata))):
+        keys, written = self._store.keys(project, name), write(metadata)
+        noted = self._noted_as_dying(keys, written)
+        self._link.commands(noted)
+        if not self._link.call(_AMEND, (keys.queue,), *_fields(written)):
             raise QueueDoesNotExist(name, project)
+        # Again, for somebody may have looked there in between, and found nothing to come back for.
+        self._link.commands(noted)
 
     def create(self, name: str, metadata: Metadata | None = None, project: Project = None) -> bool:
-        fields = _fields(write(metadata or {}))
+        written = write(metadata or {})
         if self.exists(name, project):
             return False
-        entry = ("ZADD", self._store.index, 0, _entry(project, name))
-        self._link.command(*entry)
         keys = self._store.keys(project, name)
-        if not self._link.call(CREATE, (keys.queue,), secrets.randbits(_FIRST_NUMBERS), *fields):
+        entries = [("ZADD", self._store.index, 0, _entry(project, name)), *self._noted_as_dying(keys, written)]
+        self._link.commands(entries)
+        if not self._link.call(CREATE, (keys.queue,), secrets.randbits(_FIRST_NUMBERS), *_fields(written)):
             return False
         # Before it, for a queue without an entry is listed and collected nowhere, should this process die; and after
         # it, for somebody may have deleted the queue in between. An entry without a queue does no harm.
-        self._link.command(*entry)
+        self._link.commands(entries)
         return True
+
+    def _noted_as_dying(self, keys: KeySets, metadata: bytes) -> tuple[tuple[Any, ...], ...]:
+        """Return what lets bury() look at a queue of that metadata: from then on it knows when there is need."""
+        return (("ZADD", self._store.dying, 0, keys.queue),) if policy_of(metadata).buries else ()
 
     def exists(self, name: str, project: Project = None) -> bool:
         return bool(self._link.command("EXISTS", self._store.keys(project, name).queue))
 
     def delete(self, name: str, project: Project = None) -> None:
         # In this order: who creates the queue meanwhile makes its entry last.
+        keys = self._store.keys(project, name)
         self._link.commands(
             [
                 ("ZREM", self._store.index, _entry(project, name)),
-                ("UNLINK", *self._store.keys(project, name).every),
+                ("ZREM", self._store.dying, keys.queue),
+                ("UNLINK", *keys.every),
             ]
         )
 
     def stats(self, name: str, project: Project = None) -> dict[str, Any]:
         keys = self._store.keys(project, name)
-        counts = self._store.run(_COUNT, keys.settling)
+        counts = self._store.run(_COUNT, keys)
         if counts is None:
             raise QueueDoesNotExist(name, project)
         free, delayed, claimed, now = counts
@@ -157,7 +168,14 @@ def _fields(metadata: bytes) -> list[Any]:
         *("ttl", policy.ttl),
         *("delay", policy.delay),
         *("most", policy.max_claim_count),
+        *(("buries", 1) if policy.buries else ()),
+        *(("strict", _strictness(policy)) if policy.is_bounded or policy.buries_expired else ()),
     ]
+
+
+def _strictness(policy: Policy) -> str:
+    """Return what scripts heed of a queue to which nobody may simply post."""
+    return f"{policy.buries_expired:d}:{policy.refuses_overflow:d}:{policy.max_length}:{policy.max_length_bytes}"
 
 
 def _entry(project: Project, name: str) -> bytes:

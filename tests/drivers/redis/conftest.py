@@ -4,6 +4,7 @@ import pytest
 
 from kombu_pool import drivers
 from tests.conformance.handles import QueueHandle
+from tests.drivers.redis.monitor import commands_during
 from tests.servers.shared import fresh_uri, shared_server
 
 
@@ -17,6 +18,12 @@ def uri():
 def client(uri):
     """A client of that database, past all drivers."""
     return shared_server().client(int(uri.rpartition("/")[2]))
+
+
+@pytest.fixture
+def commands(client):
+    """Return what the server runs, for this database, while one works: ``commands(work)``."""
+    return lambda work: commands_during(client, work)
 
 
 @pytest.fixture

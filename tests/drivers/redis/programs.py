@@ -6,10 +6,15 @@ import json
 import signal
 import sys
 import time
+from typing import TYPE_CHECKING
 
 from kombu_pool import drivers
+from kombu_pool.clock import ManualClock
 from tests.conformance.handles import QueueHandle, bodies, ids
 from tests.transport.programs import heard, say
+
+if TYPE_CHECKING:
+    from kombu_pool.model import NewMessage
 
 #: Messages of a claim.
 BATCH = 16
@@ -58,6 +63,30 @@ def hold(uri: str, ttl: float) -> None:
         time.sleep(0.001)
     say("holding")
     heard()
+
+
+def bury(uri: str, answers: int, later: float | None = None) -> None:
+    """Say the body of each dead letter that is to be published, so many times; then hang, until killed.
+
+    With ``later``, begin when told to, so many seconds later by our own clock, and end when nothing is left.
+    """
+    clock = ManualClock()
+    driver = drivers.open_data(uri, clock=clock)
+    left = iter(range(answers))
+
+    def publish(project: object, exchange: str, key: str | None, message: NewMessage) -> bool:
+        say(json.dumps(message["body"]))
+        if next(left, None) is None:
+            heard()
+        return True
+
+    driver.publish_dead_letter = publish
+    if later is not None:
+        clock.advance(later)
+        heard()
+    while driver.bury():
+        pass
+    say("done")
 
 
 def be_interrupted(uri: str, times: int) -> None:

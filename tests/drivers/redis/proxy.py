@@ -20,7 +20,8 @@ class Proxy:
     def __init__(self, port: int) -> None:
         self._port = port
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.uri = f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0"
+        self.port = self._listener.getsockname()[1]
+        self.uri = f"redis://127.0.0.1:{self.port}/0"
         self._loses = b""
         self._awaited = b""
         self._action: Callable[[], object] = lambda: None

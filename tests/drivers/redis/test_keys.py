@@ -2,52 +2,26 @@
 
 from __future__ import annotations
 
-import ast
-import itertools
-import re
-from typing import NamedTuple
-
 import pytest
 from redis.crc import key_slot
 
 from kombu_pool.clock import ManualClock
-from kombu_pool.drivers.redis.keys import key_sets, name_of, project_key, project_of, queue_keys
+from kombu_pool.drivers.redis.keys import (
+    DYING,
+    key_sets,
+    name_of,
+    project_key,
+    project_of,
+    queue_keys,
+    scope_of,
+    store_key,
+)
 from tests.conformance.handles import ids
 
 NAMES = ["", "{", "}", "{}", "}{", "a{b}c", "/", "a/b", "\0", "%", "%7B", "=", ":", " ", "é", "\ud800", "🐇", "x" * 999]
 SCOPES = [(None, name) for name in NAMES] + [(name, "q") for name in NAMES] + [(name, name) for name in NAMES]
-PART = re.compile(r'"(?:[^"\\]|\\.)*"')
 #: How many keys of a command come first among its arguments; of any other, one does.
 KEYS = {"UNLINK": None, "DEL": None, "TIME": 0}
-
-
-class Line(NamedTuple):
-    """A command, as MONITOR shows it, and whether a script runs it."""
-
-    db: int
-    by_script: bool
-    command: list[bytes]
-
-
-def read_line(line):
-    db, by, command = re.fullmatch(r"\S+ \[(\d+) (\S+)\] (.*)", line.decode()).groups()
-    return Line(int(db), by == "lua", [ast.literal_eval("b" + part) for part in PART.findall(command)])
-
-
-@pytest.fixture
-def commands(client):
-    """Return what the server runs, for this database, while one works."""
-
-    def during(work):
-        db = client.connection_pool.connection_kwargs["db"]
-        with client.monitor() as monitor:
-            work()
-            client.echo("the end")
-            lines = (read_line(line) for line in iter(monitor.connection.read_response, None))
-            ran = list(itertools.takewhile(lambda line: line.command != [b"ECHO", b"the end"], lines))
-        return [line for line in ran if line.db == db]
-
-    return during
 
 
 def use_all(queue, clock):
@@ -79,7 +53,21 @@ def use_all(queue, clock):
     subscriptions.update(queue.name, made, queue.project, subscriber="http://b")
     next(subscriptions.list(queue.name, queue.project))
     subscriptions.delete(queue.name, made, queue.project)
+    let_die(queue, clock)
     queue.drop()
+
+
+def let_die(queue, clock):
+    """Run the scripts that see to what is dead."""
+    metadata = {"_dead_letter_queue": "dead", "_dead_letter_expired": True, "_max_length": 2, "_max_length_bytes": 100}
+    queue.driver.queue_controller.set_metadata(queue.name, metadata, queue.project)
+    queue.post("a", "b", "c", ttl=10)
+    queue.reject(queue.claim(limit=1))
+    clock.advance(10)
+    queue.driver.bury()
+    queue.driver.queue_controller.set_metadata(queue.name, {"_dead_letter_queue": "nowhere"}, queue.project)
+    queue.post("d")
+    queue.reject(queue.claim())
 
 
 def keys_of(command):
@@ -92,12 +80,19 @@ def test_all_keys_of_a_queue_are_in_one_slot(project, name):
     for is_cluster in (False, True):
         keys = key_sets("prefix", project, name, is_cluster)
 
-        used = {*keys.every, *keys.settling, *keys.posting, *keys.acking}
+        used = {*keys.every, *keys.settling, *keys.posting, *keys.acking, *keys.mourning}
+        if not is_cluster:
+            used.remove(store_key("prefix", DYING))
 
         assert {key_slot(key) for key in used} == {key_slot(keys.queue)}
         assert used <= {*queue_keys("prefix", project, name)}
         # What stands between the braces is the queue's own, or all queues would be in one slot.
         assert keys.queue.count(b"{") == keys.queue.count(b"}") == 1
+
+
+@pytest.mark.parametrize(("project", "name"), SCOPES, ids=ascii)
+def test_a_queue_is_known_by_its_key(project, name):
+    assert scope_of("pre{fix", queue_keys("pre{fix", project, name).queue) == (project, name)
 
 
 def test_no_two_queues_have_a_key_in_common():
@@ -125,12 +120,12 @@ def test_a_script_uses_the_keys_that_it_is_given_and_no_other(uri, open_queue, c
         if not by_script and command[0] in {b"EVALSHA", b"EVAL"}:
             given = command[3 : 3 + int(command[2])]
             scripts.add(command[1])
-            slots = {key_slot(key) for key in given}
+            slots = {key_slot(key) for key in given if not key.endswith(b":{store}:dying")}
             # Only a dead letter goes from one queue to another, and in a cluster by two scripts.
-            assert len(slots) == 1 or len(given) == 15
+            assert len(slots) <= 1 or len(given) == 18
         elif by_script:
             assert {*keys_of(command)} <= {*given}, command
-    assert len(scripts) > 20
+    assert len(scripts) > 27
 
 
 def test_a_name_that_is_no_text_keeps_no_message_from_being_dead_lettered(uri, open_queue):

@@ -131,6 +131,34 @@ def test_a_full_store_takes_dead_letters(full, clock):
     assert full.count() == waiting - 100
 
 
+def test_a_full_store_buries_what_is_rejected_and_what_expires(server, full, clock):
+    most = server.client().config_get("maxmemory")["maxmemory"]
+    server.ask("CONFIG", "SET", "maxmemory", 0)
+    metadata = {"_dead_letter_queue": "dead", "_dead_letter_expired": True}
+    full.driver.queue_controller.set_metadata(full.name, metadata)
+    server.ask("CONFIG", "SET", "maxmemory", most)
+    early, *rejected = full.page(limit=51)[0]
+    held = full.claim(limit=51)
+    full.release(held.id, [early["id"]])
+    held.messages.pop(0)
+    dead = QueueHandle(full.driver, "dead", None)
+
+    assert full.reject(held) == []
+    assert dead.count() == len(rejected)
+    clock.advance(1000)
+    assert full.driver.bury() == 1
+    assert dead.free()[-1] == "early"
+
+
+def test_a_full_store_may_delete_what_is_rejected(full):
+    full.driver.queue_controller.set_metadata(full.name, {})
+    waiting = full.count()
+
+    assert full.reject(full.claim(limit=50)) == []
+
+    assert full.count() == waiting - 50
+
+
 def test_a_watch_sees_what_waits_in_a_full_store(full):
     watch = full.driver.watch([(None, full.name)])
 

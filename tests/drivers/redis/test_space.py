@@ -74,6 +74,39 @@ def test_a_deleted_queue_leaves_nothing_behind(client, fill, open_queue, uri, cl
     assert sizes(client) == {}
 
 
+def test_a_deleted_queue_leaves_none_of_its_dead_behind(client, uri, open_queue, clock):
+    metadata = {"_dead_letter_exchange": "nobody", "_dead_letter_expired": True, "_max_length_bytes": 1000}
+    queue = open_queue(uri, metadata=metadata, clock=clock)
+    queue.post("a", "b", ttl=10)
+    queue.reject(queue.claim(limit=1))
+    clock.advance(10)
+    assert queue.all() == []
+    assert {b"dead", b"letters", b"dying"} <= {key.rpartition(b":")[2] for key in sizes(client)}
+
+    queue.drop()
+
+    assert sizes(client) == {}
+    assert queue.driver.bury() == 0
+
+
+def test_a_queue_whose_dead_are_buried_keeps_nothing_of_them(client, uri, open_queue, clock):
+    dead = open_queue(uri, "dead", clock=clock)
+    metadata = {"_dead_letter_queue": "dead", "_dead_letter_expired": True, "_max_length": 2}
+    queue = open_queue(uri, metadata=metadata, clock=clock)
+    queue.driver.bury()
+    before = sizes(client)
+
+    for _ in range(3):
+        queue.post(*range(10), ttl=10)
+        queue.reject(queue.claim(limit=1))
+        assert dead.purge() == 9
+        clock.advance(10)
+        queue.driver.bury()
+        assert dead.purge() == 1
+
+    assert {key: size for key, size in sizes(client).items() if not key.endswith(b":bell")} == before
+
+
 def test_what_is_done_to_a_deleted_queue_leaves_nothing_behind(client, fill, clock):
     queue = fill("q")
     held = queue.claim(limit=2)
@@ -100,6 +133,7 @@ def test_an_empty_queue_keeps_no_key_of_a_message(client, fill):
     queue.delete_all(message["id"] for message in queue.page(limit=0, include_claimed=True, include_delayed=True)[0])
 
     assert queue.claim().id is None
+    assert queue.driver.bury() == 0
     kept = {key.rpartition(b":")[2] for key in sizes(client)}
     assert kept - {b"bell"} == {b"queue", b"queues", b"subscriptions"}
 

@@ -20,10 +20,11 @@ local function looked_up(command, key, arguments)
   return found
 end
 
--- split: the eight-byte ids of which a text is made.
-local function split(ids)
+-- split: the ids of which a text is made, of eight bytes if nothing else is said.
+local function split(ids, size)
   local parts = {}
-  for index = 1, #ids, 8 do parts[#parts + 1] = string.sub(ids, index, index + 7) end
+  size = size or 8
+  for index = 1, #ids, size do parts[#parts + 1] = string.sub(ids, index, index + size - 1) end
   return parts
 end
 

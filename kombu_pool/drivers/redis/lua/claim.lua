@@ -9,13 +9,14 @@
 -- ARGV  now, claim, ttl, grace ('': none is prolonged), limit, claim to park under, seconds to park, ids that are lent
 --   however often (joined)
 -- Returns {ids lent (joined), their marks in `lent`, their records, ids parked (joined), marks, records, expiries,
---   now}; marks are {} where no message has one. false: nothing to lend, or no such queue.
---   'settle': run it again.
+--   now}; marks are {} where no message has one; behind them 1 when something dead is to be buried.
+--   false: nothing to lend, nothing to bury, or no such queue. 'settle' or 'mourn': run it again.
 local state, now = open(ARGV[1])
 if state ~= 'open' then return state end
 local claim, ttl, grace, limit = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local ids = redis.call('ZRANGE', KEYS[3], 0, limit - 1)
-if #ids == 0 then return false end
+local to_bury = due and due <= now and 1 or nil
+if #ids == 0 then return to_bury and {'', {}, {}, '', {}, {}, {}, string.format('%.6f', now), to_bury} end
 
 -- divide: how many of the messages to lend, and how many of the next to park.
 local function divide(marks)
@@ -60,8 +61,9 @@ local marks = redis.call('HLEN', KEYS[9]) > 0 and looked_up('HMGET', KEYS[9], id
 local lend, park = divide(marks)
 -- First what goes: a Redis that is out of memory lets a script add what it needs after that.
 redis.call('ZREMRANGEBYRANK', KEYS[3], 0, lend + park - 1)
+if is_weighed then weigh(part(ids, 1, lend + park), -1) end
 local lent, parked = part(ids, 1, lend), part(ids, lend + 1, lend + park)
-local reply = {'', {}, {}, '', {}, {}, {}, string.format('%.6f', now)}
+local reply = {'', {}, {}, '', {}, {}, {}, string.format('%.6f', now), to_bury}
 if lend > 0 then
   hold(claim, ttl, lent)
   if grace and redis.call('ZCARD', KEYS[5]) > 0 then prolong(lent, now + ttl, ttl, grace) end

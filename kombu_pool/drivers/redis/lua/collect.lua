@@ -5,7 +5,8 @@
 -- include settle
 -- KEYS  those of settle
 -- ARGV  now
--- Returns {1 when there is more to do, how many messages and claims went}; false when there is no such queue.
+-- Returns {what is to be done before there is no more: 'settle', 'mourn' or 'open', how many messages and claims went};
+--   false when there is no such queue.
 local state = open(ARGV[1])
 if not state then return false end
-return {state == 'settle' and 1 or 0, gone}
+return {state, gone}

@@ -5,7 +5,7 @@
 -- include settle
 -- KEYS  those of settle
 -- ARGV  now
--- Returns {free, delayed, claimed, now}; false when there is no such queue; 'settle': run it again.
+-- Returns {free, delayed, claimed, now}; false when there is no such queue; 'settle' or 'mourn': run it again.
 local state, now = open(ARGV[1])
 if state ~= 'open' then return state end
 local free, delayed, claimed = redis.call('ZCARD', KEYS[3]), redis.call('ZCARD', KEYS[4]), redis.call('ZCARD', KEYS[6])

@@ -5,7 +5,7 @@
 -- include settle
 -- KEYS  those of settle
 -- ARGV  now, message, claim ('' for none)
--- Returns 1 when it is gone; false when there is no such queue; 'settle': run it again; else why it stays:
+-- Returns 1 when it is gone; false when there is no such queue; 'settle' or 'mourn': run it again; else why it stays:
 --   'claimed', 'unclaimed', 'claimed by another', 'no such claim'.
 local state = open(ARGV[1])
 if state ~= 'open' then return state end

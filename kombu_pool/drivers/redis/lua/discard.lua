@@ -5,8 +5,8 @@
 -- include settle
 -- KEYS  those of settle
 -- ARGV  now, messages (joined), claims (joined; '-' for whatever state)
--- Returns 1; false when there is no such queue; 'settle': run it again; or, when nothing went, {message} that is not
---   claimed, or {message, claim} that holds it and is not among them.
+-- Returns 1; false when there is no such queue; 'settle' or 'mourn': run it again; or, when nothing went, {message}
+--   that is not claimed, or {message, claim} that holds it and is not among them.
 local state = open(ARGV[1])
 if state ~= 'open' then return state end
 local there, ids = {}, split(ARGV[2])

@@ -5,7 +5,7 @@
 -- include settle
 -- KEYS  those of settle
 -- ARGV  now, '1' for the first, '-1' for the last
--- Returns the id; '' without any; false when there is no such queue; 'settle': run it again.
+-- Returns the id; '' without any; false when there is no such queue; 'settle' or 'mourn': run it again.
 local state = open(ARGV[1])
 if state ~= 'open' then return state end
 local rank = ARGV[2] == '1' and 0 or -1

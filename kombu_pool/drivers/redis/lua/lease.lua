@@ -6,7 +6,7 @@
 -- KEYS  those of settle
 -- ARGV  now, claim
 -- Returns {since and ttl (two doubles), ids that it holds (joined), records, marks in `lent`, now}; false when it has
---   ended, or there is no such queue; 'settle': run it again.
+--   ended, or there is no such queue; 'settle' or 'mourn': run it again.
 local state, now = open(ARGV[1])
 if state ~= 'open' then return state end
 local lease = redis.call('HGET', KEYS[8], ARGV[2])

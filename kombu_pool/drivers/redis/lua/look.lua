@@ -1,4 +1,4 @@
--- look: whether there is something to claim, and else when there may be.
+-- look: whether there is something to claim or to bury, and else when there may be.
 -- include clock
 -- include bell
 -- include batches
@@ -9,10 +9,13 @@
 --   when there is no such queue.
 local state, now = open(ARGV[1])
 if not state then return false end
+-- Whoever claims buries what is dead.
+if state == 'mourn' or (due and due <= now) then return 1 end
 if state == 'settle' or redis.call('ZCARD', KEYS[3]) > 0 then
   if KEYS[10] then ring(KEYS[1], KEYS[10]) end
   return 1
 end
 if KEYS[10] then redis.call('DEL', KEYS[10]) end
-local deadline = redis.call('HGET', KEYS[1], 'next')
-return deadline and string.format('%.6f', tonumber(deadline) - now) or ''
+local deadline = tonumber(redis.call('HGET', KEYS[1], 'next') or due)
+if due and due < deadline then deadline = due end
+return deadline and string.format('%.6f', deadline - now) or ''

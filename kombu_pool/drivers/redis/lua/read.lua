@@ -6,7 +6,7 @@
 -- KEYS  those of settle
 -- ARGV  now, messages (joined)
 -- Returns {records, marks in `lent`, claims that hold them, now}, with nil for what is not there; false when there is
---   no such queue; 'settle': run it again.
+--   no such queue; 'settle' or 'mourn': run it again.
 local state, now = open(ARGV[1])
 if state ~= 'open' then return state end
 local ids, holders = split(ARGV[2]), {}

@@ -6,7 +6,7 @@
 -- include prolong
 -- KEYS  those of settle
 -- ARGV  now, claim, ttl, grace
--- Returns 1; false when the claim has ended, or there is no such queue; 'settle': run it again.
+-- Returns 1; false when the claim has ended, or there is no such queue; 'settle' or 'mourn': run it again.
 local state, now = open(ARGV[1])
 if state ~= 'open' then return state end
 local claim, ttl, grace = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])

@@ -5,8 +5,30 @@
 -- How many messages and claims went.
 local gone = 0
 
--- Messages that one run moves at the most: Redis serves nobody else meanwhile.
-local BUDGET = 2000
+-- When somebody is to look at the queue's dead messages; nil without any.
+local due
+
+-- Whether the hash of the queue has a `weight`: what its free messages weigh together.
+local is_weighed = false
+
+-- die: let messages be dead, for a reason. Only scripts that include `dead` have the keys for it.
+local die
+
+-- Messages that one run moves at the most: Redis serves nobody else meanwhile. Those that die take their records along.
+local BUDGET, BUDGET_OF_DEAD = 2000, 500
+
+-- weighed: what messages weigh together: the bytes of their records, but for the front that each of them has.
+local FRONT = 18
+local function weighed(ids)
+  local sum = 0
+  for _, id in ipairs(ids) do sum = sum + math.max(redis.call('HSTRLEN', KEYS[2], id) - FRONT, 0) end
+  return sum
+end
+
+-- weigh: note that messages came to those that are free (1), or left them (-1). Their records must be there still.
+local function weigh(ids, sign)
+  if is_weighed and #ids > 0 then redis.call('HINCRBY', KEYS[1], 'weight', sign * weighed(ids)) end
+end
 
 -- came_back: free messages of a claim that ended, where they stood; `claim` is what they will say of it.
 -- Takes the members of `claimed` that are to go.
@@ -23,6 +45,7 @@ local function came_back(members, claim, counts)
   end
   batched('ZADD', KEYS[3], line)
   batched('HSET', KEYS[9], marks)
+  weigh(ids, 1)
 end
 
 -- held: the members of `claimed` that a claim holds still.
@@ -50,6 +73,14 @@ local function holder(id)
   return member and string.sub(member, 9)
 end
 
+local function free_of(ids)
+  local scores, free = #ids > 0 and looked_up('ZMSCORE', KEYS[3], ids) or {}, {}
+  for index, id in ipairs(ids) do
+    if scores[index] then free[#free + 1] = id end
+  end
+  return free
+end
+
 -- remove: forget messages, whatever their state; a claim whose last message goes ends with it.
 local function remove(ids)
   for _, id in ipairs(ids) do
@@ -59,7 +90,9 @@ local function remove(ids)
       if redis.call('HINCRBY', KEYS[8], claim .. '#', -1) <= 0 then forget_claim(claim) end
     end
   end
+  local free = is_weighed and free_of(ids) or {}
   batched('ZREM', KEYS[3], ids)
+  weigh(free, -1)
   batched('ZREM', KEYS[4], ids)
   batched('ZREM', KEYS[5], ids)
   batched('HDEL', KEYS[9], ids)
@@ -95,26 +128,41 @@ local function settle_claims(now, budget)
 end
 
 local function settle_delayed(now, budget)
-  local due = redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', now, 'LIMIT', 0, math.max(budget, 0))
-  if #due > 0 then
+  local delayed = redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', now, 'LIMIT', 0, math.max(budget, 0))
+  if #delayed > 0 then
     local line = {}
-    for index, id in ipairs(due) do line[2 * index - 1], line[2 * index] = 0, id end
-    batched('ZREM', KEYS[4], due)
+    for index, id in ipairs(delayed) do line[2 * index - 1], line[2 * index] = 0, id end
+    batched('ZREM', KEYS[4], delayed)
     batched('ZADD', KEYS[3], line)
+    weigh(delayed, 1)
   end
-  return budget - #due
+  return budget - #delayed
 end
 
+local function buries_expired()
+  return string.sub(redis.call('HGET', KEYS[1], 'strict') or '', 1, 1) == '1'
+end
+
+-- settle_expiring: the budget that is left; and whether there is something that only who includes `dead` can settle.
 local function settle_expiring(now, budget)
-  local expired = redis.call('ZRANGEBYSCORE', KEYS[5], '-inf', now, 'LIMIT', 0, math.max(budget, 0))
-  if #expired > 0 then gone = gone + remove(expired) end
-  return budget - #expired
+  local most = math.min(math.max(budget, 0), die and BUDGET_OF_DEAD or BUDGET)
+  local expired = redis.call('ZRANGEBYSCORE', KEYS[5], '-inf', now, 'LIMIT', 0, most)
+  if #expired == 0 then return budget, false end
+  if not buries_expired() then
+    gone = gone + remove(expired)
+  elseif die then
+    die(expired, 'expired')
+  else
+    return budget, true
+  end
+  return budget - #expired, false
 end
 
--- settle: true once all is in the state that `now` gives it; false when there is more to do than one run may.
+-- settle: 'open' once all is in the state that `now` gives it; 'settle' when there is more to do than one run may;
+-- 'mourn' when something expired that is to be buried.
 local function settle(now, known)
-  if not known or tonumber(known) > now then return true end
-  local budget = settle_expiring(now, settle_delayed(now, settle_claims(now, BUDGET)))
+  if not known or tonumber(known) > now then return 'open' end
+  local budget, mourns = settle_expiring(now, settle_delayed(now, settle_claims(now, BUDGET)))
   local first = first_score(KEYS[7])
   for _, key in ipairs({KEYS[4], KEYS[5]}) do
     local score = first_score(key)
@@ -124,14 +172,17 @@ local function settle(now, known)
   redis.call('HDEL', KEYS[1], 'next')
   if first then redis.call('HSET', KEYS[1], 'next', string.format('%.6f', first)) end
   if budget < BUDGET and redis.call('ZCARD', KEYS[3]) > 0 then ring(KEYS[1], KEYS[10]) end
-  return not first or first > now
+  if not first or first > now then return 'open' end
+  return mourns and 'mourn' or 'settle'
 end
 
--- open: 'open' and the time; or false, there is no such queue; or 'settle', run it again: it took all that one run may.
+-- open: 'open' and the time; or false, there is no such queue; or 'settle', run it again: it took all that one run may;
+-- or 'mourn', run that first.
 local function open(said)
-  local head = redis.call('HMGET', KEYS[1], 'last', 'next')
+  local head = redis.call('HMGET', KEYS[1], 'last', 'next', 'due', 'weight')
   if not head[1] then return false end
+  due, is_weighed = head[3] and tonumber(head[3]), head[4]
   local now = clock(said)
-  return settle(now, head[2]) and 'open' or 'settle', now
+  return settle(now, head[2]), now
 end
 

@@ -22,9 +22,14 @@ def node_of(cluster, queue):
     return owner_of(cluster, queue_keys("kombu-pool", None, queue).queue)
 
 
+def on_another_node(cluster, here):
+    """Return the name of a queue that does not lie where this one does."""
+    names = (f"dead {number}" for number in range(99))
+    return next(name for name in names if node_of(cluster, name) is not node_of(cluster, here))
+
+
 def test_a_letter_whose_node_is_full_is_lent_all_the_same(cluster, driver):
-    here, names = "q", [f"dead {number}" for number in range(99)]
-    elsewhere = next(name for name in names if node_of(cluster, name) is not node_of(cluster, here))
+    here, elsewhere = "q", on_another_node(cluster, "q")
     driver.queue_controller.create(elsewhere)
     driver.queue_controller.create(here, {"_max_claim_count": 1, "_dead_letter_queue": elsewhere})
     queue = QueueHandle(driver, here, None)
@@ -37,3 +42,22 @@ def test_a_letter_whose_node_is_full_is_lent_all_the_same(cluster, driver):
     assert bodies(held) == ["a", "b"]
     with pytest.raises(errors.StoreFull, match="maxmemory"):
         QueueHandle(driver, elsewhere, None).post("c")
+
+
+def test_what_is_rejected_waits_while_the_node_of_its_dead_letter_queue_is_full(cluster, driver):
+    elsewhere = on_another_node(cluster, "q")
+    driver.queue_controller.create(elsewhere)
+    driver.queue_controller.create("q", {"_dead_letter_queue": elsewhere})
+    queue, dead = (QueueHandle(driver, name, None) for name in ("q", elsewhere))
+    queue.post("a", "b")
+    node_of(cluster, elsewhere).ask("CONFIG", "SET", "maxmemory", 1)
+
+    assert queue.reject(queue.claim()) == []
+    assert (queue.all(), dead.all()) == ([], [])
+    node_of(cluster, elsewhere).ask("CONFIG", "SET", "maxmemory", 0)
+    assert driver.bury() == 2
+
+    assert dead.free() == ["a", "b"]
+    for name in ("q", elsewhere):
+        driver.queue_controller.delete(name)
+    assert [node.ask("DBSIZE") for node in cluster.nodes] == [0, 0, 0]

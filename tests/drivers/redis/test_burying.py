@@ -1,0 +1,303 @@
+"""What is dead waits in the store, for whoever buries it: one at a time, and none of it gets lost on the way."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections import Counter
+
+import pytest
+
+from kombu_pool import errors
+from kombu_pool.clock import ManualClock
+from kombu_pool.drivers.redis.scripts import script
+from kombu_pool.storage.dead_letters import PARKING
+from tests.conformance.handles import QueueHandle, bodies, ids
+from tests.drivers.redis.proxy import Proxy
+from tests.servers.standalone import Server
+from tests.transport.programs import Programs
+
+EXCHANGE = {"_dead_letter_exchange": "exchange"}
+HOME = {"_dead_letter_queue": "dead"}
+
+
+@pytest.fixture
+def programs():
+    programs = Programs("tests.drivers.redis.programs")
+    yield programs
+    programs.kill()
+
+
+@pytest.fixture
+def clock():
+    return ManualClock()
+
+
+def let_die(queue, *bodies):
+    """Post and reject messages."""
+    queue.post(*bodies)
+    queue.reject(queue.claim(limit=len(bodies)))
+
+
+def publish_to(seen):
+    return lambda project, exchange, key, message: seen.append(message["body"]) or True
+
+
+def scripts_in(lines):
+    """Return the names of the scripts that were run."""
+    names = {script(name).sha: name for name in ("post", "post_strictly", "claim", "ack", "reject", "mourn", "bury")}
+    names[script("dying").sha] = "dying"
+    return [names[line.command[1]] for line in lines if not line.by_script]
+
+
+# Crashes.
+
+
+def test_a_process_that_is_killed_while_it_buries_loses_nothing(uri, open_queue, clock, programs):
+    queue = open_queue(uri, metadata=EXCHANGE, clock=clock)
+    let_die(queue, "a", "b")
+    victim = programs.start("bury", uri=uri, answers=1)
+    assert [json.loads(victim.line()), json.loads(victim.line())] == ["a", "b"]
+    seen = []
+    queue.driver.publish_dead_letter = publish_to(seen)
+
+    victim.signal(signal.SIGKILL)
+
+    assert queue.driver.bury() == 0
+    clock.advance(PARKING)
+    assert queue.driver.bury() == 1
+    assert seen == ["b"]
+
+
+def test_what_was_stored_there_and_not_removed_here_is_buried_again(uri, open_queue, clock):
+    queue = open_queue(uri, metadata=EXCHANGE, clock=clock)
+    let_die(queue, "a", "b")
+    seen = []
+
+    def crash(*letter):
+        publish_to(seen)(*letter)
+        raise KeyboardInterrupt
+
+    queue.driver.publish_dead_letter = crash
+    with pytest.raises(KeyboardInterrupt):
+        queue.driver.bury()
+    queue.driver.publish_dead_letter = publish_to(seen)
+    clock.advance(PARKING)
+
+    assert queue.driver.bury() == 2
+    assert seen == ["a", "a", "b"]
+
+
+def test_a_move_that_nobody_heard_of_is_not_made_twice(open_queue, clock):
+    with Server() as server, Proxy(server.port) as proxy:
+        dead = open_queue(server.uri(), "dead", clock=clock)
+        queue = open_queue(proxy.uri, metadata=HOME, clock=clock)
+        let_die(queue, "warm up")
+        proxy.lose_answer_to(script("bury").sha)
+
+        let_die(queue, "a")
+
+        clock.advance(PARKING)
+        assert queue.driver.bury() == 0
+        assert dead.free() == ["warm up", "a"]
+
+
+def test_what_is_taken_and_never_heard_of_is_buried_after_a_while(open_queue, clock):
+    with Server() as server, Proxy(server.port) as proxy:
+        dead = open_queue(server.uri(), "dead", clock=clock)
+        queue = open_queue(proxy.uri, metadata=HOME, clock=clock)
+        let_die(queue, "warm up")
+        proxy.lose_answer_to(script("mourn").sha)
+
+        let_die(queue, "a")
+
+        assert queue.driver.bury() == 0
+        clock.advance(PARKING)
+        assert queue.driver.bury() == 1
+        assert dead.free() == ["warm up", "a"]
+
+
+# Together.
+
+
+@pytest.mark.parametrize("metadata", [EXCHANGE, HOME])
+def test_two_processes_bury_each_message_once(uri, open_queue, open_driver, clock, programs, metadata):
+    dead = open_queue(uri, "dead", clock=clock)
+    queue = open_queue(uri, metadata={**metadata, "_dead_letter_expired": True}, clock=clock)
+    queue.post(*range(2000), ttl=10)
+    clock.advance(10)
+    diggers = [programs.start("bury", uri=uri, answers=10**6, later=10) for _ in range(2)]
+
+    for digger in diggers:
+        digger.tell()
+    seen = Counter(body for digger in diggers for body in lines_of(digger))
+
+    if metadata is HOME:
+        seen = Counter(dead.free())
+    assert seen == Counter(range(2000))
+    assert queue.driver.bury() == 0
+
+
+def lines_of(program):
+    lines = []
+    while (line := program.line()) != "done":
+        lines.append(json.loads(line))
+    return lines
+
+
+# Out of reach.
+
+
+def test_who_uses_a_queue_tries_again_only_after_a_while(uri, open_queue, clock):
+    queue = open_queue(uri, metadata=EXCHANGE, clock=clock)
+    tried = []
+
+    def fail(project, exchange, key, message):
+        tried.append(message["body"])
+        raise errors.PoolUnavailable("pool", "down")
+
+    queue.driver.publish_dead_letter = fail
+    let_die(queue, "a")
+    let_die(queue, "b")
+    queue.claim()
+    assert tried == ["a"]
+    clock.advance(5)
+    queue.claim()
+
+    assert tried == ["a", "a", "b"]
+
+
+def test_order_survives_that_it_was_out_of_reach(uri, open_queue, clock):
+    queue = open_queue(uri, metadata=EXCHANGE, clock=clock)
+    let_die(queue, "a", "b")
+    let_die(queue, "c")
+    seen = []
+    queue.driver.publish_dead_letter = publish_to(seen)
+
+    assert queue.driver.bury() == 3
+    assert seen == ["a", "b", "c"]
+
+
+def test_one_that_nobody_takes_does_not_stop_those_behind_it(uri, open_queue, clock):
+    queue = open_queue(uri, metadata=EXCHANGE, clock=clock)
+    let_die(queue, *range(5))
+    seen = []
+
+    def refuse_the_first(*letter):
+        if letter[3]["body"] == 0:
+            raise errors.MessageTooLarge(1, 1)
+        return publish_to(seen)(*letter)
+
+    queue.driver.publish_dead_letter = refuse_the_first
+
+    assert queue.driver.bury() == 4
+    assert seen == [1, 2, 3, 4]
+
+
+def test_a_watch_sleeps_while_the_dead_are_out_of_reach(uri, open_queue, clock):
+    queue = open_queue(uri, metadata=EXCHANGE, clock=clock)
+    let_die(queue, "a")
+    watch = queue.driver.watch([(None, "q")])
+
+    assert watch.wait(0.1) is False
+    clock.advance(5)
+    assert watch.wait(5) is True
+    queue.claim()
+    assert watch.wait(0.1) is False
+    watch.close()
+
+
+def test_a_watch_wakes_for_what_a_dead_process_left(uri, open_queue, clock):
+    queue = open_queue(uri, metadata=EXCHANGE, clock=clock)
+    let_die(queue, "a")
+    queue.driver.publish_dead_letter = lambda *letter: (_ for _ in ()).throw(KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        queue.driver.bury()
+    watch = queue.driver.watch([(None, "q")])
+
+    assert watch.wait(0.1) is False
+    clock.advance(PARKING)
+    assert watch.wait(5) is True
+    watch.close()
+
+
+# What it costs.
+
+
+def test_an_ordinary_queue_costs_what_it_did(uri, open_queue, commands):
+    queue = open_queue(uri)
+    use(queue)
+
+    ran = commands(lambda: use(queue))
+
+    assert scripts_in(ran) == ["post", "claim", "ack", "claim", "ack"]
+    # How many keys each is given, and how many commands all of them run.
+    assert [line.command[2] for line in ran if not line.by_script] == [b"6", b"10", b"8", b"10", b"8"]
+    assert sum(line.by_script for line in ran) == 57
+
+
+def use(queue):
+    queue.post("a", "b")
+    held = queue.claim(limit=1)
+    swap = queue.driver.claim_controller.swap
+    _, claim_id, messages = swap(queue.name, [(ids(held)[0], held.id)], {"ttl": 60, "grace": 0}, limit=1)
+    queue.delete_claimed([(messages[0]["id"], claim_id)])
+
+
+def test_burying_costs_one_look_when_nothing_is_dead(uri, open_driver, clock, commands):
+    driver = open_driver(uri, clock=clock)
+    for number in range(50):
+        driver.queue_controller.create(f"q{number}", {**HOME, "_dead_letter_expired": True})
+        queue = QueueHandle(driver, f"q{number}", None)
+        let_die(queue, "a")
+        queue.post("b", ttl=100)
+    driver.bury()
+
+    ran = commands(driver.bury)
+
+    assert scripts_in(ran) == ["dying"]
+    assert sum(line.by_script for line in ran) == 1
+    clock.advance(100)
+    assert driver.bury() == 50
+
+
+def test_a_rejection_that_is_buried_here_takes_three_round_trips(uri, open_queue, commands):
+    open_queue(uri, "dead")
+    queue = open_queue(uri, metadata=HOME)
+    let_die(queue, "warm up")
+    queue.post("a", "b")
+    held = queue.claim()
+
+    assert scripts_in(commands(lambda: queue.reject(held))) == ["reject", "mourn", "bury"]
+
+
+def test_big_letters_are_taken_few_at_a_time(open_queue, clock):
+    with Server() as server:
+        dead = open_queue(server.uri(), "dead", clock=clock)
+        queue = open_queue(server.uri(), metadata=HOME, clock=clock)
+        let_die(queue, "warm up")
+        queue.post(*[bytes(3_000_000)] * 5)
+        held = queue.claim()
+        before = calls_of(server)
+
+        queue.reject(held)
+
+        assert dead.count() == 6
+        # reject, three times mourn and bury, and that count.
+        assert calls_of(server) - before == 8
+
+
+def calls_of(server):
+    return server.client().info("commandstats")["cmdstat_evalsha"]["calls"]
+
+
+def test_letters_to_another_queue_that_buries_what_expires_are_found_there(uri, open_queue, clock):
+    last = open_queue(uri, "last", clock=clock)
+    open_queue(uri, "dead", metadata={"_dead_letter_queue": "last", "_dead_letter_expired": True}, clock=clock)
+    queue = open_queue(uri, metadata={**HOME, "_dead_letter_queue_messages_ttl": 5}, clock=clock)
+    queue.driver.bury()
+    let_die(queue, "a")
+    clock.advance(5)
+
+    assert queue.driver.bury() == 1
+    assert bodies(last.page()[0]) == ["a"]

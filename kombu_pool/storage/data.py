@@ -31,7 +31,8 @@ class MessageController(ABC):
 
         In a queue of ``_max_length`` or ``_max_length_bytes`` the first free messages in line make room for them, in
         the same step: they are dead, or gone if the queue has nowhere for dead letters to go. What is delayed or
-        claimed is not counted, and may make the queue longer when it comes back.
+        claimed is not counted, and may make the queue longer when it comes back, as a dead letter that is buried in it
+        may; the next post makes room for that, too.
 
         Raises:
             QueueDoesNotExist: there is no such queue.

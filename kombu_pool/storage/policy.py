@@ -58,6 +58,12 @@ class Policy:
         """Tell whether the queue has a longest length."""
         return bool(self.max_length or self.max_length_bytes)
 
+    def fits(self, length: int, size: int) -> bool:
+        """Tell whether the queue may have so many free messages, whose records have so many bytes together."""
+        return (not self.max_length or length <= self.max_length) and (
+            not self.max_length_bytes or size <= self.max_length_bytes
+        )
+
 
 @lru_cache(maxsize=1024)
 def policy_of(metadata: bytes) -> Policy:

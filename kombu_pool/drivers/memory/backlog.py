@@ -209,6 +209,11 @@ class Backlog:
         if message is None or message.expires > now:
             return False
         if dies:
+            holder = self.holder(message)
+            if holder is not None:
+                # Somebody is about to bury it for another reason.
+                heappush(self._deadlines, (holder.ends, _EXPIRY, message_id))
+                return False
             self.die(message, EXPIRED)
             self._on_free()
         else:

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.memory.store import DataStore, StoredQueue
     from kombu_pool.model import Message, NewMessage, Project
     from kombu_pool.storage.incoming import Incoming
-    from kombu_pool.storage.policy import Policy
 
 _MARKER = re.compile(r"([0-9]{1,3})\.([0-9]{1,20})")
 
@@ -64,7 +63,8 @@ class MessageController(Contract):
             if found.policy.is_bounded and found.policy.refuses_overflow and not _has_room(found, incoming):
                 raise QueueIsFull(queue, project)
             posted = [self._add(found, message, client, now) for message in incoming]
-            overflowed = _make_room(found) if found.policy.is_bounded else 0
+            makes_room = found.policy.is_bounded and not found.policy.refuses_overflow
+            overflowed = _make_room(found) if makes_room else 0
         if overflowed:
             self._dead_letters.bury((project, queue))
         return posted
@@ -240,13 +240,7 @@ def _settle_held(backlog: Backlog, message_id: str, claim_id: str, *, dies: bool
 def _has_room(queue: StoredQueue, incoming: Sequence[Incoming]) -> bool:
     free = queue.backlog.free_messages()
     sizes = [len(message.record) for message in incoming if not delay_of(message, queue.metadata)]
-    return not sizes or _fits(queue.policy, len(free) + len(sizes), sum(sizes) + sum(len(each.record) for each in free))
-
-
-def _fits(policy: Policy, length: int, size: int) -> bool:
-    return (not policy.max_length or length <= policy.max_length) and (
-        not policy.max_length_bytes or size <= policy.max_length_bytes
-    )
+    return not sizes or queue.policy.fits(len(free) + len(sizes), sum(sizes) + sum(len(each.record) for each in free))
 
 
 def _make_room(queue: StoredQueue) -> int:
@@ -254,7 +248,7 @@ def _make_room(queue: StoredQueue) -> int:
     free = sorted(queue.backlog.free_messages(), key=lambda message: message.order)
     size = sum(len(message.record) for message in free)
     for number, message in enumerate(free):
-        if _fits(queue.policy, len(free) - number, size):
+        if queue.policy.fits(len(free) - number, size):
             return number
         size -= len(message.record)
         if queue.policy.buries:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.mongodb.deadletters import DeadLetters
     from kombu_pool.drivers.mongodb.posting import Poster
     from kombu_pool.drivers.mongodb.store import Queue, Store
-    from kombu_pool.storage.policy import Policy
 
 #: Seconds after which a queue is not kept from others any more by somebody who must have died while he posted.
 _TENURE = 20.0
@@ -76,14 +75,14 @@ class Bounds:
         if not sizes:
             return
         length, size = self._measure(queue, self._store.now())
-        if not _fits(queue.policy, length + len(sizes), size + sum(sizes)):
+        if not queue.policy.fits(length + len(sizes), size + sum(sizes)):
             raise QueueIsFull(queue.name, queue.project)
 
     def _make_room(self, queue: Queue) -> int:
         """Take the first free messages out of a queue that is too long; return how many."""
         now, gone = self._store.now(), 0
         length, size = self._measure(queue, now)
-        while not _fits(queue.policy, length, size):
+        while not queue.policy.fits(length, size):
             doomed = self._first(queue, length, size, now)
             if not doomed:
                 break
@@ -112,7 +111,7 @@ class Bounds:
         doomed: list[dict[str, Any]] = []
         with self._store.messages.find(where, shown, sort=[*states.IN_ORDER], limit=most) as cursor:
             for found in cursor:
-                if _fits(queue.policy, length, size):
+                if queue.policy.fits(length, size):
                     break
                 doomed.append(found)
                 length, size = length - 1, size - found["size"]
@@ -124,9 +123,3 @@ class Bounds:
             self._dead_letters.die(where, OVERFLOWED)
         else:
             self._store.messages.delete_many(where)
-
-
-def _fits(policy: Policy, length: int, size: int) -> bool:
-    return (not policy.max_length or length <= policy.max_length) and (
-        not policy.max_length_bytes or size <= policy.max_length_bytes
-    )

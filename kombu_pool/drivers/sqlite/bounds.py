@@ -34,7 +34,7 @@ def admits(
     if not sizes:
         return True
     length, size = _measured(connection, queue, policy, now)
-    return _fits(policy, length + len(sizes), size + sum(sizes))
+    return policy.fits(length + len(sizes), size + sum(sizes))
 
 
 def make_room(connection: sqlite3.Connection, queue: int, policy: Policy, now: float, posted: int = 0) -> int:
@@ -46,11 +46,11 @@ def make_room(connection: sqlite3.Connection, queue: int, policy: Policy, now: f
     if policy.refuses_overflow:
         return 0
     length, size = _measured(connection, queue, policy, now)
-    if _fits(policy, length, size):
+    if policy.fits(length, size):
         return 0
     doomed: list[tuple[int, int, float | None]] = []
     for number, rank, record in connection.execute(_HEADS, (queue, now, CHUNK + posted)).fetchall():
-        if _fits(policy, length - len(doomed), size):
+        if policy.fits(length - len(doomed), size):
             break
         doomed.append((number, rank, None))
         size -= record
@@ -66,9 +66,3 @@ def _measured(connection: sqlite3.Connection, queue: int, policy: Policy, now: f
         _SIZE if policy.max_length_bytes else _LENGTH, (queue, now)
     ).fetchone()
     return measured
-
-
-def _fits(policy: Policy, length: int, size: int) -> bool:
-    return (not policy.max_length or length <= policy.max_length) and (
-        not policy.max_length_bytes or size <= policy.max_length_bytes
-    )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from celery import Celery, Task
+from celery.exceptions import Reject
 from kombu import Queue
 from kombu.common import Broadcast
 
@@ -19,6 +20,8 @@ from tests.celery.journal import Journal
 BROKER, FOLDER, SETTINGS = "TESTED_BROKER", "TESTED_FOLDER", "TESTED_SETTINGS"
 #: A queue that every worker has a copy of, and the setting that adds it.
 EVERYBODY = "everybody"
+#: A queue whose dead letters go to another one after a second delivery at the latest, and the setting that adds it.
+MORTAL, DEAD = "mortal", "dead"
 
 
 def journal() -> Journal:
@@ -83,6 +86,11 @@ def die_once(name: str) -> str:
     return name
 
 
+def refuse(text: str, requeue: bool) -> None:
+    """Reject the message."""
+    raise Reject(text, requeue=requeue)
+
+
 def delivery(self: Task) -> dict[str, Any]:
     """Return how the task was delivered."""
     return dict(self.request.delivery_info)
@@ -90,11 +98,16 @@ def delivery(self: Task) -> dict[str, Any]:
 
 PLAIN = (add, total, fail, note, when, process, work, wait_for)
 BOUND = (third_time, delivery)
-LATE = (die_once,)
+LATE = (die_once, refuse)
 
 
 def queues() -> list[Queue]:
     return [Queue("celery"), Broadcast(EVERYBODY)]
+
+
+def mortal_queues() -> list[Queue]:
+    letters = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": DEAD, "x-delivery-limit": 1}
+    return [Queue("celery"), Queue(MORTAL, queue_arguments=letters)]
 
 
 def application(broker: str, folder: Path, **settings: Any) -> Celery:
@@ -110,6 +123,8 @@ def application(broker: str, folder: Path, **settings: Any) -> Celery:
     )
     if settings.pop(EVERYBODY, False):
         app.conf.task_queues = queues()
+    if settings.pop(MORTAL, False):
+        app.conf.task_queues = mortal_queues()
     app.conf.update(settings)
     for function in PLAIN:
         app.task(name=function.__name__)(function)

@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: The modules whose tests run over a broker, if that is not all: what differs there, at a price that one can pay.
-_WHERE_STORES_DIFFER = {"test_leases", "test_outages", "test_pools", "test_remote_control"}
+_WHERE_STORES_DIFFER = {"test_eta", "test_leases", "test_outages", "test_pools", "test_remote_control"}
 ONLY_IN = {"redis-cluster": _WHERE_STORES_DIFFER, "mongodb": _WHERE_STORES_DIFFER}
+#: The modules whose tests run over the first broker only: whatever the store, they show the same.
+ANY_BROKER = {"test_event_loop", "test_worker_options"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -28,7 +30,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "make_broker" in metafunc.fixturenames:
         module = metafunc.module.__name__.rpartition(".")[2]
         names = [name for name in BROKERS if module in ONLY_IN.get(name, {module})]
-        metafunc.parametrize("make_broker", names, indirect=True, scope="session")
+        chosen = names[:1] if module in ANY_BROKER else names
+        metafunc.parametrize("make_broker", chosen, indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import time
 import pytest
 from kombu.exceptions import OperationalError
 
+from tests.celery.brokers import SqliteBroker
 from tests.celery.site import Site
 from tests.celery.worker import eventually
 
@@ -41,6 +42,30 @@ def test_no_task_is_lost_or_doubled(site, broker, pool):
     eventually(lambda: site.counts() == (0, 0))
     assert site.inspect(worker).ping() == {worker.name: {"ok": "pong"}}
     assert "Unrecoverable" not in worker.log
+
+
+def test_a_late_task_that_is_cancelled_as_the_connection_is_lost_is_run_again(site, broker):
+    if isinstance(broker, SqliteBroker):
+        pytest.skip("who holds the lock of a file ends no connection to it")
+    worker = site.lone_worker(
+        "--pool=prefork",
+        "--concurrency=2",
+        worker_cancel_long_running_tasks_on_connection_loss=True,
+        worker_prefetch_multiplier=4,
+    )
+    late = site.send("wait_late", "late", "open")
+    others = [site.send("work", str(number), 0.05) for number in range(40)]
+    eventually(lambda: len(site.journal.said()) > 10)
+
+    with broker.outage():
+        worker.says("Connection to broker lost")
+    eventually(lambda: site.journal.said().count("begin late") == 2)
+    (site.folder / "open").touch()
+
+    assert site.answer(late) == "late"
+    assert [site.answer(result) for result in others] == [str(number) for number in range(40)]
+    assert site.journal.said().count("end late") == 1
+    eventually(lambda: site.counts() == (0, 0))
 
 
 def test_whoever_sends_a_task_meanwhile_is_told(site, broker):

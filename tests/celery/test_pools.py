@@ -118,6 +118,37 @@ def test_a_delayed_task_holds_up_none_behind_it(site):
     assert site.answer(soon) < site.answer(late)
 
 
+def test_a_late_task_is_acknowledged_once_it_is_done(site):
+    eventually(lambda: site.counts() == (0, 0))
+    name = f"late {time.time()}"
+    result = site.send("wait_late", name, name)
+    eventually(lambda: f"begin {name}" in site.journal.said())
+
+    held = site.counts()
+    (site.folder / name).touch()
+
+    assert held == (0, 1)
+    assert site.answer(result) == name
+    eventually(lambda: site.counts() == (0, 0))
+
+
+def test_a_worker_answers_while_its_task_runs(request, site, worker):
+    if request.node.callspec.params["worker"] == "solo":
+        pytest.skip("a solo worker does one thing at a time")
+    name = f"slow {time.time()}"
+    result = site.send("wait_for", name, name)
+    eventually(lambda: f"begin {name}" in site.journal.said())
+
+    (active,) = site.inspect(worker).active().values()
+    site.app.control.revoke("another", destination=[worker.name], reply=True)
+    (revoked,) = site.inspect(worker).revoked().values()
+    (site.folder / name).touch()
+
+    assert [task["id"] for task in active] == [result.id]
+    assert "another" in revoked
+    assert site.answer(result) == name
+
+
 def test_a_task_whose_result_is_ignored_runs(site):
     name = f"unanswered {time.time()}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from celery.exceptions import SoftTimeLimitExceeded
 
 from tests.celery.worker import eventually
 
@@ -42,6 +43,19 @@ def test_more_processes_come_with_more_work(site):
     assert "Scaling up" in worker.log
 
 
+def test_idle_processes_go(site, monkeypatch):
+    monkeypatch.setenv("AUTOSCALE_KEEPALIVE", "0.5")
+    worker = site.lone_worker("--pool=prefork", "--autoscale=3,1")
+    results = [site.send("wait_for", str(number), "open") for number in range(3)]
+    eventually(lambda: begun(site) == {"0", "1", "2"})
+    (site.folder / "open").touch()
+
+    eventually(lambda: len(worker.children()) == 1)
+
+    assert [site.answer(result) for result in results] == ["0", "1", "2"]
+    assert site.answer(site.send("add", 1, 1)) == 2
+
+
 def test_short_tasks_are_not_stuck_behind_a_long_one(site):
     site.lone_worker("--pool=prefork", "--concurrency=2", "-Ofair")
     long = site.send("wait_for", "long", "open")
@@ -59,6 +73,16 @@ def test_a_time_limit_ends_a_task(site):
     result = site.send("wait_for", "never", "closed", time_limit=1)
 
     with pytest.raises(Exception, match="TimeLimitExceeded"):
+        site.answer(result)
+    eventually(lambda: site.counts() == (0, 0))
+
+
+def test_a_soft_time_limit_lets_a_task_say_goodbye(site):
+    site.lone_worker("--pool=prefork", "--concurrency=1")
+
+    result = site.send("wait_late", "never", "closed", soft_time_limit=1, time_limit=10)
+
+    with pytest.raises(SoftTimeLimitExceeded):
         site.answer(result)
     eventually(lambda: site.counts() == (0, 0))
 

@@ -1,0 +1,37 @@
+"""Tasks that are due later wait in the store, and come when they are due."""
+
+from __future__ import annotations
+
+import random
+from datetime import datetime, timedelta, timezone
+
+from tests.celery.worker import eventually
+
+#: Seconds after its ETA within which a task is to run on an idle queue.
+SOON_ENOUGH = 0.2
+NUMBER = 15
+
+
+def lateness(site, seconds: float) -> list[float]:
+    """Let tasks be due within so many seconds; return how long after that each ran, or before it."""
+    now = datetime.now(timezone.utc)
+    due = [now + timedelta(seconds=seconds * number / NUMBER) for number in range(5, NUMBER + 5)]
+    random.shuffle(due)
+    results = [site.send("when", eta=eta) for eta in due]
+    return [site.answer(result) - eta.timestamp() for result, eta in zip(results, due, strict=True)]
+
+
+def test_tasks_come_within_200_ms_of_their_eta_and_no_worker_keeps_them_until_then(site):
+    worker = site.lone_worker("--pool=threads", "--concurrency=4")
+    hidden = [site.send("note", "far away", countdown=3600) for _ in range(3)]
+    eventually(lambda: site.counts() == (len(hidden), 0))
+
+    late = sorted(lateness(site, 3))
+    inspected = site.inspect(worker)
+
+    assert late[0] >= 0
+    # Of a machine that does other things meanwhile, one task is forgiven.
+    assert late[-2] < SOON_ENOUGH
+    assert inspected.scheduled() == {worker.name: []}
+    assert inspected.reserved() == {worker.name: []}
+    assert site.counts() == (len(hidden), 0)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.errors import ConfigurationError, FlavorDoesNotExist
+from kombu_pool.drivers import pool_rules
+from kombu_pool.errors import FlavorDoesNotExist
 from kombu_pool.storage import DEFAULT_LIMIT, page
 from kombu_pool.storage import FlavorsController as Contract
 
@@ -45,12 +46,10 @@ class FlavorsController(Contract):
         return (project, name) in self._store.flavors
 
     def update(self, name: str, project: Project = None, capabilities: Iterable[str] | None = None) -> None:
-        if capabilities is None:
-            raise ConfigurationError(f"Flavor {name!r}: no capabilities are given")
-        names = list(capabilities)
+        promised = pool_rules.check_capabilities(name, capabilities)
         with self._store.lock:
             self._check(name, project)
-            self._store.flavors[project, name] = names
+            self._store.flavors[project, name] = promised
 
     def delete(self, name: str, project: Project = None) -> None:
         with self._store.lock:
@@ -65,6 +64,4 @@ class FlavorsController(Contract):
             raise FlavorDoesNotExist(name)
 
     def _shown(self, project: Project, name: str, detailed: bool) -> Flavor:
-        if detailed:
-            return {"name": name, "capabilities": list(self._store.flavors[project, name])}
-        return {"name": name}
+        return pool_rules.shown_flavor(name, self._store.flavors[project, name], detailed=detailed)

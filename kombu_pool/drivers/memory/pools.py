@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from kombu_pool.drivers import pool_rules
 from kombu_pool.drivers.memory import stored
 from kombu_pool.drivers.memory.registry import StoredPool
 from kombu_pool.errors import (
-    ConfigurationError,
     PoolAlreadyExists,
-    PoolCapabilitiesMismatch,
     PoolDoesNotExist,
     PoolInUse,
     PoolInUseByFlavor,
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
 
     from kombu_pool.drivers.memory.registry import ControlStore
     from kombu_pool.model import Flavor, Pool
-
-_CHANGEABLE = ("uri", "weight", "flavor", "options")
 
 
 class PoolsController(Contract):
@@ -42,6 +39,7 @@ class PoolsController(Contract):
     def create(
         self, name: str, weight: int, uri: str, flavor: str | None = None, options: Mapping[str, Any] | None = None
     ) -> None:
+        pool_rules.check_weight(weight)
         self._put(StoredPool(name, weight, uri, flavor or None, stored.encode(options)))
 
     def get(self, name: str, detailed: bool = False) -> Pool:
@@ -58,11 +56,7 @@ class PoolsController(Contract):
         return name in self._store.pools
 
     def update(self, name: str, **kwargs: Any) -> None:
-        changes = {key: value for key, value in kwargs.items() if value is not None}
-        if not changes or not set(changes) <= set(_CHANGEABLE):
-            raise ConfigurationError(f"A pool can change {', '.join(_CHANGEABLE)}; given: {sorted(changes)}")
-        if "flavor" in changes:
-            changes["flavor"] = changes["flavor"] or None
+        changes = pool_rules.changes_of(kwargs)
         if "options" in changes:
             changes["options"] = stored.encode(changes["options"])
         with self._store.lock:
@@ -91,41 +85,19 @@ class PoolsController(Contract):
         return pool
 
     def _put(self, pool: StoredPool) -> None:
-        _check_weight(pool.weight)
-        can = _capabilities_of(pool.uri)
+        can = pool_rules.abilities(pool.uri)
         with self._store.lock:
-            self._check_flavor(pool, can)
+            promises = [names for (_, flavor), names in self._store.flavors.items() if flavor == pool.flavor]
+            pool_rules.check_promises(pool.name, pool.flavor, promises, can)
             for other in self._store.pools.values():
                 if other.uri == pool.uri and other.name != pool.name:
                     raise PoolAlreadyExists(other.name)
             self._store.pools[pool.name] = pool
-
-    def _check_flavor(self, pool: StoredPool, can: set[str]) -> None:
-        """Hold the pool to what the flavor promises, in whichever project it does: pools belong to all of them."""
-        promises = (names for (_, flavor), names in self._store.flavors.items() if flavor == pool.flavor)
-        missing = sorted({name for names in promises for name in names} - can)
-        if missing:
-            raise PoolCapabilitiesMismatch(pool.name, pool.flavor, ", ".join(missing))
 
     def _is_last_of(self, flavor: str) -> bool:
         exists = any(name == flavor for _, name in self._store.flavors)
         return exists and sum(pool.flavor == flavor for pool in self._store.pools.values()) == 1
 
 
-def _check_weight(weight: object) -> None:
-    if not isinstance(weight, int) or isinstance(weight, bool) or weight < 0:
-        raise ConfigurationError(f"A pool's weight is a whole number of at least 0, not {weight!r}")
-
-
-def _capabilities_of(uri: str) -> set[str]:
-    # Only now: the package that knows the drivers is the one that loads this driver.
-    from kombu_pool.drivers import capabilities_of  # noqa: PLC0415
-
-    return {capability.name for capability in capabilities_of(uri)}
-
-
 def _shown(pool: StoredPool, detailed: bool) -> Pool:
-    view: Pool = {"name": pool.name, "uri": pool.uri, "weight": pool.weight, "flavor": pool.flavor}
-    if detailed:
-        view["options"] = stored.decode(pool.options)
-    return view
+    return pool_rules.shown_pool(pool.name, pool.uri, pool.weight, pool.flavor, pool.options, detailed=detailed)

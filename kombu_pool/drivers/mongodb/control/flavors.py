@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from kombu_pool.drivers import pool_rules
 from kombu_pool.drivers.mongodb.control.registry import scope_of
-from kombu_pool.errors import ConfigurationError, FlavorDoesNotExist
+from kombu_pool.errors import FlavorDoesNotExist
+from kombu_pool.records import decode
 from kombu_pool.storage import DEFAULT_LIMIT, page
 from kombu_pool.storage import FlavorsController as Contract
-from kombu_pool.storage.policy import read, write
+from kombu_pool.storage.policy import write
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -50,9 +52,7 @@ class FlavorsController(Contract):
         return scope_of(project, name) in self._registry.read().flavors
 
     def update(self, name: str, project: Project = None, capabilities: Iterable[str] | None = None) -> None:
-        if capabilities is None:
-            raise ConfigurationError(f"flavor {name!r}: no capabilities are given")
-        promises = write([*capabilities])
+        promises = write(pool_rules.check_capabilities(name, capabilities))
 
         def replace(records: Records) -> None:
             if scope_of(project, name) not in records.flavors:
@@ -69,8 +69,4 @@ class FlavorsController(Contract):
 
 
 def _shown(name: str, capabilities: bytes, *, detailed: bool) -> Flavor:
-    view: Flavor = {"name": name}
-    if detailed:
-        promises: Any = read(capabilities)
-        view["capabilities"] = promises
-    return view
+    return pool_rules.shown_flavor(name, decode(capabilities), detailed=detailed)

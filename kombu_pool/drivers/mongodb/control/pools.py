@@ -5,19 +5,19 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any
 
+from kombu_pool.drivers import pool_rules
 from kombu_pool.drivers.mongodb.control.registry import StoredPool
 from kombu_pool.drivers.mongodb.control.tables import CATALOGUE
 from kombu_pool.errors import (
-    ConfigurationError,
     PoolAlreadyExists,
-    PoolCapabilitiesMismatch,
     PoolDoesNotExist,
     PoolInUse,
     PoolInUseByFlavor,
 )
+from kombu_pool.records import decode
 from kombu_pool.storage import DEFAULT_LIMIT, page
 from kombu_pool.storage import PoolsController as Contract
-from kombu_pool.storage.policy import read, write
+from kombu_pool.storage.policy import write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.mongodb.control.registry import Records, Registry
     from kombu_pool.drivers.mongodb.control.tables import Tables
     from kombu_pool.model import Flavor, Pool
-
-_CHANGEABLE = ("uri", "weight", "flavor", "options")
 
 
 class PoolsController(Contract):
@@ -44,6 +42,7 @@ class PoolsController(Contract):
     def create(
         self, name: str, weight: int, uri: str, flavor: str | None = None, options: Mapping[str, Any] | None = None
     ) -> None:
+        pool_rules.check_weight(weight)
         pool = StoredPool(uri, weight, flavor or None, write(dict(options or {})))
         self._registry.change(lambda records: _put(records, name, pool))
 
@@ -59,11 +58,7 @@ class PoolsController(Contract):
         return name in self._registry.read().pools
 
     def update(self, name: str, **kwargs: Any) -> None:
-        changes = {key: value for key, value in kwargs.items() if value is not None}
-        if not changes or not set(changes) <= set(_CHANGEABLE):
-            raise ConfigurationError(f"a pool can change {', '.join(_CHANGEABLE)}; given: {sorted(changes)}")
-        if "flavor" in changes:
-            changes["flavor"] = changes["flavor"] or None
+        changes = pool_rules.changes_of(kwargs)
         if "options" in changes:
             changes["options"] = write(dict(changes["options"]))
         self._registry.change(lambda records: _put(records, name, _require(records, name)._replace(**changes)))
@@ -95,11 +90,8 @@ def _require(records: Records, name: str) -> StoredPool:
 
 
 def _put(records: Records, name: str, pool: StoredPool) -> None:
-    _check_weight(pool.weight)
-    missing = {promise for promises in records.promises_of(pool.flavor) for promise in read_names(promises)}
-    missing -= _capabilities_of(pool.uri)
-    if missing:
-        raise PoolCapabilitiesMismatch(name, pool.flavor, ", ".join(sorted(missing)))
+    promises = [decode(names) for names in records.promises_of(pool.flavor)]
+    pool_rules.check_promises(name, pool.flavor, promises, pool_rules.abilities(pool.uri))
     for other, its in records.pools.items():
         if its.uri == pool.uri and other != name:
             raise PoolAlreadyExists(other)
@@ -131,26 +123,5 @@ def _leave(records: Records, name: str, mark: str, queues: int) -> Exception | N
     return None
 
 
-def read_names(capabilities: bytes) -> list[str]:
-    """Return the capabilities that a flavor promises."""
-    names: Any = read(capabilities)
-    return [str(name) for name in names]
-
-
-def _check_weight(weight: object) -> None:
-    if not isinstance(weight, int) or isinstance(weight, bool) or weight < 0:
-        raise ConfigurationError(f"a pool's weight is a whole number of at least 0, not {weight!r}")
-
-
-def _capabilities_of(uri: str) -> set[str]:
-    # Only now: the package that knows the drivers is the one that loads this driver.
-    from kombu_pool.drivers import capabilities_of  # noqa: PLC0415
-
-    return {capability.name for capability in capabilities_of(uri)}
-
-
 def _shown(name: str, pool: StoredPool, detailed: bool) -> Pool:
-    view: Pool = {"name": name, "uri": pool.uri, "weight": pool.weight, "flavor": pool.flavor}
-    if detailed:
-        view["options"] = read(pool.options)
-    return view
+    return pool_rules.shown_pool(name, *pool[:4], detailed=detailed)

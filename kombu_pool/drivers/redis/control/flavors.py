@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool import records
+from kombu_pool.drivers import pool_rules
 from kombu_pool.drivers.redis.control.members import SEPARATOR, member, project_bytes, stored_name
 from kombu_pool.drivers.redis.control.tables import Table
 from kombu_pool.drivers.redis.keys import control_key
 from kombu_pool.drivers.redis.scripts import script
-from kombu_pool.errors import ConfigurationError, FlavorDoesNotExist
+from kombu_pool.errors import FlavorDoesNotExist
 from kombu_pool.storage import DEFAULT_LIMIT, page
 from kombu_pool.storage import FlavorsController as Contract
 from kombu_pool.storage.policy import write
@@ -57,9 +58,8 @@ class FlavorsController(Contract):
         return self._table.exists(project, name)
 
     def update(self, name: str, project: Project = None, capabilities: Iterable[str] | None = None) -> None:
-        if capabilities is None:
-            raise ConfigurationError(f"flavor {name!r}: no capabilities are given")
-        if not self._put(project, name, [*capabilities], "present"):
+        promised = pool_rules.check_capabilities(name, capabilities)
+        if not self._put(project, name, promised, "present"):
             raise FlavorDoesNotExist(name)
 
     def delete(self, name: str, project: Project = None) -> None:
@@ -78,7 +78,4 @@ def _by_name(project: Project, name: str) -> bytes:
 
 
 def _shown(name: str, capabilities: bytes, *, detailed: bool) -> Flavor:
-    view: Flavor = {"name": name}
-    if detailed:
-        view["capabilities"] = records.decode(capabilities)
-    return view
+    return pool_rules.shown_flavor(name, records.decode(capabilities), detailed=detailed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kombu_pool import records
+from kombu_pool.drivers import pool_rules
 from kombu_pool.drivers.redis.control.catalogue import queues_key
 from kombu_pool.drivers.redis.control.flavors import projects_key
 from kombu_pool.drivers.redis.control.members import SEPARATOR, member, name_of, scope_of, stored_name
@@ -12,7 +12,6 @@ from kombu_pool.drivers.redis.control.tables import Table
 from kombu_pool.drivers.redis.keys import control_key
 from kombu_pool.drivers.redis.scripts import script
 from kombu_pool.errors import (
-    ConfigurationError,
     PoolAlreadyExists,
     PoolCapabilitiesMismatch,
     PoolDoesNotExist,
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
 _PUT = script("control_pool_put", repeatable=True)
 _DELETE = script("control_pool_delete", repeatable=True)
-_CHANGEABLE = ("uri", "weight", "flavor", "options")
 
 
 class StoredPool(NamedTuple):
@@ -72,7 +70,7 @@ class PoolsController(Contract):
     def create(
         self, name: str, weight: int, uri: str, flavor: str | None = None, options: Mapping[str, Any] | None = None
     ) -> None:
-        _check_weight(weight)
+        pool_rules.check_weight(weight)
         self._put(name, StoredPool(uri, weight, flavor or None, write(dict(options or {}))), b"")
 
     def get(self, name: str, detailed: bool = False) -> Pool:
@@ -87,14 +85,9 @@ class PoolsController(Contract):
         return self._table.exists(None, name)
 
     def update(self, name: str, **kwargs: Any) -> None:
-        changes = {key: value for key, value in kwargs.items() if value is not None}
-        if not changes or not set(changes) <= set(_CHANGEABLE):
-            raise ConfigurationError(f"a pool can change {', '.join(_CHANGEABLE)}; given: {sorted(changes)}")
-        _check_weight(changes.get("weight", 0))
+        changes = pool_rules.changes_of(kwargs)
         if "options" in changes:
             changes["options"] = write(dict(changes["options"]))
-        if "flavor" in changes:
-            changes["flavor"] = changes["flavor"] or None
         before = self._require(name)
         while not self._put(name, StoredPool.of(before)._replace(**changes), before):
             before = self._require(name)
@@ -117,7 +110,7 @@ class PoolsController(Contract):
 
     def _put(self, name: str, pool: StoredPool, before: bytes) -> bool:
         """Write the pool; False when ``before`` is not, or no longer, what is there. b"" stands for anything."""
-        can = sorted(_capabilities_of(pool.uri))
+        can = sorted(pool_rules.abilities(pool.uri))
         flavor = stored_name(pool.flavor or "")
         arguments = (member(None, name), pool.record(), stored_name(pool.uri), flavor, before, *can)
         obstacle, *values = self._link.call(_PUT, self._put_keys, *arguments)
@@ -128,20 +121,5 @@ class PoolsController(Contract):
         return bool(obstacle != b"changed")
 
 
-def _check_weight(weight: object) -> None:
-    if not isinstance(weight, int) or isinstance(weight, bool) or weight < 0:
-        raise ConfigurationError(f"a pool's weight is a whole number of at least 0, not {weight!r}")
-
-
-def _capabilities_of(uri: str) -> set[str]:
-    # Only now: the package that knows the drivers is the one that loads this driver.
-    from kombu_pool.drivers import capabilities_of  # noqa: PLC0415
-
-    return {capability.name for capability in capabilities_of(uri)}
-
-
 def _shown(name: str, pool: StoredPool, detailed: bool) -> Pool:
-    view: Pool = {"name": name, "uri": pool.uri, "weight": pool.weight, "flavor": pool.flavor}
-    if detailed:
-        view["options"] = records.decode(pool.options)
-    return view
+    return pool_rules.shown_pool(name, *pool, detailed=detailed)

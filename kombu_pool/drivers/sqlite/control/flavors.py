@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from kombu_pool import records
+from kombu_pool.drivers import pool_rules
 from kombu_pool.drivers.sqlite.scope import project_key
 from kombu_pool.drivers.sqlite.statements import statements
-from kombu_pool.errors import ConfigurationError, FlavorDoesNotExist
+from kombu_pool.errors import FlavorDoesNotExist
 from kombu_pool.storage import DEFAULT_LIMIT, page
 from kombu_pool.storage import FlavorsController as Contract
-from kombu_pool.storage.policy import read, write
+from kombu_pool.storage.policy import write
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -47,9 +49,7 @@ class FlavorsController(Contract):
         return self._find(name, project) is not None
 
     def update(self, name: str, project: Project = None, capabilities: Iterable[str] | None = None) -> None:
-        if capabilities is None:
-            raise ConfigurationError(f"flavor {name!r}: no capabilities are given")
-        stored = write(list(capabilities))
+        stored = write(pool_rules.check_capabilities(name, capabilities))
         with self._database.write as connection:
             if not connection.execute(_SQL["update"], (stored, project_key(project), name)).rowcount:
                 raise FlavorDoesNotExist(name)
@@ -68,7 +68,4 @@ class FlavorsController(Contract):
 
 def _shown(row: Any, detailed: bool) -> Flavor:
     name, capabilities = row
-    view: Flavor = {"name": name}
-    if detailed:
-        view["capabilities"] = [*read(capabilities)]
-    return view
+    return pool_rules.shown_flavor(name, records.decode(capabilities), detailed=detailed)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from kombu_pool.drivers import pool_rules
 from kombu_pool.drivers.sqlite.statements import statements
 from kombu_pool.errors import (
-    ConfigurationError,
     PoolAlreadyExists,
-    PoolCapabilitiesMismatch,
     PoolDoesNotExist,
     PoolInUse,
     PoolInUseByFlavor,
@@ -41,8 +40,8 @@ class PoolsController(Contract):
     def create(
         self, name: str, weight: int, uri: str, flavor: str | None = None, options: Mapping[str, Any] | None = None
     ) -> None:
-        _check_weight(weight)
-        can, stored = _capabilities_of(uri), write(dict(options or {}))
+        pool_rules.check_weight(weight)
+        can, stored = pool_rules.abilities(uri), write(dict(options or {}))
         with self._database.write as connection:
             _put(connection, (name, uri, weight, flavor or None, stored), can)
 
@@ -60,20 +59,15 @@ class PoolsController(Contract):
         return self._database.row(_SQL["one"], (name,)) is not None
 
     def update(self, name: str, **kwargs: Any) -> None:
-        changes = {key: value for key, value in kwargs.items() if value is not None}
-        if not changes or not set(changes) <= set(_FIELDS[1:]):
-            raise ConfigurationError(f"a pool can change {', '.join(_FIELDS[1:])}; given: {sorted(changes)}")
+        changes = pool_rules.changes_of(kwargs)
         if "options" in changes:
             changes["options"] = write(dict(changes["options"]))
-        if "flavor" in changes:
-            changes["flavor"] = changes["flavor"] or None
         with self._database.write as connection:
             row = connection.execute(_SQL["one"], (name,)).fetchone()
             if row is None:
                 raise PoolDoesNotExist(name)
             pool = tuple(changes.get(field, value) for field, value in zip(_FIELDS, row, strict=True))
-            _check_weight(pool[2])
-            _put(connection, pool, _capabilities_of(pool[1]))
+            _put(connection, pool, pool_rules.abilities(pool[1]))
 
     def delete(self, name: str) -> None:
         with self._database.write as connection:
@@ -95,9 +89,7 @@ class PoolsController(Contract):
 def _put(connection: sqlite3.Connection, pool: tuple[Any, ...], can: set[str]) -> None:
     name, uri, _, flavor, _ = pool
     promises = connection.execute(_SQL["promises"], (flavor,)).fetchall()
-    missing = sorted({name for (stored,) in promises for name in read(stored)} - can)
-    if missing:
-        raise PoolCapabilitiesMismatch(name, flavor, ", ".join(missing))
+    pool_rules.check_promises(name, flavor, [read(stored) for (stored,) in promises], can)
     other = connection.execute(_SQL["namesake"], (uri, name)).fetchone()
     if other is not None:
         raise PoolAlreadyExists(other[0])
@@ -109,21 +101,5 @@ def _is_last_of(connection: sqlite3.Connection, flavor: str) -> bool:
     return exists and len(connection.execute(_SQL["of_flavor"], (flavor,)).fetchall()) == 1
 
 
-def _check_weight(weight: object) -> None:
-    if not isinstance(weight, int) or isinstance(weight, bool) or weight < 0:
-        raise ConfigurationError(f"a pool's weight is a whole number of at least 0, not {weight!r}")
-
-
-def _capabilities_of(uri: str) -> set[str]:
-    # Only now: the package that knows the drivers is the one that loads this driver.
-    from kombu_pool.drivers import capabilities_of  # noqa: PLC0415
-
-    return {capability.name for capability in capabilities_of(uri)}
-
-
 def _shown(row: Any, detailed: bool) -> Pool:
-    name, uri, weight, flavor, options = row
-    view: Pool = {"name": name, "uri": uri, "weight": weight, "flavor": flavor}
-    if detailed:
-        view["options"] = read(options)
-    return view
+    return pool_rules.shown_pool(*row, detailed=detailed)

@@ -14,6 +14,7 @@ from oslo_config import cfg
 
 from kombu_pool import conf as configuration
 from kombu_pool.drivers import memory
+from kombu_pool.drivers.memory.dead_letters import DeadLetters
 from kombu_pool.drivers.memory.driver import DataDriver
 from kombu_pool.drivers.memory.lending import Lender
 from kombu_pool.drivers.memory.messages import MessageController
@@ -46,7 +47,9 @@ class JournalDriver(DataDriver):
 
     def __init__(self, store: DataStore, clock: Clock, file: Path) -> None:
         super().__init__(store, clock, MOST_BYTES, CAPABILITIES)
-        self.message_controller = JournalledMessages(store, clock, Lender(store, clock, self), MOST_BYTES)
+        dead_letters = DeadLetters(store, clock, self)
+        lender = Lender(store, clock, dead_letters)
+        self.message_controller = JournalledMessages(store, clock, lender, dead_letters, MOST_BYTES)
         self.message_controller.file = file
 
 

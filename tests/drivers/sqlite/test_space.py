@@ -74,7 +74,8 @@ def test_what_has_expired_is_collected(timed, clock):
     timed.subscription_controller.create("q", "http://me", 10, {})
     clock.advance(11)
 
-    gone = timed.gc() + timed.gc() + timed.gc()
+    # A call takes a few hundredths of a second at most: how much it gets done in them is the machine's business.
+    gone = sum(timed.gc() for _ in range(100))
 
     assert gone == 3001
     assert not any(rows(timed).values())

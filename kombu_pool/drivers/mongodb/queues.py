@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from pymongo.errors import DuplicateKeyError
 
-from kombu_pool.drivers.mongodb import states
+from kombu_pool.drivers.mongodb import schema, states
 from kombu_pool.drivers.mongodb.layout import IN_LINE, WAITING, priority_of, project_key
 from kombu_pool.drivers.mongodb.listings import queues_by_name
-from kombu_pool.drivers.mongodb.store import AT_ONCE, place
+from kombu_pool.drivers.mongodb.store import AT_ONCE, PLANE, place
 from kombu_pool.errors import QueueDoesNotExist
 from kombu_pool.storage import DEFAULT_LIMIT, page
 from kombu_pool.storage import QueueController as Contract
@@ -83,6 +83,8 @@ class QueueController(Contract):
         with self._link.translated():
             if self._exists(name, project):
                 return False
+            # The first thing that anybody makes anew in a database that was dropped.
+            schema.prepare(self._link, PLANE, states.INDEXES, again=True)
             try:
                 self._store.queues.insert_one(new)
             except DuplicateKeyError:

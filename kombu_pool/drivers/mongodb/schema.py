@@ -21,13 +21,15 @@ VERSION = 1
 SCHEMA = "schema"
 
 
-def prepare(link: Link, plane: str, indexes: Mapping[str, Sequence[IndexModel]]) -> None:
+def prepare(link: Link, plane: str, indexes: Mapping[str, Sequence[IndexModel]], *, again: bool = False) -> None:
     """See to it that the collections of a plane are there, with these indexes.
+
+    ``again``: also where this process has done so, for somebody may have dropped the database since.
 
     Raises:
         IncompatibleStore: a newer version wrote them.
     """
-    if plane in link.prepared:
+    if plane in link.prepared and not again:
         return
     with link.translated():
         found = link.collection(SCHEMA).find_one({"_id": plane})

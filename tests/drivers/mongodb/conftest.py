@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from kombu_pool.storage import DataDriver
 
+#: What our drivers ask a server.
+COMMANDS = ("find", "aggregate", "count", "insert", "update", "delete", "findAndModify", "commitTransaction", "getMore")
 KINDS = {"replica set": mongodb.fresh_uri, "standalone": mongodb.fresh_standalone_uri}
 
 
@@ -65,3 +67,19 @@ def database(uri: str) -> Iterator[pymongo.database.Database]:
     """The database behind the driver's back."""
     with pymongo.MongoClient(uri) as client:
         yield client.get_default_database()
+
+
+@pytest.fixture
+def round_trips(database: pymongo.database.Database) -> Callable[[Callable[[], object]], int]:
+    """Return how many commands the server was sent while something was done, but for those of its monitors."""
+
+    def count() -> int:
+        commands = database.command("serverStatus")["metrics"]["commands"]
+        return sum(commands[name]["total"] for name in COMMANDS)
+
+    def measure(action: Callable[[], object]) -> int:
+        before = count()
+        action()
+        return count() - before
+
+    return measure

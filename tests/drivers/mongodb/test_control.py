@@ -75,6 +75,30 @@ def test_a_pool_that_is_deleted_while_queues_are_assigned_to_it_has_none_or_stay
         control.catalogue_controller.drop_all()
 
 
+def test_two_may_delete_a_pool_at_once(uri, control):
+    other, failed = drivers.open_control(uri), []
+    together = threading.Barrier(2)
+
+    def delete(driver):
+        together.wait(20)
+        try:
+            driver.pools_controller.delete("pool")
+        except errors.PoolInUse as error:
+            failed.append(error)
+
+    for _ in range(10):
+        control.pools_controller.create("pool", 1, "memory://pool")
+        threads = [threading.Thread(target=delete, args=(driver,)) for driver in (control, other)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+
+    assert failed == []
+    assert not control.pools_controller.exists("pool")
+    other.close()
+
+
 def test_who_died_while_deleting_a_pool_is_in_nobodys_way(pools, monkeypatch):
     def die(*_):
         raise KeyboardInterrupt
@@ -180,18 +204,21 @@ def test_a_dropped_database_is_another_epoch(uri, control, database):
     assert control.epoch() not in ("", before)
 
 
-def test_registering_takes_one_round_trip_when_it_is_known_and_three_when_it_is_new(pools, database):
-    def counted(action):
-        before = database.command("serverStatus")["opcounters"]
-        action()
-        after = database.command("serverStatus")["opcounters"]
-        return sum(after[name] - before[name] for name in ("query", "insert", "update", "delete"))
+def test_what_is_asked_most_often_takes_one_round_trip(pools, round_trips):
+    catalogue, bindings = pools.catalogue_controller, pools.bindings_controller
+    bindings.create_exchange("x", "direct")
+    bindings.bind("x", "q")
 
-    def register():
-        pools.catalogue_controller.insert_if_absent(None, "q", "a")
-
-    assert counted(register) <= 3
-    assert counted(register) <= 1
+    assert round_trips(lambda: catalogue.insert_if_absent(None, "q", "a")) == 2
+    catalogue.get(None, "q")
+    assert round_trips(lambda: catalogue.insert_if_absent(None, "q", "b")) == 1
+    assert round_trips(lambda: catalogue.get(None, "q")) == 1
+    assert round_trips(lambda: pools.pools_controller.get_pools_by_flavor(detailed=True)) == 1
+    assert round_trips(lambda: bindings.generation("x")) == 1
+    assert round_trips(lambda: bindings.list("x")) == 1
+    assert round_trips(lambda: bindings.bind("x", "q")) == 1
+    assert round_trips(pools.epoch) <= 3
+    assert round_trips(pools.epoch) == 1
 
 
 @pytest.mark.parametrize("collection", ["catalogue", "bindings", "holders", "exchanges", "control_queues", "usage"])
@@ -201,3 +228,137 @@ def test_every_record_is_unique(collection, control, database):
     indexes = database[f"kombu_pool_{collection}"].index_information()
 
     assert any(index.get("unique") for index in indexes.values())
+
+
+def test_two_planes_of_one_database_keep_apart(uri, control):
+    data = drivers.open_data(uri)
+    control.queue_controller.create("registered")
+    data.queue_controller.create("stored")
+    data.message_controller.post("stored", [{"ttl": 60, "body": "a"}], None)
+
+    control.catalogue_controller.drop_all()
+    control.queue_controller.delete("stored")
+
+    assert [queue["name"] for queue in next(control.queue_controller.list())] == ["registered"]
+    assert [queue["name"] for queue in next(data.queue_controller.list())] == ["stored"]
+    assert data.message_controller.count("stored") == 1
+    data.close()
+
+
+def test_two_prefixes_of_one_database_keep_apart(uri, control):
+    other = drivers.open_control(f"{uri}{'&' if '?' in uri else '?'}collection_prefix=other_")
+    other.pools_controller.create("pool", 1, "memory://pool")
+    other.catalogue_controller.insert(None, "q", "pool")
+
+    assert not control.pools_controller.exists("pool")
+    assert not control.catalogue_controller.exists(None, "q")
+    assert control.epoch() != other.epoch()
+    other.close()
+
+
+class Died(BaseException):
+    """What ends a process in the middle of something."""
+
+
+@pytest.fixture
+def interrupted(monkeypatch):
+    """Do something that ends when it looks at the pools."""
+
+    def do(action):
+        def die(*_):
+            raise Died
+
+        with monkeypatch.context() as dying:
+            dying.setattr("kombu_pool.drivers.mongodb.control.registry.Registry.read", die)
+            with pytest.raises(Died):
+                action()
+
+    return do
+
+
+def test_nothing_is_left_of_an_assignment_to_no_pool_whose_writer_died(pools, interrupted):
+    catalogue = pools.catalogue_controller
+    interrupted(lambda: catalogue.insert_if_absent(None, "q", "nowhere"))
+    interrupted(lambda: catalogue.insert(None, "listed", "nowhere"))
+
+    assert catalogue.list(None) == []
+    assert not catalogue.exists(None, "q")
+    assert catalogue.insert_if_absent(None, "q", "a") == "a"
+
+
+def test_who_registers_does_not_take_over_an_assignment_to_no_pool(pools, interrupted):
+    catalogue = pools.catalogue_controller
+    interrupted(lambda: catalogue.insert_if_absent(None, "q", "nowhere"))
+
+    assert catalogue.insert_if_absent(None, "q", "a") == "a"
+    assert catalogue.get(None, "q")["pool"] == "a"
+
+
+def test_an_assignment_stands_whose_writer_died(pools, interrupted):
+    catalogue = pools.catalogue_controller
+    interrupted(lambda: catalogue.insert_if_absent(None, "q", "a"))
+
+    with pytest.raises(errors.PoolInUse):
+        pools.pools_controller.delete("a")
+
+    assert catalogue.insert_if_absent(None, "q", "b") == "a"
+
+
+def test_a_queue_stays_where_it_was_when_its_mover_to_no_pool_died(pools, interrupted):
+    catalogue = pools.catalogue_controller
+    catalogue.insert(None, "q", "a")
+    interrupted(lambda: catalogue.insert(None, "q", "nowhere"))
+    interrupted(lambda: catalogue.insert(None, "q", "nowhere else"))
+
+    with pytest.raises(errors.PoolInUse):
+        pools.pools_controller.delete("a")
+    assert catalogue.get(None, "q")["pool"] == "a"
+
+
+def test_of_pools_of_one_flavor_that_are_deleted_at_once_one_stays(uri, control):
+    control.flavors_controller.create("fast")
+    for round_number in range(5):
+        names = [f"{round_number}-{number}" for number in range(3)]
+        for name in names:
+            control.pools_controller.create(name, 1, f"memory://{name}", "fast")
+        for name in next(control.pools_controller.list(limit=0)):
+            if name["name"] not in names:
+                control.pools_controller.delete(name["name"])
+        kept = []
+
+        def delete(name, into=kept):
+            try:
+                control.pools_controller.delete(name)
+            except errors.PoolInUseByFlavor:
+                into.append(name)
+
+        threads = [threading.Thread(target=delete, args=(name,)) for name in names]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+
+        assert [pool["name"] for pool in next(control.pools_controller.list())] == kept
+        assert len(kept) == 1
+
+
+def test_an_exchange_that_goes_takes_along_what_is_bound_to_it_at_that_moment(uri, control):
+    bindings, other = control.bindings_controller, drivers.open_control(uri)
+    bindings.create_exchange("source", "fanout")
+    for _ in range(10):
+        bindings.create_exchange("x", "fanout")
+        bound = []
+
+        def bind(into=bound):
+            try:
+                into.append(other.bindings_controller.bind("source", "x", destination_type="exchange"))
+            except errors.ExchangeDoesNotExist:
+                into.append(False)
+
+        thread = threading.Thread(target=bind)
+        thread.start()
+        bindings.delete_exchange("x")
+        thread.join(30)
+
+        assert list(bindings.list("source")) == []
+    other.close()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pymongo.errors import DuplicateKeyError
 
-from kombu_pool.drivers.mongodb.control.tables import BINDINGS, EXCHANGES
+from kombu_pool.drivers.mongodb.control.tables import BINDINGS, EXCHANGES, named
 from kombu_pool.drivers.mongodb.layout import project_key
 from kombu_pool.errors import ExchangeDoesNotExist
 from kombu_pool.storage import BindingsController as Contract
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
 _EXCHANGE, _QUEUE = "exchange", "queue"
 #: The generations of an exchange begin above those of any that had its name before, which changed less often than this.
-_GENERATIONS = 1 << 32
-
+_GENERATIONS = 1 << 20
 
 #: What others know of a binding: its exchange's generation has not grown since it came; it has; it is to go.
 _NEW, _KNOWN, _GOING = range(3)
@@ -51,7 +50,7 @@ class BindingsController(Contract):
         project: Project = None,
     ) -> bool:
         stored = write(dict(arguments or {}))
-        new = {**_exchange(project, name), "k": type, "d": bool(durable), "u": bool(auto_delete), "a": stored}
+        new = {**named(_exchange(project, name)), "k": type, "d": bool(durable), "u": bool(auto_delete), "a": stored}
         with self._link.translated():
             if self._tables[EXCHANGES].find_one(_exchange(project, name), {"_id": 1}) is not None:
                 return False
@@ -101,24 +100,35 @@ class BindingsController(Contract):
                 return False
             for name in needed:
                 self._require(name, project)
-            made = self._insert(binding)
+            made = self._insert(binding, was_there=found is not None)
             if not self._changed(project, exchange):
                 # It went in the meantime, with all that was bound to it.
                 self._tables[BINDINGS].delete_one(binding)
                 raise ExchangeDoesNotExist(exchange, project)
+            if destination_type == _EXCHANGE:
+                self._require_still(binding, project)
             self._tables[BINDINGS].update_one({**binding, "f": _NEW}, {"$set": {"f": _KNOWN}})
         return made
 
-    def _insert(self, binding: dict[str, Any]) -> bool:
-        """Write a binding that nobody knows; return whether it was not there."""
-        new = {"$set": {"f": _NEW, "o": self._tables.number()}}
-        if self._tables[BINDINGS].update_one({**binding, "f": _GOING}, new).matched_count:
+    def _insert(self, binding: dict[str, Any], *, was_there: bool) -> bool:
+        """Write a binding that nobody knows; return whether it was not there, or about to go."""
+        new = {"f": _NEW, "o": self._tables.number()}
+        going = {**binding, "f": _GOING}
+        if was_there and self._tables[BINDINGS].update_one(going, {"$set": new}).matched_count:
             return True
         try:
-            self._tables[BINDINGS].insert_one({**binding, **new["$set"]})
+            self._tables[BINDINGS].insert_one({**named(binding), **new})
         except DuplicateKeyError:
-            return False
+            return bool(self._tables[BINDINGS].update_one(going, {"$set": new}).matched_count)
         return True
+
+    def _require_still(self, binding: dict[str, Any], project: Project) -> None:
+        """Take a binding back whose destination went before who deleted that could see the binding."""
+        try:
+            self._require(binding["n"], project)
+        except ExchangeDoesNotExist:
+            self._remove(project, binding)
+            raise
 
     def unbind(
         self,

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from kombu_pool.drivers.mongodb.control.tables import CATALOGUE
+from kombu_pool.drivers.mongodb.control.tables import CATALOGUE, named
 from kombu_pool.drivers.mongodb.layout import project_key
 from kombu_pool.drivers.mongodb.store import place
 from kombu_pool.errors import PoolDoesNotExist, QueueNotMapped
 from kombu_pool.storage import CatalogueController as Contract
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from kombu_pool.drivers.mongodb.control.registry import Records, Registry
     from kombu_pool.drivers.mongodb.control.tables import Tables
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 class CatalogueController(Contract):
     """Entries in a collection.
 
-    An entry is written before its pool is looked at, and taken back if there is no such pool: a pool that is deleted
-    meanwhile sees the entry, or the entry sees that it goes.
+    An entry is written before its pool is looked at: a pool that is deleted meanwhile sees the entry, or the entry sees
+    that it goes, and is put back to what it was. Until somebody has looked it is *unsure*, and who reads it looks: so
+    nothing is left to a pool that is gone, even if who wrote it died in between.
     """
 
     def __init__(self, tables: Tables, registry: Registry) -> None:
@@ -34,8 +35,9 @@ class CatalogueController(Contract):
 
     def list(self, project: Project) -> Sequence[CatalogueEntry]:
         with self._tables.link.translated():
-            found = self._tables[CATALOGUE].find({"p": project_key(project)}, sort=[("q", 1)])
-            return [{"queue": entry["q"], "project": project, "pool": entry["o"]} for entry in found]
+            found = [*self._tables[CATALOGUE].find({"p": project_key(project)}, sort=[("q", 1)])]
+        pools = ((entry["q"], self._made_sure(entry)) for entry in found)
+        return [{"queue": queue, "project": project, "pool": pool} for queue, pool in pools if pool is not None]
 
     def get(self, project: Project, queue: str) -> CatalogueEntry:
         pool = self._find(project, queue)
@@ -47,78 +49,84 @@ class CatalogueController(Contract):
         return self._find(project, queue) is not None
 
     def insert(self, project: Project, queue: str, pool: str) -> None:
-        self._require(pool)
-        with self._tables.link.translated():
-            before = self._write(project, queue, {"$set": {"o": pool}})
-        self._confirm(project, queue, pool, None if before is None else before["o"])
+        self._move(project, queue, pool)
 
     def delete(self, project: Project, queue: str) -> None:
         with self._tables.link.translated():
             self._tables[CATALOGUE].delete_one(place(project, queue))
 
     def update(self, project: Project, queue: str, pool: str | None = None) -> None:
-        before = self.get(project, queue)["pool"]
-        if pool is None:
-            return
-        self._require(pool)
-        with self._tables.link.translated():
-            changed = self._tables[CATALOGUE].update_one(place(project, queue), {"$set": {"o": pool}})
-        if not changed.matched_count:
-            raise QueueNotMapped(queue, project)
-        self._confirm(project, queue, pool, before)
+        self.get(project, queue)
+        if pool is not None:
+            self._move(project, queue, pool, upsert=False)
 
     def drop_all(self) -> None:
         with self._tables.link.translated():
             self._tables[CATALOGUE].delete_many({})
 
     def insert_if_absent(self, project: Project, queue: str, pool: str) -> str:
-        assigned = self._find(project, queue)
-        if assigned is not None:
-            return assigned
-        with self._tables.link.translated():
-            before = self._write(project, queue, {"$setOnInsert": {"o": pool}})
-        if before is not None:
-            return str(before["o"])
-        self._confirm(project, queue, pool, None)
-        return pool
+        new = {"$setOnInsert": {"o": pool, "u": True}}
+        while True:
+            entry = self._write(project, queue, new) or {}
+            if "u" not in entry or self._keep(entry["o"]):
+                # Whoever reads it first says that it is sure, and not who waits for it now.
+                return str(entry["o"])
+            self._made_sure(entry)
+            if entry["o"] == pool:
+                raise PoolDoesNotExist(pool)
 
     def _find(self, project: Project, queue: str) -> str | None:
         with self._tables.link.translated():
-            found = self._tables[CATALOGUE].find_one(place(project, queue), {"o": 1})
-        return None if found is None else str(found["o"])
+            found = self._tables[CATALOGUE].find_one(place(project, queue))
+        return None if found is None else self._made_sure(found)
 
-    def _write(self, project: Project, queue: str, what: dict[str, dict[str, str]]) -> dict[str, str] | None:
-        """Change or insert an entry; return what it was before."""
-        where = place(project, queue)
-        try:
-            return self._tables[CATALOGUE].find_one_and_update(
-                where, what, upsert=True, return_document=ReturnDocument.BEFORE
-            )
-        except DuplicateKeyError:
-            # Somebody else inserted it at the same time: now it is there.
-            return self._tables[CATALOGUE].find_one_and_update(
-                where, what, upsert=True, return_document=ReturnDocument.BEFORE
-            )
-
-    def _require(self, pool: str) -> None:
-        if pool not in self._registry.read().pools:
+    def _move(self, project: Project, queue: str, pool: str, *, upsert: bool = True) -> None:
+        before = {"$cond": ["$u", {"$ifNull": ["$w", "$o"]}, "$o"]}
+        entry = self._write(
+            project, queue, [{"$set": {"w": before, "o": {"$literal": pool}, "u": True}}], upsert=upsert
+        )
+        if entry is None:
+            raise QueueNotMapped(queue, project)
+        if self._made_sure(entry) != pool:
             raise PoolDoesNotExist(pool)
 
-    def _confirm(self, project: Project, queue: str, pool: str, before: str | None) -> None:
-        """Keep the pool that an entry names from being deleted, or put the entry back to what it was."""
-        found = self._registry.read().pools.get(pool)
-        if found is not None and (found.leaving is None or self._registry.change(lambda records: _keep(records, pool))):
-            return
-        where = {**place(project, queue), "o": pool}
+    def _write(self, project: Project, queue: str, what: Any, *, upsert: bool = True) -> dict[str, Any] | None:
+        """Change or insert an entry; return what it is now, None when it is not there."""
+        where, collection = named(place(project, queue)), self._tables[CATALOGUE]
+        after = ReturnDocument.AFTER
         with self._tables.link.translated():
+            try:
+                return collection.find_one_and_update(where, what, upsert=upsert, return_document=after)
+            except DuplicateKeyError:
+                # Somebody else inserted it at the same time: now it is there.
+                return collection.find_one_and_update(where, what, upsert=upsert, return_document=after)
+
+    def _made_sure(self, entry: Mapping[str, Any]) -> str | None:
+        """Return the pool of an entry, or the one before if that is gone; None when nothing is left of the entry."""
+        pool: str = entry["o"]
+        if "u" not in entry:
+            return pool
+        unsure = {"_id": entry["_id"], "o": pool, "u": True}
+        stays, before = self._keep(pool), entry.get("w")
+        with self._tables.link.translated():
+            if stays:
+                self._tables[CATALOGUE].update_one(unsure, {"$unset": {"u": "", "w": ""}})
+                return pool
             if before is None:
-                self._tables[CATALOGUE].delete_one(where)
-            else:
-                self._tables[CATALOGUE].update_one(where, {"$set": {"o": before}})
-        raise PoolDoesNotExist(pool)
+                self._tables[CATALOGUE].delete_one(unsure)
+                return None
+            self._tables[CATALOGUE].update_one(unsure, {"$set": {"o": before}, "$unset": {"w": ""}})
+        return self._made_sure({**unsure, "o": before})
+
+    def _keep(self, pool: str) -> bool:
+        """Keep a pool that an entry names from being deleted; return whether it is there."""
+        found = self._registry.read().pools.get(pool)
+        if found is None or found.leaving is None:
+            return found is not None
+        return self._registry.change(lambda records: _stay(records, pool))
 
 
-def _keep(records: Records, name: str) -> bool:
+def _stay(records: Records, name: str) -> bool:
     """Take away the mark of who is about to delete a pool; return whether it is there still."""
     pool = records.pools.get(name)
     if pool is not None:

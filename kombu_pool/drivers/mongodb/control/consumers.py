@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pymongo import UpdateOne
 from pymongo.errors import DuplicateKeyError
 
-from kombu_pool.drivers.mongodb.control.tables import HOLDERS, USAGE
+from kombu_pool.drivers.mongodb.control.tables import HOLDERS, USAGE, named
 from kombu_pool.drivers.mongodb.layout import NEVER, project_of
 from kombu_pool.drivers.mongodb.store import place
 from kombu_pool.storage import ConsumersController as Contract
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Seconds after which nobody renews a dead holder any more.
 _FORGOTTEN = 86_400.0
+#: How often one call looks again at what is due, behind queues that live.
+_TURNS = 10
 
 
 class ConsumersController(Contract):
@@ -40,11 +42,12 @@ class ConsumersController(Contract):
         self._upsert(USAGE, place(project, queue), {"$set": values})
 
     def touch(self, queue: str, project: Project = None) -> None:
-        now = self._now()
-        where = place(project, queue)
+        where, used = place(project, queue), {"$set": {"s": self._now()}}
         with self._link.translated():
-            if self._since(where, self._tables[USAGE].find_one(where) or {}) is not None:
-                self._tables[USAGE].update_one(where, {"$set": {"s": now}})
+            counts = self._tables[USAGE].update_one({**where, "s": {"$ne": None}}, used).matched_count
+            is_held = not counts and self._tables[HOLDERS].find_one(where, {"_id": 1}) is not None
+        if is_held:
+            self._upsert(USAGE, where, used)
 
     def attach(self, queue: str, holder: str, ttl: float, project: Project = None, consuming: bool = True) -> None:
         now = self._now()
@@ -52,7 +55,8 @@ class ConsumersController(Contract):
         self._upsert(HOLDERS, {**where, "h": holder}, {"$set": {"x": now + ttl, "c": consuming}})
         with self._link.translated():
             self._tables[HOLDERS].delete_many({**where, "x": {"$lt": now - _FORGOTTEN}})
-            self._tables[USAGE].update_one(where, {"$min": {"w": now + ttl}})
+            # Whatever it was: who looked before this one came must not put the queue off for longer.
+            self._tables[USAGE].update_one(where, {"$set": {"w": now + ttl}})
 
     def renew(self, holders: Sequence[str], ttl: float) -> None:
         if holders:
@@ -68,7 +72,7 @@ class ConsumersController(Contract):
         with self._link.translated():
             # It counts like the death that it is, which may have been earlier.
             ended = [
-                UpdateOne(_queue_of(held), {"$max": {"s": min(held["x"], now)}, "$min": {"w": now}}, upsert=True)
+                UpdateOne(named(_queue_of(held)), {"$max": {"s": min(held["x"], now)}, "$set": {"w": now}}, upsert=True)
                 for held in self._tables[HOLDERS].find(where)
             ]
             if ended:
@@ -85,17 +89,33 @@ class ConsumersController(Contract):
         now = self._now()
         found: list[tuple[Project, str]] = []
         with self._link.translated():
-            for usage in self._tables[USAGE].find({"w": {"$gt": 0, "$lte": now}}).sort("w", 1):
-                since = self._since(_queue_of(usage), usage)
-                ends = NEVER if since is None else since + usage.get("l", NEVER)
-                if ends <= now:
-                    found.append((project_of(usage["p"]), usage["q"]))
-                else:
-                    # Unless something happened since that may end it earlier.
-                    self._tables[USAGE].update_one({"_id": usage["_id"], "w": usage["w"]}, {"$set": {"w": ends}})
-                if len(found) == limit:
+            for _ in range(_TURNS):
+                wanted = limit - len(found)
+                due = [*self._tables[USAGE].aggregate(self._due(now, len(found), wanted))]
+                self._put_off([(usage, end) for usage in due if (end := _end(usage)) > now])
+                found += [(project_of(usage["p"]), usage["q"]) for usage in due if _end(usage) <= now]
+                if len(due) < wanted or len(found) == limit:
                     break
         return found
+
+    def _due(self, now: float, skip: int, limit: int) -> list[dict[str, Any]]:
+        """Return the pipeline that finds what may be abandoned, and when the last holder of each dies."""
+        same = [{"$eq": [f"${key}", f"$${key}"]} for key in ("p", "q")]
+        last = [{"$match": {"$expr": {"$and": same}}}, {"$sort": {"x": -1}}, {"$limit": 1}, {"$project": {"x": 1}}]
+        held = {"from": self._tables[HOLDERS].name, "let": {"p": "$p", "q": "$q"}, "pipeline": last, "as": "held"}
+        return [
+            {"$match": {"w": {"$gt": 0, "$lte": now}}},
+            {"$sort": {"w": 1, "_id": 1}},
+            {"$skip": skip},
+            {"$limit": limit},
+            {"$lookup": held},
+        ]
+
+    def _put_off(self, alive: Sequence[tuple[Mapping[str, Any], float]]) -> None:
+        """Look at queues again when they may be abandoned, unless something happened to them since."""
+        later = [UpdateOne({"_id": usage["_id"], "w": usage["w"]}, {"$set": {"w": end}}) for usage, end in alive]
+        if later:
+            self._tables[USAGE].bulk_write(later, ordered=False)
 
     def forget(self, queue: str, project: Project = None) -> None:
         where = place(project, queue)
@@ -106,22 +126,22 @@ class ConsumersController(Contract):
     def _now(self) -> float:
         return self._link.now(self._clock)
 
-    def _since(self, where: Mapping[str, Any], usage: Mapping[str, Any]) -> float | None:
-        """Return when a queue was last held or touched; None when its seconds do not count yet."""
-        last = self._tables[HOLDERS].find_one(where, {"x": 1}, sort=[("x", -1)])
-        moments = [held["x"] for held in (last,) if held is not None]
-        if usage.get("s") is not None:
-            moments.append(usage["s"])
-        return max(moments, default=None)
-
     def _upsert(self, table: str, where: dict[str, Any], what: dict[str, Any]) -> None:
         with self._link.translated():
             try:
-                self._tables[table].update_one(where, what, upsert=True)
+                self._tables[table].update_one(named(where), what, upsert=True)
             except DuplicateKeyError:
                 # Somebody else inserted it at the same time: now it is there.
-                self._tables[table].update_one(where, what, upsert=True)
+                self._tables[table].update_one(named(where), what, upsert=True)
 
 
 def _queue_of(document: Mapping[str, Any]) -> dict[str, Any]:
     return {"p": document["p"], "q": document["q"]}
+
+
+def _end(usage: Mapping[str, Any]) -> float:
+    """Return when a queue is abandoned that was last held or touched when its document says."""
+    moments = [held["x"] for held in usage["held"]]
+    if usage.get("s") is not None:
+        moments.append(usage["s"])
+    return max(moments) + usage.get("l", NEVER) if moments else NEVER

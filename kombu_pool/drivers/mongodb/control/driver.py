@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from pymongo import ReturnDocument
 
 from kombu_pool.drivers.mongodb import links
 from kombu_pool.drivers.mongodb.control.bindings import BindingsController
@@ -29,6 +31,8 @@ class ControlDriver(Contract):
     def __init__(self, uri: str, location: Location, clock: Clock) -> None:
         self._link = link = links.acquire(location)
         self._closed = False
+        #: What it was when it was last asked for.
+        self._epoch = ""
         self._tables = tables = Tables(link)
         registry = Registry(tables)
         self.uri = uri
@@ -42,9 +46,19 @@ class ControlDriver(Contract):
     def epoch(self) -> str:
         # A database is quickly dropped, or moved back to what it was.
         with self._link.translated():
-            while (found := self._tables[REGISTRY].find_one({"_id": _EPOCH})) is None:
-                new = {"$setOnInsert": {"epoch": secrets.token_hex(8)}}
-                self._tables[REGISTRY].update_one({"_id": _EPOCH}, new, upsert=True)
+            found = self._tables[REGISTRY].find_one({"_id": _EPOCH})
+            epoch = self._begin() if found is None else str(found["epoch"])
+            if self._epoch not in ("", epoch):
+                self._tables.prepare_again()
+        self._epoch = epoch
+        return epoch
+
+    def _begin(self) -> str:
+        self._tables.prepare_again()
+        new = {"$setOnInsert": {"epoch": secrets.token_hex(8)}}
+        found: Any = self._tables[REGISTRY].find_one_and_update(
+            {"_id": _EPOCH}, new, upsert=True, return_document=ReturnDocument.AFTER
+        )
         return str(found["epoch"])
 
     def close(self) -> None:

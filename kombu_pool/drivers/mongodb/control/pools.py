@@ -69,11 +69,11 @@ class PoolsController(Contract):
         It is marked as leaving, the catalogue is asked for its queues, and if it is still marked it goes. Who assigns a
         queue writes the entry first, looks at the pool then, and takes the mark away: one of the two sees the other.
         """
-        mark = secrets.token_hex(8)
-        if not self._registry.change(lambda records: _mark(records, name, mark)):
+        mark = self._registry.change(lambda records: _mark(records, name))
+        if mark is None:
             return
         with self._tables.link.translated():
-            queues = self._tables[CATALOGUE].count_documents({"o": name})
+            queues = self._tables[CATALOGUE].count_documents({"$or": [{"o": name}, {"w": name}]})
         obstacle = self._registry.change(lambda records: _leave(records, name, mark, queues))
         if obstacle is not None:
             raise obstacle
@@ -98,13 +98,18 @@ def _put(records: Records, name: str, pool: StoredPool) -> None:
     records.pools[name] = pool
 
 
-def _mark(records: Records, name: str, by: str) -> bool:
-    """Mark a pool that somebody is about to delete; return whether there is such a pool."""
+def _mark(records: Records, name: str) -> str | None:
+    """Mark a pool that is about to be deleted, and return the mark; None when there is no such pool.
+
+    Who deletes it at the same time, or died while doing so, has the same mark: it says that nobody assigned a queue
+    since it was made.
+    """
     pool = records.pools.get(name)
     if pool is None:
-        return False
-    records.pools[name] = pool._replace(leaving=by)
-    return True
+        return None
+    mark = pool.leaving or secrets.token_hex(8)
+    records.pools[name] = pool._replace(leaving=mark)
+    return mark
 
 
 def _leave(records: Records, name: str, mark: str, queues: int) -> Exception | None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pymongo.errors import DuplicateKeyError
 
-from kombu_pool.drivers.mongodb.control.tables import QUEUES
+from kombu_pool.drivers.mongodb.control.tables import QUEUES, named
 from kombu_pool.drivers.mongodb.layout import project_key
 from kombu_pool.drivers.mongodb.listings import queues_by_name
 from kombu_pool.drivers.mongodb.store import place
@@ -55,7 +55,7 @@ class RecordedQueues(QueueController):
             raise QueueDoesNotExist(name, project)
 
     def create(self, name: str, metadata: Metadata | None = None, project: Project = None) -> bool:
-        new = {**place(project, name), "m": write(metadata or {})}
+        new = {**named(place(project, name)), "m": write(metadata or {})}
         if self.exists(name, project):
             return False
         with self._tables.link.translated():

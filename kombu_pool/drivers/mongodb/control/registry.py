@@ -25,7 +25,7 @@ _ID = "pools and flavors"
 
 
 class StoredPool(NamedTuple):
-    """What is kept of a pool; ``leaving`` names who is about to delete it."""
+    """What is kept of a pool; ``leaving`` is there while somebody is about to delete it."""
 
     uri: str
     weight: int

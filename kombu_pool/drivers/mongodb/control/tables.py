@@ -1,15 +1,18 @@
-"""The collections of the control plane, and the indexes that keep every record unique and every question short.
+"""The collections of the control plane, and the indexes that keep every question short.
 
 ``p`` is always a project. What else the documents say:
 
     registry   one document with all pools and flavors (see registry.py); the epoch; the last number that was given
     queues     q  name     m  metadata
-    catalogue  q  queue    o  pool
+    catalogue  q  queue    o  pool    u  nobody has made sure yet that the pool stays    w  the pool before, meanwhile
     exchanges  n  name     k  type    d  durable    u  auto-delete    a  arguments    g  generation
     bindings   e  exchange    k  kind and    n  name of the destination    r  routing key    a  arguments    o  order
                f  what others know of it
     usage      q  queue    l  lifetime    s  since when its seconds count    w  when it may be abandoned at the earliest
     holders    q  queue    h  holder    x  when it dies    c  whether it consumes
+
+What names a document is its ``_id``, too: that is unique even in a collection that was dropped a moment ago, and has no
+indexes of ours yet.
 """
 
 from __future__ import annotations
@@ -46,7 +49,7 @@ def _index(name: str, keys: str, **options: Any) -> IndexModel:
 
 _INDEXES: Mapping[str, Sequence[IndexModel]] = {
     QUEUES: [_index("names", "p q", unique=True)],
-    CATALOGUE: [_index("names", "p q", unique=True), _index("pools", "o")],
+    CATALOGUE: [_index("names", "p q", unique=True), _index("pools", "o"), _index("before", "w", sparse=True)],
     EXCHANGES: [_index("names", "p n", unique=True)],
     BINDINGS: [_index("ways", "p e k n r a", unique=True), _index("destinations", "p k n o")],
     USAGE: [_index("names", "p q", unique=True), _index("waiting", "w", partialFilterExpression={"w": {"$gt": 0}})],
@@ -66,8 +69,22 @@ class Tables:
         return self.link.collection(name)
 
     def number(self) -> int:
-        """Return a number above all that were given before."""
+        """Return a number above all that were given before, in a database that was dropped since, too."""
+        last = {"$add": [{"$ifNull": ["$last", 0]}, 1]}
         given: Any = self[REGISTRY].find_one_and_update(
-            {"_id": _NUMBER}, {"$inc": {"last": 1}}, upsert=True, return_document=ReturnDocument.AFTER
+            {"_id": _NUMBER},
+            [{"$set": {"last": {"$max": [last, {"$toLong": "$$NOW"}]}}}],
+            upsert=True,
+            return_document=ReturnDocument.AFTER,
         )
         return int(given["last"])
+
+    def prepare_again(self) -> None:
+        """Make the indexes of this plane anew where they are gone, and let the other one look for its own."""
+        self.link.prepared.clear()
+        schema.prepare(self.link, PLANE, _INDEXES)
+
+
+def named(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a document says that bears these fields as its name: a filter for it, or its beginning."""
+    return {"_id": dict(fields), **fields}

@@ -114,17 +114,17 @@ class MongoBroker:
 
     def __init__(self, folder: Path) -> None:
         self.url = f"pool+{mongodb.fresh_uri()}"
+        self._servers = mongodb.shared_replica_set()
         self.impatient_url = f"{self.url}&socketTimeoutMS=1000&serverSelectionTimeoutMS=1000"
         self.outage_says = "imed out"
 
     @contextmanager
     def outage(self) -> Iterator[None]:
-        servers = mongodb.shared_replica_set()
-        servers.pause()
+        self._servers.pause()
         try:
             yield
         finally:
-            servers.resume()
+            self._servers.resume()
 
     def close(self) -> None:
         """Leave the servers to the others."""

@@ -117,7 +117,8 @@ STORES = {
     "pooled-redis": Store(_redis_uri, _corrupt_redis, pools=4),
     "pooled-mongodb": Store(_mongodb_uri, _corrupt_mongodb, pools=4),
 }
-CONTROL_STORES = ["memory", "sqlite", "redis", "redis-cluster", "mongodb", "mongodb-standalone"]
+# The control plane asks nothing of a MongoDB that a standalone server cannot do.
+CONTROL_STORES = ["memory", "sqlite", "redis", "redis-cluster", "mongodb"]
 
 
 class Backend:

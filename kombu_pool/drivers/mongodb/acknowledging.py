@@ -4,72 +4,112 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pymongo import WriteConcern
+
 from kombu_pool.drivers.mongodb import layout, states
 from kombu_pool.drivers.mongodb.layout import DEAD
 from kombu_pool.drivers.mongodb.store import place
 from kombu_pool.storage.dead_letters import REJECTED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from kombu_pool.drivers.mongodb.states import Filter
     from kombu_pool.drivers.mongodb.store import Store
     from kombu_pool.model import Project
 
 Pair = tuple[str, str]
+#: Acknowledged by the primary alone: for who writes something else right after it, and waits for that.
+_AT_FIRST = WriteConcern(w=1)
+
+
+class Acknowledgement:
+    """Some (message id, claim id), of which those are to go whose live claim still holds the message."""
+
+    def __init__(self, store: Store, project: Project, queue: str, held: Sequence[Pair]) -> None:
+        self._store = store
+        # A claim's id is never used again: not even by the queue's next life.
+        self._place = place(project, queue)
+        self._held = held
+        self._deletes: Filter = {}
+        self._election: Any = None
+
+    def delete(self, now: float, *, at_first: bool = False) -> list[Pair]:
+        """Delete as ``MessageController.delete_claimed`` promises, and return those that were not deleted.
+
+        ``at_first``: it is not for good before :meth:`seal`.
+        """
+        mine = self._mine(now)
+        if not mine:
+            return list(self._held)
+        messages = self._store.messages
+        self._deletes = _under_claims(self._place, mine, now)
+        if at_first:
+            messages = messages.with_options(write_concern=_AT_FIRST)
+        done = messages.delete_many(self._deletes, hint=states.BY_ID)
+        self._election = (done.raw_result or {}).get("electionId")
+        return self._left(mine, done.deleted_count, {})
+
+    def seal(self, election: Any) -> None:
+        """Let the deletion be for good, if it is not: it is when a later write is, by the same primary in one term.
+
+        ``election`` is what that write's answer said of it, None if there was no such write.
+        """
+        if self._deletes and (election is None or election != self._election):
+            # Mostly nothing is left to delete; it waits for the majority to be as far all the same.
+            self._store.messages.delete_many(self._deletes, hint=states.BY_ID)
+
+    def reject(self, now: float) -> list[Pair]:
+        """Let die as ``MessageController.reject`` promises, and return those that did not."""
+        mine = self._mine(now)
+        if not mine:
+            return list(self._held)
+        where = _under_claims(self._place, mine, now)
+        done = self._store.messages.update_many(where, states.dying(REJECTED, now), hint=states.BY_ID)
+        return self._left(mine, done.modified_count, {"s": {"$ne": DEAD}})
+
+    def _mine(self, now: float) -> set[Pair]:
+        """Return those of the pairs that are so: what is gone looks the same whoever deleted it, so it is asked before.
+
+        One alone is not asked for, and neither is what only this process can have deleted.
+        """
+        pairs: set[Pair] = {
+            (message, claim)
+            for message, claim in self._held
+            if layout.id_of(message) is not None and layout.is_claim(claim)
+        }
+        is_sure = self._store.ledger.is_sure(pairs, now)
+        self._store.ledger.forget(message for message, _ in pairs)
+        if len(pairs) < 2 or is_sure:  # noqa: PLR2004 - one alone
+            return pairs
+        shown = {"_id": 1, "c": 1}
+        where = _under_claims(self._place, pairs, now)
+        cursor = self._store.messages.find(where, shown, batch_size=10_000, hint=states.BY_ID)
+        return {(found["_id"].hex(), found["c"]) for found in cursor}
+
+    def _left(self, mine: set[Pair], settled: int, unsettled: Filter) -> list[Pair]:
+        """Return those of all pairs that were not settled, of which so many were."""
+        if not settled:
+            mine = set()
+        elif settled < len(mine):
+            # A claim ended in between. What is still there was not settled.
+            ids = [layout.id_of(message) for message, _ in mine]
+            cursor = self._store.messages.find({**self._place, "_id": {"$in": ids}, **unsettled}, {"_id": 1})
+            left = {found["_id"].hex() for found in cursor}
+            mine = {pair for pair in mine if pair[0] not in left}
+        return [pair for pair in self._held if tuple(pair) not in mine]
 
 
 def acknowledge(store: Store, project: Project, queue: str, held: Sequence[Pair], now: float) -> list[Pair]:
-    """Delete as ``MessageController.delete_claimed`` promises, and return those that were not deleted."""
-
-    def settle(where: Filter) -> int:
-        return store.messages.delete_many(where).deleted_count
-
-    return _settle(store, place(project, queue), held, now, settle, {})
+    """Delete for good, and return those that were not deleted."""
+    return Acknowledgement(store, project, queue, held).delete(now)
 
 
-def reject(store: Store, project: Project, queue: str, held: Sequence[Pair], now: float) -> list[Pair]:
-    """Let die as ``MessageController.reject`` promises, and return those that did not."""
-
-    def settle(where: Filter) -> int:
-        return store.messages.update_many(where, states.dying(REJECTED, now)).modified_count
-
-    return _settle(store, place(project, queue), held, now, settle, {"s": {"$ne": DEAD}})
-
-
-def _settle(
-    store: Store, where: Filter, held: Sequence[Pair], now: float, settle: Callable[[Filter], int], unsettled: Filter
-) -> list[Pair]:
-    asked = {pair for pair in map(tuple, held) if layout.id_of(pair[0]) is not None and layout.is_claim(pair[1])}
-    if not asked:
-        return list(held)
-    # A claim's id is never used again: not even by the queue's next life.
-    mine = asked if len(asked) == 1 else _held(store, where, asked, now)
-    if not mine:
-        return list(held)
-    settled = settle(_under_claims(where, mine, now))
-    if len(mine) == 1 and not settled:
-        mine = set()
-    elif settled < len(mine):
-        # A claim ended in between. What is still there was not settled.
-        ids = [layout.id_of(message) for message, _ in mine]
-        cursor = store.messages.find({**where, "_id": {"$in": ids}, **unsettled}, {"_id": 1})
-        left = {found["_id"].hex() for found in cursor}
-        mine = {pair for pair in mine if pair[0] not in left}
-    return [pair for pair in held if tuple(pair) not in mine]
-
-
-def _held(store: Store, where: Filter, asked: Iterable[Any], now: float) -> set[Any]:
-    """Return those of the pairs that are so: what is gone looks the same whoever deleted it, so it is asked before."""
-    cursor = store.messages.find(_under_claims(where, asked, now), {"_id": 1, "c": 1}, batch_size=10_000)
-    return {(found["_id"].hex(), found["c"]) for found in cursor}
-
-
-def _under_claims(where: Filter, pairs: Iterable[Any], now: float) -> Filter:
+def _under_claims(where: Filter, pairs: Iterable[Pair], now: float) -> Filter:
     by_claim: dict[str, list[bytes | None]] = {}
     for message, claim in pairs:
         by_claim.setdefault(claim, []).append(layout.id_of(message))
-    parts = [{**states.claimed(now, claim), "_id": {"$in": ids}} for claim, ids in by_claim.items()]
-    if len(parts) == 1:
-        return {**where, **parts[0]}
-    return {"$or": [{**where, **part} for part in parts]}
+    claimed = {**where, **states.claimed(now), "_id": {"$in": [one for ids in by_claim.values() for one in ids]}}
+    if len(by_claim) == 1:
+        return {**claimed, "c": next(iter(by_claim))}
+    return {**claimed, "$or": [{"c": claim, "_id": {"$in": ids}} for claim, ids in by_claim.items()]}

@@ -109,7 +109,7 @@ class Bounds:
         shown = {"size": {"$binarySize": "$b"} if by_size else {"$literal": 0}}
         where = {**queue.scope, **states.in_line(now)}
         doomed: list[dict[str, Any]] = []
-        with self._store.messages.find(where, shown, sort=[*states.IN_ORDER], limit=most) as cursor:
+        with self._store.messages.find(where, shown, sort=[("_id", 1)], limit=most, hint=states.LINE) as cursor:
             for found in cursor:
                 if queue.policy.fits(length, size):
                     break

@@ -55,11 +55,13 @@ class ClaimController(Contract):
             with self._link.translated():
                 where = self._held(queue, project, claim_id, now)
                 held = self._store.messages.update_many(where, renewed).matched_count
+                self._store.ledger.renewed(claim_id, now + metadata["ttl"])
         if not held:
             raise ClaimDoesNotExist(claim_id, queue, project)
 
     def delete(self, queue: str, claim_id: str, project: Project = None) -> None:
         if layout.is_claim(claim_id):
+            self._store.ledger.ended(claim_id)
             with self._link.translated():
                 where = self._held(queue, project, claim_id, self._store.now())
                 self._store.messages.update_many(where, states.RELEASED)
@@ -79,6 +81,7 @@ class ClaimController(Contract):
         ids = layout.ids_of(message_ids)
         if not ids or not layout.is_claim(claim_id):
             return 0
+        self._store.ledger.forget(message.hex() for message in ids)
         with self._link.translated():
             where = {**self._held(queue, project, claim_id, self._store.now()), "_id": {"$in": ids}}
             return self._store.messages.update_many(where, states.RELEASED).modified_count

@@ -36,8 +36,9 @@ if TYPE_CHECKING:
 
     from kombu_pool.model import Message, Project
 
-#: States. In line: free. Out of line until a time: delayed, or claimed. Not there yet: of a post that is not whole.
-#: There no more: dead, but not buried yet.
+#: States. In line: free, since it was posted; back in line: free again, or after a delay. Out of line until a time:
+#: delayed, or claimed. Not there yet: of a post that is not whole. There no more: dead, but not buried yet.
+BACK: Final = -1
 IN_LINE: Final = 0
 WAITING: Final = 1
 UNFINISHED: Final = 2
@@ -63,12 +64,27 @@ class Numbers:
         """Return an id for a message of each priority, above all that were given before."""
         count = len(priorities)
         with self._lock:
-            first = max(self._last + 1, int(now * _MICROSECONDS))
+            first = max(self._last + 1, number_at(now))
             self._last = first + count - 1
         return [
             bytes((255 - priority,)) + (first + index).to_bytes(_NUMBER_BYTES, "big") + self._producer
             for index, priority in enumerate(priorities)
         ]
+
+
+def number_at(now: float) -> int:
+    """Return the least number that is given at a time."""
+    return int(now * _MICROSECONDS)
+
+
+def number_of(message: bytes) -> int:
+    """Return the number in an id."""
+    return int.from_bytes(message[1 : 1 + _NUMBER_BYTES], "big")
+
+
+def least(first: int, number: int = 0) -> bytes:
+    """Return the least id of a first byte, from a number on."""
+    return bytes((first,)) + number.to_bytes(_NUMBER_BYTES, "big") + bytes(_PRODUCER_BYTES)
 
 
 def priority_of(message: bytes) -> int:

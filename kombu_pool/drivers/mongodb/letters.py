@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool import records
-from kombu_pool.drivers.mongodb.layout import IN_LINE, NEVER, priority_of
+from kombu_pool.drivers.mongodb.layout import BACK, NEVER, priority_of
 from kombu_pool.errors import CorruptRecord
 from kombu_pool.storage import UNREADABLE_QUEUE
 from kombu_pool.storage.dead_letters import UNREADABLE
@@ -72,7 +72,8 @@ def document_of(letter: Letter, target: Queue, message: bytes) -> dict[str, Any]
     document: dict[str, Any] = {
         "_id": message,
         **target.scope,
-        "s": IN_LINE,
+        # Its id may have been given long ago.
+        "s": BACK,
         "r": 0.0,
         "x": expires,
         "n": 0,

@@ -118,6 +118,12 @@ class Link:
         greeting = self.greeting()
         return "setName" in greeting or greeting.get("msg") == "isdbgrid"
 
+    @property
+    def can_seal(self) -> bool:
+        """Tell whether a write waits for all that this server wrote before it to be for good."""
+        write_concern = self.client.write_concern.document
+        return self.has_transactions and write_concern.get("w") == "majority"
+
     def transact(self, work: Callable[[ClientSession], T]) -> T:
         """Call ``work``, again when others were in its way, and commit what it wrote; return its answer."""
         for _ in range(_ATTEMPTS - 1):

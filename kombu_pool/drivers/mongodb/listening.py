@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pymongo.read_concern import ReadConcern
 
-from kombu_pool.drivers.mongodb.layout import IN_LINE, UNFINISHED
+from kombu_pool.drivers.mongodb import states
+from kombu_pool.drivers.mongodb.layout import UNFINISHED
 from kombu_pool.errors import KombuPoolError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from kombu_pool.drivers.mongodb.states import Filter
     from kombu_pool.drivers.mongodb.store import Store
@@ -28,14 +29,22 @@ _PATIENCE = 2.0
 _SULKING = 5.0
 
 
+class Heard(Protocol):
+    """Who wants to know."""
+
+    def __call__(self, *, news: bool) -> None:
+        """Hear of a change, or, without ``news``, look for oneself."""
+
+
 class Listener:
     """A change stream of some queues' messages, read by a thread of its own.
 
-    It tells ``heard`` of each change that may let something be claimed. While nobody waits there is neither stream nor
-    thread: who is busy consuming need not be told that there is something to consume.
+    It tells ``heard`` of each change that may let something be claimed, and when it begins and ends to listen. While
+    nobody waits there is neither stream nor thread: who is busy consuming need not be told that there is something to
+    consume.
     """
 
-    def __init__(self, store: Store, places: Sequence[Filter], heard: Callable[[], None]) -> None:
+    def __init__(self, store: Store, places: Sequence[Filter], heard: Heard) -> None:
         self._store = store
         self._pipeline = _news_of(places)
         self._heard = heard
@@ -71,16 +80,16 @@ class Listener:
         finally:
             with self._lock:
                 self.listens, self._thread = False, None
-            self._heard()
+            self._heard(news=False)
 
     def _listen(self) -> None:
         messages = self._store.messages.with_options(read_concern=ReadConcern("majority"))
         with messages.watch(self._pipeline, max_await_time_ms=int(_QUESTION * 1000)) as stream:
             self.listens = True
-            self._heard()
+            self._heard(news=False)
             while stream.alive and time.monotonic() - self._wanted < _PATIENCE:
                 if stream.try_next() is not None:
-                    self._heard()
+                    self._heard(news=True)
 
 
 def _news_of(places: Sequence[Filter]) -> list[dict[str, Any]]:
@@ -93,5 +102,5 @@ def _news_of(places: Sequence[Filter]) -> list[dict[str, Any]]:
         "fullDocument.s": {"$ne": UNFINISHED},
         "$or": [{f"fullDocument.{key}": value for key, value in place.items()} for place in places],
     }
-    back = {"operationType": "update", "updateDescription.updatedFields.s": IN_LINE}
+    back = {"operationType": "update", "updateDescription.updatedFields.s": {"$in": [*states.FREE]}}
     return [{"$match": {"$or": [new, back]}}, {"$project": {"_id": 1}}]

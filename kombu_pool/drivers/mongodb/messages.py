@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool.drivers.mongodb import layout, states
-from kombu_pool.drivers.mongodb.acknowledging import acknowledge, reject
+from kombu_pool.drivers.mongodb.acknowledging import Acknowledgement, acknowledge
 from kombu_pool.drivers.mongodb.bounds import Bounds
 from kombu_pool.drivers.mongodb.posting import Poster
 from kombu_pool.errors import (
@@ -52,7 +52,7 @@ class MessageController(Contract):
         if not incoming:
             return []
         with self._link.translated():
-            found = self._store.queue(project, queue)
+            found = self._store.believed(project, queue)
             if found is None:
                 raise QueueDoesNotExist(queue, project)
             documents = self._poster.documents(found, incoming, client, self._store.now())
@@ -60,6 +60,9 @@ class MessageController(Contract):
                 self._bounds.post(found, documents, self._poster)
             else:
                 self._poster.store(documents)
+            if not self._store.is_sure(found):
+                self._poster.withdraw(documents)
+                raise QueueDoesNotExist(queue, project)
         return [document["_id"].hex() for document in documents]
 
     def list(
@@ -88,8 +91,7 @@ class MessageController(Contract):
             }
             if not echo and client_uuid is not None:
                 where["u"] = {"$ne": layout.storable(str(client_uuid))}
-            order = [("_id", 1)] if include_claimed or include_delayed else [*states.IN_ORDER]
-            cursor = self._store.messages.find(where, sort=order, limit=limit, hint=states.LINE)
+            cursor = self._store.messages.find(where, sort=[("_id", 1)], limit=limit, hint=states.LINE)
             views = [layout.shown(message, now) for message in cursor]
         return iter((views, views[-1]["id"] if views else ""))
 
@@ -120,8 +122,8 @@ class MessageController(Contract):
             found = self._store.settled(project, queue, now)
             if found is None:
                 raise QueueDoesNotExist(queue, project)
-            order = [(key, sort) for key, _ in states.IN_ORDER]
-            stored = self._store.messages.find_one({**found.scope, **states.in_line(now)}, sort=order)
+            where = {**found.scope, **states.in_line(now)}
+            stored = self._store.messages.find_one(where, sort=[("_id", sort)], hint=states.LINE)
         if stored is None:
             raise QueueIsEmpty(queue, project)
         return layout.shown(stored, now)
@@ -152,6 +154,7 @@ class MessageController(Contract):
                 raise self._refusal(found, stored, claim, now)
 
     def _delete_one(self, queue: Queue, message: bytes, claim: str | None, now: float) -> bool:
+        self._store.ledger.forget([message.hex()])
         allowed: Filter = {"$nor": [states.claimed(now)]} if claim is None else states.claimed(now, claim)
         where = {**queue.scope, "_id": message, **states.there(now), **allowed}
         return bool(self._store.messages.delete_one(where).deleted_count)
@@ -178,6 +181,7 @@ class MessageController(Contract):
             if claim_ids is not None:
                 self._check_holders(found, where, ids, claim_ids, now)
                 where.update(states.claimed(now), c={"$in": list(claim_ids)})
+            self._store.ledger.forget(message.hex() for message in ids)
             self._store.messages.delete_many(where)
 
     def _check_holders(
@@ -207,7 +211,7 @@ class MessageController(Contract):
             found = self._store.queue(project, queue)
             if found is None or not found.policy.buries:
                 return acknowledge(self._store, project, queue, held, now)
-            left = reject(self._store, project, queue, held, now)
+            left = Acknowledgement(self._store, project, queue, held).reject(now)
         if len(left) < len(held):
             self._dead_letters.attempt(found)
         return left

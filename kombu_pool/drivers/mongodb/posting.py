@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 from pymongo.errors import AutoReconnect, DuplicateKeyError
 
 from kombu_pool.drivers.mongodb import states
-from kombu_pool.drivers.mongodb.layout import IN_LINE, NEVER, UNFINISHED, WAITING
+from kombu_pool.drivers.mongodb.frontier import LATE
+from kombu_pool.drivers.mongodb.layout import BACK, IN_LINE, NEVER, UNFINISHED, WAITING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from kombu_pool.drivers.mongodb.states import Filter
     from kombu_pool.drivers.mongodb.store import Queue, Store
     from kombu_pool.storage.incoming import Incoming
 
@@ -32,6 +34,16 @@ class Poster:
 
     def store(self, documents: Sequence[dict[str, Any]]) -> None:
         """Store the documents, all or none of them."""
+        self._store_all(documents)
+        if self._store.now() - documents[0]["t"] > LATE:
+            # Others may have seen the end of the line meanwhile, and not look there again.
+            self._store.messages.update_many({**_these(documents), "s": IN_LINE}, states.INTO_LINE)
+
+    def withdraw(self, documents: Sequence[dict[str, Any]]) -> None:
+        """Remove what was stored in a queue that turned out to be gone, and that nobody has seen."""
+        self._store.messages.delete_many(_these(documents))
+
+    def _store_all(self, documents: Sequence[dict[str, Any]]) -> None:
         if len(documents) == 1:
             self._store_one(documents[0])
         elif self._store.link.has_transactions:
@@ -70,10 +82,15 @@ class Poster:
 
     def show(self, hidden: dict[str, Any], post: bytes) -> int:
         """Show the messages of a post that is whole; return how many they were."""
-        state = {"$cond": [{"$gt": ["$r", 0]}, WAITING, IN_LINE]}
+        state = {"$cond": [{"$gt": ["$r", 0]}, WAITING, BACK]}
         changed = self._store.messages.update_many(hidden, [{"$set": {"s": state}}, {"$unset": "o"}]).modified_count
         self._store.collection(states.POSTS).delete_one({"_id": post})
         return changed
+
+
+def _these(documents: Sequence[dict[str, Any]]) -> Filter:
+    scope = {key: documents[0][key] for key in ("p", "q", "i")}
+    return {**scope, "_id": {"$in": [document["_id"] for document in documents]}}
 
 
 def _document(queue: Queue, message_id: bytes, message: Incoming, client: str | None, now: float) -> dict[str, Any]:

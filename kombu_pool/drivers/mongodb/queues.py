@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from pymongo.errors import DuplicateKeyError
 
-from kombu_pool.drivers.mongodb import schema, states
-from kombu_pool.drivers.mongodb.layout import IN_LINE, WAITING, priority_of, project_key
+from kombu_pool.drivers.mongodb import fences, schema, states
+from kombu_pool.drivers.mongodb.layout import WAITING, priority_of, project_key
 from kombu_pool.drivers.mongodb.listings import queues_by_name
 from kombu_pool.drivers.mongodb.store import AT_ONCE, PLANE, place
 from kombu_pool.errors import QueueDoesNotExist
@@ -67,6 +67,7 @@ class QueueController(Contract):
             before = self._store.queues.find_one_and_update(place(project, name), update)
             if before is None:
                 raise QueueDoesNotExist(name, project)
+            self._store.outlast_beliefs(project, name)
             if len(update) == 1 and "e" not in before:
                 self._make_mortal({**place(project, name), "i": before["_id"]})
 
@@ -89,6 +90,8 @@ class QueueController(Contract):
                 self._store.queues.insert_one(new)
             except DuplicateKeyError:
                 return False
+            scope = {**place(project, name), "i": new["_id"]}
+            self._store.messages.insert_many([fences.before(scope, fences.LAST), fences.at_end(scope)])
         return True
 
     def exists(self, name: str, project: Project = None) -> bool:
@@ -108,6 +111,8 @@ class QueueController(Contract):
             graves = self._store.collection(states.GRAVES)
             graves.update_one({"_id": queue.incarnation}, {"$set": grave}, upsert=True)
             self._store.queues.delete_one({**place(project, name), "_id": queue.incarnation})
+            self._store.outlast_beliefs(project, name)
+            self._store.messages.delete_many(fences.all_of(queue.scope), hint=states.BY_ID)
             self._store.remove(queue.scope, AT_ONCE)
 
     def stats(self, name: str, project: Project = None) -> dict[str, Any]:
@@ -129,7 +134,7 @@ class QueueController(Contract):
 
     def _ends(self, queue: Queue, now: float) -> Iterator[dict[str, Any]]:
         """Give the first and the last message of each priority, which the index finds without looking between them."""
-        for state in (IN_LINE, WAITING):
+        for state in (*states.FREE, WAITING):
             where: Filter = {**queue.scope, "s": state, "x": {"$gt": now}}
             while (first := self._end(where, 1)) is not None:
                 yield first

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from pymongo import ASCENDING, IndexModel
 
-from kombu_pool.drivers.mongodb.layout import DEAD, IN_LINE, NEVER, WAITING
+from kombu_pool.drivers.mongodb.layout import BACK, DEAD, IN_LINE, NEVER, WAITING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ GRAVES: Final = "graves"
 POSTS: Final = "posts"
 SUBSCRIPTIONS: Final = "subscriptions"
 
+BY_ID: Final = "_id_"
 LINE: Final = "line"
 EXPIRING: Final = "expiring"
 MORTAL: Final = "mortal"
@@ -44,20 +46,26 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
     SUBSCRIPTIONS: [_index("subscribers", "p q i w", unique=True)],
 }
 
-#: In order. With the state before the id no index but that of the line can serve it.
+#: In order, within a state. With the state before the id no index but that of the line can serve it.
 IN_ORDER: Final = (("s", ASCENDING), ("_id", ASCENDING))
+FREE: Final = (BACK, IN_LINE)
+_PRESENT: Final = (BACK, IN_LINE, WAITING)
 #: As they died.
 IN_DYING_ORDER: Final = (("k", ASCENDING), ("_id", ASCENDING))
 
 
-def in_line(now: float) -> Filter:
-    """Free messages of a queue that is settled."""
-    return {"s": IN_LINE, "x": {"$gt": now}}
+#: What a fence among what waits is not.
+IS_MESSAGE: Final = {"x": {"$gt": 0}}
 
 
-def due(now: float) -> Filter:
-    """Messages whose delay or claim is over but that do not stand in line yet."""
-    return {"s": WAITING, "r": {"$lte": now}}
+def in_line(now: float, state: int | None = None) -> Filter:
+    """Free messages of a queue that is settled; or of these, those in line or those back in line."""
+    return {"s": {"$in": [*FREE]} if state is None else state, "x": {"$gt": now}}
+
+
+def due(now: float, since: Mapping[str, float] = MappingProxyType({})) -> Filter:
+    """Messages whose delay or claim is over, since some time, but that do not stand in line yet."""
+    return {"s": WAITING, "r": {**since, "$lte": now}, **IS_MESSAGE}
 
 
 def delayed(now: float) -> Filter:
@@ -72,7 +80,7 @@ def claimed(now: float, claim: str | None = None) -> Filter:
 
 def there(now: float) -> Filter:
     """Messages in whichever state but expired."""
-    return {"s": {"$in": [IN_LINE, WAITING]}, "x": {"$gt": now}}
+    return {"s": {"$in": [*_PRESENT]}, "x": {"$gt": now}}
 
 
 def expired(now: float) -> Filter:
@@ -83,7 +91,7 @@ def expired(now: float) -> Filter:
 def mortal(since: float, now: float | None = None) -> Filter:
     """Messages that have expired, or will, in a queue which buries such since then."""
     until = {"$lt": _BEYOND_ALL_TIME} if now is None else {"$lte": now}
-    return {"s": {"$in": [IN_LINE, WAITING]}, "x": {"$gt": since, **until}}
+    return {"s": {"$in": [*_PRESENT]}, "x": {"$gt": since, **until}}
 
 
 def dead(now: float) -> Filter:
@@ -97,12 +105,12 @@ def is_claimed(stored: Mapping[str, Any], now: float) -> bool:
 
 
 #: What puts messages in line where they stood; of a claim that ended they remember it.
-INTO_LINE: Final = {"$set": {"s": IN_LINE, "r": 0.0}}
+INTO_LINE: Final = {"$set": {"s": BACK, "r": 0.0}}
 #: What gives them back from a claim that lives.
-RELEASED: Final = {"$set": {"s": IN_LINE, "r": 0.0, "c": None}}
+RELEASED: Final = {"$set": {"s": BACK, "r": 0.0, "c": None}}
 #: What brings dead ones back to where they stood.
 REVIVED: Final[list[dict[str, Any]]] = [
-    {"$set": {"s": IN_LINE, "r": 0.0, "c": None, "x": "$y"}},
+    {"$set": {"s": BACK, "r": 0.0, "c": None, "x": "$y"}},
     {"$unset": ["w", "k", "y", "z"]},
 ]
 
@@ -110,6 +118,11 @@ REVIVED: Final[list[dict[str, Any]]] = [
 def dying(reason: str, when: float | str, **others: Any) -> list[dict[str, Any]]:
     """Return the update by which messages die; ``when`` may be the name of a field of theirs, with a dollar."""
     return [{"$set": {"s": DEAD, "w": reason, "k": when, "r": 0.0, "x": NEVER, "y": "$x", **others}}]
+
+
+def lent(claim: str, now: float, ttl: float) -> dict[str, Any]:
+    """Return the update by which a claim gets messages that live longer than it does."""
+    return {"$set": {"s": WAITING, "r": now + ttl, "c": claim, "a": now, "m": ttl}, "$inc": {"n": 1}}
 
 
 def held(claim: str, now: float, ttl: float, grace: float | None, *, lent: bool) -> list[dict[str, Any]]:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
+from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kombu_pool.drivers.mongodb import schema, states
-from kombu_pool.drivers.mongodb.layout import DEAD, NEVER, project_key
+from pymongo.errors import DuplicateKeyError
+
+from kombu_pool.drivers.mongodb import fences, schema, states
+from kombu_pool.drivers.mongodb.frontier import EVERYWHERE, Bounds, Frontier
+from kombu_pool.drivers.mongodb.layout import BACK, DEAD, IN_LINE, NEVER, project_key
+from kombu_pool.drivers.mongodb.ledger import Ledger
 from kombu_pool.storage.policy import Policy, policy_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from pymongo.collection import Collection
 
@@ -22,6 +29,10 @@ if TYPE_CHECKING:
 PLANE = "data"
 #: Documents that one command changes at the most, so that none takes longer than a socket waits.
 AT_ONCE = 1000
+#: Seconds for which who posts takes it that a queue is as he saw it. Who changes one lets as much pass, and some more,
+#: before he says that he has.
+_BELIEF = 0.02
+_PATIENCE = 1.5 * _BELIEF
 _REMEMBERED = 10_000
 
 
@@ -55,10 +66,19 @@ class Queue(NamedTuple):
         return self.buries_since is not None and expires != NEVER
 
 
-class Look(NamedTuple):
-    """A queue that was just settled, and its first free messages: ``_id`` and ``n`` of each."""
+class Known(NamedTuple):
+    """A queue as it was seen, where to look in it, and when it was asked for, by the monotonic clock."""
 
     queue: Queue
+    frontier: Frontier
+    seen: float
+
+
+class Look(NamedTuple):
+    """A queue that was just settled, and its first free messages: whole, or ``_id``, ``s``, ``n``, ``x``."""
+
+    queue: Queue
+    frontier: Frontier
     first: list[dict[str, Any]]
     #: Whether something is to be buried; only who looks for free messages is told.
     has_dead: bool
@@ -70,8 +90,10 @@ class Store:
     def __init__(self, link: Link, clock: Clock) -> None:
         self.link = link
         self.clock = clock
+        #: What this process lent.
+        self.ledger = Ledger()
         # Guesses: what they are good for is checked by the command that uses them.
-        self._known: OrderedDict[tuple[Project, str], Queue] = OrderedDict()
+        self._known: OrderedDict[tuple[Project, str], Known] = OrderedDict()
 
     def collection(self, name: str) -> Collection[dict[str, Any]]:
         """Return one of the plane's collections, with its indexes."""
@@ -95,8 +117,29 @@ class Store:
 
     def queue(self, project: Project, name: str) -> Queue | None:
         """Return a queue; None when there is none."""
+        asked = time.monotonic()
         found = self.queues.find_one(place(project, name))
-        return None if found is None else self._remember(project, name, found)
+        return None if found is None else self._remember(project, name, found, asked).queue
+
+    def believed(self, project: Project, name: str) -> Queue | None:
+        """Return a queue as it was a moment ago; None when there is none. See :meth:`is_sure`."""
+        known = self._known.get((project, name))
+        if known is not None and time.monotonic() < known.seen + _BELIEF:
+            return known.queue
+        return self.queue(project, name)
+
+    def is_sure(self, queue: Queue) -> bool:
+        """Tell whether what was done to a believed queue was done while it was there."""
+        known = self._known.get((queue.project, queue.name))
+        if known is not None and known.queue == queue and time.monotonic() < known.seen + _BELIEF:
+            return True
+        found = self.queue(queue.project, queue.name)
+        return found is not None and found.incarnation == queue.incarnation
+
+    def outlast_beliefs(self, project: Project, name: str) -> None:
+        """Wait until nobody believes any more that a queue is as it was before."""
+        self._known.pop((project, name), None)
+        time.sleep(_PATIENCE)
 
     def settled(self, project: Project, name: str, now: float) -> Queue | None:
         """Return a queue of which every message stands in line that may; None when there is none."""
@@ -106,35 +149,81 @@ class Store:
     def look(self, project: Project, name: str, now: float, limit: int) -> Look | None:
         """Settle a queue and look at its first free messages, in one round trip where nothing is to settle."""
         while True:
-            guess = self._known.get((project, name))
-            found = self._ask(place(project, name), guess, now, limit)
-            if not found or "m" not in found[0]:
+            known = self._known.get((project, name))
+            began, bounds = time.monotonic(), EVERYWHERE if known is None else known.frontier.begin(now)
+            if known is not None:
+                self.fence(known.queue.scope, known.frontier, now)
+            found = self._ask(place(project, name), known, bounds, now, limit)
+            if not found or "m" not in found[0] or "n" in found[0]:
                 return None
-            queue = self._remember(project, name, found[0])
-            if queue != guess:
+            queue, frontier, _ = self._remember(project, name, found[0], began)
+            if known is None or queue != known.queue:
                 continue
-            if len(found) > 1 and "due" in found[1]:
-                self.settle(queue, now)
+            if any("due" in one for one in found[1:2]):
+                self.change({**queue.scope, **states.due(now, bounds.due)}, states.INTO_LINE)
                 continue
-            # Those that tell of the dead come last.
-            has_dead = queue.policy.buries and "dead" in found[-1]
-            return Look(queue, [one for one in found[1:] if "n" in one] if has_dead else found[1:], has_dead)
-
-    def _ask(self, where: Filter, guess: Queue | None, now: float, limit: int) -> list[dict[str, Any]]:
-        pipeline: list[dict[str, Any]] = [{"$match": where}]
-        if guess is not None:
-            pipeline.append(self._union(_any({**guess.scope, **states.due(now)}, "due")))
+            took = time.monotonic() - began
+            if _asks_for_due(frontier, bounds, now, limit):
+                frontier.settled(now, took)
+            frontier.ended(bounds, took)
+            free = [one for one in found[1:] if "n" in one]
             if limit:
-                pipeline.append(self._union(first_in_line(guess.scope, now, limit)))
-                pipeline += [self._union(question) for question in _questions_of_the_dead(guess, now)]
-        return list(self.queues.aggregate(pipeline, batchSize=limit + 4))
+                self._note(queue, frontier, bounds, free, now)
+            return Look(queue, frontier, _in_order(free, limit), any("dead" in one for one in found[-2:]))
 
-    def _union(self, pipeline: list[dict[str, Any]]) -> dict[str, Any]:
-        return {"$unionWith": {"coll": self.messages.name, "pipeline": pipeline}}
+    def fence(self, scope: Filter, frontier: Frontier, now: float) -> None:
+        """Let who looks for what is due in a busy queue not look on and on."""
+        if self.link.has_transactions and (until := frontier.fence(now)) is not None:
+            fences.move_ahead(self.messages, scope, until)
 
-    def settle(self, queue: Queue, now: float) -> None:
-        """Put all messages of a queue in line whose delay or claim is over."""
-        self.change({**queue.scope, **states.due(now)}, states.INTO_LINE)
+    def _note(self, queue: Queue, frontier: Frontier, bounds: Bounds, free: list[dict[str, Any]], now: float) -> None:
+        """Note where the line begins."""
+        first = next((one["_id"] for one in free if one["s"] == IN_LINE), None)
+        if frontier.passed(bounds, first, now) and first is not None and first[0] != fences.LAST:
+            with suppress(DuplicateKeyError):
+                self.messages.insert_one(fences.before(queue.scope, first[0]))
+
+    def _ask(self, where: Filter, known: Known | None, bounds: Bounds, now: float, limit: int) -> list[dict[str, Any]]:
+        pipeline: list[dict[str, Any]] = [{"$match": where}, {"$limit": 1}]
+        if known is not None:
+            guess, frontier, _ = known
+            questions = []
+            if _asks_for_due(frontier, bounds, now, limit):
+                questions.append(_any({**guess.scope, **states.due(now, bounds.due)}, "due"))
+            if limit:
+                questions += self.line(guess.scope, bounds, now, limit, whole=not frontier.is_crowded)
+                questions += _questions_of_the_dead(guess, now)
+            pipeline += self.unions(questions)
+        return list(self.queues.aggregate(pipeline, batchSize=2 * limit + 4))
+
+    def unions(self, questions: Iterable[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+        """Return the stages that add what pipelines find among the messages."""
+        return [{"$unionWith": {"coll": self.messages.name, "pipeline": question}} for question in questions]
+
+    def first(self, queue: Queue, frontier: Frontier, now: float, limit: int) -> list[dict[str, Any]]:
+        """Return ``_id``, ``s``, ``n`` and ``x`` of the first free messages of a queue that is settled."""
+        posted, back = self.line(queue.scope, frontier.bounds, now, limit)
+        return _in_order(self.messages.aggregate([*posted, *self.unions([back])], batchSize=2 * limit + 1), limit)
+
+    def line(
+        self, scope: Filter, bounds: Bounds, now: float, limit: int, *, whole: bool = False
+    ) -> list[list[dict[str, Any]]]:
+        """Return the pipelines that find the first free messages of a settled queue in line, and those back in line."""
+        rest: list[dict[str, Any]] = [{"$limit": limit}]
+        if not whole:
+            rest.append({"$project": {"_id": 1, "s": 1, "n": 1, "x": 1}})
+        ranges: list[list[dict[str, Any]]] = [
+            [{"$match": where}, {"$sort": dict(states.IN_ORDER)}, {"$limit": limit}]
+            for where in lines(scope, bounds, now)
+        ]
+        # The server looks no further once it has enough.
+        first, *others, back = ranges
+        return [[*first, *self.unions(others), *rest], [*back, *rest]]
+
+    def frontier(self, project: Project, name: str, incarnation: bytes) -> Frontier:
+        """Return what is known of a queue in one of its lives."""
+        known = self._known.get((project, name))
+        return known.frontier if known is not None and known.queue.incarnation == incarnation else Frontier()
 
     def change(self, where: Filter, update: Any, most: int | None = None, hint: str | None = None) -> int:
         """Update messages so that the filter means them no more, as :meth:`remove` deletes them."""
@@ -146,29 +235,38 @@ class Store:
 
     def _in_steps(self, where: Filter, step: Callable[[Filter], int], most: int | None, hint: str | None) -> int:
         done = 0
-        while most is None or done < most:
-            ids = [found["_id"] for found in self.messages.find(where, {"_id": 1}, limit=AT_ONCE, hint=hint)]
-            if ids:
-                done += step({**where, "_id": {"$in": ids}})
-            if len(ids) < AT_ONCE:
-                break
+        # One cursor: another one would begin by stepping over what is gone.
+        with self.messages.find(where, {"_id": 1}, batch_size=AT_ONCE, hint=hint) as cursor:
+            while most is None or done < most:
+                ids = [found["_id"] for found in islice(cursor, AT_ONCE)]
+                if ids:
+                    done += step({**where, "_id": {"$in": ids}})
+                if len(ids) < AT_ONCE:
+                    break
         return done
 
-    def _remember(self, project: Project, name: str, found: dict[str, Any]) -> Queue:
-        queue = self._known[project, name] = Queue(project, name, found["_id"], found["m"], found.get("e"))
+    def _remember(self, project: Project, name: str, found: dict[str, Any], asked: float) -> Known:
+        queue = Queue(project, name, found["_id"], found["m"], found.get("e"))
+        known = Known(queue, self.frontier(project, name, queue.incarnation), asked)
+        self._known[project, name] = known
         while len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
-        return queue
+        return known
 
 
-def first_in_line(scope: Filter, now: float, limit: int) -> list[dict[str, Any]]:
-    """Return the pipeline that finds the first free messages of a settled queue."""
-    return [
-        {"$match": {**scope, **states.in_line(now)}},
-        {"$sort": dict(states.IN_ORDER)},
-        {"$limit": limit},
-        {"$project": {"_id": 1, "n": 1}},
-    ]
+def lines(scope: Filter, bounds: Bounds, now: float) -> list[Filter]:
+    """Return the filters of the free messages of a settled queue: in line, by order, and then those back in line."""
+    posted = [{**scope, **states.in_line(now, IN_LINE), **part} for part in bounds.posted]
+    return [*posted, {**scope, **states.in_line(now, BACK)}]
+
+
+def _asks_for_due(frontier: Frontier, bounds: Bounds, now: float, limit: int) -> bool:
+    """Tell whether a look is for what is due, too: not if somebody who lends just did that."""
+    return not limit or bounds is EVERYWHERE or not frontier.is_settled(now)
+
+
+def _in_order(found: Iterable[dict[str, Any]], limit: int) -> list[dict[str, Any]]:
+    return sorted(found, key=lambda one: bytes(one["_id"]))[:limit]
 
 
 def _questions_of_the_dead(queue: Queue, now: float) -> list[list[dict[str, Any]]]:

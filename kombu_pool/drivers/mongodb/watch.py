@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from kombu_pool.clock import SystemClock
 from kombu_pool.drivers.mongodb import states
-from kombu_pool.drivers.mongodb.layout import WAITING
+from kombu_pool.drivers.mongodb.layout import WAITING, project_of
 from kombu_pool.drivers.mongodb.listening import Listener
 from kombu_pool.drivers.mongodb.store import place
 from kombu_pool.storage import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
+    from kombu_pool.drivers.mongodb.frontier import Bounds
     from kombu_pool.drivers.mongodb.states import Filter
     from kombu_pool.drivers.mongodb.store import Store
     from kombu_pool.model import Project
@@ -47,7 +48,8 @@ class MongoWatch(Watch):
         self._news = threading.Event()
         self._interrupted = False
         self._closed = False
-        self._listener = Listener(self._store, self._places, self._news.set)
+        self._was_told = False
+        self._listener = Listener(self._store, self._places, self._hear)
 
     def wait(self, timeout: float) -> bool:
         if self._pid != os.getpid():
@@ -56,7 +58,7 @@ class MongoWatch(Watch):
         pause = _SOON
         while not self._closed:
             self._news.clear()
-            if self._was_interrupted():
+            if self._was_interrupted() or self._heard_something():
                 return True
             listens = self._listener.listens
             is_ready, at = self._look()
@@ -95,6 +97,15 @@ class MongoWatch(Watch):
                 break
             self._news.wait(max(_SHORTEST, min(left, slice_)))
 
+    def _hear(self, *, news: bool) -> None:
+        """Wake up: something may have become claimable, or what is to be heard begins or ends here."""
+        self._was_told = self._was_told or news
+        self._news.set()
+
+    def _heard_something(self) -> bool:
+        was, self._was_told = self._was_told, False
+        return was
+
     def _was_interrupted(self) -> bool:
         was, self._interrupted = self._interrupted, False
         return was
@@ -105,34 +116,44 @@ class MongoWatch(Watch):
         with self._store.link.translated():
             queues = self._queues()
             for start in range(0, len(queues), _AT_ONCE):
-                for found in self._store.messages.aggregate(
-                    _questions(queues[start : start + _AT_ONCE], now, self._name)
-                ):
-                    at = min(at, found.get("r", 0.0))
+                at = min(at, self._next(queues[start : start + _AT_ONCE], now))
         return at <= now, at
-
-    @property
-    def _name(self) -> str:
-        return self._store.messages.name
 
     def _queues(self) -> list[dict[str, Any]]:
         return list(self._store.queues.find({"$or": self._places}, {"m": 0})) if self._places else []
 
+    def _next(self, queues: list[dict[str, Any]], now: float) -> float:
+        """Return when some of the queues have something to claim, by what the server says and what was seen before."""
+        seen = [self._store.frontier(project_of(one["p"]), one["q"], one["_id"]) for one in queues]
+        bounds = [frontier.begin(now) for frontier in seen]
+        questions: list[list[dict[str, Any]]] = []
+        for queue, frontier, where in zip(queues, seen, bounds, strict=True):
+            self._store.fence(_scope(queue), frontier, now)
+            until = now + _RARELY if frontier.is_busy(now) else math.inf
+            questions += self._questions(queue, where, now, until)
+        first, *others = questions
+        began = time.monotonic()
+        found = list(self._store.messages.aggregate([*first, *self._store.unions(others)]))
+        for frontier, where in zip(seen, bounds, strict=True):
+            frontier.ended(where, time.monotonic() - began)
+        return min((one["r"] for one in found), default=math.inf)
 
-def _questions(queues: list[dict[str, Any]], now: float, collection: str) -> list[dict[str, Any]]:
-    """Return the pipeline that finds, for each queue, whether a message is free, and when the next one will be.
+    def _questions(
+        self, queue: dict[str, Any], bounds: Bounds, now: float, until: float
+    ) -> Iterator[list[dict[str, Any]]]:
+        """Give the pipelines that find whether a queue has a free message, and when it will have the next, until then.
 
-    Of one that buries what expires, also when that happens next.
-    """
-    questions: list[list[dict[str, Any]]] = []
-    for queue in queues:
-        scope: Filter = {"p": queue["p"], "q": queue["q"], "i": queue["_id"]}
-        free = {**scope, **states.in_line(now)}
-        questions.append([{"$match": free}, {"$limit": 1}, {"$project": {"_id": 1}}])
-        waiting = {**scope, "s": WAITING}
-        questions.append([{"$match": waiting}, {"$sort": {"r": 1}}, {"$limit": 1}, {"$project": {"r": 1}}])
+        Of one that buries what expires, also when that happens next.
+        """
+        scope = _scope(queue)
+        for free in self._store.line(scope, bounds, now, 1):
+            yield [*free, {"$project": {"_id": 0, "r": {"$literal": 0.0}}}]
+        waiting = {**scope, "s": WAITING, "r": {**bounds.due, "$lte": until}, **states.IS_MESSAGE}
+        yield [{"$match": waiting}, {"$sort": {"r": 1}}, {"$limit": 1}, {"$project": {"_id": 0, "r": 1}}]
         if "e" in queue:
             mortal = {**scope, **states.mortal(queue["e"])}
-            questions.append([{"$match": mortal}, {"$sort": {"x": 1}}, {"$limit": 1}, {"$project": {"r": "$x"}}])
-    first, *others = questions
-    return [*first, *({"$unionWith": {"coll": collection, "pipeline": question}} for question in others)]
+            yield [{"$match": mortal}, {"$sort": {"x": 1}}, {"$limit": 1}, {"$project": {"_id": 0, "r": "$x"}}]
+
+
+def _scope(queue: dict[str, Any]) -> Filter:
+    return {"p": queue["p"], "q": queue["q"], "i": queue["_id"]}

@@ -11,6 +11,7 @@ from pymongo.errors import AutoReconnect
 
 from kombu_pool import drivers, errors
 from tests.conformance.handles import QueueHandle, bodies
+from tests.drivers.mongodb.test_beliefs import messages_in
 from tests.drivers.mongodb.test_processes import in_child, outcome
 
 PARKING = 60
@@ -248,7 +249,7 @@ def test_a_deleted_queue_takes_its_dead_with_it(routed, driver, database):
     routed.drop()
 
     assert driver.bury() == 0
-    assert database["kombu_pool_messages"].count_documents({}) == 0
+    assert messages_in(database) == 0
 
 
 def test_what_is_dead_of_a_queue_that_is_half_deleted_is_passed_over(routed, mortal, graveyard, driver, database):

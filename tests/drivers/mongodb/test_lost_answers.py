@@ -28,14 +28,18 @@ def queue(server, request):
 
 
 @contextlib.contextmanager
-def hanging_up(server, command, times):
-    """Let the server hang up when it is asked for a command."""
-    data = {"failCommands": [command], "closeConnection": True}
-    server.ask("configureFailPoint", "failCommand", mode={"times": times}, data=data)
+def hindered(server, command, times, **how):
+    """Let something happen to a command so many times, in the words of the server's ``failCommand``."""
+    server.ask("configureFailPoint", "failCommand", mode={"times": times}, data={"failCommands": [command], **how})
     try:
         yield
     finally:
         server.ask("configureFailPoint", "failCommand", mode="off")
+
+
+def hanging_up(server, command, times):
+    """Let the server hang up when it is asked for a command."""
+    return hindered(server, command, times, closeConnection=True)
 
 
 def test_a_post_is_tried_again(queue, server):
@@ -56,8 +60,10 @@ def test_a_claim_is_tried_again(queue, server):
 
 def test_what_was_lent_to_nobody_is_given_back_by_the_next_claim(queue, server):
     queue.post("a", "b")
+    queue.end(queue.claim(limit=1).id)
 
-    # The messages are marked as lent, and then they cannot be read; the client tries that twice.
+    # The messages are marked as lent, and then they cannot be read, which is needed where some were lent before; the
+    # client tries that twice.
     with hanging_up(server, "find", 2), pytest.raises(errors.ConnectionError):
         queue.claim()
 

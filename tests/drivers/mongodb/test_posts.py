@@ -6,6 +6,7 @@ import pytest
 
 from kombu_pool import drivers, errors
 from tests.conformance.handles import QueueHandle
+from tests.drivers.mongodb.test_beliefs import messages_in
 from tests.servers import mongodb
 
 
@@ -34,7 +35,7 @@ def test_a_post_that_was_given_up_before_it_was_whole_is_never_seen(queue, drive
     clock.advance(121)
     driver.gc()
     assert queue.all() == []
-    assert database["kombu_pool_messages"].count_documents({}) == 0
+    assert messages_in(database) == 0
 
 
 def test_a_post_that_was_whole_is_seen_in_the_end(queue, driver, clock, monkeypatch):
@@ -91,7 +92,7 @@ def test_a_long_queue_is_gone_at_once_and_its_messages_in_the_end(queue, driver,
 
     queue.drop()
 
-    left = database["kombu_pool_messages"].count_documents({})
+    left = messages_in(database)
     assert 0 < left <= 1500
     queue.create()
     assert queue.all() == []

@@ -9,8 +9,10 @@ import time
 import pytest
 
 from kombu_pool import drivers, errors
-from tests.conformance.handles import QueueHandle, bodies, ids
+from tests.conformance.handles import Held, QueueHandle, bodies, ids
 from tests.servers import mongodb
+
+CLAIM = {"ttl": 60, "grace": 0}
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
 
@@ -132,8 +134,10 @@ def test_the_loss_of_a_primary_loses_nothing():
         driver = drivers.open_data(replicas.uri("db"))
         queue = QueueHandle(driver, "q", None)
         queue.create()
-        queue.post("a", "b")
-        held = queue.claim(limit=1)
+        queue.post("done", "a", "b")
+        done = queue.claim(limit=1)
+        _, claim, messages = driver.claim_controller.swap("q", [(ids(done)[0], done.id)], CLAIM, None, 1)
+        held = Held(claim, messages)
         replicas.kill_primary()
 
         posted = _persistently(lambda: queue.post("c"))

@@ -1,0 +1,132 @@
+"""From where on this process looks for what is free or due in a queue.
+
+A replica set keeps the index entries of what was deleted for minutes, and whoever looks for the first message in line
+steps over all of them. What was posted stands in line by its time, though. So where all was looked at before, nothing
+new appears but what comes late; and what comes back to the line is in a state of its own, in which there is little.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from kombu_pool.drivers.mongodb import layout
+
+if TYPE_CHECKING:
+    from kombu_pool.drivers.mongodb.states import Filter
+
+#: Seconds by which a message may be late: from when it got its number to when it is there for all to see, or from when
+#: it is due to when that is written. Who posts and was slower puts it where everybody looks.
+MARGIN: Final = 0.5
+#: Seconds after which who posts takes it that he was slower: the clocks of two processes never differ by the rest.
+LATE: Final = 0.4
+#: Seconds between two looks everywhere, for what was later than that all the same; and how many times as long as such a
+#: look took it is left at the others.
+_PERIOD = 1.0
+_RARITY = 50
+#: Seconds for which who does nothing but lend may miss a claim that is over: so many times as long as it takes to look
+#: for such, within these.
+_SHARE = 10
+_JUST, _LONG = 0.005, 1.0
+#: Seconds for which the server keeps what is gone, as it comes; after how many messages that matters; and how far ahead
+#: of now a fence among what waits is kept, at the least and at the most.
+_MEMORY = 300.0
+_MANY = 100
+_NEAR, _FAR = 0.5, 1.5
+#: Priorities of a queue that are told apart.
+_PRIORITIES = 16
+_LAST_BYTE = 255
+
+
+class Bounds(NamedTuple):
+    """Where one look looks."""
+
+    #: The filters of those that are in line since they were posted, in order: one for each range of ids, for a range
+    #: of several parts is not what the server looks for in an index.
+    posted: tuple[Filter, ...]
+    #: The condition of the time at which a delay or a claim was over.
+    due: dict[str, float]
+
+
+EVERYWHERE: Final = Bounds(({},), {})
+
+
+class Frontier:
+    """What one process knows of one queue in one of its lives. Only a guess of where to look, so it needs no lock."""
+
+    def __init__(self) -> None:
+        #: By the first byte of ids, which is their priority's: the number below which none is in line.
+        self._numbers: dict[int, int] = {}
+        self._settled = float("-inf")
+        self._settled_for = 0.0, 0.0
+        self._last = float("-inf")
+        self._everywhere_at = float("-inf")
+        self._lent = 0
+        self._busy_until = self._fenced_until = float("-inf")
+        #: Whether others take messages from the queue at the same time.
+        self.is_crowded = False
+
+    def begin(self, now: float) -> Bounds:
+        """Return where to look now: now and then everywhere."""
+        is_back_in_time, self._last = now < self._last, now
+        return EVERYWHERE if is_back_in_time or time.monotonic() >= self._everywhere_at else self.bounds
+
+    @property
+    def bounds(self) -> Bounds:
+        """Where there may be something."""
+        parts: list[Filter] = []
+        beyond: Filter = {}
+        for first, number in sorted(self._numbers.items()):
+            parts.append({"_id": {**beyond, "$lt": layout.least(first)}})
+            beyond = {"$gte": layout.least(first, number)}
+        return Bounds((*parts, {"_id": beyond} if beyond else {}), {"$gt": self._settled})
+
+    def lent(self, count: int, now: float) -> None:
+        """Note that messages were lent."""
+        self._lent += count
+        if self._lent >= _MANY:
+            self._lent, self._busy_until = 0, now + _MEMORY
+
+    def is_busy(self, now: float) -> bool:
+        """Tell whether so much was lent lately that the server steps over it."""
+        return now < self._busy_until
+
+    def fence(self, now: float) -> float | None:
+        """Return until when a fence is to stand among what waits; None: it does, or need not."""
+        if not self.is_busy(now) or now + _NEAR < self._fenced_until:
+            return None
+        self._fenced_until = now + _FAR
+        return self._fenced_until
+
+    def is_settled(self, now: float) -> bool:
+        """Tell whether it was just seen that nothing is due."""
+        since, until = self._settled_for
+        return since <= now < until
+
+    def settled(self, now: float, seconds: float) -> None:
+        """Note that nothing is due, and how long it took to see that."""
+        self._settled = now - MARGIN
+        self._settled_for = now, now + min(_LONG, max(_JUST, _SHARE * seconds))
+
+    def passed(self, bounds: Bounds, first: bytes | None, now: float) -> bool:
+        """Note the first of those that are in line since they were posted; None: none is.
+
+        Returns:
+            Whether it is the first of its priority that was seen.
+        """
+        latest = layout.number_at(now - MARGIN)
+        priority = _LAST_BYTE + 1 if first is None else first[0]
+        numbers = {
+            other: max(number, latest) if other < priority else number for other, number in self._numbers.items()
+        }
+        if first is not None and (priority in numbers or len(numbers) < _PRIORITIES):
+            before = 0 if bounds is EVERYWHERE else numbers.get(priority, 0)
+            numbers[priority] = max(before, min(latest, layout.number_of(first)))
+        is_new = len(numbers) > len(self._numbers)
+        self._numbers = numbers
+        return is_new
+
+    def ended(self, bounds: Bounds, seconds: float) -> None:
+        """Note how long a look took."""
+        if bounds is EVERYWHERE:
+            self._everywhere_at = time.monotonic() + max(_PERIOD, _RARITY * seconds)

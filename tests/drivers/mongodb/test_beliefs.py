@@ -1,0 +1,90 @@
+"""Who posts need not ask each time whether the queue is there: who deletes or changes it waits for that."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from kombu_pool import drivers, errors
+from tests.conformance.handles import QueueHandle
+from tests.drivers.mongodb.test_lost_answers import hindered
+from tests.servers import mongodb
+
+
+@pytest.fixture
+def uri():
+    return mongodb.fresh_uri()
+
+
+@pytest.fixture
+def other(queue, uri, clock):
+    """The same queue by the hand of another process."""
+    opened = drivers.open_data(uri, clock=clock)
+    yield QueueHandle(opened, queue.name, queue.project)
+    opened.close()
+
+
+def messages_in(database):
+    """Count the messages of all queues, but no fences."""
+    return database["kombu_pool_messages"].count_documents({"n": {"$exists": True}})
+
+
+def test_posts_in_a_row_are_a_command_each(queue, round_trips):
+    queue.post("a")
+
+    assert round_trips(lambda: [queue.post("b") for _ in range(5)]) < 10
+
+
+def test_a_queue_that_another_process_deleted_takes_nothing(queue, other, database):
+    queue.post("a")
+    other.drop()
+
+    with pytest.raises(errors.QueueDoesNotExist):
+        queue.post("b")
+
+    assert messages_in(database) == 0
+
+
+def test_a_queue_that_another_process_made_anew_takes_it(queue, other):
+    queue.post("a")
+    other.drop()
+    other.create()
+
+    queue.post("b")
+
+    assert other.free() == ["b"]
+
+
+def test_what_another_process_asks_of_a_queue_holds_for_the_next_post(queue, other):
+    queue.post("a")
+    other.driver.queue_controller.set_metadata(other.name, {"_max_length": 1}, other.project)
+
+    queue.post("b")
+
+    assert other.free() == ["b"]
+
+
+def test_a_post_that_takes_longer_than_the_queue_lives_is_refused():
+    with mongodb.MongoServer(enableTestCommands=1) as server:
+        slow, quick = (QueueHandle(drivers.open_data(server.uri("late")), "q", None) for _ in range(2))
+        slow.create()
+        slow.post("a")
+        outcome = []
+
+        def post():
+            with pytest.raises(errors.QueueDoesNotExist) as raised:
+                slow.post("b")
+            outcome.append(raised.value)
+
+        with hindered(server, "insert", 1, blockConnection=True, blockTimeMS=500):
+            thread = threading.Thread(target=post)
+            thread.start()
+            quick.drop()
+            thread.join()
+
+        assert len(outcome) == 1
+        quick.create()
+        assert quick.all() == []
+        slow.driver.close()
+        quick.driver.close()

@@ -80,6 +80,12 @@ class Twins(RuleBasedStateMachine):
         assert shape(held[0].messages) == shape(held[1].messages)
         return multiple() if held[0].id is None else (held[0].id, held[1].id)
 
+    @rule(target=claims, first=messages, second=messages, ttl=seconds, grace=seconds)
+    def pick(self, first: Any, second: Any, ttl: int, grace: int) -> Any:
+        held = [queue.pick([first[side], second[side]], ttl, grace) for side, queue in enumerate(self.queues)]
+        assert shape(held[0].messages) == shape(held[1].messages)
+        return multiple() if held[0].id is None else (held[0].id, held[1].id)
+
     @rule(limit=st.integers(1, 3))
     def pop(self, limit: int) -> None:
         self.both(lambda queue: shape(queue.pop(limit), "claim"))

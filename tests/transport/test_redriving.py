@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import pytest
 from kombu import Exchange, Queue
 
+import kombu_pool
 from kombu_pool.transport.deaths import GRAVEYARD
 from tests.transport.traffic import count, declare, eventually, publish
 
@@ -110,6 +113,17 @@ def test_what_died_on_its_way_goes_back_step_by_step(channel):
     message = get(channel, "second")
     assert deaths(message) == [("second", "rejected", 1), ("first", "rejected", 1)]
     assert message.headers["x-first-death-queue"] == "first"
+
+
+def test_a_program_that_uses_the_library_gives_the_address_back_too(channel, mortal, url):
+    publish(channel, "jobs.tea", "a", exchange="work")
+    get(channel, mortal).reject()
+    eventually(lambda: count(channel, "dead") == 1)
+
+    with closing(kombu_pool.open(url)) as store:
+        assert store.redrive("dead").moved == {mortal: 1}
+
+    assert address(get(channel, mortal)) == ("work", "jobs.tea")
 
 
 def test_what_is_no_kombu_message_is_left_as_it_is(channel, mortal):

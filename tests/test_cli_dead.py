@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from contextlib import contextmanager
 
 import pytest
@@ -185,6 +186,22 @@ def test_a_queue_whose_pool_does_not_answer_is_listed(pool, app, die, tmp_path):
     rows = pool("dead")[1][1:]
 
     assert [row[:2] for row in rows] == [["dead", "1"], ["lost", "?"]]
+
+
+def test_ctrl_c_ends_it_after_a_step(pool, app, die, monkeypatch):
+    die("orders", *range(101))
+
+    def interrupt(_, body):
+        if body["body"] == b"0" or body["body"] == "0":
+            signal.raise_signal(signal.SIGINT)
+        return body
+
+    monkeypatch.setattr("kombu_pool.transport.deaths.readdressed", interrupt)
+
+    status, lines = pool("redrive", "dead")
+
+    assert (status, lines[1:]) == (130, [["orders", "100", "0", ""]])
+    assert counts(app, "orders", "dead") == [100, 1]
 
 
 def test_who_watches_sees_how_far_it_is(pool, die, monkeypatch):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kombu_pool.cli.broker import opened
+from kombu_pool.cli.interrupts import patient
 from kombu_pool.cli.letters import REASONS, head_of, listed, printable, reason_of
 from kombu_pool.cli.tables import moment, show
 from kombu_pool.drivers import mask
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 #: Messages of a queue that are looked at for dead letters: who has any, has them first in line.
 _LOOKED_AT = 100
+#: What a shell takes for a command that was interrupted.
+_INTERRUPTED = 130
 
 
 @click.command("dead")
@@ -87,7 +90,7 @@ def redrive(
 ) -> None:
     """Give the dead letters in QUEUE back to the queues that they came from; ends with 1 if some had to stay.
 
-    --reason, --from and --id can be given several times.
+    --reason, --from and --id can be given several times. Ctrl-C ends it after the step that it is at.
     """
     reasons, origins, ids = chosen["reasons"], chosen["origins"], chosen["ids"]
     choice = Choice([REASONS[reason] for reason in reasons] or None, origins or None, ids or None)
@@ -95,13 +98,18 @@ def redrive(
         if dry_run:
             _foretell(broker, queue, target, choice, limit)
             return
-        with _progress() as told:
+        with _progress() as draw, patient() as interrupted:
+
+            def told(done: Redriven) -> bool:
+                draw(done)
+                return bool(interrupted)
+
             done = broker.store.redrive(
                 queue, broker.project, target=target, limit=limit, told=told, **choice._asdict()
             )
     _report(done)
-    if done.left:
-        context.exit(1)
+    if interrupted or done.left:
+        context.exit(_INTERRUPTED if interrupted else 1)
 
 
 def _foretell(broker: Broker, queue: str, target: str | None, choice: Choice, limit: int) -> None:
@@ -124,19 +132,19 @@ def _require(broker: Broker, queue: str) -> None:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[Redriven], object] | None]:
+def _progress() -> Iterator[Callable[[Redriven], object]]:
     """Draw a bar while it goes on, where somebody sees it; yield what is to be told."""
     if not sys.stderr.isatty():
-        yield None
+        yield lambda _: None
         return
     bar: Any
     with click.progressbar(length=1, label="Giving back", file=sys.stderr) as bar:
 
-        def told(done: Redriven) -> None:
+        def draw(done: Redriven) -> None:
             bar.length = done.total
             bar.update(done.seen - bar.pos)
 
-        yield told
+        yield draw
 
 
 def _report(done: Redriven) -> None:

@@ -89,7 +89,7 @@ class DataDriver(ABC):
         reasons: Collection[str] | None = None,
         origins: Collection[str] | None = None,
         message_ids: Collection[str] | None = None,
-        told: Callable[[Redriven], object] | None = None,
+        told: Callable[[Redriven], bool | None] | None = None,
     ) -> Redriven:
         """Give dead letters back: out of ``queue``, into the queue that each came from, or all into ``target``.
 
@@ -113,7 +113,7 @@ class DataDriver(ABC):
         queue's trouble stops no other. Behind the first that finds its queue full or out of reach none is tried. What
         was left since its queue was out of reach may be there all the same, if only the answer got lost.
 
-        ``told`` is called after each step with what was done so far.
+        ``told`` is called after each step with what was done so far; it ends there if that returns True.
 
         Raises:
             QueueDoesNotExist: there is no such queue, or no such ``target``.

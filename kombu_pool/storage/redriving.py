@@ -94,7 +94,7 @@ class Redrive:
         #: The queues that were asked for, and whether they take letters.
         self._open: dict[str, bool] = {}
 
-    def run(self, told: Callable[[Redriven], object] | None) -> Redriven:
+    def run(self, told: Callable[[Redriven], bool | None] | None) -> Redriven:
         """Give the letters back."""
         self._require(self._queue)
         if self._target is not None:
@@ -105,9 +105,8 @@ class Redrive:
             for target, some in self._addressed(step).items():
                 self._move(target, some)
             done.seen = letters.seen
-            if told is not None:
-                told(done)
-            if self._limit and self._moved >= self._limit:
+            is_enough = told is not None and told(done)
+            if is_enough or (self._limit and self._moved >= self._limit):
                 break
         return done
 

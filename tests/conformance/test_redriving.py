@@ -290,6 +290,15 @@ def test_who_wants_to_is_told_after_each_step(mortal, graveyard):
     assert told == [(100, 150, {"mortal": 100}), (150, 150, {"mortal": 150})]
 
 
+def test_who_is_told_may_have_enough(mortal, graveyard):
+    die(mortal, *range(150))
+
+    done = graveyard.redrive(told=lambda done: done.seen == 100)
+
+    assert (done.moved, done.seen, done.total) == ({"mortal": 100}, 100, 150)
+    assert graveyard.free() == list(range(100, 150))
+
+
 def test_projects_stay_apart(queues, mortal, graveyard):
     theirs = queues("mortal", "p", _dead_letter_queue="graveyard")
     their_graveyard = queues("graveyard", "p")

@@ -117,6 +117,11 @@ class Twins(RuleBasedStateMachine):
 
         self.both(call, message, other, claim)
 
+    @rule(limit=st.integers(0, 2))
+    def redrive(self, limit: int) -> None:
+        done = [dead.redrive(limit=limit) for dead in self.dead]
+        assert (done[0].moved, done[0].left, done[0].seen) == (done[1].moved, done[1].left, done[1].seen)
+
     @rule()
     def purge(self) -> None:
         self.both(lambda queue: queue.purge())

@@ -93,7 +93,7 @@ class Lender:
             found = connection.execute(_FIND, (project_key(project), queue)).fetchone()
             rows = _picked(connection, found[0], numbers, lending.now) if found else []
             if rows:
-                _lend_each(connection, found[0], lending, rows)
+                _lend_each(connection, found[0], lending, claim, rows)
         return (claim_name(claim), lending.messages) if rows else (None, [])
 
     def pop(self, queue: str, limit: int, project: Project) -> Sequence[Message]:
@@ -247,9 +247,8 @@ def _is_readable(row: Row) -> bool:
     return True
 
 
-def _lend_each(connection: sqlite3.Connection, queue: int, lending: Lending, rows: list[Row]) -> None:
+def _lend_each(connection: sqlite3.Connection, queue: int, lending: Lending, claim: int, rows: list[Row]) -> None:
     """Lend some messages, wherever they stand in the line."""
-    claim = lending.claim or 0
     lending.messages = [shown_as(row, lending.now, claim_name(claim), row[7] + 1) for row in rows]
     connection.executemany(_DELETION["free"], [(queue, row[1], row[0]) for row in rows])
     connection.executemany(_LEND_ONE, [(row[0], claim, row[7] + 1) for row in rows])

@@ -62,12 +62,18 @@ def open(  # noqa: A001 - kombu_pool.open() is how it is called
     """
     pooling = import_module("kombu_pool.pooling")
     driver: DataDriver = pooling.DataDriver(conf, cache, uri.removeprefix("pool+"), clock=clock)
+    driver.readdress_letter = _readdressed
     try:
         pooling.declare_pools(driver.control, pools, flavors)
     except BaseException:
         driver.close()
         raise
     return driver
+
+
+def _readdressed(queue: str, body: Any) -> Any:
+    """Give a dead letter of Kombu's its address back; only who does so needs the transport."""
+    return import_module("kombu_pool.transport.deaths").readdressed(queue, body)
 
 
 def __getattr__(name: str) -> Any:

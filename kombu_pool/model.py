@@ -5,8 +5,12 @@ Times are seconds: durations as they are, moments since the epoch.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
+
+if TYPE_CHECKING:
+    from kombu_pool.errors import KombuPoolError
 
 Project: TypeAlias = "str | None"
 Metadata: TypeAlias = "dict[str, Any]"
@@ -47,6 +51,23 @@ class DeadLetter(TypedDict):
     reason: str
     time: float
     count: int
+
+
+@dataclass
+class Redriven:
+    """What giving dead letters back came to.
+
+    ``moved`` and ``left`` count letters by the queue that they were for; ``refusals`` says why that queue did not take
+    what was left, the last reason if there were several. ``doubled`` of those moved are in the dead-letter queue, too,
+    for the claim on them ended too early. ``seen`` of ``total`` messages were looked at.
+    """
+
+    moved: dict[str, int] = field(default_factory=dict)
+    left: dict[str, int] = field(default_factory=dict)
+    refusals: dict[str, KombuPoolError] = field(default_factory=dict)
+    doubled: int = 0
+    seen: int = 0
+    total: int = 0
 
 
 class _MessageOptions(TypedDict, total=False):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kombu_pool.model import Capabilities, Pool, Project
     from kombu_pool.pooling.member import Member
     from kombu_pool.storage import ControlDriver
-    from kombu_pool.storage.data import DeadLetterPublisher
+    from kombu_pool.storage.driver import DeadLetterPublisher
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from kombu_pool.clock import Clock
     from kombu_pool.model import Pool
     from kombu_pool.storage import ControlDriver, DataDriver
-    from kombu_pool.storage.data import DeadLetterForwarder, DeadLetterPublisher
+    from kombu_pool.storage.driver import DeadLetterForwarder, DeadLetterPublisher
 
 logger = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ a ``claim_count`` of 0, and expires when it would have, or, if it has expired, n
 ``_dead_letter_queue_messages_ttl`` says otherwise. A dead-letter queue of the same store takes it in one step, where a
 step may span two queues, any other one through the hooks of :class:`DataDriver`. If there is no such queue anywhere, a
 message that was lent too often is lent all the same, and any other is gone. If the queue is out of reach, burying is
-tried again, and what was lent too often is lent meanwhile.
+tried again, and what was lent too often is lent meanwhile. The way back is :meth:`DataDriver.redrive`.
 
 What holds everywhere:
 
@@ -47,11 +47,10 @@ from kombu_pool.storage.control import (
 )
 from kombu_pool.storage.data import (
     ClaimController,
-    DataDriver,
     MessageController,
     SubscriptionController,
-    Watch,
 )
+from kombu_pool.storage.driver import DataDriver, Watch
 from kombu_pool.storage.protocol import (
     DEAD_LETTER_EXCHANGE,
     DEAD_LETTER_EXPIRED,

@@ -1,4 +1,4 @@
-"""The contract of the data plane: messages, claims and subscriptions of the queues that live in one store."""
+"""The contract of messages, claims and subscriptions of the queues that live in one store."""
 
 from __future__ import annotations
 
@@ -8,13 +8,9 @@ from typing import TYPE_CHECKING, Any
 from kombu_pool.storage.protocol import DEFAULT_LIMIT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from kombu_pool.model import Capabilities, Claim, ClaimMetadata, Message, NewMessage, Project, Subscription
-    from kombu_pool.storage.queues import QueueController
-
-    DeadLetterForwarder = Callable[[Project, str, NewMessage], bool]
-    DeadLetterPublisher = Callable[[Project, str, str | None, NewMessage], bool]
+    from kombu_pool.model import Claim, ClaimMetadata, Message, NewMessage, Project, Subscription
 
 
 class MessageController(ABC):
@@ -199,6 +195,16 @@ class ClaimController(ABC):
         """
 
     @abstractmethod
+    def pick(
+        self, queue: str, message_ids: Iterable[str], metadata: ClaimMetadata, project: Project = None
+    ) -> tuple[str | None, Sequence[Message]]:
+        """Lend those of the messages that are free, wherever they stand, and return as :meth:`create` does.
+
+        One that was lent as often as ``_max_claim_count`` says is lent all the same, and one that cannot be decoded is
+        passed over: nothing is dead-lettered.
+        """
+
+    @abstractmethod
     def release(self, queue: str, claim_id: str, message_ids: Iterable[str], project: Project = None) -> int:
         """Free some of the claim's messages, where they stood, and return how many; those it does not hold: none."""
 
@@ -259,70 +265,3 @@ class SubscriptionController(ABC):
         Raises:
             SubscriptionDoesNotExist: it is not there.
         """
-
-
-class Watch(ABC):
-    """Waits until some of a set of queues may have something to claim."""
-
-    @abstractmethod
-    def wait(self, timeout: float) -> bool:
-        """Return True as soon as something may have become claimable, or :meth:`interrupt` was called; else False.
-
-        What became claimable since the last ``wait`` counts, so nothing is missed between two of them. Delays and
-        claims that end count too, and so do messages that are dead since they expired. May return True for nothing.
-        One thread waits at a time. An idle wait costs next to no CPU.
-        """
-
-    @abstractmethod
-    def interrupt(self) -> None:
-        """Make the current or the next :meth:`wait` return at once. From any thread."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Give up what the watch holds. Idempotent."""
-
-
-class DataDriver(ABC):
-    """A message store, or pooling over many."""
-
-    capabilities: tuple[Capabilities, ...]
-    queue_controller: QueueController
-    message_controller: MessageController
-    claim_controller: ClaimController
-    subscription_controller: SubscriptionController
-
-    #: Called with (project, dead-letter queue, message) when a message must be dead-lettered to a queue of another
-    #: store. Returns True once the message is stored there, False when there is no such queue anywhere; any
-    #: KombuPoolError says that it is out of reach.
-    forward_dead_letter: DeadLetterForwarder | None = None
-    #: Called with (project, exchange, routing key or None, message) for a queue that names an exchange for its dead
-    #: letters; answers likewise. Without it such messages wait for somebody who has it.
-    publish_dead_letter: DeadLetterPublisher | None = None
-
-    @abstractmethod
-    def watch(self, queues: Iterable[tuple[Project, str]]) -> Watch:
-        """Watch these (project, queue) pairs, existing or not."""
-
-    @abstractmethod
-    def is_alive(self) -> bool:
-        """Tell whether the store answers. Never raises."""
-
-    @abstractmethod
-    def health(self) -> dict[str, Any]:
-        """Say how the store does: ``{"storage_reachable": bool, ...}``. Never raises."""
-
-    @abstractmethod
-    def bury(self) -> int:
-        """Dead-letter what is dead in any queue, also what expired where nobody looks; return how many were buried.
-
-        A post, a claim or a rejection does so by itself for its own queue. Costs next to nothing where there is
-        nothing to do, however many queues and messages there are.
-        """
-
-    @abstractmethod
-    def gc(self) -> int:
-        """Collect expired messages, ended claims and the rest of deleted queues; return how many rows went."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Close the store. Idempotent."""

@@ -10,7 +10,7 @@ from kombu_pool.errors import KombuPoolError
 
 if TYPE_CHECKING:
     from kombu_pool.model import NewMessage, Project
-    from kombu_pool.storage.data import DataDriver
+    from kombu_pool.storage.driver import DataDriver
     from kombu_pool.storage.policy import Policy
 
 logger = logging.getLogger(__name__)

@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 #: Where a message ends that was delivered too often from a queue without a dead-letter exchange.
 GRAVEYARD = "kombu_pool.dead_letters"
 #: RabbitMQ's words for reasons of ours.
-_WORDS = {LENT_TOO_OFTEN: "delivery_limit"}
+WORDS = {LENT_TOO_OFTEN: "delivery_limit"}
 _BY_THEMSELVES = frozenset({EXPIRED, OVERFLOWED})
 
 
@@ -43,6 +43,7 @@ class Undertaker:
         self._bindings = control.bindings_controller
         self._routers: dict[Project, Router] = {}
         data.publish_dead_letter = self.publish
+        data.readdress_letter = readdressed
 
     def publish(self, project: Project, exchange: str, routing_key: str | None, message: NewMessage) -> bool:
         """Store a dead letter in every queue that takes it; False when there is none.
@@ -119,7 +120,7 @@ def headers_of(envelope: Envelope, origin: DeadLetter) -> dict[str, Any]:
     headers: dict[str, Any] = envelope["headers"]
     told = headers.get("x-death")
     earlier = [death for death in told if isinstance(death, dict)] if isinstance(told, list) else []
-    queue, reason = origin["queue"], _WORDS.get(origin["reason"], origin["reason"])
+    queue, reason = origin["queue"], WORDS.get(origin["reason"], origin["reason"])
     same = next((death for death in earlier if (death.get("queue"), death.get("reason")) == (queue, reason)), None)
     if same is not None and same.get("time") == origin["time"]:
         return headers
@@ -139,6 +140,22 @@ def headers_of(envelope: Envelope, origin: DeadLetter) -> dict[str, Any]:
     first = {} if "x-first-death-queue" in headers else {f"x-first-death-{name}": told_now[name] for name in told_now}
     last = {f"x-last-death-{name}": told_now[name] for name in told_now}
     return {**headers, **first, **last, "x-death": [death, *(other for other in earlier if other is not same)]}
+
+
+def readdressed(queue: str, body: Any) -> Any:
+    """Return the body of a letter that goes back to a queue, with the address by which it came there before it died.
+
+    A task that is tried again is sent to where it came from: that shall not be where the dead are. In a queue in which
+    it never died it has that queue's own address. Its ``x-death`` stays, so that the next death counts on.
+    """
+    envelope = envelopes.enveloped(body, queue)
+    if envelope is not body:
+        return body
+    told = envelope["headers"].get("x-death")
+    deaths = [death for death in told if isinstance(death, dict)] if isinstance(told, list) else []
+    there = next((death for death in deaths if death.get("queue") == queue), {})
+    keys = there.get("routing-keys") or [queue]
+    return {**envelope, "exchange": there.get("exchange") or "", "routing-key": keys[0]}
 
 
 def _goes_round(envelope: Envelope, queue: str) -> bool:

@@ -91,6 +91,16 @@ def refuse(text: str, requeue: bool) -> None:
     raise Reject(text, requeue=requeue)
 
 
+def refuse_until(self: Task, file: str, history: list[Any] | None = None) -> list[Any]:
+    """Reject the message unless there is such a file; then be tried once more, and return how it came to that."""
+    if not Path(os.environ[FOLDER], file).exists():
+        raise Reject(file, requeue=False)
+    if history is None:
+        deaths = [(death["queue"], death["reason"], death["count"]) for death in self.request.get("x-death")]
+        raise self.retry(args=[file, [deaths, self.request.delivery_info["redelivered"]]], countdown=0)
+    return [*history, self.request.delivery_info["routing_key"]]
+
+
 def delivery(self: Task) -> dict[str, Any]:
     """Return how the task was delivered."""
     return dict(self.request.delivery_info)
@@ -99,6 +109,7 @@ def delivery(self: Task) -> dict[str, Any]:
 PLAIN = (add, total, fail, note, when, process, work, wait_for)
 BOUND = (third_time, delivery)
 LATE = (die_once, refuse)
+LATE_BOUND = (refuse_until,)
 
 
 def queues() -> list[Queue]:
@@ -132,6 +143,8 @@ def application(broker: str, folder: Path, **settings: Any) -> Celery:
         app.task(name=function.__name__, bind=True, max_retries=5)(function)
     for function in LATE:
         app.task(name=function.__name__, acks_late=True, reject_on_worker_lost=True)(function)
+    for function in LATE_BOUND:
+        app.task(name=function.__name__, bind=True, acks_late=True)(function)
     app.task(name="note_unanswered", ignore_result=True)(note)
     app.task(name="work_late", acks_late=True)(work)
     app.task(name="wait_late", acks_late=True)(wait_for)

@@ -33,3 +33,21 @@ def test_a_task_that_is_rejected_dies_at_once_or_when_its_queue_has_had_enough_o
         letter = connection.default_channel.basic_get(DEAD)
     assert letter.headers["id"] == result.id
     assert letter.headers["x-death"][0]["reason"] == reason
+
+
+def test_a_task_that_is_given_back_runs_once_the_bug_is_mended(site):
+    site.lone_worker("--pool=prefork", "--concurrency=1", f"--queues={MORTAL}")
+    results = [site.send("refuse_until", "mended", queue=MORTAL) for _ in range(3)]
+    eventually(lambda: site.counts(DEAD) == (3, 0))
+    assert "refuse_until ('mended',) {}" in site.run("pool", "dead", DEAD)
+    assert "GIVEN BACK" in site.run("pool", "redrive", DEAD, "--limit", "1")
+    eventually(lambda: site.counts(DEAD) == (3, 0) and site.counts(MORTAL) == (0, 0))
+    (site.folder / "mended").touch()
+
+    printed = site.run("pool", "redrive", DEAD)
+
+    assert [line.split("\t")[:3] for line in printed.splitlines()[1:]] == [[MORTAL, "3", "0"]]
+    answers = [site.answer(result) for result in results]
+    # Tried again it went to the queue that it came from, and not to the dead.
+    assert sorted(answers) == [[[[MORTAL, "rejected", times]], False, MORTAL] for times in (1, 1, 2)]
+    assert site.counts(DEAD) == site.counts(MORTAL) == (0, 0)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from kombu_pool.model import Claim, Message, Project
+    from kombu_pool.model import Claim, Message, Project, Redriven
     from kombu_pool.storage import DataDriver
 
 UNKNOWN_ID = "0123456789abcdef"
@@ -53,6 +53,10 @@ class QueueHandle:
     def claim(self, limit: int = 10, ttl: float = 60, grace: float = 0) -> Held:
         metadata = {"ttl": ttl, "grace": grace}
         return Held(*self.driver.claim_controller.create(self.name, metadata, project=self.project, limit=limit))
+
+    def pick(self, message_ids: Iterable[str], ttl: float = 60, grace: float = 0) -> Held:
+        metadata = {"ttl": ttl, "grace": grace}
+        return Held(*self.driver.claim_controller.pick(self.name, message_ids, metadata, project=self.project))
 
     def claim_of(self, claim_id: str) -> tuple[Claim, list[Message]]:
         claim, messages = self.driver.claim_controller.get(self.name, claim_id, project=self.project)
@@ -115,6 +119,9 @@ class QueueHandle:
 
     def count(self) -> int:
         return self.driver.message_controller.count(self.name, project=self.project)
+
+    def redrive(self, **choice: Any) -> Redriven:
+        return self.driver.redrive(self.name, self.project, **choice)
 
     def stats(self) -> dict[str, Any]:
         return self.driver.queue_controller.stats(self.name, project=self.project)["messages"]

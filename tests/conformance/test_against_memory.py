@@ -80,6 +80,12 @@ class Twins(RuleBasedStateMachine):
         assert shape(held[0].messages) == shape(held[1].messages)
         return multiple() if held[0].id is None else (held[0].id, held[1].id)
 
+    @rule(target=claims, first=messages, second=messages, ttl=seconds, grace=seconds)
+    def pick(self, first: Any, second: Any, ttl: int, grace: int) -> Any:
+        held = [queue.pick([first[side], second[side]], ttl, grace) for side, queue in enumerate(self.queues)]
+        assert shape(held[0].messages) == shape(held[1].messages)
+        return multiple() if held[0].id is None else (held[0].id, held[1].id)
+
     @rule(limit=st.integers(1, 3))
     def pop(self, limit: int) -> None:
         self.both(lambda queue: shape(queue.pop(limit), "claim"))
@@ -110,6 +116,11 @@ class Twins(RuleBasedStateMachine):
             queue.delete_all([first, second], claim_ids=None if claim_id is None else [claim_id])
 
         self.both(call, message, other, claim)
+
+    @rule(limit=st.integers(0, 2))
+    def redrive(self, limit: int) -> None:
+        done = [dead.redrive(limit=limit) for dead in self.dead]
+        assert (done[0].moved, done[0].left, done[0].seen) == (done[1].moved, done[1].left, done[1].seen)
 
     @rule()
     def purge(self) -> None:

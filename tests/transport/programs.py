@@ -79,6 +79,11 @@ class Program:
         assert self._process.wait(limit) == 0, self.log
         self._end()
 
+    def dies(self, limit: float = LIMIT) -> None:
+        """Wait until it has killed itself."""
+        assert self._process.wait(limit) == -signal.SIGKILL, self.log
+        self._end()
+
     def _end(self) -> None:
         self._process.wait(LIMIT)
         for reader in self._readers:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from kombu_pool.storage.dead_letters import EXPIRED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from kombu_pool.model import DeadLetter
 
@@ -137,6 +137,10 @@ class Backlog:
                 return self.messages[message_id]
         return None
 
+    def withdraw(self, message: StoredMessage) -> None:
+        """Take a free message out of the line, wherever it stands; the caller lends it."""
+        self._free.discard(message.id)
+
     def free(self, message: StoredMessage) -> None:
         """Put a message that is in no state into the line, where it stood."""
         self._free.add(message.id)
@@ -183,6 +187,11 @@ class Backlog:
     def free_messages(self) -> list[StoredMessage]:
         """Return the free messages, in no order."""
         return [self.messages[message_id] for message_id in self._free]
+
+    def free_of(self, message_ids: Iterable[str]) -> list[StoredMessage]:
+        """Return those of the messages that are free, in order."""
+        free = [self.messages[message_id] for message_id in self._free.intersection(message_ids)]
+        return sorted(free, key=lambda message: message.order)
 
     def count_free(self) -> int:
         """Count the free messages."""

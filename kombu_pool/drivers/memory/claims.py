@@ -66,6 +66,11 @@ class ClaimController(Contract):
         refused = self._messages.delete_claimed(queue, held, project)
         return refused, *self.create(queue, metadata, project, limit)
 
+    def pick(
+        self, queue: str, message_ids: Iterable[str], metadata: ClaimMetadata, project: Project = None
+    ) -> tuple[str | None, Sequence[Message]]:
+        return self._lender.pick(queue, message_ids, metadata, project)
+
     def release(self, queue: str, claim_id: str, message_ids: Iterable[str], project: Project = None) -> int:
         with self._store.lock:
             backlog, claim = self._find(queue, claim_id, project, self._clock.time())

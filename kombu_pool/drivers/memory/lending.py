@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from kombu_pool.errors import CorruptRecord
 from kombu_pool.storage.dead_letters import LENT_TOO_OFTEN, PARKING, Delivery
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from kombu_pool.clock import Clock
     from kombu_pool.drivers.memory.backlog import Backlog, StoredMessage
@@ -63,6 +64,19 @@ class Lender:
         claim = StoredClaim(new_claim_id(), metadata["ttl"], now)
         lending = Lending(claim, metadata["grace"], limit, now)
         self._draw_all(lending, (project, queue))
+        return (claim.id, lending.messages) if lending.messages else (None, [])
+
+    def pick(
+        self, queue: str, message_ids: Iterable[str], metadata: ClaimMetadata, project: Project
+    ) -> tuple[str | None, Sequence[Message]]:
+        """Lend as ``ClaimController.pick`` promises."""
+        now = self._clock.time()
+        claim = StoredClaim(new_claim_id(), metadata["ttl"], now)
+        lending = Lending(claim, metadata["grace"], 0, now)
+        with self._store.lock:
+            found = self._store.find(project, queue, now)
+            if found is not None:
+                _pick(lending, found.backlog, message_ids)
         return (claim.id, lending.messages) if lending.messages else (None, [])
 
     def pop(self, queue: str, limit: int, project: Project) -> Sequence[Message]:
@@ -126,8 +140,15 @@ class Lender:
             found.backlog.release(message)
 
 
+def _pick(lending: Lending, backlog: Backlog, message_ids: Iterable[str]) -> None:
+    for message in backlog.free_of(message_ids):
+        with suppress(CorruptRecord):
+            _hand_out(lending, backlog, message)
+            backlog.withdraw(message)
+
+
 def _hand_out(lending: Lending, backlog: Backlog, message: StoredMessage) -> None:
-    """Lend a message that was taken out of the line, or give it away; raises before it changes anything."""
+    """Lend a message that is out of the line, or will be; or give it away. Raises before it changes anything."""
     view = shown(message, lending.now)
     message.claim_count += 1
     if lending.claim is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kombu_pool.drivers.mongodb import layout, states
+from kombu_pool.drivers.mongodb.picking import pick
 from kombu_pool.drivers.mongodb.store import place
 from kombu_pool.errors import ClaimDoesNotExist
 from kombu_pool.storage import DEFAULT_LIMIT
@@ -76,6 +77,12 @@ class ClaimController(Contract):
     ) -> tuple[Sequence[tuple[str, str]], str | None, Sequence[Message]]:
         with self._link.translated():
             return self._lender.swap(queue, held, metadata, limit, project)
+
+    def pick(
+        self, queue: str, message_ids: Iterable[str], metadata: ClaimMetadata, project: Project = None
+    ) -> tuple[str | None, Sequence[Message]]:
+        with self._link.translated():
+            return pick(self._store, queue, layout.ids_of(message_ids), metadata, project)
 
     def release(self, queue: str, claim_id: str, message_ids: Iterable[str], project: Project = None) -> int:
         ids = layout.ids_of(message_ids)

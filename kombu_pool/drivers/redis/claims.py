@@ -6,6 +6,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from kombu_pool.drivers.redis import layout
+from kombu_pool.drivers.redis.picking import pick
 from kombu_pool.drivers.redis.scripts import script
 from kombu_pool.errors import ClaimDoesNotExist
 from kombu_pool.storage import DEFAULT_LIMIT
@@ -66,6 +67,12 @@ class ClaimController(Contract):
         limit: int = DEFAULT_LIMIT,
     ) -> tuple[Sequence[tuple[str, str]], str | None, Sequence[Message]]:
         return self._lender.swap(queue, held, metadata, limit, project)
+
+    def pick(
+        self, queue: str, message_ids: Iterable[str], metadata: ClaimMetadata, project: Project = None
+    ) -> tuple[str | None, Sequence[Message]]:
+        ids = layout.ids_of(list(message_ids))
+        return pick(self._store, self._store.keys(project, queue), ids, metadata) if ids else (None, [])
 
     def release(self, queue: str, claim_id: str, message_ids: Iterable[str], project: Project = None) -> int:
         claim, ids = layout.id_of(claim_id), layout.ids_of(list(message_ids))

@@ -88,6 +88,14 @@ class ClaimController(Contract):
         refused = self._messages.delete_claimed(queue, held, project)
         return refused, *self.create(queue, metadata, project, limit)
 
+    def pick(
+        self, queue: str, message_ids: Iterable[str], metadata: ClaimMetadata, project: Project = None
+    ) -> tuple[str | None, Sequence[Message]]:
+        lent = self._lender.pick(queue, message_ids, metadata, project)
+        if lent[0] is not None and metadata["ttl"] < SOON:
+            self._database.ring()
+        return lent
+
     def release(self, queue: str, claim_id: str, message_ids: Iterable[str], project: Project = None) -> int:
         claim = claim_number(claim_id)
         numbers = [message_number(message_id) for message_id in dict.fromkeys(message_ids)]

@@ -6,8 +6,9 @@ import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from kombu_pool import records
 from kombu_pool.drivers.sqlite import deadletters
-from kombu_pool.drivers.sqlite.scope import claim_name, project_key
+from kombu_pool.drivers.sqlite.scope import claim_name, message_number, project_key
 from kombu_pool.drivers.sqlite.settling import CHUNK, CLAIMS, end_claim, settle
 from kombu_pool.drivers.sqlite.statements import statements
 from kombu_pool.drivers.sqlite.views import shown_as
@@ -18,7 +19,7 @@ from kombu_pool.storage.policy import policy_of
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from kombu_pool.clock import Clock
     from kombu_pool.drivers.sqlite.burying import Undertaker
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
     from kombu_pool.model import ClaimMetadata, Message, Project
     from kombu_pool.storage.policy import Policy
 
-_LOOK, _BATCH, _LEND, _TAKE, _BEGIN, _PROLONG, _LEND_ONE = (
-    CLAIMS[name] for name in ("look", "batch", "lend", "take", "begin", "prolong", "lend_one")
+_LOOK, _BATCH, _LEND, _TAKE, _BEGIN, _PROLONG, _LEND_ONE, _PICK = (
+    CLAIMS[name] for name in ("look", "batch", "lend", "take", "begin", "prolong", "lend_one", "pick")
 )
 _FIND = statements("queues")["find"]
 _DELETION = statements("deletion")
@@ -77,6 +78,23 @@ class Lender:
         lending = Lending(queue, project, limit, claim, metadata["ttl"], metadata["grace"])
         self._draw_all(lending)
         return (claim_name(claim), lending.messages) if lending.messages else (None, [])
+
+    def pick(
+        self, queue: str, message_ids: Iterable[str], metadata: ClaimMetadata, project: Project
+    ) -> tuple[str | None, Sequence[Message]]:
+        """Lend as :meth:`ClaimController.pick` promises."""
+        numbers = [message_number(message_id) for message_id in dict.fromkeys(message_ids)]
+        if not self._anything(queue, project, len(numbers)):
+            return None, []
+        claim = secrets.randbits(63)
+        lending = Lending(queue, project, len(numbers), claim, metadata["ttl"], metadata["grace"])
+        with self._database.write as connection:
+            lending.now = self._clock.time()
+            found = connection.execute(_FIND, (project_key(project), queue)).fetchone()
+            rows = _picked(connection, found[0], numbers, lending.now) if found else []
+            if rows:
+                _lend_each(connection, found[0], lending, claim, rows)
+        return (claim_name(claim), lending.messages) if rows else (None, [])
 
     def pop(self, queue: str, limit: int, project: Project) -> Sequence[Message]:
         """Give away as :meth:`MessageController.pop` promises."""
@@ -210,8 +228,38 @@ def _take(
 def _lend(
     connection: sqlite3.Connection, queue: int, lending: Lending, rows: list[Row], messages: list[Message]
 ) -> None:
-    claim, now, last = lending.claim, lending.now, rows[-1]
-    ends, expiries = now + lending.ttl, []
+    last = rows[-1]
+    connection.execute(_LEND, (lending.claim, queue, last[1], last[0], lending.now))
+    _begin(connection, queue, lending, rows, messages)
+
+
+def _picked(connection: sqlite3.Connection, queue: int, numbers: Iterable[int], now: float) -> list[Row]:
+    """Return the rows of those messages that are free and can be read, in order."""
+    found = (connection.execute(_PICK, (number, queue, now)).fetchone() for number in numbers)
+    return sorted((row for row in found if row is not None and _is_readable(row)), key=lambda row: (row[1], row[0]))
+
+
+def _is_readable(row: Row) -> bool:
+    try:
+        records.decode(row[5])
+    except CorruptRecord:
+        return False
+    return True
+
+
+def _lend_each(connection: sqlite3.Connection, queue: int, lending: Lending, claim: int, rows: list[Row]) -> None:
+    """Lend some messages, wherever they stand in the line."""
+    lending.messages = [shown_as(row, lending.now, claim_name(claim), row[7] + 1) for row in rows]
+    connection.executemany(_DELETION["free"], [(queue, row[1], row[0]) for row in rows])
+    connection.executemany(_LEND_ONE, [(row[0], claim, row[7] + 1) for row in rows])
+    _begin(connection, queue, lending, rows, lending.messages)
+
+
+def _begin(
+    connection: sqlite3.Connection, queue: int, lending: Lending, rows: list[Row], messages: Sequence[Message]
+) -> None:
+    """Begin the claim, and keep those of its messages that would expire before it."""
+    ends, expiries = lending.now + lending.ttl, []
     kept, ttl = ends + lending.grace, lending.ttl + lending.grace
     for row, message in zip(rows, messages, strict=True):
         expires = row[8]
@@ -221,5 +269,5 @@ def _lend(
             expires, message["ttl"] = kept, ttl
             connection.execute(_PROLONG, (kept, ttl, row[0]))
         expiries.append(expires)
-    connection.execute(_LEND, (claim, queue, last[1], last[0], now))
-    connection.execute(_BEGIN, (claim, queue, lending.ttl, now, ends, min(expiries, default=None)))
+    began = (lending.claim, queue, lending.ttl, lending.now, ends, min(expiries, default=None))
+    connection.execute(_BEGIN, began)

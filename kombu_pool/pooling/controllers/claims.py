@@ -60,6 +60,15 @@ class ClaimController(Routing, storage.ClaimController):
         with member:
             return member.claims.swap(queue, held, metadata, project, limit)
 
+    def pick(
+        self, queue: str, message_ids: Iterable[str], metadata: ClaimMetadata, project: Project = None
+    ) -> tuple[str | None, Sequence[Message]]:
+        member = self._pool(queue, project)
+        if member is None:
+            return None, []
+        with member:
+            return member.claims.pick(queue, message_ids, metadata, project)
+
     def release(self, queue: str, claim_id: str, message_ids: Iterable[str], project: Project = None) -> int:
         member = self._pool(queue, project)
         if member is None:

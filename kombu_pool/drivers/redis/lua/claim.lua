@@ -5,6 +5,7 @@
 -- include batches
 -- include settle
 -- include prolong
+-- include hold
 -- KEYS  those of settle
 -- ARGV  now, claim, ttl, grace ('': none is prolonged), limit, claim to park under, seconds to park, ids that are lent
 --   however often (joined)
@@ -38,19 +39,6 @@ local function divide(marks)
   return lend, park
 end
 
--- hold: let a claim hold messages, besides those that it holds already.
-local function hold(holder, seconds, taken)
-  local members, ends = {}, now + seconds
-  for index, id in ipairs(taken) do members[2 * index - 1], members[2 * index] = 0, id .. holder end
-  batched('ZADD', KEYS[6], members)
-  local lease = redis.call('HGET', KEYS[8], holder)
-  local before = lease and string.sub(lease, 17) or ''
-  redis.call('ZADD', KEYS[7], string.format('%.6f', ends), holder)
-  redis.call('HSET', KEYS[8], holder, struct.pack('>dd', now, seconds) .. before .. table.concat(taken))
-  redis.call('HINCRBY', KEYS[8], holder .. '#', #taken)
-  note_deadline(redis.call('HGET', KEYS[1], 'next'), ends)
-end
-
 local function part(list, first, last)
   local parts = {}
   for index = first, last do parts[#parts + 1] = list[index] end
@@ -65,13 +53,13 @@ if is_weighed then weigh(part(ids, 1, lend + park), -1) end
 local lent, parked = part(ids, 1, lend), part(ids, lend + 1, lend + park)
 local reply = {'', {}, {}, '', {}, {}, {}, string.format('%.6f', now), to_bury}
 if lend > 0 then
-  hold(claim, ttl, lent)
+  hold(claim, now, ttl, lent)
   if grace and redis.call('ZCARD', KEYS[5]) > 0 then prolong(lent, now + ttl, ttl, grace) end
   reply[1], reply[3] = table.concat(lent), looked_up('HMGET', KEYS[2], lent)
   if #marks > 0 then reply[2] = part(marks, 1, lend) end
 end
 if park > 0 then
-  hold(ARGV[6], tonumber(ARGV[7]), parked)
+  hold(ARGV[6], now, tonumber(ARGV[7]), parked)
   reply[4], reply[6] = table.concat(parked), looked_up('HMGET', KEYS[2], parked)
   reply[5], reply[7] = part(marks, lend + 1, lend + park), looked_up('ZMSCORE', KEYS[5], parked)
 end

@@ -10,7 +10,11 @@ FROM queue WHERE project = ?2 AND name = ?3
 SELECT m.id, m.rank, m.created, m.ttl, m.dead_letter, m.record, free.claim, free.claim_count, free.expires
 FROM free CROSS JOIN message AS m ON m.id = free.id
 WHERE free.queue = ? AND (free.expires IS NULL OR free.expires > ?) ORDER BY free.rank, free.id LIMIT ?
--- lend_one: let a claim hold one message, without counting it as lent
+-- pick: one message, if it is free
+SELECT m.id, m.rank, m.created, m.ttl, m.dead_letter, m.record, free.claim, free.claim_count, free.expires
+FROM message AS m CROSS JOIN free ON free.queue = m.queue AND free.rank = m.rank AND free.id = m.id
+WHERE m.id = ? AND m.queue = ? AND (free.expires IS NULL OR free.expires > ?)
+-- lend_one: let a claim hold one message that was lent so often, with this time or without
 INSERT INTO claimed(id, claim, claim_count) VALUES(?, ?, ?)
 -- lend: let a claim hold the free messages up to a place
 INSERT INTO claimed(id, claim, claim_count)

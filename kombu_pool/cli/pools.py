@@ -1,79 +1,25 @@
-"""``celery pool``: the pools of an application's broker, its queues and their health, on the command line."""
+"""The pools of a broker, its queues and their health."""
 
 from __future__ import annotations
 
-from contextlib import closing, contextmanager
-from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, NamedTuple
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from kombu_pool.cli.broker import opened
+from kombu_pool.cli.tables import moment, show
 from kombu_pool.drivers import mask, open_data
 from kombu_pool.errors import KombuPoolError
 from kombu_pool.pooling import declare_pools
-from kombu_pool.transport import Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from kombu_pool.model import Pool, Project
-    from kombu_pool.pooling import DataDriver
-
-Row = tuple[object, ...]
+    from kombu_pool.cli.broker import Broker
+    from kombu_pool.cli.tables import Row
+    from kombu_pool.model import Pool
 
 
-class Broker(NamedTuple):
-    """What the commands work on: the pools of a broker URL, as one project sees them."""
-
-    store: DataDriver
-    project: Project
-
-
-@contextmanager
-def opened(context: click.Context) -> Iterator[Broker]:
-    """Open the control store of the Celery application's broker URL, as the application itself would."""
-    with context.obj.app.connection_for_write() as connection:
-        if not isinstance(connection.transport, Transport):
-            raise click.ClickException(
-                f"The broker is {connection.as_uri()}, none of ours: try celery -b pool:// pool ..."
-            )
-        try:
-            ours = connection.transport.establish_connection()
-            try:
-                yield Broker(ours.broker.data, ours.options.project)
-            finally:
-                connection.transport.close_connection(ours)
-        except KombuPoolError as error:
-            raise click.ClickException(mask(str(error))) from error
-
-
-def show(columns: Sequence[str], rows: Iterable[Row]) -> None:
-    """Print a table: a handsome one on a terminal that has rich, else one that other programs can read."""
-    texts = [["" if value is None else str(value) for value in row] for row in rows]
-    try:
-        from rich.console import Console  # noqa: PLC0415 - the extra [cli]
-        from rich.table import Table  # noqa: PLC0415
-        from rich.text import Text  # noqa: PLC0415
-    except ImportError:
-        console = None
-    else:
-        console = Console()
-    if console is None or not console.is_terminal:
-        for line in (columns, *texts):
-            click.echo("\t".join(line))
-        return
-    table = Table(*columns, box=None, header_style="bold")
-    for line in texts:
-        table.add_row(*(Text(value, overflow="fold") for value in line))
-    console.print(table)
-
-
-@click.group()
-def pool() -> None:
-    """Pools, queues and health of a pool:// broker."""
-
-
-@pool.command("ls")
+@click.command("ls")
 @click.pass_context
 def list_pools(context: click.Context) -> None:
     """List the pools, with the number of the project's queues in each."""
@@ -90,7 +36,7 @@ def _pool_row(row: Pool, queues: int) -> Row:
     return row["name"], row["weight"], row["flavor"], queues, mask(row["uri"])
 
 
-@pool.command("queues")
+@click.command("queues")
 @click.pass_context
 def list_queues(context: click.Context) -> None:
     """List the queues: which pool each is in, and how many messages and consumers it has."""
@@ -114,7 +60,7 @@ def _queue_row(broker: Broker, queue: str, pool: str) -> Row:
     return queue, pool, ready, delayed, counted["claimed"], consumers
 
 
-@pool.command("add")
+@click.command("add")
 @click.argument("name")
 @click.argument("uri")
 @click.option("--weight", type=click.IntRange(min=0), default=100, show_default=True, help="Share of new queues.")
@@ -137,7 +83,7 @@ def _check(uri: str) -> None:
             raise click.ClickException(f"{mask(uri)} does not answer.")
 
 
-@pool.command("set")
+@click.command("set")
 @click.argument("name")
 @click.option("--weight", type=click.IntRange(min=0), help="Share of new queues; 0 takes no more of them.")
 @click.option("--flavor", help="The flavor of queues that it is for; '' takes it away.")
@@ -150,7 +96,7 @@ def set_pool(context: click.Context, name: str, weight: int | None, flavor: str 
     click.echo(f"Changed {name}.")
 
 
-@pool.command("rm")
+@click.command("rm")
 @click.argument("name")
 @click.pass_context
 def remove_pool(context: click.Context, name: str) -> None:
@@ -161,7 +107,7 @@ def remove_pool(context: click.Context, name: str) -> None:
     click.echo(f"Removed {name}.")
 
 
-@pool.command("health")
+@click.command("health")
 @click.pass_context
 def check_health(context: click.Context) -> None:
     """Ask every pool whether it answers; ends with 1 if one does not."""
@@ -170,13 +116,9 @@ def check_health(context: click.Context) -> None:
     show(
         ("POOL", "ANSWERS", "NOT SINCE", "REASON"),
         [
-            (name, "yes" if said["storage_reachable"] else "no", _moment(said["since"]), said["reason"])
+            (name, "yes" if said["storage_reachable"] else "no", moment(said["since"]), said["reason"])
             for name, said in health["pools"].items()
         ],
     )
     if not (health["catalog_reachable"] and health["storage_reachable"]):
         context.exit(1)
-
-
-def _moment(seconds: float | None) -> str | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, timezone.utc).isoformat(" ", "seconds")

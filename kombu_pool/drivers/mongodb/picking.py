@@ -26,7 +26,9 @@ def pick(
     if found is None or not ids:
         return None, []
     free = {**found.scope, **states.in_line(now), "_id": {"$in": list(ids)}}
-    store.messages.update_many(free, states.held(claim, now, metadata["ttl"], metadata["grace"], lent=True))
+    store.messages.update_many(
+        free, states.held(claim, now, metadata["ttl"], metadata["grace"], lent=True), hint=states.BY_ID
+    )
     held = {**found.scope, "s": layout.WAITING, "c": claim}
     messages, unreadable = [], []
     for stored in sorted(store.messages.find(held), key=lambda one: bytes(one["_id"])):

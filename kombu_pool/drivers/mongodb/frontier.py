@@ -103,6 +103,10 @@ class Frontier:
         since, until = self._settled_for
         return since <= now < until
 
+    def awaits(self) -> None:
+        """Note that something is due: who lends next is to look for it."""
+        self._settled_for = 0.0, 0.0
+
     def settled(self, now: float, seconds: float) -> None:
         """Note that nothing is due, and how long it took to see that."""
         self._settled = now - MARGIN

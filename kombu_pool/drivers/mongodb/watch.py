@@ -136,7 +136,11 @@ class MongoWatch(Watch):
         found = list(self._store.messages.aggregate([*first, *self._store.unions(others)]))
         for frontier, where in zip(seen, bounds, strict=True):
             frontier.ended(where, time.monotonic() - began)
-        return min((one["r"] for one in found), default=math.inf)
+        at = min((one["r"] for one in found), default=math.inf)
+        if 0 < at <= now:
+            for frontier in seen:
+                frontier.awaits()
+        return at
 
     def _questions(
         self, queue: dict[str, Any], bounds: Bounds, now: float, until: float

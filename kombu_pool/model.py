@@ -6,7 +6,7 @@ Times are seconds: durations as they are, moments since the epoch.
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any, TypeAlias, TypedDict
+from typing import Any, NamedTuple, TypeAlias, TypedDict
 
 Project: TypeAlias = "str | None"
 Metadata: TypeAlias = "dict[str, Any]"
@@ -38,6 +38,17 @@ class NewMessage(_NewMessageOptions):
     """
 
     ttl: float | None
+
+
+class Ticket(NamedTuple):
+    """Says which post this is: the ``number``-th of ``poster``, whom nobody else is called like.
+
+    A poster has 1 to 64 bytes, and makes one post at a time, each with a greater number than the one before. They are
+    whole, from 1 to 2**53.
+    """
+
+    poster: bytes
+    number: int
 
 
 class DeadLetter(TypedDict):

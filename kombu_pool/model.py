@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypedDict
 
 if TYPE_CHECKING:
     from kombu_pool.errors import KombuPoolError
@@ -42,6 +42,17 @@ class NewMessage(_NewMessageOptions):
     """
 
     ttl: float | None
+
+
+class Ticket(NamedTuple):
+    """Says which post this is: the ``number``-th of ``poster``, whom nobody else is called like.
+
+    A poster has 1 to 64 bytes, and makes one post at a time, each with a greater number than the one before. They are
+    whole, from 1 to 2**53.
+    """
+
+    poster: bytes
+    number: int
 
 
 class DeadLetter(TypedDict):

@@ -67,6 +67,7 @@ from kombu_pool.storage.protocol import (
     MAX_LENGTH_BYTES,
     OVERFLOW,
     REJECT_PUBLISH,
+    TICKET_LIFE,
     UNREADABLE_QUEUE,
     page,
 )
@@ -88,6 +89,7 @@ __all__ = [
     "MAX_LENGTH_BYTES",
     "OVERFLOW",
     "REJECT_PUBLISH",
+    "TICKET_LIFE",
     "UNREADABLE_QUEUE",
     "BindingsController",
     "CatalogueController",

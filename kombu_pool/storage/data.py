@@ -10,7 +10,7 @@ from kombu_pool.storage.protocol import DEFAULT_LIMIT
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from kombu_pool.model import Claim, ClaimMetadata, Message, NewMessage, Project, Subscription
+    from kombu_pool.model import Claim, ClaimMetadata, Message, NewMessage, Project, Subscription, Ticket
 
 
 class MessageController(ABC):
@@ -18,7 +18,13 @@ class MessageController(ABC):
 
     @abstractmethod
     def post(
-        self, queue: str, messages: Iterable[NewMessage], client_uuid: object, project: Project = None
+        self,
+        queue: str,
+        messages: Iterable[NewMessage],
+        client_uuid: object,
+        project: Project = None,
+        *,
+        ticket: Ticket | None = None,
     ) -> Sequence[str]:
         """Store the messages, all of them or none, and return their ids in the order given.
 
@@ -29,6 +35,11 @@ class MessageController(ABC):
         the same step: they are dead, or gone if the queue has nowhere for dead letters to go. What is delayed or
         claimed is not counted, and may make the queue longer when it comes back, as a dead letter that is buried in it
         may; the next post makes room for that, too.
+
+        With a ``ticket``, a process can make a post again of which it did not hear whether it had been made: the same
+        messages with the same ticket are stored once, and the same ids are returned, whatever became of the messages
+        meanwhile. A queue remembers the last ticket of each poster, for
+        :data:`~kombu_pool.storage.TICKET_LIFE` seconds at least.
 
         Raises:
             QueueDoesNotExist: there is no such queue.

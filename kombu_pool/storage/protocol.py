@@ -30,6 +30,9 @@ FLAVOR = "_flavor"  # the flavor whose pools the queue may live in
 #: Where a record that cannot be decoded is set aside when its queue names no dead-letter queue.
 UNREADABLE_QUEUE = "kombu_pool.unreadable"
 
+#: Seconds for which a queue remembers the last ticket of a poster at least.
+TICKET_LIFE = 600.0
+
 
 def page(items: Sequence[T], marker: Callable[[T], str]) -> Iterator[Any]:
     """Answer a ``list``: the page, then the marker of its last item, or "" when there is none."""

@@ -8,14 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 from amqp.exceptions import ChannelError, MessageNacked, NotFound
 
-from kombu_pool.errors import ExchangeDoesNotExist, QueueDoesNotExist, QueueIsFull
+from kombu_pool.errors import (
+    ConnectionError,  # noqa: A004 - Zaqar's name for it
+    ExchangeDoesNotExist,
+    QueueDoesNotExist,
+    QueueIsFull,
+)
+from kombu_pool.transport import doubts
 from kombu_pool.transport import envelope as envelopes
 from kombu_pool.transport.batch import PublishBatch
+from kombu_pool.transport.doubts import Doubt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from kombu_pool.model import NewMessage
+    from kombu_pool.model import NewMessage, Ticket
     from kombu_pool.transport.connection import PoolConnection
     from kombu_pool.transport.envelope import Envelope
 
@@ -29,6 +36,7 @@ class PublishingMethods:
         #: Called with (error, exchange, routing key, message) for a mandatory message that no queue takes.
         self.events: defaultdict[str, set[Callable[..., Any]]] = defaultdict(set)
         self._project = connection.options.project
+        self._where = connection.options.identity
         self._delay_eta = connection.options.delay_eta
         self._link = connection
         self._post = connection.broker.data.message_controller.post
@@ -72,14 +80,45 @@ class PublishingMethods:
 
         Raises:
             NotFound: there is no such exchange.
-            PoolUnavailable: a store did not answer; the message may be stored.
+            PoolUnavailable: a store did not answer; the message may be stored. Published again, it is stored once.
             MessageNacked: a queue is full and refuses more; others that take it may have it.
             ConnectionError: the control store lost all that it held, the exchange or the queue with it.
             InvalidMessage: it cannot be stored.
         """
         new, queues = self.routed(message, exchange, routing_key, mandatory=mandatory)
-        for queue in queues:
-            self.post(queue, (new,), mandatory=mandatory)
+        doubt = doubts.find(message, self._where)
+        if doubt is not None:
+            self._publish_again(doubt, new, queues, mandatory)
+            return
+        poster, stored = doubts.poster(), 0
+        try:
+            for queue in queues:
+                self.post(queue, (new,), mandatory=mandatory, ticket=poster.ticket())
+                stored += 1
+        except ConnectionError:
+            doubt = Doubt(new["body"], self._where, poster)
+            doubt.note(queues[:stored], queues[stored], poster.last_ticket())
+            doubt.remember()
+            raise
+        except Exception:
+            doubts.give_back(poster)
+            raise
+        doubts.give_back(poster)
+
+    def _publish_again(self, doubt: Doubt, new: NewMessage, queues: Sequence[str], mandatory: bool) -> None:
+        """Publish a message that failed to those queues that have not got it, for all that is known."""
+        try:
+            for queue in queues:
+                if queue not in doubt.stored:
+                    self.post(queue, (new,), mandatory=mandatory, ticket=doubt.ticket(queue))
+                    doubt.stored.add(queue)
+        except ConnectionError:
+            raise
+        except Exception:
+            doubt.forget()
+            raise
+        doubt.forget()
+        doubts.give_back(doubt.poster)
 
     def routed(
         self, message: Any, exchange: str, routing_key: str, mandatory: bool = False, **options: Any
@@ -103,14 +142,16 @@ class PublishingMethods:
             self._unroutable(message, mandatory)
         return new, queues
 
-    def post(self, queue: str, messages: Sequence[NewMessage], mandatory: bool = False) -> None:
+    def post(
+        self, queue: str, messages: Sequence[NewMessage], mandatory: bool = False, ticket: Ticket | None = None
+    ) -> None:
         """Post messages to a queue; one that is gone takes none, as in AMQP.
 
         Raises:
             MessageNacked: it is full and refuses more.
         """
         try:
-            self._post(queue, messages, None, self._project)
+            self._post(queue, messages, None, self._project, ticket=ticket)
         except QueueIsFull as error:
             self._link.broker.undertaker.refuse(self._project, queue, messages)
             raise MessageNacked(f"NACK - queue '{queue}' is full and takes no more") from error

@@ -13,6 +13,8 @@ from tests.celery.worker import eventually
 
 #: Longer than a connection of an impatient URL waits, so that what it tries fails.
 OUTAGE = 3.0
+#: Seconds within which whoever sends a task is told that it cannot be sent, though it was tried again three times.
+TOLD = 30.0
 
 
 @pytest.fixture
@@ -77,6 +79,16 @@ def test_whoever_sends_a_task_meanwhile_is_told(site, broker):
     result = site.send("add", 3, 3)
 
     assert site.answer(result) == 6
+
+
+def test_whoever_sends_a_task_and_lets_celery_try_again_is_told_in_the_end(site, broker):
+    site.send("note", "before")
+    begun = time.monotonic()
+
+    with broker.outage(), pytest.raises(OperationalError):
+        site.app.tasks["note"].delay("meanwhile")
+
+    assert time.monotonic() - begun < TOLD
 
 
 def test_a_worker_that_starts_meanwhile_waits(site, broker):

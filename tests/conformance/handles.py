@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from kombu_pool.model import Claim, Message, Project, Redriven
+    from kombu_pool.model import Claim, Message, Project, Redriven, Ticket
     from kombu_pool.storage import DataDriver
 
 UNKNOWN_ID = "0123456789abcdef"
@@ -43,12 +43,20 @@ class QueueHandle:
         self.name = name
         self.project = project
 
-    def post(self, *bodies: Any, client: object = "poster", ttl: float | None = None, **options: Any) -> list[str]:
+    def post(
+        self,
+        *bodies: Any,
+        client: object = "poster",
+        ttl: float | None = None,
+        ticket: Ticket | None = None,
+        **options: Any,
+    ) -> list[str]:
         """Post a message for each body."""
-        return self.post_raw([{"ttl": ttl, "body": body, **options} for body in bodies], client)
+        return self.post_raw([{"ttl": ttl, "body": body, **options} for body in bodies], client, ticket)
 
-    def post_raw(self, messages: Any, client: object = "poster") -> list[str]:
-        return list(self.driver.message_controller.post(self.name, messages, client, project=self.project))
+    def post_raw(self, messages: Any, client: object = "poster", ticket: Ticket | None = None) -> list[str]:
+        post = self.driver.message_controller.post
+        return list(post(self.name, messages, client, project=self.project, ticket=ticket))
 
     def claim(self, limit: int = 10, ttl: float = 60, grace: float = 0) -> Held:
         metadata = {"ttl": ttl, "grace": grace}

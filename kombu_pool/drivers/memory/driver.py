@@ -56,7 +56,9 @@ class DataDriver(Contract):
         with self._store.lock:
             now = self._clock.time()
             queues = list(self._store.queues.values())
-            return sum(queue.settle(now) + collect(queue.subscriptions, now) for queue in queues)
+            return sum(
+                queue.settle(now) + queue.tickets.forget(now) + collect(queue.subscriptions, now) for queue in queues
+            )
 
     def close(self) -> None:
         """Leave the store as it is."""

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.memory.dead_letters import DeadLetters
     from kombu_pool.drivers.memory.lending import Lender
     from kombu_pool.drivers.memory.store import DataStore, StoredQueue
-    from kombu_pool.model import Message, NewMessage, Project
+    from kombu_pool.model import Message, NewMessage, Project, Ticket
     from kombu_pool.storage.incoming import Incoming
 
 _MARKER = re.compile(r"([0-9]{1,3})\.([0-9]{1,20})")
@@ -51,7 +51,13 @@ class MessageController(Contract):
         self._limit = max_message_size
 
     def post(
-        self, queue: str, messages: Iterable[NewMessage], client_uuid: object, project: Project = None
+        self,
+        queue: str,
+        messages: Iterable[NewMessage],
+        client_uuid: object,
+        project: Project = None,
+        *,
+        ticket: Ticket | None = None,
     ) -> Sequence[str]:
         incoming = [check(message, self._limit) for message in messages]
         if not incoming:
@@ -60,9 +66,13 @@ class MessageController(Contract):
         with self._store.lock:
             now = self._clock.time()
             found = self._store.require(project, queue, now)
+            if ticket is not None and (before := found.tickets.ids(ticket)) is not None:
+                return before
             if found.policy.is_bounded and found.policy.refuses_overflow and not _has_room(found, incoming):
                 raise QueueIsFull(queue, project)
             posted = [self._add(found, message, client, now) for message in incoming]
+            if ticket is not None:
+                found.tickets.take(ticket, now, posted)
             makes_room = found.policy.is_bounded and not found.policy.refuses_overflow
             overflowed = _make_room(found) if makes_room else 0
         if overflowed:

@@ -12,6 +12,7 @@ from kombu_pool.drivers.memory.backlog import Backlog
 from kombu_pool.drivers.memory.queues import QueueRecord
 from kombu_pool.errors import QueueDoesNotExist
 from kombu_pool.storage.policy import policy
+from kombu_pool.storage.tickets import Tickets
 
 if TYPE_CHECKING:
     from kombu_pool.drivers.memory.subscriptions import StoredSubscription
@@ -30,6 +31,7 @@ class StoredQueue(QueueRecord):
     def __init__(self, metadata: Metadata, backlog: Backlog) -> None:
         super().__init__(metadata)
         self.backlog = backlog
+        self.tickets = Tickets()
         self.subscriptions: dict[str, StoredSubscription] = {}
 
     def settle(self, now: float) -> int:

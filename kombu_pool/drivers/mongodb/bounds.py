@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.mongodb.deadletters import DeadLetters
     from kombu_pool.drivers.mongodb.posting import Poster
     from kombu_pool.drivers.mongodb.store import Queue, Store
+    from kombu_pool.model import Ticket
 
 #: Seconds after which a queue is not kept from others any more by somebody who must have died while he posted.
 _TENURE = 20.0
@@ -29,25 +30,29 @@ _PATIENCE = 25.0
 class Bounds:
     """Keeps the free messages of a queue within its longest length."""
 
-    def __init__(self, store: Store, dead_letters: DeadLetters) -> None:
+    def __init__(self, store: Store, dead_letters: DeadLetters, poster: Poster) -> None:
         self._store = store
+        self._poster = poster
         self._dead_letters = dead_letters
 
-    def post(self, queue: Queue, documents: Sequence[dict[str, Any]], poster: Poster) -> None:
-        """Store documents in a bounded queue.
+    def post(self, queue: Queue, documents: Sequence[dict[str, Any]], ticket: Ticket | None) -> list[bytes]:
+        """Store documents in a bounded queue, and return their ids, as :meth:`Poster.store` does.
 
         Raises:
             QueueIsFull: it refuses them; none was stored.
         """
         if queue.policy.refuses_overflow:
             with self._held(queue):
+                before = None if ticket is None else self._poster.stored(queue, ticket)
+                if before is not None:
+                    return before
                 self._check_room(queue, documents)
-                poster.store(documents)
-                return
-        poster.store(documents)
+                return self._poster.store(queue, documents, ticket, receipted=True)
+        ids = self._poster.store(queue, documents, ticket)
         # Who posts at the same time makes room, too, for both: the last one leaves no more than there may be.
         if self._make_room(queue):
             self._dead_letters.attempt(queue)
+        return ids
 
     @contextmanager
     def _held(self, queue: Queue) -> Iterator[None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool.drivers.mongodb import states
-from kombu_pool.drivers.mongodb.layout import UNFINISHED, project_of
+from kombu_pool.drivers.mongodb.layout import RECEIPT, UNFINISHED, project_of
 from kombu_pool.drivers.mongodb.posting import Poster
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class Collector:
                 gone += self._remove_expired(found, scope, now)
                 gone += self._subscriptions.collect(scope, now)
                 gone += self._finish(scope, now)
+                gone += self._store.remove({**scope, "s": RECEIPT, **states.expired(now)})
         return gone
 
     def _remove_expired(self, queue: dict[str, Any], scope: Filter, now: float) -> int:
@@ -66,7 +67,7 @@ class Collector:
         hidden = {**scope, "s": UNFINISHED, "t": {"$lte": now - _ABANDONED}}
         gone = 0
         for post in {found["o"] for found in self._store.messages.find(hidden, {"o": 1})}:
-            if self._store.collection(states.POSTS).find_one({"_id": post}) is not None:
+            if self._poster.is_whole(post):
                 gone += self._poster.show({**scope, "s": UNFINISHED, "o": post}, post)
             else:
                 gone += self._store.remove({**scope, "s": UNFINISHED, "o": post})

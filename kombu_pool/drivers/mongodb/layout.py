@@ -37,12 +37,14 @@ if TYPE_CHECKING:
     from kombu_pool.model import Message, Project
 
 #: States. In line: free, since it was posted; back in line: free again, or after a delay. Out of line until a time:
-#: delayed, or claimed. Not there yet: of a post that is not whole. There no more: dead, but not buried yet.
+#: delayed, or claimed. Not there yet: of a post that is not whole. There no more: dead, but not buried yet. No message:
+#: the receipt of a post.
 BACK: Final = -1
 IN_LINE: Final = 0
 WAITING: Final = 1
 UNFINISHED: Final = 2
 DEAD: Final = 3
+RECEIPT: Final = 4
 
 NEVER: Final = math.inf
 _ID = re.compile(r"[0-9a-f]{32}")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.mongodb.lending import Lender
     from kombu_pool.drivers.mongodb.states import Filter
     from kombu_pool.drivers.mongodb.store import Queue, Store
-    from kombu_pool.model import Message, NewMessage, Project
+    from kombu_pool.model import Message, NewMessage, Project, Ticket
 
 
 class MessageController(Contract):
@@ -41,11 +41,17 @@ class MessageController(Contract):
         self._lender = lender
         self._dead_letters = dead_letters
         self._poster = Poster(store)
-        self._bounds = Bounds(store, dead_letters)
+        self._bounds = Bounds(store, dead_letters, self._poster)
         self._limit = max_message_size
 
     def post(
-        self, queue: str, messages: Iterable[NewMessage], client_uuid: object, project: Project = None
+        self,
+        queue: str,
+        messages: Iterable[NewMessage],
+        client_uuid: object,
+        project: Project = None,
+        *,
+        ticket: Ticket | None = None,
     ) -> Sequence[str]:
         client = None if client_uuid is None else layout.storable(str(client_uuid))
         incoming = [check(message, self._limit) for message in messages]
@@ -56,14 +62,12 @@ class MessageController(Contract):
             if found is None:
                 raise QueueDoesNotExist(queue, project)
             documents = self._poster.documents(found, incoming, client, self._store.now())
-            if found.policy.is_bounded:
-                self._bounds.post(found, documents, self._poster)
-            else:
-                self._poster.store(documents)
+            store = self._bounds.post if found.policy.is_bounded else self._poster.store
+            ids = store(found, documents, ticket)
             if not self._store.is_sure(found):
                 self._poster.withdraw(documents)
                 raise QueueDoesNotExist(queue, project)
-        return [document["_id"].hex() for document in documents]
+        return [message.hex() for message in ids]
 
     def list(
         self,

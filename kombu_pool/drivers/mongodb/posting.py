@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from pymongo.errors import AutoReconnect, DuplicateKeyError
+from pymongo.errors import AutoReconnect, BulkWriteError, DuplicateKeyError
 
-from kombu_pool.drivers.mongodb import states
+from kombu_pool.drivers.mongodb import states, tickets
 from kombu_pool.drivers.mongodb.frontier import LATE
 from kombu_pool.drivers.mongodb.layout import BACK, IN_LINE, NEVER, UNFINISHED, WAITING
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from kombu_pool.drivers.mongodb.states import Filter
     from kombu_pool.drivers.mongodb.store import Queue, Store
+    from kombu_pool.model import Ticket
     from kombu_pool.storage.incoming import Incoming
 
 
@@ -24,6 +25,7 @@ class Poster:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._sessions = tickets.Sessions(store)
 
     def documents(
         self, queue: Queue, messages: Sequence[Incoming], client: str | None, now: float
@@ -32,24 +34,69 @@ class Poster:
         ids = self._store.link.numbers.take(now, [message.priority for message in messages])
         return [_document(queue, ids[index], message, client, now) for index, message in enumerate(messages)]
 
-    def store(self, documents: Sequence[dict[str, Any]]) -> None:
-        """Store the documents, all or none of them."""
-        self._store_all(documents)
+    def store(
+        self,
+        queue: Queue,
+        documents: Sequence[dict[str, Any]],
+        ticket: Ticket | None = None,
+        *,
+        receipted: bool = False,
+    ) -> list[bytes]:
+        """Store the documents, all or none of them, and return their ids; or, if this was done before, those of then.
+
+        ``receipted``: so that :meth:`stored` tells.
+        """
+        ids = self._store_all(queue, documents, ticket, receipted=receipted)
         if self._store.now() - documents[0]["t"] > LATE:
             # Others may have seen the end of the line meanwhile, and not look there again.
             self._store.messages.update_many({**_these(documents), "s": IN_LINE}, states.INTO_LINE)
+        return ids
 
     def withdraw(self, documents: Sequence[dict[str, Any]]) -> None:
         """Remove what was stored in a queue that turned out to be gone, and that nobody has seen."""
         self._store.messages.delete_many(_these(documents))
 
-    def _store_all(self, documents: Sequence[dict[str, Any]]) -> None:
+    def _store_all(
+        self, queue: Queue, documents: Sequence[dict[str, Any]], ticket: Ticket | None, *, receipted: bool
+    ) -> list[bytes]:
+        ids = [document["_id"] for document in documents]
+        if ticket is not None:
+            if len(documents) == 1 and self._store.link.has_transactions and not receipted:
+                return [self._sessions.insert(queue, documents[0], ticket)]
+            return self._store_with_receipt(documents, tickets.receipt(queue, ticket, ids, documents[0]["t"]))
         if len(documents) == 1:
             self._store_one(documents[0])
         elif self._store.link.has_transactions:
             self._store.link.transact(lambda session: self._store.messages.insert_many(documents, session=session))
         else:
             self._store_apart(documents)
+        return ids
+
+    def stored(self, queue: Queue, ticket: Ticket) -> list[bytes] | None:
+        """Return the ids of a post that left a receipt; None: there is none."""
+        return self._ids_on(tickets.receipt_id(queue, ticket))
+
+    def _ids_on(self, receipt: bytes) -> list[bytes] | None:
+        found = self._store.messages.find_one({"_id": receipt}, {"k": 1})
+        return None if found is None else list(found["k"])
+
+    def _store_with_receipt(self, documents: Sequence[dict[str, Any]], receipt: dict[str, Any]) -> list[bytes]:
+        messages, link = self._store.messages, self._store.link
+        ids: list[bytes] = receipt["k"]
+        try:
+            if link.has_transactions:
+                link.transact(lambda session: messages.insert_many([receipt, *documents], session=session))
+            elif len(documents) == 1:
+                # One insertion of a few documents is one step of the server's storage.
+                messages.insert_many([receipt, *documents])
+            else:
+                ids = self._store_apart(documents, receipt)
+        except BulkWriteError as error:
+            before = self._ids_on(receipt["_id"]) if tickets.is_known(error) else None
+            if before is None:
+                raise
+            ids = before
+        return ids
 
     def _store_one(self, document: dict[str, Any]) -> None:
         try:
@@ -61,13 +108,13 @@ class Poster:
             except DuplicateKeyError:
                 return
 
-    def _store_apart(self, documents: Sequence[dict[str, Any]]) -> None:
+    def _store_apart(self, documents: Sequence[dict[str, Any]], receipt: dict[str, Any] | None = None) -> list[bytes]:
         """Store documents that nobody sees, then one that says that all are there, and then let them be seen.
 
         The collector ends what is left half-way: it shows the messages if that one document is there, else it removes
-        them.
+        them. The receipt is that one document if there is to be one.
         """
-        post = os.urandom(12)
+        post = (receipt["_id"] if receipt else b"") + os.urandom(12)
         scope = {key: documents[0][key] for key in ("p", "q", "i")}
         hidden = [{**document, "s": UNFINISHED, "o": post} for document in documents]
         try:
@@ -77,8 +124,29 @@ class Poster:
         except Exception:
             self._store.remove({**scope, "s": UNFINISHED, "o": post})
             raise
-        self._store.collection(states.POSTS).insert_one({"_id": post, **scope})
+        if receipt is None:
+            self._store.collection(states.POSTS).insert_one({"_id": post, **scope})
+        elif (before := self._receipt_before({**receipt, "o": post})) is not None:
+            self._store.remove({**scope, "s": UNFINISHED, "o": post})
+            # Whoever began it may have died before it was seen.
+            self.show({**scope, "s": UNFINISHED, "o": before["o"]}, before["o"])
+            return list(before["k"])
         self.show({**scope, "s": UNFINISHED, "o": post}, post)
+        return [document["_id"] for document in documents]
+
+    def _receipt_before(self, receipt: dict[str, Any]) -> dict[str, Any] | None:
+        """Store a receipt, or return the one that is there."""
+        try:
+            self._store.messages.insert_one(receipt)
+        except DuplicateKeyError:
+            return self._store.messages.find_one({"_id": receipt["_id"]})
+        return None
+
+    def is_whole(self, post: bytes) -> bool:
+        """Tell whether all messages of a post were stored."""
+        if self._store.collection(states.POSTS).find_one({"_id": post}) is not None:
+            return True
+        return self._store.messages.find_one({"_id": tickets.receipt_of(post), "o": post}) is not None
 
     def show(self, hidden: dict[str, Any], post: bytes) -> int:
         """Show the messages of a post that is whole; return how many they were."""

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from kombu_pool.drivers.redis.acknowledging import ACK
+from kombu_pool.drivers.redis.layout import NO_TICKET
 from kombu_pool.drivers.redis.letters import letter, source
 from kombu_pool.drivers.redis.queues import QueueController
 from kombu_pool.drivers.redis.scripts import script
@@ -110,8 +111,9 @@ class DeadLetters:
 
     def _move_apart(self, of: Source, target: str, letters: Sequence[Letter]) -> Delivery:
         """Post letters and then remove them: no script may use the keys of two queues of a cluster."""
+        told = [*NO_TICKET, *(part for one in letters for part in one.posted())]
         try:
-            ids, _ = self._poster.post(target, of.project, [part for one in letters for part in one.posted()])
+            ids, _ = self._poster.post(target, of.project, told)
         except KombuPoolError as error:
             # Another node's want of memory, or a queue that is full, must not keep these messages from being lent.
             logger.warning("Messages could not be dead-lettered, and stay where they are: %s", error)

@@ -37,13 +37,13 @@ DYING = "dying"
 class QueueKeys(NamedTuple):
     """The keys of one queue.
 
-    ``queue`` hash: metadata, what of it scripts heed, the last message's number, the next deadline. ``records`` hash:
-    message -> record. ``free`` zset: messages in order. ``delayed`` zset: message by the end of its delay. ``expiring``
-    zset: message by its expiry. ``claimed`` zset: message and claim, in order. ``claims`` zset: claim by its end.
-    ``leases`` hash: claim -> since when, for how long, and which messages it was given. ``lent`` hash: message -> how
-    often it came back from a claim, and from which. ``bell`` list: one entry while there is something to claim that
-    nobody was woken for. ``subscriptions`` hash. ``dead`` zset: the number of a death and the message, by the end of
-    its parking. ``letters`` hash: the same -> why, and its record.
+    ``queue`` hash: metadata, what of it scripts heed, the last message's number, the next deadline, and for each poster
+    the last post that he made. ``records`` hash: message -> record. ``free`` zset: messages in order. ``delayed`` zset:
+    message by the end of its delay. ``expiring`` zset: message by its expiry. ``claimed`` zset: message and claim, in
+    order. ``claims`` zset: claim by its end. ``leases`` hash: claim -> since when, for how long, and which messages it
+    was given. ``lent`` hash: message -> how often it came back from a claim, and from which. ``bell`` list: one entry
+    while there is something to claim that nobody was woken for. ``subscriptions`` hash. ``dead`` zset: the number of a
+    death and the message, by the end of its parking. ``letters`` hash: the same -> why, and its record.
     """
 
     queue: bytes

@@ -21,7 +21,7 @@ from kombu_pool.errors import CorruptRecord
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kombu_pool.model import DeadLetter, Message
+    from kombu_pool.model import DeadLetter, Message, Ticket
     from kombu_pool.storage.incoming import Incoming
 
 ID_BYTES = 8
@@ -30,6 +30,8 @@ DEAD_BYTES = 16
 _ID = re.compile(r"[0-9a-f]{16}")
 _REST = struct.Struct(">dH")
 _FRONT = struct.Struct(">ddH")
+NO_TICKET = (b"", b"")
+_NUMBER = struct.Struct(">d")
 _PLAIN = _REST.pack(0.0, 0)
 _LONGEST_HEAD = 0xFFFF
 
@@ -52,6 +54,11 @@ def pack(ttl: float, client: str | None, dead_letter: DeadLetter | None, record:
     if len(head) > _LONGEST_HEAD:
         head = msgspec.msgpack.encode((None, dead_letter))
     return _REST.pack(ttl, len(head)) + head + record
+
+
+def pack_ticket(ticket: Ticket | None) -> tuple[bytes, bytes]:
+    """Return a ticket as the scripts want it."""
+    return NO_TICKET if ticket is None else (b"@" + ticket.poster, _NUMBER.pack(ticket.number))
 
 
 def storable(text: str) -> str:

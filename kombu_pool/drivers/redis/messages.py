@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.redis.lending import Lender
     from kombu_pool.drivers.redis.posting import Poster
     from kombu_pool.drivers.redis.store import Store
-    from kombu_pool.model import Message, NewMessage, Project
+    from kombu_pool.model import Message, NewMessage, Project, Ticket
 
 _READ = script("read", repeatable=True, writes=False)
 _PAGE = script("page", repeatable=True, writes=False)
@@ -54,14 +54,20 @@ class MessageController(Contract):
         self._limit = max_message_size
 
     def post(
-        self, queue: str, messages: Iterable[NewMessage], client_uuid: object, project: Project = None
+        self,
+        queue: str,
+        messages: Iterable[NewMessage],
+        client_uuid: object,
+        project: Project = None,
+        *,
+        ticket: Ticket | None = None,
     ) -> Sequence[str]:
         client = None if client_uuid is None else layout.storable(str(client_uuid))
-        arguments: list[Any] = []
+        arguments: list[Any] = [*layout.pack_ticket(ticket)]
         for message in messages:
             incoming = check(message, self._limit)
             arguments += (asked(incoming), pack(incoming.ttl, client, incoming.dead_letter, incoming.record))
-        if not arguments:
+        if len(arguments) == len(layout.NO_TICKET):
             return []
         ids, to_bury = self._poster.post(queue, project, arguments)
         if ids is None:

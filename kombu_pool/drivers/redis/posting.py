@@ -33,9 +33,10 @@ class Poster:
         self._strict: set[bytes] = set()
 
     def post(self, queue: str, project: Project, arguments: Sequence[Any]) -> tuple[bytes | None, bool]:
-        """Store messages, as the scripts want them; return their ids, joined, and whether something is to be buried.
+        """Store messages, behind their ticket, as the scripts want them.
 
-        No ids, but None: there is no such queue.
+        Returns:
+            Their ids, joined, and whether something is to be buried. No ids, but None: there is no such queue.
 
         Raises:
             QueueIsFull: the queue refuses more than it has room for; none was stored.

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool.drivers.sqlite import bounds, deletion
-from kombu_pool.drivers.sqlite.posting import next_number, store
+from kombu_pool.drivers.sqlite.posting import next_number, store, tickets
 from kombu_pool.drivers.sqlite.scope import message_number, project_key
 from kombu_pool.drivers.sqlite.settling import CHUNK, settle
 from kombu_pool.drivers.sqlite.statements import statements
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.sqlite.database import Database
     from kombu_pool.drivers.sqlite.lending import Lender
     from kombu_pool.drivers.sqlite.views import Row
-    from kombu_pool.model import Message, NewMessage, Project
+    from kombu_pool.model import Message, NewMessage, Project, Ticket
     from kombu_pool.storage.policy import Policy
 
 _SQL = statements("messages")
@@ -44,10 +44,17 @@ class MessageController(Contract):
         self._clock = clock
         self._lender = lender
         self._undertaker = undertaker
+        self._tickets = tickets[database.path]
         self._limit = database.location.max_message_size
 
     def post(
-        self, queue: str, messages: Iterable[NewMessage], client_uuid: object, project: Project = None
+        self,
+        queue: str,
+        messages: Iterable[NewMessage],
+        client_uuid: object,
+        project: Project = None,
+        *,
+        ticket: Ticket | None = None,
     ) -> Sequence[str]:
         limit = self._limit
         incoming = [check(message, limit) for message in messages]
@@ -60,6 +67,8 @@ class MessageController(Contract):
             if found is None:
                 raise QueueDoesNotExist(queue, project)
             now, policy = self._clock.time(), policy_of(found[1])
+            if ticket is not None and (before := self._tickets.ids(ticket, found[0])) is not None:
+                return before
             if policy.is_bounded and not bounds.admits(connection, found[0], policy, incoming, now):
                 raise QueueIsFull(queue, project)
             first = next_number(max(found[2] or 0, database.last_number), now)
@@ -67,11 +76,15 @@ class MessageController(Contract):
             soon = store(connection, found[0], policy, incoming, first, now, client)
             database.last_number = last
             gone = bounds.make_room(connection, found[0], policy, now, len(incoming)) if policy.is_bounded else 0
+        ids = [str(number) for number in range(first, last + 1)]
+        if ticket is not None:
+            with database.lock:
+                self._tickets.take(ticket, now, ids, found[0])
         if soon:
             database.ring()
         if gone:
             self._make_more_room(found[0], policy, gone)
-        return [str(number) for number in range(first, last + 1)]
+        return ids
 
     def _make_more_room(self, queue: int, policy: Policy, gone: int) -> None:
         """Go on where a post ended that took ``gone`` messages out of a queue, and bury them."""

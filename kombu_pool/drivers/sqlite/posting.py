@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool.drivers.sqlite.statements import statements
 from kombu_pool.storage.policy import write
+from kombu_pool.storage.tickets import Tickets
 
 if TYPE_CHECKING:
     import sqlite3
@@ -19,6 +21,11 @@ _STORE, _FREE, _DELAY, _EXPECT_DEATH = (_SQL[name] for name in ("store", "free",
 
 #: A message that is due within this is news for those who wait; they look for later ones by themselves.
 SOON = 2.0
+
+
+#: What this process remembers of its posts to each file, also while it has none open; to be used under the file's lock.
+#: It need not be in the file: of a post that failed nothing is there, unless what failed was to make room after it.
+tickets: defaultdict[str, Tickets] = defaultdict(Tickets)
 
 
 def next_number(last: int | None, now: float) -> int:

@@ -13,7 +13,7 @@ from kombu_pool.storage import DEFAULT_LIMIT, page
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from kombu_pool.model import Message, NewMessage, Project
+    from kombu_pool.model import Message, NewMessage, Project, Ticket
     from kombu_pool.pooling.member import Member
 
 logger = logging.getLogger(__name__)
@@ -26,7 +26,13 @@ class MessageController(Routing, storage.MessageController):
     """Keeps messages in the pools of their queues."""
 
     def post(
-        self, queue: str, messages: Iterable[NewMessage], client_uuid: object, project: Project = None
+        self,
+        queue: str,
+        messages: Iterable[NewMessage],
+        client_uuid: object,
+        project: Project = None,
+        *,
+        ticket: Ticket | None = None,
     ) -> Sequence[str]:
         member = self._pool(queue, project)
         if member is None:
@@ -35,7 +41,7 @@ class MessageController(Routing, storage.MessageController):
             messages = list(messages)
         try:
             with member:
-                return member.messages.post(queue, messages, client_uuid, project)
+                return member.messages.post(queue, messages, client_uuid, project, ticket=ticket)
         except errors.QueueDoesNotExist:
             # Deleted and declared again elsewhere, it may live in another pool since it was looked up.
             home = self._catalog.pool_now(queue, project)
@@ -44,7 +50,7 @@ class MessageController(Routing, storage.MessageController):
             if home is member:
                 self._restore(home, queue, project)
         with home:
-            return home.messages.post(queue, messages, client_uuid, project)
+            return home.messages.post(queue, messages, client_uuid, project, ticket=ticket)
 
     def _restore(self, home: Member, queue: str, project: Project) -> None:
         """Create a queue anew in a pool that lost what it held; raises QueueDoesNotExist if it was deleted instead."""

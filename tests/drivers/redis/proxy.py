@@ -22,7 +22,8 @@ class Proxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self.uri = f"redis://127.0.0.1:{self.port}/0"
-        self._loses = b""
+        self._loses, self._times = b"", 0
+        self._then: Callable[[], object] = lambda: None
         self._awaited = b""
         self._action: Callable[[], object] = lambda: None
         self._flows = _flowing()
@@ -38,9 +39,9 @@ class Proxy:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
-    def lose_answer_to(self, part: bytes) -> None:
-        """Hang up once the server has answered the next request with ``part`` in it."""
-        self._loses = part
+    def lose_answer_to(self, part: bytes, times: int = 1, then: Callable[[], object] = lambda: None) -> None:
+        """Hang up once the server has answered one of the next requests with ``part`` in it, after doing something."""
+        self._loses, self._times, self._then = part, times, then
 
     def before(self, part: bytes, action: Callable[[], object]) -> None:
         """Do something before the next request with ``part`` in it is handed on."""
@@ -73,7 +74,10 @@ class Proxy:
                 for side in select.select([client, server], [], [])[0]:
                     flows.wait()
                     data = side.recv(1 << 16)
-                    if not data or (loses and side is server):
+                    if loses and side is server:
+                        self._then()
+                        return
+                    if not data:
                         return
                     if side is client:
                         loses = self._look_at(data)
@@ -84,8 +88,8 @@ class Proxy:
         if self._awaited and self._awaited in request:
             self._awaited = b""
             self._action()
-        if self._loses and self._loses in request:
-            self._loses = b""
+        if self._times and self._loses in request:
+            self._times -= 1
             return True
         return False
 

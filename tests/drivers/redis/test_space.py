@@ -8,6 +8,9 @@ import msgspec
 import pytest
 
 from kombu_pool.clock import ManualClock
+from kombu_pool.drivers.redis.keys import queue_keys
+from kombu_pool.model import Ticket
+from kombu_pool.storage import TICKET_LIFE
 from tests.conformance.handles import ids, page_of
 from tests.servers.standalone import Server
 
@@ -195,3 +198,24 @@ def test_a_queue_that_is_created_while_it_is_deleted_is_listed_or_gone(uri, queu
     there = {name for name in names if controller.exists(name)}
     listed = {found["name"] for found in page_of(controller.list(limit=0))[0]} - {queue.name}
     assert there == listed
+
+
+def test_posters_of_long_ago_are_forgotten_by_a_collection(uri, client, open_queue, clock):
+    queue = open_queue(uri, clock=clock)
+    fields = client.hlen(queue_keys("kombu-pool", None, queue.name).queue)
+    for number in range(300):
+        queue.post("a", ticket=Ticket(b"%d" % number, 1))
+
+    clock.advance(TICKET_LIFE + 1)
+    queue.driver.gc()
+
+    assert client.hlen(queue_keys("kombu-pool", None, queue.name).queue) == fields
+
+
+def test_most_of_them_are_forgotten_without_a_collection_too(uri, client, open_queue, clock):
+    queue = open_queue(uri, clock=clock)
+    for number in range(2000):
+        queue.post("a", ticket=Ticket(b"%d" % number, 1))
+        clock.advance(TICKET_LIFE / 10)
+
+    assert client.hlen(queue_keys("kombu-pool", None, queue.name).queue) < 100

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from kombu_pool import drivers
+from kombu_pool import drivers, errors
 from kombu_pool.clock import ManualClock
 from kombu_pool.errors import QueueIsFull
+from kombu_pool.model import Ticket
 
 CLAIM = {"ttl": 60, "grace": 0}
 
@@ -92,3 +93,24 @@ def test_a_queue_that_buries_in_itself_comes_to_an_end(timed):
 
     assert timed.bury() == 0
     assert sorted(free(timed)) == list(range(5))
+
+
+def test_a_post_that_failed_when_it_had_to_make_room_is_known_when_it_is_made_again(driver, uri, monkeypatch):
+    post(driver, *range(3000))
+    driver.queue_controller.set_metadata("q", {"_max_length": 10})
+    first = Ticket(b"me", 1)
+    monkeypatch.setattr(driver.message_controller, "_make_more_room", _out_of_reach)
+    with pytest.raises(errors.ConnectionError):
+        driver.message_controller.post("q", [{"ttl": None, "body": "last"}], None, ticket=first)
+    assert [message["body"] for message in driver.message_controller.pop("q", 5000)][-1] == "last"
+    driver.close()
+
+    again = drivers.open_data(uri)
+    again.message_controller.post("q", [{"ttl": None, "body": "last"}], None, ticket=first)
+
+    assert free(again) == []
+    again.close()
+
+
+def _out_of_reach(*_):
+    raise errors.ConnectionError("locked by another process")

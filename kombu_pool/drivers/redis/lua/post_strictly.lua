@@ -4,15 +4,19 @@
 -- include batches
 -- include settle
 -- include dead
+-- include tickets
 -- include add
+-- include repeated
 -- KEYS  those of dead
--- ARGV  now, then those of add
+-- ARGV  now, then those of add, or none of them
 -- Returns {the messages' ids (joined), 1 when it is still too long, 1 when something dead is to be buried}; 'full':
 --   there is no room, and the queue says that nothing more is stored then; false when there is no such queue;
 --   'settle': run it again.
 local state, now = open(ARGV[1])
 if state ~= 'open' then return state end
-local head = redis.call('HMGET', KEYS[1], 'last', 'ttl', 'delay', 'next', 'strict', 'buries')
+ARGV[2] = ARGV[2] or ''
+local head = redis.call('HMGET', KEYS[1], 'last', 'ttl', 'delay', 'next', 'strict', 'buries', ARGV[2])
+if is_known(head[7], ARGV[3]) then return {repeated(now, head, head[7]), 0, due and due <= now and 1 or 0} end
 local said = {string.match(head[5] or '', '^([01]):([01]):(%d+):(%d+)$')}
 local buries_expired, refuses = said[1] == '1', said[2] == '1'
 local length, bytes = tonumber(said[3] or 0), tonumber(said[4] or 0)
@@ -67,7 +71,7 @@ if bytes > 0 and not is_weighed then weigh_all() end
 if refuses and not has_room() then return 'full' end
 local was_empty = not KEYS[10] and redis.call('ZCARD', KEYS[3]) == 0
 if #found.ids > 0 then
-  local is_next = add(found, head[4])
+  local is_next = add(found, head[4], head[7])
   weigh(free, 1)
   if buries_expired and found.expiry then look_there(found.expiry) end
   if (#free > 0 and (KEYS[10] or was_empty)) or (is_next and (#found.delayed > 0 or buries_expired)) then

@@ -1,0 +1,236 @@
+"""Publishes whose answer got lost: nobody knows whether they were stored, and Kombu tries them again."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from kombu import Producer
+from kombu.utils.functional import retry_over_time
+
+from kombu_pool import drivers, errors
+from kombu_pool.pooling import members
+from kombu_pool.transport import doubts
+from tests.transport.traffic import count, declare, take_all
+
+#: How often and how soon to try again.
+RETRY = {"max_retries": 5, "interval_start": 0.0, "interval_step": 0.0}
+
+
+class Answers:
+    """Has stores do what they are asked, and loses their answers to posts."""
+
+    def __init__(self):
+        self._lost = {}
+
+    def lose(self, queue, times=1, meanwhile=lambda: None):
+        """Lose the next answers of a queue's store, and then do something before anybody hears of it."""
+        self._lost[queue] = times, meanwhile
+
+    def open(self, uri, **options):
+        driver = drivers.open_data(uri, **options)
+        post = driver.message_controller.post
+
+        def lossy(queue, *arguments, **named):
+            answer = post(queue, *arguments, **named)
+            times, meanwhile = self._lost.pop(queue, (0, None))
+            if not times:
+                return answer
+            meanwhile()
+            if times > 1:
+                self._lost[queue] = times - 1, meanwhile
+            raise errors.ConnectionError("its answer got lost")
+
+        driver.message_controller.post = lossy
+        return driver
+
+
+@pytest.fixture
+def answers(monkeypatch):
+    answers = Answers()
+    monkeypatch.setattr(members, "open_data", answers.open)
+    return answers
+
+
+@pytest.fixture
+def producer(answers, connection):
+    """A producer, the queues q, r and s being there and bound to amq.fanout."""
+    channel = connection.channel()
+    declare(channel, "q", "r", "s")
+    for queue in ("q", "r", "s"):
+        channel.queue_bind(queue, "amq.fanout")
+    return connection.Producer()
+
+
+@pytest.fixture
+def consumer(producer, elsewhere):
+    """The channel of somebody else."""
+    return elsewhere.channel()
+
+
+def fail_to_publish(producer, *arguments, **options):
+    with pytest.raises(errors.ConnectionError):
+        producer.publish(*arguments, **options)
+
+
+def test_what_is_published_again_is_stored_once(producer, consumer, answers):
+    answers.lose("q")
+
+    producer.publish("a", routing_key="q", retry=True, retry_policy=RETRY)
+
+    assert take_all(consumer, "q") == ["a"]
+
+
+def test_what_was_consumed_before_it_is_published_again_is_not_stored_again(producer, consumer, answers):
+    consumed = []
+    answers.lose("q", 3, lambda: consumed.extend(take_all(consumer, "q")))
+
+    producer.publish("a", routing_key="q", headers={"n": 1}, priority=3, retry=True, retry_policy=RETRY)
+
+    assert consumed == ["a"]
+    assert count(consumer, "q") == 0
+
+
+def test_queues_that_have_it_do_not_get_it_again_and_the_others_do(producer, consumer, answers):
+    consumed = []
+    answers.lose("r", 2, lambda: consumed.extend(take_all(consumer, "q") + take_all(consumer, "r")))
+
+    producer.publish("a", exchange="amq.fanout", retry=True, retry_policy=RETRY)
+
+    assert consumed == ["a", "a"]
+    assert [take_all(consumer, queue) for queue in ("q", "r", "s")] == [[], [], ["a"]]
+
+
+def test_celerys_own_retry_is_known_by_its_headers_and_its_id(producer, consumer, answers):
+    consumed = []
+    answers.lose("q", 2, lambda: consumed.extend(take_all(consumer, "q")))
+    options = {"routing_key": "q", "headers": {"id": "7"}, "correlation_id": "7"}
+
+    retry_over_time(
+        producer.publish, errors.ConnectionError, ("a",), options, max_retries=5, interval_start=0, interval_step=0
+    )
+
+    assert consumed == ["a"]
+    assert count(consumer, "q") == 0
+
+
+def test_a_message_that_looks_the_same_is_another_one(producer, consumer, answers):
+    answers.lose("q")
+    headers = {"kept": "by the program"}
+    fail_to_publish(producer, "a", routing_key="q", headers=headers)
+
+    producer.publish("a", routing_key="q", headers=headers)
+
+    assert take_all(consumer, "q") == ["a", "a"]
+
+
+def test_so_is_one_that_somebody_else_publishes_meanwhile(producer, consumer, answers, connection):
+    other = Producer(connection.channel())
+    answers.lose("q", 1, lambda: other.publish("a", routing_key="q"))
+
+    producer.publish("a", routing_key="q", retry=True, retry_policy=RETRY)
+
+    assert take_all(consumer, "q") == ["a", "a"]
+
+
+def test_a_message_that_is_published_twice_without_a_failure_is_stored_twice(producer, consumer):
+    channel = producer.channel
+    message = channel.prepare_message(b"a")
+
+    for _ in range(2):
+        channel.basic_publish(message, routing_key="q")
+
+    assert count(consumer, "q") == 2
+
+
+def test_it_is_another_one_once_it_got_through(producer, consumer, answers):
+    channel = producer.channel
+    message = channel.prepare_message(b"a")
+    answers.lose("q")
+    with pytest.raises(errors.ConnectionError):
+        channel.basic_publish(message, routing_key="q")
+
+    for _ in range(2):
+        channel.basic_publish(message, routing_key="q")
+
+    assert count(consumer, "q") == 2
+
+
+@pytest.mark.parametrize("change", [{"routing_key": "r"}, {"exchange": "amq.fanout", "routing_key": "q"}])
+def test_it_is_another_one_when_it_goes_elsewhere(producer, consumer, answers, change):
+    channel = producer.channel
+    message = channel.prepare_message(b"a")
+    answers.lose("q")
+    with pytest.raises(errors.ConnectionError):
+        channel.basic_publish(message, routing_key="q")
+
+    channel.basic_publish(message, **change)
+
+    assert count(consumer, "q") + count(consumer, "r") in (2, 3)
+    assert count(consumer, "r") == 1
+
+
+def test_it_is_another_one_in_another_store(producer, consumer, answers, opened, tmp_path):
+    there = opened(f"pool+memory://{tmp_path.name}").channel()
+    declare(there, "q")
+    channel = producer.channel
+    message = channel.prepare_message(b"a")
+    answers.lose("q")
+    with pytest.raises(errors.ConnectionError):
+        channel.basic_publish(message, routing_key="q")
+
+    there.basic_publish(message, routing_key="q")
+
+    assert [count(consumer, "q"), count(there, "q")] == [1, 1]
+
+
+def test_it_is_another_one_when_the_stores_may_have_forgotten_it(producer, consumer, answers, monkeypatch):
+    channel = producer.channel
+    message = channel.prepare_message(b"a")
+    answers.lose("q")
+    with pytest.raises(errors.ConnectionError):
+        channel.basic_publish(message, routing_key="q")
+    monkeypatch.setattr(doubts, "LIFE", 0.0)
+
+    channel.basic_publish(message, routing_key="q")
+
+    assert count(consumer, "q") == 2
+
+
+def test_what_was_refused_is_in_no_doubt(producer, consumer):
+    message = producer.channel.prepare_message(b"a", properties={"expiration": "never"})
+    with pytest.raises(errors.InvalidMessage):
+        producer.channel.basic_publish(message, routing_key="q")
+    message["properties"]["expiration"] = "60000"
+
+    for _ in range(2):
+        producer.channel.basic_publish(message, routing_key="q")
+
+    assert count(consumer, "q") == 2
+
+
+def test_no_more_of_what_failed_is_remembered_than_is_said(opened, answers, monkeypatch):
+    channel = opened("pool+memory://doubtful").channel()
+    declare(channel, "q")
+    answers.lose("q", 50)
+    monkeypatch.setattr(doubts, "MOST", 10)
+
+    for number in range(50):
+        with pytest.raises(errors.ConnectionError):
+            channel.basic_publish(channel.prepare_message(str(number)), routing_key="q")
+
+    assert len(doubts.known) <= 2 * 10
+
+
+def test_no_child_posts_under_its_parents_name():
+    doubts.give_back(doubts.poster())
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(writing, doubts.poster().ticket().poster)
+        os._exit(0)
+    os.waitpid(child, 0)
+
+    assert os.read(reading, 100) != doubts.poster().ticket().poster
+    os.close(reading)
+    os.close(writing)

@@ -1,0 +1,130 @@
+"""Publishes through a proxy that loses the store's answer, while somebody takes the message that it was about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from kombu_pool.drivers.redis.scripts import script
+from tests.celery.application import application
+from tests.drivers.redis.proxy import Proxy
+from tests.servers import mongodb
+from tests.servers.standalone import Server
+from tests.transport.traffic import count, declare, take_all
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: How often and how soon to try again.
+RETRY = {"max_retries": 5, "interval_start": 0.0, "interval_step": 0.0}
+
+
+@dataclass
+class Wire:
+    """A way to a store: the URI past the proxy, the one by way of it, and what is in the request that posts."""
+
+    proxy: Proxy
+    plain: str
+    tapped: str
+    request: bytes
+
+    def cut(self, times: int, then: Callable[[], object]) -> None:
+        self.proxy.lose_answer_to(self.request, times, then)
+
+
+@pytest.fixture(scope="module")
+def redis_server():
+    with Server() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def replica_set():
+    with mongodb.ReplicaSet() as servers:
+        yield servers
+
+
+@pytest.fixture(scope="module")
+def standalone():
+    with mongodb.MongoServer() as server:
+        yield server
+
+
+def _redis(request):
+    server = request.getfixturevalue("redis_server")
+    server.ask("FLUSHALL")
+    proxy = Proxy(server.port)
+    return Wire(proxy, f"pool+{server.uri()}", f"pool+{proxy.uri}", script("post").sha)
+
+
+def _mongodb(port, name):
+    proxy = Proxy(port)
+    uris = [f"pool+mongodb://127.0.0.1:{each}/{name}?directConnection=true" for each in (port, proxy.port)]
+    return Wire(proxy, *uris, b"insert\x00\x14\x00\x00\x00kombu_pool_messages")
+
+
+def _replica_set(request):
+    return _mongodb(request.getfixturevalue("replica_set").primary.port, request.node.name[:30].replace("[", "-"))
+
+
+def _standalone(request):
+    return _mongodb(request.getfixturevalue("standalone").port, request.node.name[:30].replace("[", "-"))
+
+
+@pytest.fixture(params=[_redis, _replica_set, _standalone], ids=["redis", "mongodb", "mongodb-standalone"])
+def wire(request):
+    wire = request.param(request)
+    with wire.proxy:
+        yield wire
+
+
+@pytest.fixture
+def consumer(wire, opened):
+    """The channel of somebody who consumes from the queue q, past the proxy."""
+    channel = opened(wire.plain, ack_delay=0.003).channel()
+    declare(channel, "q")
+    return channel
+
+
+# PyMongo, and what is between it and us, may try again by themselves, and the link to a Redis may not.
+@pytest.mark.parametrize("times", [1, 3])
+def test_what_was_consumed_before_it_is_published_again_is_not_stored_again(wire, consumer, opened, times):
+    consumed = []
+    producer = opened(wire.tapped).Producer()
+    producer.publish("warm", routing_key="q")
+    take_all(consumer, "q")
+    wire.cut(times, lambda: consumed.extend(take_all(consumer, "q")))
+
+    producer.publish("a", routing_key="q", retry=True, retry_policy=RETRY)
+
+    assert consumed == ["a"]
+    assert count(consumer, "q") == 0
+
+
+def test_what_still_waits_is_not_stored_again_either(wire, consumer, opened):
+    producer = opened(wire.tapped).Producer()
+    producer.publish("a", routing_key="q")
+    wire.cut(3, lambda: None)
+
+    producer.publish("b", routing_key="q", retry=True, retry_policy=RETRY)
+
+    assert take_all(consumer, "q") == ["a", "b"]
+
+
+def test_a_task_that_celery_sends_is_sent_once(wire, consumer, tmp_path):
+    app = application(wire.tapped, tmp_path, task_default_queue="q", task_create_missing_queues=True)
+    add = app.tasks["add"]
+    add.delay(1, 1)
+    take_all(consumer, "q")
+    consumed = []
+    wire.cut(2, lambda: consumed.extend(take_all(consumer, "q")))
+
+    add.delay(2, 3)
+
+    assert [body[0] for body in consumed] == [[2, 3]]
+    assert count(consumer, "q") == 0
+    app.close()
+    for pool in (app.producer_pool, app.pool):
+        pool.force_close_all()

@@ -31,6 +31,8 @@ class Settlement:
     RETRY, LOOK = 0.5, 1.0
     #: The most delays for which the thread leaves it to others to send acknowledgements along with their claims.
     TURNS = 4
+    #: The longest delay, in seconds: a store that takes its time is not told the more often for that.
+    SLOWEST = 0.05
 
     def __init__(
         self,
@@ -47,6 +49,7 @@ class Settlement:
         self._delay = delay
         self._dirty: deque[Lease] = deque()
         self._taken_at = 0.0
+        self._pace = 0.0
         self._orphaned: deque[tuple[Lease, str]] = deque()
         self._wake = threading.Event()
         self._ringing = False
@@ -153,7 +156,7 @@ class Settlement:
     def _gather(self) -> None:
         for _ in range(self.TURNS if self._delay else 0):
             begun = time.monotonic()
-            time.sleep(self._delay)
+            time.sleep(max(self._delay, self._pace))
             if self._taken_at < begun:
                 return
 
@@ -207,6 +210,8 @@ class Settlement:
 
     def taken(self, batch: Batch, refused: Sequence[tuple[str, str]]) -> None:
         """Hear that the store knows of a batch, but for what it refused."""
+        # Others may have taken some since; what comes of that is a shorter pace.
+        self._pace = min(self.SLOWEST, (self._pace + time.monotonic() - self._taken_at) / 2)
         for lease, ids in batch.items():
             self._renewal.settled(lease, len(ids))
         if refused:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from amqp.exceptions import ChannelError, MessageNacked, NotFound
 
-from kombu_pool.errors import ExchangeDoesNotExist, QueueDoesNotExist, QueueIsFull
+from kombu_pool.errors import ExchangeDoesNotExist, InvalidMessage, QueueDoesNotExist, QueueIsFull
 from kombu_pool.transport import envelope as envelopes
+from kombu_pool.transport import gathering as gatherings
 from kombu_pool.transport.batch import PublishBatch
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class PublishingMethods:
         immediate: bool = False,
         **options: Any,
     ) -> None:
-        """Publish a message: it is stored in every queue that takes it when this returns.
+        """Publish a message: it is stored in every queue that takes it when this returns, unless it is gathered.
 
         ``message`` is what :meth:`prepare_message` returned, or a text or bytes. ``immediate`` and the timeouts among
         ``options`` say nothing here: a post is confirmed by the store's answer, which the store's own limits bound.
@@ -77,6 +78,12 @@ class PublishingMethods:
             ConnectionError: the control store lost all that it held, the exchange or the queue with it.
             InvalidMessage: it cannot be stored.
         """
+        gathering = gatherings.current.get()
+        if gathering is not None and gathering.takes(self._link):
+            if not mandatory:
+                gathering.add(self, message, exchange, routing_key)
+                return
+            gathering.flush(self)
         new, queues = self.routed(message, exchange, routing_key, mandatory=mandatory)
         for queue in queues:
             self.post(queue, (new,), mandatory=mandatory)
@@ -106,14 +113,23 @@ class PublishingMethods:
     def post(self, queue: str, messages: Sequence[NewMessage], mandatory: bool = False) -> None:
         """Post messages to a queue; one that is gone takes none, as in AMQP.
 
+        Those before one that is refused are stored, as if each had been posted by itself.
+
         Raises:
             MessageNacked: it is full and refuses more.
+            InvalidMessage: one cannot be stored.
         """
         try:
             self._post(queue, messages, None, self._project)
-        except QueueIsFull as error:
-            self._link.broker.undertaker.refuse(self._project, queue, messages)
-            raise MessageNacked(f"NACK - queue '{queue}' is full and takes no more") from error
+        except (QueueIsFull, InvalidMessage) as error:
+            if len(messages) > 1:
+                for message in messages:
+                    self.post(queue, (message,), mandatory)
+            elif isinstance(error, QueueIsFull):
+                self._link.broker.undertaker.refuse(self._project, queue, messages)
+                raise MessageNacked(f"NACK - queue '{queue}' is full and takes no more") from error
+            else:
+                raise
         except QueueDoesNotExist:
             self._link.memory.require()
             for message in messages:

@@ -37,6 +37,7 @@ SAYS = {
         "page-view: {'path': '/'}",
         "payment: {'euros': 12}",
     ],
+    "flask_app.py": ["2 + 3 = 5"],
     "own_driver.py": ["claimed: ['tea', 'cake']", '"queue": "orders"'],
 }
 

@@ -210,6 +210,11 @@ TRANSPORT: list[cfg.Opt] = [
         default=True,
         help="Keep a task with an eta or countdown in the store until it is due. Off: workers hold it.",
     ),
+    cfg.BoolOpt(
+        "batch_groups",
+        default=True,
+        help="Post the tasks of a Celery group many at a time. Off: one by one.",
+    ),
     cfg.DictOpt(
         "queue_flavors",
         default={},

@@ -49,6 +49,7 @@ class TransportOptions:
     ack_delay: float
     read_ahead: int
     delay_eta: bool
+    batch_groups: bool
     queue_flavors: Mapping[str, str]
     pools: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
     flavors: tuple[Any, ...] = ()
@@ -65,6 +66,7 @@ class TransportOptions:
             self.ack_delay,
             self.read_ahead,
             self.delay_eta,
+            self.batch_groups,
         )
         return (
             *plain,

@@ -11,11 +11,13 @@ from amqp.exceptions import ChannelError, MessageNacked, NotFound
 from kombu_pool.errors import (
     ConnectionError,  # noqa: A004 - Zaqar's name for it
     ExchangeDoesNotExist,
+    InvalidMessage,
     QueueDoesNotExist,
     QueueIsFull,
 )
 from kombu_pool.transport import doubts
 from kombu_pool.transport import envelope as envelopes
+from kombu_pool.transport import gathering as gatherings
 from kombu_pool.transport.batch import PublishBatch
 from kombu_pool.transport.doubts import Doubt
 
@@ -73,7 +75,7 @@ class PublishingMethods:
         immediate: bool = False,
         **options: Any,
     ) -> None:
-        """Publish a message: it is stored in every queue that takes it when this returns.
+        """Publish a message: it is stored in every queue that takes it when this returns, unless it is gathered.
 
         ``message`` is what :meth:`prepare_message` returned, or a text or bytes. ``immediate`` and the timeouts among
         ``options`` say nothing here: a post is confirmed by the store's answer, which the store's own limits bound.
@@ -85,6 +87,12 @@ class PublishingMethods:
             ConnectionError: the control store lost all that it held, the exchange or the queue with it.
             InvalidMessage: it cannot be stored.
         """
+        gathering = gatherings.current.get()
+        if gathering is not None and gathering.takes(self._link):
+            if not mandatory:
+                gathering.add(self, message, exchange, routing_key)
+                return
+            gathering.flush(self)
         new, queues = self.routed(message, exchange, routing_key, mandatory=mandatory)
         doubt = doubts.find(message, self._where)
         if doubt is not None:
@@ -147,14 +155,23 @@ class PublishingMethods:
     ) -> None:
         """Post messages to a queue; one that is gone takes none, as in AMQP.
 
+        Those before one that is refused are stored, as if each had been posted by itself.
+
         Raises:
             MessageNacked: it is full and refuses more.
+            InvalidMessage: one cannot be stored.
         """
         try:
             self._post(queue, messages, None, self._project, ticket=ticket)
-        except QueueIsFull as error:
-            self._link.broker.undertaker.refuse(self._project, queue, messages)
-            raise MessageNacked(f"NACK - queue '{queue}' is full and takes no more") from error
+        except (QueueIsFull, InvalidMessage) as error:
+            if len(messages) > 1:
+                for message in messages:
+                    self.post(queue, (message,), mandatory)
+            elif isinstance(error, QueueIsFull):
+                self._link.broker.undertaker.refuse(self._project, queue, messages)
+                raise MessageNacked(f"NACK - queue '{queue}' is full and takes no more") from error
+            else:
+                raise
         except QueueDoesNotExist:
             self._link.memory.require()
             for message in messages:

@@ -13,6 +13,7 @@ from kombu.transport import base
 
 from kombu_pool import errors
 from kombu_pool.transport import channel as channels
+from kombu_pool.transport import groups
 from kombu_pool.transport import options as options_of
 from kombu_pool.transport.connection import PoolConnection
 from kombu_pool.transport.exchanges import TYPES
@@ -59,6 +60,7 @@ class Transport(base.Transport):  # type: ignore[misc] # Kombu has no types
         for module, step in CELERY_STEPS:
             if module in sys.modules:
                 getattr(sys.modules[module], step).compatible_transports |= {self.driver_type}
+        groups.install()
 
     def driver_version(self) -> str:
         """Return our version."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: The modules whose tests run over a broker, if that is not all: what differs there, at a price that one can pay.
-_WHERE_STORES_DIFFER = {"test_eta", "test_leases", "test_outages", "test_pools", "test_remote_control"}
+_WHERE_STORES_DIFFER = {"test_eta", "test_groups", "test_leases", "test_outages", "test_pools", "test_remote_control"}
 ONLY_IN = {"redis-cluster": _WHERE_STORES_DIFFER, "mongodb": _WHERE_STORES_DIFFER}
 #: The modules whose tests run over the first broker only: whatever the store, they show the same.
 ANY_BROKER = {"test_event_loop", "test_worker_options"}

@@ -258,6 +258,24 @@ def serve(url: str, name: str) -> None:
                 connection.drain_events(timeout=LIMIT)
 
 
+def serve_many(url: str, name: str, number: int, options: dict[str, Any]) -> None:
+    """Serve ``number`` mailboxes over as many connections, each with a reply queue, and live on."""
+    kept = []
+    for each in range(number):
+        connection = Connection(url, transport_options=options)
+        mailbox = brief_mailbox(connection)
+        consumer = mailbox.Node(f"{name}-{each}").listen(channel=connection.channel())
+        mailbox.reply_queue(connection.channel()).declare()
+        kept.append((connection, consumer))
+    say("ready")
+    heard()
+
+
+def brief_mailbox(connection: Connection) -> Mailbox:
+    """Return a mailbox whose queues outlive their owner by a second at most."""
+    return Mailbox("test", type="fanout", accept=["json"], queue_expires=1.0, reply_queue_expires=1.0)(connection)
+
+
 def double(state: Any, n: int) -> int:
     return n * 2
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
+from celery import group
 
 from kombu_pool.drivers.redis.scripts import script
 from tests.celery.application import application
@@ -23,12 +25,16 @@ RETRY = {"max_retries": 5, "interval_start": 0.0, "interval_step": 0.0}
 
 @dataclass
 class Wire:
-    """A way to a store: the URI past the proxy, the one by way of it, and what is in the request that posts."""
+    """A way to a store: the URI past the proxy, the one by way of it, and what is in requests.
+
+    In the one that posts, and in the last of those that post several messages.
+    """
 
     proxy: Proxy
     plain: str
     tapped: str
     request: bytes
+    end: bytes
 
     def cut(self, times: int, then: Callable[[], object]) -> None:
         self.proxy.lose_answer_to(self.request, times, then)
@@ -56,21 +62,28 @@ def _redis(request):
     server = request.getfixturevalue("redis_server")
     server.ask("FLUSHALL")
     proxy = Proxy(server.port)
-    return Wire(proxy, f"pool+{server.uri()}", f"pool+{proxy.uri}", script("post").sha)
+    post = script("post").sha
+    return Wire(proxy, f"pool+{server.uri()}", f"pool+{proxy.uri}", post, post)
 
 
-def _mongodb(port, name):
+def _mongodb(port, name, end):
     proxy = Proxy(port)
     uris = [f"pool+mongodb://127.0.0.1:{each}/{name}?directConnection=true" for each in (port, proxy.port)]
-    return Wire(proxy, *uris, b"insert\x00\x14\x00\x00\x00kombu_pool_messages")
+    return Wire(proxy, *uris, b"insert\x00\x14\x00\x00\x00kombu_pool_messages", end)
 
 
 def _replica_set(request):
-    return _mongodb(request.getfixturevalue("replica_set").primary.port, request.node.name[:30].replace("[", "-"))
+    port = request.getfixturevalue("replica_set").primary.port
+    return _mongodb(port, _database_for(request), b"commitTransaction")
 
 
 def _standalone(request):
-    return _mongodb(request.getfixturevalue("standalone").port, request.node.name[:30].replace("[", "-"))
+    port = request.getfixturevalue("standalone").port
+    return _mongodb(port, _database_for(request), b"update\x00\x14\x00\x00\x00kombu_pool_messages")
+
+
+def _database_for(request):
+    return f"{request.node.name[:30]}{zlib.crc32(request.node.name.encode()):x}".replace("[", "-")
 
 
 @pytest.fixture(params=[_redis, _replica_set, _standalone], ids=["redis", "mongodb", "mongodb-standalone"])
@@ -125,6 +138,25 @@ def test_a_task_that_celery_sends_is_sent_once(wire, consumer, tmp_path):
 
     assert [body[0] for body in consumed] == [[2, 3]]
     assert count(consumer, "q") == 0
+    app.close()
+    for pool in (app.producer_pool, app.pool):
+        pool.force_close_all()
+
+
+@pytest.mark.parametrize("what", ["post", "end"])
+def test_the_tasks_of_a_group_are_sent_once(wire, consumer, tmp_path, what):
+    app = application(wire.tapped, tmp_path, task_default_queue="q", task_create_missing_queues=True)
+    add = app.tasks["add"]
+    add.delay(1, 1)
+    take_all(consumer, "q")
+    consumed = []
+    request = wire.request if what == "post" else wire.end
+    wire.proxy.lose_answer_to(request, 3, lambda: consumed.extend(take_all(consumer, "q")))
+
+    group(add.s(number, 0) for number in range(20)).apply_async()
+
+    consumed += take_all(consumer, "q")
+    assert [body[0] for body in consumed] == [[number, 0] for number in range(20)]
     app.close()
     for pool in (app.producer_pool, app.pool):
         pool.force_close_all()

@@ -165,9 +165,9 @@ class Store:
             took = time.monotonic() - began
             if _asks_for_due(frontier, bounds, now, limit):
                 frontier.settled(now, took)
-            frontier.ended(bounds, took)
             free = [one for one in found[1:] if "n" in one]
             if limit:
+                frontier.ended(bounds, took)
                 self._note(queue, frontier, bounds, free, now)
             return Look(queue, frontier, _in_order(free, limit), any("dead" in one for one in found[-2:]))
 

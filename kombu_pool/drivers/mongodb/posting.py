@@ -36,8 +36,9 @@ class Poster:
         """Store the documents, all or none of them."""
         self._store_all(documents)
         if self._store.now() - documents[0]["t"] > LATE:
-            # Others may have seen the end of the line meanwhile, and not look there again.
-            self._store.messages.update_many({**_these(documents), "s": IN_LINE}, states.INTO_LINE)
+            # Others may have seen the end of the line, or of a delay, meanwhile, and not look there again.
+            late = {"s": {"$in": [IN_LINE, WAITING]}, "r": {"$lte": self._store.now()}}
+            self._store.messages.update_many({**_these(documents), **late}, states.INTO_LINE)
 
     def withdraw(self, documents: Sequence[dict[str, Any]]) -> None:
         """Remove what was stored in a queue that turned out to be gone, and that nobody has seen."""

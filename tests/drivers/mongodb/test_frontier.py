@@ -181,14 +181,15 @@ def test_a_clock_that_is_set_back_hides_nothing(queue, clock):
 
 
 @pytest.mark.usefixtures("seldom")
-def test_a_slow_post_is_seen_by_who_looked_there_before():
+@pytest.mark.parametrize("delay", [0, 0.05])
+def test_a_slow_post_is_seen_by_who_looked_there_before(delay):
     with mongodb.MongoServer(enableTestCommands=1) as server:
         slow, quick = (QueueHandle(drivers.open_data(server.uri("late")), "q", None) for _ in range(2))
         slow.create()
         quick.post("gone")
         taken(quick)
         with hindered(server, "insert", 1, blockConnection=True, blockTimeMS=1000):
-            post = threading.Thread(target=slow.post, args=("late",))
+            post = threading.Thread(target=slow.post, args=("late",), kwargs={"delay": delay})
             post.start()
             found = taken(quick)
             while post.is_alive():

@@ -125,7 +125,8 @@ class MessageController(ABC):
         A claim whose last message goes ends with it.
 
         Returns:
-            Those that were not deleted: the claim has ended, or never held the message.
+            Those that were not deleted: the claim has ended, or never held the message. One that somebody else deleted
+            though the claim holds it may be counted as deleted.
         """
 
     @abstractmethod

@@ -56,8 +56,11 @@ class ClaimController(Contract):
             with self._link.translated():
                 where = self._held(queue, project, claim_id, now)
                 held = self._store.messages.update_many(where, renewed).matched_count
-                self._store.ledger.renewed(claim_id, now + metadata["ttl"])
+                if held:
+                    self._store.ledger.renewed(claim_id, now + metadata["ttl"])
         if not held:
+            # Others may have had its messages: nothing that it held is known any more.
+            self._store.ledger.ended(claim_id)
             raise ClaimDoesNotExist(claim_id, queue, project)
 
     def delete(self, queue: str, claim_id: str, project: Project = None) -> None:

@@ -7,9 +7,11 @@ busy, a little after now among what waits. It never expires, and is never in lin
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from pymongo import WriteConcern
+from pymongo.errors import DuplicateKeyError
 
 from kombu_pool.drivers.mongodb.layout import IN_LINE, WAITING, least
 
@@ -47,9 +49,10 @@ def move_ahead(messages: Collection[dict[str, Any]], scope: Filter, until: float
     """See to it that a fence stands among what waits, then or later."""
     new = {"s": WAITING, "c": None, "x": None}
     # Nothing is lost with it.
-    messages.with_options(write_concern=WriteConcern(w=1)).update_one(
-        {"_id": _ahead(scope), **scope}, {"$max": {"r": until}, "$setOnInsert": new}, upsert=True
-    )
+    quick = messages.with_options(write_concern=WriteConcern(w=1))
+    # Somebody else may put it there at the same time: as far ahead, or nearly so.
+    with suppress(DuplicateKeyError):
+        quick.update_one({"_id": _ahead(scope), **scope}, {"$max": {"r": until}, "$setOnInsert": new}, upsert=True)
 
 
 def _ahead(scope: Filter) -> bytes:

@@ -21,9 +21,10 @@ MARGIN: Final = 0.5
 #: Seconds after which who posts takes it that he was slower: the clocks of two processes never differ by the rest.
 LATE: Final = 0.4
 #: Seconds between two looks everywhere, for what was later than that all the same; and how many times as long as such a
-#: look took it is left at the others.
+#: look took it is left at the others, within limits: it may have waited for a primary.
 _PERIOD = 1.0
 _RARITY = 50
+_LONGEST_PERIOD = 10.0
 #: Seconds for which who does nothing but lend may miss a claim that is over: so many times as long as it takes to look
 #: for such, within these.
 _SHARE = 10
@@ -68,7 +69,8 @@ class Frontier:
 
     def begin(self, now: float) -> Bounds:
         """Return where to look now: now and then everywhere."""
-        is_back_in_time, self._last = now < self._last, now
+        # Threads that share it, and a clock that is measured again, differ by a little.
+        is_back_in_time, self._last = now < self._last - MARGIN, now
         return EVERYWHERE if is_back_in_time or time.monotonic() >= self._everywhere_at else self.bounds
 
     @property
@@ -120,12 +122,14 @@ class Frontier:
         """
         latest = layout.number_at(now - MARGIN)
         priority = _LAST_BYTE + 1 if first is None else first[0]
+        # What a look everywhere says holds whatever was noted before, by another clock perhaps.
+        before = {} if bounds is EVERYWHERE else self._numbers
         numbers = {
-            other: max(number, latest) if other < priority else number for other, number in self._numbers.items()
+            other: max(before.get(other, 0), latest) if other < priority else number
+            for other, number in self._numbers.items()
         }
         if first is not None and (priority in numbers or len(numbers) < _PRIORITIES):
-            before = 0 if bounds is EVERYWHERE else numbers.get(priority, 0)
-            numbers[priority] = max(before, min(latest, layout.number_of(first)))
+            numbers[priority] = max(before.get(priority, 0), min(latest, layout.number_of(first)))
         is_new = len(numbers) > len(self._numbers)
         self._numbers = numbers
         return is_new
@@ -133,4 +137,4 @@ class Frontier:
     def ended(self, bounds: Bounds, seconds: float) -> None:
         """Note how long a look took."""
         if bounds is EVERYWHERE:
-            self._everywhere_at = time.monotonic() + max(_PERIOD, _RARITY * seconds)
+            self._everywhere_at = time.monotonic() + max(_PERIOD, min(_RARITY * seconds, _LONGEST_PERIOD))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import weakref
 from typing import TYPE_CHECKING, Final
 
@@ -27,13 +28,15 @@ class Ledger:
     """Messages by the claims that hold them. Threads may use it together: each step is one of a dictionary's own."""
 
     def __init__(self) -> None:
+        self._pid = os.getpid()
         self._held: dict[str, tuple[str, _Term]] = {}
         self._terms: weakref.WeakValueDictionary[str, _Term] = weakref.WeakValueDictionary()
 
     def lent(self, claim: str, messages: Iterable[str], end: float) -> None:
         """Note that a claim holds messages until then, unless it is renewed."""
-        if len(self._held) > _MOST:
+        if len(self._held) > _MOST or self._pid != os.getpid():
             self._held.clear()
+            self._pid = os.getpid()
         term = self._terms.get(claim)
         if term is None:
             term = self._terms[claim] = _Term(end)
@@ -55,7 +58,9 @@ class Ledger:
             self._held.pop(message, None)
 
     def is_sure(self, held: Iterable[tuple[str, str]], now: float) -> bool:
-        """Tell whether each (message, claim) is so for certain."""
+        """Tell whether each (message, claim) is so for certain; what was lent before a fork, two processes hold."""
+        if self._pid != os.getpid():
+            return False
         for message, claim in held:
             found = self._held.get(message)
             if found is None or found[0] != claim or found[1].end < now + _SLACK:

@@ -48,8 +48,9 @@ class Poster:
         """
         ids = self._store_all(queue, documents, ticket, receipted=receipted)
         if self._store.now() - documents[0]["t"] > LATE:
-            # Others may have seen the end of the line meanwhile, and not look there again.
-            self._store.messages.update_many({**_these(documents), "s": IN_LINE}, states.INTO_LINE)
+            # Others may have seen the end of the line, or of a delay, meanwhile, and not look there again.
+            late = {"s": {"$in": [IN_LINE, WAITING]}, "r": {"$lte": self._store.now()}}
+            self._store.messages.update_many({**_these(documents), **late}, states.INTO_LINE)
         return ids
 
     def withdraw(self, documents: Sequence[dict[str, Any]]) -> None:

@@ -151,10 +151,9 @@ class Store:
         while True:
             known = self._known.get((project, name))
             began, bounds = time.monotonic(), EVERYWHERE if known is None else known.frontier.begin(now)
-            if known is not None:
-                self.fence(known.queue.scope, known.frontier, now)
             found = self._ask(place(project, name), known, bounds, now, limit)
             if not found or "m" not in found[0] or "n" in found[0]:
+                self._known.pop((project, name), None)
                 return None
             queue, frontier, _ = self._remember(project, name, found[0], began)
             if known is None or queue != known.queue:
@@ -163,11 +162,12 @@ class Store:
                 self.change({**queue.scope, **states.due(now, bounds.due)}, states.INTO_LINE)
                 continue
             took = time.monotonic() - began
+            self.fence(queue.scope, frontier, now)
             if _asks_for_due(frontier, bounds, now, limit):
                 frontier.settled(now, took)
-            frontier.ended(bounds, took)
             free = [one for one in found[1:] if "n" in one]
             if limit:
+                frontier.ended(bounds, took)
                 self._note(queue, frontier, bounds, free, now)
             return Look(queue, frontier, _in_order(free, limit), any("dead" in one for one in found[-2:]))
 
@@ -249,6 +249,7 @@ class Store:
         queue = Queue(project, name, found["_id"], found["m"], found.get("e"))
         known = Known(queue, self.frontier(project, name, queue.incarnation), asked)
         self._known[project, name] = known
+        self._known.move_to_end((project, name))
         while len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
         return known

@@ -60,7 +60,7 @@ class Taker:
     def take(self, lending: Lending, look: Look, now: float) -> list[Stored]:
         """Let the claim hold what was looked at, or, when others were quicker, some of the next; return what it got."""
         ids, frontier = [one["_id"] for one in look.first], look.frontier
-        if frontier.is_crowded and len(ids) == 1:
+        if frontier.is_crowded and len(ids) == 1 and ids[0] not in lending.unwanted:
             return self._take_one(lending, look, now)
         known = _is_known(look.first)
         taken = self._mark(lending, look, ids, now, {"n": look.first[0]["n"]} if known else {})

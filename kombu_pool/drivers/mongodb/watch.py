@@ -134,13 +134,15 @@ class MongoWatch(Watch):
         first, *others = questions
         began = time.monotonic()
         found = list(self._store.messages.aggregate([*first, *self._store.unions(others)]))
-        for frontier, where in zip(seen, bounds, strict=True):
-            frontier.ended(where, time.monotonic() - began)
-        at = min((one["r"] for one in found), default=math.inf)
-        if 0 < at <= now:
-            for frontier in seen:
+        took = time.monotonic() - began
+        ready = {one["i"] for one in found if one["r"] <= now}
+        for queue, frontier, where in zip(queues, seen, bounds, strict=True):
+            # Who is sent to what only a look everywhere finds has to look everywhere, too.
+            if queue["_id"] in ready:
                 frontier.awaits()
-        return at
+            else:
+                frontier.ended(where, took)
+        return min((one["r"] for one in found), default=math.inf)
 
     def _questions(
         self, queue: dict[str, Any], bounds: Bounds, now: float, until: float
@@ -151,12 +153,12 @@ class MongoWatch(Watch):
         """
         scope = _scope(queue)
         for free in self._store.line(scope, bounds, now, 1):
-            yield [*free, {"$project": {"_id": 0, "r": {"$literal": 0.0}}}]
+            yield [*free, {"$project": {"_id": 0, "i": {"$literal": queue["_id"]}, "r": {"$literal": 0.0}}}]
         waiting = {**scope, "s": WAITING, "r": {**bounds.due, "$lte": until}, **states.IS_MESSAGE}
-        yield [{"$match": waiting}, {"$sort": {"r": 1}}, {"$limit": 1}, {"$project": {"_id": 0, "r": 1}}]
+        yield [{"$match": waiting}, {"$sort": {"r": 1}}, {"$limit": 1}, {"$project": {"_id": 0, "i": 1, "r": 1}}]
         if "e" in queue:
             mortal = {**scope, **states.mortal(queue["e"])}
-            yield [{"$match": mortal}, {"$sort": {"x": 1}}, {"$limit": 1}, {"$project": {"_id": 0, "r": "$x"}}]
+            yield [{"$match": mortal}, {"$sort": {"x": 1}}, {"$limit": 1}, {"$project": {"_id": 0, "i": 1, "r": "$x"}}]
 
 
 def _scope(queue: dict[str, Any]) -> Filter:

@@ -116,6 +116,61 @@ def test_what_comes_late_is_found_by_a_look_everywhere(queue, clock, uri):
     behind.close()
 
 
+@pytest.fixture
+def late(queue, clock, uri):
+    """A message of a process whose clock is behind, where all others look no more."""
+    behind = drivers.open_data(uri, clock=ManualClock(clock.time()))
+    passed(queue, clock)
+    yield QueueHandle(behind, queue.name, queue.project).post("late")
+    behind.close()
+
+
+@pytest.mark.usefixtures("late")
+def test_what_comes_late_is_found_by_who_is_woken_for_it(queue, driver):
+    watch = driver.watch([(queue.project, queue.name)])
+
+    until = time.monotonic() + 10
+    while not (found := taken(queue)):
+        assert time.monotonic() < until
+        watch.wait(10)
+
+    assert found == ["late"]
+    watch.close()
+
+
+@pytest.mark.usefixtures("late")
+def test_what_comes_late_is_found_though_it_is_counted_all_the_time(queue):
+    until = time.monotonic() + 1.5
+    while time.monotonic() < until:
+        queue.count()
+
+    assert taken(queue) == ["late"]
+
+
+def test_a_look_that_waited_for_a_primary_is_not_the_last_one_for_long(monkeypatch):
+    seen = frontier.Frontier()
+    seen.passed(frontier.EVERYWHERE, b"\xff" + bytes(15), 100.0)
+    seen.ended(frontier.EVERYWHERE, 60.0)
+    later = time.monotonic() + 11
+
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+
+    assert seen.begin(100.0) is frontier.EVERYWHERE
+
+
+@pytest.mark.usefixtures("seldom")
+def test_a_process_with_a_clock_that_was_set_back_hides_nothing_from_others(queue, clock, uri):
+    passed(queue, clock)
+    clock.now -= 3600
+    taken(queue)
+    fresh = drivers.open_data(uri, clock=clock)
+
+    QueueHandle(fresh, queue.name, queue.project).post("a")
+
+    assert taken(queue) == ["a"]
+    fresh.close()
+
+
 def test_a_clock_that_is_set_back_hides_nothing(queue, clock):
     passed(queue, clock)
     clock.now -= 5
@@ -126,14 +181,15 @@ def test_a_clock_that_is_set_back_hides_nothing(queue, clock):
 
 
 @pytest.mark.usefixtures("seldom")
-def test_a_slow_post_is_seen_by_who_looked_there_before():
+@pytest.mark.parametrize("delay", [0, 0.05])
+def test_a_slow_post_is_seen_by_who_looked_there_before(delay):
     with mongodb.MongoServer(enableTestCommands=1) as server:
         slow, quick = (QueueHandle(drivers.open_data(server.uri("late")), "q", None) for _ in range(2))
         slow.create()
         quick.post("gone")
         taken(quick)
         with hindered(server, "insert", 1, blockConnection=True, blockTimeMS=1000):
-            post = threading.Thread(target=slow.post, args=("late",))
+            post = threading.Thread(target=slow.post, args=("late",), kwargs={"delay": delay})
             post.start()
             found = taken(quick)
             while post.is_alive():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kombu_pool import drivers
+from kombu_pool import drivers, errors
 from kombu_pool.drivers.mongodb.acknowledging import Acknowledgement
 from tests.conformance.handles import QueueHandle, bodies, ids
 from tests.servers import mongodb
@@ -105,3 +105,14 @@ def test_a_renewed_claim_is_relied_on_for_longer(queue, clock, profiled):
 
     assert len(profiled(lambda: queue.delete_claimed(pairs(held)))) == 1
     assert queue.all() == []
+
+
+def test_a_claim_that_could_not_be_renewed_is_not_relied_on(queue, other, clock):
+    queue.post("a", "b")
+    ended, alive = queue.claim(limit=1, ttl=10), queue.claim(limit=1, ttl=60)
+    clock.advance(11)
+    other.delete_claimed(pairs(other.claim()))
+    with pytest.raises(errors.ClaimDoesNotExist):
+        queue.renew(ended.id)
+
+    assert queue.delete_claimed(pairs(ended) + pairs(alive)) == pairs(ended)

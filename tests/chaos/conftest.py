@@ -78,11 +78,10 @@ def tally(record_property: Callable[[str, Any], None]) -> Callable[..., None]:
 
 
 @pytest.fixture(autouse=True)
-def _named(request: pytest.FixtureRequest, record_property: Callable[[str, Any], None]) -> None:
-    scenario = request.node.get_closest_marker("scenario")
-    if scenario is not None:
-        record_property(NAME, scenario.args[0])
-        record_property(WHERE, request.getfixturevalue("store"))
+def _named(store: str, request: pytest.FixtureRequest, record_property: Callable[[str, Any], None]) -> None:
+    """Say which scenario this is, and where it happens."""
+    record_property(NAME, request.node.get_closest_marker("scenario").args[0])
+    record_property(WHERE, store)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ class Scale:
 
     #: Tasks, sent for so many seconds at most, and seconds from one kill to the next.
     tasks: int = 50_000
-    sending: dict[str, float] = field(default_factory=lambda: {"sqlite": 60.0, "redis": 60.0, "mongodb": 45.0})
+    sending: dict[str, float] = field(default_factory=lambda: {"sqlite": 35.0, "redis": 60.0, "mongodb": 30.0})
     kills_every: float = 1.0
     etas: int = 1000
     #: Seconds of an outage, by its kind.
@@ -23,7 +23,7 @@ class Scale:
     full: float = 5.0
     down: float = 3.0
     cut: dict[str, float] = field(default_factory=lambda: {"redis": 30.0, "mongodb": 10.0})
-    forks: int = 50
+    forks: int = 25
     boxes: int = 200
     examples: int = 1000
 

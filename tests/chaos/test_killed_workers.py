@@ -117,7 +117,7 @@ def test_no_task_is_lost_and_only_what_a_killed_process_held_is_run_again(
         sender.start()
         eventually(lambda: ledger.read().ended)
         due = time.monotonic() + scale.kills_every
-        while sender.is_alive() or len(ledger.read().ended) < sender.sent:
+        while len(ledger.read().ended) < sender.sent or sender.is_alive():
             assert time.monotonic() < due + REST, f"{sender.sent - len(ledger.ended)} are not done"
             time.sleep(0.05)
             if sender.is_alive() and time.monotonic() >= due:

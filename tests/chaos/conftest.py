@@ -1,4 +1,4 @@
-"""Each test here is a scenario, which runs over each store and counts what happened: ``make chaos`` shows the counts."""
+"""Each test here is a scenario, which runs over each store and counts what happened; ``make chaos`` shows that."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.celery.site import Site
 from tests.chaos.report import COUNTS, NAME, WHERE, Report
 from tests.chaos.scale import SEED, SMALL, SMOKE, SMOKE_STORE, STORE, Scale, is_full
 from tests.chaos.stores import STORES
-from tests.celery.site import Site
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

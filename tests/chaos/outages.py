@@ -5,15 +5,16 @@ from __future__ import annotations
 import resource
 import subprocess
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.servers.mongodb import ReplicaSet
-from tests.servers.proxy import Proxy
 from tests.servers.standalone import Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.servers.proxy import Proxy
 
 #: The size of a disk that is to be full.
 _MIB = 1024 * 1024
@@ -105,5 +106,3 @@ def limited(pids: list[int], size: int) -> Iterator[None]:
     finally:
         for pid, limits in before.items():
             resource.prlimit(pid, resource.RLIMIT_FSIZE, limits)
-
-

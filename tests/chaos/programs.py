@@ -77,9 +77,9 @@ def _fork_one(connection: Connection, write: Callable[..., object], name: str) -
 
 def _mailbox(connection: Connection, expires: float) -> Mailbox:
     """Return the mailbox of Celery's remote control."""
-    return Mailbox(
-        "celery", type="fanout", accept=["json"], queue_expires=expires, reply_queue_expires=expires
-    )(connection)
+    return Mailbox("celery", type="fanout", accept=["json"], queue_expires=expires, reply_queue_expires=expires)(
+        connection
+    )
 
 
 def serve(url: str, names: list[str], expires: float, options: dict[str, Any]) -> None:

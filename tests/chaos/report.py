@@ -40,9 +40,8 @@ class Report:
             self._terminal.rewrite("", erase=True)
         verdict = _VERDICTS.get(report.outcome, report.outcome)
         counts = ", ".join(_shown(*pair) for pair in of.get(COUNTS, {}).items())
-        self._terminal.write_line(
-            f"{self._seconds()}  {verdict:7} {of[NAME]:17} {of[WHERE]:8} {self._seed:12} {report.duration:5.1f} s  {counts}"
-        )
+        what = f"{verdict:7} {of[NAME]:17} {of[WHERE]:8} {self._seed:12} {report.duration:5.1f} s  {counts}"
+        self._terminal.write_line(f"{self._seconds()}  {what}")
 
     def _seconds(self) -> str:
         return f"{time.monotonic() - self._began:5.0f} s"

@@ -25,7 +25,9 @@ class Scale:
     cut: dict[str, float] = field(default_factory=lambda: {"redis": 30.0, "mongodb": 10.0})
     forks: int = 25
     boxes: int = 200
+    #: Sequences, and seconds after which no more are begun.
     examples: int = 1000
+    comparing: dict[str, float] = field(default_factory=lambda: {"sqlite": 30.0, "redis": 30.0, "mongodb": 40.0})
 
 
 #: A scenario of it takes seconds.

@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from kombu import Producer, Queue
 
 from tests.celery.worker import eventually
 from tests.chaos.ledger import Ledger
@@ -31,7 +32,7 @@ REST = 60.0
 class Sender(threading.Thread):
     """Sends tasks until there are enough, or time is up; never too far ahead of who does them."""
 
-    AHEAD = 4000
+    AHEAD, AT_ONCE = 4000, 100
 
     def __init__(self, site: Site, ledger: Ledger, tasks: int, seconds: float) -> None:
         super().__init__(daemon=True)
@@ -40,13 +41,21 @@ class Sender(threading.Thread):
 
     def run(self) -> None:
         until = time.monotonic() + self._seconds
-        with self._site.app.producer_pool.acquire(block=True) as producer:
+        with self._site.app.connection() as connection, Producer(connection) as producer:
+            Queue("celery")(connection.default_channel).declare()
             while self.sent < self._tasks and time.monotonic() < until:
                 if self.sent - len(self._ledger.ended) > self.AHEAD:
                     time.sleep(0.05)
-                    continue
-                self._site.app.send_task(WORK, task_id=f"t{self.sent}", producer=producer)
-                self.sent += 1
+                else:
+                    self._send(producer, range(self.sent, self.sent + self.AT_ONCE))
+
+    def _send(self, producer: Producer, numbers: range) -> None:
+        """Send them together: one by one, they would take most of what the workers need."""
+        with producer.batch(max_size=self.AT_ONCE):
+            for number in numbers:
+                headers, properties, body, _ = self._site.app.amqp.as_task_v2(f"t{number}", WORK)
+                producer.publish(body, routing_key="celery", headers=headers, **properties)
+        self.sent = numbers.stop
 
 
 class Crew:
@@ -116,11 +125,11 @@ def test_no_task_is_lost_and_only_what_a_killed_process_held_is_run_again(
     try:
         sender.start()
         eventually(lambda: ledger.read().ended)
-        due = time.monotonic() + scale.kills_every
+        due, until = time.monotonic(), time.monotonic() + scale.sending[store]
         while len(ledger.read().ended) < sender.sent or sender.is_alive():
-            assert time.monotonic() < due + REST, f"{sender.sent - len(ledger.ended)} are not done"
+            assert time.monotonic() < until + REST, f"{sender.sent - len(ledger.ended)} are not done"
             time.sleep(0.05)
-            if sender.is_alive() and time.monotonic() >= due:
+            if due <= time.monotonic() < until:
                 crew.kill_one(ledger.workers)
                 due = time.monotonic() + scale.kills_every
         eventually(lambda: site.counts() == (0, 0), REST)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
-from typing import TYPE_CHECKING, Any
+import time
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
@@ -12,7 +12,6 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from kombu_pool.clock import ManualClock
 from tests.conformance.conftest import STORES, Backend
-from tests.conformance.handles import QueueHandle
 from tests.conformance.test_against_memory import Twins
 
 if TYPE_CHECKING:
@@ -21,20 +20,38 @@ if TYPE_CHECKING:
 
     from tests.chaos.scale import Scale
 
-STEPS = 30
+STEPS, AT_ONCE = 30, 100
 
 
 class Pair:
-    """Two stores that all sequences share; each has a project of its own in them, and leaves it full."""
+    """Two stores that all sequences share; each has a project of its own in them."""
 
     def __init__(self, store: str, folder: Path) -> None:
         self.clock = ManualClock()
         self.backends = [Backend(STORES[name], folder, self.clock) for name in ("memory", store)]
-        self.sequences = itertools.count()
+        self.sequences = 0
+
+    def lodge(self) -> tuple[ManualClock, list[Backend], str]:
+        """Return what the next sequence runs on."""
+        self.sequences += 1
+        return self.clock, self.backends, f"project-{self.sequences}"
 
     def close(self) -> None:
         for backend in self.backends:
             backend.close()
+
+
+class Lodgers(Twins):
+    """Twins that leave the stores to the next ones."""
+
+    pair: Pair
+
+    def open_stores(self) -> tuple[ManualClock, list[Backend], str]:
+        return self.pair.lodge()
+
+    def teardown(self) -> None:
+        for queue in (*self.queues, *self.dead):
+            queue.driver.queue_controller.delete(queue.name, queue.project)
 
 
 @pytest.fixture
@@ -44,33 +61,23 @@ def pair(store: str, tmp_path: Path) -> Iterator[Pair]:
     pair.close()
 
 
-def machine(pair: Pair, seed: int) -> Any:
-    """Make twins out of this pair of stores."""
-
-    class Lodgers(Twins):
-        def open_stores(self) -> tuple[ManualClock, list[Backend], str]:
-            return pair.clock, pair.backends, f"project-{next(pair.sequences)}"
-
-        def teardown(self) -> None:
-            """Leave the stores to the next one."""
-
-    return hypothesis.seed(seed)(Lodgers)
-
-
 @pytest.mark.timeout(200)
 @pytest.mark.scenario("random operations")
 def test_the_store_answers_as_the_memory_store_does(
-    pair: Pair, seed: int, scale: Scale, tally: Callable[..., None]
+    store: str, pair: Pair, seed: int, scale: Scale, tally: Callable[..., None]
 ) -> None:
-    run_state_machine_as_test(
-        machine(pair, seed),
-        settings=settings(
-            max_examples=scale.examples,
-            stateful_step_count=STEPS,
-            database=None,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    until = time.monotonic() + scale.comparing[store]
+    while pair.sequences < scale.examples and time.monotonic() < until:
+        machine = hypothesis.seed(seed + pair.sequences)(type("Twins", (Lodgers,), {"pair": pair}))
+        run_state_machine_as_test(
+            machine,
+            settings=settings(
+                max_examples=min(AT_ONCE, scale.examples),
+                stateful_step_count=STEPS,
+                database=None,
+                deadline=None,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
 
-    tally(sequences=next(pair.sequences), most_steps=STEPS)
+    tally(sequences=pair.sequences, most_steps=STEPS)

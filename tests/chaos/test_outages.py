@@ -64,7 +64,11 @@ def left(url: str) -> int:
 
 def settle(clients: Clients, url: str) -> dict[str, int]:
     """See everybody at work again, let them finish, and hold what was consumed against what was published."""
-    clients.wait_for_all(RECOVERY)
+    try:
+        clients.wait_for_all(RECOVERY)
+    except AssertionError as error:
+        logs = ["\n".join(client.program.log[-30:]) for client in (*clients.publishers, *clients.consumers)]
+        raise AssertionError("\n---\n".join([str(error), *logs])) from None
     clients.stop_publishing()
     sent, retried = clients.all_sent(), clients.all_retried()
     eventually(lambda: sent <= {body for body, _ in clients.all_seen()} and not left(url), RECOVERY)

@@ -88,10 +88,12 @@ class ConsumingMethods:
         if consumer is None:
             return
         self.no_ack_consumers.discard(consumer_tag)
-        subscription = self._subscriptions[consumer.queue, consumer.no_ack]
-        subscription.consumers = [other for other in subscription.consumers if other is not consumer]
+        subscription = self._subscriptions.get((consumer.queue, consumer.no_ack))
         turn = None
-        if not subscription.consumers:
+        # There is none if the store failed while the consumer was being added.
+        if subscription is not None:
+            subscription.consumers = [other for other in subscription.consumers if other is not consumer]
+        if subscription is not None and not subscription.consumers:
             del self._subscriptions[consumer.queue, consumer.no_ack]
             self._link.unsubscribe(subscription)
             turn = subscription.turn

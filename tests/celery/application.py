@@ -20,7 +20,7 @@ from tests.celery.journal import Journal
 BROKER, FOLDER, SETTINGS = "TESTED_BROKER", "TESTED_FOLDER", "TESTED_SETTINGS"
 #: A queue that every worker has a copy of, and the setting that adds it.
 EVERYBODY = "everybody"
-#: A queue whose dead letters go to another one after a second delivery at the latest, and the setting that adds it.
+#: A queue whose dead letters go to another one, and the setting that adds it: how often a message is delivered again.
 MORTAL, DEAD = "mortal", "dead"
 
 
@@ -116,8 +116,8 @@ def queues() -> list[Queue]:
     return [Queue("celery"), Broadcast(EVERYBODY)]
 
 
-def mortal_queues() -> list[Queue]:
-    letters = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": DEAD, "x-delivery-limit": 1}
+def mortal_queues(limit: int) -> list[Queue]:
+    letters = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": DEAD, "x-delivery-limit": limit}
     return [Queue("celery"), Queue(MORTAL, queue_arguments=letters)]
 
 
@@ -134,8 +134,9 @@ def application(broker: str, folder: Path, **settings: Any) -> Celery:
     )
     if settings.pop(EVERYBODY, False):
         app.conf.task_queues = queues()
-    if settings.pop(MORTAL, False):
-        app.conf.task_queues = mortal_queues()
+    limit = settings.pop(MORTAL, None)
+    if limit is not None:
+        app.conf.task_queues = mortal_queues(limit)
     app.conf.update(settings)
     for function in PLAIN:
         app.task(name=function.__name__)(function)

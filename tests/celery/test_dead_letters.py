@@ -13,7 +13,7 @@ from tests.celery.worker import eventually
 @pytest.fixture
 def site(broker, tmp_path):
     """A site with a queue whose messages may die, and one for the dead."""
-    site = Site(tmp_path, broker.url, **{MORTAL: True})
+    site = Site(tmp_path, broker.url, **{MORTAL: 1})
     with site.app.connection() as connection:
         Queue(DEAD)(connection.default_channel).declare()
     yield site

@@ -38,13 +38,16 @@ class Twins(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.clock = ManualClock()
-        folder = self.folder / str(next(self._runs))
-        folder.mkdir()
-        self.backends = [Backend(STORES[name], folder, self.clock) for name in ("memory", self.store_name)]
-        self.queues = [QueueHandle(backend.driver, "queue", "project") for backend in self.backends]
-        self.dead = [QueueHandle(backend.driver, "dead", "project") for backend in self.backends]
+        self.clock, self.backends, project = self.open_stores()
+        self.queues = [QueueHandle(backend.driver, "queue", project) for backend in self.backends]
+        self.dead = [QueueHandle(backend.driver, "dead", project) for backend in self.backends]
         self.number = itertools.count()
+
+    def open_stores(self) -> tuple[ManualClock, list[Backend], str]:
+        """Return the clock of two stores, the stores, and a project in which there is nothing."""
+        clock, folder = ManualClock(), self.folder / str(next(self._runs))
+        folder.mkdir()
+        return clock, [Backend(STORES[name], folder, clock) for name in ("memory", self.store_name)], "project"
 
     def teardown(self) -> None:
         for backend in self.backends:

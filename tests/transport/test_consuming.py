@@ -10,6 +10,7 @@ from amqp.exceptions import NotFound
 from kombu import Exchange, Queue
 from kombu.exceptions import MessageStateError
 
+from kombu_pool.errors import StoreFull
 from tests.transport.traffic import Inbox, consume, consumers, count, declare, eventually, publish, take_all
 
 
@@ -387,3 +388,19 @@ def test_a_consumer_outlives_its_queue_when_that_is_declared_anew(channel, elsew
     publish(theirs, "q", "a")
 
     assert [message.payload for message in inbox.wait_for(1)] == ["a"]
+
+
+def test_a_connection_closes_though_the_store_failed_as_a_consumer_was_added(connection, channel, monkeypatch):
+    declare(channel, "q")
+
+    def fail(*arguments):
+        raise StoreFull("the disk is full")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(channel._broker.queues, "attach", fail)
+        with pytest.raises(StoreFull):
+            consume(channel, "q")
+
+    connection.release()
+
+    assert not connection.connected

@@ -13,7 +13,7 @@ from kombu_pool.clock import ManualClock
 from kombu_pool.drivers.redis.scripts import script
 from kombu_pool.storage.dead_letters import PARKING
 from tests.conformance.handles import QueueHandle, bodies, ids
-from tests.drivers.redis.proxy import Proxy
+from tests.servers.proxy import Proxy
 from tests.servers.standalone import Server
 from tests.transport.programs import Programs
 

@@ -10,7 +10,7 @@ from kombu import Connection
 import kombu_pool  # noqa: F401 - importing it is what makes pool:// known to Kombu
 from kombu_pool import errors
 from tests.conformance.handles import bodies
-from tests.drivers.redis.proxy import Proxy
+from tests.servers.proxy import Proxy
 from tests.servers.standalone import Server
 from tests.transport.traffic import consume, declare, publish
 

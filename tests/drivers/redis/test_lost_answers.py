@@ -8,7 +8,7 @@ from kombu_pool import errors
 from kombu_pool.clock import ManualClock
 from kombu_pool.drivers.redis.scripts import script
 from tests.conformance.handles import bodies, ids
-from tests.drivers.redis.proxy import Proxy
+from tests.servers.proxy import Proxy
 from tests.servers.standalone import Server
 
 

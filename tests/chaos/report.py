@@ -1,0 +1,52 @@
+"""Shows a line for each scenario and store, as soon as it ended, in place of pytest's dots."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+#: What a scenario's report carries.
+COUNTS, NAME, WHERE = "counts", "scenario", "store"
+_VERDICTS = {"passed": "kept", "failed": "BROKEN"}
+
+
+class Report:
+    """A plugin of pytest."""
+
+    def __init__(self, config: pytest.Config, seed: str) -> None:
+        self._config = config
+        self._seed = seed
+        self._began = time.monotonic()
+
+    @property
+    def _terminal(self) -> Any:
+        return self._config.pluginmanager.getplugin("terminalreporter")
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str]:
+        return (report.outcome if report.when == "call" or not report.passed else "", "", "")
+
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        if self._terminal.isatty:
+            self._terminal.rewrite(f"{self._seconds()}  {item.name[:100]} ...", erase=True)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        of = dict(report.user_properties)
+        if NAME not in of or (report.when != "call" and report.passed):
+            return
+        if self._terminal.isatty:
+            self._terminal.rewrite("", erase=True)
+        verdict = _VERDICTS.get(report.outcome, report.outcome)
+        counts = ", ".join(_shown(*pair) for pair in of.get(COUNTS, {}).items())
+        what = f"{verdict:7} {of[NAME]:17} {of[WHERE]:8} {self._seed:12} {report.duration:5.1f} s  {counts}"
+        self._terminal.write_line(f"{self._seconds()}  {what}")
+
+    def _seconds(self) -> str:
+        return f"{time.monotonic() - self._began:5.0f} s"
+
+
+def _shown(name: str, value: object) -> str:
+    words = name.replace("_", " ")
+    return f"{value:,} {words}" if isinstance(value, int) else f"{words}: {value}"

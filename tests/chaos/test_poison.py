@@ -1,0 +1,49 @@
+"""A task that kills every worker that takes it, in a queue that has it delivered so often and no more."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from kombu import Queue
+
+from tests.celery.application import DEAD, MORTAL
+from tests.celery.worker import eventually
+from tests.chaos.tasks import POISON, WORK
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.celery.site import Site
+
+#: RabbitMQ's limit counts the deliveries after the first one.
+LIMIT, TTL = 3, 2.0
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.scenario("poison")
+def test_it_is_dead_lettered_when_so_many_workers_died(
+    make_site: Callable[..., Site], tally: Callable[..., None]
+) -> None:
+    site = make_site(broker_transport_options={"claim_ttl": TTL}, **{MORTAL: LIMIT})
+    with site.app.connection() as connection:
+        Queue(DEAD)(connection.default_channel).declare()
+    arguments = ("--pool=prefork", "--concurrency=1", f"--queues={MORTAL}")
+    workers = [site.lone_worker(*arguments, ready=False) for _ in range(LIMIT + 2)]
+    for worker in workers:
+        worker.ready()
+
+    site.app.send_task(POISON, task_id="poison", queue=MORTAL)
+    eventually(lambda: site.counts(DEAD) == (1, 0), 60)
+    site.app.send_task(WORK, task_id="after", queue=MORTAL)
+    eventually(lambda: any(line.startswith("end after") for line in site.journal.said()))
+    died = sum(not worker.runs for worker in workers)
+    with site.app.connection() as connection:
+        letter = connection.default_channel.basic_get(DEAD)
+    death = letter.headers["x-death"][0]
+    tally(workers=len(workers), died=died, dead_letters=1, reason=death["reason"])
+
+    assert died == LIMIT + 1
+    assert sum(line.startswith("begin poison") for line in site.journal.said()) == LIMIT + 1
+    assert (letter.headers["id"], death["queue"], death["reason"]) == ("poison", MORTAL, "delivery_limit")
+    assert site.counts(MORTAL) == (0, 0)

@@ -1,0 +1,83 @@
+"""Random sequences of operations, on a store and on the memory store, which must answer alike."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import hypothesis
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from kombu_pool.clock import ManualClock
+from tests.conformance.conftest import STORES, Backend
+from tests.conformance.test_against_memory import Twins
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.chaos.scale import Scale
+
+STEPS, AT_ONCE = 30, 100
+
+
+class Pair:
+    """Two stores that all sequences share; each has a project of its own in them."""
+
+    def __init__(self, store: str, folder: Path) -> None:
+        self.clock = ManualClock()
+        self.backends = [Backend(STORES[name], folder, self.clock) for name in ("memory", store)]
+        self.sequences = 0
+
+    def lodge(self) -> tuple[ManualClock, list[Backend], str]:
+        """Return what the next sequence runs on."""
+        self.sequences += 1
+        return self.clock, self.backends, f"project-{self.sequences}"
+
+    def close(self) -> None:
+        for backend in self.backends:
+            backend.close()
+
+
+class Lodgers(Twins):
+    """Twins that leave the stores to the next ones."""
+
+    pair: Pair
+
+    def open_stores(self) -> tuple[ManualClock, list[Backend], str]:
+        return self.pair.lodge()
+
+    def teardown(self) -> None:
+        for queue in (*self.queues, *self.dead):
+            queue.driver.queue_controller.delete(queue.name, queue.project)
+
+
+@pytest.fixture
+def pair(store: str, tmp_path: Path) -> Iterator[Pair]:
+    pair = Pair(store, tmp_path)
+    yield pair
+    pair.close()
+
+
+@pytest.mark.timeout(200)
+@pytest.mark.scenario("random operations")
+def test_the_store_answers_as_the_memory_store_does(
+    store: str, pair: Pair, seed: int, scale: Scale, tally: Callable[..., None]
+) -> None:
+    until = time.monotonic() + scale.comparing[store]
+    while pair.sequences < scale.examples and time.monotonic() < until:
+        machine = hypothesis.seed(seed + pair.sequences)(type("Twins", (Lodgers,), {"pair": pair}))
+        run_state_machine_as_test(
+            machine,
+            settings=settings(
+                max_examples=min(AT_ONCE, scale.examples),
+                stateful_step_count=STEPS,
+                database=None,
+                deadline=None,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
+
+    tally(sequences=pair.sequences, most_steps=STEPS)

@@ -64,7 +64,7 @@ class Housekeeping:
         self._look_back()
         for project, queue in self._control.consumers_controller.abandoned():
             logger.debug("Queue %r is deleted: nobody has used it for its lifetime", queue)
-            self._queues.delete_of(project, queue)
+            self._queues.expire(project, queue)
         self._data.bury()
         if time.monotonic() - self._collected_at >= self.COLLECT * self._pause:
             self._collected_at = time.monotonic()

@@ -74,6 +74,9 @@ class Queues:
         }
         metadata = self._metadata(name, declared)
         lifetime = arguments_of.lifetime_of(name, arguments)
+        if _is_temporary(declared) and not self._data.queue_controller.exists(name, self.project):
+            # Before it is there: whoever dies in between leaves something that goes by itself.
+            self._count_down(name, owner, declared, lifetime)
         created = self._data.queue_controller.create(name, metadata, self.project)
         if not created and self._is_orphaned(name, owner):
             self.delete(name)
@@ -83,13 +86,17 @@ class Queues:
             if lifetime is not None:
                 self._consumers.touch(name, self.project)
             return
-        if exclusive:
+        self._count_down(name, owner, declared, lifetime)
+
+    def _count_down(self, name: str, owner: str, declared: Metadata, lifetime: float | None) -> None:
+        """Let a queue that was declared so go once nobody uses it."""
+        if declared["exclusive"]:
             self._consumers.set_lifetime(name, 0.0, self.project)
             self._consumers.attach(name, owner, self._ttl, self.project, consuming=False)
             self._renewal.hold(owner)
         elif lifetime is not None:
             self._consumers.set_lifetime(name, lifetime, self.project, from_now=True)
-        elif auto_delete:
+        elif declared["auto_delete"]:
             self._consumers.set_lifetime(name, 0.0, self.project)
 
     def _is_orphaned(self, name: str, owner: str) -> bool:
@@ -185,6 +192,18 @@ class Queues:
         """Delete the queue, its bindings, and the exchanges that were to go with the last of those."""
         self.delete_of(self.project, name)
 
+    def expire(self, project: Project, name: str) -> None:
+        """Delete a queue that nobody has used for its lifetime, but none that is to stay."""
+        try:
+            declared = self._data.queue_controller.get_metadata(name, project).get(DECLARED)
+        except QueueDoesNotExist:
+            declared = None
+        if declared is None or _is_temporary(declared):
+            self.delete_of(project, name)
+        else:
+            # Somebody was about to declare it otherwise when it was declared like this.
+            self._consumers.forget(name, project)
+
     def delete_of(self, project: Project, name: str) -> None:
         """Delete a queue of any project, as :meth:`delete` does."""
         exchanges = self._bindings.unbind_queue(name, project)
@@ -225,3 +244,9 @@ class Queues:
     def let_go(self, owner: str) -> None:
         """Keep an owner alive no longer."""
         self._renewal.let_go(owner)
+
+
+def _is_temporary(declared: Metadata) -> bool:
+    """Tell whether a queue that was declared so goes by itself."""
+    has_lifetime = arguments_of.lifetime_of("", declared["arguments"]) is not None
+    return bool(declared["exclusive"] or declared["auto_delete"] or has_lifetime)

@@ -91,8 +91,10 @@ class Queues:
     def _count_down(self, name: str, owner: str, declared: Metadata, lifetime: float | None) -> None:
         """Let a queue that was declared so go once nobody uses it."""
         if declared["exclusive"]:
-            self._consumers.set_lifetime(name, 0.0, self.project)
+            # Should there never be more than this, it goes as well.
+            self._consumers.set_lifetime(name, self._ttl, self.project, from_now=True)
             self._consumers.attach(name, owner, self._ttl, self.project, consuming=False)
+            self._consumers.set_lifetime(name, 0.0, self.project)
             self._renewal.hold(owner)
         elif lifetime is not None:
             self._consumers.set_lifetime(name, lifetime, self.project, from_now=True)

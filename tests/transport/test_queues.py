@@ -333,3 +333,14 @@ def test_consumers_of_a_killed_process_are_counted_no_more(shared_url, opened, p
     consumer.kill()
 
     eventually(lambda: consumers(channel, "q") == 0)
+
+
+def test_a_queue_that_is_to_stay_is_not_deleted_for_another_declaration(channel):
+    declare(channel, "q")
+    broker = channel.connection.broker
+    broker.control.consumers_controller.set_lifetime("q", 0.0, None, from_now=True)
+
+    broker.housekeeping.tidy()
+
+    assert exists(channel, "q")
+    assert broker.control.consumers_controller.abandoned() == []

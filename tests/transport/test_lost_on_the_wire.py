@@ -11,8 +11,8 @@ from celery import group
 
 from kombu_pool.drivers.redis.scripts import script
 from tests.celery.application import application
-from tests.drivers.redis.proxy import Proxy
 from tests.servers import mongodb
+from tests.servers.proxy import Proxy
 from tests.servers.standalone import Server
 from tests.transport.traffic import count, declare, take_all
 

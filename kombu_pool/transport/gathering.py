@@ -72,7 +72,7 @@ class Gathering:
         for queue in list(self._posts):
             ticket = self._tickets.get(queue) or self._poster.ticket()
             try:
-                channel.post(queue, self._posts[queue], ticket=ticket)
+                channel.post(queue, self._posts[queue], ticket=ticket, apart=True)
             except StoreConnectionError:
                 self._tickets[queue] = ticket
                 raise

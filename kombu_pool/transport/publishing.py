@@ -151,11 +151,17 @@ class PublishingMethods:
         return new, queues
 
     def post(
-        self, queue: str, messages: Sequence[NewMessage], mandatory: bool = False, ticket: Ticket | None = None
+        self,
+        queue: str,
+        messages: Sequence[NewMessage],
+        mandatory: bool = False,
+        ticket: Ticket | None = None,
+        *,
+        apart: bool = False,
     ) -> None:
         """Post messages to a queue; one that is gone takes none, as in AMQP.
 
-        Those before one that is refused are stored, as if each had been posted by itself.
+        ``apart``: those before one that is refused are stored, as if each had been posted by itself.
 
         Raises:
             MessageNacked: it is full and refuses more.
@@ -164,7 +170,7 @@ class PublishingMethods:
         try:
             self._post(queue, messages, None, self._project, ticket=ticket)
         except (QueueIsFull, InvalidMessage) as error:
-            if len(messages) > 1:
+            if apart and len(messages) > 1:
                 for message in messages:
                     self.post(queue, (message,), mandatory)
             elif isinstance(error, QueueIsFull):

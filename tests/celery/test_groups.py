@@ -28,11 +28,11 @@ class Posts:
         self.sizes = []
         self.failing = 0
 
-    def __call__(self, channel, queue, messages, mandatory=False, ticket=None):
+    def __call__(self, channel, queue, messages, mandatory=False, ticket=None, **options):
         if self.failing:
             self.failing -= 1
             raise PoolUnavailable("default", "it was told to fail")
-        self._post(channel, queue, messages, mandatory, ticket)
+        self._post(channel, queue, messages, mandatory, ticket, **options)
         self.sizes.append((queue, len(messages)))
 
 

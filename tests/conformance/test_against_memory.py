@@ -200,6 +200,9 @@ def test_every_store_answers_as_the_memory_store_does(store_name, tmp_path):
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=12 if "mongodb" in store_name else 40,
+            stateful_step_count=40,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
         ),
     )

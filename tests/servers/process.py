@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import os
 import signal
 import subprocess
+import time
 from typing import TYPE_CHECKING
 
 from tests.servers.keeper import Keeper
@@ -44,7 +46,11 @@ class Process:
         return self._process.poll() is None
 
     def pause(self) -> None:
+        """Stop the process, and wait until all of its threads have."""
         self._process.send_signal(signal.SIGSTOP)
+        until = time.monotonic() + 1
+        while os.waitpid(self._process.pid, os.WUNTRACED | os.WNOHANG)[0] == 0 and time.monotonic() < until:
+            time.sleep(0.001)
 
     def resume(self) -> None:
         self._process.send_signal(signal.SIGCONT)

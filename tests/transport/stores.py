@@ -88,7 +88,9 @@ def _corrupt_first_mongodb(uri: str, queue: str) -> None:
 
     with pymongo.MongoClient(uri) as client:
         messages = client.get_default_database()["kombu_pool_messages"]
-        changed = messages.find_one_and_update({"q": queue}, {"$set": {"b": BROKEN}}, sort=[("_id", 1)])
+        changed = messages.find_one_and_update(
+            {"q": queue, "b": {"$exists": True}}, {"$set": {"b": BROKEN}}, sort=[("_id", 1)]
+        )
     assert changed is not None
 
 

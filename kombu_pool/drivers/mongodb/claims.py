@@ -57,6 +57,7 @@ class ClaimController(Contract):
                 where = self._held(queue, project, claim_id, now)
                 held = self._store.messages.update_many(where, renewed).matched_count
                 if held:
+                    self._store.awaits(project, queue, now + metadata["ttl"])
                     self._store.ledger.renewed(claim_id, now + metadata["ttl"])
         if not held:
             # Others may have had its messages: nothing that it held is known any more.

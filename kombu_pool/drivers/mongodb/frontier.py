@@ -105,9 +105,10 @@ class Frontier:
         since, until = self._settled_for
         return since <= now < until
 
-    def awaits(self) -> None:
-        """Note that something is due: who lends next is to look for it."""
-        self._settled_for = 0.0, 0.0
+    def awaits(self, at: float = float("-inf")) -> None:
+        """Note that something will be due then, or is: who lends after that is to look for it."""
+        since, until = self._settled_for
+        self._settled_for = since, min(until, at)
 
     def settled(self, now: float, seconds: float) -> None:
         """Note that nothing is due, and how long it took to see that."""

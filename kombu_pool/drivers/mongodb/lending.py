@@ -93,6 +93,7 @@ class Lender:
             return True
         stored = self._taker.take(lending, look, now)
         look.frontier.lent(len(stored), now)
+        look.frontier.awaits(now + lending.ttl)
         self._store.ledger.lent(lending.claim, (found["_id"].hex() for found in stored), now + lending.ttl)
         if unreadable := self._hand_out(lending, stored, now):
             where = {**look.queue.scope, "_id": {"$in": unreadable}, "s": layout.WAITING, "c": lending.claim}

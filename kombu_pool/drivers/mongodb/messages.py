@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool.drivers.mongodb import layout, states
@@ -64,6 +65,7 @@ class MessageController(Contract):
             documents = self._poster.documents(found, incoming, client, self._store.now())
             store = self._bounds.post if found.policy.is_bounded else self._poster.store
             ids = store(found, documents, ticket)
+            self._store.awaits(project, queue, min((one["r"] or math.inf) for one in documents))
             if not self._store.is_sure(found):
                 self._poster.withdraw(documents)
                 raise QueueDoesNotExist(queue, project)

@@ -26,6 +26,7 @@ def pick(
     if found is None or not ids:
         return None, []
     free = {**found.scope, **states.in_line(now), "_id": {"$in": list(ids)}}
+    store.awaits(project, queue, now + metadata["ttl"])
     store.messages.update_many(
         free, states.held(claim, now, metadata["ttl"], metadata["grace"], lent=True), hint=states.BY_ID
     )

@@ -136,6 +136,11 @@ class Store:
         found = self.queue(queue.project, queue.name)
         return found is not None and found.incarnation == queue.incarnation
 
+    def awaits(self, project: Project, name: str, at: float) -> None:
+        """Note when a message of a queue will be in line."""
+        if (known := self._known.get((project, name))) is not None:
+            known.frontier.awaits(at)
+
     def outlast_beliefs(self, project: Project, name: str) -> None:
         """Wait until nobody believes any more that a queue is as it was before."""
         self._known.pop((project, name), None)

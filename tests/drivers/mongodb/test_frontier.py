@@ -198,3 +198,21 @@ def test_a_slow_post_is_seen_by_who_looked_there_before(delay):
         assert found + taken(quick) == ["late"]
         slow.driver.close()
         quick.driver.close()
+
+
+@pytest.mark.usefixtures("seldom")
+def test_what_is_lent_for_no_time_is_free_at_once(queue):
+    queue.post("a", "b")
+    queue.claim(limit=1, ttl=0)
+
+    assert taken(queue) == ["a", "b"]
+
+
+@pytest.mark.usefixtures("seldom")
+def test_a_claim_that_is_renewed_for_no_time_ends_at_once(queue):
+    queue.post("a")
+    held = queue.claim()
+    assert taken(queue) == []
+    queue.renew(held.id, ttl=0)
+
+    assert taken(queue) == ["a"]

@@ -7,6 +7,7 @@ import pytest
 
 from kombu_pool import drivers
 from kombu_pool.clock import ManualClock
+from kombu_pool.drivers.mongodb import store
 from tests.conformance.handles import QueueHandle
 from tests.servers import mongodb
 
@@ -29,6 +30,12 @@ def uri(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def clock() -> ManualClock:
     return ManualClock()
+
+
+@pytest.fixture
+def trusting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let who posts on a slow machine believe for long what he saw of a queue, and ask no more than on a quick one."""
+    monkeypatch.setattr(store, "_BELIEF", 60.0)
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ def messages_in(database):
     return database["kombu_pool_messages"].count_documents({"n": {"$exists": True}})
 
 
+@pytest.mark.usefixtures("trusting")
 def test_posts_in_a_row_are_a_command_each(queue, round_trips):
     queue.post("a")
 

@@ -149,6 +149,7 @@ def test_collecting_looks_at_what_has_expired(backlog, driver, clock, looked_at)
     assert looked_at(driver.gc) <= 25
 
 
+@pytest.mark.usefixtures("trusting")
 def test_a_post_looks_at_no_message(backlog, looked_at):
     assert looked_at(lambda: backlog.post("a")) <= 1
 
@@ -219,6 +220,7 @@ def test_what_waits_to_be_buried_is_passed_over_queue_by_queue(driver, looked_at
 # Commands that ordinary queues cost.
 
 
+@pytest.mark.usefixtures("trusting")
 def test_a_post_to_an_ordinary_queue_is_two_commands(queue, profiled):
     assert len(profiled(lambda: queue.post("a"))) == 2
 
@@ -238,6 +240,7 @@ def test_an_acknowledgement_is_one_command(queue, profiled):
     assert len(profiled(lambda: queue.delete_claimed([(held.messages[0]["id"], held.id)]))) == 1
 
 
+@pytest.mark.usefixtures("trusting")
 def test_a_queue_with_a_dead_letter_queue_costs_no_command_more(mortal, profiled):
     mortal.claim(limit=1)
 

@@ -36,6 +36,7 @@ def alone():
     driver.close()
 
 
+@pytest.mark.usefixtures("trusting")
 def test_a_post_takes_no_more_round_trips_for_it(queue, round_trips):
     queue.post("warm", ticket=Ticket(b"me", 1))
     # The server has business of its own now and then.

@@ -53,6 +53,14 @@ def queue(driver: DataDriver) -> QueueHandle:
 
 
 @pytest.fixture
+def other(queue: QueueHandle, uri: str, clock: ManualClock) -> Iterator[QueueHandle]:
+    """The same queue by the hand of another process."""
+    opened = drivers.open_data(uri, clock=clock)
+    yield QueueHandle(opened, queue.name, queue.project)
+    opened.close()
+
+
+@pytest.fixture
 def profiled(database: pymongo.database.Database) -> Callable[[Callable[[], Any]], list[dict[str, Any]]]:
     """Return what the server says of each command by which something was done."""
 

@@ -17,14 +17,6 @@ def uri():
     return mongodb.fresh_uri()
 
 
-@pytest.fixture
-def other(queue, uri, clock):
-    """The same queue by the hand of another process."""
-    opened = drivers.open_data(uri, clock=clock)
-    yield QueueHandle(opened, queue.name, queue.project)
-    opened.close()
-
-
 def messages_in(database):
     """Count the messages of all queues, but no fences."""
     return database["kombu_pool_messages"].count_documents({"n": {"$exists": True}})

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from kombu_pool import drivers, errors
+from kombu_pool import errors
 from kombu_pool.drivers.mongodb.acknowledging import Acknowledgement
-from tests.conformance.handles import QueueHandle, bodies, ids
+from tests.conformance.handles import bodies, ids
 from tests.servers import mongodb
 
 CLAIM = {"ttl": 60, "grace": 0}
@@ -15,14 +15,6 @@ CLAIM = {"ttl": 60, "grace": 0}
 @pytest.fixture
 def uri():
     return mongodb.fresh_uri()
-
-
-@pytest.fixture
-def other(queue, uri, clock):
-    """The same queue by the hand of another process."""
-    opened = drivers.open_data(uri, clock=clock)
-    yield QueueHandle(opened, queue.name, queue.project)
-    opened.close()
 
 
 def pairs(held):

@@ -9,6 +9,8 @@ from kombu_pool.drivers.mongodb.layout import RECEIPT, UNFINISHED, project_of
 from kombu_pool.drivers.mongodb.posting import Poster
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from kombu_pool.drivers.mongodb.deadletters import DeadLetters
     from kombu_pool.drivers.mongodb.states import Filter
     from kombu_pool.drivers.mongodb.store import Store
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Seconds after which nobody is in the middle of a post any more: longer than any call waits.
 _ABANDONED = 120.0
+#: Deleted queues that are looked after at once.
+_GRAVES = 100
 
 
 class Collector:
@@ -31,7 +35,8 @@ class Collector:
         """Collect everywhere; return how many messages and subscriptions went."""
         now = self._store.now()
         with self._store.link.translated():
-            gone = sum(self._exhume(grave, now) for grave in self._store.collection(states.GRAVES).find())
+            graves = list(self._store.collection(states.GRAVES).find())
+            gone = sum(self._exhume(graves[at : at + _GRAVES], now) for at in range(0, len(graves), _GRAVES))
             for found in self._store.queues.find({}, {"m": 0}):
                 scope = {"p": found["p"], "q": found["q"], "i": found["_id"]}
                 gone += self._remove_expired(found, scope, now)
@@ -49,17 +54,20 @@ class Collector:
             self._dead_letters.expire(found)
         return self._store.remove({**scope, **states.expired(queue["e"])})
 
-    def _exhume(self, grave: dict[str, Any], now: float) -> int:
-        """Remove what is left of a deleted queue."""
-        where = {"p": grave["p"], "q": grave["q"]}
-        if self._store.queues.find_one({**where, "_id": grave["_id"]}, {"_id": 1}) is not None:
-            return 0  # whoever was about to delete it died before that
-        scope = {**where, "i": grave["_id"]}
-        gone = self._store.remove(scope)
-        gone += self._store.collection(states.SUBSCRIPTIONS).delete_many(scope).deleted_count
-        if now - grave["t"] > _ABANDONED:
-            # Not before: who posts may have seen the queue just before it went.
-            self._store.collection(states.GRAVES).delete_one({"_id": grave["_id"]})
+    def _exhume(self, graves: Sequence[dict[str, Any]], now: float) -> int:
+        """Remove what is left of deleted queues."""
+        ids = {"_id": {"$in": [grave["_id"] for grave in graves]}}
+        # Whoever was about to delete one of these died before that.
+        living = {found["_id"] for found in self._store.queues.find(ids, {"_id": 1})}
+        dead = [grave for grave in graves if grave["_id"] not in living]
+        if not dead:
+            return 0
+        scopes = {"$or": [{"p": grave["p"], "q": grave["q"], "i": grave["_id"]} for grave in dead]}
+        gone = self._store.remove(scopes)
+        gone += self._store.collection(states.SUBSCRIPTIONS).delete_many(scopes).deleted_count
+        # Not before: who posts may have seen the queue just before it went.
+        if old := [grave["_id"] for grave in dead if now - grave["t"] > _ABANDONED]:
+            self._store.collection(states.GRAVES).delete_many({"_id": {"$in": old}})
         return gone
 
     def _finish(self, scope: Filter, now: float) -> int:

@@ -66,6 +66,8 @@ class Frontier:
         self._busy_until = self._fenced_until = float("-inf")
         #: Whether others take messages from the queue at the same time.
         self.is_crowded = False
+        #: Whether messages were seen that are back in line.
+        self.has_back = False
 
     def begin(self, now: float) -> Bounds:
         """Return where to look now: now and then everywhere."""

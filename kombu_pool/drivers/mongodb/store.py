@@ -34,6 +34,8 @@ AT_ONCE = 1000
 _BELIEF = 0.02
 _PATIENCE = 1.5 * _BELIEF
 _REMEMBERED = 10_000
+#: What is read of a free message that others may be quicker to take.
+_FREE = {"_id": 1, "s": 1, "n": 1, "x": 1}
 
 
 class Queue(NamedTuple):
@@ -156,6 +158,8 @@ class Store:
         while True:
             known = self._known.get((project, name))
             began, bounds = time.monotonic(), EVERYWHERE if known is None else known.frontier.begin(now)
+            if limit and known is not None and (glance := self._glance(known, bounds, now, limit)) is not None:
+                return glance
             found = self._ask(place(project, name), known, bounds, now, limit)
             if not found or "m" not in found[0] or "n" in found[0]:
                 self._known.pop((project, name), None)
@@ -173,8 +177,33 @@ class Store:
             free = [one for one in found[1:] if "n" in one]
             if limit:
                 frontier.ended(bounds, took)
+                frontier.has_back = any(one["s"] == BACK for one in free)
                 self._note(queue, frontier, bounds, free, now)
             return Look(queue, frontier, _in_order(free, limit), any("dead" in one for one in found[-2:]))
+
+    def _glance(self, known: Known, bounds: Bounds, now: float, limit: int) -> Look | None:
+        """Look at nothing but the line, as whoever lends one batch after the other may; None: there is more to see."""
+        queue, frontier, seen = known
+        if time.monotonic() >= seen + _BELIEF or queue.policy.buries or frontier.has_back:
+            return None
+        if _asks_for_due(frontier, bounds, now, limit):
+            return None
+        first = list(
+            self.messages.find(
+                {"$or": lines(queue.scope, bounds, now)},
+                _FREE if frontier.is_crowded else None,
+                sort=[*states.IN_ORDER],
+                hint=states.LINE,
+                limit=limit,
+                batch_size=limit + 1,
+            )
+        )
+        # Those back in line come first here, wherever they stood.
+        if first and first[0]["s"] == BACK:
+            return None
+        self.fence(queue.scope, frontier, now)
+        self._note(queue, frontier, bounds, first, now)
+        return Look(queue, frontier, first, has_dead=False)
 
     def fence(self, scope: Filter, frontier: Frontier, now: float) -> None:
         """Let who looks for what is due in a busy queue not look on and on."""
@@ -216,7 +245,7 @@ class Store:
         """Return the pipelines that find the first free messages of a settled queue in line, and those back in line."""
         rest: list[dict[str, Any]] = [{"$limit": limit}]
         if not whole:
-            rest.append({"$project": {"_id": 1, "s": 1, "n": 1, "x": 1}})
+            rest.append({"$project": {**_FREE}})
         ranges: list[list[dict[str, Any]]] = [
             [{"$match": where}, {"$sort": dict(states.IN_ORDER)}, {"$limit": limit}]
             for where in lines(scope, bounds, now)

@@ -39,7 +39,7 @@ def test_a_swap_for_nothing_waits_for_the_majority_by_itself(queue, profiled):
 
     done = profiled(lambda: swap(queue, pairs(held)))
 
-    assert [one["op"] for one in done] == ["remove", "command", "remove"]
+    assert [one["op"] for one in done] == ["remove", "query", "remove"]
     assert queue.all() == []
 
 

@@ -49,6 +49,8 @@ class Settlement:
         self._delay = delay
         self._dirty: deque[Lease] = deque()
         self._taken_at = 0.0
+        #: The batches of which a store is being told.
+        self._under_way: set[int] = set()
         self._pace = 0.0
         self._orphaned: deque[tuple[Lease, str]] = deque()
         self._wake = threading.Event()
@@ -156,8 +158,8 @@ class Settlement:
     def _gather(self) -> None:
         for _ in range(self.TURNS if self._delay else 0):
             begun = time.monotonic()
-            time.sleep(max(self._delay, self._pace))
-            if self._taken_at < begun:
+            time.sleep(max(self._delay, 2 * self._pace))
+            if self._taken_at < begun and not self._under_way:
                 return
 
     def send(self, leases: Iterable[Lease]) -> None:
@@ -174,8 +176,7 @@ class Settlement:
                 continue
             batch = self.take(dirty)
             try:
-                if batch:
-                    self.taken(batch, self._messages.delete_claimed(queue, held(batch), project))
+                self.taken(batch, self._messages.delete_claimed(queue, held(batch), project) if batch else ())
             except KombuPoolError as error:
                 self.put_back(batch)
                 failure = error
@@ -199,10 +200,12 @@ class Settlement:
             if ids:
                 batch[lease] = ids
         self._taken_at = time.monotonic()
+        self._under_way.add(id(batch))
         return batch
 
     def put_back(self, batch: Batch) -> None:
         """Gather again what could not be sent, or of which nobody knows whether it arrived."""
+        self._under_way.discard(id(batch))
         for lease, ids in batch.items():
             lease.in_doubt = True
             lease.acked.extend(ids)
@@ -210,6 +213,7 @@ class Settlement:
 
     def taken(self, batch: Batch, refused: Sequence[tuple[str, str]]) -> None:
         """Hear that the store knows of a batch, but for what it refused."""
+        self._under_way.discard(id(batch))
         # Others may have taken some since; what comes of that is a shorter pace.
         self._pace = min(self.SLOWEST, (self._pace + time.monotonic() - self._taken_at) / 2)
         for lease, ids in batch.items():

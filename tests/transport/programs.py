@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import queue
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +145,17 @@ def publish(url: str, queue: str, name: str, number: int, exchange: str = "") ->
         producer = Producer(connection.channel())
         for each in range(number):
             producer.publish(f"{name}-{each}", exchange=exchange, routing_key=queue)
+
+
+def produce(url: str, queue: str, name: str, size: int, record: str) -> None:
+    """Publish name-0, name-1, ... for ever, each ``size`` times in one batch, and write down what is published."""
+    with Connection(url) as connection, Path(record).open("ab", buffering=0) as told:
+        producer = Producer(connection.channel())
+        for number in itertools.count():
+            with producer.batch() if size > 1 else nullcontext():
+                for _ in range(size):
+                    producer.publish(f"{name}-{number}", routing_key=queue)
+            told.write(f"{name}-{number}\n".encode())
 
 
 def own(url: str, queue: str, options: dict[str, Any], **declaration: Any) -> None:

@@ -54,7 +54,7 @@ layers: $(VENV)/.dev.installed
 	$(BIN)/lint-imports --no-cache
 
 chaos: $(VENV)/.dev.installed servers
-	@KOMBU_POOL_CHAOS=yes STORE=$(STORE) SEED=$(SEED) timeout --foreground --signal=INT 600 $(PYTEST) -q tests/chaos
+	@KOMBU_POOL_CHAOS=yes STORE=$(STORE) SEED=$(SEED) timeout --foreground --signal=INT 600 $(PYTEST) -q -n 2 --dist loadscope tests/chaos
 
 servers:
 	@.ci/servers

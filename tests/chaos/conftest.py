@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.celery.site import Site
+from tests.chaos.lanes import Lanes
 from tests.chaos.report import COUNTS, NAME, WHERE, Report
 from tests.chaos.scale import SEED, SMALL, SMOKE, SMOKE_STORE, STORE, Scale, is_full
 from tests.chaos.stores import STORES
@@ -24,7 +25,8 @@ _SEED = int(os.environ.get(SEED) or (random.SystemRandom().randrange(10**6) if i
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "scenario(name, *stores): what make chaos calls it, and where it makes sense")
-    if is_full():
+    if is_full() and not hasattr(config, "workerinput"):
+        os.environ[SEED] = str(_SEED)  # for the processes that run the scenarios
         config.pluginmanager.register(Report(config, f"{SEED}={_SEED}"))
 
 
@@ -38,6 +40,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         raise pytest.UsageError(f"{STORE} must be one of {', '.join(STORES)}, not {asked!r}")
     stores = [store for store in (scenario.args[1:] or STORES) if asked in (None, "", store)]
     metafunc.parametrize("store", stores if is_full() or scenario.args[0] in SMOKE else [])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Lanes | None:
+    return Lanes(config, log) if is_full() else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -28,9 +28,9 @@ class Report:
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str]:
         return (report.outcome if report.when == "call" or not report.passed else "", "", "")
 
-    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
         if self._terminal.isatty:
-            self._terminal.rewrite(f"{self._seconds()}  {item.name[:100]} ...", erase=True)
+            self._terminal.rewrite(f"{self._seconds()}  {nodeid.rpartition('::')[2][:100]} ...", erase=True)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         of = dict(report.user_properties)

@@ -40,7 +40,9 @@ def _redis(url: str) -> Iterator[str]:
         for key in client.scan_iter(count=1000):
             kind = client.type(key)
             if kind == b"hash":
-                yield from (f"{key!r}: {name!r} {value!r}" for name, value in client.hgetall(key).items())
+                # A queue that lives remembers for ten minutes who posted to it: a field that begins with an @ for each.
+                fields = [pair for pair in client.hgetall(key).items() if not pair[0].startswith(b"@")]
+                yield from (f"{key!r}: {name!r} {value!r}" for name, value in fields)
             elif kind == b"zset":
                 yield from (f"{key!r}: {member!r}" for member in client.zrange(key, 0, -1))
             elif kind == b"set":

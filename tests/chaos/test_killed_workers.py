@@ -30,24 +30,29 @@ REST = 60.0
 
 
 class Sender(threading.Thread):
-    """Sends tasks until there are enough, or time is up; never too far ahead of who does them."""
+    """Sends tasks, spread over the killing, until there are enough or time is up; never far ahead of who does them."""
 
     AHEAD, AT_ONCE = 4000, 100
 
-    def __init__(self, site: Site, ledger: Ledger, tasks: int, seconds: float) -> None:
+    def __init__(self, site: Site, ledger: Ledger, scale: Scale) -> None:
         super().__init__(daemon=True)
-        self._site, self._ledger, self._tasks, self._seconds = site, ledger, tasks, seconds
+        self._site, self._ledger, self._scale = site, ledger, scale
         self.sent = 0
 
     def run(self) -> None:
-        until = time.monotonic() + self._seconds
+        began = time.monotonic()
         with self._site.app.connection() as connection, Producer(connection) as producer:
             Queue("celery")(connection.default_channel).declare()
-            while self.sent < self._tasks and time.monotonic() < until:
-                if self.sent - len(self._ledger.ended) > self.AHEAD:
+            while self.sent < self._scale.tasks and (seconds := time.monotonic() - began) < self._scale.sending:
+                if self._is_early(seconds):
                     time.sleep(0.05)
                 else:
                     self._send(producer, range(self.sent, self.sent + self.AT_ONCE))
+
+    def _is_early(self, seconds: float) -> bool:
+        """Tell whether the next ones are for later: the last ones should be there when the killing ends."""
+        planned = self._scale.tasks * seconds / self._scale.killing
+        return self.sent > min(planned, len(self._ledger.ended)) + self.AHEAD
 
     def _send(self, producer: Producer, numbers: range) -> None:
         """Send them together: one by one, they would take most of what the workers need."""
@@ -115,21 +120,21 @@ def _is_celery(pid: int) -> bool:
 @pytest.mark.timeout(240)
 @pytest.mark.scenario("killed workers")
 def test_no_task_is_lost_and_only_what_a_killed_process_held_is_run_again(
-    store: str, make_site: Callable[..., Site], rng: random.Random, scale: Scale, tally: Callable[..., None]
+    make_site: Callable[..., Site], rng: random.Random, scale: Scale, tally: Callable[..., None]
 ) -> None:
     options = {"claim_ttl": TTL}
     site = make_site(broker_transport_options=options, worker_prefetch_multiplier=MULTIPLIER)
     ledger = Ledger(site.journal.path)
     crew = Crew(site, rng)
-    sender = Sender(site, ledger, scale.tasks, scale.sending[store])
+    sender = Sender(site, ledger, scale)
     try:
         sender.start()
         eventually(lambda: ledger.read().ended)
-        due, until = time.monotonic(), time.monotonic() + scale.sending[store]
+        began = due = time.monotonic()
         while len(ledger.read().ended) < sender.sent or sender.is_alive():
-            assert time.monotonic() < until + REST, f"{sender.sent - len(ledger.ended)} are not done"
+            assert time.monotonic() < began + scale.sending + REST, f"{sender.sent - len(ledger.ended)} are not done"
             time.sleep(0.05)
-            if due <= time.monotonic() < until:
+            if due <= time.monotonic() < began + scale.killing:
                 crew.kill_one(ledger.workers)
                 due = time.monotonic() + scale.kills_every
         eventually(lambda: site.counts() == (0, 0), REST)

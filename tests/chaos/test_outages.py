@@ -102,16 +102,16 @@ def test_a_store_is_killed_and_started_again(
 
 @pytest.mark.scenario("cut network", "redis", "mongodb")
 def test_the_network_carries_nothing_for_a_while(
-    store: str, server: Any, start: Callable[[str], Clients], scale: Scale, tally: Callable[..., None]
+    server: Any, start: Callable[[str], Clients], scale: Scale, tally: Callable[..., None]
 ) -> None:
     with Proxy(server.port) as proxy:
         clients = start(server.url_through(proxy))
 
         proxy.swallow()
-        time.sleep(scale.cut[store])
+        time.sleep(scale.cut)
         proxy.go_on()
 
-        tally(cut=scale.cut[store], **settle(clients, server.url))
+        tally(cut=scale.cut, **settle(clients, server.url))
 
 
 @pytest.mark.scenario("locked file", "sqlite")

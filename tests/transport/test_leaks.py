@@ -108,7 +108,7 @@ def test_many_killed_processes_leave_no_row_in_any_store(kind, tmp_path, opened,
 
     with closing(store):
         assert sum(most.values()) - sum(before.values()) >= 2 * PROCESSES * NODES[kind]
-        eventually(lambda: not left())
+        eventually(lambda: not left(), 60)
 
 
 def usage() -> dict[str, int]:

@@ -112,7 +112,7 @@ def test_a_server_that_comes_back_is_used_again():
 
 def test_a_server_that_falls_silent_is_told_in_time():
     with mongodb.MongoServer() as server:
-        driver = drivers.open_data(f"{server.uri('db')}?serverSelectionTimeoutMS=500&socketTimeoutMS=500")
+        driver = drivers.open_data(f"{server.uri('db')}?serverSelectionTimeoutMS=500&socketTimeoutMS=2000")
         queue = QueueHandle(driver, "q", None)
         queue.create()
         queue.post("a")

@@ -63,6 +63,7 @@ class Credit:
         outstanding = self.outstanding() - self._coming
         free = self.prefetch_count - outstanding
         if patient and outstanding and not self._is_worth_a_claim(free):
+            # They count towards what is waited for.
             self._acked += free
             return 0
         return min(free, self._read_ahead)

@@ -176,7 +176,8 @@ class Settlement:
                 continue
             batch = self.take(dirty)
             try:
-                self.taken(batch, self._messages.delete_claimed(queue, held(batch), project) if batch else ())
+                if batch:
+                    self.taken(batch, self._messages.delete_claimed(queue, held(batch), project))
             except KombuPoolError as error:
                 self.put_back(batch)
                 failure = error
@@ -200,7 +201,8 @@ class Settlement:
             if ids:
                 batch[lease] = ids
         self._taken_at = time.monotonic()
-        self._under_way.add(id(batch))
+        if batch:
+            self._under_way.add(id(batch))
         return batch
 
     def put_back(self, batch: Batch) -> None:

@@ -125,7 +125,8 @@ def application(broker: str, folder: Path, **settings: Any) -> Celery:
     """Make the application, for one test or one process."""
     results = folder / "results"
     results.mkdir(exist_ok=True)
-    app = Celery("tested", broker=broker, backend=results.as_uri(), set_as_current=False)
+    backend = f"tests.celery.results:WholeFiles+{results.as_uri()}"
+    app = Celery("tested", broker=broker, backend=backend, set_as_current=False)
     app.conf.update(
         broker_connection_retry_on_startup=True,
         result_chord_retry_interval=0.1,

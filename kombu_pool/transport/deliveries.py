@@ -103,6 +103,8 @@ class Subscription:
         self.lent = 0
         self.taken = 0
         self._turn = 0
+        #: The higher, the later it was fed.
+        self.fed = 0
         #: Monotonic: the queue was found empty, and is not worth a claim before.
         self.quiet_until = 0.0
         #: Held by a thread that claims for it.

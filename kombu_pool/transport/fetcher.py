@@ -6,6 +6,7 @@ there is nothing, or until credit comes back while there is none.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import time
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from kombu_pool.storage import Watch
     from kombu_pool.transport.connection import PoolConnection
+    from kombu_pool.transport.credit import Credit
     from kombu_pool.transport.deliveries import Subscription
 
 logger = logging.getLogger(__name__)
@@ -43,7 +45,7 @@ class Fetcher:
         self.failure: errors.ConnectionError | None = None
         self._connection = connection
         self.subscriptions: tuple[Subscription, ...] = ()
-        self._first = 0
+        self._feedings = itertools.count(1)
         self._credit = threading.Event()
         self._watches: dict[frozenset[str], Watch] = {}
         self._watching: Watch | None = None
@@ -162,21 +164,38 @@ class Fetcher:
     def _claim(self, *, patient: bool) -> list[Subscription] | None:
         """Claim once for each; return those with room whose queues had nothing, or None when something came.
 
-        Whoever was fed last comes last the next time: what room there is goes around.
+        Whoever was fed last comes last the next time: what room there is goes around. Before all come those whose
+        consumers have got something done, and would wait while others find their queues empty.
         """
-        subscriptions = self.subscriptions[self._first :] + self.subscriptions[: self._first]
-        first, coming = self._next_in_line(subscriptions)
+        in_turn = sorted(self.subscriptions, key=lambda subscription: subscription.fed)
+        coming = self._coming(in_turn)
         hungry = []
         fed = False
         self._idle = self.IDLE
-        for place, subscription in enumerate(subscriptions, self._first + 1):
-            got = self._feed(subscription, coming if subscription is first else 0, patient=patient)
+        for subscription in sorted(in_turn, key=lambda subscription: not coming.get(subscription)):
+            got = self._feed(subscription, coming.get(subscription, 0), patient=patient)
             if got:
                 fed = True
-                self._first = place % len(subscriptions)
+                subscription.fed = next(self._feedings)
             elif got is not None:
                 hungry.append(subscription)
         return None if fed else hungry
+
+    def _coming(self, in_turn: Sequence[Subscription]) -> dict[Subscription, int]:
+        """Return how many slots come back with the next claim for each, for messages of its that are done.
+
+        Of those that share slots one is the first to be fed. The store is told of what the others have done now: what
+        one waits for is another's.
+        """
+        now = time.monotonic()
+        first: dict[Credit, Subscription] = {}
+        for subscription in in_turn:
+            if now >= subscription.quiet_until:
+                first.setdefault(subscription.channel.qos, subscription)
+        for subscription in in_turn:
+            if subscription is not first.get(subscription.channel.qos) and self._connection.acknowledged(subscription):
+                self._connection.settle(subscription)
+        return {subscription: self._connection.acknowledged(subscription) for subscription in first.values()}
 
     def _feed(self, subscription: Subscription, coming: int, *, patient: bool) -> int | None:
         """Claim for one, for which so many slots come back with that; return what it got, None if it has no room."""
@@ -198,18 +217,6 @@ class Fetcher:
         if got == 0:
             subscription.quiet_until = now + self.QUIET
         return got
-
-    def _next_in_line(self, subscriptions: Sequence[Subscription]) -> tuple[Subscription | None, int]:
-        """Return who is to be fed first, and how many slots come back with that, for messages of its that are done.
-
-        The store is told of the others' now: subscriptions share slots, and what one waits for is another's.
-        """
-        now = time.monotonic()
-        first = next((subscription for subscription in subscriptions if now >= subscription.quiet_until), None)
-        for subscription in subscriptions:
-            if subscription is not first and self._connection.acknowledged(subscription):
-                self._connection.settle(subscription)
-        return first, self._connection.acknowledged(first) if first else 0
 
     def _listen_anew(self) -> None:
         """Forget which queues were found empty."""

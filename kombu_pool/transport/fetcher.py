@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from kombu_pool import errors
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from kombu_pool.storage import Watch
     from kombu_pool.transport.connection import PoolConnection
@@ -53,7 +53,8 @@ class Fetcher:
         self._lock = threading.Lock()
         #: Held by the thread that claims, which may be the one that drains events.
         self._turn = threading.Lock()
-        self._dozes = False
+        #: The queues of those with room whose messages the thread waits for, or is about to.
+        self._awaited: frozenset[str] = frozenset()
         #: How long it sleeps at a stretch: less while a subscription waits for its turn.
         self._idle = self.IDLE
         self._thread = threading.Thread(target=self._run, name=f"kombu_pool-fetcher-{pool}", daemon=True)
@@ -86,22 +87,28 @@ class Fetcher:
     def feed(self, *, patient: bool) -> None:
         """Claim in the calling thread, which has nothing to do otherwise; that spares waking another for each batch.
 
-        Not if it is ``patient`` and the fetcher's own thread sleeps already until something comes.
+        Not if it is ``patient`` and the fetcher's own thread sleeps already until something comes, for whomever.
         """
-        if self.failure is not None or (patient and self._watching is not None):
+        sleeps = self._watching is not None
+        if self.failure is not None or (patient and sleeps and not self._forgets(self.subscriptions)):
             return
         if not self._turn.acquire(blocking=False):
             return
         try:
-            self._listen_anew()
-            idle = bool(self._claim(patient=False)) and self._dozes
+            if not sleeps:
+                self._listen_anew()
+            is_late = self._forgets(self._claim(patient=False) or ())
         except errors.KombuPoolError:
             # The fetcher's own thread is to see it too, to tell of it and to try again.
-            idle = True
+            is_late = True
         finally:
             self._turn.release()
-        if idle:
+        if is_late:
             self.wake()
+
+    def _forgets(self, subscriptions: Iterable[Subscription]) -> bool:
+        """Tell whether there are some whose messages the fetcher's own thread does not wait for."""
+        return any(subscription.queue not in self._awaited for subscription in subscriptions)
 
     def stop(self) -> None:
         """Tell the thread to end; :meth:`join` waits for it."""
@@ -138,28 +145,30 @@ class Fetcher:
     def _round(self) -> None:
         """Claim for everybody who has room, or sleep until that makes sense again."""
         self._credit.clear()
-        with self._turn:
-            hungry = self._claim(patient=True)
+        hungry = self._claim_in_turn(patient=True)
         if hungry is None:
             return
         if any(
             subscription.channel.qos.is_lingering() for subscription in self.subscriptions if subscription not in hungry
         ):
             self._credit.wait(self.LINGER)
-            with self._turn:
-                hungry = self._claim(patient=False)
+            hungry = self._claim_in_turn(patient=False)
             if hungry is None:
                 return
         if not hungry:
-            self._dozes = True
             self._credit.wait(self._idle)
-            self._dozes = False
         elif self.pool is None:
             self._credit.wait(self.UNMAPPED)
             self._connection.settle_in(self)
         elif len(hungry) == len(self.subscriptions) or not self._credit.wait(self.QUIET):
             # Who has no room now may have it in a moment: to fall asleep in the store would cost more than that wait.
-            self._sleep(frozenset(subscription.queue for subscription in hungry))
+            self._sleep(self._awaited)
+
+    def _claim_in_turn(self, *, patient: bool) -> list[Subscription] | None:
+        with self._turn:
+            hungry = self._claim(patient=patient)
+            self._awaited = frozenset(subscription.queue for subscription in hungry or ())
+        return hungry
 
     def _claim(self, *, patient: bool) -> list[Subscription] | None:
         """Claim once for each; return those with room whose queues had nothing, or None when something came.

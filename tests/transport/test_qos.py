@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
+from kombu_pool.transport.connection import PoolConnection
+from kombu_pool.transport.fetcher import Fetcher
 from tests.transport.traffic import consume, count, declare, eventually, publish, take_all
+
+#: Seconds that nobody waits who is told, where somebody who looks again by himself takes five.
+SOON = 3.0
 
 
 @pytest.fixture
@@ -58,6 +65,54 @@ def test_channels_have_limits_of_their_own(filled, connection):
     one.expect_no_more()
 
     assert (len(one.messages), len(two.messages)) == (2, 3)
+
+
+def test_what_is_done_is_told_with_the_next_claim_though_another_channels_queue_is_empty(
+    filled, connection, monkeypatch
+):
+    told_apart = []
+    settle = PoolConnection.settle
+    monkeypatch.setattr(PoolConnection, "settle", lambda link, one: (told_apart.append(one.queue), settle(link, one)))
+    monkeypatch.setattr(Fetcher, "QUIET", 0.0)
+    other = connection.channel()
+    declare(other, "empty")
+    consume(other, "empty")
+    filled.basic_qos(prefetch_count=2)
+
+    assert consume(filled, "q", ack=True).wait_for(10)
+
+    assert told_apart == []
+
+
+@pytest.fixture
+def asleep(filled):
+    """The inbox of q, whose channel has room for one message, once the first of another channel's queue is waited for."""
+    declare(filled, "empty")
+    filled.basic_qos(prefetch_count=1)
+    inbox = consume(filled, "q", ack=True)
+    consume(filled.connection.client.channel(), "empty")
+    inbox.wait_for(1)
+    time.sleep(3 * Fetcher.QUIET)
+    return inbox
+
+
+def test_an_acknowledgement_is_heard_while_another_channels_queue_is_waited_for(asleep):
+    began = time.monotonic()
+
+    asleep.wait_for(10)
+
+    assert time.monotonic() - began < SOON
+
+
+def test_a_queue_that_runs_empty_is_waited_for_like_those_that_were(asleep, elsewhere):
+    asleep.wait_for(10)
+    asleep.expect_no_more()
+    began = time.monotonic()
+
+    publish(elsewhere.channel(), "q", "late")
+    asleep.wait_for(11)
+
+    assert time.monotonic() - began < SOON
 
 
 def test_what_a_channel_has_no_room_for_is_left_for_others(filled, elsewhere):

@@ -109,7 +109,10 @@ def _under_claims(where: Filter, pairs: Iterable[Pair], now: float) -> Filter:
     by_claim: dict[str, list[bytes | None]] = {}
     for message, claim in pairs:
         by_claim.setdefault(claim, []).append(layout.id_of(message))
-    claimed = {**where, **states.claimed(now), "_id": {"$in": [one for ids in by_claim.values() for one in ids]}}
+    ids = [message for each in by_claim.values() for message in each]
+    claimed = {**where, **states.claimed(now), "_id": {"$in": ids}}
     if len(by_claim) == 1:
         return {**claimed, "c": next(iter(by_claim))}
-    return {**claimed, "$or": [{"c": claim, "_id": {"$in": ids}} for claim, ids in by_claim.items()]}
+    # Said by what is not meant: of a choice between claims, the server would try each time which index serves it best.
+    others = [{"c": claim, "_id": {"$nin": own}} for claim, own in by_claim.items()]
+    return {**claimed, "c": {"$in": [*by_claim]}, "$nor": others}

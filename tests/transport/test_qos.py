@@ -86,7 +86,7 @@ def test_what_is_done_is_told_with_the_next_claim_though_another_channels_queue_
 
 @pytest.fixture
 def asleep(filled):
-    """The inbox of q, whose channel has room for one message, once the first of another channel's queue is waited for."""
+    """The inbox of q, whose channel has room for one message, once another channel's queue is waited for."""
     declare(filled, "empty")
     filled.basic_qos(prefetch_count=1)
     inbox = consume(filled, "q", ack=True)

@@ -120,6 +120,15 @@ def test_a_deletion_looks_at_what_it_deletes(backlog, looked_at):
     assert looked_at(lambda: backlog.delete_claimed([(one, held.id) for one in ids(held)])) <= 25
 
 
+def test_how_to_delete_under_several_claims_is_not_tried_out(backlog, profiled):
+    pairs = [(one, held.id) for held in (backlog.claim(limit=5), backlog.claim(limit=5)) for one in ids(held)]
+
+    done = profiled(lambda: backlog.delete_claimed(pairs))
+
+    assert [one["op"] for one in done if one.get("fromMultiPlanner")] == []
+    assert [one["ndeleted"] for one in done if one["op"] == "remove"] == [10]
+
+
 def test_a_renewal_looks_at_what_is_held(backlog, looked_at):
     held = backlog.claim(limit=10)
 

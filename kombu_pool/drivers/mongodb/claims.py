@@ -70,6 +70,7 @@ class ClaimController(Contract):
             with self._link.translated():
                 where = self._held(queue, project, claim_id, self._store.now())
                 self._store.messages.update_many(where, states.RELEASED)
+                self._store.overtaken(project, queue)
 
     def swap(
         self,
@@ -95,7 +96,9 @@ class ClaimController(Contract):
         self._store.ledger.forget(message.hex() for message in ids)
         with self._link.translated():
             where = {**self._held(queue, project, claim_id, self._store.now()), "_id": {"$in": ids}}
-            return self._store.messages.update_many(where, states.RELEASED).modified_count
+            released = self._store.messages.update_many(where, states.RELEASED).modified_count
+            self._store.overtaken(project, queue)
+        return released
 
     def _held(self, queue: str, project: Project, claim_id: str, now: float) -> Filter:
         # A claim's id is never used again: not even by the queue's next life.

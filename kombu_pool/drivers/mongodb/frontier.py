@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kombu_pool.drivers.mongodb import layout
+from kombu_pool.drivers.mongodb.ahead import Ahead
 
 if TYPE_CHECKING:
     from kombu_pool.drivers.mongodb.states import Filter
@@ -28,7 +29,7 @@ _LONGEST_PERIOD = 10.0
 #: Seconds for which who does nothing but lend may miss a claim that is over: so many times as long as it takes to look
 #: for such, within these.
 _SHARE = 10
-_JUST, _LONG = 0.005, 1.0
+_JUST, _LONG = 0.05, 1.0
 #: Seconds for which the server keeps what is gone, as it comes; after how many messages that matters; and how far ahead
 #: of now a fence among what waits is kept, at the least and at the most.
 _MEMORY = 300.0
@@ -68,6 +69,8 @@ class Frontier:
         self.is_crowded = False
         #: Whether messages were seen that are back in line.
         self.has_back = False
+        #: What was seen behind the first.
+        self.ahead = Ahead()
 
     def begin(self, now: float) -> Bounds:
         """Return where to look now: now and then everywhere."""

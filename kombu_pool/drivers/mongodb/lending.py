@@ -121,6 +121,7 @@ class Lender:
             try:
                 where = {**place(project, queue), **states.claimed(self._store.now(), claim)}
                 self._store.messages.update_many(where, states.RELEASED)
+                self._store.overtaken(project, queue)
             except (AutoReconnect, ConnectionError):
                 self._doubtful.append(lost)
                 raise

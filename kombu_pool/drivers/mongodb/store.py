@@ -17,7 +17,7 @@ from kombu_pool.drivers.mongodb.ledger import Ledger
 from kombu_pool.storage.policy import Policy, policy_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from pymongo.collection import Collection
 
@@ -81,7 +81,7 @@ class Look(NamedTuple):
 
     queue: Queue
     frontier: Frontier
-    first: list[dict[str, Any]]
+    first: Sequence[dict[str, Any]]
     #: Whether something is to be buried; only who looks for free messages is told.
     has_dead: bool
 
@@ -142,6 +142,12 @@ class Store:
         """Note when a message of a queue will be in line."""
         if (known := self._known.get((project, name))) is not None:
             known.frontier.awaits(at)
+            known.frontier.ahead.forget()
+
+    def overtaken(self, project: Project, name: str) -> None:
+        """Note that a message of a queue may have come to stand before others."""
+        if (known := self._known.get((project, name))) is not None:
+            known.frontier.ahead.forget()
 
     def outlast_beliefs(self, project: Project, name: str) -> None:
         """Wait until nobody believes any more that a queue is as it was before."""
@@ -177,6 +183,7 @@ class Store:
             free = [one for one in found[1:] if "n" in one]
             if limit:
                 frontier.ended(bounds, took)
+                frontier.ahead.forget()
                 frontier.has_back = any(one["s"] == BACK for one in free)
                 self._note(queue, frontier, bounds, free, now)
             return Look(queue, frontier, _in_order(free, limit), any("dead" in one for one in found[-2:]))
@@ -184,25 +191,28 @@ class Store:
     def _glance(self, known: Known, bounds: Bounds, now: float, limit: int) -> Look | None:
         """Look at nothing but the line, as whoever lends one batch after the other may; None: there is more to see."""
         queue, frontier, seen = known
-        if time.monotonic() >= seen + _BELIEF or queue.policy.buries or frontier.has_back:
+        if queue.policy.buries or frontier.has_back or _asks_for_due(frontier, bounds, now, limit):
             return None
-        if _asks_for_due(frontier, bounds, now, limit):
+        if time.monotonic() >= seen + _BELIEF and self.queue(queue.project, queue.name) != queue:
             return None
-        first = list(
-            self.messages.find(
+        first = frontier.ahead.take(limit)
+        if not first:
+            reach = limit if frontier.is_crowded else frontier.ahead.reach(limit)
+            free = self.messages.find(
                 {"$or": lines(queue.scope, bounds, now)},
                 _FREE if frontier.is_crowded else None,
                 sort=[*states.IN_ORDER],
                 hint=states.LINE,
-                limit=limit,
-                batch_size=limit + 1,
+                limit=reach,
+                batch_size=reach + 1,
             )
-        )
-        # Those back in line come first here, wherever they stood.
-        if first and first[0]["s"] == BACK:
-            return None
-        self.fence(queue.scope, frontier, now)
-        self._note(queue, frontier, bounds, first, now)
+            found = list(free)
+            # Those back in line come first here, wherever they stood.
+            if found and found[0]["s"] == BACK:
+                return None
+            self.fence(queue.scope, frontier, now)
+            self._note(queue, frontier, bounds, found, now)
+            first = frontier.ahead.keep(found, limit)
         return Look(queue, frontier, first, has_dead=False)
 
     def fence(self, scope: Filter, frontier: Frontier, now: float) -> None:

@@ -69,6 +69,7 @@ class Taker:
             return [_as_lent(one, lending, now) for one in look.first]
         frontier.is_crowded = taken is not None and taken < len(ids)
         if taken is not None and taken < len(ids):
+            frontier.ahead.pause()
             others = self._apart(look, len(ids) - taken, now)
             more = self._mark(lending, look, others, now, {}) if others else 0
             taken = None if more is None else taken + more

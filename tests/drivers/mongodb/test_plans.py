@@ -234,6 +234,7 @@ def test_a_post_to_an_ordinary_queue_is_two_commands(queue, profiled):
     assert len(profiled(lambda: queue.post("a"))) == 2
 
 
+@pytest.mark.usefixtures("trusting")
 def test_a_claim_of_an_ordinary_queue_is_two_commands(queue, profiled):
     queue.post(*range(10))
     queue.claim(limit=1)

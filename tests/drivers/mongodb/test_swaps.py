@@ -25,6 +25,7 @@ def swap(queue, held, limit=10):
     return queue.driver.claim_controller.swap(queue.name, held, CLAIM, queue.project, limit)
 
 
+@pytest.mark.usefixtures("trusting")
 def test_a_swap_of_batches_is_three_commands(queue, profiled):
     queue.post(*range(20))
     held = queue.claim()
@@ -33,6 +34,7 @@ def test_a_swap_of_batches_is_three_commands(queue, profiled):
     assert queue.all() == [*range(10, 20)]
 
 
+@pytest.mark.usefixtures("trusting")
 def test_a_swap_for_nothing_waits_for_the_majority_by_itself(queue, profiled):
     queue.post("a", "b")
     held = queue.claim()

@@ -17,7 +17,7 @@ class Scale:
     tasks: int = 50_000
     killing: float = 60.0
     kills_every: float = 1.0
-    sending: float = 90.0
+    sending: float = 120.0
     etas: int = 1000
     #: Seconds of an outage, by its kind.
     lock: float = 5.0

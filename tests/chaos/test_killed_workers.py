@@ -117,7 +117,7 @@ def _is_celery(pid: int) -> bool:
         return False
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(300)
 @pytest.mark.scenario("killed workers")
 def test_no_task_is_lost_and_only_what_a_killed_process_held_is_run_again(
     make_site: Callable[..., Site], rng: random.Random, scale: Scale, tally: Callable[..., None]

@@ -15,13 +15,13 @@ FIRST = Ticket(b"me", 1)
 def test_a_post_that_no_replica_confirmed_is_stored_once_and_waits_for_one_again(open_queue):
     with Server(repl_diskless_sync_delay=0) as master:
         queue = open_queue(master.uri())
-        careful = open_queue(f"{master.uri()}?min_replicas=1&min_replicas_timeout=0.5")
+        careful = open_queue(f"{master.uri()}?min_replicas=1&min_replicas_timeout=1")
         for _ in range(2):
             with pytest.raises(errors.ConnectionError, match="min_replicas"):
                 careful.post("a", ticket=FIRST)
 
-        with Server(replicaof=f"127.0.0.1 {master.port}") as replica:
-            first_answer(lambda: replica.client().info("replication")["master_link_status"] == "up")
+        with Server(replicaof=f"127.0.0.1 {master.port}"):
+            first_answer(lambda: master.client().info("replication").get("slave0", {}).get("state") == "online")
             ids = careful.post("a", ticket=FIRST)
 
         assert [message["id"] for message in queue.page()[0]] == ids

@@ -197,17 +197,8 @@ class Store:
             return None
         first = frontier.ahead.take(limit)
         if not first:
-            reach = limit if frontier.is_crowded else frontier.ahead.reach(limit)
-            free = self.messages.find(
-                {"$or": lines(queue.scope, bounds, now)},
-                _FREE if frontier.is_crowded else None,
-                sort=[*states.IN_ORDER],
-                hint=states.LINE,
-                limit=reach,
-                batch_size=reach + 1,
-            )
-            found = list(free)
-            # Those back in line come first here, wherever they stood.
+            whole = not frontier.is_crowded
+            found = self.free(queue, bounds, now, frontier.ahead.reach(limit) if whole else limit, whole=whole)
             if found and found[0]["s"] == BACK:
                 return None
             self.fence(queue.scope, frontier, now)
@@ -244,10 +235,15 @@ class Store:
         """Return the stages that add what pipelines find among the messages."""
         return [{"$unionWith": {"coll": self.messages.name, "pipeline": question}} for question in questions]
 
-    def first(self, queue: Queue, frontier: Frontier, now: float, limit: int) -> list[dict[str, Any]]:
-        """Return ``_id``, ``s``, ``n`` and ``x`` of the first free messages of a queue that is settled."""
-        posted, back = self.line(queue.scope, frontier.bounds, now, limit)
-        return _in_order(self.messages.aggregate([*posted, *self.unions([back])], batchSize=2 * limit + 1), limit)
+    def free(
+        self, queue: Queue, bounds: Bounds, now: float, limit: int, *, whole: bool = False
+    ) -> list[dict[str, Any]]:
+        """Return the first free messages of a queue that is settled: those back in line first, wherever they stood."""
+        where = {"$or": lines(queue.scope, bounds, now)}
+        shown = None if whole else _FREE
+        # The first answer ends the cursor.
+        cursor = self.messages.find(where, shown, sort=[*states.IN_ORDER], hint=states.LINE, limit=limit)
+        return list(cursor.batch_size(limit + 1))
 
     def line(
         self, scope: Filter, bounds: Bounds, now: float, limit: int, *, whole: bool = False

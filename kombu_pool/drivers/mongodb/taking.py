@@ -100,8 +100,8 @@ class Taker:
     def _apart(self, look: Look, count: int, now: float) -> list[bytes]:
         """Return free messages that others are not likely to want at the same time."""
         most = look.queue.policy.max_claim_count
-        first = self._store.first(look.queue, look.frontier, now, _WIDER * count)
-        found = [one["_id"] for one in first if not most or one["n"] < most]
+        free = self._store.free(look.queue, look.frontier.bounds, now, _WIDER * count)
+        found = [one["_id"] for one in free if not most or one["n"] < most]
         start = random.randrange(max(1, len(found) - count + 1))  # noqa: S311 - anything that differs will do
         return found[start : start + count]
 

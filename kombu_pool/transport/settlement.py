@@ -158,7 +158,7 @@ class Settlement:
     def _gather(self) -> None:
         for _ in range(self.TURNS if self._delay else 0):
             begun = time.monotonic()
-            time.sleep(max(self._delay, 2 * self._pace))
+            time.sleep(max(self._delay, 3 * self._pace))
             if self._taken_at < begun and not self._under_way:
                 return
 

@@ -92,7 +92,7 @@ def asleep(filled):
     inbox = consume(filled, "q", ack=True)
     consume(filled.connection.client.channel(), "empty")
     inbox.wait_for(1)
-    time.sleep(3 * Fetcher.QUIET)
+    eventually(lambda: any(fetcher._watching is not None for fetcher in filled.connection._fetchers.values()))
     return inbox
 
 

@@ -4,37 +4,71 @@ Each message is a ``Producer.publish`` through a direct exchange, as for SQLite.
 have a server of their own, a replica set of one member, as it comes. A publish to either returns when the server has
 the message in its journal: ours asks for that (``w=majority``, ``journal=true``), and Kombu's transport gets MongoDB's
 default, which has been the same since version 5.0.
+
+A bare insertion of a document that holds as much, which waits for the journal as well, is beside ours, too: that is
+what one wait a message costs, whoever waits.
 """
 
 from __future__ import annotations
 
+import json
+import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from benchmarks import figures
+from benchmarks import brokers, figures
+from benchmarks.children import ask
 from benchmarks.contenders import sample
 from benchmarks.mongodb import contenders
 from benchmarks.mongodb.contenders import OURS, PEER
-from benchmarks.publish import rate
+from benchmarks.publish import WARM_UP, rate
 from benchmarks.runs import Benchmark
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from benchmarks.runs import Run
 
+BARE = "insert_one"
+
+
+def insert(broker: brokers.Broker, messages: int) -> float:
+    """Insert documents, each for good, and return how many a second; the first few do not count."""
+    from pymongo import MongoClient, WriteConcern  # noqa: PLC0415 - who asks nothing about MongoDB need not have it
+
+    url, _ = broker
+    with MongoClient[dict[str, object]](url) as client:
+        for_good = WriteConcern("majority", j=True)
+        collection = client.get_default_database().get_collection("bare", write_concern=for_good)
+        body = json.dumps(brokers.BODY)
+        for _ in range(WARM_UP):
+            collection.insert_one({"body": body})
+        began = time.perf_counter()
+        for _ in range(messages):
+            collection.insert_one({"body": body})
+        return messages / (time.perf_counter() - began)
+
+
+def bare_rate(broker: Callable[[Path], brokers.Broker], messages: int, folder: Path) -> float:
+    """Return the rate of bare insertions, found in a process of its own."""
+    found: float = ask(insert, folder, broker=broker(folder), messages=messages)
+    return found
+
 
 def measure(run: Run) -> Iterator[figures.Figure]:
-    """Measure us and the peer."""
+    """Measure us, the peer, and the least that a message costs."""
     messages = run.choose(3000, 200)
     samples = run.interleave(
         {
             OURS: partial(sample, contenders.pool_mongodb, rate, messages),
             PEER: partial(sample, contenders.mongodb, rate, messages),
+            BARE: partial(sample, contenders.mongodb, bare_rate, messages),
         },
         rounds=5,
     )
     yield figures.rates("publish, MongoDB", samples[OURS], PEER, samples[PEER], 1.5)
+    yield figures.rates("publish, MongoDB, beside a bare insertion", samples[OURS], BARE, samples[BARE], 0.75)
 
 
 BENCHMARK = Benchmark("mongodb-publish", "How many messages does a producer publish in a second on MongoDB?", measure)

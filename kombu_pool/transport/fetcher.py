@@ -95,7 +95,7 @@ class Fetcher:
         if not self._turn.acquire(blocking=False):
             return
         try:
-            if not sleeps:
+            if not (patient and sleeps):
                 self._listen_anew()
             is_late = self._forgets(self._claim(patient=False) or ())
         except errors.KombuPoolError:
@@ -228,7 +228,7 @@ class Fetcher:
         return got
 
     def _listen_anew(self) -> None:
-        """Forget which queues were found empty."""
+        """Forget which queues were found empty. Only in turn: who claims may be about to note what is not so by now."""
         for subscription in self.subscriptions:
             subscription.quiet_until = 0.0
 
@@ -237,12 +237,18 @@ class Fetcher:
         if watch is None:
             # A new watch knows nothing of before: look once more, then sleep.
             self._watch(queues)
-            self._listen_anew()
-            return
+            is_news = True
+        else:
+            is_news = self._wait(watch)
+        if is_news:
+            with self._turn:
+                self._listen_anew()
+
+    def _wait(self, watch: Watch) -> bool:
         self._watching = watch
         try:
-            if not self._credit.is_set() and watch.wait(self._idle):
-                self._listen_anew()
+            # Whoever freed a slot before may not have seen that there is something to interrupt.
+            return not self._credit.is_set() and watch.wait(self._idle)
         finally:
             self._watching = None
 

@@ -9,6 +9,7 @@ import pytest
 from kombu_pool import drivers, errors
 from tests.conformance.handles import QueueHandle, bodies, ids
 from tests.servers import mongodb
+from tests.transport.traffic import eventually
 
 CLAIM = {"ttl": 60, "grace": 0}
 
@@ -61,3 +62,22 @@ def test_what_was_lent_as_the_rest_of_a_swap_failed_is_given_back_by_the_next_cl
         swap(queue, pairs(held), 1)
 
     assert bodies(queue.claim()) == ["next"]
+
+
+def test_what_a_swap_deleted_is_not_taken_for_done_before_the_majority_knows(queue, servers):
+    queue.post("a", "b", "c")
+    held = queue.claim(limit=2)
+    primary = servers.primary
+    with contextlib.ExitStack() as stopped:
+        for secondary in servers.secondaries:
+            stopped.enter_context(failing(secondary, "stopReplProducer", "alwaysOn"))
+        with pytest.raises(errors.ConnectionError):
+            swap(queue, pairs(held), 1)
+
+        with pytest.raises(errors.ConnectionError):
+            queue.delete_claimed(pairs(held))
+
+        primary.kill()
+    servers.wait_for_another(primary)
+    eventually(lambda: queue.delete_claimed(pairs(held)) == [])
+    assert queue.all() == ["c"]

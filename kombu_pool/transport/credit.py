@@ -26,8 +26,8 @@ class Credit:
         self.prefetch_count = 0
         self.leases: set[Lease] = set()
         self.paused = False
-        #: Set while somebody waits for a slot; who frees one resets it and wakes them.
-        self.starved = False
+        #: Who waits for a slot, in whichever pool; who frees one empties it and wakes them.
+        self.starved: set[Subscription] = set()
         self._acked = 0
         self._coming = 0
         self._read_ahead = read_ahead
@@ -49,11 +49,11 @@ class Credit:
         """
         # Set before looking: a slot that comes free in between is then not missed.
         self._acked, self._coming = 0, coming
-        self.starved = True
+        self.starved.add(subscription)
         room = 0 if self.paused or not self.can_consume() else self._room(subscription, patient=patient)
         self._coming = 0
         if room > 0:
-            self.starved = False
+            self.starved.discard(subscription)
         return room
 
     def _room(self, subscription: Subscription, *, patient: bool) -> int:
@@ -99,5 +99,5 @@ class Credit:
 
     def replenish(self) -> None:
         """Wake who is starved."""
-        self.starved = False
+        self.starved.clear()
         self._wake()

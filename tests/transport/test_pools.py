@@ -12,6 +12,8 @@ from kombu_pool.transport.fetcher import Fetcher
 from tests.transport.outages import Outages
 from tests.transport.traffic import Inbox, consume, count, declare, eventually, publish, take_all
 
+#: Seconds that nobody waits who is told, where somebody who looks again by himself takes five.
+SOON = 4.0
 RETRY = {"max_retries": 3, "interval_start": 0.01, "interval_step": 0.01}
 
 
@@ -276,3 +278,19 @@ def test_a_connection_closes_in_time_though_its_pool_is_away(channel, fast):
     channel.connection.client.release()
 
     assert time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize("limit", [1, 2, 4, 10])
+def test_what_one_pool_leaves_of_a_channels_limit_is_heard_of_by_the_other(channel, limit):
+    declare(channel, "plain", "fast.one")
+    for queue in ("plain", "fast.one"):
+        publish(channel, queue, *range(40))
+    channel.basic_qos(prefetch_count=limit)
+    inbox = Inbox(channel.connection.client, ack=True)
+    for queue in ("plain", "fast.one"):
+        channel.basic_consume(queue, callback=inbox)
+    began = time.monotonic()
+
+    inbox.wait_for(80)
+
+    assert time.monotonic() - began < SOON

@@ -218,13 +218,27 @@ class Fetcher:
             return None
         if now < subscription.quiet_until:
             return 0
+        room = credit.promise(subscription, room, coming)
+        if room <= 0:
+            # Another pool may be about to take them, or may not answer.
+            self._idle = credit.PATIENCE
+            return None
+        try:
+            got = self._claim_for(subscription, room, coming, patient=patient)
+        finally:
+            credit.claimed(subscription)
+        if got == 0:
+            subscription.quiet_until = now + self.QUIET
+        return got
+
+    def _claim_for(self, subscription: Subscription, room: int, coming: int, *, patient: bool) -> int | None:
+        """Claim for so many slots that were promised; return how many messages came, None if no slot was free yet."""
         got = self._connection.claim(subscription, room, coming)
         if got is None:
             # Somebody else tells the store of what is done: what is free without that?
-            room = credit.room(subscription, patient=patient)
+            credit = subscription.channel.qos
+            room = credit.promise(subscription, credit.room(subscription, patient=patient))
             got = self._connection.claim(subscription, room) if room > 0 else None
-        if got == 0:
-            subscription.quiet_until = now + self.QUIET
         return got
 
     def _listen_anew(self) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from contextlib import suppress
 
 import pytest
 from kombu.exceptions import OperationalError
 
 from kombu_pool import drivers, errors
+from kombu_pool.transport.connection import PoolConnection
+from kombu_pool.transport.credit import Credit
 from kombu_pool.transport.fetcher import Fetcher
 from tests.transport.outages import Outages
 from tests.transport.traffic import Inbox, consume, count, declare, eventually, publish, take_all
@@ -294,3 +298,26 @@ def test_what_one_pool_leaves_of_a_channels_limit_is_heard_of_by_the_other(chann
     inbox.wait_for(80)
 
     assert time.monotonic() - began < SOON
+
+
+@pytest.mark.parametrize("limit", [1, 4])
+def test_the_claims_of_two_pools_at_one_time_keep_to_their_channels_limit(channel, monkeypatch, limit):
+    declare(channel, "plain", "fast.one")
+    for queue in ("plain", "fast.one"):
+        publish(channel, queue, *range(10))
+    channel.basic_qos(prefetch_count=limit)
+    meeting = threading.Barrier(2)
+    genuine = PoolConnection.claim
+
+    def claim(*arguments):
+        with suppress(threading.BrokenBarrierError):
+            meeting.wait(timeout=Credit.PATIENCE / 2)
+        return genuine(*arguments)
+
+    monkeypatch.setattr(PoolConnection, "claim", claim)
+    for queue in ("plain", "fast.one"):
+        channel.basic_consume(queue)
+
+    eventually(lambda: channel.qos.outstanding() >= limit)
+    eventually(lambda: all(not fetcher._turn.locked() for fetcher in channel.connection._fetchers.values()))
+    assert channel.qos.outstanding() == limit

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,14 +24,21 @@ class Credit:
     consumer that is killed is never more than its limit, however many acknowledgements were on their way.
     """
 
+    #: Seconds for which slots are kept for a claim under way: a pool that does not answer must not have them for long.
+    PATIENCE = 0.5
+
     def __init__(self, read_ahead: int, wake: Callable[[], None]) -> None:
         self.prefetch_count = 0
         self.leases: set[Lease] = set()
         self.paused = False
-        #: Set while somebody waits for a slot; who frees one resets it and wakes them.
-        self.starved = False
+        #: Who waits for a slot, in whichever pool; who frees one empties it and wakes them.
+        self.starved: set[Subscription] = set()
         self._acked = 0
         self._coming = 0
+        #: The slots that claims under way may take, each until when they are kept for it.
+        self._promised: dict[Subscription, tuple[int, float]] = {}
+        self._promising = threading.Lock()
+        self._refused = False
         self._read_ahead = read_ahead
         self._wake = wake
 
@@ -49,11 +58,11 @@ class Credit:
         """
         # Set before looking: a slot that comes free in between is then not missed.
         self._acked, self._coming = 0, coming
-        self.starved = True
+        self.starved.add(subscription)
         room = 0 if self.paused or not self.can_consume() else self._room(subscription, patient=patient)
         self._coming = 0
         if room > 0:
-            self.starved = False
+            self.starved.discard(subscription)
         return room
 
     def _room(self, subscription: Subscription, *, patient: bool) -> int:
@@ -67,6 +76,35 @@ class Credit:
             self._acked += free
             return 0
         return min(free, self._read_ahead)
+
+    def promise(self, subscription: Subscription, room: int, coming: int = 0) -> int:
+        """Return how many of so many slots to claim for, now that others may claim, too; see :meth:`claimed`."""
+        if room <= 0 or self._is_unlimited(subscription):
+            return room
+        with self._promising:
+            # As in room(): set before looking.
+            self.starved.add(subscription)
+            others = self._promised_to_others(subscription)
+            room = min(room, self.prefetch_count - self.outstanding() + coming - others)
+            if room > 0:
+                self.starved.discard(subscription)
+                self._promised[subscription] = room, time.monotonic() + self.PATIENCE
+            elif others:
+                self._refused = True
+        return room
+
+    def _promised_to_others(self, subscription: Subscription) -> int:
+        now = time.monotonic()
+        promised = self._promised.items()
+        return sum(slots for other, (slots, until) in promised if other is not subscription and now < until)
+
+    def claimed(self, subscription: Subscription) -> None:
+        """Hear that the claim is over for which slots were promised: what it did not take is free for others."""
+        with self._promising:
+            self._promised.pop(subscription, None)
+            refused, self._refused = self._refused, False
+        if refused:
+            self.replenish()
 
     def _is_unlimited(self, subscription: Subscription) -> bool:
         return subscription.no_ack or not self.prefetch_count
@@ -99,5 +137,5 @@ class Credit:
 
     def replenish(self) -> None:
         """Wake who is starved."""
-        self.starved = False
+        self.starved.clear()
         self._wake()

@@ -95,7 +95,7 @@ class Fetcher:
         if not self._turn.acquire(blocking=False):
             return
         try:
-            if not sleeps:
+            if not (patient and sleeps):
                 self._listen_anew()
             is_late = self._forgets(self._claim(patient=False) or ())
         except errors.KombuPoolError:
@@ -218,17 +218,31 @@ class Fetcher:
             return None
         if now < subscription.quiet_until:
             return 0
-        got = self._connection.claim(subscription, room, coming)
-        if got is None:
-            # Somebody else tells the store of what is done: what is free without that?
-            room = credit.room(subscription, patient=patient)
-            got = self._connection.claim(subscription, room) if room > 0 else None
+        room = credit.promise(subscription, room, coming)
+        if room <= 0:
+            # Another pool may be about to take them, or may not answer.
+            self._idle = credit.PATIENCE
+            return None
+        try:
+            got = self._claim_for(subscription, room, coming, patient=patient)
+        finally:
+            credit.claimed(subscription)
         if got == 0:
             subscription.quiet_until = now + self.QUIET
         return got
 
+    def _claim_for(self, subscription: Subscription, room: int, coming: int, *, patient: bool) -> int | None:
+        """Claim for so many slots that were promised; return how many messages came, None if no slot was free yet."""
+        got = self._connection.claim(subscription, room, coming)
+        if got is None:
+            # Somebody else tells the store of what is done: what is free without that?
+            credit = subscription.channel.qos
+            room = credit.promise(subscription, credit.room(subscription, patient=patient))
+            got = self._connection.claim(subscription, room) if room > 0 else None
+        return got
+
     def _listen_anew(self) -> None:
-        """Forget which queues were found empty."""
+        """Forget which queues were found empty. Only in turn: who claims may be about to note what is not so by now."""
         for subscription in self.subscriptions:
             subscription.quiet_until = 0.0
 
@@ -237,12 +251,18 @@ class Fetcher:
         if watch is None:
             # A new watch knows nothing of before: look once more, then sleep.
             self._watch(queues)
-            self._listen_anew()
-            return
+            is_news = True
+        else:
+            is_news = self._wait(watch)
+        if is_news:
+            with self._turn:
+                self._listen_anew()
+
+    def _wait(self, watch: Watch) -> bool:
         self._watching = watch
         try:
-            if not self._credit.is_set() and watch.wait(self._idle):
-                self._listen_anew()
+            # Whoever freed a slot before may not have seen that there is something to interrupt.
+            return not self._credit.is_set() and watch.wait(self._idle)
         finally:
             self._watching = None
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from contextlib import suppress
 
 import pytest
 from kombu.exceptions import OperationalError
 
 from kombu_pool import drivers, errors
+from kombu_pool.transport.connection import PoolConnection
+from kombu_pool.transport.credit import Credit
 from kombu_pool.transport.fetcher import Fetcher
 from tests.transport.outages import Outages
 from tests.transport.traffic import Inbox, consume, count, declare, eventually, publish, take_all
 
+#: Seconds that nobody waits who is told, where somebody who looks again by himself takes five.
+SOON = 4.0
 RETRY = {"max_retries": 3, "interval_start": 0.01, "interval_step": 0.01}
 
 
@@ -276,3 +282,42 @@ def test_a_connection_closes_in_time_though_its_pool_is_away(channel, fast):
     channel.connection.client.release()
 
     assert time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize("limit", [1, 2, 4, 10])
+def test_what_one_pool_leaves_of_a_channels_limit_is_heard_of_by_the_other(channel, limit):
+    declare(channel, "plain", "fast.one")
+    for queue in ("plain", "fast.one"):
+        publish(channel, queue, *range(40))
+    channel.basic_qos(prefetch_count=limit)
+    inbox = Inbox(channel.connection.client, ack=True)
+    for queue in ("plain", "fast.one"):
+        channel.basic_consume(queue, callback=inbox)
+    began = time.monotonic()
+
+    inbox.wait_for(80)
+
+    assert time.monotonic() - began < SOON
+
+
+@pytest.mark.parametrize("limit", [1, 4])
+def test_the_claims_of_two_pools_at_one_time_keep_to_their_channels_limit(channel, monkeypatch, limit):
+    declare(channel, "plain", "fast.one")
+    for queue in ("plain", "fast.one"):
+        publish(channel, queue, *range(10))
+    channel.basic_qos(prefetch_count=limit)
+    meeting = threading.Barrier(2)
+    genuine = PoolConnection.claim
+
+    def claim(*arguments):
+        with suppress(threading.BrokenBarrierError):
+            meeting.wait(timeout=Credit.PATIENCE / 2)
+        return genuine(*arguments)
+
+    monkeypatch.setattr(PoolConnection, "claim", claim)
+    for queue in ("plain", "fast.one"):
+        channel.basic_consume(queue)
+
+    eventually(lambda: channel.qos.outstanding() >= limit)
+    eventually(lambda: all(not fetcher._turn.locked() for fetcher in channel.connection._fetchers.values()))
+    assert channel.qos.outstanding() == limit

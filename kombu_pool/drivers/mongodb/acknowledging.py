@@ -39,11 +39,13 @@ class Acknowledgement:
 
         ``at_first``: it is not for good before :meth:`seal`.
         """
-        mine = self._mine(now)
-        if not mine:
+        pairs = self._pairs()
+        if not pairs:
             return list(self._held)
+        mine = self._mine(pairs, now)
         messages = self._store.messages
-        self._deletes = _under_claims(self._place, mine, now)
+        # What is gone may be gone for an earlier try, which was not for good: that is waited for all the same.
+        self._deletes = _under_claims(self._place, mine or pairs, now)
         if at_first:
             messages = messages.with_options(write_concern=_AT_FIRST)
         done = messages.delete_many(self._deletes, hint=states.BY_ID)
@@ -61,23 +63,26 @@ class Acknowledgement:
 
     def reject(self, now: float) -> list[Pair]:
         """Let die as ``MessageController.reject`` promises, and return those that did not."""
-        mine = self._mine(now)
+        mine = self._mine(self._pairs(), now)
         if not mine:
             return list(self._held)
         where = _under_claims(self._place, mine, now)
         done = self._store.messages.update_many(where, states.dying(REJECTED, now), hint=states.BY_ID)
         return self._left(mine, done.modified_count, {"s": {"$ne": DEAD}})
 
-    def _mine(self, now: float) -> set[Pair]:
-        """Return those of the pairs that are so: what is gone looks the same whoever deleted it, so it is asked before.
-
-        One alone is not asked for, and neither is what only this process can have deleted.
-        """
-        pairs: set[Pair] = {
+    def _pairs(self) -> set[Pair]:
+        """Return those that there can be."""
+        return {
             (message, claim)
             for message, claim in self._held
             if layout.id_of(message) is not None and layout.is_claim(claim)
         }
+
+    def _mine(self, pairs: set[Pair], now: float) -> set[Pair]:
+        """Return those of the pairs that are so: what is gone looks the same whoever deleted it, so it is asked before.
+
+        One alone is not asked for, and neither is what only this process can have deleted.
+        """
         is_sure = self._store.ledger.is_sure(pairs, now)
         self._store.ledger.forget(message for message, _ in pairs)
         if len(pairs) < 2 or is_sure:  # noqa: PLR2004 - one alone

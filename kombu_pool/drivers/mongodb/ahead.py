@@ -24,44 +24,52 @@ _PAUSE: Final = 1.0
 _WIDER: Final = 4
 _MOST: Final = 32
 _HEAVY: Final = 1 << 18
+_NOTHING: Final = (float("-inf"), ())
 
 
 class Ahead:
     """Messages of one queue that stood in line a moment ago. Only a guess, so it needs no lock."""
 
     def __init__(self) -> None:
-        self._seen: Sequence[Stored] = ()
-        self._fresh_until = self._spell_until = self._paused_until = float("-inf")
+        #: They, and when the look began that saw them.
+        self._seen: tuple[float, Sequence[Stored]] = _NOTHING
+        self._forgotten_at = self._spell_until = self._paused_until = float("-inf")
 
     def take(self, count: int) -> Sequence[Stored]:
         """Return the first of those that are left, or none if they are too few or too old."""
-        seen, self._seen = self._seen, ()
-        if len(seen) < count or time.monotonic() >= self._fresh_until:
+        (began, seen), self._seen = self._seen, _NOTHING
+        if len(seen) < count or time.monotonic() >= began + _FRESH:
             return ()
-        self._seen = seen[count:]
+        self._put(seen[count:], began)
         return seen[:count]
 
     def reach(self, count: int) -> int:
         """Return how many to look at for so many: more, when one look follows the other."""
         now = time.monotonic()
         is_spell, self._spell_until = now < self._spell_until, now + _SPELL
-        self._fresh_until = now + _FRESH
         return min(_WIDER * count, max(count, _MOST)) if is_spell and now >= self._paused_until else count
 
-    def keep(self, seen: Sequence[Stored], count: int) -> Sequence[Stored]:
-        """Keep what was seen behind the first so many, and return these."""
+    def keep(self, seen: Sequence[Stored], count: int, began: float) -> Sequence[Stored]:
+        """Keep what a look saw behind the first so many, and return these; ``began`` is when it did, monotonic."""
         first, rest = seen[:count], seen[count:]
         if rest and sum(len(one["b"]) for one in rest) > _HEAVY:
             self.pause()
         else:
-            self._seen = rest
+            self._put(rest, began)
         return first
 
+    def _put(self, seen: Sequence[Stored], began: float) -> None:
+        self._seen = began, seen
+        # Looked at after that, and set before they are forgotten: another thread may do so at any time.
+        if began <= self._forgotten_at:
+            self._seen = _NOTHING
+
     def forget(self) -> None:
-        """Forget them: something may stand before them now."""
-        self._seen = ()
+        """Forget them, and what is being looked at: something may stand before them now."""
+        self._forgotten_at = time.monotonic()
+        self._seen = _NOTHING
 
     def pause(self) -> None:
         """Look no further than needed for a while: others take them as well, or they are large."""
-        self._seen = ()
+        self._seen = _NOTHING
         self._paused_until = time.monotonic() + _PAUSE

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections import deque
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-
-from pymongo.errors import AutoReconnect
 
 from kombu_pool.drivers.mongodb import layout, states
 from kombu_pool.drivers.mongodb.acknowledging import Acknowledgement, acknowledge
 from kombu_pool.drivers.mongodb.store import place
 from kombu_pool.drivers.mongodb.taking import Lending, Taker
-from kombu_pool.errors import ConnectionError, CorruptRecord  # noqa: A004 - Zaqar's name for it
+from kombu_pool.errors import CorruptRecord
 from kombu_pool.storage.dead_letters import PARKING, UNREADABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from kombu_pool.drivers.mongodb.deadletters import DeadLetters
     from kombu_pool.drivers.mongodb.store import Look, Store
     from kombu_pool.model import ClaimMetadata, Message, Project
 
-#: Claims whose answer got lost that are remembered.
+#: Claims of which nobody heard that are remembered.
 _DOUBTFUL = 100
 
 
@@ -54,27 +53,35 @@ class Lender:
         done = Acknowledgement(self._store, project, queue, held)
         refused = done.delete(self._store.now(), at_first=True)
         lending = self._draw(queue, project, limit, metadata["ttl"], metadata["grace"])
-        done.seal(lending.election)
+        with self._doubting(project, queue, lending.claim):
+            done.seal(lending.election)
         return refused, *_answer(lending)
 
     def pop(self, queue: str, limit: int, project: Project) -> Sequence[Message]:
         """Give away as ``MessageController.pop`` promises: what could not be read is not given away unseen."""
         lending = self._draw(queue, project, limit, PARKING, None)
         held = [(message["id"], lending.claim) for message in lending.messages]
-        refused = set(acknowledge(self._store, project, queue, held, self._store.now())) if held else set()
+        with self._doubting(project, queue, lending.claim):
+            refused = set(acknowledge(self._store, project, queue, held, self._store.now())) if held else set()
         return [message for message in lending.messages if (message["id"], lending.claim) not in refused]
 
     def _draw(self, queue: str, project: Project, limit: int, ttl: float, grace: float | None) -> Lending:
         self._give_back()
         lending = Lending(queue, project, layout.new_claim(), ttl, grace, limit)
-        try:
+        with self._doubting(project, queue, lending.claim):
             while lending.missing > 0 and self._turn(lending):
                 pass
-        except (AutoReconnect, ConnectionError):
-            # Some may have been lent all the same, to nobody.
-            self._doubtful.append((project, queue, lending.claim))
-            raise
         return lending
+
+    @contextmanager
+    def _doubting(self, project: Project, queue: str, claim: str) -> Iterator[None]:
+        """Let the next claim free what this one holds if the block fails: it may have been lent, to nobody."""
+        try:
+            yield
+        except BaseException:
+            # Whatever it was: lost answers, too few members in time, a signal's handler.
+            self._doubtful.append((project, queue, claim))
+            raise
 
     def _turn(self, lending: Lending) -> bool:
         """Lend once; return whether there may be more."""
@@ -112,19 +119,16 @@ class Lender:
         return unreadable
 
     def _give_back(self) -> None:
-        """Free what claims hold whose answer got lost."""
+        """Free what claims hold of which nobody heard."""
         while True:
             try:
-                lost = project, queue, claim = self._doubtful.popleft()
+                project, queue, claim = self._doubtful.popleft()
             except IndexError:
                 return
-            try:
+            with self._doubting(project, queue, claim):
                 where = {**place(project, queue), **states.claimed(self._store.now(), claim)}
                 self._store.messages.update_many(where, states.RELEASED)
                 self._store.overtaken(project, queue)
-            except (AutoReconnect, ConnectionError):
-                self._doubtful.append(lost)
-                raise
 
 
 def _answer(lending: Lending) -> tuple[str | None, Sequence[Message]]:

@@ -197,13 +197,13 @@ class Store:
             return None
         first = frontier.ahead.take(limit)
         if not first:
-            whole = not frontier.is_crowded
+            began, whole = time.monotonic(), not frontier.is_crowded
             found = self.free(queue, bounds, now, frontier.ahead.reach(limit) if whole else limit, whole=whole)
             if found and found[0]["s"] == BACK:
                 return None
             self.fence(queue.scope, frontier, now)
             self._note(queue, frontier, bounds, found, now)
-            first = frontier.ahead.keep(found, limit)
+            first = frontier.ahead.keep(found, limit, began)
         return Look(queue, frontier, first, has_dead=False)
 
     def fence(self, scope: Filter, frontier: Frontier, now: float) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from kombu_pool import drivers
 from kombu_pool.drivers.mongodb import ahead, frontier
+from kombu_pool.drivers.mongodb.store import Store
 from tests.conformance.handles import QueueHandle, bodies, ids
 from tests.servers import mongodb
 
@@ -65,6 +66,23 @@ def test_what_this_process_gives_back_is_first(busy):
 
     busy.end(whole.id)
     assert bodies(busy.claim(limit=1)) == [5]
+
+
+def test_what_this_process_gives_back_while_another_thread_looks_is_first(busy, driver, monkeypatch):
+    held = busy.claim(limit=1)
+    driver._store.overtaken(busy.project, busy.name)
+    genuine = Store.free
+
+    def free(store, *arguments, **options):
+        found = genuine(store, *arguments, **options)
+        busy.release(held.id, ids(held))
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "free", free)
+        assert bodies(busy.claim(limit=1)) == [5]
+
+    assert bodies(busy.claim(limit=1)) == [4]
 
 
 def test_what_this_process_posts_is_where_its_priority_puts_it(busy):

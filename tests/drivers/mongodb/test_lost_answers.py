@@ -7,8 +7,13 @@ import contextlib
 import pytest
 
 from kombu_pool import drivers, errors
+from kombu_pool.drivers.mongodb.ledger import Ledger
 from tests.conformance.handles import QueueHandle, bodies
 from tests.servers import mongodb
+
+#: The server did it, but the majority had not got it in time; and it gave up before it did.
+_TOO_LATE = {"code": 64, "errmsg": "waiting for replication timed out", "errInfo": {"wtimeout": True}}
+_TOOK_TOO_LONG = 50
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +47,11 @@ def hanging_up(server, command, times):
     return hindered(server, command, times, closeConnection=True)
 
 
+def interrupted(*_):
+    """Do as the handler of a signal does that comes at this place."""
+    raise KeyboardInterrupt
+
+
 def test_a_post_is_tried_again(queue, server):
     with hanging_up(server, "insert", 1):
         queue.post("a")
@@ -66,5 +76,35 @@ def test_what_was_lent_to_nobody_is_given_back_by_the_next_claim(queue, server):
     # client tries that twice.
     with hanging_up(server, "find", 2), pytest.raises(errors.ConnectionError):
         queue.claim()
+
+    assert bodies(queue.claim()) == ["a", "b"]
+
+
+def test_what_was_lent_too_late_for_the_majority_is_given_back_by_the_next_claim_that_can(queue, server):
+    queue.post("a", "b")
+
+    with hindered(server, "update", 1, writeConcernError=_TOO_LATE), pytest.raises(errors.ConnectionError):
+        queue.claim()
+    with hindered(server, "update", 1, errorCode=_TOOK_TOO_LONG), pytest.raises(errors.ConnectionError):
+        queue.claim()
+
+    assert bodies(queue.claim()) == ["a", "b"]
+
+
+def test_what_a_pop_could_not_delete_is_given_back_by_the_next_one(queue, server):
+    queue.post("a", "b")
+
+    with hanging_up(server, "delete", 1), pytest.raises(errors.ConnectionError):
+        queue.pop()
+
+    assert bodies(queue.pop()) == ["a", "b"]
+
+
+def test_what_was_lent_as_a_signal_came_is_given_back_by_the_next_claim(queue, monkeypatch):
+    queue.post("a", "b")
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "lent", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            queue.claim()
 
     assert bodies(queue.claim()) == ["a", "b"]

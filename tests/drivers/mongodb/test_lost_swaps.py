@@ -1,0 +1,83 @@
+"""What becomes of a swap that fails half-way: what is done is done, and what was lent is lent to somebody."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+
+from kombu_pool import drivers, errors
+from tests.conformance.handles import QueueHandle, bodies, ids
+from tests.servers import mongodb
+from tests.transport.traffic import eventually
+
+CLAIM = {"ttl": 60, "grace": 0}
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture(scope="module")
+def servers():
+    """Three servers that can be told to fail."""
+    with mongodb.ReplicaSet(members=3, enableTestCommands=1) as started:
+        yield started
+
+
+@pytest.fixture
+def queue(servers, request):
+    driver = drivers.open_data(f"{servers.uri(request.node.name[:40])}&wtimeoutMS=3000")
+    made = QueueHandle(driver, "q", None)
+    made.create()
+    yield made
+    driver.close()
+
+
+def pairs(held):
+    return [(one, held.id) for one in ids(held)]
+
+
+def swap(queue, held, limit):
+    return queue.driver.claim_controller.swap(queue.name, held, CLAIM, queue.project, limit)
+
+
+@contextlib.contextmanager
+def failing(member, point, mode, **data):
+    """Let a server fail as one of its fail points says."""
+    member.ask("configureFailPoint", point, mode=mode, data=data)
+    try:
+        yield
+    finally:
+        if member.runs:
+            member.ask("configureFailPoint", point, mode="off")
+
+
+def test_what_was_lent_as_the_rest_of_a_swap_failed_is_given_back_by_the_next_claim(queue, servers):
+    queue.post("done", "next")
+    held = queue.claim(limit=1)
+    queue.driver._store._known[queue.project, queue.name].frontier.is_crowded = True
+
+    # The first deletion is done; the second one waits for the majority.
+    second = {"failCommands": ["delete"], "closeConnection": True}
+    with failing(servers.primary, "failCommand", {"skip": 1}, **second), pytest.raises(errors.ConnectionError):
+        swap(queue, pairs(held), 1)
+
+    assert bodies(queue.claim()) == ["next"]
+
+
+def test_what_a_swap_deleted_is_not_taken_for_done_before_the_majority_knows(queue, servers):
+    queue.post("a", "b", "c")
+    held = queue.claim(limit=2)
+    primary = servers.primary
+    with contextlib.ExitStack() as stopped:
+        for secondary in servers.secondaries:
+            stopped.enter_context(failing(secondary, "stopReplProducer", "alwaysOn"))
+        with pytest.raises(errors.ConnectionError):
+            swap(queue, pairs(held), 1)
+
+        with pytest.raises(errors.ConnectionError):
+            queue.delete_claimed(pairs(held))
+
+        primary.kill()
+    servers.wait_for_another(primary)
+    eventually(lambda: queue.delete_claimed(pairs(held)) == [])
+    assert queue.all() == ["c"]

@@ -1,0 +1,84 @@
+"""Who drains events by himself claims, too, while the fetcher's thread sleeps until its store tells of something."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from kombu_pool.storage import Watch
+from kombu_pool.transport.connection import PoolConnection
+from kombu_pool.transport.fetcher import Fetcher
+from tests.transport.traffic import consume, declare, eventually, publish
+
+#: Seconds that nobody waits who is told, where somebody who looks again by himself takes five.
+SOON = 3.0
+
+
+class Deaf(Watch):
+    """A watch that has not heard of anything yet."""
+
+    def __init__(self):
+        self._interrupted = threading.Event()
+
+    def wait(self, timeout):
+        was = self._interrupted.wait(timeout)
+        self._interrupted.clear()
+        return was
+
+    def interrupt(self):
+        self._interrupted.set()
+
+    def close(self):
+        self._interrupted.set()
+
+
+def asleep(connection):
+    """Wait until the only fetcher's thread sleeps in its store, and return the fetcher."""
+    (fetcher,) = connection.default_channel.connection._fetchers.values()
+    eventually(lambda: fetcher._watching is not None)
+    return fetcher
+
+
+def test_who_does_not_wait_gets_what_is_there_though_nobody_has_told_of_it_yet(connection, channel, monkeypatch):
+    monkeypatch.setattr(PoolConnection, "watch", lambda *_: Deaf())
+    monkeypatch.setattr(Fetcher, "QUIET", 60.0)
+    declare(channel, "q")
+    inbox = consume(channel, "q")
+    asleep(connection)
+    publish(channel, "q", "there")
+
+    connection.drain_events(timeout=0)
+
+    assert inbox.bodies == ["there"]
+
+
+def test_what_comes_as_who_drains_finds_nothing_is_not_left_for_long(connection, channel, elsewhere, monkeypatch):
+    declare(channel, "q")
+    inbox = consume(channel, "q")
+    fetcher = asleep(connection)
+    late = elsewhere.channel()
+    genuine = PoolConnection.claim
+    found_nothing = []
+
+    def claim(link, *arguments):
+        got = genuine(link, *arguments)
+        if threading.current_thread() is threading.main_thread() and not found_nothing:
+            found_nothing.append(not got)
+            publish(late, "q", "late")
+            eventually(lambda: fetcher._watching is None)
+            # The thread is on its way to claim, and has to wait for this.
+            time.sleep(0.05)
+        return got
+
+    monkeypatch.setattr(PoolConnection, "claim", claim)
+    while not found_nothing:
+        # The thread may be claiming just then.
+        with pytest.raises(TimeoutError):
+            connection.drain_events(timeout=0)
+    began = time.monotonic()
+
+    inbox.wait_for(1)
+
+    assert time.monotonic() - began < SOON

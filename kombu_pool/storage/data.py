@@ -38,7 +38,7 @@ class MessageController(ABC):
 
         With a ``ticket``, a process can make a post again of which it did not hear whether it had been made: the same
         messages with the same ticket are stored once, and the same ids are returned, whatever became of the messages
-        meanwhile. A queue remembers the last ticket of each poster, for
+        meanwhile, and if the first try is still on its way, too. A queue remembers the last ticket of each poster, for
         :data:`~kombu_pool.storage.TICKET_LIFE` seconds at least.
 
         Raises:

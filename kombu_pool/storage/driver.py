@@ -110,8 +110,9 @@ class DataDriver(ABC):
         after all: then it is released, and was lent once more.
 
         A letter whose queue does not exist, takes no more, cannot be reached or refuses it stays, and is counted; one
-        queue's trouble stops no other. Behind the first that finds its queue full or out of reach none is tried. What
-        was left since its queue was out of reach may be there all the same, if only the answer got lost.
+        queue's trouble stops no other. Behind the first that finds its queue full or out of reach none is tried. To be
+        out of reach is to fail twice: the second try stores nothing that the first one stored. What was left for that
+        reason may be there all the same, if only the answers got lost.
 
         ``told`` is called after each step with what was done so far; it ends there if that returns True.
 

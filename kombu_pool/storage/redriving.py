@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import logging
-from itertools import islice
+import os
+from itertools import count, islice
 from typing import TYPE_CHECKING, NamedTuple
 
-from kombu_pool.errors import InvalidMessage, KombuPoolError, QueueDoesNotExist, QueueIsFull
-from kombu_pool.model import Redriven
+from kombu_pool.errors import (
+    ConnectionError,  # noqa: A004 - Zaqar's name for it
+    InvalidMessage,
+    KombuPoolError,
+    QueueDoesNotExist,
+    QueueIsFull,
+)
+from kombu_pool.model import Redriven, Ticket
 from kombu_pool.storage.dead_letters import PARKING, UNREADABLE
 
 if TYPE_CHECKING:
@@ -21,6 +28,7 @@ logger = logging.getLogger(__name__)
 #: Letters that are claimed, stored and removed together.
 STEP = 100
 _HOLD: ClaimMetadata = {"ttl": PARKING, "grace": 0}
+_POSTER_BYTES = 12
 
 
 class Choice(NamedTuple):
@@ -93,6 +101,8 @@ class Redrive:
         self._done = Redriven()
         #: The queues that were asked for, and whether they take letters.
         self._open: dict[str, bool] = {}
+        self._poster = os.urandom(_POSTER_BYTES)
+        self._numbers = count(1)
 
     def run(self, told: Callable[[Redriven], bool | None] | None) -> Redriven:
         """Give the letters back."""
@@ -156,7 +166,7 @@ class Redrive:
             return []
         given = [self._given_back(target, letter) for letter in letters]
         try:
-            self._driver.message_controller.post(target, given, None, self._project)
+            self._post(target, given)
         except KombuPoolError as error:
             if len(letters) > 1 and isinstance(error, InvalidMessage | QueueIsFull):
                 return [letter for letter in letters if self._store(target, [letter])]
@@ -164,6 +174,14 @@ class Redrive:
             self._done.refusals[target] = error
             return []
         return letters
+
+    def _post(self, target: str, messages: Sequence[NewMessage]) -> None:
+        """Post messages; once more, as the same post, if nobody knows whether they were stored."""
+        post, ticket = self._driver.message_controller.post, Ticket(self._poster, next(self._numbers))
+        try:
+            post(target, messages, None, self._project, ticket=ticket)
+        except ConnectionError:
+            post(target, messages, None, self._project, ticket=ticket)
 
     def _given_back(self, target: str, letter: Message) -> NewMessage:
         readdress, body = self._driver.readdress_letter, letter["body"]

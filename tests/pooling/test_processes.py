@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
-
 import pytest
 
 import kombu_pool
 from kombu_pool import errors
 from kombu_pool.pooling import DataDriver
 from tests.pooling.stores import bodies, post
-
-LIMIT = 20
+from tests.races import meet, race
 
 
 @pytest.fixture
@@ -23,14 +19,9 @@ def control_uri(tmp_path):
     return uri
 
 
-def meet(start):
-    """Keep what makes the processes of a race start together."""
-    globals()["start"] = start
-
-
 def declare(uri, queues):
     driver = DataDriver(None, None, uri)
-    globals()["start"].wait(LIMIT)
+    meet()
     outcomes = [(driver.queue_controller.create(queue), driver.catalog.pool_of(queue)) for queue in queues]
     driver.close()
     return outcomes
@@ -38,20 +29,11 @@ def declare(uri, queues):
 
 def declare_and_post(uri, name):
     driver = DataDriver(None, None, uri)
-    globals()["start"].wait(LIMIT)
+    meet()
     driver.queue_controller.create("q")
     for number in range(20):
         post(driver, "q", f"{name}-{number}")
     driver.close()
-
-
-def race(target, *arguments):
-    """Run ``target`` in as many processes as there are arguments, all at once; return their answers."""
-    spawning = multiprocessing.get_context("spawn")
-    together = (spawning.Barrier(len(arguments)),)
-    with ProcessPoolExecutor(len(arguments), spawning, meet, together) as processes:
-        running = [processes.submit(target, *given) for given in arguments]
-        return [found.result(LIMIT) for found in running]
 
 
 def test_processes_that_race_to_declare_a_queue_agree_on_its_pool(control_uri):

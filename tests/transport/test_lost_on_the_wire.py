@@ -1,4 +1,4 @@
-"""Publishes through a proxy that loses the store's answer, while somebody takes the message that it was about."""
+"""Posts through a proxy that loses the store's answer, while somebody takes the message that it was about."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from tests.transport.traffic import count, declare, take_all
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+LETTER = {"queue": "q", "reason": "rejected", "time": 1.0, "count": 1}
 #: How often and how soon to try again.
 RETRY = {"max_retries": 5, "interval_start": 0.0, "interval_step": 0.0}
 
@@ -160,3 +161,26 @@ def test_the_tasks_of_a_group_are_sent_once(wire, consumer, tmp_path, what):
     app.close()
     for pool in (app.producer_pool, app.pool):
         pool.force_close_all()
+
+
+@pytest.mark.parametrize("what", ["post", "end"])
+def test_dead_letters_are_given_back_once(wire, consumer, opened, what):
+    declare(consumer, "dead")
+    data, seen = (opened(url).channel().connection.broker.data for url in (wire.tapped, wire.plain))
+    seen.message_controller.post("dead", [{"ttl": None, "body": n, "dead_letter": LETTER} for n in range(3)], None)
+    request = wire.request if what == "post" else wire.end
+    # PyMongo asks for that again by itself.
+    times = 2 if request == b"commitTransaction" else 1
+    taken = []
+
+    def cut(queue, body):
+        wire.proxy.lose_answer_to(request, times, lambda: taken.extend(seen.message_controller.pop("q", 10)))
+        return body
+
+    data.readdress_letter = cut
+    done = data.redrive("dead")
+
+    taken += seen.message_controller.pop("q", 10)
+    assert (done.moved, done.left) == ({"q": 3}, {})
+    assert [message["body"] for message in taken] == [0, 1, 2]
+    assert seen.message_controller.count("dead") == 0

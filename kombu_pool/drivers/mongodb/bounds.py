@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from kombu_pool.drivers.mongodb.deadletters import DeadLetters
+    from kombu_pool.drivers.mongodb.looking import Lookout
     from kombu_pool.drivers.mongodb.posting import Poster
-    from kombu_pool.drivers.mongodb.store import Queue, Store
+    from kombu_pool.drivers.mongodb.store import Queue
     from kombu_pool.model import Ticket
 
 #: Seconds after which a queue is not kept from others any more by somebody who must have died while he posted.
@@ -30,7 +31,7 @@ _PATIENCE = 25.0
 class Bounds:
     """Keeps the free messages of a queue within its longest length."""
 
-    def __init__(self, store: Store, dead_letters: DeadLetters, poster: Poster) -> None:
+    def __init__(self, store: Lookout, dead_letters: DeadLetters, poster: Poster) -> None:
         self._store = store
         self._poster = poster
         self._dead_letters = dead_letters

@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from kombu_pool.drivers.mongodb.lending import Lender
+    from kombu_pool.drivers.mongodb.looking import Lookout
     from kombu_pool.drivers.mongodb.states import Filter
-    from kombu_pool.drivers.mongodb.store import Store
     from kombu_pool.model import Claim, ClaimMetadata, Message, Project
 
 
 class ClaimController(Contract):
     """Claims, written on the messages that they hold."""
 
-    def __init__(self, store: Store, lender: Lender) -> None:
+    def __init__(self, store: Lookout, lender: Lender) -> None:
         self._store = store
         self._link = store.link
         self._lender = lender

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kombu_pool.drivers.mongodb.letters import Letter
+    from kombu_pool.drivers.mongodb.looking import Lookout
     from kombu_pool.drivers.mongodb.states import Filter
-    from kombu_pool.drivers.mongodb.store import Queue, Store
+    from kombu_pool.drivers.mongodb.store import Queue
     from kombu_pool.storage import DataDriver
 
 logger = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ _LAST: Final = MaxKey()
 class DeadLetters:
     """Buries what is dead: the first to die first, and only one process at a time in one queue."""
 
-    def __init__(self, store: Store, driver: DataDriver) -> None:
+    def __init__(self, store: Lookout, driver: DataDriver) -> None:
         self._store = store
         self._driver = driver
         self._queues = QueueController(store)

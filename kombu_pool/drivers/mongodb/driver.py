@@ -9,9 +9,9 @@ from kombu_pool.drivers.mongodb.claims import ClaimController
 from kombu_pool.drivers.mongodb.collector import Collector
 from kombu_pool.drivers.mongodb.deadletters import DeadLetters
 from kombu_pool.drivers.mongodb.lending import Lender
+from kombu_pool.drivers.mongodb.looking import Lookout
 from kombu_pool.drivers.mongodb.messages import MessageController
 from kombu_pool.drivers.mongodb.queues import QueueController
-from kombu_pool.drivers.mongodb.store import Store
 from kombu_pool.drivers.mongodb.subscriptions import SubscriptionController
 from kombu_pool.drivers.mongodb.watch import MongoWatch
 from kombu_pool.errors import KombuPoolError
@@ -35,7 +35,7 @@ class DataDriver(Contract):
 
     def __init__(self, location: Location, clock: Clock) -> None:
         self._link = links.acquire(location)
-        self._store = store = Store(self._link, clock)
+        self._store = store = Lookout(self._link, clock)
         self._closed = False
         self._dead_letters = DeadLetters(store, self)
         lender = Lender(store, self._dead_letters)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from kombu_pool.drivers.mongodb.deadletters import DeadLetters
-    from kombu_pool.drivers.mongodb.store import Look, Store
+    from kombu_pool.drivers.mongodb.looking import Look, Lookout
     from kombu_pool.model import ClaimMetadata, Message, Project
 
 #: Claims of which nobody heard that are remembered.
@@ -27,7 +27,7 @@ _DOUBTFUL = 100
 class Lender:
     """Lends messages, or gives them away."""
 
-    def __init__(self, store: Store, dead_letters: DeadLetters) -> None:
+    def __init__(self, store: Lookout, dead_letters: DeadLetters) -> None:
         self._store = store
         self._dead_letters = dead_letters
         self._taker = Taker(store)

@@ -28,15 +28,16 @@ if TYPE_CHECKING:
 
     from kombu_pool.drivers.mongodb.deadletters import DeadLetters
     from kombu_pool.drivers.mongodb.lending import Lender
+    from kombu_pool.drivers.mongodb.looking import Lookout
     from kombu_pool.drivers.mongodb.states import Filter
-    from kombu_pool.drivers.mongodb.store import Queue, Store
+    from kombu_pool.drivers.mongodb.store import Queue
     from kombu_pool.model import Message, NewMessage, Project, Ticket
 
 
 class MessageController(Contract):
     """Messages, a document each."""
 
-    def __init__(self, store: Store, lender: Lender, dead_letters: DeadLetters, max_message_size: int) -> None:
+    def __init__(self, store: Lookout, lender: Lender, dead_letters: DeadLetters, max_message_size: int) -> None:
         self._store = store
         self._link = store.link
         self._lender = lender

@@ -10,7 +10,7 @@ from kombu_pool.errors import CorruptRecord
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kombu_pool.drivers.mongodb.store import Store
+    from kombu_pool.drivers.mongodb.looking import Lookout
     from kombu_pool.model import ClaimMetadata, Message, Project
 
 #: What frees the unreadable, as if nobody had lent them.
@@ -18,7 +18,7 @@ _UNTOUCHED: list[dict[str, Any]] = [states.RELEASED, {"$set": {"n": {"$subtract"
 
 
 def pick(
-    store: Store, queue: str, ids: Sequence[bytes], metadata: ClaimMetadata, project: Project
+    store: Lookout, queue: str, ids: Sequence[bytes], metadata: ClaimMetadata, project: Project
 ) -> tuple[str | None, Sequence[Message]]:
     """Lend as ``ClaimController.pick`` promises; a claim whose answer gets lost holds them until it ends."""
     now, claim = store.now(), layout.new_claim()

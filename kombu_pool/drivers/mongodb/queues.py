@@ -20,8 +20,9 @@ from kombu_pool.storage.policy import policy_of, read, write
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from kombu_pool.drivers.mongodb.looking import Lookout
     from kombu_pool.drivers.mongodb.states import Filter
-    from kombu_pool.drivers.mongodb.store import Queue, Store
+    from kombu_pool.drivers.mongodb.store import Queue
     from kombu_pool.model import Metadata, Project
 
 _INCARNATION_BYTES = 12
@@ -34,7 +35,7 @@ class QueueController(Contract):
     posts to it while it may get too long, and ``u`` until when the others wait for that.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Lookout) -> None:
         self._store = store
         self._link = store.link
 

@@ -11,13 +11,15 @@ from pymongo.errors import AutoReconnect
 
 from kombu_pool.drivers.mongodb import layout, states
 from kombu_pool.drivers.mongodb.layout import BACK
-from kombu_pool.drivers.mongodb.store import AT_ONCE, lines
+from kombu_pool.drivers.mongodb.looking import lines
+from kombu_pool.drivers.mongodb.store import AT_ONCE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from kombu_pool.drivers.mongodb.looking import Look, Lookout
     from kombu_pool.drivers.mongodb.states import Filter
-    from kombu_pool.drivers.mongodb.store import Look, Queue, Store
+    from kombu_pool.drivers.mongodb.store import Queue
     from kombu_pool.model import Message, Project
 
 #: How many times as many messages as wanted somebody looks at to whom others were quicker.
@@ -54,7 +56,7 @@ class Lending:
 class Taker:
     """Takes messages out of the line."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Lookout) -> None:
         self._store = store
 
     def take(self, lending: Lending, look: Look, now: float) -> list[Stored]:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from kombu_pool.drivers.mongodb.frontier import Bounds
+    from kombu_pool.drivers.mongodb.looking import Lookout
     from kombu_pool.drivers.mongodb.states import Filter
-    from kombu_pool.drivers.mongodb.store import Store
     from kombu_pool.model import Project
 
 #: Seconds between two looks where nobody tells: at first, and at the most.
@@ -38,7 +38,7 @@ _AT_ONCE = 40
 class MongoWatch(Watch):
     """Looks at the queues, and sleeps until there is news of them."""
 
-    def __init__(self, store: Store, queues: Iterable[tuple[Project, str]]) -> None:
+    def __init__(self, store: Lookout, queues: Iterable[tuple[Project, str]]) -> None:
         self._store = store
         self._places = [place(project, name) for project, name in queues]
         self._start()

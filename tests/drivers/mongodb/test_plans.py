@@ -7,7 +7,7 @@ import pytest
 from kombu_pool.drivers.mongodb import states
 from kombu_pool.drivers.mongodb.frontier import EVERYWHERE, Frontier
 from kombu_pool.drivers.mongodb.layout import least, number_at, project_key
-from kombu_pool.drivers.mongodb.store import lines
+from kombu_pool.drivers.mongodb.looking import lines
 from tests.conformance.handles import QueueHandle, ids
 
 BACKLOG = 2000

@@ -6,26 +6,7 @@ import shutil
 import sys
 
 import pytest
-from celery import Celery
-from celery.bin.celery import celery
-from click.testing import CliRunner
 from kombu import Queue
-
-
-@pytest.fixture
-def app(tmp_path):
-    return Celery("shop", broker=f"pool+sqlite:///{tmp_path}/control.db", set_as_current=False)
-
-
-@pytest.fixture
-def pool(app):
-    """Call ``celery -A app pool ...``; returns the exit status and the lines, each split at its tabs."""
-
-    def call(*arguments: str) -> tuple[int, list[list[str]]]:
-        done = CliRunner().invoke(celery, ["pool", *arguments], obj=None, default_map={"app": app})
-        return done.exit_code, [line.split("\t") for line in done.output.splitlines()]
-
-    return call
 
 
 def declare(app, *names, **arguments):

@@ -17,11 +17,13 @@ import os
 import threading
 import time
 import weakref
+from collections import deque
+from contextlib import suppress
 from datetime import timezone
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pymongo import MongoClient, ReadPreference
-from pymongo.errors import OperationFailure
+from pymongo.errors import AutoReconnect, OperationFailure
 from pymongo.read_concern import ReadConcern
 
 from kombu_pool.clock import SystemClock
@@ -30,7 +32,7 @@ from kombu_pool.drivers.mongodb.layout import Numbers
 from kombu_pool.errors import IncompatibleStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
 
     from pymongo.client_session import ClientSession
@@ -45,6 +47,8 @@ T = TypeVar("T")
 _OLDEST = 9
 #: How often a transaction is tried that others are in the way of.
 _ATTEMPTS = 5
+#: Transactions that are remembered whose end the server may not have heard of.
+_ABANDONED = 100
 #: Seconds for which the difference between the server's clock and ours is trusted.
 _TRUST = 30.0
 _MILLISECOND = 0.001
@@ -67,6 +71,8 @@ class Link:
         self._client: MongoClient[dict[str, Any]] | None = None
         self._collections: dict[str, Collection[dict[str, Any]]] = {}
         self._greeting: dict[str, Any] | None = None
+        #: The sessions of transactions whose end the server may not have heard of.
+        self._abandoned: deque[Mapping[str, Any]] = deque(maxlen=_ABANDONED)
         self._ahead = 0.0
         self._measured = float("-inf")
         #: Gives ids in the order in which this process asks for them.
@@ -136,11 +142,24 @@ class Link:
         return self._attempt(work)
 
     def _attempt(self, work: Callable[[ClientSession], T]) -> T:
-        with (
-            self.client.start_session() as session,
-            session.start_transaction(ReadConcern("snapshot"), self.client.write_concern, ReadPreference.PRIMARY),
-        ):
-            return work(session)
+        self._end_abandoned()
+        with self.client.start_session() as session:
+            begun = session.start_transaction(
+                ReadConcern("snapshot"), self.client.write_concern, ReadPreference.PRIMARY
+            )
+            try:
+                with begun:
+                    return work(session)
+            except AutoReconnect:
+                self._abandoned.append(session.session_id)
+                raise
+
+    def _end_abandoned(self) -> None:
+        """End what broke off on the way, which would be in the way of its own next try for as long as a minute."""
+        for session in list(self._abandoned):
+            self.client.admin.command("killSessions", [session])
+            with suppress(ValueError):  # another thread did so, too
+                self._abandoned.remove(session)
 
     @property
     def client(self) -> MongoClient[dict[str, Any]]:

@@ -6,7 +6,7 @@ import pytest
 
 from kombu_pool import drivers
 from kombu_pool.drivers.mongodb import ahead, frontier
-from kombu_pool.drivers.mongodb.store import Store
+from kombu_pool.drivers.mongodb.looking import Lookout
 from tests.conformance.handles import QueueHandle, bodies, ids
 from tests.servers import mongodb
 
@@ -71,7 +71,7 @@ def test_what_this_process_gives_back_is_first(busy):
 def test_what_this_process_gives_back_while_another_thread_looks_is_first(busy, driver, monkeypatch):
     held = busy.claim(limit=1)
     driver._store.overtaken(busy.project, busy.name)
-    genuine = Store.free
+    genuine = Lookout.free
 
     def free(store, *arguments, **options):
         found = genuine(store, *arguments, **options)
@@ -79,7 +79,7 @@ def test_what_this_process_gives_back_while_another_thread_looks_is_first(busy, 
         return found
 
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "free", free)
+        patch.setattr(Lookout, "free", free)
         assert bodies(busy.claim(limit=1)) == [5]
 
     assert bodies(busy.claim(limit=1)) == [4]

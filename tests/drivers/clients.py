@@ -115,7 +115,13 @@ class Clients:
     @staticmethod
     def seen(consumer: Client) -> list[tuple[str, int]]:
         """Return what it was given, and how often that had been lent."""
-        return [(body, int(lent)) for body, lent in consumer.lines()]
+        return [(body, int(lent)) for body, lent, _ in consumer.lines()]
+
+    def came_back(self) -> Counter[tuple[str, str]]:
+        """Count what came back of what each connection of each consumer was given: what was lent once more later."""
+        given = [(consumer.record.name, *line) for consumer in self.consumers for line in consumer.lines()]
+        last = {body: max(int(lent) for _, other, lent, _ in given if other == body) for body in _lent_again(given)}
+        return Counter((name, link) for name, body, lent, link in given if int(lent) < last.get(body, 0))
 
     def all_sent(self) -> set[str]:
         return {body for publisher in self.publishers for body in self.sent(publisher)}
@@ -125,6 +131,10 @@ class Clients:
 
     def all_seen(self) -> Counter[tuple[str, int]]:
         return Counter(pair for consumer in self.consumers for pair in self.seen(consumer))
+
+
+def _lent_again(given: list[tuple[str, ...]]) -> set[str]:
+    return {body for _, body, lent, _ in given if int(lent) > 1}
 
 
 def _has_more(client: Client, what: Callable[[Client], list[Any]], than: int) -> bool:
@@ -161,14 +171,15 @@ def publish(url: str, name: str, record: str, options: dict[str, Any]) -> None:
 
 def consume(url: str, name: str, record: str, options: dict[str, Any]) -> None:
     """Consume, acknowledge and write down until told to end; connect again whenever the connection fails."""
-    ended = told_to_end()
+    ended, links = told_to_end(), 0
     with writing(record) as write:
 
         def take(message: Message) -> None:
-            write(message.payload, message.delivery_info["delivery_count"])
+            write(message.payload, message.delivery_info["delivery_count"], links)
             message.ack()
 
         while not ended.is_set():
+            links += 1
             with Connection(url, transport_options=options) as connection:
                 connection.ensure_connection(**PATIENCE)
                 try:

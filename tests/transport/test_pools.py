@@ -311,10 +311,12 @@ def test_the_claims_of_two_pools_at_one_time_keep_to_their_channels_limit(channe
 
     def claim(*arguments):
         with suppress(threading.BrokenBarrierError):
-            meeting.wait(timeout=Credit.PATIENCE / 2)
+            meeting.wait(timeout=0.25)
         return genuine(*arguments)
 
     monkeypatch.setattr(PoolConnection, "claim", claim)
+    # As long as a busy machine takes to claim.
+    monkeypatch.setattr(Credit, "PATIENCE", 30.0)
     for queue in ("plain", "fast.one"):
         channel.basic_consume(queue)
 

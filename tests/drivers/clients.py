@@ -120,8 +120,10 @@ class Clients:
     def came_back(self) -> Counter[tuple[str, str]]:
         """Count what came back of what each connection of each consumer was given: what was lent once more later."""
         given = [(consumer.record.name, *line) for consumer in self.consumers for line in consumer.lines()]
-        last = {body: max(int(lent) for _, other, lent, _ in given if other == body) for body in _lent_again(given)}
-        return Counter((name, link) for name, body, lent, link in given if int(lent) < last.get(body, 0))
+        last: dict[str, int] = {}
+        for _, body, lent, _ in given:
+            last[body] = max(int(lent), last.get(body, 0))
+        return Counter((name, link) for name, body, lent, link in given if int(lent) < last[body])
 
     def all_sent(self) -> set[str]:
         return {body for publisher in self.publishers for body in self.sent(publisher)}
@@ -131,10 +133,6 @@ class Clients:
 
     def all_seen(self) -> Counter[tuple[str, int]]:
         return Counter(pair for consumer in self.consumers for pair in self.seen(consumer))
-
-
-def _lent_again(given: list[tuple[str, ...]]) -> set[str]:
-    return {body for _, body, lent, _ in given if int(lent) > 1}
 
 
 def _has_more(client: Client, what: Callable[[Client], list[Any]], than: int) -> bool:

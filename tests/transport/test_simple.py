@@ -226,7 +226,7 @@ def test_draining_with_a_timeout_of_0_does_not_wait(channel, connection):
     with pytest.raises(socket.timeout):
         connection.drain_events(timeout=0)
 
-    assert time.monotonic() - begun < 0.15
+    assert time.monotonic() - begun < 1
 
 
 def test_draining_without_consumers_times_out_too(connection):

@@ -72,7 +72,7 @@ def test_reading_goes_on_while_another_process_writes(driver, path, run):
 
     assert driver.message_controller.first("q")["body"] == "a"
     assert driver.claim_controller.create("absent", CLAIM) == (None, [])
-    assert time.monotonic() - before < 1
+    assert time.monotonic() - before < 3
 
 
 def test_threads_share_a_driver(driver):

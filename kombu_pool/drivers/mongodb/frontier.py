@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kombu_pool.drivers.mongodb import layout
 from kombu_pool.drivers.mongodb.ahead import Ahead
+from kombu_pool.drivers.mongodb.crowd import Crowd
 
 if TYPE_CHECKING:
     from kombu_pool.drivers.mongodb.states import Filter
@@ -65,12 +66,12 @@ class Frontier:
         self._everywhere_at = float("-inf")
         self._lent = 0
         self._busy_until = self._fenced_until = float("-inf")
-        #: Whether others take messages from the queue at the same time.
-        self.is_crowded = False
         #: Whether messages were seen that are back in line.
         self.has_back = False
         #: What was seen behind the first.
         self.ahead = Ahead()
+        #: Who takes messages from the queue at the same time.
+        self.crowd = Crowd()
 
     def begin(self, now: float) -> Bounds:
         """Return where to look now: now and then everywhere."""

@@ -78,9 +78,9 @@ class Lookout(Store):
             return None
         if not known.is_believed() and self.queue(queue.project, queue.name) != queue:
             return None
-        first = frontier.ahead.take(limit)
+        first = frontier.ahead.take(limit) or self._apart(known, bounds, now, limit)
         if not first:
-            began, whole = time.monotonic(), not frontier.is_crowded
+            began, whole = time.monotonic(), _is_whole(frontier, limit)
             found = self.free(queue, bounds, now, frontier.ahead.reach(limit) if whole else limit, whole=whole)
             if found and found[0]["s"] == BACK:
                 return None
@@ -88,6 +88,18 @@ class Lookout(Store):
             self._note(queue, frontier, bounds, found, now)
             first = frontier.ahead.keep(found, limit, began)
         return Look(queue, frontier, first, has_dead=False)
+
+    def _apart(self, known: Known, bounds: Bounds, now: float, limit: int) -> Sequence[dict[str, Any]]:
+        """Look where others are not likely to in a crowd; nothing: look where the line begins."""
+        queue, frontier, _ = known
+        window = frontier.crowd.window() if limit > 1 else 0
+        if not window:
+            return ()
+        found = self.free(queue, bounds, now, limit, whole=True, skip=window * limit)
+        if len(found) < limit:
+            frontier.crowd.ends_at(window)
+            return ()
+        return found if found[0]["s"] == IN_LINE else ()
 
     def fence(self, scope: Filter, frontier: Frontier, now: float) -> None:
         """Let who looks for what is due in a busy queue not look on and on."""
@@ -109,7 +121,7 @@ class Lookout(Store):
             if _asks_for_due(frontier, bounds, now, limit):
                 questions.append(_any({**guess.scope, **states.due(now, bounds.due)}, "due"))
             if limit:
-                questions += self.line(guess.scope, bounds, now, limit, whole=not frontier.is_crowded)
+                questions += self.line(guess.scope, bounds, now, limit, whole=_is_whole(frontier, limit))
                 questions += _questions_of_the_dead(guess, now)
             pipeline += self.unions(questions)
         return list(self.queues.aggregate(pipeline, batchSize=2 * limit + 4))
@@ -119,13 +131,13 @@ class Lookout(Store):
         return [{"$unionWith": {"coll": self.messages.name, "pipeline": question}} for question in questions]
 
     def free(
-        self, queue: Queue, bounds: Bounds, now: float, limit: int, *, whole: bool = False
+        self, queue: Queue, bounds: Bounds, now: float, limit: int, *, whole: bool = False, skip: int = 0
     ) -> list[dict[str, Any]]:
         """Return the first free messages of a queue that is settled: those back in line first, wherever they stood."""
         where = {"$or": lines(queue.scope, bounds, now)}
         shown = None if whole else _FREE
         # The first answer ends the cursor.
-        cursor = self.messages.find(where, shown, sort=[*states.IN_ORDER], hint=states.LINE, limit=limit)
+        cursor = self.messages.find(where, shown, sort=[*states.IN_ORDER], hint=states.LINE, limit=limit, skip=skip)
         return list(cursor.batch_size(limit + 1))
 
     def line(
@@ -153,6 +165,11 @@ def lines(scope: Filter, bounds: Bounds, now: float) -> list[Filter]:
 def _asks_for_due(frontier: Frontier, bounds: Bounds, now: float, limit: int) -> bool:
     """Tell whether a look is for what is due, too: not if somebody who lends just did that."""
     return not limit or bounds is EVERYWHERE or not frontier.is_settled(now)
+
+
+def _is_whole(frontier: Frontier, limit: int) -> bool:
+    """Tell whether to read whole messages: not where it may well be another one that is taken, and read then."""
+    return limit > 1 or not frontier.crowd.is_there
 
 
 def _in_order(found: Iterable[dict[str, Any]], limit: int) -> list[dict[str, Any]]:

@@ -61,17 +61,19 @@ class Taker:
 
     def take(self, lending: Lending, look: Look, now: float) -> list[Stored]:
         """Let the claim hold what was looked at, or, when others were quicker, some of the next; return what it got."""
-        ids, frontier = [one["_id"] for one in look.first], look.frontier
-        if frontier.is_crowded and len(ids) == 1 and ids[0] not in lending.unwanted:
-            return self._take_one(lending, look, now)
+        ids, crowd = [one["_id"] for one in look.first], look.frontier.crowd
+        if crowd.is_there and len(ids) == 1 and ids[0] not in lending.unwanted:
+            one = self._take_one(lending, look, now)
+            crowd.note(met=bool(one) and one[0]["_id"] != ids[0])
+            return one
         known = _is_known(look.first)
         taken = self._mark(lending, look, ids, now, {"n": look.first[0]["n"]} if known else {})
+        if taken is not None:
+            crowd.note(met=taken < len(ids))
         if known and taken == len(ids):
-            frontier.is_crowded = False
             return [_as_lent(one, lending, now) for one in look.first]
-        frontier.is_crowded = taken is not None and taken < len(ids)
         if taken is not None and taken < len(ids):
-            frontier.ahead.pause()
+            look.frontier.ahead.pause()
             others = self._apart(look, len(ids) - taken, now)
             more = self._mark(lending, look, others, now, {}) if others else 0
             taken = None if more is None else taken + more
@@ -121,7 +123,6 @@ class Taker:
                 return_document=ReturnDocument.AFTER,
             )
             if found is not None:
-                look.frontier.is_crowded = found["_id"] != look.first[0]["_id"]
                 return [found]
         return []
 

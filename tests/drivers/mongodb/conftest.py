@@ -7,7 +7,7 @@ import pytest
 
 from kombu_pool import drivers
 from kombu_pool.clock import ManualClock
-from kombu_pool.drivers.mongodb import store
+from kombu_pool.drivers.mongodb import ahead, frontier, store
 from tests.conformance.handles import QueueHandle
 from tests.servers import mongodb
 
@@ -36,6 +36,16 @@ def clock() -> ManualClock:
 def trusting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let who posts on a slow machine believe for long what he saw of a queue, and ask no more than on a quick one."""
     monkeypatch.setattr(store, "_BELIEF", 60.0)
+
+
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a slow machine look everywhere, or for what is due, no more often than at first."""
+    monkeypatch.setattr(frontier, "_PERIOD", 1000.0)
+    monkeypatch.setattr(frontier, "_JUST", 1000.0)
+    monkeypatch.setattr(frontier, "_LONG", 1000.0)
+    monkeypatch.setattr(ahead, "_FRESH", 1000.0)
+    monkeypatch.setattr(ahead, "_SPELL", 1000.0)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kombu_pool import drivers
-from kombu_pool.drivers.mongodb import ahead, frontier
+from kombu_pool.drivers.mongodb import ahead
 from kombu_pool.drivers.mongodb.looking import Lookout
 from tests.conformance.handles import QueueHandle, bodies, ids
 from tests.servers import mongodb
@@ -16,16 +16,6 @@ pytestmark = pytest.mark.usefixtures("trusting", "unhurried")
 @pytest.fixture
 def uri():
     return mongodb.fresh_uri()
-
-
-@pytest.fixture
-def unhurried(monkeypatch):
-    """Let a slow machine look everywhere, or for what is due, no more often than at first."""
-    monkeypatch.setattr(frontier, "_PERIOD", 1000.0)
-    monkeypatch.setattr(frontier, "_JUST", 1000.0)
-    monkeypatch.setattr(frontier, "_LONG", 1000.0)
-    monkeypatch.setattr(ahead, "_FRESH", 1000.0)
-    monkeypatch.setattr(ahead, "_SPELL", 1000.0)
 
 
 @pytest.fixture

@@ -4,7 +4,86 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
+from kombu_pool.drivers.mongodb import crowd
 from tests.conformance.handles import bodies
+from tests.servers import mongodb
+
+NUMBER = 400
+
+
+def meet(queue, times=1):
+    """Let a process take it that others were quicker."""
+    store = queue.driver._store
+    for _ in range(times):
+        store._known[queue.project, queue.name].frontier.crowd.note(met=True)
+
+
+@pytest.fixture
+def far(monkeypatch):
+    """Let everybody choose as far away as he may."""
+    monkeypatch.setattr(crowd.random, "randrange", lambda end: end - 1)
+
+
+@pytest.fixture
+def crowded(queue, trusting, unhurried, monkeypatch):
+    """A queue with 10 to 399 in line, of whose claimers this process thinks that they are many."""
+    monkeypatch.setattr(crowd, "_ALONE", 1000.0)
+    queue.post(*range(NUMBER))
+    for first in (0, 5):
+        assert bodies(queue.claim(limit=5)) == [*range(first, first + 5)]
+    queue.driver._store._known[queue.project, queue.name].frontier.ahead.forget()
+    meet(queue, 10)
+    return queue
+
+
+class TestInAReplicaSet:
+    @pytest.fixture
+    def uri(self):
+        return mongodb.fresh_uri()
+
+    def test_a_claim_that_meets_nobody_is_two_commands_wherever_it_looks(self, crowded, far, profiled):
+        held = []
+
+        done = profiled(lambda: held.extend(bodies(crowded.claim(limit=10))))
+
+        assert held == [*range(320, 330)]
+        assert [one["op"] for one in done] == ["query", "update"]
+
+    def test_all_that_waits_is_lent_once(self, crowded):
+        got = []
+        while some := bodies(crowded.claim(limit=10)):
+            got += some
+
+        assert got != sorted(got)
+        assert sorted(got) == [*range(10, NUMBER)]
+
+    def test_one_at_a_time_they_are_lent_in_order(self, crowded, far):
+        assert [bodies(crowded.claim(limit=1)) for _ in range(3)] == [[10], [11], [12]]
+
+    def test_who_was_alone_for_long_enough_takes_what_is_first(self, crowded, far, monkeypatch):
+        monkeypatch.setattr(crowd, "_ALONE", 0.0)
+
+        assert bodies(crowded.claim(limit=10)) == [*range(10, 20)]
+
+    def test_who_met_nobody_often_enough_takes_what_is_first(self, crowded, far):
+        for _ in range(27):
+            assert bodies(crowded.claim(limit=2))[0] > 10
+
+        rest = [body for _ in range(50) for body in bodies(crowded.claim(limit=2))]
+        assert rest[:2] == [10, 11]
+        assert rest == sorted(rest)
+
+
+def test_of_less_than_a_crowd_could_share_who_comes_first_gets_the_first(queue, far):
+    queue.post(*range(3), "last")
+    assert bodies(queue.claim(limit=1)) == [0]
+    meet(queue, 10)
+
+    assert bodies(queue.claim(limit=2)) == [1, 2]
+    assert bodies(queue.claim(limit=2)) == ["last"]
+    assert bodies(queue.claim(limit=2)) == []
 
 
 def test_what_was_lent_too_often_and_nobody_takes_is_lent_in_a_crowd_too(queue, driver, clock):
@@ -13,7 +92,7 @@ def test_what_was_lent_too_often_and_nobody_takes_is_lent_in_a_crowd_too(queue, 
     queue.post("a")
     queue.claim()
     clock.advance(60)
-    driver._store._known[queue.project, queue.name].frontier.is_crowded = True
+    meet(queue)
     found = []
 
     lender = threading.Thread(target=lambda: found.extend(bodies(queue.claim(limit=1))), daemon=True)

@@ -54,7 +54,7 @@ def failing(member, point, mode, **data):
 def test_what_was_lent_as_the_rest_of_a_swap_failed_is_given_back_by_the_next_claim(queue, servers):
     queue.post("done", "next")
     held = queue.claim(limit=1)
-    queue.driver._store._known[queue.project, queue.name].frontier.is_crowded = True
+    queue.driver._store._known[queue.project, queue.name].frontier.crowd.note(met=True)
 
     # The first deletion is done; the second one waits for the majority.
     second = {"failCommands": ["delete"], "closeConnection": True}

@@ -41,7 +41,9 @@ class ClaimController(Contract):
             found = self._store.queue(project, queue) if layout.is_claim(claim_id) else None
             if found is not None:
                 where = {**found.scope, **states.claimed(now, claim_id), "x": {"$gt": now}}
-                stored = sorted(self._store.messages.find(where), key=lambda message: bytes(message["_id"]))
+                stored = sorted(
+                    self._store.messages.find(where, hint=states.BY_CLAIM), key=lambda message: bytes(message["_id"])
+                )
         if not stored:
             raise ClaimDoesNotExist(claim_id, queue, project)
         first = stored[0]
@@ -55,7 +57,7 @@ class ClaimController(Contract):
         if layout.is_claim(claim_id):
             with self._link.translated():
                 where = self._held(queue, project, claim_id, now)
-                held = self._store.messages.update_many(where, renewed).matched_count
+                held = self._store.messages.update_many(where, renewed, hint=states.BY_CLAIM).matched_count
                 if held:
                     self._store.awaits(project, queue, now + metadata["ttl"])
                     self._store.ledger.renewed(claim_id, now + metadata["ttl"])
@@ -69,7 +71,7 @@ class ClaimController(Contract):
             self._store.ledger.ended(claim_id)
             with self._link.translated():
                 where = self._held(queue, project, claim_id, self._store.now())
-                self._store.messages.update_many(where, states.RELEASED)
+                self._store.messages.update_many(where, states.RELEASED, hint=states.BY_CLAIM)
                 self._store.overtaken(project, queue)
 
     def swap(
@@ -96,7 +98,7 @@ class ClaimController(Contract):
         self._store.ledger.forget(message.hex() for message in ids)
         with self._link.translated():
             where = {**self._held(queue, project, claim_id, self._store.now()), "_id": {"$in": ids}}
-            released = self._store.messages.update_many(where, states.RELEASED).modified_count
+            released = self._store.messages.update_many(where, states.RELEASED, hint=states.BY_ID).modified_count
             self._store.overtaken(project, queue)
         return released
 

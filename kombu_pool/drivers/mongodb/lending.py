@@ -127,7 +127,7 @@ class Lender:
                 return
             with self._doubting(project, queue, claim):
                 where = {**place(project, queue), **states.claimed(self._store.now(), claim)}
-                self._store.messages.update_many(where, states.RELEASED)
+                self._store.messages.update_many(where, states.RELEASED, hint=states.BY_CLAIM)
                 self._store.overtaken(project, queue)
 
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 #: What is read of a free message that others may be quicker to take.
 _FREE = {"_id": 1, "s": 1, "n": 1, "x": 1}
+#: An order that only one index has: where nothing is found, the server takes another one for as good, in which it steps
+#: over all that was lent lately.
+_BY_TIME = {"$sort": {"r": 1}}
 
 
 class Look(NamedTuple):
@@ -57,7 +60,7 @@ class Lookout(Store):
             if known is None or queue != known.queue:
                 continue
             if any("due" in one for one in found[1:2]):
-                self.change({**queue.scope, **states.due(now, bounds.due)}, states.INTO_LINE)
+                self.change({**queue.scope, **states.due(now, bounds.due)}, states.INTO_LINE, hint=states.BY_TIME)
                 continue
             took = time.monotonic() - began
             self.fence(queue.scope, frontier, now)
@@ -119,7 +122,7 @@ class Lookout(Store):
             guess, frontier, _ = known
             questions = []
             if _asks_for_due(frontier, bounds, now, limit):
-                questions.append(_any({**guess.scope, **states.due(now, bounds.due)}, "due"))
+                questions.append(_any({**guess.scope, **states.due(now, bounds.due)}, "due", _BY_TIME))
             if limit:
                 questions += self.line(guess.scope, bounds, now, limit, whole=_is_whole(frontier, limit))
                 questions += _questions_of_the_dead(guess, now)

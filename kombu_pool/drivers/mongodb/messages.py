@@ -172,7 +172,9 @@ class MessageController(Contract):
             return MessageIsClaimed(message_id)
         if not states.is_claimed(stored, now):
             return MessageNotClaimed(message_id)
-        if self._store.messages.find_one({**queue.scope, **states.claimed(now, claim)}, {"_id": 1}):
+        if self._store.messages.find_one(
+            {**queue.scope, **states.claimed(now, claim)}, {"_id": 1}, hint=states.BY_CLAIM
+        ):
             return MessageNotClaimedBy(message_id, claim)
         return ClaimDoesNotExist(claim, queue.name, queue.project)
 

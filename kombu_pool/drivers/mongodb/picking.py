@@ -32,7 +32,7 @@ def pick(
     )
     held = {**found.scope, "s": layout.WAITING, "c": claim}
     messages, unreadable = [], []
-    for stored in sorted(store.messages.find(held), key=lambda one: bytes(one["_id"])):
+    for stored in sorted(store.messages.find(held, hint=states.BY_CLAIM), key=lambda one: bytes(one["_id"])):
         try:
             messages.append(layout.shown(stored, now))
         except CorruptRecord:

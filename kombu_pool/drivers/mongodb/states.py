@@ -22,6 +22,8 @@ SUBSCRIPTIONS: Final = "subscriptions"
 
 BY_ID: Final = "_id_"
 LINE: Final = "line"
+BY_TIME: Final = "waiting"
+BY_CLAIM: Final = "claims"
 EXPIRING: Final = "expiring"
 MORTAL: Final = "mortal"
 DYING: Final = "dying"
@@ -36,8 +38,8 @@ def _index(name: str, keys: str, **options: Any) -> IndexModel:
 INDEXES: Mapping[str, Sequence[IndexModel]] = {
     MESSAGES: [
         _index(LINE, "p q i s _id x"),
-        _index("waiting", "p q i r", partialFilterExpression={"s": WAITING}),
-        _index("claims", "p q c", partialFilterExpression={"s": WAITING, "c": {"$gt": ""}}),
+        _index(BY_TIME, "p q i r", partialFilterExpression={"s": WAITING}),
+        _index(BY_CLAIM, "p q c", partialFilterExpression={"s": WAITING, "c": {"$gt": ""}}),
         _index(EXPIRING, "p q i x", partialFilterExpression={"x": {"$lt": _BEYOND_ALL_TIME}}),
         _index(MORTAL, "x", partialFilterExpression={"e": True}),
         _index(DYING, "p q i k _id", partialFilterExpression={"s": DEAD}),

@@ -98,8 +98,8 @@ class Taker:
         """Return what the claim holds and nobody has got yet."""
         had = {bytes.fromhex(message["id"]) for message in lending.messages}
         where = {**queue.scope, "s": layout.WAITING, "c": lending.claim}
-        found = [one for one in self._store.messages.find(where, batch_size=AT_ONCE) if one["_id"] not in had]
-        return sorted(found, key=lambda one: bytes(one["_id"]))
+        cursor = self._store.messages.find(where, batch_size=AT_ONCE, hint=states.BY_CLAIM)
+        return sorted((one for one in cursor if one["_id"] not in had), key=lambda one: bytes(one["_id"]))
 
     def _apart(self, look: Look, count: int, now: float) -> list[bytes]:
         """Return free messages that others are not likely to want at the same time."""

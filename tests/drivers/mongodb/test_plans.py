@@ -52,7 +52,12 @@ def examined(explained):
     """Return what an explanation says was examined, and the indexes that were used."""
     stats = explained["executionStats"] if "executionStats" in explained else explained["stages"][0]["$cursor"]
     stats = stats.get("executionStats", stats)
-    names, todo = set(), [stats]
+    return max(stats["totalKeysExamined"], stats["totalDocsExamined"]), indexes_in(stats)
+
+
+def indexes_in(plan):
+    """Return the names of the indexes that are used somewhere in a plan."""
+    names, todo = set(), [plan]
     while todo:
         one = todo.pop()
         if isinstance(one, dict):
@@ -60,7 +65,7 @@ def examined(explained):
             todo += one.values()
         elif isinstance(one, list):
             todo += one
-    return max(stats["totalKeysExamined"], stats["totalDocsExamined"]), names
+    return names
 
 
 def past_all_priorities(now):
@@ -89,6 +94,32 @@ def test_nothing_due_is_found_without_looking_at_what_waits(backlog, database, c
 
     assert looked <= 1
     assert indexes == {"waiting"}
+
+
+def test_what_is_due_is_always_looked_for_by_its_time(queue, database, clock):
+    queue.post(*range(20))
+    for _ in range(10):
+        held = queue.claim(limit=2)
+        queue.delete_claimed([(one, held.id) for one in ids(held)])
+        clock.advance(2)
+
+    plans = list(database["kombu_pool_messages"].aggregate([{"$planCacheStats": {}}]))
+    of_due = [one for one in plans if "r" in one["createdFromQuery"]["query"]]
+
+    assert any(one["isActive"] for one in of_due)
+    assert [indexes_in(one["cachedPlan"]) for one in of_due] == [{"waiting"}] * len(of_due)
+
+
+def test_how_to_find_what_a_claim_holds_is_not_tried_out(backlog, profiled):
+    held = backlog.claim(limit=5)
+
+    def work():
+        backlog.claim_of(held.id)
+        backlog.renew(held.id)
+        backlog.release(held.id, ids(held)[:2])
+        backlog.end(held.id)
+
+    assert not [one for one in profiled(work) if one.get("fromMultiPlanner")]
 
 
 def test_what_waits_next_is_found_at_once(backlog, database):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from pymongo import WriteConcern
+from typing import TYPE_CHECKING
 
 from kombu_pool.drivers.mongodb import layout, states
 from kombu_pool.drivers.mongodb.layout import DEAD
@@ -19,8 +17,6 @@ if TYPE_CHECKING:
     from kombu_pool.model import Project
 
 Pair = tuple[str, str]
-#: Acknowledged by the primary alone: for who writes something else right after it, and waits for that.
-_AT_FIRST = WriteConcern(w=1)
 
 
 class Acknowledgement:
@@ -31,35 +27,17 @@ class Acknowledgement:
         # A claim's id is never used again: not even by the queue's next life.
         self._place = place(project, queue)
         self._held = held
-        self._deletes: Filter = {}
-        self._election: Any = None
 
-    def delete(self, now: float, *, at_first: bool = False) -> list[Pair]:
-        """Delete as ``MessageController.delete_claimed`` promises, and return those that were not deleted.
-
-        ``at_first``: it is not for good before :meth:`seal`.
-        """
+    def delete(self, now: float) -> list[Pair]:
+        """Delete as ``MessageController.delete_claimed`` promises, and return those that were not deleted."""
         pairs = self._pairs()
         if not pairs:
             return list(self._held)
         mine = self._mine(pairs, now)
-        messages = self._store.messages
         # What is gone may be gone for an earlier try, which was not for good: that is waited for all the same.
-        self._deletes = _under_claims(self._place, mine or pairs, now)
-        if at_first:
-            messages = messages.with_options(write_concern=_AT_FIRST)
-        done = messages.delete_many(self._deletes, hint=states.BY_ID)
-        self._election = (done.raw_result or {}).get("electionId")
-        return self._left(mine, done.deleted_count, {})
-
-    def seal(self, election: Any) -> None:
-        """Let the deletion be for good, if it is not: it is when a later write is, by the same primary in one term.
-
-        ``election`` is what that write's answer said of it, None if there was no such write.
-        """
-        if self._deletes and (election is None or election != self._election):
-            # Mostly nothing is left to delete; it waits for the majority to be as far all the same.
-            self._store.messages.delete_many(self._deletes, hint=states.BY_ID)
+        where = _under_claims(self._place, mine or pairs, now)
+        deleted = self._store.messages.delete_many(where, hint=states.BY_ID).deleted_count
+        return self._left(mine, deleted, {})
 
     def reject(self, now: float) -> list[Pair]:
         """Let die as ``MessageController.reject`` promises, and return those that did not."""

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool.drivers.mongodb import layout, states
-from kombu_pool.drivers.mongodb.acknowledging import Acknowledgement, acknowledge
+from kombu_pool.drivers.mongodb.acknowledging import acknowledge
 from kombu_pool.drivers.mongodb.store import place
 from kombu_pool.drivers.mongodb.taking import Lending, Taker
 from kombu_pool.errors import CorruptRecord
@@ -43,18 +43,14 @@ class Lender:
     def swap(
         self, queue: str, held: Sequence[tuple[str, str]], metadata: ClaimMetadata, limit: int, project: Project
     ) -> tuple[Sequence[tuple[str, str]], str | None, Sequence[Message]]:
-        """Delete and lend as ``ClaimController.swap`` promises.
-
-        Both are for good by one wait for the disks of the majority, if there is something to lend.
-        """
-        if not held or not limit or not self._store.link.can_seal:
+        """Delete and lend as ``ClaimController.swap`` promises: at the same time, as neither needs the other."""
+        if not held or not limit:
             refused = acknowledge(self._store, project, queue, held, self._store.now()) if held else []
             return refused, *self.lend(queue, metadata, limit, project)
-        done = Acknowledgement(self._store, project, queue, held)
-        refused = done.delete(self._store.now(), at_first=True)
-        lending = self._draw(queue, project, limit, metadata["ttl"], metadata["grace"])
-        with self._doubting(project, queue, lending.claim):
-            done.seal(lending.election)
+        with self._store.link.beside(lambda: acknowledge(self._store, project, queue, held, self._store.now())) as done:
+            lending = self._draw(queue, project, limit, metadata["ttl"], metadata["grace"])
+            with self._doubting(project, queue, lending.claim):
+                refused = done.result()
         return refused, *_answer(lending)
 
     def pop(self, queue: str, limit: int, project: Project) -> Sequence[Message]:

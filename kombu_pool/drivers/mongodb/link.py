@@ -7,6 +7,7 @@ What both planes build on:
 - ``Link.now(clock)``: the time to compare and to store, in seconds: the server's, as this process knows it; or that of
   a clock which a test brought.
 - ``Link.translated()``: a context that raises our errors for PyMongo's; every use of a collection stands in one.
+- ``Link.beside(work)``: a context during which another thread calls ``work()``.
 - ``Link.transact(work)``: call ``work(session)`` in a transaction, where ``Link.has_transactions``.
 - ``schema.prepare(link, plane, indexes)``: make the indexes of a plane, once a process; before its first use.
 """
@@ -18,7 +19,8 @@ import threading
 import time
 import weakref
 from collections import deque
-from contextlib import suppress
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
 from datetime import timezone
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -32,7 +34,7 @@ from kombu_pool.drivers.mongodb.layout import Numbers
 from kombu_pool.errors import IncompatibleStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
     from pymongo.client_session import ClientSession
@@ -70,6 +72,7 @@ class Link:
         self._pid = os.getpid()
         self._client: MongoClient[dict[str, Any]] | None = None
         self._collections: dict[str, Collection[dict[str, Any]]] = {}
+        self._helpers: ThreadPoolExecutor | None = None
         self._greeting: dict[str, Any] | None = None
         #: The sessions of transactions whose end the server may not have heard of.
         self._abandoned: deque[Mapping[str, Any]] = deque(maxlen=_ABANDONED)
@@ -124,11 +127,26 @@ class Link:
         greeting = self.greeting()
         return "setName" in greeting or greeting.get("msg") == "isdbgrid"
 
-    @property
-    def can_seal(self) -> bool:
-        """Tell whether a write waits for all that this server wrote before it to be for good."""
-        write_concern = self.client.write_concern.document
-        return self.has_transactions and write_concern.get("w") == "majority"
+    @contextmanager
+    def beside(self, work: Callable[[], T]) -> Iterator[Future[T]]:
+        """Let another thread do something during the block, which ends no earlier than that."""
+        try:
+            future = self._helpers_here().submit(work)
+        except RuntimeError:
+            # The main thread is at its end, and others may go on, but none begins.
+            future = Future()
+            future.set_result(work())
+        try:
+            yield future
+        finally:
+            wait((future,))
+
+    def _helpers_here(self) -> ThreadPoolExecutor:
+        self._check_process()
+        with self._lock:
+            if self._helpers is None:
+                self._helpers = ThreadPoolExecutor(thread_name_prefix="kombu_pool mongodb")
+            return self._helpers
 
     def transact(self, work: Callable[[ClientSession], T]) -> T:
         """Call ``work``, again when others were in its way, and commit what it wrote; return its answer."""
@@ -175,7 +193,10 @@ class Link:
         """Close the connections; the next use opens new ones. Idempotent."""
         if self._pid == os.getpid():
             client, self._client = self._client, None
+            helpers, self._helpers = self._helpers, None
             self._collections = {}
+            if helpers is not None:
+                helpers.shutdown(wait=False)
             if client is not None:
                 client.close()
 
@@ -205,7 +226,7 @@ class Link:
     def _check_process(self) -> None:
         if self._pid != os.getpid():
             # The parent's client is left as it is: to use or to close it would be heard by the parent.
-            self._inherited = self._client, self._collections
+            self._inherited = self._client, self._collections, self._helpers
             self._start()
 
     def renew_lock(self) -> None:

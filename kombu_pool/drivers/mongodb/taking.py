@@ -44,8 +44,6 @@ class Lending:
     unwanted: set[bytes] = field(default_factory=set)
     #: Whether what was dead has been seen to.
     has_tended: bool = False
-    #: Which primary, in which term, wrote the last that was lent, as far as it said so.
-    election: Any = None
 
     @property
     def missing(self) -> int:
@@ -85,14 +83,11 @@ class Taker:
         outlive = bool(unchanged) and all(one["x"] >= now + lending.ttl for one in look.first)
         update = states.lent(lending.claim, now, lending.ttl) if outlive else _held(lending, now)
         try:
-            done = self._store.messages.update_many(where, update, hint=states.BY_ID)
+            return self._store.messages.update_many(where, update, hint=states.BY_ID).modified_count
         except AutoReconnect:
             # What the first try took is in line no more: the second one takes the rest, and all bear the claim.
             self._store.messages.update_many(where, update, hint=states.BY_ID)
-            lending.election = None
             return None
-        lending.election = (done.raw_result or {}).get("electionId")
-        return done.modified_count
 
     def _held(self, lending: Lending, queue: Queue) -> list[Stored]:
         """Return what the claim holds and nobody has got yet."""

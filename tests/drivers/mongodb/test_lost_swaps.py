@@ -1,4 +1,4 @@
-"""What becomes of a swap that fails half-way: what is done is done, and what was lent is lent to somebody."""
+"""What becomes of a swap of which one half fails: what is done is done, and what was lent is lent to somebody."""
 
 from __future__ import annotations
 
@@ -51,16 +51,27 @@ def failing(member, point, mode, **data):
             member.ask("configureFailPoint", point, mode="off")
 
 
-def test_what_was_lent_as_the_rest_of_a_swap_failed_is_given_back_by_the_next_claim(queue, servers):
+def test_what_was_lent_as_the_deletion_failed_is_given_back_by_the_next_claim(queue, servers):
     queue.post("done", "next")
     held = queue.claim(limit=1)
-    queue.driver._store._known[queue.project, queue.name].frontier.crowd.note(met=True)
 
-    # The first deletion is done; the second one waits for the majority.
-    second = {"failCommands": ["delete"], "closeConnection": True}
-    with failing(servers.primary, "failCommand", {"skip": 1}, **second), pytest.raises(errors.ConnectionError):
+    lost = {"failCommands": ["delete"], "closeConnection": True}
+    with failing(servers.primary, "failCommand", "alwaysOn", **lost), pytest.raises(errors.ConnectionError):
         swap(queue, pairs(held), 1)
 
+    assert bodies(queue.claim()) == ["next"]
+    assert queue.delete_claimed(pairs(held)) == []
+
+
+def test_what_was_deleted_as_nothing_could_be_lent_is_done(queue, servers):
+    queue.post("done", "next")
+    held = queue.claim(limit=1)
+
+    lost = {"failCommands": ["update", "findAndModify"], "closeConnection": True}
+    with failing(servers.primary, "failCommand", "alwaysOn", **lost), pytest.raises(errors.ConnectionError):
+        swap(queue, pairs(held), 1)
+
+    assert queue.all() == ["next"]
     assert bodies(queue.claim()) == ["next"]
 
 

@@ -1,11 +1,18 @@
-"""What is done goes with what is next: both are for good by one wait for the majority."""
+"""What is done goes while what is next comes, and what a process itself was lent it need not ask for."""
 
 from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
 
 import pytest
 
 from kombu_pool import errors
-from kombu_pool.drivers.mongodb.acknowledging import Acknowledgement
+from kombu_pool.drivers.mongodb import lending
+from kombu_pool.drivers.mongodb.acknowledging import acknowledge
 from tests.conformance.handles import bodies, ids
 from tests.servers import mongodb
 
@@ -35,27 +42,62 @@ def test_a_swap_of_batches_is_three_commands(queue, profiled):
 
 
 @pytest.mark.usefixtures("trusting")
-def test_a_swap_for_nothing_waits_for_the_majority_by_itself(queue, profiled):
+def test_a_swap_for_nothing_is_two_commands(queue, profiled):
     queue.post("a", "b")
     held = queue.claim()
 
-    done = profiled(lambda: swap(queue, pairs(held)))
-
-    assert len(done) == 3
-    assert done[0]["op"] == done[-1]["op"] == "remove"
+    assert len(profiled(lambda: swap(queue, pairs(held)))) == 2
     assert queue.all() == []
 
 
-def test_an_acknowledgement_is_asked_for_again_where_another_primary_answers(queue, driver, round_trips):
+def test_nothing_is_lent_before_it_is_known_what_became_of_the_rest(queue, driver, monkeypatch):
+    """The next claim of this thread must not find that an acknowledgement is still on its way."""
     queue.post("a", "b")
-    held = queue.claim()
-    done = Acknowledgement(driver._store, queue.project, queue.name, pairs(held))
+    held = queue.claim(limit=1)
+    began, may_end = threading.Event(), threading.Event()
 
-    assert done.delete(driver._store.now(), at_first=True) == []
+    def slowly(*given):
+        began.set()
+        assert may_end.wait(10)
+        return acknowledge(*given)
 
-    assert round_trips(lambda: done.seal(done._election)) == 0
-    assert round_trips(lambda: done.seal("of another primary")) == 1
-    assert round_trips(lambda: done.seal(None)) == 1
+    monkeypatch.setattr(lending, "acknowledge", slowly)
+    with ThreadPoolExecutor() as threads:
+        swapping = threads.submit(swap, queue, pairs(held))
+        assert began.wait(10)
+        with pytest.raises(FutureTimeoutError):
+            swapping.result(timeout=0.2)
+        may_end.set()
+        refused, _, messages = swapping.result(timeout=10)
+
+    assert (refused, bodies(messages)) == ([], ["b"])
+
+
+def test_a_thread_that_outlives_the_main_thread_goes_on(uri, tmp_path):
+    program = f"""
+import threading, time
+import kombu_pool
+
+CLAIM = {CLAIM}
+driver = kombu_pool.open({uri!r})
+driver.queue_controller.create("q")
+driver.message_controller.post("q", [dict(ttl=None, body=number) for number in range(4)], None)
+
+def consume():
+    while threading.main_thread().is_alive():
+        time.sleep(0.01)
+    time.sleep(0.2)
+    refused, claim, messages = [], None, driver.claim_controller.create("q", CLAIM, limit=1)[1]
+    while messages:
+        print(messages[0]["body"], refused, flush=True)
+        held = [(messages[0]["id"], messages[0]["claim_id"])]
+        refused, claim, messages = driver.claim_controller.swap("q", held, CLAIM, limit=1)
+
+threading.Thread(target=consume).start()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+
+    assert (done.stdout.split("\n"), done.stderr) == (["0 []", "1 []", "2 []", "3 []", ""], "")
 
 
 def test_a_batch_that_this_process_lent_is_acknowledged_by_one_command(queue, profiled):

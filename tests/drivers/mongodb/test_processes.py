@@ -56,6 +56,22 @@ def test_parent_and_child_both_use_the_driver(queue):
     assert queue.free() == ["a", "b", "c"]
 
 
+def test_parent_and_child_both_swap(queue):
+    queue.post(*"abcdef")
+
+    def swap(held):
+        given = [(one, held.id) for one in ids(held)], CLAIM, queue.project, 1
+        refused, claim, messages = queue.driver.claim_controller.swap(queue.name, *given)
+        assert refused == []
+        return Held(claim, messages)
+
+    held = swap(queue.claim(limit=1))
+    assert outcome(in_child(lambda: bodies(swap(swap(queue.claim(limit=1)))))) == "['e']"
+
+    assert bodies(swap(held)) == ["f"]
+    assert queue.all() == ["e", "f"]
+
+
 def test_claims_of_two_processes_never_meet(uri, queue):
     queue.post(*range(300))
 

@@ -35,7 +35,7 @@ _JUST, _LONG = 0.05, 1.0
 #: of now a fence among what waits is kept, at the least and at the most.
 _MEMORY = 300.0
 _MANY = 100
-_NEAR, _FAR = 0.5, 1.5
+_NEAR, _FAR = 1.2, 2.5
 #: Priorities of a queue that are told apart.
 _PRIORITIES = 16
 _LAST_BYTE = 255

@@ -66,28 +66,27 @@ class Lookout(Store):
             self.fence(queue.scope, frontier, now)
             if _asks_for_due(frontier, bounds, now, limit):
                 frontier.settled(now, took)
-            free = [one for one in found[1:] if "n" in one]
+            free = sorted((one for one in found[1:] if "n" in one), key=lambda one: bytes(one["_id"]))
             if limit:
                 frontier.ended(bounds, took)
                 frontier.ahead.forget()
                 frontier.has_back = any(one["s"] == BACK for one in free)
                 self._note(queue, frontier, bounds, free, now)
-            return Look(queue, frontier, _in_order(free, limit), any("dead" in one for one in found[-2:]))
+            return Look(queue, frontier, free[:limit], any("dead" in one for one in found[-2:]))
 
     def _glance(self, known: Known, bounds: Bounds, now: float, limit: int) -> Look | None:
         """Look at nothing but the line, as whoever lends one batch after the other may; None: there is more to see."""
         queue, frontier, _ = known
         if queue.policy.buries or frontier.has_back or _asks_for_due(frontier, bounds, now, limit):
             return None
-        if not known.is_believed() and self.queue(queue.project, queue.name) != queue:
+        if not known.is_believed_for_lending():
             return None
         first = frontier.ahead.take(limit) or self._apart(known, bounds, now, limit)
         if not first:
             began, whole = time.monotonic(), _is_whole(frontier, limit)
             found = self.free(queue, bounds, now, frontier.ahead.reach(limit) if whole else limit, whole=whole)
-            if found and found[0]["s"] == BACK:
+            if found[0]["s"] == BACK if found else not known.is_believed():
                 return None
-            self.fence(queue.scope, frontier, now)
             self._note(queue, frontier, bounds, found, now)
             first = frontier.ahead.keep(found, limit, began)
         return Look(queue, frontier, first, has_dead=False)
@@ -173,10 +172,6 @@ def _asks_for_due(frontier: Frontier, bounds: Bounds, now: float, limit: int) ->
 def _is_whole(frontier: Frontier, limit: int) -> bool:
     """Tell whether to read whole messages: not where it may well be another one that is taken, and read then."""
     return limit > 1 or not frontier.crowd.is_there
-
-
-def _in_order(found: Iterable[dict[str, Any]], limit: int) -> list[dict[str, Any]]:
-    return sorted(found, key=lambda one: bytes(one["_id"]))[:limit]
 
 
 def _questions_of_the_dead(queue: Queue, now: float) -> list[list[dict[str, Any]]]:

@@ -68,7 +68,7 @@ class QueueController(Contract):
             before = self._store.queues.find_one_and_update(place(project, name), update)
             if before is None:
                 raise QueueDoesNotExist(name, project)
-            self._store.outlast_beliefs(project, name)
+            self._store.outlast_beliefs(project, name, lasting=True)
             if len(update) == 1 and "e" not in before:
                 self._make_mortal({**place(project, name), "i": before["_id"]})
 

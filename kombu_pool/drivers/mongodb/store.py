@@ -30,6 +30,9 @@ AT_ONCE = 1000
 #: before he says that he has.
 _BELIEF = 0.02
 _PATIENCE = 1.5 * _BELIEF
+#: The same for who lends: from a queue that is gone he is lent nothing, so only who changes one lets that pass.
+_LASTING_BELIEF = 0.1
+_LASTING_PATIENCE = 1.5 * _LASTING_BELIEF
 _REMEMBERED = 10_000
 
 
@@ -73,6 +76,10 @@ class Known(NamedTuple):
     def is_believed(self) -> bool:
         """Tell whether the queue is taken to be as it was seen."""
         return time.monotonic() < self.seen + _BELIEF
+
+    def is_believed_for_lending(self) -> bool:
+        """Tell whether what the queue asks for is taken to be as it was seen, if there is still something in it."""
+        return time.monotonic() < self.seen + _LASTING_BELIEF
 
 
 class Store:
@@ -138,10 +145,10 @@ class Store:
         if (known := self._known.get((project, name))) is not None:
             known.frontier.ahead.forget()
 
-    def outlast_beliefs(self, project: Project, name: str) -> None:
-        """Wait until nobody believes any more that a queue is as it was before."""
+    def outlast_beliefs(self, project: Project, name: str, *, lasting: bool = False) -> None:
+        """Wait until nobody believes any more that a queue is as it was before; or nobody who lends, either."""
         self._known.pop((project, name), None)
-        time.sleep(_PATIENCE)
+        time.sleep(_LASTING_PATIENCE if lasting else _PATIENCE)
 
     def frontier(self, project: Project, name: str, incarnation: bytes) -> Frontier:
         """Return what is known of a queue in one of its lives."""

@@ -34,8 +34,9 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 def trusting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let who posts on a slow machine believe for long what he saw of a queue, and ask no more than on a quick one."""
+    """Let a slow machine believe for long what it saw of a queue, and ask no more than a quick one does."""
     monkeypatch.setattr(store, "_BELIEF", 60.0)
+    monkeypatch.setattr(store, "_LASTING_BELIEF", 60.0)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from kombu_pool import drivers, errors
-from tests.conformance.handles import QueueHandle
+from tests.conformance.handles import QueueHandle, bodies
 from tests.drivers.mongodb.test_lost_answers import hindered
 from tests.servers import mongodb
 
@@ -81,3 +81,28 @@ def test_a_post_that_takes_longer_than_the_queue_lives_is_refused():
         assert quick.all() == []
         slow.driver.close()
         quick.driver.close()
+
+
+# Who lends.
+
+
+def test_a_claim_of_a_queue_that_another_process_made_anew_finds_what_is_there(queue, other):
+    queue.post("a", "b")
+    queue.claim(limit=1)
+    queue.claim(limit=1)
+    other.drop()
+    other.create()
+    other.post("c")
+
+    assert bodies(queue.claim()) == ["c"]
+
+
+def test_what_another_process_asks_of_a_queue_holds_for_the_next_claim(queue, other):
+    QueueHandle(other.driver, "dead", other.project).create()
+    queue.post("a")
+    for _ in range(2):
+        queue.end(queue.claim().id)
+    policy = {"_max_claim_count": 2, "_dead_letter_queue": "dead"}
+    other.driver.queue_controller.set_metadata(other.name, policy, other.project)
+
+    assert bodies(queue.claim()) == []

@@ -34,6 +34,8 @@ class Fetcher:
     QUIET = 0.1
     #: The longest sleep: a message that no wake-up told of is found after it.
     IDLE = 5.0
+    #: Seconds that who drains events without waiting leaves to a claim that the fetcher's own thread has begun.
+    TURN = 0.5
     #: Seconds between two looks for a queue that has no pool.
     UNMAPPED = 1.0
     #: The most watches, each of those queues that had room and no message at one time.
@@ -92,7 +94,8 @@ class Fetcher:
         sleeps = self._watching is not None
         if self.failure is not None or (patient and sleeps and not self._forgets(self.subscriptions)):
             return
-        if not self._turn.acquire(blocking=False):
+        # What the other one is about to bring is there, for who does not wait as well.
+        if not self._turn.acquire(timeout=0 if patient else self.TURN):
             return
         try:
             if not (patient and sleeps):

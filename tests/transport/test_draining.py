@@ -54,6 +54,29 @@ def test_who_does_not_wait_gets_what_is_there_though_nobody_has_told_of_it_yet(c
     assert inbox.bodies == ["there"]
 
 
+def test_who_does_not_wait_gets_what_the_thread_is_about_to_bring(connection, channel, monkeypatch):
+    declare(channel, "q")
+    inbox = consume(channel, "q")
+    fetcher = asleep(connection)
+    genuine = PoolConnection.claim
+    claiming = threading.Event()
+
+    def slowly(link, *arguments):
+        if threading.current_thread() is not threading.main_thread():
+            claiming.set()
+            time.sleep(0.1)
+        return genuine(link, *arguments)
+
+    monkeypatch.setattr(PoolConnection, "claim", slowly)
+    publish(channel, "q", "there")
+    fetcher.wake()
+    assert claiming.wait(SOON)
+
+    connection.drain_events(timeout=0)
+
+    assert inbox.bodies == ["there"]
+
+
 def test_what_comes_as_who_drains_finds_nothing_is_not_left_for_long(connection, channel, elsewhere, monkeypatch):
     declare(channel, "q")
     inbox = consume(channel, "q")

@@ -14,9 +14,9 @@ from tests.transport.traffic import Inbox, consume, declare, eventually, publish
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
 
 #: Seconds within which a pool's return is noticed: the longest pause between two attempts, and the attempt itself.
-RETURN = 4.0
+RETURN = 3.0
 #: Seconds that a message takes at the most on a machine with much else to do.
-PROMPT = 1.0
+PROMPT = 0.5
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def control(request, tmp_path):
 @pytest.fixture
 def pools(server, tmp_path):
     """The URIs of the pools, by name: fast.* are in the Redis, all other queues in the file."""
-    return {"redis": f"{server.uri()}?socket_timeout=1", "sqlite": f"sqlite:///{tmp_path}/pool.db"}
+    return {"redis": f"{server.uri()}?socket_timeout=0.5", "sqlite": f"sqlite:///{tmp_path}/pool.db"}
 
 
 @pytest.fixture
@@ -213,4 +213,4 @@ def test_known_queues_go_on_without_the_control_store_and_declaring_says_what_is
     control_server.restart()
 
     # Both the queue's pool and the pool's store are asked for in vain.
-    assert delay < 2 * PROMPT
+    assert delay < 4 * PROMPT

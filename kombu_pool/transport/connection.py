@@ -120,7 +120,7 @@ class PoolConnection:
     # Deliveries.
 
     def drain_events(self, timeout: float | None = None) -> None:
-        """Deliver one message; 0 seconds means without waiting.
+        """Deliver one message; 0 seconds means without waiting for one to come.
 
         Raises:
             TimeoutError: none came in time.

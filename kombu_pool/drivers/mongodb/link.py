@@ -54,6 +54,8 @@ _ABANDONED = 100
 #: Seconds for which the difference between the server's clock and ours is trusted.
 _TRUST = 30.0
 _MILLISECOND = 0.001
+#: Threads that do something beside others, at the most.
+_HELPERS = 32
 #: How often the server is asked for its time, unless that is known as closely as this, in seconds, earlier. Messages of
 #: several processes are in the order of their posts if these are further apart.
 _SAMPLES = 10
@@ -129,7 +131,7 @@ class Link:
 
     @contextmanager
     def beside(self, work: Callable[[], T]) -> Iterator[Future[T]]:
-        """Let another thread do something during the block, which ends no earlier than that."""
+        """Let another thread do something during the block, which ends no earlier unless it is interrupted."""
         try:
             future = self._helpers_here().submit(work)
         except RuntimeError:
@@ -138,14 +140,16 @@ class Link:
             future.set_result(work())
         try:
             yield future
-        finally:
+        except Exception:
             wait((future,))
+            raise
+        wait((future,))
 
     def _helpers_here(self) -> ThreadPoolExecutor:
         self._check_process()
         with self._lock:
             if self._helpers is None:
-                self._helpers = ThreadPoolExecutor(thread_name_prefix="kombu_pool mongodb")
+                self._helpers = ThreadPoolExecutor(_HELPERS, thread_name_prefix="kombu_pool mongodb")
             return self._helpers
 
     def transact(self, work: Callable[[ClientSession], T]) -> T:

@@ -81,7 +81,7 @@ class Lookout(Store):
             return None
         if not known.is_believed_for_lending():
             return None
-        first = frontier.ahead.take(limit) or self._apart(known, bounds, now, limit)
+        first = frontier.ahead.take(limit) or self._look_apart(known, bounds, now, limit)
         if not first:
             began, whole = time.monotonic(), _is_whole(frontier, limit)
             found = self.free(queue, bounds, now, frontier.ahead.reach(limit) if whole else limit, whole=whole)
@@ -91,7 +91,7 @@ class Lookout(Store):
             first = frontier.ahead.keep(found, limit, began)
         return Look(queue, frontier, first, has_dead=False)
 
-    def _apart(self, known: Known, bounds: Bounds, now: float, limit: int) -> Sequence[dict[str, Any]]:
+    def _look_apart(self, known: Known, bounds: Bounds, now: float, limit: int) -> Sequence[dict[str, Any]]:
         """Look where others are not likely to in a crowd; nothing: look where the line begins."""
         queue, frontier, _ = known
         window = frontier.crowd.window() if limit > 1 else 0

@@ -114,7 +114,9 @@ class QueueController(Contract):
             self._store.queues.delete_one({**place(project, name), "_id": queue.incarnation})
             self._store.outlast_beliefs(project, name)
             self._store.messages.delete_many(fences.all_of(queue.scope), hint=states.BY_ID)
-            self._store.remove(queue.scope, AT_ONCE)
+            if self._store.remove(queue.scope, AT_ONCE) >= AT_ONCE:
+                # There may be more, which the collector removes: nobody is to be lent them once this returns.
+                self._store.outlast_beliefs(project, name, lasting=True)
 
     def stats(self, name: str, project: Project = None) -> dict[str, Any]:
         now = self._store.now()

@@ -144,6 +144,7 @@ class Store:
         """Note that a message of a queue may have come to stand before others."""
         if (known := self._known.get((project, name))) is not None:
             known.frontier.ahead.forget()
+            known.frontier.has_back = True
 
     def outlast_beliefs(self, project: Project, name: str, *, lasting: bool = False) -> None:
         """Wait until nobody believes any more that a queue is as it was before; or nobody who lends, either."""

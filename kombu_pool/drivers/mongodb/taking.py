@@ -62,17 +62,17 @@ class Taker:
         ids, crowd = [one["_id"] for one in look.first], look.frontier.crowd
         if crowd.is_there and len(ids) == 1 and ids[0] not in lending.unwanted:
             one = self._take_one(lending, look, now)
-            crowd.note(met=bool(one) and one[0]["_id"] != ids[0])
+            crowd.note(met=not one or one[0]["_id"] != ids[0])
             return one
         known = _is_known(look.first)
         taken = self._mark(lending, look, ids, now, {"n": look.first[0]["n"]} if known else {})
         if taken is not None:
-            crowd.note(met=taken < len(ids))
+            crowd.note(met=taken < len(ids) and (crowd.is_there or self._others_hold(look.queue, ids, lending.claim)))
         if known and taken == len(ids):
             return [_as_lent(one, lending, now) for one in look.first]
         if taken is not None and taken < len(ids):
             look.frontier.ahead.pause()
-            others = self._apart(look, len(ids) - taken, now)
+            others = self._choose_apart(look, len(ids) - taken, now)
             more = self._mark(lending, look, others, now, {}) if others else 0
             taken = None if more is None else taken + more
         return self._take_one(lending, look, now) if taken == 0 else self._held(lending, look.queue)
@@ -96,12 +96,18 @@ class Taker:
         cursor = self._store.messages.find(where, batch_size=AT_ONCE, hint=states.BY_CLAIM)
         return sorted((one for one in cursor if one["_id"] not in had), key=lambda one: bytes(one["_id"]))
 
-    def _apart(self, look: Look, count: int, now: float) -> list[bytes]:
-        """Return free messages that others are not likely to want at the same time."""
+    def _others_hold(self, queue: Queue, ids: list[bytes], claim: str) -> bool:
+        """Tell whether others were lent some of these: they may be gone for want of time or room, too."""
+        where = {**queue.scope, "_id": {"$in": ids}, "s": layout.WAITING, "c": {"$nin": [claim, None]}}
+        return self._store.messages.find_one(where, {"_id": 1}, hint=states.BY_ID) is not None
+
+    def _choose_apart(self, look: Look, count: int, now: float) -> list[bytes]:
+        """Return free messages that others are not likely to want at the same time, or the first if there are none."""
         most = look.queue.policy.max_claim_count
         free = self._store.free(look.queue, look.frontier.bounds, now, _WIDER * count)
         found = [one["_id"] for one in free if not most or one["n"] < most]
-        start = random.randrange(max(1, len(found) - count + 1))  # noqa: S311 - anything that differs will do
+        others = len(found) - count if look.frontier.crowd.is_there else 0
+        start = random.randrange(max(0, others) + 1)  # noqa: S311 - anything that differs will do
         return found[start : start + count]
 
     def _take_one(self, lending: Lending, look: Look, now: float) -> list[Stored]:

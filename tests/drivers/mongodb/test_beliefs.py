@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from kombu_pool import drivers, errors
+from kombu_pool.drivers.mongodb import store
 from tests.conformance.handles import QueueHandle, bodies
 from tests.drivers.mongodb.test_lost_answers import hindered
 from tests.servers import mongodb
@@ -95,6 +96,17 @@ def test_a_claim_of_a_queue_that_another_process_made_anew_finds_what_is_there(q
     other.post("c")
 
     assert bodies(queue.claim()) == ["c"]
+
+
+def test_nothing_of_a_long_queue_is_lent_that_another_process_deleted(queue, other, monkeypatch):
+    monkeypatch.setattr(store, "_LASTING_BELIEF", 1.0)
+    monkeypatch.setattr(store, "_LASTING_PATIENCE", 1.5)
+    queue.post(*range(2500))
+    for first in (0, 2):
+        assert bodies(queue.claim(limit=2)) == [first, first + 1]
+    other.drop()
+
+    assert bodies(queue.claim(limit=2)) == []
 
 
 def test_what_another_process_asks_of_a_queue_holds_for_the_next_claim(queue, other):

@@ -13,11 +13,14 @@ from tests.servers import mongodb
 NUMBER = 400
 
 
+def crowd_of(queue):
+    return queue.driver._store._known[queue.project, queue.name].frontier.crowd
+
+
 def meet(queue, times=1):
     """Let a process take it that others were quicker."""
-    store = queue.driver._store
     for _ in range(times):
-        store._known[queue.project, queue.name].frontier.crowd.note(met=True)
+        crowd_of(queue).note(met=True)
 
 
 @pytest.fixture
@@ -74,6 +77,35 @@ class TestInAReplicaSet:
         rest = [body for _ in range(50) for body in bodies(crowded.claim(limit=2))]
         assert rest[:2] == [10, 11]
         assert rest == sorted(rest)
+
+    def test_what_this_process_gives_back_is_first_in_a_crowd_too(self, crowded, far):
+        held = crowded.claim(limit=1)
+        crowded.end(held.id)
+
+        assert bodies(crowded.claim(limit=10)) == [*range(10, 20)]
+
+    def test_who_makes_room_is_no_crowd(self, queue, other, trusting, unhurried):
+        """What a full queue drops is what its only consumer has just looked at."""
+        queue.driver.queue_controller.set_metadata(queue.name, {"_max_length": 20}, queue.project)
+        queue.post(*range(20))
+        got = [body for _ in range(3) for body in bodies(queue.claim(limit=2))]
+        other.post(*range(20, 40))
+
+        got += [body for _ in range(3) for body in bodies(queue.claim(limit=2))]
+
+        assert got == [0, 1, 2, 3, 4, 5, 20, 21, 22, 23, 24, 25]
+        assert not crowd_of(queue).is_there
+
+    def test_what_expires_is_no_crowd(self, queue, clock, trusting, unhurried):
+        queue.post(*range(8), ttl=10)
+        queue.post(*range(8, 20))
+        got = [body for _ in range(2) for body in bodies(queue.claim(limit=2))]
+        clock.advance(11)
+
+        got += bodies(queue.claim(limit=2))
+
+        assert got == [0, 1, 2, 3, 8, 9]
+        assert not crowd_of(queue).is_there
 
 
 def test_of_less_than_a_crowd_could_share_who_comes_first_gets_the_first(queue, far):

@@ -60,7 +60,7 @@ def test_what_this_process_gives_back_is_first(busy):
 
 def test_what_this_process_gives_back_while_another_thread_looks_is_first(busy, driver, monkeypatch):
     held = busy.claim(limit=1)
-    driver._store.overtaken(busy.project, busy.name)
+    driver._store._known[busy.project, busy.name].frontier.ahead.forget()
     genuine = Lookout.free
 
     def free(store, *arguments, **options):

@@ -32,7 +32,7 @@ _LONGEST_PERIOD = 10.0
 _SHARE = 10
 _JUST, _LONG = 0.05, 1.0
 #: Seconds for which the server keeps what is gone, as it comes; after how many messages that matters; and how far ahead
-#: of now a fence among what waits is kept, at the least and at the most.
+#: of now a fence among what waits is kept, at the least and at the most: until the next look for what is due, and more.
 _MEMORY = 300.0
 _MANY = 100
 _NEAR, _FAR = 1.2, 2.5
@@ -66,7 +66,7 @@ class Frontier:
         self._everywhere_at = float("-inf")
         self._lent = 0
         self._busy_until = self._fenced_until = float("-inf")
-        #: Whether messages were seen that are back in line.
+        #: Whether messages may be back in line.
         self.has_back = False
         #: What was seen behind the first.
         self.ahead = Ahead()

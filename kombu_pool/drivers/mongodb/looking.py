@@ -85,7 +85,9 @@ class Lookout(Store):
         if not first:
             began, whole = time.monotonic(), _is_whole(frontier, limit)
             found = self.free(queue, bounds, now, frontier.ahead.reach(limit) if whole else limit, whole=whole)
-            if found[0]["s"] == BACK if found else not known.is_believed():
+            if not found and not known.is_believed():
+                return None
+            if found and found[0]["s"] == BACK:
                 return None
             self._note(queue, frontier, bounds, found, now)
             first = frontier.ahead.keep(found, limit, began)

@@ -73,6 +73,16 @@ def test_nothing_is_lent_before_it_is_known_what_became_of_the_rest(queue, drive
     assert (refused, bodies(messages)) == ([], ["b"])
 
 
+def test_who_is_interrupted_does_not_wait_for_the_rest(driver):
+    may_end = threading.Event()
+
+    with pytest.raises(KeyboardInterrupt), driver._store.link.beside(lambda: may_end.wait(60)) as done:
+        raise KeyboardInterrupt
+
+    assert not done.done()
+    may_end.set()
+
+
 def test_a_thread_that_outlives_the_main_thread_goes_on(uri, tmp_path):
     program = f"""
 import threading, time

@@ -132,12 +132,18 @@ class Link:
     @contextmanager
     def beside(self, work: Callable[[], T]) -> Iterator[Future[T]]:
         """Let another thread do something during the block, which ends no earlier unless it is interrupted."""
+        future: Future[T] = Future()
+        once = threading.Lock()
+
+        def run() -> None:
+            if once.acquire(blocking=False):
+                _fulfil(future, work)
+
         try:
-            future = self._helpers_here().submit(work)
+            self._helpers_here().submit(run)
         except RuntimeError:
-            # The main thread is at its end, and others may go on, but none begins.
-            future = Future()
-            future.set_result(work())
+            # No thread begins any more, at the end of the main one or for want of room; one that is there may be at it.
+            run()
         try:
             yield future
         except Exception:
@@ -239,6 +245,13 @@ class Link:
 
 
 _living: weakref.WeakSet[Link] = weakref.WeakSet()
+
+
+def _fulfil(future: Future[T], work: Callable[[], T]) -> None:
+    try:
+        future.set_result(work())
+    except BaseException as failure:  # noqa: BLE001 - whoever waits for it raises it
+        future.set_exception(failure)
 
 
 def _after_fork() -> None:

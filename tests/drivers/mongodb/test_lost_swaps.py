@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 
 import pytest
 
@@ -11,7 +13,10 @@ from tests.conformance.handles import QueueHandle, bodies, ids
 from tests.servers import mongodb
 from tests.transport.traffic import eventually
 
-CLAIM = {"ttl": 60, "grace": 0}
+#: Seconds for which the one who is killed may keep what he holds.
+SHORT = 2
+#: Milliseconds for which a command of his waits: whoever ends that waits for it, too.
+STALL = 4000
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -36,8 +41,8 @@ def pairs(held):
     return [(one, held.id) for one in ids(held)]
 
 
-def swap(queue, held, limit):
-    return queue.driver.claim_controller.swap(queue.name, held, CLAIM, queue.project, limit)
+def swap(queue, held, limit, ttl=60):
+    return queue.driver.claim_controller.swap(queue.name, held, {"ttl": ttl, "grace": 0}, queue.project, limit)
 
 
 @contextlib.contextmanager
@@ -92,3 +97,54 @@ def test_what_a_swap_deleted_is_not_taken_for_done_before_the_majority_knows(que
     servers.wait_for_another(primary)
     eventually(lambda: queue.delete_claimed(pairs(held)) == [])
     assert queue.all() == ["c"]
+
+
+@pytest.fixture
+def swapping(queue, servers, request):
+    """Start a process that swaps "done", which is held, for "next", while the server lets one command of it wait."""
+
+    def start(command):
+        queue.post("done", "next")
+        held = pairs(queue.claim(limit=1, ttl=SHORT))
+        stalled = {"failCommands": [command], "appName": "stalled", "blockConnection": True, "blockTimeMS": STALL}
+        stack.enter_context(failing(servers.primary, "failCommand", "alwaysOn", **stalled))
+        child = os.fork()
+        if child == 0:
+            signal.alarm(60)  # a child that hangs would outlive the test
+            try:
+                driver = drivers.open_data(f"{servers.uri(request.node.name[:40])}&appName=stalled")
+                swap(QueueHandle(driver, queue.name, queue.project), held, 1, ttl=SHORT)
+            finally:
+                os._exit(1)
+        stack.callback(kill, child)
+        return child
+
+    with contextlib.ExitStack() as stack:
+        yield start
+
+
+def kill(child):
+    """Kill a process, unless that was done before."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
+@pytest.mark.parametrize(
+    ("stalled", "half_done", "outcomes"),
+    [
+        pytest.param("update", ["next"], [["next"]], id="deleted but not lent"),
+        # Nobody was told that the deletion is done, so it may be done, or not.
+        pytest.param("delete", [], [["next"], ["done", "next"]], id="lent but not deleted"),
+    ],
+)
+def test_who_is_killed_in_a_swap_takes_nothing_with_him(queue, swapping, stalled, half_done, outcomes):
+    child = swapping(stalled)
+    eventually(lambda: queue.free() == half_done and (stalled == "delete" or queue.all() == half_done))
+    kill(child)
+
+    got = []
+    eventually(lambda: got.extend(bodies(queue.claim())) or "next" in got)
+
+    assert got in outcomes

@@ -83,6 +83,24 @@ def test_who_is_interrupted_does_not_wait_for_the_rest(driver):
     may_end.set()
 
 
+def test_what_no_thread_can_be_started_for_is_done_once(driver, monkeypatch):
+    link, may_end, done = driver._store.link, threading.Event(), []
+
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    with link.beside(lambda: may_end.wait(60)), monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with link.beside(lambda: done.append("once")):
+            pass
+        assert done == ["once"]
+        may_end.set()
+    # The thread that was at work would have done by now whatever else it had been given.
+    link._helpers.shutdown(wait=True)
+
+    assert done == ["once"]
+
+
 def test_a_thread_that_outlives_the_main_thread_goes_on(uri, tmp_path):
     program = f"""
 import threading, time

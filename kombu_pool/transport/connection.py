@@ -267,6 +267,7 @@ class PoolConnection:
         with self._lock:
             for fetcher in self._fetchers.values():
                 fetcher.remove(subscription)
+        subscription.channel.qos.forget(subscription)
         # A claim that is under way gives back by itself what it gets: nobody consumes any more. It must have done so.
         if subscription.claiming.acquire(timeout=self.PATIENCE):
             subscription.claiming.release()
@@ -290,13 +291,14 @@ class PoolConnection:
                 fetcher.remove(subscription)
                 self.subscribe(subscription)
 
-    def wake(self) -> None:
-        """Tell that there is credit again: the fetchers, or who drains events and then claims itself."""
+    def wake(self, starved: Iterable[Subscription] | None = None) -> None:
+        """Tell that there is credit again: who feeds these, or all, or who drains events and then claims itself."""
         if self._feeds_itself:
             self._arrived.set()
             return
         for fetcher in list(self._fetchers.values()):
-            fetcher.wake()
+            if starved is None or fetcher.feeds_any(starved):
+                fetcher.wake()
 
     def acknowledged(self, subscription: Subscription) -> int:
         """Count the slots that come back with the next claim for a subscription, for their messages are done."""

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from kombu_pool.transport.deliveries import Subscription
     from kombu_pool.transport.leases import Lease
@@ -26,8 +26,10 @@ class Credit:
 
     #: Seconds for which slots are kept for a claim under way: a pool that does not answer must not have them for long.
     PATIENCE = 0.5
+    #: Seconds for which they are kept for whose turn it is, until the claim begins.
+    TURN = 0.1
 
-    def __init__(self, read_ahead: int, wake: Callable[[], None]) -> None:
+    def __init__(self, read_ahead: int, wake: Callable[[Iterable[Subscription]], None]) -> None:
         self.prefetch_count = 0
         self.leases: set[Lease] = set()
         self.paused = False
@@ -77,26 +79,51 @@ class Credit:
             return 0
         return min(free, self._read_ahead)
 
+    def gives_way(self, subscription: Subscription, room: int, coming: int = 0) -> bool:
+        """Tell whether it is another's turn to claim, who has been waiting for slots for longer: they are kept for it.
+
+        It is woken by :meth:`replenish`. A store cannot tell what another one has waiting: without turns, whoever
+        claims again with each acknowledgement would have all slots for as long as its queue is not empty.
+        """
+        if room <= 0 or self._is_unlimited(subscription):
+            return False
+        with self._promising:
+            now = time.monotonic()
+            room = self._unpromised(subscription, room, coming, now)
+            first = self._first_in_turn(subscription, now) if room > 0 else None
+            if first is None:
+                return False
+            self.starved.add(subscription)
+            self._promised[first] = room, now + self.TURN
+            self._refused = True
+        return True
+
+    def _first_in_turn(self, subscription: Subscription, now: float) -> Subscription | None:
+        """Return who was fed before it, and waits for slots with something to claim, as far as is known."""
+        waiting = [other for other in list(self.starved) if other.fed < subscription.fed and now >= other.quiet_until]
+        return min(waiting, key=lambda other: other.fed, default=None)
+
     def promise(self, subscription: Subscription, room: int, coming: int = 0) -> int:
         """Return how many of so many slots to claim for, now that others may claim, too; see :meth:`claimed`."""
         if room <= 0 or self._is_unlimited(subscription):
             return room
         with self._promising:
+            now = time.monotonic()
             # As in room(): set before looking.
             self.starved.add(subscription)
-            others = self._promised_to_others(subscription)
-            room = min(room, self.prefetch_count - self.outstanding() + coming - others)
+            room = self._unpromised(subscription, room, coming, now)
             if room > 0:
                 self.starved.discard(subscription)
-                self._promised[subscription] = room, time.monotonic() + self.PATIENCE
-            elif others:
+                self._promised[subscription] = room, now + self.PATIENCE
+            else:
                 self._refused = True
         return room
 
-    def _promised_to_others(self, subscription: Subscription) -> int:
-        now = time.monotonic()
+    def _unpromised(self, subscription: Subscription, room: int, coming: int, now: float) -> int:
+        """Return how many of so many slots are promised to nobody else."""
         promised = self._promised.items()
-        return sum(slots for other, (slots, until) in promised if other is not subscription and now < until)
+        others = sum(slots for other, (slots, until) in promised if other is not subscription and now < until)
+        return min(room, self.prefetch_count - self.outstanding() + coming - others)
 
     def claimed(self, subscription: Subscription) -> None:
         """Hear that the claim is over for which slots were promised: what it did not take is free for others."""
@@ -137,5 +164,12 @@ class Credit:
 
     def replenish(self) -> None:
         """Wake who is starved."""
-        self.starved.clear()
-        self._wake()
+        starved = frozenset(self.starved)
+        # Who is starved from now on stays so.
+        self.starved.difference_update(starved)
+        self._wake(starved)
+
+    def forget(self, subscription: Subscription) -> None:
+        """Hear that a subscription has no consumer left, and keep nothing for it."""
+        self.starved.discard(subscription)
+        self.claimed(subscription)

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+#: Tells in which order those were fed that share slots, also by several fetchers.
+_feedings = itertools.count(1)
+
 
 class Fetcher:
     """Feeds the subscriptions of one connection from one pool."""
@@ -47,7 +50,6 @@ class Fetcher:
         self.failure: errors.ConnectionError | None = None
         self._connection = connection
         self.subscriptions: tuple[Subscription, ...] = ()
-        self._feedings = itertools.count(1)
         self._credit = threading.Event()
         self._watches: dict[frozenset[str], Watch] = {}
         self._watching: Watch | None = None
@@ -65,6 +67,10 @@ class Fetcher:
     def is_idle(self) -> bool:
         """Tell whether nothing is left to feed."""
         return not self.subscriptions
+
+    def feeds_any(self, subscriptions: Iterable[Subscription]) -> bool:
+        """Tell whether it feeds one of these."""
+        return not set(self.subscriptions).isdisjoint(subscriptions)
 
     def add(self, subscription: Subscription) -> None:
         """Feed a subscription too."""
@@ -188,7 +194,7 @@ class Fetcher:
             got = self._feed(subscription, coming.get(subscription, 0), patient=patient)
             if got:
                 fed = True
-                subscription.fed = next(self._feedings)
+                subscription.fed = next(_feedings)
             elif got is not None:
                 hungry.append(subscription)
         return None if fed else hungry
@@ -212,7 +218,7 @@ class Fetcher:
     def _feed(self, subscription: Subscription, coming: int, *, patient: bool) -> int | None:
         """Claim for one, for which so many slots come back with that; return what it got, None if it has no room."""
         if subscription.turn is not None and not subscription.turn.is_ours():
-            self._idle = subscription.turn.PERIOD
+            self._idle = min(self._idle, subscription.turn.PERIOD)
             return None
         credit = subscription.channel.qos
         room = credit.room(subscription, patient=patient, coming=coming)
@@ -221,10 +227,13 @@ class Fetcher:
             return None
         if now < subscription.quiet_until:
             return 0
+        if credit.gives_way(subscription, room, coming):
+            self._give_way(subscription)
+            return None
         room = credit.promise(subscription, room, coming)
         if room <= 0:
             # Another pool may be about to take them, or may not answer.
-            self._idle = credit.PATIENCE
+            self._idle = min(self._idle, credit.PATIENCE)
             return None
         try:
             got = self._claim_for(subscription, room, coming, patient=patient)
@@ -233,6 +242,13 @@ class Fetcher:
         if got == 0:
             subscription.quiet_until = now + self.QUIET
         return got
+
+    def _give_way(self, subscription: Subscription) -> None:
+        """Free the slots of what is done for whose turn it is, in another pool perhaps, and see what it left after."""
+        credit = subscription.channel.qos
+        self._connection.settle(subscription)
+        self._idle = min(self._idle, credit.TURN)
+        credit.replenish()
 
     def _claim_for(self, subscription: Subscription, room: int, coming: int, *, patient: bool) -> int | None:
         """Claim for so many slots that were promised; return how many messages came, None if no slot was free yet."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kombu_pool import drivers, errors
+from kombu_pool.transport.connection import PoolConnection
 from tests.servers import mongodb
 from tests.servers.mongodb import MongoServer
 from tests.servers.shared import fresh_uri
@@ -87,6 +88,41 @@ def test_one_consumer_has_messages_of_all_of_them(channel):
     for queue in QUEUES:
         ours = [body for body in inbox.bodies if body.startswith(queue)]
         assert ours == [f"{queue} {number}" for number in range(20)]
+
+
+@pytest.mark.parametrize("prefetch", [1, 8, 20])
+def test_a_long_queue_does_not_keep_those_of_other_pools_waiting(channel, prefetch):
+    inbox = Inbox(channel.connection.client, ack=True)
+    channel.basic_qos(prefetch_count=prefetch)
+    for queue in QUEUES:
+        publish(channel, queue, *[queue] * 100)
+    for queue in QUEUES:
+        channel.basic_consume(queue, callback=inbox)
+
+    inbox.wait_for(200)
+
+    # Half of its fair share is a sixth of all.
+    assert min(inbox.bodies[:200].count(queue) for queue in QUEUES) >= 33
+
+
+def test_a_pool_with_nothing_to_do_is_left_alone_while_another_is_busy(channel, monkeypatch):
+    asked = []
+    claim = PoolConnection.claim
+    monkeypatch.setattr(
+        PoolConnection, "claim", lambda link, one, *how: asked.append(one.queue) or claim(link, one, *how)
+    )
+    inbox = Inbox(channel.connection.client, ack=True)
+    channel.basic_qos(prefetch_count=2)
+    for queue in QUEUES:
+        channel.basic_consume(queue, callback=inbox)
+    eventually(lambda: {*asked} == {*QUEUES})
+    asked.clear()
+
+    publish(channel, "file", *range(200))
+    inbox.wait_for(200)
+
+    # Whoever begins to wait for news of a queue looks once more.
+    assert len([queue for queue in asked if queue != "file"]) <= 2 * len(PAUSED)
 
 
 @pytest.mark.parametrize("source", QUEUES)

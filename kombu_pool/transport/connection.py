@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
 import itertools
 import logging
 import os
@@ -306,8 +305,7 @@ class PoolConnection:
 
     def settle(self, subscription: Subscription) -> None:
         """Tell the store what was acknowledged of a subscription's queue: the slots are free after that."""
-        with contextlib.suppress(errors.KombuPoolError):  # They are sent again later.
-            self.broker.settlement.send(self._dirty_leases(subscription))
+        self.broker.settlement.send(self._dirty_leases(subscription))
 
     @staticmethod
     def _dirty_leases(subscription: Subscription) -> list[Lease]:

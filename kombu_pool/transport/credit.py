@@ -26,7 +26,8 @@ class Credit:
 
     #: Seconds for which slots are kept for a claim under way: a pool that does not answer must not have them for long.
     PATIENCE = 0.5
-    #: Seconds for which they are kept for whose turn it is, until the claim begins.
+    #: Seconds for which they are kept for whose turn it is, until the claim begins; and after which who found them kept
+    #: for another looks again.
     TURN = 0.1
 
     def __init__(self, read_ahead: int, wake: Callable[[Iterable[Subscription]], None]) -> None:
@@ -35,6 +36,8 @@ class Credit:
         self.paused = False
         #: Who waits for a slot, in whichever pool; who frees one empties it and wakes them.
         self.starved: set[Subscription] = set()
+        #: Who found no slot, or left them to others, when it last asked for some.
+        self._waiting: set[Subscription] = set()
         self._acked = 0
         self._coming = 0
         #: The slots that claims under way may take, each until when they are kept for it.
@@ -65,6 +68,9 @@ class Credit:
         self._coming = 0
         if room > 0:
             self.starved.discard(subscription)
+            self._waiting.discard(subscription)
+        else:
+            self._waiting.add(subscription)
         return room
 
     def _room(self, subscription: Subscription, *, patient: bool) -> int:
@@ -79,28 +85,43 @@ class Credit:
             return 0
         return min(free, self._read_ahead)
 
-    def gives_way(self, subscription: Subscription, room: int, coming: int = 0) -> bool:
-        """Tell whether it is another's turn to claim, who has been waiting for slots for longer: they are kept for it.
+    def is_anothers_turn(self, subscription: Subscription, room: int, coming: int = 0) -> bool:
+        """Tell whether another one waits for these slots that was fed before: who would claim now gives way to it.
 
-        It is woken by :meth:`replenish`. A store cannot tell what another one has waiting: without turns, whoever
-        claims again with each acknowledgement would have all slots for as long as its queue is not empty.
+        A store cannot tell what another one has waiting: without turns, whoever claims again with each acknowledgement
+        would have all slots for as long as its queue is not empty.
         """
-        if room <= 0 or self._is_unlimited(subscription):
+        if self._is_unlimited(subscription) or not self._waiting:
             return False
         with self._promising:
-            now = time.monotonic()
-            room = self._unpromised(subscription, room, coming, now)
-            first = self._first_in_turn(subscription, now) if room > 0 else None
-            if first is None:
-                return False
-            self.starved.add(subscription)
-            self._promised[first] = room, now + self.TURN
-            self._refused = True
-        return True
+            return self._unpromised(subscription, room, coming) > 0 and self._first_in_turn(subscription) is not None
 
-    def _first_in_turn(self, subscription: Subscription, now: float) -> Subscription | None:
+    def give_way(self, subscription: Subscription) -> None:
+        """Keep all slots that are free for whose turn it is, for a moment, and wake it."""
+        with self._promising:
+            self.starved.add(subscription)
+            self._waiting.add(subscription)
+            self._promised.pop(subscription, None)
+            first = self._first_in_turn(subscription)
+            if first is not None:
+                free = self._unpromised(first, self.prefetch_count)
+                self._promised[first] = max(0, free), time.monotonic() + self.TURN
+            self._refused = True
+        self.replenish(but=subscription)
+
+    def _first_in_turn(self, subscription: Subscription) -> Subscription | None:
         """Return who was fed before it, and waits for slots with something to claim, as far as is known."""
-        waiting = [other for other in list(self.starved) if other.fed < subscription.fed and now >= other.quiet_until]
+        now = time.monotonic()
+        for other, (_, until) in list(self._promised.items()):
+            if other in self._waiting and until <= now:
+                # It did not come. It is heard again when it does.
+                del self._promised[other]
+                self._waiting.discard(other)
+        waiting = [
+            other
+            for other in list(self._waiting)
+            if other.fed < subscription.fed and now >= other.quiet_until and other.consumers and not other.no_ack
+        ]
         return min(waiting, key=lambda other: other.fed, default=None)
 
     def promise(self, subscription: Subscription, room: int, coming: int = 0) -> int:
@@ -108,20 +129,20 @@ class Credit:
         if room <= 0 or self._is_unlimited(subscription):
             return room
         with self._promising:
-            now = time.monotonic()
             # As in room(): set before looking.
             self.starved.add(subscription)
-            room = self._unpromised(subscription, room, coming, now)
+            room = self._unpromised(subscription, room, coming)
             if room > 0:
                 self.starved.discard(subscription)
-                self._promised[subscription] = room, now + self.PATIENCE
+                self._promised[subscription] = room, time.monotonic() + self.PATIENCE
             else:
+                self._waiting.add(subscription)
                 self._refused = True
         return room
 
-    def _unpromised(self, subscription: Subscription, room: int, coming: int, now: float) -> int:
+    def _unpromised(self, subscription: Subscription, room: int, coming: int = 0) -> int:
         """Return how many of so many slots are promised to nobody else."""
-        promised = self._promised.items()
+        now, promised = time.monotonic(), self._promised.items()
         others = sum(slots for other, (slots, until) in promised if other is not subscription and now < until)
         return min(room, self.prefetch_count - self.outstanding() + coming - others)
 
@@ -162,9 +183,9 @@ class Credit:
         if self.starved:
             self.replenish()
 
-    def replenish(self) -> None:
-        """Wake who is starved."""
-        starved = frozenset(self.starved)
+    def replenish(self, but: Subscription | None = None) -> None:
+        """Wake who is starved, but for one that is so because it left the slots to the others."""
+        starved = self.starved - {but}
         # Who is starved from now on stays so.
         self.starved.difference_update(starved)
         self._wake(starved)
@@ -172,4 +193,5 @@ class Credit:
     def forget(self, subscription: Subscription) -> None:
         """Hear that a subscription has no consumer left, and keep nothing for it."""
         self.starved.discard(subscription)
+        self._waiting.discard(subscription)
         self.claimed(subscription)

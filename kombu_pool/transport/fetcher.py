@@ -10,6 +10,7 @@ import itertools
 import logging
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from kombu_pool import errors
@@ -54,6 +55,8 @@ class Fetcher:
         self._watches: dict[frozenset[str], Watch] = {}
         self._watching: Watch | None = None
         self._stopped = False
+        #: Seconds of the next pause: the more failures since the pool last answered, the longer.
+        self._backoff = self.FIRST_BACKOFF
         self._lock = threading.Lock()
         #: Held by the thread that claims, which may be the one that drains events.
         self._turn = threading.Lock()
@@ -130,24 +133,22 @@ class Fetcher:
             self._thread.join(timeout)
 
     def _run(self) -> None:
-        backoff = self.FIRST_BACKOFF
         try:
             while not self._stopped:
                 try:
                     self._round()
                 except errors.ConnectionError as failure:
                     self._fail(failure)
-                    self._pause(backoff)
-                    backoff = min(backoff * 2, self.LAST_BACKOFF)
+                    pause, self._backoff = self._backoff, min(self._backoff * 2, self.LAST_BACKOFF)
+                    self._pause(pause)
                 except Exception as failure:
                     # A store full, a path gone, a defect of ours: whoever consumes reconnects rather than dies.
                     logger.exception("Claiming from pool %r failed", self.pool)
                     self._fail(errors.PoolUnavailable(self.pool, f"claiming failed: {failure!r}"))
+                    self._backoff = self.LAST_BACKOFF
                     self._pause(self.LAST_BACKOFF)
                 else:
-                    if self.failure is not None:
-                        self._recover()
-                        backoff = self.FIRST_BACKOFF
+                    self.failure = None
         finally:
             self._drop_watches()
 
@@ -212,7 +213,8 @@ class Fetcher:
                 first.setdefault(subscription.channel.qos, subscription)
         for subscription in in_turn:
             if subscription is not first.get(subscription.channel.qos) and self._connection.acknowledged(subscription):
-                self._connection.settle(subscription)
+                with suppress(errors.KombuPoolError):  # They are sent again later.
+                    self._connection.settle(subscription)
         return {subscription: self._connection.acknowledged(subscription) for subscription in first.values()}
 
     def _feed(self, subscription: Subscription, coming: int, *, patient: bool) -> int | None:
@@ -227,13 +229,13 @@ class Fetcher:
             return None
         if now < subscription.quiet_until:
             return 0
-        if credit.gives_way(subscription, room, coming):
+        if credit.is_anothers_turn(subscription, room, coming):
             self._give_way(subscription)
             return None
         room = credit.promise(subscription, room, coming)
         if room <= 0:
             # Another pool may be about to take them, or may not answer.
-            self._idle = min(self._idle, credit.PATIENCE)
+            self._idle = min(self._idle, credit.TURN)
             return None
         try:
             got = self._claim_for(subscription, room, coming, patient=patient)
@@ -246,9 +248,11 @@ class Fetcher:
     def _give_way(self, subscription: Subscription) -> None:
         """Free the slots of what is done for whose turn it is, in another pool perhaps, and see what it left after."""
         credit = subscription.channel.qos
-        self._connection.settle(subscription)
         self._idle = min(self._idle, credit.TURN)
-        credit.replenish()
+        try:
+            self._connection.settle(subscription)
+        finally:
+            credit.give_way(subscription)
 
     def _claim_for(self, subscription: Subscription, room: int, coming: int, *, patient: bool) -> int | None:
         """Claim for so many slots that were promised; return how many messages came, None if no slot was free yet."""
@@ -258,6 +262,7 @@ class Fetcher:
             credit = subscription.channel.qos
             room = credit.promise(subscription, credit.room(subscription, patient=patient))
             got = self._connection.claim(subscription, room) if room > 0 else None
+        self._hear_answer()
         return got
 
     def _listen_anew(self) -> None:
@@ -303,11 +308,13 @@ class Fetcher:
 
     def _fail(self, failure: errors.ConnectionError) -> None:
         self._drop_watches()
-        if self.failure is None:
+        if self._backoff == self.FIRST_BACKOFF:
             logger.warning("Pool %r gives no messages now: %s", self.pool, failure)
         self.failure = failure
         self._connection.report(failure)
 
-    def _recover(self) -> None:
-        logger.info("Pool %r gives messages again", self.pool)
-        self.failure = None
+    def _hear_answer(self) -> None:
+        """Note that the pool answered a claim: a round in which there was no room for one says nothing of it."""
+        if self._backoff > self.FIRST_BACKOFF:
+            logger.info("Pool %r gives messages again", self.pool)
+            self._backoff = self.FIRST_BACKOFF

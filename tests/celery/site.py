@@ -10,6 +10,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from celery.exceptions import TimeoutError as CeleryTimeoutError
+
 import kombu_pool
 from tests.celery.application import BROKER, EVERYBODY, FOLDER, SETTINGS, application, queues
 from tests.celery.journal import Journal
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from kombu_pool.pooling import DataDriver
 
 ROOT = Path(__file__).parents[2]
+#: Characters of a log's end that are told of.
+_TOLD = 5000
 
 
 class Site:
@@ -110,10 +114,13 @@ class Site:
     def signature(self, task: str, *arguments: Any, **options: Any) -> Any:
         return self.app.tasks[task].s(*arguments).set(**options)
 
-    @staticmethod
-    def answer(result: ResultBase) -> Any:
+    def answer(self, result: ResultBase) -> Any:
         """Wait for a result; Celery's file backend has to be asked again and again."""
-        return result.get(timeout=SOON, interval=0.02, disable_sync_subtasks=False)
+        try:
+            return result.get(timeout=SOON, interval=0.02, disable_sync_subtasks=False)
+        except CeleryTimeoutError:
+            logs = "\n".join(f"{process.log_file.name}:\n{process.log[-_TOLD:]}" for process in self._processes)
+            raise AssertionError(f"no answer for {result} within {SOON} s; what was said last:\n{logs}") from None
 
     def inspect(self, *workers: Worker) -> Inspect:
         """Ask these workers only, so that nobody waits for the answers of others."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from contextlib import suppress
@@ -282,6 +283,45 @@ def test_a_connection_closes_in_time_though_its_pool_is_away(channel, fast):
     channel.connection.client.release()
 
     assert time.monotonic() - begun < 5
+
+
+@pytest.fixture(params=[1, 4])
+def starving(channel, fast, request, caplog):
+    """The inbox of a consumer that holds as much as it may of a long queue of the pool a, while b's has a message."""
+    caplog.set_level(logging.INFO, "kombu_pool")
+    channel.basic_qos(prefetch_count=request.param)
+    publish(channel, "plain", *range(100))
+    inbox = Inbox(channel.connection.client)
+    for queue in ("plain", "fast.one"):
+        channel.basic_consume(queue, callback=inbox)
+    inbox.wait_for(request.param)
+    publish(channel, "fast.one", "late")
+    eventually(lambda: "fast.one" in {waiting.queue for waiting in channel.qos._waiting})
+    return inbox
+
+
+def test_a_pool_that_stays_away_is_told_of_once_and_asked_seldom(starving, fast, caplog):
+    fast.switch_off("b")
+    for number in range(100):
+        starving.wait_for(number + 1)[number].ack()
+    fast.switch_on("b")
+    starving.wait_for(101)
+
+    assert starving.bodies == [*range(100), "late"]
+    eventually(lambda: "'b' gives messages again" in caplog.text)
+    assert caplog.text.count("'b' gives no messages now") == 1
+
+
+def test_a_pool_that_cannot_be_told_what_is_done_is_named_though_it_is_anothers_turn(starving, fast, caplog):
+    fast.switch_off("a")
+    for message in starving.messages:
+        message.ack()
+
+    eventually(lambda: "'a' gives no messages now" in caplog.text)
+
+    fast.switch_on("a")
+    while "late" not in starving.bodies:
+        starving.wait_for(len(starving.messages) + 1)[-1].ack()
 
 
 @pytest.mark.parametrize("limit", [1, 2, 4, 10])

@@ -36,7 +36,7 @@ class Credit:
         self.paused = False
         #: Who waits for a slot, in whichever pool; who frees one empties it and wakes them.
         self.starved: set[Subscription] = set()
-        #: Who found no slot, or left them to others, when it last asked for some.
+        #: Who found no slot, or left them to others, when it last asked for some: it is woken, but still to come.
         self._waiting: set[Subscription] = set()
         self._acked = 0
         self._coming = 0

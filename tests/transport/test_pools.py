@@ -300,7 +300,7 @@ def starving(channel, fast, request, caplog):
     return inbox
 
 
-def test_a_pool_that_stays_away_is_told_of_once_and_asked_seldom(starving, fast, caplog):
+def test_a_pool_that_stays_away_is_told_of_once(starving, fast, caplog):
     fast.switch_off("b")
     for number in range(100):
         starving.wait_for(number + 1)[number].ack()

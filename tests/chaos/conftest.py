@@ -105,7 +105,7 @@ def make_site(broker: Broker, tmp_path: Path) -> Iterator[Callable[..., Site]]:
     made: list[Site] = []
 
     def make(**settings: Any) -> Site:
-        ours = {"imports": ["tests.chaos.tasks"], "task_ignore_result": True}
+        ours = {"imports": ["tests.chaos.tasks", "tests.chaos.forgotten"], "task_ignore_result": True}
         made.append(Site(tmp_path, broker.url, **ours, **settings))
         return made[-1]
 

@@ -1,4 +1,4 @@
-"""What the journal says of each task: in which process it began, and whether it was done."""
+"""What the journal says of each task: in which process it began, whether it was done, and which worker forgot it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
+
+#: What is written of a task that its worker forgot.
+FORGOTTEN = "forgotten"
 
 
 class Run(NamedTuple):
@@ -27,6 +30,8 @@ class Ledger:
         self._rest = b""
         self.runs: dict[str, list[Run]] = defaultdict(list)
         self.ended: Counter[str] = Counter()
+        #: Which workers forgot a task, of those that wrote it down.
+        self.forgotten: dict[str, set[str]] = defaultdict(set)
         self._last: dict[int, Run] = {}
         #: The workers that have begun something.
         self.workers: set[str] = set()
@@ -47,6 +52,9 @@ class Ledger:
         if what == "end":
             self.ended[task] += 1
             return
+        if what == FORGOTTEN:
+            self.forgotten[task].add(worker)
+            return
         run = self._last[int(pid)] = Run(task, int(pid), worker)
         self.runs[task].append(run)
         self.workers.add(worker)
@@ -58,6 +66,14 @@ class Ledger:
     def repeated(self) -> dict[str, list[Run]]:
         """Return the runs of each task that was begun more than once."""
         return {task: runs for task, runs in self.runs.items() if len(runs) > 1}
+
+    def unremembered(self) -> dict[str, list[Run]]:
+        """Return the runs of each task that was begun more than once by workers that had not forgotten it."""
+        known = {
+            task: [run for run in runs if run.worker not in self.forgotten[task]]
+            for task, runs in self.repeated().items()
+        }
+        return {task: runs for task, runs in known.items() if len(runs) > 1}
 
     def charge(self, children: Collection[int], mains: Collection[int]) -> tuple[Counter[int], list[list[Run]]]:
         """Lay each run that was one too many at the door of the killed process that held the message.

@@ -27,7 +27,18 @@ logger = logging.getLogger(__name__)
 class Lease:
     """One claim of ours: which messages are still owed, and until when they are surely ours."""
 
-    __slots__ = ("acked", "claim_id", "credit", "in_doubt", "is_dirty", "left", "project", "queue", "valid_until")
+    __slots__ = (
+        "acked",
+        "claim_id",
+        "credit",
+        "in_doubt",
+        "is_dirty",
+        "left",
+        "project",
+        "queue",
+        "telling",
+        "valid_until",
+    )
 
     def __init__(
         self, queue: str, project: Project, claim_id: str, left: int, valid_until: float, credit: Credit | None
@@ -37,6 +48,8 @@ class Lease:
         self.claim_id = claim_id
         #: How many of its messages the store has not been told of.
         self.left = left
+        #: Of how many of these it is being told.
+        self.telling = 0
         #: Whose prefetch limit they count against.
         self.credit = credit
         #: The messages of which the store is still to be told that they are done, and whether somebody will.
@@ -82,9 +95,15 @@ class Renewal:
             self._start()
         return lease
 
-    def settled(self, lease: Lease, count: int) -> None:
-        """Count ``count`` messages of the lease as dealt with; it is let go with the last."""
+    def telling(self, lease: Lease, count: int) -> None:
+        """Hear that the store is being told of ``count`` messages more, or fewer, of a lease: it may end any moment."""
         with self._lock:
+            lease.telling += count
+
+    def settled(self, lease: Lease, count: int) -> None:
+        """Count ``count`` messages of which the store was told as dealt with; the lease is let go with the last."""
+        with self._lock:
+            lease.telling -= count
             lease.left -= count
             if lease.left <= 0:
                 self._leases.discard(lease)
@@ -160,15 +179,16 @@ class Renewal:
 
     def _lose(self, lease: Lease) -> None:
         with self._lock:
-            held = lease in self._leases
+            lost = lease.left - lease.telling - len(lease.acked)
+            if lost <= 0 or lease not in self._leases:
+                # Either its acknowledgements have ended it or they will be refused: whoever sends them hears which.
+                return
             lease.valid_until = 0.0
-        # The last acknowledgement may have ended the claim between our list and the store.
-        if held and lease.left > 0:
-            logger.warning(
-                "The claim on %d message(s) of queue %r ended before it was renewed: they may run elsewhere now",
-                lease.left,
-                lease.queue,
-            )
+        logger.warning(
+            "The claim on %d message(s) of queue %r ended before it was renewed: they may run elsewhere now",
+            lost,
+            lease.queue,
+        )
         self.settled(lease, lease.left)
 
     def _renew_holders(self, holders: list[str]) -> bool:

@@ -87,6 +87,7 @@ class Settlement:
 
     def release(self, lease: Lease, message_ids: list[str]) -> None:
         """Free messages now, where they stood."""
+        self._renewal.telling(lease, len(message_ids))
         try:
             if lease.left <= len(message_ids):
                 self._claims.delete(lease.queue, lease.claim_id, lease.project)
@@ -98,6 +99,7 @@ class Settlement:
     def reject(self, lease: Lease, message_ids: list[str]) -> None:
         """Dead-letter messages now, or delete them if their queue has nowhere for dead letters to go."""
         pairs = [(message_id, lease.claim_id) for message_id in message_ids]
+        self._renewal.telling(lease, len(message_ids))
         try:
             refused = self._messages.reject(lease.queue, pairs, lease.project)
         finally:
@@ -200,6 +202,7 @@ class Settlement:
             ids = _taken(lease.acked)
             if ids:
                 batch[lease] = ids
+                self._renewal.telling(lease, len(ids))
         self._taken_at = time.monotonic()
         if batch:
             self._under_way.add(id(batch))
@@ -211,6 +214,7 @@ class Settlement:
         for lease, ids in batch.items():
             lease.in_doubt = True
             lease.acked.extend(ids)
+            self._renewal.telling(lease, -len(ids))
             self._mark(lease)
 
     def taken(self, batch: Batch, refused: Sequence[tuple[str, str]]) -> None:

@@ -9,6 +9,7 @@ import threading
 
 import pytest
 
+from kombu_pool.pooling import ClaimController, MessageController
 from tests.transport.traffic import Inbox, consume, count, declare, eventually, publish, take_all
 
 pytestmark = pytest.mark.timeout(60)
@@ -247,6 +248,39 @@ def test_a_claim_that_was_lost_is_named_in_the_log(connect, caplog):
 
     assert "'q'" in caplog.text
     message.ack()
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_claim_that_ends_with_its_last_acknowledgement_is_not_called_lost(connect, caplog, monkeypatch, together):
+    channel = connect(ack_delay=0.5).channel()
+    link = channel.connection
+    declare(channel, "q")
+    publish(channel, "q", "a", "b")
+    channel.basic_qos(0, 2, False)
+    messages = consume(channel, "q").wait_for(2)
+    channel.flow(active=False)
+    controller, method = (ClaimController, "swap") if together else (MessageController, "delete_claimed")
+    genuine, renewed = getattr(controller, method), []
+
+    def renew_before_the_answer(self, *arguments):
+        answer = genuine(self, *arguments)
+        renewed.append(link.broker.renewal.renew())
+        return answer
+
+    monkeypatch.setattr(controller, method, renew_before_the_answer)
+    with caplog.at_level(logging.WARNING):
+        for message in messages:
+            message.ack()
+        if together:
+            (subscription,) = channel._subscriptions.values()
+            link.claim(subscription, 1)
+        else:
+            link.broker.settlement.flush()
+
+    assert renewed == [True]
+    assert caplog.text == ""
+    assert channel.qos.outstanding() == 0
+    assert link.broker.data.queue_controller.stats("q")["messages"]["total"] == 0
 
 
 def test_acknowledging_after_the_queue_is_gone_does_no_harm(connect, elsewhere):

@@ -94,7 +94,7 @@ class Credit:
         if self._is_unlimited(subscription) or not self._waiting:
             return False
         with self._promising:
-            return self._unpromised(subscription, room, coming) > 0 and self._first_in_turn(subscription) is not None
+            return self._unpromised(subscription, room, coming) > 0 and self._next_in_turn(subscription) is not None
 
     def give_way(self, subscription: Subscription) -> None:
         """Keep all slots that are free for whose turn it is, for a moment, and wake it."""
@@ -102,19 +102,21 @@ class Credit:
             self.starved.add(subscription)
             self._waiting.add(subscription)
             self._promised.pop(subscription, None)
-            first = self._first_in_turn(subscription)
+            first = self._next_in_turn(subscription)
             if first is not None:
                 free = self._unpromised(first, self.prefetch_count)
                 self._promised[first] = max(0, free), time.monotonic() + self.TURN
             self._refused = True
         self.replenish(but=subscription)
 
-    def _first_in_turn(self, subscription: Subscription) -> Subscription | None:
-        """Return who was fed before it, and waits for slots with something to claim, as far as is known."""
+    def _next_in_turn(self, subscription: Subscription) -> Subscription | None:
+        """Return who was fed before it, and waits for slots with something to claim, as far as is known.
+
+        Who did not come when it was its turn is passed over until it does.
+        """
         now = time.monotonic()
         for other, (_, until) in list(self._promised.items()):
             if other in self._waiting and until <= now:
-                # It did not come. It is heard again when it does.
                 del self._promised[other]
                 self._waiting.discard(other)
         waiting = [

@@ -312,6 +312,32 @@ def test_a_pool_that_stays_away_is_told_of_once(starving, fast, caplog):
     assert caplog.text.count("'b' gives no messages now") == 1
 
 
+def test_a_pool_that_stays_away_is_asked_ever_more_seldom_until_it_answers(starving, fast, monkeypatch):
+    pauses, genuine = [], Fetcher._pause
+
+    def pause(fetcher, seconds):
+        if fetcher.pool == "b":
+            pauses.append(seconds)
+        genuine(fetcher, seconds)
+
+    monkeypatch.setattr(Fetcher, "_pause", pause)
+    fast.switch_off("b")
+    for number in range(100):
+        # It has its turns meanwhile, in which there is nothing to ask it for as well.
+        starving.wait_for(number + 1)[number].ack()
+        time.sleep(0.01)
+    eventually(lambda: len(pauses) >= 4)
+    fast.switch_on("b")
+    starving.wait_for(101)[100].ack()
+    told = len(pauses)
+    fast.switch_off("b")
+    eventually(lambda: len(pauses) > told)
+    fast.switch_on("b")
+
+    assert pauses[:told] == [min(0.1 * 2**number, 2.0) for number in range(told)]
+    assert pauses[told] == 0.1
+
+
 def test_a_pool_that_cannot_be_told_what_is_done_is_named_though_it_is_anothers_turn(starving, fast, caplog):
     fast.switch_off("a")
     for message in starving.messages:

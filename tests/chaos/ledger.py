@@ -67,7 +67,7 @@ class Ledger:
         """Return the runs of each task that was begun more than once."""
         return {task: runs for task, runs in self.runs.items() if len(runs) > 1}
 
-    def unremembered(self) -> dict[str, list[Run]]:
+    def doubled(self) -> dict[str, list[Run]]:
         """Return the runs of each task that was begun more than once by workers that had not forgotten it."""
         known = {
             task: [run for run in runs if run.worker not in self.forgotten[task]]

@@ -39,9 +39,10 @@ class Collector:
             gone = sum(self._exhume(graves[at : at + _GRAVES], now) for at in range(0, len(graves), _GRAVES))
             for found in self._store.queues.find({}, {"m": 0}):
                 scope = {"p": found["p"], "q": found["q"], "i": found["_id"]}
+                # Before what has expired goes: the receipts by which a post is known to be whole are of that.
+                gone += self._finish(scope, now)
                 gone += self._remove_expired(found, scope, now)
                 gone += self._subscriptions.collect(scope, now)
-                gone += self._finish(scope, now)
                 gone += self._store.remove({**scope, "s": RECEIPT, **states.expired(now)})
         return gone
 

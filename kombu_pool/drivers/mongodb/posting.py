@@ -74,12 +74,15 @@ class Poster:
         return ids
 
     def stored(self, queue: Queue, ticket: Ticket) -> list[bytes] | None:
-        """Return the ids of a post that left a receipt; None: there is none."""
-        return self._ids_on(tickets.receipt_id(queue, ticket))
+        """Return the ids of a post that left a receipt, whose messages are seen from now on; None: there is none."""
+        found = self._store.messages.find_one({"_id": tickets.receipt_id(queue, ticket)})
+        return None if found is None else self._honoured(found)
 
-    def _ids_on(self, receipt: bytes) -> list[bytes] | None:
-        found = self._store.messages.find_one({"_id": receipt}, {"k": 1})
-        return None if found is None else list(found["k"])
+    def _honoured(self, receipt: dict[str, Any]) -> list[bytes]:
+        """Return the ids on a receipt, and show its messages if whoever stored them may have died before that."""
+        if (post := receipt.get("o")) is not None:
+            self.show({**{key: receipt[key] for key in ("p", "q", "i")}, "s": UNFINISHED, "o": post}, post)
+        return list(receipt["k"])
 
     def _store_with_receipt(self, documents: Sequence[dict[str, Any]], receipt: dict[str, Any]) -> list[bytes]:
         messages, link = self._store.messages, self._store.link
@@ -93,10 +96,10 @@ class Poster:
             else:
                 ids = self._store_apart(documents, receipt)
         except BulkWriteError as error:
-            before = self._ids_on(receipt["_id"]) if tickets.is_known(error) else None
+            before = self._store.messages.find_one({"_id": receipt["_id"]}) if tickets.is_known(error) else None
             if before is None:
                 raise
-            ids = before
+            ids = self._honoured(before)
         return ids
 
     def _store_one(self, document: dict[str, Any]) -> None:
@@ -129,9 +132,7 @@ class Poster:
             self._store.collection(states.POSTS).insert_one({"_id": post, **scope})
         elif (before := self._receipt_before({**receipt, "o": post})) is not None:
             self._store.remove({**scope, "s": UNFINISHED, "o": post})
-            # Whoever began it may have died before it was seen.
-            self.show({**scope, "s": UNFINISHED, "o": before["o"]}, before["o"])
-            return list(before["k"])
+            return self._honoured(before)
         self.show({**scope, "s": UNFINISHED, "o": post}, post)
         return [document["_id"] for document in documents]
 

@@ -48,8 +48,9 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
     SUBSCRIPTIONS: [_index("subscribers", "p q i w", unique=True)],
 }
 
-#: In order, within a state. With the state before the id no index but that of the line can serve it.
-IN_ORDER: Final = (("s", ASCENDING), ("_id", ASCENDING))
+#: In order, within a state. With the state before the id no index but that of the line can serve it; and a server of
+#: version 4.4 sees that it does only where all that it begins with is said, and would sort the whole queue otherwise.
+IN_ORDER: Final = tuple((key, ASCENDING) for key in ("p", "q", "i", "s", "_id"))
 FREE: Final = (BACK, IN_LINE)
 _PRESENT: Final = (BACK, IN_LINE, WAITING)
 #: As they died.

@@ -26,12 +26,12 @@ def die(*_):
     raise Died
 
 
-@pytest.fixture
-def alone():
+@pytest.fixture(params=[{}, {"_max_length": 10, "_overflow": "reject-publish"}], ids=["plain", "bounded"])
+def alone(request, clock):
     """A queue of a server without transactions."""
-    driver = drivers.open_data(mongodb.fresh_standalone_uri())
+    driver = drivers.open_data(mongodb.fresh_standalone_uri(), clock=clock)
     queue = QueueHandle(driver, "queue", None)
-    queue.create()
+    queue.create(**request.param)
     yield queue
     driver.close()
 
@@ -105,20 +105,17 @@ def test_a_post_of_many_that_was_whole_is_shown_when_it_is_made_again(alone, mon
     assert [message["id"] for message in alone.page()[0]] == again
 
 
-def test_a_post_of_many_that_was_whole_is_shown_by_the_collector_too(clock, monkeypatch):
-    driver = drivers.open_data(mongodb.fresh_standalone_uri(), clock=clock)
-    queue = QueueHandle(driver, "queue", None)
-    queue.create()
-    monkeypatch.setattr(driver.message_controller._poster, "show", die)
+@pytest.mark.parametrize("later", [121, TICKET_LIFE + 1])
+def test_a_post_of_many_that_was_whole_is_shown_by_the_collector_too(alone, clock, monkeypatch, later):
+    monkeypatch.setattr(alone.driver.message_controller._poster, "show", die)
     with pytest.raises(Died):
-        queue.post("a", "b", ticket=FIRST)
+        alone.post("a", "b", ticket=FIRST)
     monkeypatch.undo()
 
-    clock.advance(121)
-    driver.gc()
+    clock.advance(later)
+    alone.driver.gc()
 
-    assert queue.free() == ["a", "b"]
-    driver.close()
+    assert alone.free() == ["a", "b"]
 
 
 def test_a_lost_connection_is_tried_once_more(monkeypatch):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -25,6 +26,15 @@ def require_mongod() -> str:
     if problem := _problem(found):
         miss(f"mongod does not run: {problem}")
     return found
+
+
+@functools.cache
+def version_of(program: str) -> tuple[int, int]:
+    """Return the first two numbers of a server's version."""
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+    found = re.search(r"v(\d+)\.(\d+)", said)
+    assert found, said
+    return int(found[1]), int(found[2])
 
 
 def _packaged() -> str | None:

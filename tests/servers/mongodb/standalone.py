@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pymongo
 
-from tests.servers.mongodb.program import require_mongod
+from tests.servers.mongodb.program import require_mongod, version_of
 from tests.servers.ports import free_port
 from tests.servers.process import Process, keeper
 from tests.servers.waiting import first_answer
@@ -30,6 +30,8 @@ _ARGUMENTS = ("--bind_ip", "127.0.0.1", "--nounixsocket", "--quiet", "--wiredTig
 _PARAMETERS = {
     # It would write numbers about itself each second.
     "diagnosticDataCollectionEnabled": "false",
+}
+_PARAMETERS_SINCE_5 = {
     # A member of a replica set would wait 15 seconds for its clients to leave.
     "shutdownTimeoutMillisForSignaledShutdown": 100,
 }
@@ -44,7 +46,8 @@ class MongoServer:
 
     def __init__(self, **parameters: Parameter) -> None:
         self._program = require_mongod()
-        self._parameters = {**_PARAMETERS, **parameters}
+        newer = _PARAMETERS_SINCE_5 if version_of(self._program) >= (5, 0) else {}
+        self._parameters = {**_PARAMETERS, **newer, **parameters}
         self._clients: list[pymongo.MongoClient] = []
         self.folder = Path(tempfile.mkdtemp(prefix="kp-"))
         keeper().keep_folder(self.folder)

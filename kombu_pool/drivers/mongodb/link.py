@@ -45,8 +45,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: The protocol of MongoDB 4.4.
+#: The protocols of MongoDB 4.4 and 5.0.
 _OLDEST = 9
+_TELLS_OF_RETRIES = 13
 #: How often a transaction is tried that others are in the way of.
 _ATTEMPTS = 5
 #: Transactions that are remembered whose end the server may not have heard of.
@@ -128,6 +129,11 @@ class Link:
         """Tell whether it has transactions and change streams: a standalone server has neither."""
         greeting = self.greeting()
         return "setName" in greeting or greeting.get("msg") == "isdbgrid"
+
+    @property
+    def tells_of_retries(self) -> bool:
+        """Tell whether it says that it did an insertion before: version 4.4 keeps that to itself."""
+        return bool(self.greeting()["maxWireVersion"] >= _TELLS_OF_RETRIES)
 
     @contextmanager
     def beside(self, work: Callable[[], T]) -> Iterator[Future[T]]:

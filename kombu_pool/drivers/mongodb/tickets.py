@@ -44,16 +44,21 @@ class Sessions:
 
     def insert(self, queue: Queue, document: dict[str, Any], ticket: Ticket) -> bytes:
         """Store a message, if this was not done before; return its id, or that which it got then."""
-        try:
-            answer = self._write(queue, ticket, {"insert": "", "documents": [document]})
-        except AutoReconnect:
-            answer = self._write(queue, ticket, {"insert": "", "documents": [document]})
-        if "retriedStmtIds" not in answer:
-            return bytes(document["_id"])
+        if self._store.link.tells_of_retries:
+            answer = self._write_twice(queue, ticket, {"insert": "", "documents": [document]})
+            if "retriedStmtIds" not in answer:
+                return bytes(document["_id"])
         # The server has no other way of saying what it stored than to answer this in place of that.
         where = {"_id": document["_id"], "p": document["p"], "q": document["q"]}
-        again = {"findAndModify": "", "query": where, "update": document, "upsert": True}
-        return bytes(self._write(queue, ticket, again)["lastErrorObject"]["upserted"])
+        found = {"findAndModify": "", "query": where, "update": document, "upsert": True}
+        return bytes(self._write_twice(queue, ticket, found)["lastErrorObject"]["upserted"])
+
+    def _write_twice(self, queue: Queue, ticket: Ticket, command: dict[str, Any]) -> dict[str, Any]:
+        """Write, once more if the answer got lost: the server does it once."""
+        try:
+            return self._write(queue, ticket, command)
+        except AutoReconnect:
+            return self._write(queue, ticket, command)
 
     def _write(self, queue: Queue, ticket: Ticket, command: dict[str, Any]) -> dict[str, Any]:
         messages = self._store.messages

@@ -81,7 +81,7 @@ class Poster:
     def _honoured(self, receipt: dict[str, Any]) -> list[bytes]:
         """Return the ids on a receipt, and show its messages if whoever stored them may have died before that."""
         if (post := receipt.get("o")) is not None:
-            self.show({**{key: receipt[key] for key in ("p", "q", "i")}, "s": UNFINISHED, "o": post}, post)
+            self.show({**_scope(receipt), "s": UNFINISHED, "o": post}, post)
         return list(receipt["k"])
 
     def _store_with_receipt(self, documents: Sequence[dict[str, Any]], receipt: dict[str, Any]) -> list[bytes]:
@@ -119,7 +119,7 @@ class Poster:
         them. The receipt is that one document if there is to be one.
         """
         post = (receipt["_id"] if receipt else b"") + os.urandom(12)
-        scope = {key: documents[0][key] for key in ("p", "q", "i")}
+        scope = _scope(documents[0])
         hidden = [{**document, "s": UNFINISHED, "o": post} for document in documents]
         try:
             self._store.messages.insert_many(hidden)
@@ -158,9 +158,12 @@ class Poster:
         return changed
 
 
+def _scope(document: dict[str, Any]) -> Filter:
+    return {key: document[key] for key in ("p", "q", "i")}
+
+
 def _these(documents: Sequence[dict[str, Any]]) -> Filter:
-    scope = {key: documents[0][key] for key in ("p", "q", "i")}
-    return {**scope, "_id": {"$in": [document["_id"] for document in documents]}}
+    return {**_scope(documents[0]), "_id": {"$in": [document["_id"] for document in documents]}}
 
 
 def _document(queue: Queue, message_id: bytes, message: Incoming, client: str | None, now: float) -> dict[str, Any]:

@@ -87,6 +87,13 @@ def test_the_first_messages_are_found_by_the_line(backlog, database, clock, boun
         assert indexes == {"line"}
 
 
+def test_the_order_of_a_claim_is_said_as_the_line_begins(database, backlog):
+    """Version 4.4 would sort the whole queue otherwise, and newer ones do not show that."""
+    line = database["kombu_pool_messages"].index_information()["line"]["key"]
+
+    assert [*states.IN_ORDER] == line[: len(states.IN_ORDER)]
+
+
 def test_nothing_due_is_found_without_looking_at_what_waits(backlog, database, clock):
     where = {**scope_of(database, backlog), **states.due(clock.time())}
 

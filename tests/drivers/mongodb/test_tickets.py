@@ -9,6 +9,7 @@ from pymongo.errors import AutoReconnect
 
 from kombu_pool import drivers
 from kombu_pool.drivers.mongodb.layout import RECEIPT
+from kombu_pool.drivers.mongodb.link import Link
 from kombu_pool.drivers.mongodb.tickets import Sessions
 from kombu_pool.model import Ticket
 from kombu_pool.storage import TICKET_LIFE
@@ -68,6 +69,20 @@ def test_a_receipt_goes_when_its_time_is_over(driver, clock, database, metadata)
     driver.gc()
 
     assert receipts() == 0
+
+
+def test_it_is_known_to_a_server_that_does_not_say_so(queue, monkeypatch):
+    monkeypatch.setattr(Link, "tells_of_retries", False)
+    first = queue.post("a", ticket=FIRST)
+    waiting = queue.post("a", ticket=FIRST)
+    queue.delete_all(first)
+
+    consumed = queue.post("a", ticket=FIRST)
+    other = queue.post("b", ticket=Ticket(b"me", 2))
+
+    assert first == waiting == consumed
+    assert queue.all() == ["b"]
+    assert [message["id"] for message in queue.page()[0]] == other
 
 
 def test_a_receipt_is_no_message(queue):

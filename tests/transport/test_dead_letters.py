@@ -64,6 +64,8 @@ def test_a_routing_key_of_its_own_leads_to_a_queue_by_its_name(channel):
 
     channel.basic_nack(2, multiple=True, requeue=False)
 
+    # The consumer looks for more meanwhile, and may have found them dead and be about to bury them.
+    eventually(lambda: count(channel, "dead") == 2)
     assert take_all(channel, "dead") == ["a", "b"]
 
 

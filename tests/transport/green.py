@@ -26,9 +26,9 @@ import kombu_pool  # noqa: F401 - importing it is what makes pool:// known to Ko
 from tests.transport.programs import LIMIT, say
 
 #: Seconds between two messages, and for which a task works: longer than the claims of this process live.
-PAUSE, WORK = 0.3, 1.5
-OPTIONS = {"claim_ttl": 0.6}
-NUMBER = 3
+PAUSE, WORK = 0.2, 2.2
+OPTIONS = {"claim_ttl": 1.0}
+NUMBER = 5
 
 
 def publish(url: str) -> None:
@@ -44,7 +44,6 @@ def hear(connection: Connection) -> None:
     """Say how long each message took to come."""
     delays: list[float] = []
     channel = connection.channel()
-    channel.queue_declare("q")
     channel.basic_consume("q", callback=lambda message: (delays.append(time.time() - message.payload), message.ack()))
     while len(delays) < NUMBER:
         connection.drain_events(timeout=LIMIT)
@@ -75,6 +74,8 @@ def main(url: str) -> None:
 
     greenlets = [threading.Thread(target=target, args=args) for target, args in ((publish, (url,)), (tick, ()))]
     with Connection(url, transport_options=OPTIONS) as connection:
+        # Nobody keeps what is published to a queue that is not there yet.
+        connection.channel().queue_declare("q")
         for greenlet in greenlets:
             greenlet.start()
         hear(connection)

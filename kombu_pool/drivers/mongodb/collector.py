@@ -76,7 +76,7 @@ class Collector:
         hidden = {**scope, "s": UNFINISHED, "t": {"$lte": now - _ABANDONED}}
         gone = 0
         for post in {found["o"] for found in self._store.messages.find(hidden, {"o": 1})}:
-            if self._poster.is_whole(post):
+            if self._poster.is_whole(scope, post):
                 gone += self._poster.show({**scope, "s": UNFINISHED, "o": post}, post)
             else:
                 gone += self._store.remove({**scope, "s": UNFINISHED, "o": post})

@@ -75,8 +75,11 @@ class Poster:
 
     def stored(self, queue: Queue, ticket: Ticket) -> list[bytes] | None:
         """Return the ids of a post that left a receipt, whose messages are seen from now on; None: there is none."""
-        found = self._store.messages.find_one({"_id": tickets.receipt_id(queue, ticket)})
+        found = self._find(queue.scope, tickets.receipt_id(queue, ticket))
         return None if found is None else self._honoured(found)
+
+    def _find(self, scope: Filter, receipt: bytes) -> dict[str, Any] | None:
+        return self._store.messages.find_one({**scope, "_id": receipt}, hint=states.BY_ID)
 
     def _honoured(self, receipt: dict[str, Any]) -> list[bytes]:
         """Return the ids on a receipt, and show its messages if whoever stored them may have died before that."""
@@ -96,7 +99,7 @@ class Poster:
             else:
                 ids = self._store_apart(documents, receipt)
         except BulkWriteError as error:
-            before = self._store.messages.find_one({"_id": receipt["_id"]}) if tickets.is_known(error) else None
+            before = self._find(_scope(receipt), receipt["_id"]) if tickets.is_known(error) else None
             if before is None:
                 raise
             ids = self._honoured(before)
@@ -141,14 +144,15 @@ class Poster:
         try:
             self._store.messages.insert_one(receipt)
         except DuplicateKeyError:
-            return self._store.messages.find_one({"_id": receipt["_id"]})
+            return self._find(_scope(receipt), receipt["_id"])
         return None
 
-    def is_whole(self, post: bytes) -> bool:
-        """Tell whether all messages of a post were stored."""
+    def is_whole(self, scope: Filter, post: bytes) -> bool:
+        """Tell whether all messages of a post to that queue were stored."""
         if self._store.collection(states.POSTS).find_one({"_id": post}) is not None:
             return True
-        return self._store.messages.find_one({"_id": tickets.receipt_of(post), "o": post}) is not None
+        receipt = self._find(scope, tickets.receipt_of(post))
+        return receipt is not None and receipt.get("o") == post
 
     def show(self, hidden: dict[str, Any], post: bytes) -> int:
         """Show the messages of a post that is whole; return how many they were."""

@@ -1,0 +1,162 @@
+"""What is done to one queue is asked of one shard, if the collections are divided by project and queue.
+
+There is no sharded cluster here. What these tests see is what a router looks at: whether a filter says ``p`` and ``q``.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from kombu_pool.model import Ticket
+from tests.conformance.handles import QueueHandle, ids
+
+DIVIDED = ("messages", "queues", "subscriptions")
+GRAVES = {"_dead_letter_queue": "graves", "_dead_letter_expired": True}
+
+
+@pytest.fixture
+def astray(profiled):
+    """Return the commands with which something was done that a router would send to every shard."""
+
+    def ask(action):
+        found = [
+            one
+            for one in profiled(action)
+            if one["op"] not in ("insert", "getmore") and "createIndexes" not in one["command"]
+        ]
+        assert found
+        return [one["command"] for one in found if not all(names_a_shard(where) for where in filters_of(one))]
+
+    return ask
+
+
+def filters_of(profile):
+    """Return the filters by which a command that the server wrote down means documents of divided collections."""
+    command, collection = profile["command"], profile["ns"].rpartition("kombu_pool_")[2]
+    if "pipeline" in command:
+        return filters_in(collection, command["pipeline"])
+    if collection not in DIVIDED:
+        return []
+    return [next((command[name] for name in ("q", "filter", "query") if name in command), {})]
+
+
+def filters_in(collection, pipeline):
+    """Return the filters with which a pipeline begins, and those that it is united with."""
+    others = [stage["$unionWith"] for stage in pipeline if "$unionWith" in stage]
+    found = [
+        one for other in others for one in filters_in(other["coll"].rpartition("kombu_pool_")[2], other["pipeline"])
+    ]
+    return [pipeline[0].get("$match", {}), *found] if collection in DIVIDED else found
+
+
+def names_a_shard(where):
+    """Tell whether a filter says which project and which queue it means, or each of its alternatives does."""
+    if isinstance(where.get("p"), str) and isinstance(where.get("q"), str):
+        return True
+    parts = where.get("$or", ())
+    return bool(parts) and all(names_a_shard(part) for part in parts)
+
+
+def test_what_is_asked_of_all_shards_is_noticed(astray, queue, driver):
+    """The one who looks after all queues does ask all shards."""
+    queue.post("a")
+
+    assert astray(driver.gc)
+
+
+def test_posts_are_for_one_shard(astray, queue):
+    def work():
+        queue.post("a")
+        queue.post("b", "c")
+        for _ in range(2):
+            queue.post("d", ticket=Ticket(b"one", 1))
+            queue.post("e", "f", ticket=Ticket(b"several", 1))
+
+    assert not astray(work)
+
+
+@pytest.mark.parametrize("overflow", ["drop-head", "reject-publish"])
+def test_posts_to_what_may_get_too_long_are_for_one_shard(astray, driver, overflow):
+    queue = QueueHandle(driver, "short", "p")
+    queue.create(_max_length=4, _overflow=overflow)
+
+    def work():
+        for _ in range(2):
+            queue.post("a", "b", ticket=Ticket(b"several", 1))
+        queue.post("c", "d")
+        if overflow == "drop-head":
+            queue.post("e", "f")
+
+    assert not astray(work)
+
+
+def test_claims_are_for_one_shard(astray, queue, clock):
+    queue.post(*range(20))
+    queue.post(*range(5), delay=5)
+
+    def work():
+        held = queue.claim(limit=5)
+        queue.claim_of(held.id)
+        queue.renew(held.id)
+        queue.release(held.id, ids(held)[:1])
+        queue.delete_claimed([(one, held.id) for one in ids(held)[1:3]])
+        queue.delete(ids(held)[3], held.id)
+        queue.end(held.id)
+        queue.end(queue.pick(ids(held)[:1]).id)
+        queue.claim(limit=3, ttl=60)
+        clock.advance(100)
+        assert len(queue.claim(limit=50).messages) > 10
+
+    assert not astray(work)
+
+
+def test_looks_and_deletions_are_for_one_shard(astray, queue):
+    posted = queue.post(*range(10))
+
+    def work():
+        queue.page(limit=3)
+        queue.get(posted[0])
+        queue.get_all(posted[:2])
+        queue.first()
+        queue.count()
+        queue.stats()
+        queue.pop(2)
+        queue.delete(posted[5])
+        queue.delete_all(posted[6:8])
+        queue.purge()
+
+    assert not astray(work)
+
+
+def test_queues_and_subscriptions_are_for_one_shard(astray, driver):
+    queue = QueueHandle(driver, "another", "p")
+    subscriptions = driver.subscription_controller
+
+    def work():
+        queue.create()
+        driver.queue_controller.set_metadata("another", GRAVES, "p")
+        made = subscriptions.create("another", "http://example.org", 600, {}, "p")
+        subscriptions.update("another", made, "p", ttl=700)
+        subscriptions.confirm("another", made, "p", True)
+        subscriptions.get("another", made, "p")
+        list(next(subscriptions.list("another", "p")))
+        subscriptions.delete("another", made, "p")
+        queue.drop()
+
+    assert not astray(work)
+
+
+def test_burials_are_for_one_shard_each(astray, driver, clock):
+    graves, queue = (QueueHandle(driver, name, "p") for name in ("graves", "queue"))
+    graves.create()
+    queue.create(**GRAVES)
+    queue.post(*range(4))
+    queue.post(*range(4), ttl=5)
+
+    def work():
+        queue.reject(queue.claim(limit=2))
+        clock.advance(10)
+        queue.claim(limit=1)
+
+    assert not astray(work)
+    assert graves.count() == 6

@@ -12,6 +12,7 @@ from celery import group
 from kombu_pool.drivers.redis.scripts import script
 from tests.celery.application import application
 from tests.servers import mongodb
+from tests.servers.mongodb.program import require_mongod, version_of
 from tests.servers.proxy import Proxy
 from tests.servers.standalone import Server
 from tests.transport.traffic import count, declare, take_all
@@ -67,20 +68,26 @@ def _redis(request):
     return Wire(proxy, f"pool+{server.uri()}", f"pool+{proxy.uri}", post, post)
 
 
-def _mongodb(port, name, end):
+def _mongodb(port, name, post, end):
     proxy = Proxy(port)
     uris = [f"pool+mongodb://127.0.0.1:{each}/{name}?directConnection=true" for each in (port, proxy.port)]
-    return Wire(proxy, *uris, b"insert\x00\x14\x00\x00\x00kombu_pool_messages", end)
+    return Wire(proxy, *uris, post, end)
+
+
+def _to_messages(command):
+    """Return what is in a request that does this to the messages."""
+    return command + b"\x00\x14\x00\x00\x00kombu_pool_messages"
 
 
 def _replica_set(request):
     port = request.getfixturevalue("replica_set").primary.port
-    return _mongodb(port, _database_for(request), b"commitTransaction")
+    post = b"insert" if version_of(require_mongod()) >= (5, 0) else b"findAndModify"
+    return _mongodb(port, _database_for(request), _to_messages(post), b"commitTransaction")
 
 
 def _standalone(request):
     port = request.getfixturevalue("standalone").port
-    return _mongodb(port, _database_for(request), b"update\x00\x14\x00\x00\x00kombu_pool_messages")
+    return _mongodb(port, _database_for(request), _to_messages(b"insert"), _to_messages(b"update"))
 
 
 def _database_for(request):

@@ -7,6 +7,7 @@ new appears but what comes late; and what comes back to the line is in a state o
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -62,6 +63,7 @@ class Frontier:
         self._numbers: dict[int, int] = {}
         self._settled = float("-inf")
         self._settled_for = 0.0, 0.0
+        self._awaited = math.inf
         self._last = float("-inf")
         self._everywhere_at = float("-inf")
         self._lent = 0
@@ -113,13 +115,17 @@ class Frontier:
 
     def awaits(self, at: float = float("-inf")) -> None:
         """Note that something will be due then, or is: who lends after that is to look for it."""
+        self._awaited = min(self._awaited, at)
         since, until = self._settled_for
         self._settled_for = since, min(until, at)
 
     def settled(self, now: float, seconds: float) -> None:
         """Note that nothing is due, and how long it took to see that."""
         self._settled = now - MARGIN
-        self._settled_for = now, now + min(_LONG, max(_JUST, _SHARE * seconds))
+        # Another thread may have noted something since the look began.
+        if self._awaited <= now:
+            self._awaited = math.inf
+        self._settled_for = now, min(self._awaited, now + min(_LONG, max(_JUST, _SHARE * seconds)))
 
     def passed(self, bounds: Bounds, first: bytes | None, now: float) -> bool:
         """Note the first of those that are in line since they were posted; None: none is.

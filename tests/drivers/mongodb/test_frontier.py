@@ -216,3 +216,24 @@ def test_a_claim_that_is_renewed_for_no_time_ends_at_once(queue):
     queue.renew(held.id, ttl=0)
 
     assert taken(queue) == ["a"]
+
+
+def test_what_another_thread_awaits_is_looked_for_in_time():
+    """It was noted while somebody looked for what is due, who then notes that nothing is."""
+    known = frontier.Frontier()
+    known.begin(100.0)
+    known.awaits(100.3)
+
+    known.settled(100.0, seconds=1.0)
+
+    assert known.is_settled(100.2)
+    assert not known.is_settled(100.3)
+
+
+def test_what_was_awaited_is_awaited_no_longer():
+    known = frontier.Frontier()
+    known.awaits(100.3)
+
+    known.settled(100.3, seconds=1.0)
+
+    assert known.is_settled(101.2)

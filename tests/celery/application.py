@@ -43,7 +43,7 @@ def fail(text: str) -> None:
 def third_time(self: Task) -> int:
     """Succeed at the third try.
 
-    Celery says that a task is tried again after it has sent that try: if that succeeded before, nobody ever hears of it.
+    Celery says that a task is tried again after it sent that try: if that succeeded before, nobody ever hears of it.
     """
     if self.request.retries < 2:
         raise self.retry(countdown=0.5)

@@ -26,6 +26,7 @@ _TENURE = 20.0
 #: Seconds between two attempts to get hold of a queue, and for which that is tried.
 _PAUSE = 0.002
 _PATIENCE = 25.0
+_ID = {"_id": 1}
 
 
 class Bounds:
@@ -86,6 +87,32 @@ class Bounds:
 
     def _make_room(self, queue: Queue) -> int:
         """Take the first free messages out of a queue that is too long; return how many."""
+        if not queue.policy.max_length_bytes:
+            return self._drop_excess(queue)
+        if queue.policy.fits(*self._measure(queue, self._store.now())):
+            return 0
+        with self._held(queue):
+            return self._drop_first(queue)
+
+    def _drop_excess(self, queue: Queue) -> int:
+        """Drop all but the last so many: what others post or drop meanwhile does not make these any others."""
+        now, gone = self._store.now(), 0
+        self._store.settled(queue.project, queue.name, now)
+        free, find = {**queue.scope, **states.in_line(now)}, self._store.messages.find
+        with find(free, _ID, sort=[("_id", -1)], skip=queue.policy.max_length, limit=1, hint=states.LINE) as cursor:
+            last = next(cursor, None)
+        while last is not None:
+            doomed = {**free, "_id": {"$lte": last["_id"]}}
+            with find(doomed, _ID, sort=[("_id", 1)], limit=AT_ONCE, hint=states.LINE) as cursor:
+                ids = [found["_id"] for found in cursor]
+            self._remove(queue, ids, now)
+            gone += len(ids)
+            if len(ids) < AT_ONCE:
+                break
+        return gone
+
+    def _drop_first(self, queue: Queue) -> int:
+        """Drop as many as are too much by what was measured: only one at a time, or each would make room for all."""
         now, gone = self._store.now(), 0
         length, size = self._measure(queue, now)
         while not queue.policy.fits(length, size):
@@ -109,13 +136,11 @@ class Bounds:
         return (0, 0) if found is None else (found["length"], found["size"])
 
     def _first(self, queue: Queue, length: int, size: int, now: float) -> list[dict[str, Any]]:
-        """Return some of the first in line that are too many."""
-        by_size = bool(queue.policy.max_length_bytes)
-        most = AT_ONCE if by_size else min(AT_ONCE, length - queue.policy.max_length)
-        shown = {"size": {"$binarySize": "$b"} if by_size else {"$literal": 0}}
+        """Return some of the first in line that are too many, or too large together."""
+        shown = {"size": {"$binarySize": "$b"}}
         where = {**queue.scope, **states.in_line(now)}
         doomed: list[dict[str, Any]] = []
-        with self._store.messages.find(where, shown, sort=[("_id", 1)], limit=most, hint=states.LINE) as cursor:
+        with self._store.messages.find(where, shown, sort=[("_id", 1)], limit=AT_ONCE, hint=states.LINE) as cursor:
             for found in cursor:
                 if queue.policy.fits(length, size):
                     break

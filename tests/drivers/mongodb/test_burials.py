@@ -9,12 +9,15 @@ import msgspec
 import pytest
 from pymongo.errors import AutoReconnect
 
-from kombu_pool import drivers, errors
+from kombu_pool import drivers, errors, records
 from tests.conformance.handles import QueueHandle, bodies
 from tests.drivers.mongodb.test_beliefs import messages_in
 from tests.drivers.mongodb.test_processes import in_child, outcome
 
 PARKING = 60
+#: Bodies whose records are of one size, in bytes.
+FIRST_BODY = 100_000
+SIZE = len(records.encode(FIRST_BODY, 1000))
 
 
 class Died(BaseException):
@@ -323,24 +326,26 @@ def test_two_processes_do_not_fill_a_queue_that_refuses_more(uri):
     driver.close()
 
 
-def test_two_processes_leave_a_queue_as_long_as_it_may_be_and_lose_nothing(uri):
+@pytest.mark.parametrize("limits", [{"_max_length": 10}, {"_max_length_bytes": 10 * SIZE}], ids=["messages", "bytes"])
+def test_processes_leave_a_queue_as_long_as_it_may_be_and_lose_nothing(uri, limits):
+    """Of several that see it too long at once, none makes room for what another made room for."""
     driver = drivers.open_data(uri)
     graveyard, queue = QueueHandle(driver, "graveyard", "p"), QueueHandle(driver, "short", "p")
     graveyard.create()
-    queue.create(_max_length=10, _dead_letter_queue="graveyard")
+    queue.create(**limits, _dead_letter_queue="graveyard")
 
     def work(first):
         mine = QueueHandle(drivers.open_data(uri), "short", "p")
-        for number in range(first, first + 50):
-            mine.post(number)
+        for number in range(first, first + 40):
+            mine.post(FIRST_BODY + number)
 
-    children = [in_child(lambda first=first: work(first)) for first in (0, 50)]
+    children = [in_child(lambda first=first: work(first)) for first in (0, 40, 80, 120)]
     for child in children:
         outcome(child)
     driver.bury()
 
     assert queue.count() == 10
-    assert sorted(queue.free() + graveyard.free()) == [*range(100)]
+    assert sorted(queue.free() + graveyard.free()) == [FIRST_BODY + number for number in range(160)]
     driver.close()
 
 

@@ -26,7 +26,6 @@ _TENURE = 20.0
 #: Seconds between two attempts to get hold of a queue, and for which that is tried.
 _PAUSE = 0.002
 _PATIENCE = 25.0
-_ID = {"_id": 1}
 
 
 class Bounds:
@@ -95,21 +94,16 @@ class Bounds:
             return self._drop_first(queue)
 
     def _drop_excess(self, queue: Queue) -> int:
-        """Drop all but the last so many: what others post or drop meanwhile does not make these any others."""
-        now, gone = self._store.now(), 0
+        """Drop all but the last so many, as one look saw them: nothing that others do meanwhile makes them more."""
+        now, most = self._store.now(), queue.policy.max_length
         self._store.settled(queue.project, queue.name, now)
-        free, find = {**queue.scope, **states.in_line(now)}, self._store.messages.find
-        with find(free, _ID, sort=[("_id", -1)], skip=queue.policy.max_length, limit=1, hint=states.LINE) as cursor:
-            last = next(cursor, None)
-        while last is not None:
-            doomed = {**free, "_id": {"$lte": last["_id"]}}
-            with find(doomed, _ID, sort=[("_id", 1)], limit=AT_ONCE, hint=states.LINE) as cursor:
-                ids = [found["_id"] for found in cursor]
-            self._remove(queue, ids, now)
-            gone += len(ids)
-            if len(ids) < AT_ONCE:
-                break
-        return gone
+        free = {**queue.scope, **states.in_line(now)}
+        with self._store.messages.find(free, {"_id": 1}, sort=[("_id", -1)], skip=most, hint=states.LINE) as cursor:
+            doomed = [found["_id"] for found in cursor]
+        doomed.reverse()
+        for start in range(0, len(doomed), AT_ONCE):
+            self._remove(queue, doomed[start : start + AT_ONCE], now)
+        return len(doomed)
 
     def _drop_first(self, queue: Queue) -> int:
         """Drop as many as are too much by what was measured: only one at a time, or each would make room for all."""

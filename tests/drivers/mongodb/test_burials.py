@@ -326,6 +326,18 @@ def test_two_processes_do_not_fill_a_queue_that_refuses_more(uri):
     driver.close()
 
 
+def test_what_is_too_much_by_thousands_dies_in_order(driver, queues, graveyard):
+    queue = queues("short")
+    queue.post(*range(2100))
+    driver.queue_controller.set_metadata("short", {"_max_length": 10, "_dead_letter_queue": "graveyard"}, "p")
+
+    queue.post(2100)
+    driver.bury()
+
+    assert queue.free() == [*range(2091, 2101)]
+    assert graveyard.free() == [*range(2091)]
+
+
 @pytest.mark.parametrize("limits", [{"_max_length": 10}, {"_max_length_bytes": 10 * SIZE}], ids=["messages", "bytes"])
 def test_processes_leave_a_queue_as_long_as_it_may_be_and_lose_nothing(uri, limits):
     """Of several that see it too long at once, none makes room for what another made room for."""

@@ -78,12 +78,12 @@ def _consume(channel: Any, messages: int) -> None:
 
 def _record(calls: list[Call]) -> None:
     """Note every claim and acknowledgement that comes out of pooling, which costs next to nothing for each message."""
-    swap, delete = ClaimController.swap, MessageController.delete_claimed
+    ack_and_claim, delete = ClaimController.ack_and_claim, MessageController.delete_claimed
 
     def noted_swap(self: Any, queue: str, held: Any, *arguments: Any) -> Any:
         if held:
             calls.append(("ack", len(held)))
-        refused, claim_id, lent = swap(self, queue, held, *arguments)
+        refused, claim_id, lent = ack_and_claim(self, queue, held, *arguments)
         calls.append(("claim", len(lent)))
         return refused, claim_id, lent
 

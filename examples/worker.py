@@ -20,7 +20,7 @@ HERE = Path(__file__).parent
 
 
 @contextmanager
-def worker(app: Celery, module: str, log: Path, *arguments: str, patience: float = 30) -> Iterator[None]:
+def worker(app: Celery, module: str, log: Path, *arguments: str, poll_interval: float = 30) -> Iterator[None]:
     """Run ``celery -A module worker`` while the block runs; its log goes to a file."""
     command = [sys.executable, "-m", "celery", "-A", module, "worker", "--loglevel=INFO", *arguments]
     path = os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")]))
@@ -34,23 +34,23 @@ def worker(app: Celery, module: str, log: Path, *arguments: str, patience: float
             start_new_session=True,
         )
     try:
-        _wait_for(app, process, log, patience)
+        _wait_for(app, process, log, poll_interval)
         yield
     finally:
         _stop(process)
 
 
-def _wait_for(app: Celery, process: subprocess.Popen[bytes], log: Path, patience: float) -> None:
-    deadline = time.monotonic() + patience
+def _wait_for(app: Celery, process: subprocess.Popen[bytes], log: Path, poll_interval: float) -> None:
+    deadline = time.monotonic() + poll_interval
     while not app.control.ping(timeout=0.5):
         if process.poll() is not None or time.monotonic() > deadline:
             raise SystemExit(f"The worker did not start:\n{log.read_text()}")
 
 
-def _stop(process: subprocess.Popen[bytes], patience: float = 15) -> None:
+def _stop(process: subprocess.Popen[bytes], poll_interval: float = 15) -> None:
     process.terminate()
     try:
-        process.wait(patience)
+        process.wait(poll_interval)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()

@@ -61,8 +61,10 @@ def open(  # noqa: A001 - kombu_pool.open() is how it is called
         ConnectionError: the control store cannot be reached.
     """
     pooling = import_module("kombu_pool.pooling")
-    driver: DataDriver = pooling.DataDriver(conf, cache, uri.removeprefix("pool+"), clock=clock)
-    driver.readdress_letter = _readdressed
+    hooks = import_module("kombu_pool.storage").DeadLetterHooks(restore_address=_restore_address)
+    driver: DataDriver = pooling.DataDriver(
+        conf, cache, uri.removeprefix("pool+"), clock=clock, dead_letter_hooks=hooks
+    )
     try:
         pooling.declare_pools(driver.control, pools, flavors)
     except BaseException:
@@ -71,9 +73,9 @@ def open(  # noqa: A001 - kombu_pool.open() is how it is called
     return driver
 
 
-def _readdressed(queue: str, body: Any) -> Any:
-    """Give a dead letter of Kombu's its address back; only who does so needs the transport."""
-    return import_module("kombu_pool.transport.deaths").readdressed(queue, body)
+def _restore_address(queue: str, body: Any) -> Any:
+    """Restore the address of a dead letter of Kombu's; only this needs the transport."""
+    return import_module("kombu_pool.transport.upkeep.dead_letters").restore_address(queue, body)
 
 
 def __getattr__(name: str) -> Any:

@@ -44,15 +44,15 @@ class NewMessage(_NewMessageOptions):
     ttl: float | None
 
 
-class Ticket(NamedTuple):
-    """Says which post this is: the ``number``-th of ``poster``, whom nobody else is called like.
+class IdempotencyKey(NamedTuple):
+    """Names one post: the ``sequence``-th of ``producer``, an id that no other producer has.
 
-    A poster has 1 to 64 bytes, and makes one post at a time, each with a greater number than the one before. They are
-    whole, from 1 to 2**53.
+    A producer id has 1 to 64 bytes. A producer makes one post at a time, each with a greater sequence number than the
+    one before; sequence numbers are whole, from 1 to 2**53.
     """
 
-    poster: bytes
-    number: int
+    producer: bytes
+    sequence: int
 
 
 class DeadLetter(TypedDict):
@@ -65,18 +65,18 @@ class DeadLetter(TypedDict):
 
 
 @dataclass
-class Redriven:
+class RedriveResult:
     """What giving dead letters back came to.
 
-    ``moved`` and ``left`` count letters by the queue that they were for; ``refusals`` says why that queue did not take
-    what was left, the last reason if there were several. ``doubled`` of those moved are in the dead-letter queue, too,
+    ``moved`` and ``remaining`` count letters by the queue that they were for; ``refusals`` says why that queue did not take
+    what was left, the last reason if there were several. ``duplicated`` of those moved are in the dead-letter queue, too,
     for the claim on them ended too early. ``seen`` of ``total`` messages were looked at.
     """
 
     moved: dict[str, int] = field(default_factory=dict)
-    left: dict[str, int] = field(default_factory=dict)
+    remaining: dict[str, int] = field(default_factory=dict)
     refusals: dict[str, KombuPoolError] = field(default_factory=dict)
-    doubled: int = 0
+    duplicated: int = 0
     seen: int = 0
     total: int = 0
 

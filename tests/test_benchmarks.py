@@ -15,8 +15,8 @@ from benchmarks.figures import Figure, LeftOut, ratio
 from benchmarks.mongodb import questions as about_mongodb
 from benchmarks.redis import commands
 from benchmarks.redis import questions as about_redis
-from tests.servers.mongodb.program import require_mongod
-from tests.servers.programs import require
+from tests.support.servers.mongodb.program import require_mongod
+from tests.support.servers.programs import require
 
 ROOT = Path(__file__).parents[1]
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from kombu_pool.clock import Clock
     from kombu_pool.drivers import StoreUri
     from kombu_pool.drivers.memory.store import DataStore
-    from kombu_pool.model import NewMessage, Project, Ticket
+    from kombu_pool.model import IdempotencyKey, NewMessage, Project
     from kombu_pool.storage import ControlDriver
 
 CAPABILITIES = memory.CAPABILITIES
@@ -65,10 +65,10 @@ class JournalledMessages(MessageController):
         client_uuid: object,
         project: Project = None,
         *,
-        ticket: Ticket | None = None,
+        idempotency_key: IdempotencyKey | None = None,
     ) -> Sequence[str]:
         """Post, then note what was posted."""
-        ids = super().post(queue, messages, client_uuid, project, ticket=ticket)
+        ids = super().post(queue, messages, client_uuid, project, idempotency_key=idempotency_key)
         lines = [json.dumps({"time": time.time(), "queue": queue, "id": message_id}) for message_id in ids]
         with self.file.open("a", encoding="utf-8") as journal:
             journal.writelines(f"{line}\n" for line in lines)

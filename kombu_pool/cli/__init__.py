@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from kombu_pool.cli.dead import list_dead, redrive
+from kombu_pool.cli.dead_letters import list_dead, redrive
 from kombu_pool.cli.pools import add_pool, check_health, list_pools, list_queues, remove_pool, set_pool
 
 __all__ = ["pool"]

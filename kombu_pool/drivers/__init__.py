@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from kombu_pool.clock import SYSTEM_CLOCK, Clock
 from kombu_pool.drivers.uri import StoreUri, mask, parse
 from kombu_pool.errors import ConfigurationError, InvalidDriver
+from kombu_pool.storage import DeadLetterHooks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,6 +51,7 @@ class Driver(Protocol):
         cache: Any,
         clock: Clock,
         options: Mapping[str, Any],
+        dead_letter_hooks: DeadLetterHooks,
     ) -> DataDriver:
         """Open the store for messages."""
         ...
@@ -67,10 +69,11 @@ def open_data(
     cache: Any = None,
     clock: Clock | None = None,
     options: Mapping[str, Any] | None = None,
+    dead_letter_hooks: DeadLetterHooks | None = None,
 ) -> DataDriver:
     """Open one message store.
 
-    ``options`` stand above those of the URI's query.
+    ``options`` stand above those of the URI's query. ``dead_letter_hooks`` serve the dead letters that leave the store.
 
     Raises:
         ConfigurationError: the URI or one of the options cannot work.
@@ -79,7 +82,13 @@ def open_data(
     parsed = parse(uri)
     driver = _driver(parsed)
     return driver.open_data(
-        parsed, control=control, conf=conf, cache=cache, clock=clock or SYSTEM_CLOCK, options=options or {}
+        parsed,
+        control=control,
+        conf=conf,
+        cache=cache,
+        clock=clock or SYSTEM_CLOCK,
+        options=options or {},
+        dead_letter_hooks=dead_letter_hooks or DeadLetterHooks(),
     )
 
 

@@ -11,14 +11,14 @@ from kombu_pool import errors
 from kombu_pool.clock import SYSTEM_CLOCK
 from kombu_pool.drivers import capabilities_of, open_control
 from kombu_pool.pooling.cache import Known, SharedNames
-from kombu_pool.pooling.dead_letters import DeadLetters
-from kombu_pool.pooling.members import VIRTUAL, Members, close_quietly
+from kombu_pool.pooling.open_pools import VIRTUAL, Members, close_quietly
 from kombu_pool.pooling.selection import weighted
+from kombu_pool.storage import DeadLetterHooks
 
 if TYPE_CHECKING:
     from kombu_pool.clock import Clock
     from kombu_pool.model import Capabilities, Pool, Project
-    from kombu_pool.pooling.member import Member
+    from kombu_pool.pooling.pool_handle import Member
     from kombu_pool.storage import (
         ClaimController,
         ControlDriver,
@@ -42,7 +42,15 @@ class Catalog:
     ``control`` is a control driver, or the URI of one, which is then opened here and closed with :meth:`close`.
     """
 
-    def __init__(self, conf: Any, cache: Any, control: ControlDriver | str, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        conf: Any,
+        cache: Any,
+        control: ControlDriver | str,
+        *,
+        clock: Clock | None = None,
+        dead_letter_hooks: DeadLetterHooks | None = None,
+    ) -> None:
         options = configuration.options(
             configuration.CATALOG, {}, where="the catalog", conf=conf, group=configuration.CATALOG_GROUP
         )
@@ -54,8 +62,14 @@ class Catalog:
         self._ttl: float = options["cache_ttl"]
         self._virtual: bool = options["enable_virtual_pool"]
         self._names = SharedNames(cache, self._ttl)
-        self.members = Members(conf, cache, self.control, clock=self._clock, ttl=self._ttl)
-        self.members.forward = DeadLetters(self).forward
+        self.members = Members(
+            conf,
+            cache,
+            self.control,
+            clock=self._clock,
+            ttl=self._ttl,
+            dead_letter_hooks=dead_letter_hooks or DeadLetterHooks(),
+        )
         # What every published message looks up: (project, queue) -> trusted from, trusted until, pool.
         self._routes: dict[tuple[Project, str], tuple[float, float, Member]] = {}
         self._time = self._clock.time

@@ -10,15 +10,15 @@ from kombu_pool.drivers import mask
 from kombu_pool.pooling.catalog import Catalog
 from kombu_pool.pooling.controllers import ClaimController, MessageController, QueueController, SubscriptionController
 from kombu_pool.pooling.watch import PooledWatch
+from kombu_pool.storage import UNREADABLE_QUEUE, DeadLetterHooks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from kombu_pool.clock import Clock
-    from kombu_pool.model import Capabilities, Pool, Project
-    from kombu_pool.pooling.member import Member
+    from kombu_pool.model import Capabilities, NewMessage, Pool, Project
+    from kombu_pool.pooling.pool_handle import Member
     from kombu_pool.storage import ControlDriver
-    from kombu_pool.storage.driver import DeadLetterPublisher
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -29,7 +29,7 @@ class DataDriver(storage.DataDriver):
 
     ``conf`` is an ``oslo_config.cfg.ConfigOpts`` or None, ``cache`` anything with ``get``, ``set`` and ``delete`` or
     None, ``control`` a control driver or the URI of one, which is then closed along with the pools. ``control_driver``
-    is kept for those who look for it there.
+    is kept as the attribute that Zaqar has. Of ``dead_letter_hooks``, ``forward`` is always this driver's own.
     """
 
     def __init__(
@@ -40,30 +40,24 @@ class DataDriver(storage.DataDriver):
         control_driver: ControlDriver | None = None,
         *,
         clock: Clock | None = None,
+        dead_letter_hooks: DeadLetterHooks | None = None,
     ) -> None:
-        self.catalog = Catalog(conf, cache, control, clock=clock)
+        given = dead_letter_hooks or DeadLetterHooks()
+        self.dead_letter_hooks = DeadLetterHooks(
+            forward=self._forward_dead_letter, publish=given.publish, restore_address=given.restore_address
+        )
+        self.catalog = Catalog(conf, cache, control, clock=clock, dead_letter_hooks=self.dead_letter_hooks)
         self.control = self.catalog.control
         self.control_driver = self.control if control_driver is None else control_driver
         self.queue_controller: QueueController = QueueController(self.catalog)
         self.message_controller: MessageController = MessageController(self.catalog)
         self.claim_controller: ClaimController = ClaimController(self.catalog)
         self.subscription_controller: SubscriptionController = SubscriptionController(self.catalog)
-        self._publish_dead_letter: DeadLetterPublisher | None = None
 
     @property
     def capabilities(self) -> tuple[Capabilities, ...]:  # type: ignore[override] # pools come and go, so it is asked for
         """What every pool can do, so that any queue can count on it."""
         return self.catalog.capabilities()
-
-    @property
-    def publish_dead_letter(self) -> DeadLetterPublisher | None:
-        """What publishes the dead letters of queues that name an exchange for them."""
-        return self._publish_dead_letter
-
-    @publish_dead_letter.setter
-    def publish_dead_letter(self, publish: DeadLetterPublisher | None) -> None:
-        self._publish_dead_letter = publish
-        self.catalog.members.publish_by(publish)
 
     def watch(self, queues: Iterable[tuple[Project, str]]) -> PooledWatch:
         return PooledWatch(self.catalog, queues)
@@ -87,7 +81,7 @@ class DataDriver(storage.DataDriver):
             "pools": pools,
         }
 
-    def bury(self) -> int:
+    def dead_letter_all(self) -> int:
         """Bury in every pool that can be reached."""
         return sum(self._ask(row, _bury, 0) for row in self._rows()[0])
 
@@ -98,6 +92,19 @@ class DataDriver(storage.DataDriver):
 
     def close(self) -> None:
         self.catalog.close()
+
+    def _forward_dead_letter(self, project: Project, queue: str, message: NewMessage) -> bool:
+        """Store a dead letter in the pool of its dead-letter queue; return False when there is no such queue."""
+        member = self.catalog.pool(queue, project)
+        if member is None and queue == UNREADABLE_QUEUE:
+            # No caller declares it, and a queue outside the catalog would never be found.
+            self.queue_controller.create(queue, None, project)
+            member = self.catalog.pool(queue, project)
+        if member is None:
+            return False
+        with member:
+            member.messages.post(queue, [message], None, project)
+        return True
 
     def _rows(self) -> tuple[list[Pool], bool]:
         """Return the rows of all pools and True; or of the pools that are open and False."""
@@ -133,7 +140,7 @@ def _collect(member: Member, driver: storage.DataDriver) -> int:
 
 def _bury(member: Member, driver: storage.DataDriver) -> int:
     with member:
-        return driver.bury()
+        return driver.dead_letter_all()
 
 
 def _lives(member: Member, driver: storage.DataDriver) -> bool:

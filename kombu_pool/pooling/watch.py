@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from kombu_pool.model import Project
     from kombu_pool.pooling.catalog import Catalog
-    from kombu_pool.pooling.member import Member
+    from kombu_pool.pooling.pool_handle import Member
     from kombu_pool.storage import DataDriver
 
 logger = logging.getLogger(__name__)

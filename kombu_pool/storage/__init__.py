@@ -50,8 +50,9 @@ from kombu_pool.storage.data import (
     MessageController,
     SubscriptionController,
 )
+from kombu_pool.storage.dead_letters import DeadLetterHooks
 from kombu_pool.storage.driver import DataDriver, Watch
-from kombu_pool.storage.protocol import (
+from kombu_pool.storage.queue_metadata import (
     DEAD_LETTER_EXCHANGE,
     DEAD_LETTER_EXPIRED,
     DEAD_LETTER_QUEUE,
@@ -62,12 +63,12 @@ from kombu_pool.storage.protocol import (
     DEFAULT_MESSAGE_TTL,
     DROP_HEAD,
     FLAVOR,
+    IDEMPOTENCY_WINDOW,
     MAX_CLAIM_COUNT,
     MAX_LENGTH,
     MAX_LENGTH_BYTES,
     OVERFLOW,
     REJECT_PUBLISH,
-    TICKET_LIFE,
     UNREADABLE_QUEUE,
     page,
 )
@@ -84,12 +85,12 @@ __all__ = [
     "DEFAULT_MESSAGE_TTL",
     "DROP_HEAD",
     "FLAVOR",
+    "IDEMPOTENCY_WINDOW",
     "MAX_CLAIM_COUNT",
     "MAX_LENGTH",
     "MAX_LENGTH_BYTES",
     "OVERFLOW",
     "REJECT_PUBLISH",
-    "TICKET_LIFE",
     "UNREADABLE_QUEUE",
     "BindingsController",
     "CatalogueController",
@@ -97,6 +98,7 @@ __all__ = [
     "ConsumersController",
     "ControlDriver",
     "DataDriver",
+    "DeadLetterHooks",
     "FlavorsController",
     "MessageController",
     "PoolsController",

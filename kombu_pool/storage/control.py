@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.storage.protocol import DEFAULT_LIMIT
+from kombu_pool.storage.queue_metadata import DEFAULT_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -176,7 +176,7 @@ class BindingsController(ABC):
     """Knows the exchanges and what is bound to them. Names of queues need not exist."""
 
     #: How long a generation may be trusted without asking again, in seconds: 0 where asking costs next to nothing.
-    trust: float = 0.0
+    generation_ttl: float = 0.0
 
     @abstractmethod
     def create_exchange(
@@ -251,11 +251,11 @@ class ConsumersController(ABC):
     """Knows which holders of queues live, and which queues nobody has used for too long.
 
     A holder is a consumer, or a connection that owns an exclusive queue. It lives while it is renewed. What is left by
-    holders that died is told by :meth:`abandoned`.
+    holders that died is told by :meth:`expired_queues`.
     """
 
     #: Seconds between two looks for abandoned queues: few where they cost next to nothing.
-    patience: float = 2.0
+    poll_interval: float = 2.0
 
     @abstractmethod
     def set_lifetime(self, queue: str, after: float, project: Project = None, from_now: bool = False) -> None:
@@ -269,7 +269,7 @@ class ConsumersController(ABC):
         """Count the seconds of a queue with a lifetime that counts already from now."""
 
     @abstractmethod
-    def attach(self, queue: str, holder: str, ttl: float, project: Project = None, consuming: bool = True) -> None:
+    def add_holder(self, queue: str, holder: str, ttl: float, project: Project = None, consuming: bool = True) -> None:
         """Let the holder live ``ttl`` seconds from now; only ``consuming`` ones are counted by :meth:`count`."""
 
     @abstractmethod
@@ -277,7 +277,7 @@ class ConsumersController(ABC):
         """Let all these holders live ``ttl`` seconds from now, even those that had died."""
 
     @abstractmethod
-    def detach(self, holders: Sequence[str]) -> None:
+    def remove_holders(self, holders: Sequence[str]) -> None:
         """End these holders now. Idempotent."""
 
     @abstractmethod
@@ -285,7 +285,7 @@ class ConsumersController(ABC):
         """Count the queue's living consumers."""
 
     @abstractmethod
-    def abandoned(self, limit: int = 100) -> Sequence[tuple[Project, str]]:
+    def expired_queues(self, limit: int = 100) -> Sequence[tuple[Project, str]]:
         """Return (project, queue) of queues that nobody has held for longer than their lifetime."""
 
     @abstractmethod

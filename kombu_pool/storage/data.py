@@ -5,12 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.storage.protocol import DEFAULT_LIMIT
+from kombu_pool.storage.queue_metadata import DEFAULT_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from kombu_pool.model import Claim, ClaimMetadata, Message, NewMessage, Project, Subscription, Ticket
+    from kombu_pool.model import Claim, ClaimMetadata, IdempotencyKey, Message, NewMessage, Project, Subscription
 
 
 class MessageController(ABC):
@@ -24,7 +24,7 @@ class MessageController(ABC):
         client_uuid: object,
         project: Project = None,
         *,
-        ticket: Ticket | None = None,
+        idempotency_key: IdempotencyKey | None = None,
     ) -> Sequence[str]:
         """Store the messages, all of them or none, and return their ids in the order given.
 
@@ -36,10 +36,10 @@ class MessageController(ABC):
         claimed is not counted, and may make the queue longer when it comes back, as a dead letter that is buried in it
         may; the next post makes room for that, too.
 
-        With a ``ticket``, a process can make a post again of which it did not hear whether it had been made: the same
+        With a ``idempotency_key``, a process can make a post again of which it did not hear whether it had been made: the same
         messages with the same ticket are stored once, and the same ids are returned, whatever became of the messages
         meanwhile, and if the first try is still on its way, too. A queue remembers the last ticket of each poster, for
-        :data:`~kombu_pool.storage.TICKET_LIFE` seconds at least.
+        :data:`~kombu_pool.storage.IDEMPOTENCY_WINDOW` seconds at least.
 
         Raises:
             QueueDoesNotExist: there is no such queue.
@@ -192,7 +192,7 @@ class ClaimController(ABC):
     # Ours, beyond Zaqar's.
 
     @abstractmethod
-    def swap(
+    def ack_and_claim(
         self,
         queue: str,
         held: Sequence[tuple[str, str]],
@@ -207,7 +207,7 @@ class ClaimController(ABC):
         """
 
     @abstractmethod
-    def pick(
+    def claim_by_id(
         self, queue: str, message_ids: Iterable[str], metadata: ClaimMetadata, project: Project = None
     ) -> tuple[str | None, Sequence[Message]]:
         """Lend those of the messages that are free, wherever they stand, and return as :meth:`create` does.

@@ -1,53 +1,78 @@
-"""Dead letters: why a message is one, and how a store hands it to those who know the other stores."""
+"""Dead letters: the reasons for them, and the hooks by which a store reaches queues and exchanges outside itself."""
 
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kombu_pool.errors import KombuPoolError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kombu_pool.model import NewMessage, Project
-    from kombu_pool.storage.driver import DataDriver
     from kombu_pool.storage.policy import Policy
 
 logger = logging.getLogger(__name__)
 
-# Reasons.
-LENT_TOO_OFTEN = "max_claim_count"
-REJECTED = "rejected"
-OVERFLOWED = "maxlen"
-EXPIRED = "expired"
-UNREADABLE = "unreadable"
-
-#: Seconds for which a message is kept from others while another store is asked to take it.
-PARKING = 60.0
+#: Seconds for which a dead letter is reserved by the process that hands it to another store.
+RESERVATION_TTL = 60.0
 
 
-class Delivery(Enum):
-    """What became of a dead letter."""
+class DeadLetterReason:
+    """Why a message is dead, in the words that ``dead_letter["reason"]`` holds."""
+
+    DELIVERY_LIMIT = "max_claim_count"
+    REJECTED = "rejected"
+    MAX_LENGTH = "maxlen"
+    EXPIRED = "expired"
+    UNREADABLE = "unreadable"
+
+
+class DeadLetterOutcome(Enum):
+    """The result of handing a dead letter to a hook."""
 
     STORED = auto()
-    NOWHERE = auto()
-    OUT_OF_REACH = auto()
+    UNROUTABLE = auto()
+    UNREACHABLE = auto()
 
 
-def hand_over(
-    driver: DataDriver, project: Project, target: str | None, policy: Policy, message: NewMessage
-) -> Delivery:
-    """Hand a dead letter to the hooks of a driver: for a queue, or without ``target`` for the policy's exchange."""
-    forward, publish = driver.forward_dead_letter, driver.publish_dead_letter
+@dataclass
+class DeadLetterHooks:
+    """What a store calls for dead letters that leave it; made once, and shared by all stores behind one driver.
+
+    ``forward(project, queue, message)`` stores a dead letter in a queue of another store. It returns True once the
+    message is stored, and False when no store has such a queue.
+
+    ``publish(project, exchange, routing_key, message)`` publishes a dead letter of a queue that names an exchange for
+    them; ``routing_key`` is None when the queue names none. It returns what ``forward`` returns. Without this hook such
+    a message stays dead until a process that has the hook finds it.
+
+    ``restore_address(queue, body)`` returns the body of a dead letter that is redriven to ``queue``.
+
+    Any :class:`~kombu_pool.errors.KombuPoolError` of ``forward`` and ``publish`` means that the target is unreachable.
+    """
+
+    forward: Callable[[Project, str, NewMessage], bool] | None = None
+    publish: Callable[[Project, str, str | None, NewMessage], bool] | None = None
+    restore_address: Callable[[str, Any], Any] | None = None
+
+
+def forward(
+    hooks: DeadLetterHooks, project: Project, target: str | None, policy: Policy, message: NewMessage
+) -> DeadLetterOutcome:
+    """Hand a dead letter to a hook: to ``forward`` for the queue ``target``, or to ``publish`` without a target."""
     try:
         if target is not None:
-            stored = forward is not None and forward(project, target, message)
-        elif publish is None or policy.dead_letter_exchange is None:
-            return Delivery.OUT_OF_REACH
+            stored = hooks.forward is not None and hooks.forward(project, target, message)
+        elif hooks.publish is None or policy.dead_letter_exchange is None:
+            return DeadLetterOutcome.UNREACHABLE
         else:
-            stored = publish(project, policy.dead_letter_exchange, policy.dead_letter_routing_key, message)
+            stored = hooks.publish(project, policy.dead_letter_exchange, policy.dead_letter_routing_key, message)
     except KombuPoolError as error:
-        # That must not keep the messages of the queue that it comes from from being lent.
-        logger.warning("A message could not be dead-lettered, and stays where it is: %s", error)
-        return Delivery.OUT_OF_REACH
-    return Delivery.STORED if stored else Delivery.NOWHERE
+        # The messages behind it in its queue must not wait for an unreachable target.
+        logger.warning("A dead letter stays in its queue until its target is reachable: %s", error)
+        return DeadLetterOutcome.UNREACHABLE
+    return DeadLetterOutcome.STORED if stored else DeadLetterOutcome.UNROUTABLE

@@ -5,18 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.storage.redriving import Choice, Redrive
+from kombu_pool.storage.redrive import DeadLetterFilter, Redrive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
-    from kombu_pool.model import Capabilities, NewMessage, Project, Redriven
+    from kombu_pool.model import Capabilities, Project, RedriveResult
     from kombu_pool.storage.data import ClaimController, MessageController, SubscriptionController
+    from kombu_pool.storage.dead_letters import DeadLetterHooks
     from kombu_pool.storage.queues import QueueController
-
-    DeadLetterForwarder = Callable[[Project, str, NewMessage], bool]
-    DeadLetterPublisher = Callable[[Project, str, str | None, NewMessage], bool]
-    LetterReaddresser = Callable[[str, Any], Any]
 
 
 class Watch(ABC):
@@ -49,15 +46,8 @@ class DataDriver(ABC):
     claim_controller: ClaimController
     subscription_controller: SubscriptionController
 
-    #: Called with (project, dead-letter queue, message) when a message must be dead-lettered to a queue of another
-    #: store. Returns True once the message is stored there, False when there is no such queue anywhere; any
-    #: KombuPoolError says that it is out of reach.
-    forward_dead_letter: DeadLetterForwarder | None = None
-    #: Called with (project, exchange, routing key or None, message) for a queue that names an exchange for its dead
-    #: letters; answers likewise. Without it such messages wait for somebody who has it.
-    publish_dead_letter: DeadLetterPublisher | None = None
-    #: Called with (queue, body) of a dead letter that goes back to a queue; returns the body to store there.
-    readdress_letter: LetterReaddresser | None = None
+    #: What was handed to the driver when it was opened.
+    dead_letter_hooks: DeadLetterHooks
 
     @abstractmethod
     def watch(self, queues: Iterable[tuple[Project, str]]) -> Watch:
@@ -72,7 +62,7 @@ class DataDriver(ABC):
         """Say how the store does: ``{"storage_reachable": bool, ...}``. Never raises."""
 
     @abstractmethod
-    def bury(self) -> int:
+    def dead_letter_all(self) -> int:
         """Dead-letter what is dead in any queue, also what expired where nobody looks; return how many were buried.
 
         A post, a claim or a rejection does so by itself for its own queue. Costs next to nothing where there is
@@ -89,8 +79,8 @@ class DataDriver(ABC):
         reasons: Collection[str] | None = None,
         origins: Collection[str] | None = None,
         message_ids: Collection[str] | None = None,
-        told: Callable[[Redriven], bool | None] | None = None,
-    ) -> Redriven:
+        progress: Callable[[RedriveResult], bool | None] | None = None,
+    ) -> RedriveResult:
         """Give dead letters back: out of ``queue``, into the queue that each came from, or all into ``target``.
 
         Which: the free messages that have a ``dead_letter`` header; with ``reasons`` those that died of one of them,
@@ -114,15 +104,15 @@ class DataDriver(ABC):
         out of reach is to fail twice: the second try stores nothing that the first one stored. What was left for that
         reason may be there all the same, if only the answers got lost.
 
-        ``told`` is called after each step with what was done so far; it ends there if that returns True.
+        ``progress`` is called after each step with what was done so far; it ends there if that returns True.
 
         Raises:
             QueueDoesNotExist: there is no such queue, or no such ``target``.
             CorruptRecord: one of the messages cannot be decoded; those before its step went. A claim sets it aside.
             ConnectionError: the queue's own store is out of reach; the last step may be in both queues.
         """
-        choice = Choice(reasons, origins, message_ids)
-        return Redrive(self, queue, project, target, choice, limit).run(told)
+        dead_letter_filter = DeadLetterFilter(reasons, origins, message_ids)
+        return Redrive(self, queue, project, target, dead_letter_filter, limit).run(progress)
 
     @abstractmethod
     def gc(self) -> int:

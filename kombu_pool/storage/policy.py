@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from kombu_pool.errors import ConfigurationError
-from kombu_pool.storage.incoming import heeded
-from kombu_pool.storage.protocol import (
+from kombu_pool.storage.queue_metadata import (
     DEAD_LETTER_EXCHANGE,
     DEAD_LETTER_EXPIRED,
     DEAD_LETTER_QUEUE,
@@ -24,6 +23,7 @@ from kombu_pool.storage.protocol import (
     OVERFLOW,
     REJECT_PUBLISH,
 )
+from kombu_pool.storage.validation import positive_number
 
 if TYPE_CHECKING:
     from kombu_pool.model import Metadata
@@ -42,14 +42,14 @@ class Policy:
     dead_letter_routing_key: str | None
     dead_letter_ttl: float
     #: Whether a message that expires is dead-lettered.
-    buries_expired: bool
+    expires_to_dlq: bool
     max_length: int
     max_length_bytes: int
     #: Whether a post that would exceed them is refused; else the first messages in line make room.
-    refuses_overflow: bool
+    rejects_overflow: bool
 
     @property
-    def buries(self) -> bool:
+    def has_dlq(self) -> bool:
         """Tell whether there is somewhere for dead letters to go."""
         return self.dead_letter_queue is not None or self.dead_letter_exchange is not None
 
@@ -77,17 +77,17 @@ def policy(given: Metadata) -> Policy:
     queue = _text(given, DEAD_LETTER_QUEUE) or None if exchange is None else None
     somewhere = exchange is not None or queue is not None
     return Policy(
-        ttl=heeded(given, DEFAULT_MESSAGE_TTL),
-        delay=heeded(given, DEFAULT_MESSAGE_DELAY),
-        max_claim_count=int(heeded(given, MAX_CLAIM_COUNT)) if somewhere else 0,
+        ttl=positive_number(given, DEFAULT_MESSAGE_TTL),
+        delay=positive_number(given, DEFAULT_MESSAGE_DELAY),
+        max_claim_count=int(positive_number(given, MAX_CLAIM_COUNT)) if somewhere else 0,
         dead_letter_queue=queue,
         dead_letter_exchange=exchange,
         dead_letter_routing_key=_text(given, DEAD_LETTER_ROUTING_KEY),
-        dead_letter_ttl=heeded(given, DEAD_LETTER_TTL),
-        buries_expired=somewhere and given.get(DEAD_LETTER_EXPIRED) is True,
-        max_length=int(heeded(given, MAX_LENGTH)),
-        max_length_bytes=int(heeded(given, MAX_LENGTH_BYTES)),
-        refuses_overflow=given.get(OVERFLOW) == REJECT_PUBLISH,
+        dead_letter_ttl=positive_number(given, DEAD_LETTER_TTL),
+        expires_to_dlq=somewhere and given.get(DEAD_LETTER_EXPIRED) is True,
+        max_length=int(positive_number(given, MAX_LENGTH)),
+        max_length_bytes=int(positive_number(given, MAX_LENGTH_BYTES)),
+        rejects_overflow=given.get(OVERFLOW) == REJECT_PUBLISH,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.storage.protocol import DEFAULT_LIMIT
+from kombu_pool.storage.queue_metadata import DEFAULT_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

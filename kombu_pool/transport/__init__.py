@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import _kombu_pool_entry
 from kombu_pool.drivers import schemes
-from kombu_pool.transport import groups
 from kombu_pool.transport.channel import Channel
-from kombu_pool.transport.gathering import gather
+from kombu_pool.transport.publish import celery_groups
+from kombu_pool.transport.publish.buffer import gather
 from kombu_pool.transport.transport import Transport
 
 # Kombu looks up the whole scheme of a URL that it fails over to, a stranger's too.
 _kombu_pool_entry.register(*(f"pool+{scheme}" for scheme in schemes()))
 
 # Whoever imports this after Celery need not wait for the first connection.
-groups.install()
+celery_groups.install()
 
 __all__ = ["Channel", "Transport", "gather"]

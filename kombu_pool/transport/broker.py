@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from kombu_pool.drivers import open_control
 from kombu_pool.pooling import DataDriver, declare_pools
-from kombu_pool.transport.deaths import Undertaker
-from kombu_pool.transport.exchanges import Router
-from kombu_pool.transport.housekeeping import Housekeeping
-from kombu_pool.transport.leases import Renewal
-from kombu_pool.transport.queues import Queues
-from kombu_pool.transport.settlement import Settlement
+from kombu_pool.transport.consume.leases import Renewal
+from kombu_pool.transport.consume.settlement import Settlement
+from kombu_pool.transport.declare.exchanges import Router
+from kombu_pool.transport.declare.queues import Queues
+from kombu_pool.transport.upkeep.dead_letters import DeadLetterPublisher
+from kombu_pool.transport.upkeep.maintenance import Housekeeping
 
 if TYPE_CHECKING:
     from kombu_pool.transport.connection import PoolConnection
@@ -30,9 +30,10 @@ class Broker:
     def __init__(self, options: TransportOptions) -> None:
         self.options = options
         self.control = open_control(options.uri, conf=options.conf)
+        self.dead_letters = DeadLetterPublisher(lambda: self.data, self.control)
         try:
             declare_pools(self.control, options.pools, options.flavors, options.project)
-            self.data = DataDriver(options.conf, None, self.control)
+            self.data = DataDriver(options.conf, None, self.control, dead_letter_hooks=self.dead_letters.hooks)
         except BaseException:
             self.control.close()
             raise
@@ -51,7 +52,6 @@ class Broker:
             self.data.catalog.pool_of,
         )
         self.queues = Queues(self.data, self.control, self.router, self.renewal, options)
-        self.undertaker = Undertaker(self.data, self.control)
         self.connections: weakref.WeakSet[PoolConnection] = weakref.WeakSet()
         self.housekeeping = Housekeeping(self.data, self.control, self.queues, self.look_back)
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from kombu.transport.base import StdChannel
 
-from kombu_pool.transport.consuming import ConsumingMethods
-from kombu_pool.transport.declarations import DeclarationMethods
-from kombu_pool.transport.deliveries import Message as DeliveredMessage
-from kombu_pool.transport.publishing import PublishingMethods
+from kombu_pool.transport.consume.consuming import ConsumingMethods
+from kombu_pool.transport.consume.deliveries import Message as DeliveredMessage
+from kombu_pool.transport.declare.declarations import DeclarationMethods
+from kombu_pool.transport.publish.publishing import PublishingMethods
 
 if TYPE_CHECKING:
     from kombu_pool.transport.connection import PoolConnection

@@ -16,12 +16,12 @@ from amqp.exceptions import RecoverableConnectionError
 
 from kombu_pool import errors
 from kombu_pool.transport import broker as brokers
-from kombu_pool.transport import owners
-from kombu_pool.transport.bell import Bell
 from kombu_pool.transport.channel import Channel
-from kombu_pool.transport.fetcher import Fetcher
-from kombu_pool.transport.memory import FORGOTTEN, Memory
-from kombu_pool.transport.settlement import held
+from kombu_pool.transport.consume.fetcher import Fetcher
+from kombu_pool.transport.consume.settlement import held
+from kombu_pool.transport.consume.waker import Bell
+from kombu_pool.transport.declare import exclusive_owners
+from kombu_pool.transport.upkeep.control_epoch import FORGOTTEN, Memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     from kombu_pool.model import Message
     from kombu_pool.storage import Watch
-    from kombu_pool.transport.deliveries import Subscription
-    from kombu_pool.transport.leases import Lease
+    from kombu_pool.transport.consume.deliveries import Subscription
+    from kombu_pool.transport.consume.leases import Lease
     from kombu_pool.transport.options import TransportOptions
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ def _disown() -> None:
     for connection in list(_open):
         connection.closed = True
         for channel in connection.channels:
-            channel.disown()
+            channel.after_fork()
 
 
 def _close_all() -> None:
@@ -74,7 +74,7 @@ class PoolConnection:
 
     def __init__(self, client: Connection, options: TransportOptions) -> None:
         self.client = client
-        self.id = owners.new()
+        self.id = exclusive_owners.new()
         self.options = options
         self.broker = brokers.acquire(options)
         self.channels: list[Channel] = []
@@ -210,7 +210,7 @@ class PoolConnection:
             if not limit and not done:
                 return None
         try:
-            refused, claim_id, messages = broker.data.claim_controller.swap(
+            refused, claim_id, messages = broker.data.claim_controller.ack_and_claim(
                 subscription.queue, held(done), broker.renewal.metadata, self.options.project, limit
             )
         except BaseException:
@@ -327,7 +327,7 @@ class PoolConnection:
 
     def _delete_exclusive(self) -> None:
         if self.exclusive:
-            self.broker.queues.disown(self.id)
+            self.broker.queues.retire_owner(self.id)
         while self.exclusive:
             self.broker.queues.delete(self.exclusive.pop())
 
@@ -348,7 +348,7 @@ class PoolConnection:
         if self.closed:
             return
         self._stop()
-        self.broker.renewal.let_go(self.id)
+        self.broker.renewal.stop_renewing(self.id)
         for _, lease, message in self._ready:
             self.broker.settlement.orphan(lease, message["id"])
         self._ready.clear()
@@ -371,7 +371,7 @@ class PoolConnection:
     def _stop(self) -> None:
         with self._lock:
             self.closed = True
-            owners.end(self.id)
+            exclusive_owners.end(self.id)
             fetchers = list(self._fetchers.values())
             self._fetchers.clear()
             self._notify()

@@ -13,11 +13,11 @@ from kombu.transport import base
 
 from kombu_pool import errors
 from kombu_pool.transport import channel as channels
-from kombu_pool.transport import groups
 from kombu_pool.transport import options as options_of
 from kombu_pool.transport.connection import PoolConnection
-from kombu_pool.transport.exchanges import TYPES
-from kombu_pool.transport.masking import conceal, reveal
+from kombu_pool.transport.declare.exchanges import TYPES
+from kombu_pool.transport.publish import celery_groups
+from kombu_pool.transport.redaction import conceal, reveal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +60,7 @@ class Transport(base.Transport):  # type: ignore[misc] # Kombu has no types
         for module, step in CELERY_STEPS:
             if module in sys.modules:
                 getattr(sys.modules[module], step).compatible_transports |= {self.driver_type}
-        groups.install()
+        celery_groups.install()
 
     def driver_version(self) -> str:
         """Return our version."""

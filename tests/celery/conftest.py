@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.celery.brokers import BROKERS, Broker
-from tests.celery.site import Site
+from tests.support.celery.brokers import BROKERS, Broker
+from tests.support.celery.site import Site
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

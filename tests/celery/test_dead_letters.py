@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from kombu import Queue
 
-from tests.celery.application import DEAD, MORTAL
-from tests.celery.site import Site
-from tests.celery.worker import eventually
+from tests.support.celery.application import DEAD, MORTAL
+from tests.support.celery.site import Site
+from tests.support.celery.worker import eventually
 
 
 @pytest.fixture

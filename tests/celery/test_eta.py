@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from datetime import datetime, timedelta, timezone
 
-from tests.celery.worker import eventually
+from tests.support.celery.worker import eventually
 
 #: Seconds after its ETA within which a task is to run on an idle queue.
 SOON_ENOUGH = 0.2

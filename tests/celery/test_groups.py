@@ -13,11 +13,12 @@ from kombu import Queue
 from kombu.exceptions import EncodeError, OperationalError
 
 from kombu_pool.errors import PoolUnavailable
-from kombu_pool.transport import gather, groups
-from kombu_pool.transport.gathering import Gathering
-from kombu_pool.transport.publishing import PublishingMethods
-from tests.celery.site import Site
-from tests.celery.worker import eventually
+from kombu_pool.transport import gather
+from kombu_pool.transport.publish import celery_groups
+from kombu_pool.transport.publish.buffer import Gathering
+from kombu_pool.transport.publish.publishing import PublishingMethods
+from tests.support.celery.site import Site
+from tests.support.celery.worker import eventually
 
 
 class Posts:
@@ -28,11 +29,11 @@ class Posts:
         self.sizes = []
         self.failing = 0
 
-    def __call__(self, channel, queue, messages, mandatory=False, ticket=None, **options):
+    def __call__(self, channel, queue, messages, mandatory=False, idempotency_key=None, **options):
         if self.failing:
             self.failing -= 1
             raise PoolUnavailable("default", "it was told to fail")
-        self._post(channel, queue, messages, mandatory, ticket, **options)
+        self._post(channel, queue, messages, mandatory, idempotency_key, **options)
         self.sizes.append((queue, len(messages)))
 
 
@@ -242,11 +243,11 @@ def test_a_celery_of_another_shape_is_left_alone(monkeypatch):
         def _apply_tasks(self, tasks, connection):
             yield
 
-    canvas = ModuleType(groups.CANVAS)
+    canvas = ModuleType(celery_groups.CANVAS)
     canvas.group = Group
     before = Group._apply_tasks
-    monkeypatch.setitem(sys.modules, groups.CANVAS, canvas)
+    monkeypatch.setitem(sys.modules, celery_groups.CANVAS, canvas)
 
-    groups.install()
+    celery_groups.install()
 
     assert Group._apply_tasks is before

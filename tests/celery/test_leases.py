@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests.celery.worker import eventually
+from tests.support.celery.worker import eventually
 
 #: Seconds; a machine that is busy for two thirds of it is a late renewal.
 TTL = 2.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.celery.worker import eventually
+from tests.support.celery.worker import eventually
 
 
 def leftovers(site) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.celery.worker import SOON, eventually
+from tests.support.celery.worker import SOON, eventually
 
 #: Workers here notice soon that a neighbour is gone.
 BRIEF = {"event_queue_expires": 1, "control_queue_expires": 1, "broker_transport_options": {"claim_ttl": 1.0}}

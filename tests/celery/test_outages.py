@@ -7,9 +7,9 @@ import time
 import pytest
 from kombu.exceptions import OperationalError
 
-from tests.celery.brokers import SqliteBroker
-from tests.celery.site import Site
-from tests.celery.worker import eventually
+from tests.support.celery.brokers import SqliteBroker
+from tests.support.celery.site import Site
+from tests.support.celery.worker import eventually
 
 #: Longer than a connection of an impatient URL waits, so that what it tries fails.
 OUTAGE = 3.0

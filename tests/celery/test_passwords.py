@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from tests.celery.site import Site
-from tests.servers.fortified import FortifiedServer
+from tests.support.celery.site import Site
+from tests.support.servers.redis_quoted_password import FortifiedServer
 
 #: Nobody is there.
 AWAY = "pool+redis://:gone@127.0.0.1:1/0"

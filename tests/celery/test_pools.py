@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from celery import chain, chord, group
 
-from tests.celery.worker import eventually
+from tests.support.celery.worker import eventually
 
 # Seconds after its due time in which a task begins: 0.2 where nothing else wants the processors, as here many do.
 # Whoever overslept it would come at the next look, which is 5 s away.

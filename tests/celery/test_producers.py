@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.celery.worker import SOON, eventually
+from tests.support.celery.worker import SOON, eventually
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def script(site):
 
     def script(text: str) -> subprocess.Popen:
         program = subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", f"from tests.celery.application import app\n{text}"],
+            [sys.executable, "-W", "error", "-c", f"from tests.support.celery.application import app\n{text}"],
             env=site.environment(),
             cwd=site.folder,
             stdout=subprocess.PIPE,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from kombu.exceptions import OperationalError
 
-from tests.celery.site import Site
-from tests.celery.worker import eventually
-from tests.servers.standalone import Server
+from tests.support.celery.site import Site
+from tests.support.celery.worker import eventually
+from tests.support.servers.redis_server import Server
 
 pytestmark = pytest.mark.timeout(90)
 

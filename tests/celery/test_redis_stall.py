@@ -7,9 +7,9 @@ from collections import Counter
 
 import pytest
 
-from tests.celery.site import Site
-from tests.celery.worker import eventually
-from tests.servers.standalone import Server
+from tests.support.celery.site import Site
+from tests.support.celery.worker import eventually
+from tests.support.servers.redis_server import Server
 
 #: Seconds: several times what a connection waits for an answer, and less than a claim lives.
 STALL = 20.0

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.celery.worker import eventually
+from tests.support.celery.worker import eventually
 
 
 @pytest.fixture(scope="module")

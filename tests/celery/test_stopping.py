@@ -8,7 +8,7 @@ import time
 import celery
 import pytest
 
-from tests.celery.worker import eventually
+from tests.support.celery.worker import eventually
 
 frees_late_tasks = pytest.mark.skipif(
     celery.VERSION[:2] < (5, 5), reason="this Celery acknowledges the task of a child that it terminates"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 
-from tests.celery.worker import eventually
+from tests.support.celery.worker import eventually
 
 
 def begun(site) -> set[str]:

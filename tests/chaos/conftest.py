@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.celery.site import Site
-from tests.chaos.lanes import Lanes
-from tests.chaos.report import COUNTS, NAME, WHERE, Report
-from tests.chaos.scale import SEED, SMALL, SMOKE, SMOKE_STORE, STORE, Scale, is_full
-from tests.chaos.stores import STORES
+from tests.support.celery.site import Site
+from tests.support.chaos.report import COUNTS, NAME, WHERE, Report
+from tests.support.chaos.scale import SEED, SMALL, SMOKE, SMOKE_STORE, STORE, Scale, is_full
+from tests.support.chaos.scheduling import Lanes
+from tests.support.chaos.stores import STORES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tests.celery.brokers import Broker
+    from tests.support.celery.brokers import Broker
 
 _SEED = int(os.environ.get(SEED) or (random.SystemRandom().randrange(10**6) if is_full() else 1))
 
@@ -105,7 +105,10 @@ def make_site(broker: Broker, tmp_path: Path) -> Iterator[Callable[..., Site]]:
     made: list[Site] = []
 
     def make(**settings: Any) -> Site:
-        ours = {"imports": ["tests.chaos.tasks", "tests.chaos.forgotten"], "task_ignore_result": True}
+        ours = {
+            "imports": ["tests.support.chaos.tasks", "tests.support.chaos.dropped_jobs"],
+            "task_ignore_result": True,
+        }
         made.append(Site(tmp_path, broker.url, **ours, **settings))
         return made[-1]
 

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 import pytest
 from kombu import Producer, Queue
 
-from tests.celery.worker import eventually
-from tests.chaos.ledger import Ledger
-from tests.chaos.tasks import WORK
+from tests.support.celery.worker import eventually
+from tests.support.chaos.task_outcomes import Ledger
+from tests.support.chaos.tasks import WORK
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable
 
-    from tests.celery.site import Site
-    from tests.celery.worker import Worker
-    from tests.chaos.scale import Scale
+    from tests.support.celery.site import Site
+    from tests.support.celery.worker import Worker
+    from tests.support.chaos.scale import Scale
 
 WORKERS, CONCURRENCY, MULTIPLIER, TTL = 4, 2, 8, 5.0
 PREFETCH = CONCURRENCY * MULTIPLIER

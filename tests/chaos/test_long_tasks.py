@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.celery.worker import eventually
-from tests.chaos.ledger import Ledger
-from tests.chaos.tasks import WORK
+from tests.support.celery.worker import eventually
+from tests.support.chaos.task_outcomes import Ledger
+from tests.support.chaos.tasks import WORK
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable
 
-    from tests.celery.site import Site
-    from tests.celery.worker import Worker
-    from tests.chaos.scale import Scale
+    from tests.support.celery.site import Site
+    from tests.support.celery.worker import Worker
+    from tests.support.chaos.scale import Scale
 
 TTL, TTLS, LONG = 2.0, 5, 4
 #: Seconds between one worker that leaves and the next.

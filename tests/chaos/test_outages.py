@@ -9,19 +9,19 @@ import pytest
 from kombu import Connection
 
 import kombu_pool
-from tests.chaos.outages import SERVERS, disk, filled, limited
-from tests.drivers.clients import PREFETCH, Clients
-from tests.servers.proxy import Proxy
-from tests.transport.programs import Programs
-from tests.transport.traffic import eventually, take_all
+from tests.support.chaos.store_outages import SERVERS, disk, filled, limited
+from tests.support.kombu_clients import PREFETCH, Clients
+from tests.support.servers.proxy import Proxy
+from tests.support.transport.child_programs import Programs
+from tests.support.transport.traffic import eventually, take_all
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tests.celery.brokers import Broker
-    from tests.chaos.scale import Scale
+    from tests.support.celery.brokers import Broker
+    from tests.support.chaos.scale import Scale
 
 PUBLISHERS, CONSUMERS, TTL = 2, 2, 2.0
 #: Seconds within which everybody is at work again.
@@ -151,7 +151,7 @@ def test_the_disk_is_full(
 def test_a_process_forks_in_the_midst_of_publishing(
     broker: Broker, rng: random.Random, tmp_path: Path, scale: Scale, tally: Callable[..., None]
 ) -> None:
-    programs, record = Programs("tests.chaos.programs"), tmp_path / "sent"
+    programs, record = Programs("tests.support.chaos.child_programs"), tmp_path / "sent"
     options = {"claim_ttl": TTL}
     try:
         arguments = {"url": broker.url, "record": str(record), "options": options}

@@ -6,22 +6,22 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.celery.worker import eventually
-from tests.chaos.stores import STORES
-from tests.transport.programs import Programs
+from tests.support.celery.worker import eventually
+from tests.support.chaos.stores import STORES
+from tests.support.transport.child_programs import Programs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.celery.brokers import Broker
-    from tests.chaos.scale import Scale
+    from tests.support.celery.brokers import Broker
+    from tests.support.chaos.scale import Scale
 
 TTL, EXPIRES, A_PROCESS, ASKERS = 2.0, 2.0, 25, 4
 
 
 @pytest.fixture
 def programs() -> Iterator[Programs]:
-    started = Programs("tests.chaos.programs")
+    started = Programs("tests.support.chaos.child_programs")
     yield started
     started.kill()
 

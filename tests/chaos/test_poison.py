@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 from kombu import Queue
 
-from tests.celery.application import DEAD, MORTAL
-from tests.celery.worker import eventually
-from tests.chaos.tasks import POISON, WORK
+from tests.support.celery.application import DEAD, MORTAL
+from tests.support.celery.worker import eventually
+from tests.support.chaos.tasks import POISON, WORK
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.celery.site import Site
+    from tests.support.celery.site import Site
 
 #: RabbitMQ's limit counts the deliveries after the first one.
 LIMIT, TTL = 3, 2.0

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tests.chaos.scale import Scale
+    from tests.support.chaos.scale import Scale
 
 STEPS, AT_ONCE = 30, 100
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.celery.worker import eventually
-from tests.chaos.tasks import HELD
+from tests.support.celery.worker import eventually
+from tests.support.chaos.tasks import HELD
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.celery.site import Site
+    from tests.support.celery.site import Site
 
 TTL, TTLS, HELD_AT_ONCE = 2.0, 3, 8
 

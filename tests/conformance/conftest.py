@@ -14,8 +14,8 @@ import pytest
 from kombu_pool import drivers
 from kombu_pool.clock import ManualClock
 from tests.conformance.handles import QueueHandle
-from tests.servers import mongodb
-from tests.servers.shared import fresh_cluster_uri, fresh_uri
+from tests.support.servers import mongodb
+from tests.support.servers.redis_shared import fresh_cluster_uri, fresh_uri
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

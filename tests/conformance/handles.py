@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from kombu_pool.model import Claim, Message, Project, Redriven, Ticket
+    from kombu_pool.model import Claim, IdempotencyKey, Message, Project, RedriveResult
     from kombu_pool.storage import DataDriver
 
 UNKNOWN_ID = "0123456789abcdef"
@@ -48,23 +48,25 @@ class QueueHandle:
         *bodies: Any,
         client: object = "poster",
         ttl: float | None = None,
-        ticket: Ticket | None = None,
+        idempotency_key: IdempotencyKey | None = None,
         **options: Any,
     ) -> list[str]:
         """Post a message for each body."""
-        return self.post_raw([{"ttl": ttl, "body": body, **options} for body in bodies], client, ticket)
+        return self.post_raw([{"ttl": ttl, "body": body, **options} for body in bodies], client, idempotency_key)
 
-    def post_raw(self, messages: Any, client: object = "poster", ticket: Ticket | None = None) -> list[str]:
+    def post_raw(
+        self, messages: Any, client: object = "poster", idempotency_key: IdempotencyKey | None = None
+    ) -> list[str]:
         post = self.driver.message_controller.post
-        return list(post(self.name, messages, client, project=self.project, ticket=ticket))
+        return list(post(self.name, messages, client, project=self.project, idempotency_key=idempotency_key))
 
     def claim(self, limit: int = 10, ttl: float = 60, grace: float = 0) -> Held:
         metadata = {"ttl": ttl, "grace": grace}
         return Held(*self.driver.claim_controller.create(self.name, metadata, project=self.project, limit=limit))
 
-    def pick(self, message_ids: Iterable[str], ttl: float = 60, grace: float = 0) -> Held:
+    def claim_by_id(self, message_ids: Iterable[str], ttl: float = 60, grace: float = 0) -> Held:
         metadata = {"ttl": ttl, "grace": grace}
-        return Held(*self.driver.claim_controller.pick(self.name, message_ids, metadata, project=self.project))
+        return Held(*self.driver.claim_controller.claim_by_id(self.name, message_ids, metadata, project=self.project))
 
     def claim_of(self, claim_id: str) -> tuple[Claim, list[Message]]:
         claim, messages = self.driver.claim_controller.get(self.name, claim_id, project=self.project)
@@ -128,7 +130,7 @@ class QueueHandle:
     def count(self) -> int:
         return self.driver.message_controller.count(self.name, project=self.project)
 
-    def redrive(self, **choice: Any) -> Redriven:
+    def redrive(self, **choice: Any) -> RedriveResult:
         return self.driver.redrive(self.name, self.project, **choice)
 
     def stats(self) -> dict[str, Any]:

@@ -10,9 +10,9 @@ import threading
 from typing import TYPE_CHECKING
 
 from kombu_pool import drivers
-from kombu_pool.model import Ticket
+from kombu_pool.model import IdempotencyKey
 from tests.conformance.handles import QueueHandle
-from tests.races import meet
+from tests.support.simultaneous import meet
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def post(queue: QueueHandle, name: str, number: int, size: int) -> list[str]:
     """Make the post of a number, of ``size`` messages, or make it again; return their ids."""
-    return queue.post(*[f"{name} {number}"] * size, ticket=Ticket(name.encode(), number))
+    return queue.post(*[f"{name} {number}"] * size, idempotency_key=IdempotencyKey(name.encode(), number))
 
 
 def make_posts(uri: str, size: int, count: int) -> list[list[str]]:

@@ -84,8 +84,8 @@ class Twins(RuleBasedStateMachine):
         return multiple() if held[0].id is None else (held[0].id, held[1].id)
 
     @rule(target=claims, first=messages, second=messages, ttl=seconds, grace=seconds)
-    def pick(self, first: Any, second: Any, ttl: int, grace: int) -> Any:
-        held = [queue.pick([first[side], second[side]], ttl, grace) for side, queue in enumerate(self.queues)]
+    def claim_by_id(self, first: Any, second: Any, ttl: int, grace: int) -> Any:
+        held = [queue.claim_by_id([first[side], second[side]], ttl, grace) for side, queue in enumerate(self.queues)]
         assert shape(held[0].messages) == shape(held[1].messages)
         return multiple() if held[0].id is None else (held[0].id, held[1].id)
 
@@ -123,7 +123,7 @@ class Twins(RuleBasedStateMachine):
     @rule(limit=st.integers(0, 2))
     def redrive(self, limit: int) -> None:
         done = [dead.redrive(limit=limit) for dead in self.dead]
-        assert (done[0].moved, done[0].left, done[0].seen) == (done[1].moved, done[1].left, done[1].seen)
+        assert (done[0].moved, done[0].remaining, done[0].seen) == (done[1].moved, done[1].remaining, done[1].seen)
 
     @rule()
     def purge(self) -> None:

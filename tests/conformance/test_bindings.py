@@ -266,4 +266,4 @@ def test_arguments_are_not_shared_with_the_caller(bindings):
 
 
 def test_asking_again_may_be_spared_for_some_seconds_only(bindings):
-    assert 0 <= bindings.trust <= 60
+    assert 0 <= bindings.generation_ttl <= 60

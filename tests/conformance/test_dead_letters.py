@@ -265,7 +265,7 @@ def limited(leaf):
 
 def test_a_letter_for_another_store_is_handed_over(leaf, clock):
     forwarded = []
-    leaf.driver.forward_dead_letter = lambda *letter: forwarded.append(letter) or True
+    leaf.driver.dead_letter_hooks.forward = lambda *letter: forwarded.append(letter) or True
     queue = limited(leaf)
     queue.post("a", ttl=100)
     lend(queue, clock, 1)
@@ -282,7 +282,7 @@ def test_a_letter_that_is_refused_is_lent(leaf, clock):
     def refuse(project, queue, message):
         return False
 
-    leaf.driver.forward_dead_letter = refuse
+    leaf.driver.dead_letter_hooks.forward = refuse
     queue = limited(leaf)
     queue.post("a")
     lend(queue, clock, 1)
@@ -292,7 +292,7 @@ def test_a_letter_that_is_refused_is_lent(leaf, clock):
 
 def test_a_letter_for_a_queue_of_this_store_is_not_handed_over(leaf, clock):
     forwarded = []
-    leaf.driver.forward_dead_letter = lambda *letter: forwarded.append(letter) or True
+    leaf.driver.dead_letter_hooks.forward = lambda *letter: forwarded.append(letter) or True
     queue = limited(leaf)
     elsewhere = QueueHandle(leaf.driver, "elsewhere", "p")
     elsewhere.create()

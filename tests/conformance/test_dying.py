@@ -58,7 +58,7 @@ def test_what_is_rejected_is_gone_if_its_dead_letter_queue_is_nowhere(queues):
 
     assert queue.reject(queue.claim()) == []
     assert queue.all() == []
-    assert queue.driver.bury() == 0
+    assert queue.driver.dead_letter_all() == 0
 
 
 def test_only_the_holder_rejects(mortal, graveyard, clock):
@@ -105,11 +105,11 @@ def test_what_expires_is_dead_lettered(mortal, graveyard, clock):
 
     assert mortal.all() == ["b"]
     assert mortal.stats()["total"] == 1
-    assert mortal.driver.bury() == 1
+    assert mortal.driver.dead_letter_all() == 1
 
     assert letters(graveyard) == [("a", "expired", 0)]
     assert graveyard.first()["ttl"] == 0
-    assert mortal.driver.bury() == 0
+    assert mortal.driver.dead_letter_all() == 0
 
 
 def test_a_claim_buries_what_expired(mortal, graveyard, clock):
@@ -133,9 +133,9 @@ def test_what_expired_first_is_buried_first(mortal, graveyard, clock):
     mortal.post("a", "b", ttl=10)
     mortal.post("c", ttl=5)
     clock.advance(5)
-    mortal.driver.bury()
+    mortal.driver.dead_letter_all()
     clock.advance(5)
-    mortal.driver.bury()
+    mortal.driver.dead_letter_all()
 
     assert graveyard.free() == ["c", "a", "b"]
 
@@ -145,10 +145,10 @@ def test_a_message_lives_as_long_as_it_is_claimed(mortal, graveyard, clock):
     held = mortal.claim(ttl=60, grace=5)
     clock.advance(59)
 
-    assert mortal.driver.bury() == 0
+    assert mortal.driver.dead_letter_all() == 0
     assert mortal.claimed_by(held) == ["a"]
     clock.advance(6)
-    assert mortal.driver.bury() == 1
+    assert mortal.driver.dead_letter_all() == 1
     assert letters(graveyard) == [("a", "expired", 1)]
 
 
@@ -158,7 +158,7 @@ def test_expired_dead_letters_get_the_ttl_for_dead_letters(queues, graveyard, cl
     )
     queue.post("a", ttl=10)
     clock.advance(10)
-    queue.driver.bury()
+    queue.driver.dead_letter_all()
 
     assert graveyard.first()["ttl"] == 50
     clock.advance(50)
@@ -170,7 +170,7 @@ def test_what_expires_goes_for_good_unless_the_queue_says_otherwise(queues, grav
     queue.post("a", ttl=10)
     clock.advance(10)
 
-    assert queue.driver.bury() == 0
+    assert queue.driver.dead_letter_all() == 0
     assert graveyard.all() == []
 
 
@@ -182,7 +182,7 @@ def test_what_expired_before_the_queue_said_so_is_not_brought_back(queues, grave
     metadata = {"_dead_letter_queue": "graveyard", "_dead_letter_expired": True}
     queue.driver.queue_controller.set_metadata("queue", metadata)
 
-    assert queue.driver.bury() == 0
+    assert queue.driver.dead_letter_all() == 0
     assert graveyard.all() == []
 
 
@@ -193,7 +193,7 @@ def test_a_queue_may_begin_to_bury_what_expires(queues, graveyard, clock):
     queue.driver.queue_controller.set_metadata("queue", metadata)
     clock.advance(10)
 
-    assert queue.driver.bury() == 1
+    assert queue.driver.dead_letter_all() == 1
     assert graveyard.free() == ["a"]
 
 
@@ -202,7 +202,7 @@ def test_collecting_loses_no_dead_letter(mortal, graveyard, clock):
     clock.advance(10)
 
     mortal.driver.gc()
-    mortal.driver.bury()
+    mortal.driver.dead_letter_all()
 
     assert sorted(graveyard.free()) == list(range(5))
 
@@ -211,7 +211,7 @@ def test_thousands_that_expired_are_all_buried(mortal, graveyard, clock):
     mortal.post(*range(3000), ttl=10)
     clock.advance(10)
 
-    assert sum(mortal.driver.bury() for _ in range(4)) == 3000
+    assert sum(mortal.driver.dead_letter_all() for _ in range(4)) == 3000
     assert graveyard.count() == 3000
 
 
@@ -232,7 +232,7 @@ def test_a_deleted_queue_buries_nothing(mortal, graveyard, clock):
     clock.advance(10)
     mortal.drop()
 
-    assert mortal.driver.bury() == 0
+    assert mortal.driver.dead_letter_all() == 0
     assert graveyard.all() == []
 
 
@@ -242,7 +242,7 @@ def test_projects_keep_their_dead_letters_apart(queues, graveyard, clock):
     queue.post("a", ttl=10)
     clock.advance(10)
 
-    assert queue.driver.bury() == 1
+    assert queue.driver.dead_letter_all() == 1
     assert (theirs.free(), graveyard.free()) == (["a"], [])
 
 
@@ -250,7 +250,7 @@ def test_an_unreadable_record_that_expired_is_buried_as_such(backend, mortal, gr
     backend.corrupt(mortal.name, *mortal.post("a", ttl=10))
     clock.advance(10)
 
-    assert mortal.driver.bury() == 1
+    assert mortal.driver.dead_letter_all() == 1
     (message,) = graveyard.page()[0]
     assert message["body"]["record"] == b"\xc1"
     assert message["dead_letter"]["reason"] == "unreadable"
@@ -379,7 +379,7 @@ def published(backend):
             raise backend.answer
         return backend.answer
 
-    backend.driver.publish_dead_letter = publish
+    backend.driver.dead_letter_hooks.publish = publish
     return seen
 
 
@@ -401,13 +401,13 @@ def test_a_dead_letter_may_be_published(routed, published, clock):
     routed.post({"a": b"\x00"}, ttl=100, priority=5)
     clock.advance(100)
 
-    assert routed.driver.bury() == 1
+    assert routed.driver.dead_letter_all() == 1
 
     ((project, exchange, routing_key, message),) = published
     assert (project, exchange, routing_key) == ("p", "exchange", "key")
     assert (message["body"], message["priority"], message["ttl"]) == ({"a": b"\x00"}, 5, None)
     assert message["dead_letter"] == {"queue": "routed", "reason": "expired", "time": clock.time(), "count": 0}
-    assert routed.driver.bury() == 0
+    assert routed.driver.dead_letter_all() == 0
 
 
 def test_each_kind_of_dead_letter_is_published(routed, published, clock):
@@ -444,10 +444,10 @@ def test_what_is_out_of_reach_is_tried_again(backend, routed, published, clock):
     routed.post("a", ttl=10)
     clock.advance(10)
 
-    assert routed.driver.bury() == 0
+    assert routed.driver.dead_letter_all() == 0
     assert routed.all() == []
     backend.answer = True
-    assert routed.driver.bury() == 1
+    assert routed.driver.dead_letter_all() == 1
     assert [letter[3]["body"] for letter in published] == ["a", "a"]
 
 
@@ -456,7 +456,7 @@ def test_what_nobody_takes_is_gone(backend, routed, published):
     routed.post("a")
 
     assert routed.reject(routed.claim()) == []
-    assert routed.driver.bury() == 0
+    assert routed.driver.dead_letter_all() == 0
     assert routed.all() == []
 
 
@@ -474,10 +474,10 @@ def test_nobody_to_publish_it_keeps_a_dead_letter_waiting(backend, queues, clock
     queue.post("a")
 
     assert queue.reject(queue.claim()) == []
-    assert queue.driver.bury() == 0
+    assert queue.driver.dead_letter_all() == 0
     seen = []
-    backend.driver.publish_dead_letter = lambda *letter: seen.append(letter) or True
-    assert queue.driver.bury() == 1
+    backend.driver.dead_letter_hooks.publish = lambda *letter: seen.append(letter) or True
+    assert queue.driver.dead_letter_all() == 1
     assert seen[0][3]["body"] == "a"
 
 
@@ -499,7 +499,7 @@ def test_another_driver_buries_what_its_owner_left(backend, queues):
     queue.reject(queue.claim())
     other = backend.another()
     seen = []
-    other.publish_dead_letter = lambda *letter: seen.append(letter) or True
+    other.dead_letter_hooks.publish = lambda *letter: seen.append(letter) or True
 
-    assert other.bury() == 1
+    assert other.dead_letter_all() == 1
     assert [letter[3]["body"] for letter in seen] == ["a"]

@@ -73,7 +73,7 @@ def test_a_control_store_takes_any_name(control, name):
     control.catalogue_controller.insert(name, name, name)
     control.bindings_controller.create_exchange(name, "topic", project=name)
     control.bindings_controller.bind(name, name, name, project=name)
-    control.consumers_controller.attach(name, name, 60, project=name)
+    control.consumers_controller.add_holder(name, name, 60, project=name)
 
     assert control.queue_controller.get(name, project=name) == {"x": 1}
     assert control.pools_controller.get(name)["name"] == name
@@ -112,7 +112,7 @@ def test_similar_scopes_are_mapped_apart(control, first, second):
 
 @pytest.mark.parametrize(("first", "second"), PAIRS, ids=ascii)
 def test_similar_scopes_have_holders_of_their_own(control, first, second):
-    control.consumers_controller.attach(first[1], "holder", 60, project=first[0])
+    control.consumers_controller.add_holder(first[1], "holder", 60, project=first[0])
 
     assert control.consumers_controller.count(second[1], project=second[0]) == 0
     control.consumers_controller.forget(second[1], project=second[0])

@@ -11,7 +11,7 @@ from tests.conformance.handles import UNKNOWN_ID, bodies, ids
 def test_messages_are_lent_from_the_middle_of_the_line_in_order(queue):
     posted = queue.post("a", "b", "c", "d", "e")
 
-    held = queue.pick([posted[3], posted[1]])
+    held = queue.claim_by_id([posted[3], posted[1]])
 
     assert bodies(held) == ["b", "d"]
     assert [message["claim_count"] for message in held.messages] == [1, 1]
@@ -24,7 +24,7 @@ def test_messages_are_lent_from_the_middle_of_the_line_in_order(queue):
 def test_a_higher_priority_comes_first(queue):
     posted = queue.post("low", "high")[:1] + queue.post("urgent", priority=9)
 
-    assert bodies(queue.pick(posted)) == ["urgent", "low"]
+    assert bodies(queue.claim_by_id(posted)) == ["urgent", "low"]
 
 
 def test_what_is_not_free_is_not_lent(queue):
@@ -32,7 +32,7 @@ def test_what_is_not_free_is_not_lent(queue):
     held = queue.claim(limit=1)
     (delayed,) = queue.post("delayed", delay=100)
 
-    picked = queue.pick([claimed, delayed, free, free, UNKNOWN_ID, "nonsense"])
+    picked = queue.claim_by_id([claimed, delayed, free, free, UNKNOWN_ID, "nonsense"])
 
     assert bodies(picked) == ["free"]
     assert queue.claimed_by(held) == ["claimed"]
@@ -42,27 +42,27 @@ def test_what_has_expired_is_not_lent(queue, clock):
     posted = queue.post("a", ttl=10)
     clock.advance(10)
 
-    assert queue.pick(posted) == (None, [])
+    assert queue.claim_by_id(posted) == (None, [])
 
 
 def test_a_message_of_another_queue_is_not_lent(queue, queues):
     others = queues("other").post("a")
 
-    assert queue.pick(others) == (None, [])
+    assert queue.claim_by_id(others) == (None, [])
 
 
 def test_nothing_to_lend_is_no_claim(queue, absent):
     posted = queue.post("a")
-    queue.pick(posted)
+    queue.claim_by_id(posted)
 
-    assert queue.pick(posted) == (None, [])
-    assert queue.pick([]) == (None, [])
-    assert absent.pick(posted) == (None, [])
+    assert queue.claim_by_id(posted) == (None, [])
+    assert queue.claim_by_id([]) == (None, [])
+    assert absent.claim_by_id(posted) == (None, [])
 
 
 def test_a_claim_that_ends_gives_them_back_where_they_stood(queue, clock):
     posted = queue.post("a", "b", "c")
-    queue.pick(posted[1:2], ttl=10)
+    queue.claim_by_id(posted[1:2], ttl=10)
     clock.advance(10)
 
     held = queue.claim()
@@ -74,7 +74,7 @@ def test_a_claim_that_ends_gives_them_back_where_they_stood(queue, clock):
 def test_what_is_released_is_picked_again(queue):
     posted = queue.post("a", "b", "c")
     for _ in range(3):
-        held = queue.pick(posted[1:2])
+        held = queue.claim_by_id(posted[1:2])
         assert queue.release(held.id, posted[1:2]) == 1
 
     assert queue.free() == ["a", "b", "c"]
@@ -85,7 +85,7 @@ def test_what_is_released_is_picked_again(queue):
 
 def test_the_holder_renews_and_deletes(queue, clock):
     posted = queue.post("a", "b", ttl=15)
-    held = queue.pick(posted[1:], ttl=10)
+    held = queue.claim_by_id(posted[1:], ttl=10)
     clock.advance(9)
     queue.renew(held.id, ttl=20)
     clock.advance(19)
@@ -98,7 +98,7 @@ def test_the_holder_renews_and_deletes(queue, clock):
 def test_a_message_that_would_expire_is_kept_for_its_claim(queue, clock):
     posted = queue.post("a", ttl=10)
 
-    held = queue.pick(posted, ttl=60, grace=5)
+    held = queue.claim_by_id(posted, ttl=60, grace=5)
 
     assert held.messages[0]["ttl"] == 65
     clock.advance(59)
@@ -112,7 +112,7 @@ def test_one_that_was_lent_too_often_is_lent_all_the_same(queues, clock):
     queue.claim(ttl=10)
     clock.advance(10)
 
-    held = queue.pick(posted)
+    held = queue.claim_by_id(posted)
 
     assert [message["claim_count"] for message in held.messages] == [2]
     assert graveyard.all() == []
@@ -122,8 +122,8 @@ def test_one_that_cannot_be_read_is_passed_over(backend, queue):
     posted = queue.post("a", "b")
     backend.corrupt(queue.name, posted[0])
 
-    assert queue.pick(posted[:1]) == (None, [])
-    held = queue.pick(posted)
+    assert queue.claim_by_id(posted[:1]) == (None, [])
+    held = queue.claim_by_id(posted)
 
     assert bodies(held) == ["b"]
     assert queue.stats()["claimed"] == 1
@@ -133,7 +133,7 @@ def test_a_bounded_queue_has_room_for_what_was_picked(queues):
     queue = queues("bounded", _max_length=2, _overflow="reject-publish")
     posted = queue.post("a", "b")
 
-    queue.pick(posted[:1])
+    queue.claim_by_id(posted[:1])
 
     queue.post("c")
     with pytest.raises(errors.QueueIsFull):
@@ -144,7 +144,7 @@ def test_two_drivers_never_hold_the_same_message(backend, queue):
     posted = queue.post(*range(50))
     other = backend.another()
 
-    mine = queue.pick(posted[::2])
+    mine = queue.claim_by_id(posted[::2])
     theirs = other.claim_controller.create(queue.name, {"ttl": 60, "grace": 0}, limit=50)[1]
 
     assert sorted(bodies(mine) + bodies(theirs)) == list(range(50))

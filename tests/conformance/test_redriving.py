@@ -22,8 +22,8 @@ def mortal(queues, graveyard):
 def die(queue, *bodies, **options):
     """Let messages die of rejection."""
     posted = queue.post(*bodies, **options)
-    assert queue.reject(queue.pick(posted)) == []
-    while queue.driver.bury():
+    assert queue.reject(queue.claim_by_id(posted)) == []
+    while queue.driver.dead_letter_all():
         pass
 
 
@@ -39,7 +39,7 @@ def test_dead_letters_go_back_in_their_order_and_begin_anew(mortal, graveyard):
 
     done = graveyard.redrive()
 
-    assert (done.moved, done.left, done.refusals, done.doubled) == ({"mortal": 3}, {}, {}, 0)
+    assert (done.moved, done.remaining, done.refusals, done.duplicated) == ({"mortal": 3}, {}, {}, 0)
     assert (done.seen, done.total) == (3, 3)
     assert graveyard.all() == []
     messages = mortal.page(limit=0)[0]
@@ -80,7 +80,7 @@ def test_what_expired_lives_on_for_as_long_as_its_queue_lets_messages_live(queue
     queue = queues("brief", _default_message_ttl=50, _dead_letter_queue="graveyard", _dead_letter_expired=True)
     queue.post("a", ttl=5)
     clock.advance(5)
-    queue.driver.bury()
+    queue.driver.dead_letter_all()
     clock.advance(1000)
 
     assert graveyard.redrive().moved == {"brief": 1}
@@ -136,7 +136,7 @@ def test_only_those_of_a_reason_go(mortal, graveyard, clock):
     die(mortal, "rejected")
     mortal.post("expired", ttl=10)
     clock.advance(10)
-    mortal.driver.bury()
+    mortal.driver.dead_letter_all()
 
     assert graveyard.redrive(reasons=["expired"]).moved == {"mortal": 1}
 
@@ -215,7 +215,7 @@ def test_a_queue_that_is_gone_gets_nothing_and_stops_no_other(queues, mortal, gr
 
     done = graveyard.redrive()
 
-    assert (done.moved, done.left) == ({"mortal": 1}, {"gone": 2})
+    assert (done.moved, done.remaining) == ({"mortal": 1}, {"gone": 2})
     assert isinstance(done.refusals["gone"], errors.QueueDoesNotExist)
     letters = graveyard.page()[0]
     assert bodies(letters) == ["g1", "g2"]
@@ -230,7 +230,7 @@ def test_a_full_queue_takes_what_it_has_room_for(queues, graveyard):
 
     done = graveyard.redrive()
 
-    assert (done.moved, done.left) == ({"full": 2}, {"full": 2})
+    assert (done.moved, done.remaining) == ({"full": 2}, {"full": 2})
     assert isinstance(done.refusals["full"], errors.QueueIsFull)
     assert full.free() == ["waits", "a", "b"]
     assert graveyard.free() == ["c", "d"]
@@ -285,7 +285,7 @@ def test_who_wants_to_is_told_after_each_step(mortal, graveyard):
     die(mortal, *range(150))
     told = []
 
-    graveyard.redrive(told=lambda done: told.append((done.seen, done.total, dict(done.moved))))
+    graveyard.redrive(progress=lambda done: told.append((done.seen, done.total, dict(done.moved))))
 
     assert told == [(100, 150, {"mortal": 100}), (150, 150, {"mortal": 150})]
 
@@ -293,7 +293,7 @@ def test_who_wants_to_is_told_after_each_step(mortal, graveyard):
 def test_who_is_told_may_have_enough(mortal, graveyard):
     die(mortal, *range(150))
 
-    done = graveyard.redrive(told=lambda done: done.seen == 100)
+    done = graveyard.redrive(progress=lambda done: done.seen == 100)
 
     assert (done.moved, done.seen, done.total) == ({"mortal": 100}, 100, 150)
     assert graveyard.free() == list(range(100, 150))
@@ -329,11 +329,11 @@ def test_a_letter_that_nobody_can_store_stops_no_other(leaf):
     queue.create()
     dead.create()
     dead.post_raw([letter(body, "queue") for body in ("a", "much", "b")])
-    driver.readdress_letter = lambda queue, body: object() if body == "much" else [queue, body]
+    driver.dead_letter_hooks.restore_address = lambda queue, body: object() if body == "much" else [queue, body]
 
     done = dead.redrive()
 
-    assert (done.moved, done.left) == ({"queue": 2}, {"queue": 1})
+    assert (done.moved, done.remaining) == ({"queue": 2}, {"queue": 1})
     assert isinstance(done.refusals["queue"], errors.MessageNotEncodable)
     assert queue.free() == [["queue", "a"], ["queue", "b"]]
     assert dead.free() == ["much"]
@@ -352,10 +352,10 @@ def test_a_claim_that_ended_meanwhile_leaves_the_letter_to_its_next_holder(leaf,
         others.append(dead.claim())
         return body
 
-    driver.readdress_letter = stop_for_long
+    driver.dead_letter_hooks.restore_address = stop_for_long
     done = dead.redrive()
 
-    assert (done.moved, done.doubled) == ({"queue": 1}, 1)
+    assert (done.moved, done.duplicated) == ({"queue": 1}, 1)
     assert (queue.free(), dead.claimed_by(others[0])) == (["a"], ["a"])
     assert dead.delete_claimed([(ids(others[0])[0], others[0].id)]) == []
 

@@ -7,9 +7,9 @@ from tests.conformance.handles import bodies
 TERMS = {"ttl": 60, "grace": 60}
 
 
-def swap(queue, held, limit=10):
+def ack_and_claim(queue, held, limit=10):
     """Return the bodies that were not deleted for the held ones, the claim and the messages."""
-    return queue.driver.claim_controller.swap(queue.name, held, TERMS, queue.project, limit)
+    return queue.driver.claim_controller.ack_and_claim(queue.name, held, TERMS, queue.project, limit)
 
 
 def lend(queue, limit=10):
@@ -24,7 +24,7 @@ def test_what_is_held_goes_and_what_is_next_comes(queue):
     queue.post("a", "b", "c", "d")
     held = pairs(*lend(queue, limit=2))
 
-    refused, claim_id, messages = swap(queue, held)
+    refused, claim_id, messages = ack_and_claim(queue, held)
 
     assert (list(refused), bodies(messages)) == ([], ["c", "d"])
     assert bodies(queue.driver.claim_controller.get(queue.name, claim_id, queue.project)[1]) == ["c", "d"]
@@ -34,7 +34,7 @@ def test_what_is_held_goes_and_what_is_next_comes(queue):
 def test_with_nothing_held_it_lends(queue):
     queue.post("a")
 
-    refused, claim_id, messages = swap(queue, [])
+    refused, claim_id, messages = ack_and_claim(queue, [])
 
     assert (list(refused), bodies(messages)) == ([], ["a"])
     assert claim_id is not None
@@ -44,7 +44,7 @@ def test_with_nothing_to_lend_it_deletes(queue):
     queue.post("a")
     held = pairs(*lend(queue))
 
-    assert swap(queue, held) == ([], None, [])
+    assert ack_and_claim(queue, held) == ([], None, [])
     assert queue.page(include_claimed=True)[0] == []
 
 
@@ -52,7 +52,7 @@ def test_with_a_limit_of_0_it_only_deletes(queue):
     queue.post("a", "b")
     held = pairs(*lend(queue, limit=1))
 
-    assert swap(queue, held, limit=0) == ([], None, [])
+    assert ack_and_claim(queue, held, limit=0) == ([], None, [])
     assert bodies(queue.page(include_claimed=True)[0]) == ["b"]
 
 
@@ -61,7 +61,7 @@ def test_what_the_claim_holds_no_more_is_told_and_lent_again(queue, clock):
     held = pairs(*lend(queue, limit=1))
     clock.advance(61)
 
-    refused, _, messages = swap(queue, held)
+    refused, _, messages = ack_and_claim(queue, held)
 
     assert list(refused) == held
     assert bodies(messages) == ["a", "b"]
@@ -71,7 +71,7 @@ def test_messages_of_several_claims_go_together(queue):
     queue.post("a", "b", "c")
     held = [*pairs(*lend(queue, limit=1)), *pairs(*lend(queue, limit=1))]
 
-    refused, _, messages = swap(queue, held)
+    refused, _, messages = ack_and_claim(queue, held)
 
     assert (list(refused), bodies(messages)) == ([], ["c"])
 
@@ -80,7 +80,7 @@ def test_ids_that_cannot_be_any_are_refused(queue):
     queue.post("a")
     nonsense = [("no id", "no claim")]
 
-    refused, _, messages = swap(queue, nonsense)
+    refused, _, messages = ack_and_claim(queue, nonsense)
 
     assert (list(refused), bodies(messages)) == (nonsense, ["a"])
 
@@ -88,6 +88,6 @@ def test_ids_that_cannot_be_any_are_refused(queue):
 def test_an_absent_queue_refuses_all_and_lends_nothing(absent):
     held = [("0" * 16, "0" * 16)]
 
-    refused, claim_id, messages = swap(absent, held)
+    refused, claim_id, messages = ack_and_claim(absent, held)
 
     assert (list(refused), claim_id, list(messages)) == (held, None, [])

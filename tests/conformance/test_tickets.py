@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from kombu_pool.errors import QueueDoesNotExist, QueueIsFull
-from kombu_pool.model import Ticket
-from kombu_pool.storage import TICKET_LIFE
+from kombu_pool.model import IdempotencyKey
+from kombu_pool.storage import IDEMPOTENCY_WINDOW
 from tests.conformance.handles import QueueHandle, bodies, ids
 
 ME, OTHER = b"poster-1" * 2, b"poster-2" * 2
-FIRST = Ticket(ME, 1)
+FIRST = IdempotencyKey(ME, 1)
 
 
 def held_and_done(queue):
@@ -21,29 +21,29 @@ def held_and_done(queue):
 
 
 def test_a_post_that_is_made_again_is_stored_once_and_returns_the_same_ids(queue):
-    first = queue.post("a", ticket=FIRST)
+    first = queue.post("a", idempotency_key=FIRST)
 
-    again = queue.post("a", ticket=FIRST)
+    again = queue.post("a", idempotency_key=FIRST)
 
     assert again == first
     assert queue.all() == ["a"]
 
 
 def test_it_is_known_when_its_message_was_consumed_meanwhile(queue):
-    first = queue.post("a", ticket=FIRST)
+    first = queue.post("a", idempotency_key=FIRST)
     assert held_and_done(queue) == ["a"]
 
-    again = queue.post("a", ticket=FIRST)
+    again = queue.post("a", idempotency_key=FIRST)
 
     assert again == first
     assert queue.all() == []
 
 
 def test_it_is_known_while_its_message_is_claimed(queue):
-    queue.post("a", ticket=FIRST)
+    queue.post("a", idempotency_key=FIRST)
     queue.claim()
 
-    queue.post("a", ticket=FIRST)
+    queue.post("a", idempotency_key=FIRST)
 
     assert queue.free() == []
     assert queue.all() == ["a"]
@@ -52,19 +52,19 @@ def test_it_is_known_while_its_message_is_claimed(queue):
 @pytest.mark.parametrize("count", [2, 250])
 def test_a_post_of_many_messages_is_known_as_a_whole(queue, count):
     many = list(range(count))
-    first = queue.post(*many, ticket=FIRST)
+    first = queue.post(*many, idempotency_key=FIRST)
     queue.delete_all(first[:1])
 
-    again = queue.post(*many, ticket=FIRST)
+    again = queue.post(*many, idempotency_key=FIRST)
 
     assert again == first
     assert queue.all() == many[1:]
 
 
 def test_delay_ttl_and_priority_change_nothing_of_that(queue, clock):
-    first = queue.post("a", "b", ticket=FIRST, delay=5, ttl=60, priority=7)
+    first = queue.post("a", "b", idempotency_key=FIRST, delay=5, ttl=60, priority=7)
 
-    again = queue.post("a", "b", ticket=FIRST, delay=3, ttl=60, priority=7)
+    again = queue.post("a", "b", idempotency_key=FIRST, delay=3, ttl=60, priority=7)
     clock.advance(6)
 
     assert again == first
@@ -72,9 +72,9 @@ def test_delay_ttl_and_priority_change_nothing_of_that(queue, clock):
 
 
 def test_the_next_number_is_another_post(queue):
-    first = queue.post("a", ticket=FIRST)
+    first = queue.post("a", idempotency_key=FIRST)
 
-    second = queue.post("a", ticket=Ticket(ME, 2))
+    second = queue.post("a", idempotency_key=IdempotencyKey(ME, 2))
 
     assert first != second
     assert queue.all() == ["a", "a"]
@@ -82,23 +82,23 @@ def test_the_next_number_is_another_post(queue):
 
 def test_the_last_of_many_posts_is_known(queue):
     for number in range(1, 6):
-        last = queue.post(number, ticket=Ticket(ME, number))
+        last = queue.post(number, idempotency_key=IdempotencyKey(ME, number))
 
-    assert queue.post(5, ticket=Ticket(ME, 5)) == last
+    assert queue.post(5, idempotency_key=IdempotencyKey(ME, 5)) == last
     assert queue.all() == [1, 2, 3, 4, 5]
 
 
 def test_another_poster_makes_another_post(queue):
-    queue.post("a", ticket=FIRST)
+    queue.post("a", idempotency_key=FIRST)
 
-    queue.post("a", ticket=Ticket(OTHER, 1))
+    queue.post("a", idempotency_key=IdempotencyKey(OTHER, 1))
 
-    assert queue.post("a", ticket=FIRST)
+    assert queue.post("a", idempotency_key=FIRST)
     assert queue.all() == ["a", "a"]
 
 
 def test_without_a_ticket_every_post_is_another_one(queue):
-    queue.post("a", ticket=FIRST)
+    queue.post("a", idempotency_key=FIRST)
 
     queue.post("a")
     queue.post("a")
@@ -109,61 +109,61 @@ def test_without_a_ticket_every_post_is_another_one(queue):
 def test_every_queue_of_every_project_has_tickets_of_its_own(queues):
     several = [queues("q"), queues("r"), queues("q", "p"), queues("q", "")]
     for queue in several:
-        queue.post("a", ticket=FIRST)
+        queue.post("a", idempotency_key=FIRST)
 
     for queue in several:
-        queue.post("a", ticket=FIRST)
+        queue.post("a", idempotency_key=FIRST)
 
     assert [queue.all() for queue in several] == [["a"]] * 4
 
 
 def test_other_drivers_of_the_store_know_it(queue, backend):
     there = QueueHandle(backend.another(), queue.name, queue.project)
-    first = queue.post("a", ticket=FIRST)
+    first = queue.post("a", idempotency_key=FIRST)
     held_and_done(there)
 
-    assert there.post("a", ticket=FIRST) == first
+    assert there.post("a", idempotency_key=FIRST) == first
     assert queue.all() == []
 
 
 def test_it_is_known_for_as_long_as_is_promised(queue, clock):
-    queue.post("a", ticket=FIRST)
+    queue.post("a", idempotency_key=FIRST)
     held_and_done(queue)
-    clock.advance(TICKET_LIFE - 1)
+    clock.advance(IDEMPOTENCY_WINDOW - 1)
     queue.driver.gc()
 
-    queue.post("a", ticket=FIRST)
+    queue.post("a", idempotency_key=FIRST)
 
     assert queue.all() == []
 
 
 def test_a_queue_that_is_made_anew_knows_nothing_of_it(queue):
-    queue.post("a", ticket=FIRST)
+    queue.post("a", idempotency_key=FIRST)
     queue.drop()
     queue.create()
 
-    queue.post("a", ticket=FIRST)
+    queue.post("a", idempotency_key=FIRST)
 
     assert queue.all() == ["a"]
 
 
 def test_a_post_that_was_refused_was_not_made(absent):
     with pytest.raises(QueueDoesNotExist):
-        absent.post("a", ticket=FIRST)
+        absent.post("a", idempotency_key=FIRST)
     absent.create()
 
-    absent.post("a", ticket=FIRST)
+    absent.post("a", idempotency_key=FIRST)
 
     assert absent.all() == ["a"]
 
 
 def test_a_full_queue_knows_it_and_does_not_refuse_it(queues):
     queue = queues("q", _max_length=2, _overflow="reject-publish")
-    first = queue.post("a", "b", ticket=FIRST)
+    first = queue.post("a", "b", idempotency_key=FIRST)
     with pytest.raises(QueueIsFull):
-        queue.post("c", ticket=Ticket(ME, 2))
+        queue.post("c", idempotency_key=IdempotencyKey(ME, 2))
 
-    again = queue.post("a", "b", ticket=FIRST)
+    again = queue.post("a", "b", idempotency_key=FIRST)
 
     assert again == first
     assert queue.all() == ["a", "b"]
@@ -173,11 +173,11 @@ def test_what_a_full_queue_refused_is_stored_once_there_is_room(queues):
     queue = queues("q", _max_length=1, _overflow="reject-publish")
     queue.post("a")
     with pytest.raises(QueueIsFull):
-        queue.post("b", ticket=FIRST)
+        queue.post("b", idempotency_key=FIRST)
     queue.pop()
 
-    queue.post("b", ticket=FIRST)
-    queue.post("b", ticket=FIRST)
+    queue.post("b", idempotency_key=FIRST)
+    queue.post("b", idempotency_key=FIRST)
 
     assert queue.all() == ["b"]
 
@@ -185,9 +185,9 @@ def test_what_a_full_queue_refused_is_stored_once_there_is_room(queues):
 def test_a_post_that_made_room_makes_none_when_it_is_made_again(queues):
     queue = queues("q", _max_length=2)
     queue.post("a", "b")
-    first = queue.post("c", ticket=FIRST)
+    first = queue.post("c", idempotency_key=FIRST)
 
-    again = queue.post("c", ticket=FIRST)
+    again = queue.post("c", idempotency_key=FIRST)
 
     assert again == first
     assert queue.all() == ["b", "c"]
@@ -196,10 +196,10 @@ def test_a_post_that_made_room_makes_none_when_it_is_made_again(queues):
 def test_a_queue_that_buries_what_expires_knows_it(queues):
     queues("dead")
     queue = queues("q", _dead_letter_queue="dead", _dead_letter_expired=True)
-    first = queue.post("a", ttl=60, ticket=FIRST)
+    first = queue.post("a", ttl=60, idempotency_key=FIRST)
     held_and_done(queue)
 
-    again = queue.post("a", ttl=60, ticket=FIRST)
+    again = queue.post("a", ttl=60, idempotency_key=FIRST)
 
     assert again == first
     assert queue.all() == []

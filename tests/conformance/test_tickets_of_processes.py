@@ -15,13 +15,13 @@ import pytest
 
 from kombu_pool import drivers, errors
 from kombu_pool.clock import ManualClock
-from kombu_pool.storage import TICKET_LIFE
+from kombu_pool.storage import IDEMPOTENCY_WINDOW
 from tests.conformance import posters
 from tests.conformance.conftest import STORES
 from tests.conformance.handles import QueueHandle
-from tests.races import race
-from tests.servers.waiting import first_answer
-from tests.transport.programs import Programs
+from tests.support.servers.waiting import first_answer
+from tests.support.simultaneous import race
+from tests.support.transport.child_programs import Programs
 
 WIRED = ["redis", "redis-cluster", "mongodb", "mongodb-standalone"]
 #: Queues and how many messages a post has: some stores have a way of their own for each.
@@ -112,7 +112,7 @@ def test_what_a_killed_process_posted_is_stored_once_when_another_one_posts_it_a
     last = dict(posters.begun(record))
 
     persistently(uri, lambda: [posters.post(queue, name, number, size) for name, number in last.items()])
-    clock.advance(TICKET_LIFE)
+    clock.advance(IDEMPOTENCY_WINDOW)
     queue.driver.gc()
 
     assert Counter(queue.all()) == {f"{name} {n}": size for name in last for n in range(1, last[name] + 1)}

@@ -11,7 +11,7 @@ import psutil
 import pytest
 import redis
 
-from tests.servers.shared import fresh_uri
+from tests.support.servers.redis_shared import fresh_uri
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

@@ -7,7 +7,7 @@ import pytest
 from kombu_pool import drivers
 from kombu_pool.clock import ManualClock
 from kombu_pool.pooling import DataDriver
-from tests.pooling.stores import Stores
+from tests.support.pooling.switchable_stores import Stores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

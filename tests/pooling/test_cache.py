@@ -7,7 +7,7 @@ import pytest
 from kombu_pool import errors
 from kombu_pool.pooling import DataDriver
 from kombu_pool.pooling.cache import ProcessCache
-from tests.pooling.stores import bodies, post
+from tests.support.pooling.switchable_stores import bodies, post
 
 
 class DictCache(dict):

@@ -9,7 +9,7 @@ from kombu_pool import errors
 from kombu_pool.model import Capabilities
 from kombu_pool.pooling import Catalog, DataDriver
 from kombu_pool.pooling import catalog as catalog_module
-from tests.pooling.stores import bodies, post
+from tests.support.pooling.switchable_stores import bodies, post
 
 
 def test_messages_are_where_the_catalogue_says(settled, stores):

@@ -4,7 +4,7 @@ import pytest
 
 from kombu_pool import errors
 from kombu_pool.storage import UNREADABLE_QUEUE
-from tests.pooling.stores import bodies, post
+from tests.support.pooling.switchable_stores import bodies, post
 
 LENDING = {"ttl": 60, "grace": 60}
 
@@ -121,7 +121,7 @@ def test_a_dead_letter_stays_within_its_project(settled):
 
 
 def test_the_queue_of_unreadable_records_is_made_when_it_is_needed(settled):
-    forward = settled.catalog.lookup("of-a").forward_dead_letter
+    forward = settled.catalog.lookup("of-a").dead_letter_hooks.forward
 
     assert forward(None, UNREADABLE_QUEUE, {"ttl": 0, "body": {"record": b"?", "error": "why"}}) is True
 

@@ -5,7 +5,7 @@ import pytest
 import kombu_pool
 from kombu_pool import errors
 from kombu_pool.pooling import Catalog, declare_pools
-from tests.pooling.stores import bodies, post
+from tests.support.pooling.switchable_stores import bodies, post
 
 
 def test_declared_pools_and_flavors_are_added(control, stores):

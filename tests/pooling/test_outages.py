@@ -4,7 +4,7 @@ import pytest
 
 from kombu_pool import errors
 from kombu_pool.pooling import DataDriver
-from tests.pooling.stores import bodies, post
+from tests.support.pooling.switchable_stores import bodies, post
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import pytest
 import kombu_pool
 from kombu_pool import errors
 from kombu_pool.pooling import DataDriver
-from tests.pooling.stores import bodies, post
-from tests.races import meet, race
+from tests.support.pooling.switchable_stores import bodies, post
+from tests.support.simultaneous import meet, race
 
 
 @pytest.fixture

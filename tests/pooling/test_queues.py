@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from kombu_pool import errors
-from tests.pooling.stores import bodies, post
+from tests.support.pooling.switchable_stores import bodies, post
 
 
 def pool_queues(stores, name):

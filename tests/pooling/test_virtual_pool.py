@@ -6,7 +6,7 @@ from oslo_config import cfg
 from kombu_pool import drivers, errors
 from kombu_pool.conf import CATALOG, CATALOG_GROUP
 from kombu_pool.pooling import DataDriver
-from tests.pooling.stores import bodies, post
+from tests.support.pooling.switchable_stores import bodies, post
 
 
 def configured(**options):

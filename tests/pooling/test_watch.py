@@ -7,7 +7,7 @@ import pytest
 
 from kombu_pool import errors
 from kombu_pool.pooling import DataDriver, watch
-from tests.pooling.stores import post
+from tests.support.pooling.switchable_stores import post
 
 SOON = 10.0
 

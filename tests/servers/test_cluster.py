@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.servers.cluster import SLOTS, Cluster
+from tests.support.servers.redis_cluster import SLOTS, Cluster
 
 
 @pytest.fixture(scope="module")

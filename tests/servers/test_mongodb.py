@@ -12,9 +12,9 @@ import pymongo
 import pytest
 from pymongo.errors import OperationFailure, PyMongoError
 
-from tests.servers.mongodb import MongoServer, ReplicaSet, fresh_standalone_uri, fresh_uri
-from tests.servers.mongodb.program import require_mongod
-from tests.servers.waiting import first_answer
+from tests.support.servers.mongodb import MongoServer, ReplicaSet, fresh_standalone_uri, fresh_uri
+from tests.support.servers.mongodb.program import require_mongod
+from tests.support.servers.waiting import first_answer
 
 ROOT = Path(__file__).parents[2]
 
@@ -113,7 +113,7 @@ def test_stopped_it_leaves_nothing_behind():
 
 def test_it_outlives_no_killed_test_process():
     program = (
-        "import sys; from tests.servers.mongodb import MongoServer; server = MongoServer();"
+        "import sys; from tests.support.servers.mongodb import MongoServer; server = MongoServer();"
         "print(server.port, server.folder, flush=True); sys.stdin.read()"
     )
     command, environment = [sys.executable, "-c", program], {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -135,7 +135,7 @@ def test_it_says_why_it_does_not_start():
 
 def test_it_takes_another_port_where_somebody_was_quicker(monkeypatch, server):
     ports = iter([server.port, server.port + 1])
-    monkeypatch.setattr("tests.servers.mongodb.standalone.free_port", lambda: next(ports))
+    monkeypatch.setattr("tests.support.servers.mongodb.standalone.free_port", lambda: next(ports))
 
     with MongoServer() as other:
         assert other.port == server.port + 1

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from tests.servers.mongodb.program import require_mongod
+from tests.support.servers.mongodb.program import require_mongod
 
 
 @pytest.fixture
 def nothing_installed(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr("tests.servers.mongodb.program._packaged", lambda: None)
+    monkeypatch.setattr("tests.support.servers.mongodb.program._packaged", lambda: None)
 
 
 def test_at_home_a_test_without_a_server_is_skipped(nothing_installed, monkeypatch):
@@ -48,7 +48,7 @@ def test_a_program_that_cannot_run_counts_as_missing(nothing_installed, monkeypa
 def test_a_packaged_program_may_be_started(nothing_installed, monkeypatch, tmp_path):
     program = tmp_path / "packaged"
     program.write_text("#!/bin/sh\n")
-    monkeypatch.setattr("tests.servers.mongodb.program._packaged", lambda: str(program))
+    monkeypatch.setattr("tests.support.servers.mongodb.program._packaged", lambda: str(program))
 
     assert require_mongod() == str(program)
     assert program.stat().st_mode & 0o111

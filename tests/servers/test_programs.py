@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.servers.programs import require
+from tests.support.servers.programs import require
 
 
 @pytest.fixture

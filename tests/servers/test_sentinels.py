@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from redis.sentinel import Sentinel
 
-from tests.servers.sentinels import NAME, Sentinels
-from tests.servers.waiting import first_answer
+from tests.support.servers.redis_sentinel import NAME, Sentinels
+from tests.support.servers.waiting import first_answer
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.servers.process import Process, keeper
-from tests.servers.secured import SecuredServer
-from tests.servers.standalone import Server
-from tests.servers.waiting import first_answer
+from tests.support.servers.process import Process, keeper
+from tests.support.servers.redis_server import Server
+from tests.support.servers.redis_tls import SecuredServer
+from tests.support.servers.waiting import first_answer
 
 ROOT = Path(__file__).parents[2]
 
@@ -99,7 +99,7 @@ def test_stopped_it_leaves_nothing_behind():
 
 def test_it_outlives_no_killed_test_process():
     program = (
-        "import sys; from tests.servers.standalone import Server; server = Server();"
+        "import sys; from tests.support.servers.redis_server import Server; server = Server();"
         "print(server.port, server.folder, flush=True); sys.stdin.read()"
     )
     command, environment = [sys.executable, "-c", program], {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -120,7 +120,7 @@ def test_it_says_why_it_does_not_start():
 
 def test_it_takes_another_port_where_somebody_was_quicker(monkeypatch, server):
     ports = iter([server.port, server.port + 1])
-    monkeypatch.setattr("tests.servers.standalone.free_port", lambda: next(ports))
+    monkeypatch.setattr("tests.support.servers.redis_server.free_port", lambda: next(ports))
 
     with Server() as other:
         assert other.port == server.port + 1
@@ -143,7 +143,7 @@ def test_a_secured_one_lets_in_only_who_has_the_password():
 
 
 def test_a_process_that_will_not_end_is_killed(tmp_path, monkeypatch):
-    monkeypatch.setattr("tests.servers.process._PATIENCE", 0.1)
+    monkeypatch.setattr("tests.support.servers.process._PATIENCE", 0.1)
     program = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); signal.pause()"
     deaf = Process([sys.executable, "-c", program], tmp_path, tmp_path / "log")
     first_answer(lambda: "deaf" in deaf.log.read_text())

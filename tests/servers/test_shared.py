@@ -6,11 +6,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import redis
 
-from tests.servers import shared
+from tests.support.servers import redis_shared
 
 
 def test_each_fresh_database_is_empty():
-    first, second = redis.Redis.from_url(shared.fresh_uri()), redis.Redis.from_url(shared.fresh_uri())
+    first, second = redis.Redis.from_url(redis_shared.fresh_uri()), redis.Redis.from_url(redis_shared.fresh_uri())
 
     first.set("key", "value")
 
@@ -19,7 +19,7 @@ def test_each_fresh_database_is_empty():
 
 
 def test_a_database_that_is_lent_again_is_empty():
-    with shared.LentServer(databases=3) as server:
+    with redis_shared.LentServer(databases=3) as server:
         first, second = server.lend(), server.lend()
         for db in (first, second):
             server.client(db).set("key", "value")
@@ -32,7 +32,7 @@ def test_a_database_that_is_lent_again_is_empty():
 
 
 def test_each_fresh_cluster_uri_has_a_prefix_of_its_own():
-    first, second = shared.fresh_cluster_uri(), shared.fresh_cluster_uri()
+    first, second = redis_shared.fresh_cluster_uri(), redis_shared.fresh_cluster_uri()
 
     prefixes = [parse_qs(urlsplit(uri).query)["key_prefix"] for uri in (first, second)]
 

@@ -7,8 +7,8 @@ import pytest
 from kombu import Connection
 
 import kombu_pool  # noqa: F401 - importing it is what makes pool:// known to Kombu
-from tests.transport.programs import Programs
-from tests.transport.stores import STORES, Store
+from tests.support.transport.child_programs import Programs
+from tests.support.transport.stores import STORES, Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,7 +10,7 @@ import pytest
 from kombu import Connection
 
 from kombu_pool import errors
-from tests.transport.traffic import consume, count, declare, publish, take_all
+from tests.support.transport.traffic import consume, count, declare, publish, take_all
 
 
 @pytest.fixture

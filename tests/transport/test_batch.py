@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from kombu import Connection, Producer
 
-from tests.transport.traffic import count, declare, take_all
+from tests.support.transport.traffic import count, declare, take_all
 
 pytestmark = pytest.mark.skipif(not hasattr(Producer, "batch"), reason="batches came with Kombu 5.7")
 

@@ -10,8 +10,8 @@ from kombu.exceptions import OperationalError
 
 from kombu_pool import errors
 from kombu_pool.transport import broker as brokers
-from tests.servers.cluster import Cluster
-from tests.servers.standalone import Server
+from tests.support.servers.redis_cluster import Cluster
+from tests.support.servers.redis_server import Server
 
 #: Connects once: Kombu would try again for as long as it may.
 ONCE = {"max_retries": 0}

@@ -11,7 +11,7 @@ from kombu import Exchange, Queue
 from kombu.exceptions import MessageStateError
 
 from kombu_pool.errors import StoreFull
-from tests.transport.traffic import Inbox, consume, consumers, count, declare, eventually, publish, take_all
+from tests.support.transport.traffic import Inbox, consume, consumers, count, declare, eventually, publish, take_all
 
 
 @pytest.fixture
@@ -397,7 +397,7 @@ def test_a_connection_closes_though_the_store_failed_as_a_consumer_was_added(con
         raise StoreFull("the disk is full")
 
     with monkeypatch.context() as broken:
-        broken.setattr(channel._broker.queues, "attach", fail)
+        broken.setattr(channel._broker.queues, "add_consumer", fail)
         with pytest.raises(StoreFull):
             consume(channel, "q")
 

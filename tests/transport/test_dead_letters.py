@@ -8,8 +8,8 @@ import pytest
 from amqp.exceptions import MessageNacked, PreconditionFailed
 from kombu import Exchange, Queue
 
-from kombu_pool.transport.deaths import GRAVEYARD
-from tests.transport.traffic import consume, count, declare, eventually, exists, publish, take_all
+from kombu_pool.transport.upkeep.dead_letters import DEFAULT_DEAD_LETTER_QUEUE
+from tests.support.transport.traffic import consume, count, declare, eventually, exists, publish, take_all
 
 DLX = {"x-dead-letter-exchange": "dlx"}
 TO_DEAD = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"}
@@ -168,7 +168,7 @@ def test_without_an_exchange_what_was_delivered_too_often_is_kept_apart(channel)
     channel.basic_get("q").requeue()
 
     assert channel.basic_get("q") is None
-    message = get(channel, GRAVEYARD)
+    message = get(channel, DEFAULT_DEAD_LETTER_QUEUE)
     assert (message.payload, deaths(message)) == ("poison", [("q", "delivery_limit", 1)])
 
 
@@ -178,7 +178,7 @@ def test_a_limit_without_an_exchange_leaves_rejecting_as_it_is(channel):
     channel.basic_get("q").reject()
 
     assert count(channel, "q") == 0
-    assert not exists(channel, GRAVEYARD)
+    assert not exists(channel, DEFAULT_DEAD_LETTER_QUEUE)
 
 
 def test_retrying_by_a_queue_that_waits_counts_the_rounds(channel):

@@ -9,8 +9,8 @@ import pytest
 
 from kombu_pool.storage import Watch
 from kombu_pool.transport.connection import PoolConnection
-from kombu_pool.transport.fetcher import Fetcher
-from tests.transport.traffic import consume, declare, eventually, publish
+from kombu_pool.transport.consume.fetcher import Fetcher
+from tests.support.transport.traffic import consume, declare, eventually, publish
 
 #: Seconds that nobody waits who is told, where somebody who looks again by himself takes five.
 SOON = 3.0

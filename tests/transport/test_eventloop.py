@@ -8,7 +8,7 @@ import time
 import pytest
 from kombu.asynchronous import Hub, set_event_loop
 
-from tests.transport.traffic import LIMIT, QUIET, Inbox, count, declare, eventually, publish, take_all
+from tests.support.transport.traffic import LIMIT, QUIET, Inbox, count, declare, eventually, publish, take_all
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -6,7 +6,7 @@ import pytest
 from amqp.exceptions import NotFound, PreconditionFailed
 from kombu import Exchange, Producer, Queue
 
-from tests.transport.traffic import consume, count, declare, outlast_trust, publish, take_all
+from tests.support.transport.traffic import consume, count, declare, outlast_trust, publish, take_all
 
 
 def bound(channel, exchange, kind, **keys):

@@ -9,7 +9,7 @@ import traceback
 
 import pytest
 
-from tests.transport.traffic import consume, count, declare, eventually, publish, take_all
+from tests.support.transport.traffic import consume, count, declare, eventually, publish, take_all
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here"),

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from tests.transport.programs import Programs
+from tests.support.transport.child_programs import Programs
 
 
 @pytest.fixture(params=["gevent", "eventlet"])
@@ -16,7 +16,7 @@ def green(request, shared_url):
     if importlib.util.find_spec(request.param) is None:
         # To import it here would change what this process does at a fork.
         pytest.skip(f"{request.param} is not installed")
-    started = Programs("tests.transport.green")
+    started = Programs("tests.support.transport.greenlet_program")
     program = started.start(request.param, url=shared_url)
     yield program
     started.kill()

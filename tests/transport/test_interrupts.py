@@ -8,7 +8,7 @@ import pytest
 from kombu import Connection, Consumer, Queue
 
 from kombu_pool.pooling import ClaimController, MessageController
-from tests.transport.traffic import eventually
+from tests.support.transport.traffic import eventually
 
 
 def interrupt_once(monkeypatch, controller, method, interrupted):

@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 from kombu import Producer
 
-from tests.transport.traffic import declare, eventually, take_all
+from tests.support.transport.traffic import declare, eventually, take_all
 
 PRODUCERS = 4
 #: A batch goes into its queue in one post.

@@ -16,9 +16,9 @@ from kombu import Connection
 import kombu_pool
 from kombu_pool.drivers import parse
 from kombu_pool.transport import Transport
-from tests.transport.programs import brief_mailbox, double
-from tests.transport.stores import STORES
-from tests.transport.traffic import declare, eventually
+from tests.support.transport.child_programs import brief_mailbox, double
+from tests.support.transport.stores import STORES
+from tests.support.transport.traffic import declare, eventually
 
 #: Let what a dead process leaves go soon.
 BRIEF = {"claim_ttl": 1.0}

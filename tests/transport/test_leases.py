@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from kombu_pool.pooling import ClaimController, MessageController
-from tests.transport.traffic import Inbox, consume, count, declare, eventually, publish, take_all
+from tests.support.transport.traffic import Inbox, consume, count, declare, eventually, publish, take_all
 
 pytestmark = pytest.mark.timeout(60)
 

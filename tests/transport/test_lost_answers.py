@@ -9,9 +9,9 @@ from kombu import Producer
 from kombu.utils.functional import retry_over_time
 
 from kombu_pool import drivers, errors
-from kombu_pool.pooling import members
-from kombu_pool.transport import doubts
-from tests.transport.traffic import count, declare, take_all
+from kombu_pool.pooling import open_pools
+from kombu_pool.transport.publish import unconfirmed
+from tests.support.transport.traffic import count, declare, take_all
 
 #: How often and how soon to try again.
 RETRY = {"max_retries": 5, "interval_start": 0.0, "interval_step": 0.0}
@@ -48,7 +48,7 @@ class Answers:
 @pytest.fixture
 def answers(monkeypatch):
     answers = Answers()
-    monkeypatch.setattr(members, "open_data", answers.open)
+    monkeypatch.setattr(open_pools, "open_data", answers.open)
     return answers
 
 
@@ -190,7 +190,7 @@ def test_it_is_another_one_when_the_stores_may_have_forgotten_it(producer, consu
     answers.lose("q")
     with pytest.raises(errors.ConnectionError):
         channel.basic_publish(message, routing_key="q")
-    monkeypatch.setattr(doubts, "LIFE", 0.0)
+    monkeypatch.setattr(unconfirmed, "LIFE", 0.0)
 
     channel.basic_publish(message, routing_key="q")
 
@@ -213,24 +213,24 @@ def test_no_more_of_what_failed_is_remembered_than_is_said(opened, answers, monk
     channel = opened("pool+memory://doubtful").channel()
     declare(channel, "q")
     answers.lose("q", 50)
-    monkeypatch.setattr(doubts, "MOST", 10)
+    monkeypatch.setattr(unconfirmed, "MOST", 10)
 
     for number in range(50):
         with pytest.raises(errors.ConnectionError):
             channel.basic_publish(channel.prepare_message(str(number)), routing_key="q")
 
-    assert len(doubts.known) <= 2 * 10
+    assert len(unconfirmed.known) <= 2 * 10
 
 
 def test_no_child_posts_under_its_parents_name():
-    doubts.give_back(doubts.poster())
+    unconfirmed.give_back(unconfirmed.poster())
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
-        os.write(writing, doubts.poster().ticket().poster)
+        os.write(writing, unconfirmed.poster().idempotency_key().poster)
         os._exit(0)
     os.waitpid(child, 0)
 
-    assert os.read(reading, 100) != doubts.poster().ticket().poster
+    assert os.read(reading, 100) != unconfirmed.poster().idempotency_key().poster
     os.close(reading)
     os.close(writing)

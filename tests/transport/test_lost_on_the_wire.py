@@ -10,12 +10,12 @@ import pytest
 from celery import group
 
 from kombu_pool.drivers.redis.scripts import script
-from tests.celery.application import application
-from tests.servers import mongodb
-from tests.servers.mongodb.program import require_mongod, version_of
-from tests.servers.proxy import Proxy
-from tests.servers.standalone import Server
-from tests.transport.traffic import count, declare, take_all
+from tests.support.celery.application import application
+from tests.support.servers import mongodb
+from tests.support.servers.mongodb.program import require_mongod, version_of
+from tests.support.servers.proxy import Proxy
+from tests.support.servers.redis_server import Server
+from tests.support.transport.traffic import count, declare, take_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -184,7 +184,7 @@ def test_dead_letters_are_given_back_once(wire, consumer, opened, what):
         wire.proxy.lose_answer_to(request, times, lambda: taken.extend(seen.message_controller.pop("q", 10)))
         return body
 
-    data.readdress_letter = cut
+    data.dead_letter_hooks.restore_address = cut
     done = data.redrive("dead")
 
     taken += seen.message_controller.pop("q", 10)

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.transport.traffic import LIMIT, consume, declare, eventually, publish
+from tests.support.transport.traffic import LIMIT, consume, declare, eventually, publish
 
 PRODUCERS, MESSAGES, CONSUMERS, PREFETCH = 10, 1000, 4, 64
 OPTIONS = {"claim_ttl": 1.5}

@@ -9,8 +9,8 @@ from kombu import Producer
 from kombu.exceptions import ContentDisallowed
 
 import kombu_pool
-from kombu_pool.transport.envelope import new_message
-from tests.transport.traffic import Inbox, consume, count, declare, eventually, publish, take_all
+from kombu_pool.transport.publish.envelope import new_message
+from tests.support.transport.traffic import Inbox, consume, count, declare, eventually, publish, take_all
 
 UNREADABLE = "kombu_pool.unreadable"
 

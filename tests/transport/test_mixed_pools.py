@@ -8,8 +8,8 @@ from contextlib import suppress
 import pytest
 
 from kombu_pool import drivers, errors
-from tests.servers.standalone import Server
-from tests.transport.traffic import Inbox, consume, declare, eventually, publish, take_all
+from tests.support.servers.redis_server import Server
+from tests.support.transport.traffic import Inbox, consume, declare, eventually, publish, take_all
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
 

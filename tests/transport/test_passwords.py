@@ -13,8 +13,8 @@ from kombu.pools import connections
 from kombu.utils.collections import eqhash
 
 from kombu_pool import errors
-from tests.servers.fortified import FortifiedServer
-from tests.transport.traffic import declare, publish, take_all
+from tests.support.servers.redis_quoted_password import FortifiedServer
+from tests.support.transport.traffic import declare, publish, take_all
 
 URL = "pool+redis://user:hunter2@host:1/0?sentinel_password=hunter3"
 OPTIONS = {

@@ -7,7 +7,7 @@ import threading
 import pytest
 from kombu.pidbox import Mailbox
 
-from tests.transport.traffic import LIMIT, eventually, exists
+from tests.support.transport.traffic import LIMIT, eventually, exists
 
 pytestmark = pytest.mark.timeout(60)
 

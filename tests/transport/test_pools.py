@@ -12,10 +12,10 @@ from kombu.exceptions import OperationalError
 
 from kombu_pool import drivers, errors
 from kombu_pool.transport.connection import PoolConnection
-from kombu_pool.transport.credit import Credit
-from kombu_pool.transport.fetcher import Fetcher
-from tests.transport.outages import Outages
-from tests.transport.traffic import Inbox, consume, count, declare, eventually, publish, take_all
+from kombu_pool.transport.consume.fetcher import Fetcher
+from kombu_pool.transport.consume.prefetch import Credit
+from tests.support.transport.pool_outages import Outages
+from tests.support.transport.traffic import Inbox, consume, count, declare, eventually, publish, take_all
 
 #: Seconds that nobody waits who is told, where somebody who looks again by himself takes five.
 SOON = 4.0

@@ -8,7 +8,7 @@ import pytest
 from amqp.exceptions import NotFound
 from kombu import Connection, Exchange, Producer, Queue
 
-from tests.transport.traffic import count, declare, publish, take_all
+from tests.support.transport.traffic import count, declare, publish, take_all
 
 
 def test_a_message_without_an_exchange_goes_to_the_queue_named_by_its_key(channel):

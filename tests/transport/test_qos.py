@@ -7,8 +7,8 @@ import time
 import pytest
 
 from kombu_pool.transport.connection import PoolConnection
-from kombu_pool.transport.fetcher import Fetcher
-from tests.transport.traffic import consume, count, declare, eventually, publish, take_all
+from kombu_pool.transport.consume.fetcher import Fetcher
+from tests.support.transport.traffic import consume, count, declare, eventually, publish, take_all
 
 #: Seconds that nobody waits who is told, where somebody who looks again by himself takes five.
 SOON = 3.0

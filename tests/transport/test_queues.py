@@ -6,7 +6,7 @@ import pytest
 from amqp.exceptions import NotFound, PreconditionFailed, ResourceLocked
 from kombu import Queue
 
-from tests.transport.traffic import consume, consumers, count, declare, eventually, exists, publish, take_all
+from tests.support.transport.traffic import consume, consumers, count, declare, eventually, exists, publish, take_all
 
 
 def test_declaring_tells_the_name_and_the_counts(channel):
@@ -343,4 +343,4 @@ def test_a_queue_that_is_to_stay_is_not_deleted_for_another_declaration(channel)
     broker.housekeeping.tidy()
 
     assert exists(channel, "q")
-    assert broker.control.consumers_controller.abandoned() == []
+    assert broker.control.consumers_controller.expired_queues() == []

@@ -12,10 +12,10 @@ from kombu.pools import producers
 from kombu.pools import reset as reset_pools
 
 from kombu_pool import errors
-from kombu_pool.transport.fetcher import Fetcher
-from tests.servers.standalone import Server
-from tests.transport.outages import Outages
-from tests.transport.traffic import count, declare, take_all
+from kombu_pool.transport.consume.fetcher import Fetcher
+from tests.support.servers.redis_server import Server
+from tests.support.transport.pool_outages import Outages
+from tests.support.transport.traffic import count, declare, take_all
 
 pytestmark = pytest.mark.timeout(60)
 

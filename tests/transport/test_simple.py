@@ -15,7 +15,7 @@ from kombu.pools import connections, producers
 from kombu.pools import reset as reset_pools
 
 from kombu_pool import errors
-from tests.transport.traffic import LIMIT, count, declare, eventually, exists, publish, take_all
+from tests.support.transport.traffic import LIMIT, count, declare, eventually, exists, publish, take_all
 
 
 def test_a_simple_queue_puts_and_gets(connection):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from kombu_pool.transport.turns import PREFIX
-from tests.transport.traffic import consume, count, declare, eventually, exists, publish
+from kombu_pool.transport.consume.single_active import PREFIX
+from tests.support.transport.traffic import consume, count, declare, eventually, exists, publish
 
 ALONE = {"x-single-active-consumer": True}
 

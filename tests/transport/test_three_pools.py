@@ -6,11 +6,11 @@ import pytest
 
 from kombu_pool import drivers, errors
 from kombu_pool.transport.connection import PoolConnection
-from tests.servers import mongodb
-from tests.servers.mongodb import MongoServer
-from tests.servers.shared import fresh_uri
-from tests.servers.standalone import Server
-from tests.transport.traffic import Inbox, declare, eventually, publish, take_all
+from tests.support.servers import mongodb
+from tests.support.servers.mongodb import MongoServer
+from tests.support.servers.redis_server import Server
+from tests.support.servers.redis_shared import fresh_uri
+from tests.support.transport.traffic import Inbox, declare, eventually, publish, take_all
 
 pytestmark = pytest.mark.timeout(90)
 

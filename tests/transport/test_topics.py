@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kombu_pool.transport.exchanges import headers_match, topic_matches
+from kombu_pool.transport.declare.exchanges import headers_match, topic_matches
 
 WORDS = st.sampled_from(["", "a", "b", "ab", "A", "1", "ä", "a-b", "\n", "(", "[a]"])
 KEYS = st.lists(WORDS, min_size=1, max_size=6).map(".".join)

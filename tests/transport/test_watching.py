@@ -10,7 +10,7 @@ from contextlib import closing
 
 import pytest
 
-from tests.transport.traffic import declare, publish, take_all
+from tests.support.transport.traffic import declare, publish, take_all
 
 LIMIT = 20.0
 #: Less than the time after which a watch that heard nothing looks by itself.

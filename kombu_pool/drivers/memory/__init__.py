@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from kombu_pool.clock import Clock
     from kombu_pool.drivers.uri import StoreUri
     from kombu_pool.storage import ControlDriver as AnyControlDriver
+    from kombu_pool.storage import DeadLetterHooks
 
 CAPABILITIES = (Capabilities.FIFO, Capabilities.CLAIMS, Capabilities.AOD, Capabilities.HIGH_THROUGHPUT)
 
@@ -32,10 +33,11 @@ def open_data(
     cache: Any,  # noqa: ARG001 - it is one
     clock: Clock,
     options: Mapping[str, Any],
+    dead_letter_hooks: DeadLetterHooks,
 ) -> DataDriver:
     """Open the store for messages."""
     chosen = _options(uri, conf, options)
-    return DataDriver(data_store(name_of(uri)), clock, chosen["max_message_size"], CAPABILITIES)
+    return DataDriver(data_store(name_of(uri)), clock, chosen["max_message_size"], CAPABILITIES, dead_letter_hooks)
 
 
 def open_control(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, TypeAlias
 
-from kombu_pool.storage.dead_letters import EXPIRED
+from kombu_pool.storage.dead_letters import DeadLetterReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -87,7 +87,7 @@ class Backlog:
         # Every deadline that was ever set; one that moved or lost its subject is passed over when its time comes.
         self._deadlines: list[tuple[float, int, str]] = []
 
-    def settle(self, now: float, *, buries_expired: bool = False) -> int:
+    def settle(self, now: float, *, expires_to_dlq: bool = False) -> int:
         """Bring every message and claim into the state that it has ``now``; return how many went."""
         gone = 0
         while self._deadlines and self._deadlines[0][0] <= now:
@@ -95,7 +95,7 @@ class Backlog:
             if kind == _DELAY:
                 self._end_delay(key)
             elif kind == _EXPIRY:
-                gone += self._expire(key, now, dies=buries_expired)
+                gone += self._expire(key, now, dies=expires_to_dlq)
             else:
                 gone += self._end_overdue(key, now)
         return gone
@@ -223,7 +223,7 @@ class Backlog:
                 # Somebody is about to bury it for another reason.
                 heappush(self._deadlines, (holder.ends, _EXPIRY, message_id))
                 return False
-            self.die(message, EXPIRED)
+            self.die(message, DeadLetterReason.EXPIRED)
             self._on_free()
         else:
             self.remove(message)

@@ -55,7 +55,7 @@ class ClaimController(Contract):
             for message in list(claim.held.values()):
                 backlog.release(message)
 
-    def swap(
+    def ack_and_claim(
         self,
         queue: str,
         held: Sequence[tuple[str, str]],
@@ -66,10 +66,10 @@ class ClaimController(Contract):
         refused = self._messages.delete_claimed(queue, held, project)
         return refused, *self.create(queue, metadata, project, limit)
 
-    def pick(
+    def claim_by_id(
         self, queue: str, message_ids: Iterable[str], metadata: ClaimMetadata, project: Project = None
     ) -> tuple[str | None, Sequence[Message]]:
-        return self._lender.pick(queue, message_ids, metadata, project)
+        return self._lender.claim_by_id(queue, message_ids, metadata, project)
 
     def release(self, queue: str, claim_id: str, message_ids: Iterable[str], project: Project = None) -> int:
         with self._store.lock:

@@ -35,7 +35,7 @@ class ConsumersController(Contract):
             if usage is not None and _counts_since(usage) is not None:
                 usage.counts_since = self._clock.time()
 
-    def attach(self, queue: str, holder: str, ttl: float, project: Project = None, consuming: bool = True) -> None:
+    def add_holder(self, queue: str, holder: str, ttl: float, project: Project = None, consuming: bool = True) -> None:
         with self._store.lock:
             self._usage(queue, project).holders[holder] = StoredHolder(self._clock.time() + ttl, consuming)
 
@@ -45,7 +45,7 @@ class ConsumersController(Contract):
             for _, held in self._held_by(holders):
                 held.dies = dies
 
-    def detach(self, holders: Sequence[str]) -> None:
+    def remove_holders(self, holders: Sequence[str]) -> None:
         with self._store.lock:
             now = self._clock.time()
             for usage, held in self._held_by(holders):
@@ -61,7 +61,7 @@ class ConsumersController(Contract):
             usage = self._store.usage.get((project, queue), StoredUsage())
             return sum(held.consuming and held.dies > now for held in usage.holders.values())
 
-    def abandoned(self, limit: int = 100) -> Sequence[tuple[Project, str]]:
+    def expired_queues(self, limit: int = 100) -> Sequence[tuple[Project, str]]:
         with self._store.lock:
             now = self._clock.time()
             return [scope for scope, usage in self._store.usage.items() if _is_abandoned(usage, now)][:limit]

@@ -6,18 +6,18 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool import records
+from kombu_pool import codec
 from kombu_pool.drivers.memory.backlog import NEVER, StoredMessage
 from kombu_pool.errors import CorruptRecord
 from kombu_pool.storage import UNREADABLE_QUEUE
-from kombu_pool.storage.dead_letters import PARKING, UNREADABLE, Delivery, hand_over
+from kombu_pool.storage.dead_letters import RESERVATION_TTL, DeadLetterOutcome, DeadLetterReason, forward
 
 if TYPE_CHECKING:
     from kombu_pool.clock import Clock
     from kombu_pool.drivers.memory.backlog import Dead
     from kombu_pool.drivers.memory.store import DataStore, Scope, StoredQueue
     from kombu_pool.model import DeadLetter, NewMessage
-    from kombu_pool.storage import DataDriver
+    from kombu_pool.storage import DeadLetterHooks
 
 
 @dataclass(slots=True)
@@ -39,16 +39,16 @@ class Letter:
 class DeadLetters:
     """Writes dead letters, and delivers them."""
 
-    def __init__(self, store: DataStore, clock: Clock, driver: DataDriver) -> None:
+    def __init__(self, store: DataStore, clock: Clock, hooks: DeadLetterHooks) -> None:
         self._store = store
         self._clock = clock
-        self._driver = driver
+        self._hooks = hooks
 
     def letter(self, scope: Scope, message: StoredMessage, reason: str, now: float) -> Letter:
         """Return the letter of a message, which is unreadable if it cannot be read, whatever the reason."""
         queue = self._store.queues[scope]
         try:
-            body = records.decode(message.record)
+            body = codec.decode(message.record)
         except CorruptRecord as error:
             return self.unreadable(scope, message, now, error, here=False)
         return _letter(scope, queue, message, now, queue.policy.dead_letter_queue, reason, body)
@@ -60,7 +60,7 @@ class DeadLetters:
         queue = self._store.queues[scope]
         target = (None if here else queue.policy.dead_letter_queue) or UNREADABLE_QUEUE
         body = {"record": message.record, "error": str(error)}
-        return _letter(scope, queue, message, now, target, UNREADABLE, body)
+        return _letter(scope, queue, message, now, target, DeadLetterReason.UNREADABLE, body)
 
     def is_local(self, letter: Letter) -> bool:
         """Tell whether the letter's queue is in this store."""
@@ -78,7 +78,7 @@ class DeadLetters:
             ttl, expires = longest, now + longest
         moved = StoredMessage(
             sequence=self._store.next_id(),
-            record=records.encode(letter.body, sys.maxsize),
+            record=codec.encode(letter.body, sys.maxsize),
             created=letter.message.created,
             ttl=ttl,
             expires=expires,
@@ -88,12 +88,12 @@ class DeadLetters:
         )
         queue.backlog.add(moved, now)
 
-    def hand_over(self, letter: Letter) -> Delivery:
+    def forward(self, letter: Letter) -> DeadLetterOutcome:
         """Hand a letter to another store, not under the lock: that store has one too, and may be waiting for ours."""
         found = self._store.queues.get(letter.scope)
         if found is None:
-            return Delivery.STORED
-        return hand_over(self._driver, letter.scope[0], letter.target, found.policy, _posted(letter))
+            return DeadLetterOutcome.STORED
+        return forward(self._hooks, letter.scope[0], letter.target, found.policy, _posted(letter))
 
     # Burying.
 
@@ -102,14 +102,14 @@ class DeadLetters:
         now = self._clock.time()
         with self._store.lock:
             scopes = [scope for scope, queue in self._store.queues.items() if queue.settle(now) or queue.backlog.dead]
-        return sum(self.bury(scope) for scope in scopes)
+        return sum(self.dead_letter(scope) for scope in scopes)
 
-    def bury(self, scope: Scope) -> int:
+    def dead_letter(self, scope: Scope) -> int:
         """Bury what is dead in a queue; return how many were buried."""
         with self._store.lock:
             buried, abroad = self._bury_here(scope, self._clock.time())
         for letter in abroad:
-            delivery = self.hand_over(letter)
+            delivery = self.forward(letter)
             with self._store.lock:
                 buried += self._close(letter, delivery)
         return buried
@@ -125,21 +125,21 @@ class DeadLetters:
                 self.keep(letter, now)
                 self._forget(letter)
             else:
-                dead.parked_until = now + PARKING
+                dead.parked_until = now + RESERVATION_TTL
                 abroad.append(letter)
         return len(letters) - len(abroad), abroad
 
     def _letter_of(self, scope: Scope, dead: Dead, now: float) -> Letter:
         return self.letter(scope, dead.message, dead.reason, now)
 
-    def _close(self, letter: Letter, delivery: Delivery) -> bool:
+    def _close(self, letter: Letter, delivery: DeadLetterOutcome) -> bool:
         """Do with a letter what became of it; return whether it is buried."""
-        if delivery is Delivery.OUT_OF_REACH:
+        if delivery is DeadLetterOutcome.UNREACHABLE:
             found = self._store.queues.get(letter.scope)
             if found is not None and letter.message.id in found.backlog.dead:
                 found.backlog.dead[letter.message.id].parked_until = 0.0
             return False
-        if delivery is Delivery.NOWHERE and letter.header["reason"] == UNREADABLE:
+        if delivery is DeadLetterOutcome.UNROUTABLE and letter.header["reason"] == DeadLetterReason.UNREADABLE:
             letter.target = UNREADABLE_QUEUE
             self.keep(letter, letter.header["time"])
         self._forget(letter)

@@ -19,19 +19,25 @@ if TYPE_CHECKING:
     from kombu_pool.clock import Clock
     from kombu_pool.drivers.memory.store import DataStore
     from kombu_pool.model import Capabilities, Project
-    from kombu_pool.storage import Watch
+    from kombu_pool.storage import DeadLetterHooks, Watch
 
 
 class DataDriver(Contract):
     """One store of this process. Closing a driver leaves the store as it is, for the others that use it."""
 
     def __init__(
-        self, store: DataStore, clock: Clock, max_message_size: int, capabilities: tuple[Capabilities, ...]
+        self,
+        store: DataStore,
+        clock: Clock,
+        max_message_size: int,
+        capabilities: tuple[Capabilities, ...],
+        dead_letter_hooks: DeadLetterHooks,
     ) -> None:
+        self.dead_letter_hooks = dead_letter_hooks
         self.capabilities = capabilities
         self._store = store
         self._clock = clock
-        self._dead_letters = DeadLetters(store, clock, self)
+        self._dead_letters = DeadLetters(store, clock, dead_letter_hooks)
         lender = Lender(store, clock, self._dead_letters)
         self.queue_controller = StoredQueues(store, clock)
         self.message_controller = messages = MessageController(
@@ -49,7 +55,7 @@ class DataDriver(Contract):
     def health(self) -> dict[str, Any]:
         return {"storage_reachable": True}
 
-    def bury(self) -> int:
+    def dead_letter_all(self) -> int:
         return self._dead_letters.bury_all()
 
     def gc(self) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from kombu_pool.drivers.memory.backlog import StoredClaim
 from kombu_pool.drivers.memory.views import shown
 from kombu_pool.errors import CorruptRecord
-from kombu_pool.storage.dead_letters import LENT_TOO_OFTEN, PARKING, Delivery
+from kombu_pool.storage.dead_letters import RESERVATION_TTL, DeadLetterOutcome, DeadLetterReason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -66,10 +66,10 @@ class Lender:
         self._draw_all(lending, (project, queue))
         return (claim.id, lending.messages) if lending.messages else (None, [])
 
-    def pick(
+    def claim_by_id(
         self, queue: str, message_ids: Iterable[str], metadata: ClaimMetadata, project: Project
     ) -> tuple[str | None, Sequence[Message]]:
-        """Lend as ``ClaimController.pick`` promises."""
+        """Lend as ``ClaimController.claim_by_id`` promises."""
         now = self._clock.time()
         claim = StoredClaim(new_claim_id(), metadata["ttl"], now)
         lending = Lending(claim, metadata["grace"], 0, now)
@@ -90,14 +90,14 @@ class Lender:
             found = self._store.find(*scope, lending.now)
             letter = self._draw(lending, scope)
         while letter is not None:
-            delivered = self._dead_letters.hand_over(letter) is Delivery.STORED
+            delivered = self._dead_letters.forward(letter) is DeadLetterOutcome.STORED
             with self._store.lock:
                 self._unpark(letter.message, scope, delivered=delivered)
                 if not delivered:
                     lending.unwanted.add(letter.message.id)
                 letter = self._draw(lending, scope)
         if found is not None and found.backlog.dead:
-            self._dead_letters.bury(scope)
+            self._dead_letters.dead_letter(scope)
 
     def _draw(self, lending: Lending, scope: Scope) -> Letter | None:
         """Lend up to the limit; stop at a message that another store should take, park it and return its letter."""
@@ -108,7 +108,7 @@ class Lender:
                 break
             letter = self._serve(lending, scope, message)
             if letter is not None:
-                found.backlog.lend(message, StoredClaim(new_claim_id(), PARKING, lending.now))
+                found.backlog.lend(message, StoredClaim(new_claim_id(), RESERVATION_TTL, lending.now))
                 return letter
         return None
 
@@ -121,7 +121,7 @@ class Lender:
             if not most or message.claim_count < most or unwanted:
                 _hand_out(lending, queue.backlog, message)
                 return None
-            letter = self._dead_letters.letter(scope, message, LENT_TOO_OFTEN, lending.now)
+            letter = self._dead_letters.letter(scope, message, DeadLetterReason.DELIVERY_LIMIT, lending.now)
         except CorruptRecord as error:
             letter = self._dead_letters.unreadable(scope, message, lending.now, error, here=unwanted)
         if not unwanted and not self._dead_letters.is_local(letter):

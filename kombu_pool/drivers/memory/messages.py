@@ -21,8 +21,8 @@ from kombu_pool.errors import (
 )
 from kombu_pool.storage import DEFAULT_LIMIT, page
 from kombu_pool.storage import MessageController as Contract
-from kombu_pool.storage.dead_letters import OVERFLOWED, REJECTED
-from kombu_pool.storage.incoming import check, delay_of, ttl_of
+from kombu_pool.storage.dead_letters import DeadLetterReason
+from kombu_pool.storage.validation import check, delay_of, ttl_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.memory.dead_letters import DeadLetters
     from kombu_pool.drivers.memory.lending import Lender
     from kombu_pool.drivers.memory.store import DataStore, StoredQueue
-    from kombu_pool.model import Message, NewMessage, Project, Ticket
-    from kombu_pool.storage.incoming import Incoming
+    from kombu_pool.model import IdempotencyKey, Message, NewMessage, Project
+    from kombu_pool.storage.validation import ValidMessage
 
 _MARKER = re.compile(r"([0-9]{1,3})\.([0-9]{1,20})")
 
@@ -57,7 +57,7 @@ class MessageController(Contract):
         client_uuid: object,
         project: Project = None,
         *,
-        ticket: Ticket | None = None,
+        idempotency_key: IdempotencyKey | None = None,
     ) -> Sequence[str]:
         incoming = [check(message, self._limit) for message in messages]
         if not incoming:
@@ -66,20 +66,20 @@ class MessageController(Contract):
         with self._store.lock:
             now = self._clock.time()
             found = self._store.require(project, queue, now)
-            if ticket is not None and (before := found.tickets.ids(ticket)) is not None:
+            if idempotency_key is not None and (before := found.tickets.ids(idempotency_key)) is not None:
                 return before
-            if found.policy.is_bounded and found.policy.refuses_overflow and not _has_room(found, incoming):
+            if found.policy.is_bounded and found.policy.rejects_overflow and not _has_room(found, incoming):
                 raise QueueIsFull(queue, project)
             posted = [self._add(found, message, client, now) for message in incoming]
-            if ticket is not None:
-                found.tickets.take(ticket, now, posted)
-            makes_room = found.policy.is_bounded and not found.policy.refuses_overflow
+            if idempotency_key is not None:
+                found.tickets.take(idempotency_key, now, posted)
+            makes_room = found.policy.is_bounded and not found.policy.rejects_overflow
             overflowed = _make_room(found) if makes_room else 0
         if overflowed:
-            self._dead_letters.bury((project, queue))
+            self._dead_letters.dead_letter((project, queue))
         return posted
 
-    def _add(self, queue: StoredQueue, incoming: Incoming, client: str | None, now: float) -> str:
+    def _add(self, queue: StoredQueue, incoming: ValidMessage, client: str | None, now: float) -> str:
         ttl = ttl_of(incoming, queue.metadata)
         message = StoredMessage(
             sequence=self._store.next_id(),
@@ -204,10 +204,10 @@ class MessageController(Contract):
             found = self._store.find(project, queue, self._clock.time())
             if found is None:
                 return list(held)
-            buries = found.policy.buries
-            left = [pair for pair in held if not _settle_held(found.backlog, *pair, dies=buries)]
-        if buries:
-            self._dead_letters.bury((project, queue))
+            has_dlq = found.policy.has_dlq
+            left = [pair for pair in held if not _settle_held(found.backlog, *pair, dies=has_dlq)]
+        if has_dlq:
+            self._dead_letters.dead_letter((project, queue))
         return left
 
     def purge(self, queue: str, project: Project = None) -> int:
@@ -241,13 +241,13 @@ def _settle_held(backlog: Backlog, message_id: str, claim_id: str, *, dies: bool
     if message is None:
         return False
     if dies:
-        backlog.die(message, REJECTED)
+        backlog.die(message, DeadLetterReason.REJECTED)
     else:
         backlog.remove(message)
     return True
 
 
-def _has_room(queue: StoredQueue, incoming: Sequence[Incoming]) -> bool:
+def _has_room(queue: StoredQueue, incoming: Sequence[ValidMessage]) -> bool:
     free = queue.backlog.free_messages()
     sizes = [len(message.record) for message in incoming if not delay_of(message, queue.metadata)]
     return not sizes or queue.policy.fits(len(free) + len(sizes), sum(sizes) + sum(len(each.record) for each in free))
@@ -261,8 +261,8 @@ def _make_room(queue: StoredQueue) -> int:
         if queue.policy.fits(len(free) - number, size):
             return number
         size -= len(message.record)
-        if queue.policy.buries:
-            queue.backlog.die(message, OVERFLOWED)
+        if queue.policy.has_dlq:
+            queue.backlog.die(message, DeadLetterReason.MAX_LENGTH)
         else:
             queue.backlog.remove(message)
     return len(free)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.drivers import pool_rules
+from kombu_pool.drivers import pool_validation
 from kombu_pool.drivers.memory import stored
 from kombu_pool.drivers.memory.registry import StoredPool
 from kombu_pool.errors import (
@@ -39,7 +39,7 @@ class PoolsController(Contract):
     def create(
         self, name: str, weight: int, uri: str, flavor: str | None = None, options: Mapping[str, Any] | None = None
     ) -> None:
-        pool_rules.check_weight(weight)
+        pool_validation.check_weight(weight)
         self._put(StoredPool(name, weight, uri, flavor or None, stored.encode(options)))
 
     def get(self, name: str, detailed: bool = False) -> Pool:
@@ -56,7 +56,7 @@ class PoolsController(Contract):
         return name in self._store.pools
 
     def update(self, name: str, **kwargs: Any) -> None:
-        changes = pool_rules.changes_of(kwargs)
+        changes = pool_validation.changes_of(kwargs)
         if "options" in changes:
             changes["options"] = stored.encode(changes["options"])
         with self._store.lock:
@@ -85,10 +85,10 @@ class PoolsController(Contract):
         return pool
 
     def _put(self, pool: StoredPool) -> None:
-        can = pool_rules.abilities(pool.uri)
+        can = pool_validation.abilities(pool.uri)
         with self._store.lock:
             promises = [names for (_, flavor), names in self._store.flavors.items() if flavor == pool.flavor]
-            pool_rules.check_promises(pool.name, pool.flavor, promises, can)
+            pool_validation.check_promises(pool.name, pool.flavor, promises, can)
             for other in self._store.pools.values():
                 if other.uri == pool.uri and other.name != pool.name:
                     raise PoolAlreadyExists(other.name)
@@ -100,4 +100,4 @@ class PoolsController(Contract):
 
 
 def _shown(pool: StoredPool, detailed: bool) -> Pool:
-    return pool_rules.shown_pool(pool.name, pool.uri, pool.weight, pool.flavor, pool.options, detailed=detailed)
+    return pool_validation.shown_pool(pool.name, pool.uri, pool.weight, pool.flavor, pool.options, detailed=detailed)

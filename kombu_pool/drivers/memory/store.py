@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from kombu_pool.drivers.memory.backlog import Backlog
 from kombu_pool.drivers.memory.queues import QueueRecord
 from kombu_pool.errors import QueueDoesNotExist
+from kombu_pool.storage.idempotency import IdempotencyCache
 from kombu_pool.storage.policy import policy
-from kombu_pool.storage.tickets import Tickets
 
 if TYPE_CHECKING:
     from kombu_pool.drivers.memory.subscriptions import StoredSubscription
@@ -31,12 +31,12 @@ class StoredQueue(QueueRecord):
     def __init__(self, metadata: Metadata, backlog: Backlog) -> None:
         super().__init__(metadata)
         self.backlog = backlog
-        self.tickets = Tickets()
+        self.tickets = IdempotencyCache()
         self.subscriptions: dict[str, StoredSubscription] = {}
 
     def settle(self, now: float) -> int:
         """Bring every message and claim into the state that it has ``now``; return how many went."""
-        return self.backlog.settle(now, buries_expired=self.policy.buries_expired)
+        return self.backlog.settle(now, expires_to_dlq=self.policy.expires_to_dlq)
 
     def replace(self, metadata: Metadata) -> None:
         super().replace(metadata)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool import records
+from kombu_pool import codec
 from kombu_pool.errors import ConfigurationError, MessageNotEncodable
 
 if TYPE_CHECKING:
@@ -19,12 +19,12 @@ def encode(given: Mapping[str, Any] | None) -> bytes:
         ConfigurationError: it holds what cannot be stored.
     """
     try:
-        return records.encode({} if given is None else given, sys.maxsize)
+        return codec.encode({} if given is None else given, sys.maxsize)
     except MessageNotEncodable as error:
         raise ConfigurationError(f"cannot be stored: {error.reason}") from error
 
 
 def decode(record: bytes) -> dict[str, Any]:
     """Return a mapping from its stored form, for the caller to keep."""
-    decoded: dict[str, Any] = records.decode(record)
+    decoded: dict[str, Any] = codec.decode(record)
     return decoded

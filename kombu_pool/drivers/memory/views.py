@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kombu_pool import records
+from kombu_pool import codec
 
 if TYPE_CHECKING:
     from kombu_pool.drivers.memory.backlog import StoredClaim, StoredMessage
@@ -21,7 +21,7 @@ def shown(message: StoredMessage, now: float) -> Message:
         "id": message.id,
         "age": max(0, int(now - message.created)),
         "ttl": message.ttl,
-        "body": records.decode(message.record),
+        "body": codec.decode(message.record),
         "claim_id": message.claim_id,
         "claim_count": message.claim_count,
     }

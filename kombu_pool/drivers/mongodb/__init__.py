@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from kombu_pool.clock import Clock
     from kombu_pool.drivers.uri import StoreUri
+    from kombu_pool.storage import DeadLetterHooks
 
 
 def open_data(
@@ -26,9 +27,10 @@ def open_data(
     cache: Any,  # noqa: ARG001 - what may change under a cache is asked for
     clock: Clock,
     options: Mapping[str, Any],
+    dead_letter_hooks: DeadLetterHooks,
 ) -> DataDriver:
     """Open the MongoDB for messages."""
-    return DataDriver(locate(uri, options, conf), clock)
+    return DataDriver(locate(uri, options, conf), clock, dead_letter_hooks)
 
 
 def open_control(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from kombu_pool.drivers.mongodb import layout, states
 from kombu_pool.drivers.mongodb.layout import DEAD
 from kombu_pool.drivers.mongodb.store import place
-from kombu_pool.storage.dead_letters import REJECTED
+from kombu_pool.storage.dead_letters import DeadLetterReason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -45,7 +45,7 @@ class Acknowledgement:
         if not mine:
             return list(self._held)
         where = _under_claims(self._place, mine, now)
-        done = self._store.messages.update_many(where, states.dying(REJECTED, now), hint=states.BY_ID)
+        done = self._store.messages.update_many(where, states.dying(DeadLetterReason.REJECTED, now), hint=states.BY_ID)
         return self._left(mine, done.modified_count, {"s": {"$ne": DEAD}})
 
     def _pairs(self) -> set[Pair]:

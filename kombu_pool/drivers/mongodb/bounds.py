@@ -10,7 +10,7 @@ from kombu_pool.drivers.mongodb import layout, states
 from kombu_pool.drivers.mongodb.layout import IN_LINE
 from kombu_pool.drivers.mongodb.store import AT_ONCE
 from kombu_pool.errors import ConnectionError, QueueDoesNotExist, QueueIsFull  # noqa: A004 - Zaqar's name for it
-from kombu_pool.storage.dead_letters import OVERFLOWED
+from kombu_pool.storage.dead_letters import DeadLetterReason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.mongodb.looking import Lookout
     from kombu_pool.drivers.mongodb.posting import Poster
     from kombu_pool.drivers.mongodb.store import Queue
-    from kombu_pool.model import Ticket
+    from kombu_pool.model import IdempotencyKey
 
 #: Seconds after which a queue is not kept from others any more by somebody who must have died while he posted.
 _TENURE = 20.0
@@ -36,20 +36,22 @@ class Bounds:
         self._poster = poster
         self._dead_letters = dead_letters
 
-    def post(self, queue: Queue, documents: Sequence[dict[str, Any]], ticket: Ticket | None) -> list[bytes]:
+    def post(
+        self, queue: Queue, documents: Sequence[dict[str, Any]], idempotency_key: IdempotencyKey | None
+    ) -> list[bytes]:
         """Store documents in a bounded queue, and return their ids, as :meth:`Poster.store` does.
 
         Raises:
             QueueIsFull: it refuses them; none was stored.
         """
-        if queue.policy.refuses_overflow:
+        if queue.policy.rejects_overflow:
             with self._held(queue):
-                before = None if ticket is None else self._poster.stored(queue, ticket)
+                before = None if idempotency_key is None else self._poster.stored(queue, idempotency_key)
                 if before is not None:
                     return before
                 self._check_room(queue, documents)
-                return self._poster.store(queue, documents, ticket, receipted=True)
-        ids = self._poster.store(queue, documents, ticket)
+                return self._poster.store(queue, documents, idempotency_key, receipted=True)
+        ids = self._poster.store(queue, documents, idempotency_key)
         # Who posts at the same time makes room, too, for both: the last one leaves no more than there may be.
         if self._make_room(queue):
             self._dead_letters.attempt(queue)
@@ -144,7 +146,7 @@ class Bounds:
 
     def _remove(self, queue: Queue, messages: Sequence[bytes], now: float) -> None:
         where = {**queue.scope, **states.in_line(now), "_id": {"$in": messages}}
-        if queue.policy.buries:
-            self._dead_letters.die(where, OVERFLOWED)
+        if queue.policy.has_dlq:
+            self._dead_letters.die(where, DeadLetterReason.MAX_LENGTH)
         else:
             self._store.messages.delete_many(where)

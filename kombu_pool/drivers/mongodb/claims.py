@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kombu_pool.drivers.mongodb import layout, states
-from kombu_pool.drivers.mongodb.picking import pick
+from kombu_pool.drivers.mongodb.picking import claim_by_id
 from kombu_pool.drivers.mongodb.store import place
 from kombu_pool.errors import ClaimDoesNotExist
 from kombu_pool.storage import DEFAULT_LIMIT
@@ -74,7 +74,7 @@ class ClaimController(Contract):
                 self._store.messages.update_many(where, states.RELEASED, hint=states.BY_CLAIM)
                 self._store.overtaken(project, queue)
 
-    def swap(
+    def ack_and_claim(
         self,
         queue: str,
         held: Sequence[tuple[str, str]],
@@ -83,13 +83,13 @@ class ClaimController(Contract):
         limit: int = DEFAULT_LIMIT,
     ) -> tuple[Sequence[tuple[str, str]], str | None, Sequence[Message]]:
         with self._link.translated():
-            return self._lender.swap(queue, held, metadata, limit, project)
+            return self._lender.ack_and_claim(queue, held, metadata, limit, project)
 
-    def pick(
+    def claim_by_id(
         self, queue: str, message_ids: Iterable[str], metadata: ClaimMetadata, project: Project = None
     ) -> tuple[str | None, Sequence[Message]]:
         with self._link.translated():
-            return pick(self._store, queue, layout.ids_of(message_ids), metadata, project)
+            return claim_by_id(self._store, queue, layout.ids_of(message_ids), metadata, project)
 
     def release(self, queue: str, claim_id: str, message_ids: Iterable[str], project: Project = None) -> int:
         ids = layout.ids_of(message_ids)

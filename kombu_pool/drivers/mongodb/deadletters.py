@@ -18,14 +18,7 @@ from kombu_pool.drivers.mongodb.queues import QueueController
 from kombu_pool.drivers.mongodb.store import AT_ONCE
 from kombu_pool.errors import KombuPoolError
 from kombu_pool.storage import UNREADABLE_QUEUE
-from kombu_pool.storage.dead_letters import (
-    EXPIRED,
-    LENT_TOO_OFTEN,
-    PARKING,
-    UNREADABLE,
-    Delivery,
-    hand_over,
-)
+from kombu_pool.storage.dead_letters import RESERVATION_TTL, DeadLetterOutcome, DeadLetterReason, forward
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +27,7 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.mongodb.looking import Lookout
     from kombu_pool.drivers.mongodb.states import Filter
     from kombu_pool.drivers.mongodb.store import Queue
-    from kombu_pool.storage import DataDriver
+    from kombu_pool.storage import DeadLetterHooks
 
 logger = logging.getLogger(__name__)
 
@@ -55,9 +48,9 @@ _LAST: Final = MaxKey()
 class DeadLetters:
     """Buries what is dead: the first to die first, and only one process at a time in one queue."""
 
-    def __init__(self, store: Lookout, driver: DataDriver) -> None:
+    def __init__(self, store: Lookout, hooks: DeadLetterHooks) -> None:
         self._store = store
-        self._driver = driver
+        self._hooks = hooks
         self._queues = QueueController(store)
         self._mover = Mover(store)
         self._sulks: dict[bytes, float] = {}
@@ -74,17 +67,19 @@ class DeadLetters:
         if queue.buries_since is None:
             return 0
         where = {**queue.scope, **states.mortal(queue.buries_since, self._store.now())}
-        return self._store.change(where, states.dying(EXPIRED, "$x"), most, states.EXPIRING)
+        return self._store.change(where, states.dying(DeadLetterReason.EXPIRED, "$x"), most, states.EXPIRING)
 
     def condemn(self, queue: Queue, messages: Sequence[bytes]) -> None:
         """Dead-letter free messages that were lent too often; those that nobody takes are free again."""
         if self._sulks_at(queue):
             return
         now, meant = self._store.now(), {**queue.scope, "_id": {"$in": messages}}
-        self.die({**meant, **states.in_line(now)}, LENT_TOO_OFTEN)
+        self.die({**meant, **states.in_line(now)}, DeadLetterReason.DELIVERY_LIMIT)
         self.attempt(queue)
         if self._sulks_at(queue):
-            self._store.messages.update_many({**meant, **states.dead(now), "w": LENT_TOO_OFTEN}, states.REVIVED)
+            self._store.messages.update_many(
+                {**meant, **states.dead(now), "w": DeadLetterReason.DELIVERY_LIMIT}, states.REVIVED
+            )
 
     # Burying.
 
@@ -170,7 +165,7 @@ class DeadLetters:
 
     def _send(self, queue: Queue, letters: Sequence[Letter]) -> int:
         """Hand letters over to others, one by one, and return how many went; meanwhile nobody else does."""
-        parking, until = Parking(self._store), self._store.now() + PARKING / 2
+        parking, until = Parking(self._store), self._store.now() + RESERVATION_TTL / 2
         parked = set(parking.park(queue, [letter.message for letter in letters]))
         ours = [letter for letter in letters if letter.message in parked]
         for gone, letter in enumerate(ours):
@@ -182,30 +177,30 @@ class DeadLetters:
     def _leave(self, queue: Queue, letters: Sequence[Letter], parking: Parking) -> None:
         """Leave letters to who comes next; what was lent too often is lent meanwhile."""
         messages = [letter.message for letter in letters]
-        if any(letter.why == LENT_TOO_OFTEN for letter in letters):
-            where = {**parking.ours(queue, messages), "w": LENT_TOO_OFTEN}
+        if any(letter.why == DeadLetterReason.DELIVERY_LIMIT for letter in letters):
+            where = {**parking.ours(queue, messages), "w": DeadLetterReason.DELIVERY_LIMIT}
             self._store.messages.update_many(where, states.REVIVED)
         parking.unpark(queue, messages)
 
     def _deliver(self, queue: Queue, letter: Letter) -> bool:
         """Hand over one letter that nobody else has, and do what that comes to; return False if it has to wait."""
         where = {**queue.scope, "_id": letter.message, "s": DEAD}
-        delivery = self._hand_over(queue, letter)
-        if delivery is Delivery.OUT_OF_REACH:
+        delivery = self._forward(queue, letter)
+        if delivery is DeadLetterOutcome.UNREACHABLE:
             self._sulk(queue)
             return False
-        if delivery is Delivery.NOWHERE and letter.header["reason"] == UNREADABLE:
+        if delivery is DeadLetterOutcome.UNROUTABLE and letter.header["reason"] == DeadLetterReason.UNREADABLE:
             self._keep(queue, letter)
-        elif delivery is Delivery.NOWHERE and letter.why == LENT_TOO_OFTEN:
+        elif delivery is DeadLetterOutcome.UNROUTABLE and letter.why == DeadLetterReason.DELIVERY_LIMIT:
             self._store.messages.update_one(where, states.REVIVED)
         else:
             self._store.messages.delete_one(where)
         return True
 
-    def _hand_over(self, queue: Queue, letter: Letter) -> Delivery:
+    def _forward(self, queue: Queue, letter: Letter) -> DeadLetterOutcome:
         if letter.target == UNREADABLE_QUEUE and self._store.queue(queue.project, UNREADABLE_QUEUE) is not None:
-            return Delivery.NOWHERE  # but here
-        return hand_over(self._driver, queue.project, letter.target, queue.policy, posted(letter))
+            return DeadLetterOutcome.UNROUTABLE  # but here
+        return forward(self._hooks, queue.project, letter.target, queue.policy, posted(letter))
 
     def _keep(self, queue: Queue, letter: Letter) -> None:
         """Put what cannot be read, and nobody takes, into a queue of this store."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from kombu_pool.clock import Clock
     from kombu_pool.drivers.mongodb.location import Location
     from kombu_pool.model import Project
+    from kombu_pool.storage import DeadLetterHooks
 
 CAPABILITIES = tuple(Capabilities)
 
@@ -33,11 +34,12 @@ class DataDriver(Contract):
 
     capabilities = CAPABILITIES
 
-    def __init__(self, location: Location, clock: Clock) -> None:
+    def __init__(self, location: Location, clock: Clock, dead_letter_hooks: DeadLetterHooks) -> None:
+        self.dead_letter_hooks = dead_letter_hooks
         self._link = links.acquire(location)
         self._store = store = Lookout(self._link, clock)
         self._closed = False
-        self._dead_letters = DeadLetters(store, self)
+        self._dead_letters = DeadLetters(store, dead_letter_hooks)
         lender = Lender(store, self._dead_letters)
         self.queue_controller = QueueController(store)
         self.message_controller = MessageController(store, lender, self._dead_letters, location.max_message_size)
@@ -64,7 +66,7 @@ class DataDriver(Contract):
             return {**health, "error": str(error)}
         return health
 
-    def bury(self) -> int:
+    def dead_letter_all(self) -> int:
         with self._link.translated():
             return self._dead_letters.bury_all()
 

@@ -29,7 +29,7 @@ import re
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
-from kombu_pool import records
+from kombu_pool import codec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -140,7 +140,7 @@ def shown(stored: Mapping[str, Any], now: float) -> Message:
         "id": stored["_id"].hex(),
         "age": max(0, int(now - stored["t"])),
         "ttl": seconds(stored["l"]),
-        "body": records.decode(stored["b"]),
+        "body": codec.decode(stored["b"]),
         "claim_id": stored["c"],
         "claim_count": stored["n"],
     }

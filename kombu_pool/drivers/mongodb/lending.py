@@ -11,7 +11,7 @@ from kombu_pool.drivers.mongodb.acknowledging import acknowledge
 from kombu_pool.drivers.mongodb.store import place
 from kombu_pool.drivers.mongodb.taking import Lending, Taker
 from kombu_pool.errors import CorruptRecord
-from kombu_pool.storage.dead_letters import PARKING, UNREADABLE
+from kombu_pool.storage.dead_letters import RESERVATION_TTL, DeadLetterReason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,10 +40,10 @@ class Lender:
         lending = self._draw(queue, project, limit, metadata["ttl"], metadata["grace"])
         return _answer(lending)
 
-    def swap(
+    def ack_and_claim(
         self, queue: str, held: Sequence[tuple[str, str]], metadata: ClaimMetadata, limit: int, project: Project
     ) -> tuple[Sequence[tuple[str, str]], str | None, Sequence[Message]]:
-        """Delete and lend as ``ClaimController.swap`` promises: at the same time, as neither needs the other."""
+        """Delete and lend as ``ClaimController.ack_and_claim`` promises: at the same time, as neither needs the other."""
         if not held or not limit:
             refused = acknowledge(self._store, project, queue, held, self._store.now()) if held else []
             return refused, *self.lend(queue, metadata, limit, project)
@@ -55,7 +55,7 @@ class Lender:
 
     def pop(self, queue: str, limit: int, project: Project) -> Sequence[Message]:
         """Give away as ``MessageController.pop`` promises: what could not be read is not given away unseen."""
-        lending = self._draw(queue, project, limit, PARKING, None)
+        lending = self._draw(queue, project, limit, RESERVATION_TTL, None)
         held = [(message["id"], lending.claim) for message in lending.messages]
         with self._doubting(project, queue, lending.claim):
             refused = set(acknowledge(self._store, project, queue, held, self._store.now())) if held else set()
@@ -100,7 +100,7 @@ class Lender:
         self._store.ledger.lent(lending.claim, (found["_id"].hex() for found in stored), now + lending.ttl)
         if unreadable := self._hand_out(lending, stored, now):
             where = {**look.queue.scope, "_id": {"$in": unreadable}, "s": layout.WAITING, "c": lending.claim}
-            self._dead_letters.die(where, UNREADABLE, n={"$add": ["$n", -1]})
+            self._dead_letters.die(where, DeadLetterReason.UNREADABLE, n={"$add": ["$n", -1]})
             self._dead_letters.attempt(look.queue)
         return bool(unreadable) or len(look.first) == missing
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool import records
+from kombu_pool import codec
 from kombu_pool.drivers.mongodb.layout import BACK, NEVER, priority_of
 from kombu_pool.errors import CorruptRecord
 from kombu_pool.storage import UNREADABLE_QUEUE
-from kombu_pool.storage.dead_letters import UNREADABLE
+from kombu_pool.storage.dead_letters import DeadLetterReason
 from kombu_pool.storage.policy import write
 
 if TYPE_CHECKING:
@@ -50,9 +50,9 @@ def letter_of(queue: Queue, stored: dict[str, Any], now: float) -> Letter:
     """Return the letter of a dead message, which is unreadable if it cannot be read, whatever it died of."""
     target, record, reason = queue.policy.dead_letter_queue, stored["b"], stored["w"]
     try:
-        records.decode(record)
+        codec.decode(record)
     except CorruptRecord as error:
-        target, reason = target or UNREADABLE_QUEUE, UNREADABLE
+        target, reason = target or UNREADABLE_QUEUE, DeadLetterReason.UNREADABLE
         record = write({"record": record, "error": str(error)})
     header: DeadLetter = {"queue": queue.name, "reason": reason, "time": now, "count": stored["n"]}
     ttl, expires = stored["l"], stored["y"]
@@ -94,7 +94,7 @@ def posted(letter: Letter) -> NewMessage:
     """Return a letter for another store, or for an exchange."""
     return {
         "ttl": None if letter.expires == NEVER else letter.expires - letter.header["time"],
-        "body": records.decode(letter.record),
+        "body": codec.decode(letter.record),
         "delay": 0,
         "priority": letter.priority,
         "dead_letter": letter.header,

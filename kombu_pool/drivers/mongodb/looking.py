@@ -77,7 +77,7 @@ class Lookout(Store):
     def _glance(self, known: Known, bounds: Bounds, now: float, limit: int) -> Look | None:
         """Look at nothing but the line, as whoever lends one batch after the other may; None: there is more to see."""
         queue, frontier, _ = known
-        if queue.policy.buries or frontier.has_back or _asks_for_due(frontier, bounds, now, limit):
+        if queue.policy.has_dlq or frontier.has_back or _asks_for_due(frontier, bounds, now, limit):
             return None
         if not known.is_believed_for_lending():
             return None
@@ -178,7 +178,7 @@ def _is_whole(frontier: Frontier, limit: int) -> bool:
 
 def _questions_of_the_dead(queue: Queue, now: float) -> list[list[dict[str, Any]]]:
     """Return the pipelines that find something to bury; none for a queue that buries nothing."""
-    if not queue.policy.buries:
+    if not queue.policy.has_dlq:
         return []
     questions = [_any({**queue.scope, "s": DEAD}, "dead")]
     if queue.buries_since is not None:

@@ -21,7 +21,7 @@ from kombu_pool.errors import (
 )
 from kombu_pool.storage import DEFAULT_LIMIT
 from kombu_pool.storage import MessageController as Contract
-from kombu_pool.storage.incoming import check
+from kombu_pool.storage.validation import check
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.mongodb.looking import Lookout
     from kombu_pool.drivers.mongodb.states import Filter
     from kombu_pool.drivers.mongodb.store import Queue
-    from kombu_pool.model import Message, NewMessage, Project, Ticket
+    from kombu_pool.model import IdempotencyKey, Message, NewMessage, Project
 
 
 class MessageController(Contract):
@@ -53,7 +53,7 @@ class MessageController(Contract):
         client_uuid: object,
         project: Project = None,
         *,
-        ticket: Ticket | None = None,
+        idempotency_key: IdempotencyKey | None = None,
     ) -> Sequence[str]:
         client = None if client_uuid is None else layout.storable(str(client_uuid))
         incoming = [check(message, self._limit) for message in messages]
@@ -65,7 +65,7 @@ class MessageController(Contract):
                 raise QueueDoesNotExist(queue, project)
             documents = self._poster.documents(found, incoming, client, self._store.now())
             store = self._bounds.post if found.policy.is_bounded else self._poster.store
-            ids = store(found, documents, ticket)
+            ids = store(found, documents, idempotency_key)
             self._store.awaits(project, queue, min((one["r"] or math.inf) for one in documents))
             if not self._store.is_sure(found):
                 self._poster.withdraw(documents)
@@ -218,7 +218,7 @@ class MessageController(Contract):
         now = self._store.now()
         with self._link.translated():
             found = self._store.queue(project, queue)
-            if found is None or not found.policy.buries:
+            if found is None or not found.policy.has_dlq:
                 return acknowledge(self._store, project, queue, held, now)
             left = Acknowledgement(self._store, project, queue, held).reject(now)
         if len(left) < len(held):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from kombu_pool.drivers.mongodb import layout, states
-from kombu_pool.storage.dead_letters import PARKING
+from kombu_pool.storage.dead_letters import RESERVATION_TTL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +26,7 @@ class Parking:
     def park(self, queue: Queue, messages: Sequence[bytes]) -> list[bytes]:
         """Keep messages from others, for a while; return those that nobody else has: none, if he has the first."""
         now, update = self._store.now(), self._store.messages.update_many
-        free, parked = {**queue.scope, **states.dead(now)}, {"$set": {"r": now + PARKING, "c": self._mark}}
+        free, parked = {**queue.scope, **states.dead(now)}, {"$set": {"r": now + RESERVATION_TTL, "c": self._mark}}
         if not update({**free, "_id": messages[0]}, parked).modified_count:
             return []
         others = messages[1:]

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 _UNTOUCHED: list[dict[str, Any]] = [states.RELEASED, {"$set": {"n": {"$subtract": ["$n", 1]}}}]
 
 
-def pick(
+def claim_by_id(
     store: Lookout, queue: str, ids: Sequence[bytes], metadata: ClaimMetadata, project: Project
 ) -> tuple[str | None, Sequence[Message]]:
-    """Lend as ``ClaimController.pick`` promises; a claim whose answer gets lost holds them until it ends."""
+    """Lend as ``ClaimController.claim_by_id`` promises; a claim whose answer gets lost holds them until it ends."""
     now, claim = store.now(), layout.new_claim()
     found = store.settled(project, queue, now)
     if found is None or not ids:

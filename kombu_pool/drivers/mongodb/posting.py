@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from kombu_pool.drivers.mongodb.states import Filter
     from kombu_pool.drivers.mongodb.store import Queue, Store
-    from kombu_pool.model import Ticket
-    from kombu_pool.storage.incoming import Incoming
+    from kombu_pool.model import IdempotencyKey
+    from kombu_pool.storage.validation import ValidMessage
 
 
 class Poster:
@@ -28,7 +28,7 @@ class Poster:
         self._sessions = tickets.Sessions(store)
 
     def documents(
-        self, queue: Queue, messages: Sequence[Incoming], client: str | None, now: float
+        self, queue: Queue, messages: Sequence[ValidMessage], client: str | None, now: float
     ) -> list[dict[str, Any]]:
         """Return the documents of new messages, with their ids."""
         ids = self._store.link.numbers.take(now, [message.priority for message in messages])
@@ -38,7 +38,7 @@ class Poster:
         self,
         queue: Queue,
         documents: Sequence[dict[str, Any]],
-        ticket: Ticket | None = None,
+        idempotency_key: IdempotencyKey | None = None,
         *,
         receipted: bool = False,
     ) -> list[bytes]:
@@ -46,7 +46,7 @@ class Poster:
 
         ``receipted``: so that :meth:`stored` tells.
         """
-        ids = self._store_all(queue, documents, ticket, receipted=receipted)
+        ids = self._store_all(queue, documents, idempotency_key, receipted=receipted)
         if self._store.now() - documents[0]["t"] > LATE:
             # Others may have seen the end of the line, or of a delay, meanwhile, and not look there again.
             late = {"s": {"$in": [IN_LINE, WAITING]}, "r": {"$lte": self._store.now()}}
@@ -58,13 +58,18 @@ class Poster:
         self._store.messages.delete_many(_these(documents))
 
     def _store_all(
-        self, queue: Queue, documents: Sequence[dict[str, Any]], ticket: Ticket | None, *, receipted: bool
+        self,
+        queue: Queue,
+        documents: Sequence[dict[str, Any]],
+        idempotency_key: IdempotencyKey | None,
+        *,
+        receipted: bool,
     ) -> list[bytes]:
         ids = [document["_id"] for document in documents]
-        if ticket is not None:
+        if idempotency_key is not None:
             if len(documents) == 1 and self._store.link.has_transactions and not receipted:
-                return [self._sessions.insert(queue, documents[0], ticket)]
-            return self._store_with_receipt(documents, tickets.receipt(queue, ticket, ids, documents[0]["t"]))
+                return [self._sessions.insert(queue, documents[0], idempotency_key)]
+            return self._store_with_receipt(documents, tickets.receipt(queue, idempotency_key, ids, documents[0]["t"]))
         if len(documents) == 1:
             self._store_one(documents[0])
         elif self._store.link.has_transactions:
@@ -73,9 +78,9 @@ class Poster:
             self._store_apart(documents)
         return ids
 
-    def stored(self, queue: Queue, ticket: Ticket) -> list[bytes] | None:
+    def stored(self, queue: Queue, idempotency_key: IdempotencyKey) -> list[bytes] | None:
         """Return the ids of a post that left a receipt, whose messages are seen from now on; None: there is none."""
-        found = self._find(queue.scope, tickets.receipt_id(queue, ticket))
+        found = self._find(queue.scope, tickets.receipt_id(queue, idempotency_key))
         return None if found is None else self._honoured(found)
 
     def _find(self, scope: Filter, receipt: bytes) -> dict[str, Any] | None:
@@ -170,7 +175,7 @@ def _these(documents: Sequence[dict[str, Any]]) -> Filter:
     return {**_scope(documents[0]), "_id": {"$in": [document["_id"] for document in documents]}}
 
 
-def _document(queue: Queue, message_id: bytes, message: Incoming, client: str | None, now: float) -> dict[str, Any]:
+def _document(queue: Queue, message_id: bytes, message: ValidMessage, client: str | None, now: float) -> dict[str, Any]:
     policy = queue.policy
     ttl = min(message.ttl or policy.ttl, policy.ttl) if policy.ttl else message.ttl
     delay = policy.delay if message.delay is None else message.delay

@@ -62,7 +62,7 @@ class QueueController(Contract):
     def set_metadata(self, name: str, metadata: Metadata, project: Project = None) -> None:
         stored = write(metadata)
         update: list[dict[str, Any]] = [{"$set": {"m": {"$literal": stored}}}, {"$unset": "e"}]
-        if policy_of(stored).buries_expired:
+        if policy_of(stored).expires_to_dlq:
             update = [{"$set": {"m": {"$literal": stored}, "e": {"$ifNull": ["$e", self._store.now()]}}}]
         with self._link.translated():
             before = self._store.queues.find_one_and_update(place(project, name), update)
@@ -80,7 +80,7 @@ class QueueController(Contract):
     def create(self, name: str, metadata: Metadata | None = None, project: Project = None) -> bool:
         stored = write(metadata or {})
         new: dict[str, Any] = {"_id": os.urandom(_INCARNATION_BYTES), **place(project, name), "m": stored}
-        if policy_of(stored).buries_expired:
+        if policy_of(stored).expires_to_dlq:
             new["e"] = 0.0
         with self._link.translated():
             if self._exists(name, project):

@@ -19,7 +19,7 @@ from bson.binary import UUID_SUBTYPE
 from pymongo.errors import AutoReconnect, BulkWriteError, WriteConcernError, WriteError, WTimeoutError
 
 from kombu_pool.drivers.mongodb.layout import RECEIPT
-from kombu_pool.storage import TICKET_LIFE
+from kombu_pool.storage import IDEMPOTENCY_WINDOW
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pymongo.client_session import ClientSession
 
     from kombu_pool.drivers.mongodb.store import Queue, Store
-    from kombu_pool.model import Ticket
+    from kombu_pool.model import IdempotencyKey
 
 _DUPLICATE = 11000
 _TIMED_OUT = 64
@@ -42,33 +42,33 @@ class Sessions:
         self._store = store
         self._idle: deque[tuple[MongoClient[Any], ClientSession]] = deque()
 
-    def insert(self, queue: Queue, document: dict[str, Any], ticket: Ticket) -> bytes:
+    def insert(self, queue: Queue, document: dict[str, Any], idempotency_key: IdempotencyKey) -> bytes:
         """Store a message, if this was not done before; return its id, or that which it got then."""
         if self._store.link.tells_of_retries:
-            answer = self._write_twice(queue, ticket, {"insert": "", "documents": [document]})
+            answer = self._write_twice(queue, idempotency_key, {"insert": "", "documents": [document]})
             if "retriedStmtIds" not in answer:
                 return bytes(document["_id"])
         # The server has no other way of saying what it stored than to answer this in place of that.
         where = {"_id": document["_id"], "p": document["p"], "q": document["q"]}
         found = {"findAndModify": "", "query": where, "update": document, "upsert": True}
-        return bytes(self._write_twice(queue, ticket, found)["lastErrorObject"]["upserted"])
+        return bytes(self._write_twice(queue, idempotency_key, found)["lastErrorObject"]["upserted"])
 
-    def _write_twice(self, queue: Queue, ticket: Ticket, command: dict[str, Any]) -> dict[str, Any]:
+    def _write_twice(self, queue: Queue, idempotency_key: IdempotencyKey, command: dict[str, Any]) -> dict[str, Any]:
         """Write, once more if the answer got lost: the server does it once."""
         try:
-            return self._write(queue, ticket, command)
+            return self._write(queue, idempotency_key, command)
         except AutoReconnect:
-            return self._write(queue, ticket, command)
+            return self._write(queue, idempotency_key, command)
 
-    def _write(self, queue: Queue, ticket: Ticket, command: dict[str, Any]) -> dict[str, Any]:
+    def _write(self, queue: Queue, idempotency_key: IdempotencyKey, command: dict[str, Any]) -> dict[str, Any]:
         messages = self._store.messages
         command[next(iter(command))] = messages.name
-        command["txnNumber"] = Int64(ticket.number)
+        command["txnNumber"] = Int64(idempotency_key.sequence)
         command["writeConcern"] = messages.write_concern.document
         client = self._store.link.client
         session = self._session(client)
         # The documented name of a session, which PyMongo sends as it stands.
-        session.session_id["id"] = Binary(_named(queue, ticket.poster, _SESSION_BYTES), UUID_SUBTYPE)  # type: ignore[index]
+        session.session_id["id"] = Binary(_named(queue, idempotency_key.producer, _SESSION_BYTES), UUID_SUBTYPE)  # type: ignore[index]
         answer: dict[str, Any] = messages.database.command(command, session=session)
         self._idle.append((client, session))
         return _checked(answer)
@@ -82,14 +82,20 @@ class Sessions:
         return client.start_session(causal_consistency=False)
 
 
-def receipt(queue: Queue, ticket: Ticket, ids: Sequence[bytes], now: float) -> dict[str, Any]:
+def receipt(queue: Queue, idempotency_key: IdempotencyKey, ids: Sequence[bytes], now: float) -> dict[str, Any]:
     """Return the receipt of a post."""
-    return {"_id": receipt_id(queue, ticket), **queue.scope, "s": RECEIPT, "x": now + TICKET_LIFE, "k": list(ids)}
+    return {
+        "_id": receipt_id(queue, idempotency_key),
+        **queue.scope,
+        "s": RECEIPT,
+        "x": now + IDEMPOTENCY_WINDOW,
+        "k": list(ids),
+    }
 
 
-def receipt_id(queue: Queue, ticket: Ticket) -> bytes:
+def receipt_id(queue: Queue, idempotency_key: IdempotencyKey) -> bytes:
     """Return the id of a post's receipt."""
-    return _named(queue, ticket.poster + ticket.number.to_bytes(8, "big"), _RECEIPT_BYTES)
+    return _named(queue, idempotency_key.producer + idempotency_key.sequence.to_bytes(8, "big"), _RECEIPT_BYTES)
 
 
 def receipt_of(post: bytes) -> bytes:

@@ -9,7 +9,7 @@ from kombu_pool.drivers.redis import layout
 from kombu_pool.drivers.redis.letters import dead, letter, source
 from kombu_pool.drivers.redis.scripts import script
 from kombu_pool.errors import KombuPoolError
-from kombu_pool.storage.dead_letters import PARKING, Delivery
+from kombu_pool.storage.dead_letters import RESERVATION_TTL, DeadLetterOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +47,7 @@ class Burying:
             looks = [(store.keys(*scope).mourning, (store.now(), 0, 0)) for scope in scopes]
             answers = store.link.calls(_LOOK, looks)
             buried += sum(
-                self.bury(queue, project)
+                self.dead_letter(queue, project)
                 for (project, queue), answer in zip(scopes, answers, strict=True)
                 if answer is not None and answer[0]
             )
@@ -56,16 +56,16 @@ class Burying:
     def bury_besides(self, queue: str, project: Project) -> None:
         """Bury what is dead in a queue after something else was done there, which must not fail for it."""
         try:
-            self.bury(queue, project)
+            self.dead_letter(queue, project)
         except KombuPoolError as error:
             logger.warning("What is dead in the queue %r waits to be buried: %s", queue, error)
 
-    def bury(self, queue: str, project: Project) -> int:
+    def dead_letter(self, queue: str, project: Project) -> int:
         """Bury what is dead in a queue; return how many were buried."""
         keys = self._store.keys(project, queue)
         buried, left, is_more = 0, [], True
         while is_more:
-            answer = self._store.link.call(_TAKE, keys.mourning, self._store.now(), _AT_ONCE, PARKING)
+            answer = self._store.link.call(_TAKE, keys.mourning, self._store.now(), _AT_ONCE, RESERVATION_TTL)
             if answer is None:
                 break
             more, now, metadata, ids, kept = answer
@@ -84,10 +84,10 @@ class Burying:
         """Bury letters; return those that are out of reach."""
         failed = []
         for one, delivery in self._dead_letters.deliver(of, letters):
-            if delivery is Delivery.OUT_OF_REACH:
+            if delivery is DeadLetterOutcome.UNREACHABLE:
                 failed.append(one)
-            elif delivery is Delivery.NOWHERE and one.is_unreadable:
+            elif delivery is DeadLetterOutcome.UNROUTABLE and one.is_unreadable:
                 self._dead_letters.keep_unreadable(of, one)
-            elif delivery is Delivery.NOWHERE:
+            elif delivery is DeadLetterOutcome.UNROUTABLE:
                 self._dead_letters.forget(of, [one])
         return failed

@@ -6,7 +6,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from kombu_pool.drivers.redis import layout
-from kombu_pool.drivers.redis.picking import pick
+from kombu_pool.drivers.redis.picking import claim_by_id
 from kombu_pool.drivers.redis.scripts import script
 from kombu_pool.errors import ClaimDoesNotExist
 from kombu_pool.storage import DEFAULT_LIMIT
@@ -58,7 +58,7 @@ class ClaimController(Contract):
         if claim is not None:
             self._store.run(RELEASE, self._store.keys(project, queue), claim, b"", 1)
 
-    def swap(
+    def ack_and_claim(
         self,
         queue: str,
         held: Sequence[tuple[str, str]],
@@ -66,13 +66,13 @@ class ClaimController(Contract):
         project: Project = None,
         limit: int = DEFAULT_LIMIT,
     ) -> tuple[Sequence[tuple[str, str]], str | None, Sequence[Message]]:
-        return self._lender.swap(queue, held, metadata, limit, project)
+        return self._lender.ack_and_claim(queue, held, metadata, limit, project)
 
-    def pick(
+    def claim_by_id(
         self, queue: str, message_ids: Iterable[str], metadata: ClaimMetadata, project: Project = None
     ) -> tuple[str | None, Sequence[Message]]:
         ids = layout.ids_of(list(message_ids))
-        return pick(self._store, self._store.keys(project, queue), ids, metadata) if ids else (None, [])
+        return claim_by_id(self._store, self._store.keys(project, queue), ids, metadata) if ids else (None, [])
 
     def release(self, queue: str, claim_id: str, message_ids: Iterable[str], project: Project = None) -> int:
         claim, ids = layout.id_of(claim_id), layout.ids_of(list(message_ids))

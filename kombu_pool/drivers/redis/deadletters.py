@@ -12,7 +12,7 @@ from kombu_pool.drivers.redis.queues import QueueController
 from kombu_pool.drivers.redis.scripts import script
 from kombu_pool.errors import KombuPoolError
 from kombu_pool.storage import UNREADABLE_QUEUE
-from kombu_pool.storage.dead_letters import Delivery, hand_over
+from kombu_pool.storage.dead_letters import DeadLetterOutcome, forward
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.redis.posting import Poster
     from kombu_pool.drivers.redis.store import Store
     from kombu_pool.model import Project
-    from kombu_pool.storage import DataDriver
+    from kombu_pool.storage import DeadLetterHooks
 
 logger = logging.getLogger(__name__)
 
@@ -35,10 +35,10 @@ _AT_ONCE, _BYTES_AT_ONCE = 200, 8 * 1024 * 1024
 class DeadLetters:
     """Stores letters there before it removes them here."""
 
-    def __init__(self, store: Store, poster: Poster, driver: DataDriver) -> None:
+    def __init__(self, store: Store, poster: Poster, hooks: DeadLetterHooks) -> None:
         self._store = store
         self._poster = poster
-        self._driver = driver
+        self._hooks = hooks
         self._queues = QueueController(store)
 
     def put_aside(
@@ -55,7 +55,7 @@ class DeadLetters:
         unwanted = []
         of = source(self._store, queue, project, metadata, claim, now)
         for one, delivery in self.deliver(of, [letter(of, aside) for aside in messages]):
-            if delivery is Delivery.STORED:
+            if delivery is DeadLetterOutcome.STORED:
                 continue
             if one.is_unreadable:
                 self.keep_unreadable(of, one)
@@ -64,16 +64,16 @@ class DeadLetters:
                 unwanted.append(one.message)
         return unwanted
 
-    def deliver(self, of: Source, letters: Iterable[Letter]) -> Iterator[tuple[Letter, Delivery]]:
+    def deliver(self, of: Source, letters: Iterable[Letter]) -> Iterator[tuple[Letter, DeadLetterOutcome]]:
         """Deliver letters in order, and say of each what became of it; one that is stored is here no more."""
         for target, group in _portions(letters):
-            delivery = Delivery.NOWHERE if target is None else self._move(of, target, group)
-            if delivery is not Delivery.NOWHERE:
+            delivery = DeadLetterOutcome.UNROUTABLE if target is None else self._move(of, target, group)
+            if delivery is not DeadLetterOutcome.UNROUTABLE:
                 yield from ((one, delivery) for one in group)
                 continue
             for one in group:
-                delivery = hand_over(self._driver, of.project, target, of.policy, one.handed_over())
-                if delivery is Delivery.STORED:
+                delivery = forward(self._hooks, of.project, target, of.policy, one.handed_over())
+                if delivery is DeadLetterOutcome.STORED:
                     self.forget(of, [one])
                 yield one, delivery
 
@@ -95,7 +95,7 @@ class DeadLetters:
         waiting = b"".join(one.message for one in letters)
         self._store.link.call(_FORGET, of.keys.mourning, self._store.now(), b"", waiting, seconds)
 
-    def _move(self, of: Source, target: str, letters: Sequence[Letter]) -> Delivery:
+    def _move(self, of: Source, target: str, letters: Sequence[Letter]) -> DeadLetterOutcome:
         """Move letters to a queue of this store; nowhere is that if it is not here."""
         if self._store.link.is_cluster:
             return self._move_apart(of, target, letters)
@@ -104,12 +104,12 @@ class DeadLetters:
         told = [part for one in letters for part in one.moved()]
         answer = self._store.run_mourning(_BURY, both, of.claim, *told)
         if answer is None:
-            return Delivery.NOWHERE
+            return DeadLetterOutcome.UNROUTABLE
         if answer[1]:
             self._poster.make_room(target, of.project)
-        return Delivery.STORED
+        return DeadLetterOutcome.STORED
 
-    def _move_apart(self, of: Source, target: str, letters: Sequence[Letter]) -> Delivery:
+    def _move_apart(self, of: Source, target: str, letters: Sequence[Letter]) -> DeadLetterOutcome:
         """Post letters and then remove them: no script may use the keys of two queues of a cluster."""
         told = [*NO_TICKET, *(part for one in letters for part in one.posted())]
         try:
@@ -117,11 +117,11 @@ class DeadLetters:
         except KombuPoolError as error:
             # Another node's want of memory, or a queue that is full, must not keep these messages from being lent.
             logger.warning("Messages could not be dead-lettered, and stay where they are: %s", error)
-            return Delivery.OUT_OF_REACH
+            return DeadLetterOutcome.UNREACHABLE
         if ids is None:
-            return Delivery.NOWHERE
+            return DeadLetterOutcome.UNROUTABLE
         self.forget(of, letters)
-        return Delivery.STORED
+        return DeadLetterOutcome.STORED
 
 
 def _portions(letters: Iterable[Letter]) -> Iterator[tuple[str | None, list[Letter]]]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from kombu_pool.clock import Clock
     from kombu_pool.drivers.redis.location import Location
     from kombu_pool.model import Project
+    from kombu_pool.storage import DeadLetterHooks
 
 CAPABILITIES = tuple(Capabilities)
 
@@ -36,12 +37,13 @@ class DataDriver(Contract):
 
     capabilities = CAPABILITIES
 
-    def __init__(self, location: Location, clock: Clock) -> None:
+    def __init__(self, location: Location, clock: Clock, dead_letter_hooks: DeadLetterHooks) -> None:
+        self.dead_letter_hooks = dead_letter_hooks
         self._link = links.acquire(location)
         self._store = store = Store(self._link, clock)
         self._closed = False
         poster = Poster(store)
-        dead_letters = DeadLetters(store, poster, self)
+        dead_letters = DeadLetters(store, poster, dead_letter_hooks)
         self._burying = burying = Burying(store, dead_letters)
         lender = Lender(store, dead_letters, burying)
         self.queue_controller = QueueController(store)
@@ -68,7 +70,7 @@ class DataDriver(Contract):
             return {**health, "error": str(error)}
         return {**health, "version": facts.get("redis_version"), "bytes": int(facts.get("used_memory", 0))}
 
-    def bury(self) -> int:
+    def dead_letter_all(self) -> int:
         return self._burying.bury_all()
 
     def gc(self) -> int:

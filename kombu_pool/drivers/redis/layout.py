@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from kombu_pool import records
+from kombu_pool import codec
 from kombu_pool.errors import CorruptRecord
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kombu_pool.model import DeadLetter, Message, Ticket
-    from kombu_pool.storage.incoming import Incoming
+    from kombu_pool.model import DeadLetter, IdempotencyKey, Message
+    from kombu_pool.storage.validation import ValidMessage
 
 ID_BYTES = 8
 #: A dead message: the number of its death, and its id.
@@ -56,9 +56,13 @@ def pack(ttl: float, client: str | None, dead_letter: DeadLetter | None, record:
     return _REST.pack(ttl, len(head)) + head + record
 
 
-def pack_ticket(ticket: Ticket | None) -> tuple[bytes, bytes]:
+def pack_ticket(idempotency_key: IdempotencyKey | None) -> tuple[bytes, bytes]:
     """Return a ticket as the scripts want it."""
-    return NO_TICKET if ticket is None else (b"@" + ticket.poster, _NUMBER.pack(ticket.number))
+    return (
+        NO_TICKET
+        if idempotency_key is None
+        else (b"@" + idempotency_key.producer, _NUMBER.pack(idempotency_key.sequence))
+    )
 
 
 def storable(text: str) -> str:
@@ -66,7 +70,7 @@ def storable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def asked(incoming: Incoming) -> str:
+def asked(incoming: ValidMessage) -> str:
     """Return what a message asks of the script that stores it."""
     if not incoming.priority and not incoming.ttl and incoming.delay is None:
         return ""
@@ -99,7 +103,7 @@ def shown(message: bytes, stored: bytes, claim_id: str | None, claim_count: int,
         "id": message.hex(),
         "age": max(0, int(now - created)),
         "ttl": seconds(ttl),
-        "body": records.decode(record),
+        "body": codec.decode(record),
         "claim_id": claim_id,
         "claim_count": claim_count,
     }

@@ -13,7 +13,7 @@ from kombu_pool.drivers.redis.letters import Aside
 from kombu_pool.drivers.redis.scripts import script
 from kombu_pool.drivers.redis.store import AGAIN
 from kombu_pool.errors import ConnectionError, CorruptRecord  # noqa: A004 - Zaqar's name for it
-from kombu_pool.storage.dead_letters import LENT_TOO_OFTEN, PARKING
+from kombu_pool.storage.dead_letters import RESERVATION_TTL, DeadLetterReason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,10 +74,10 @@ class Lender:
         lending = self._draw(queue, project, limit, metadata["ttl"], metadata["grace"])
         return (lending.claim.hex(), lending.messages) if lending.messages else (None, [])
 
-    def swap(
+    def ack_and_claim(
         self, queue: str, held: Sequence[tuple[str, str]], metadata: ClaimMetadata, limit: int, project: Project
     ) -> tuple[Sequence[tuple[str, str]], str | None, Sequence[Message]]:
-        """Delete and lend as ``ClaimController.swap`` promises."""
+        """Delete and lend as ``ClaimController.ack_and_claim`` promises."""
         done = Acknowledgement(held)
         lending = self._draw(queue, project, limit, metadata["ttl"], metadata["grace"], done)
         claim_id = lending.claim.hex() if lending.messages else None
@@ -85,7 +85,7 @@ class Lender:
 
     def pop(self, queue: str, limit: int, project: Project) -> Sequence[Message]:
         """Give away as ``MessageController.pop`` promises: what could not be read is not given away unseen."""
-        lending = self._draw(queue, project, limit, PARKING, None)
+        lending = self._draw(queue, project, limit, RESERVATION_TTL, None)
         if not lending.messages:
             return []
         ids = b"".join(bytes.fromhex(message["id"]) for message in lending.messages)
@@ -143,7 +143,7 @@ class Lender:
         store, keys = self._store, lending.keys
         grace = "" if lending.grace is None else lending.grace
         unwanted = b"".join(lending.unwanted)
-        arguments = (lending.claim, lending.ttl, grace, lending.missing, parking, PARKING, unwanted)
+        arguments = (lending.claim, lending.ttl, grace, lending.missing, parking, RESERVATION_TTL, unwanted)
         if done is None or not done.arguments:
             return store.run(_CLAIM, keys, *arguments) if lending.missing > 0 else None
         now = store.now()
@@ -165,7 +165,7 @@ class Lender:
             try:
                 lending.messages.append(layout.shown(message, stored[index], claim_id, count + 1, now))
             except CorruptRecord as error:
-                unreadable.append(Aside(message, stored[index], count, None, LENT_TOO_OFTEN, error))
+                unreadable.append(Aside(message, stored[index], count, None, DeadLetterReason.DELIVERY_LIMIT, error))
         return unreadable
 
     def _give_back(self) -> None:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from kombu_pool import records
+from kombu_pool import codec
 from kombu_pool.drivers.redis import layout
 from kombu_pool.errors import CorruptRecord
 from kombu_pool.storage import UNREADABLE_QUEUE
-from kombu_pool.storage.dead_letters import LENT_TOO_OFTEN, UNREADABLE
+from kombu_pool.storage.dead_letters import DeadLetterReason
 from kombu_pool.storage.policy import policy_of, write
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Aside(NamedTuple):
     stored: bytes
     lent: int
     expires: float | None
-    reason: str = LENT_TOO_OFTEN
+    reason: str = DeadLetterReason.DELIVERY_LIMIT
     error: CorruptRecord | None = None
 
 
@@ -72,7 +72,7 @@ class Letter(NamedTuple):
     @property
     def is_unreadable(self) -> bool:
         """Tell whether it is one because it cannot be read."""
-        return self.header["reason"] == UNREADABLE
+        return self.header["reason"] == DeadLetterReason.UNREADABLE
 
     @property
     def priority(self) -> int:
@@ -106,13 +106,13 @@ def letter(of: Source, aside: Aside) -> Letter:
     error = aside.error
     try:
         stored = layout.unpack(aside.stored)
-        records.decode(stored.record)
+        codec.decode(stored.record)
     except CorruptRecord as corrupt:
         error = error or corrupt
         stored = _salvaged(aside.stored, of.now)
     target, reason, record = of.policy.dead_letter_queue, aside.reason, stored.record
     if error is not None:
-        target, reason = target or UNREADABLE_QUEUE, UNREADABLE
+        target, reason = target or UNREADABLE_QUEUE, DeadLetterReason.UNREADABLE
         record = write({"record": record, "error": str(error)})
     header: DeadLetter = {
         "queue": layout.storable(of.queue),

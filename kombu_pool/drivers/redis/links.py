@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kombu_pool.drivers.redis.link import Link
-from kombu_pool.drivers.sharing import Shared
+from kombu_pool.drivers.shared_connections import Shared
 
 if TYPE_CHECKING:
     from kombu_pool.drivers.redis.location import Location

@@ -20,7 +20,7 @@ from kombu_pool.errors import (
 )
 from kombu_pool.storage import DEFAULT_LIMIT
 from kombu_pool.storage import MessageController as Contract
-from kombu_pool.storage.incoming import check
+from kombu_pool.storage.validation import check
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.redis.lending import Lender
     from kombu_pool.drivers.redis.posting import Poster
     from kombu_pool.drivers.redis.store import Store
-    from kombu_pool.model import Message, NewMessage, Project, Ticket
+    from kombu_pool.model import IdempotencyKey, Message, NewMessage, Project
 
 _READ = script("read", repeatable=True, writes=False)
 _PAGE = script("page", repeatable=True, writes=False)
@@ -60,10 +60,10 @@ class MessageController(Contract):
         client_uuid: object,
         project: Project = None,
         *,
-        ticket: Ticket | None = None,
+        idempotency_key: IdempotencyKey | None = None,
     ) -> Sequence[str]:
         client = None if client_uuid is None else layout.storable(str(client_uuid))
-        arguments: list[Any] = [*layout.pack_ticket(ticket)]
+        arguments: list[Any] = [*layout.pack_ticket(idempotency_key)]
         for message in messages:
             incoming = check(message, self._limit)
             arguments += (asked(incoming), pack(incoming.ttl, client, incoming.dead_letter, incoming.record))

@@ -20,10 +20,10 @@ _PICK = script("pick", writes=False)
 _RELEASE = script("release", writes=False)
 
 
-def pick(
+def claim_by_id(
     store: Store, keys: KeySets, ids: Sequence[bytes], metadata: ClaimMetadata
 ) -> tuple[str | None, Sequence[Message]]:
-    """Lend as ``ClaimController.pick`` promises; a claim whose answer gets lost holds them until it ends."""
+    """Lend as ``ClaimController.claim_by_id`` promises; a claim whose answer gets lost holds them until it ends."""
     claim = os.urandom(layout.ID_BYTES)
     found = store.run(_PICK, keys, claim, metadata["ttl"], metadata["grace"], b"".join(sorted(ids)))
     if not found:

@@ -102,7 +102,7 @@ class QueueController(Contract):
 
     def _noted_as_dying(self, keys: KeySets, metadata: bytes) -> tuple[tuple[Any, ...], ...]:
         """Return what lets bury() look at a queue of that metadata: from then on it knows when there is need."""
-        return (("ZADD", self._store.dying, 0, keys.queue),) if policy_of(metadata).buries else ()
+        return (("ZADD", self._store.dying, 0, keys.queue),) if policy_of(metadata).has_dlq else ()
 
     def exists(self, name: str, project: Project = None) -> bool:
         return bool(self._link.command("EXISTS", self._store.keys(project, name).queue))
@@ -168,14 +168,14 @@ def _fields(metadata: bytes) -> list[Any]:
         *("ttl", policy.ttl),
         *("delay", policy.delay),
         *("most", policy.max_claim_count),
-        *(("buries", 1) if policy.buries else ()),
-        *(("strict", _strictness(policy)) if policy.is_bounded or policy.buries_expired else ()),
+        *(("buries", 1) if policy.has_dlq else ()),
+        *(("strict", _strictness(policy)) if policy.is_bounded or policy.expires_to_dlq else ()),
     ]
 
 
 def _strictness(policy: Policy) -> str:
     """Return what scripts heed of a queue to which nobody may simply post."""
-    return f"{policy.buries_expired:d}:{policy.refuses_overflow:d}:{policy.max_length}:{policy.max_length_bytes}"
+    return f"{policy.expires_to_dlq:d}:{policy.rejects_overflow:d}:{policy.max_length}:{policy.max_length_bytes}"
 
 
 def _entry(project: Project, name: str) -> bytes:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from kombu_pool.clock import Clock
     from kombu_pool.drivers.uri import StoreUri
     from kombu_pool.storage import ControlDriver as AnyControlDriver
+    from kombu_pool.storage import DeadLetterHooks
 
 
 def open_data(
@@ -27,9 +28,10 @@ def open_data(
     cache: Any,  # noqa: ARG001 - the file's pages are in memory anyway
     clock: Clock,
     options: Mapping[str, Any],
+    dead_letter_hooks: DeadLetterHooks,
 ) -> DataDriver:
     """Open the file for messages."""
-    return DataDriver(locate(uri, options, conf), clock)
+    return DataDriver(locate(uri, options, conf), clock, dead_letter_hooks)
 
 
 def open_control(

@@ -10,25 +10,25 @@ from typing import TYPE_CHECKING
 
 from kombu_pool.drivers.sqlite.settling import CHUNK, die, remove, settle_some
 from kombu_pool.drivers.sqlite.statements import statements
-from kombu_pool.storage.dead_letters import OVERFLOWED
+from kombu_pool.storage.dead_letters import DeadLetterReason
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
-    from kombu_pool.storage.incoming import Incoming
     from kombu_pool.storage.policy import Policy
+    from kombu_pool.storage.validation import ValidMessage
 
 _SQL = statements("bounds")
 _LENGTH, _SIZE, _HEADS = _SQL["length"], _SQL["size"], _SQL["heads"]
 
 
 def admits(
-    connection: sqlite3.Connection, queue: int, policy: Policy, messages: Sequence[Incoming], now: float
+    connection: sqlite3.Connection, queue: int, policy: Policy, messages: Sequence[ValidMessage], now: float
 ) -> bool:
     """Tell whether the queue takes all of the messages; what came back into line by now counts."""
     settle_some(connection, queue, now)
-    if not policy.refuses_overflow:
+    if not policy.rejects_overflow:
         return True
     sizes = [len(each.record) for each in messages if not (policy.delay if each.delay is None else each.delay)]
     if not sizes:
@@ -43,7 +43,7 @@ def make_room(connection: sqlite3.Connection, queue: int, policy: Policy, now: f
     Returns:
         How many; there may be more to take if it is ``CHUNK`` or more.
     """
-    if policy.refuses_overflow:
+    if policy.rejects_overflow:
         return 0
     length, size = _measured(connection, queue, policy, now)
     if policy.fits(length, size):
@@ -54,8 +54,8 @@ def make_room(connection: sqlite3.Connection, queue: int, policy: Policy, now: f
             break
         doomed.append((number, rank, None))
         size -= record
-    if policy.buries:
-        die(connection, queue, doomed, OVERFLOWED)
+    if policy.has_dlq:
+        die(connection, queue, doomed, DeadLetterReason.MAX_LENGTH)
     else:
         remove(connection, queue, doomed)
     return len(doomed)

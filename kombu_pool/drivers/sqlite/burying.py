@@ -1,7 +1,7 @@
 """Burying: what is dead goes to a queue of this store, or is handed over to those who know the others.
 
 One at a time buries what a queue has, in the order of the deaths. While another store or an exchange is asked to take
-the first, it is parked, and with it those behind it; if the asker dies over that, others go on after ``PARKING``.
+the first, it is parked, and with it those behind it; if the asker dies over that, others go on after ``RESERVATION_TTL``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from kombu_pool.drivers.sqlite.settling import settle
 from kombu_pool.drivers.sqlite.statements import statements
 from kombu_pool.errors import KombuPoolError
 from kombu_pool.storage import UNREADABLE_QUEUE
-from kombu_pool.storage.dead_letters import PARKING, Delivery
+from kombu_pool.storage.dead_letters import RESERVATION_TTL, DeadLetterOutcome
 from kombu_pool.storage.policy import policy_of
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from kombu_pool.clock import Clock
     from kombu_pool.drivers.sqlite.database import Database
     from kombu_pool.drivers.sqlite.deadletters import Letter
-    from kombu_pool.drivers.sqlite.driver import DataDriver
     from kombu_pool.model import Project
+    from kombu_pool.storage import DeadLetterHooks
     from kombu_pool.storage.policy import Policy
 
 logger = logging.getLogger(__name__)
@@ -64,10 +64,10 @@ class Parked:
 class Undertaker:
     """Buries what is dead."""
 
-    def __init__(self, database: Database, clock: Clock, driver: DataDriver) -> None:
+    def __init__(self, database: Database, clock: Clock, hooks: DeadLetterHooks) -> None:
         self._database = database
         self._clock = clock
-        self._driver = driver
+        self._hooks = hooks
         self._resting: dict[int, float] = {}
 
     def bury_all(self) -> int:
@@ -79,7 +79,7 @@ class Undertaker:
                 connection.execute(_SQL["expect_next"], (queue,))
         return sum(self._bury(queue, _MOST) for (queue,) in self._database.rows(_SQL["queues"]))
 
-    def bury(self, queue: int) -> None:
+    def dead_letter(self, queue: int) -> None:
         """Bury some of what is dead in a queue, by the way: what that comes to is no concern of the caller's."""
         if self._resting.get(queue, 0) > time.monotonic():
             return
@@ -99,16 +99,16 @@ class Undertaker:
             if here:
                 self._database.ring()
             # Not within a transaction: the other store may be waiting for this one.
-            abroad = mourner is not None and parked is not None and self._hand_over(mourner, parked)
+            abroad = mourner is not None and parked is not None and self._forward(mourner, parked)
             total, more = total + here + abroad, abroad or here == _CHUNK
         return total
 
     def _is_worth_it(self, queue: int) -> bool:
         """Tell whether anything can be buried, so that what waits for others costs no transaction."""
         mourner = _mourner(queue, self._database.row(_MOURNER, (queue, self._clock.time())))
-        if mourner is None or not mourner.policy.buries:
+        if mourner is None or not mourner.policy.has_dlq:
             return False
-        return mourner.policy.dead_letter_exchange is None or self._driver.publish_dead_letter is not None
+        return mourner.policy.dead_letter_exchange is None or self._hooks.publish is not None
 
     def _bury_here(self, connection: sqlite3.Connection, mourner: Mourner) -> tuple[int, Parked | None]:
         """Move letters within this store up to one for another, which is parked; return how many, and that one."""
@@ -119,23 +119,23 @@ class Undertaker:
                 return buried, None
             letter = deadletters.letter_of(mourner.name, mourner.policy, row, now)
             if not deadletters.is_local(connection, letter, mourner.project):
-                connection.execute(_SQL["park"], (now + PARKING, row[0]))
-                return buried, Parked(letter, now + PARKING)
+                connection.execute(_SQL["park"], (now + RESERVATION_TTL, row[0]))
+                return buried, Parked(letter, now + RESERVATION_TTL)
             deadletters.keep(self._database, connection, letter, mourner.project)
             connection.execute(_FORGET, row[:1])
         return _CHUNK, None
 
-    def _hand_over(self, mourner: Mourner, parked: Parked) -> bool:
+    def _forward(self, mourner: Mourner, parked: Parked) -> bool:
         """Hand a letter over; return whether it is buried now, and others may follow."""
         letter, place = parked.letter, parked.letter.row[0]
-        delivery = deadletters.hand_over(self._driver, mourner.policy, letter, mourner.project)
+        delivery = deadletters.forward(self._hooks, mourner.policy, letter, mourner.project)
         with self._database.write as connection:
-            if delivery is Delivery.OUT_OF_REACH:
+            if delivery is DeadLetterOutcome.UNREACHABLE:
                 connection.execute(_SQL["unpark"], (place, parked.until))
                 self._resting[mourner.number] = time.monotonic() + RESTING
                 return False
             there = connection.execute(_FORGET, (place,)).rowcount
-            if there and delivery is Delivery.NOWHERE and letter.unreadable:
+            if there and delivery is DeadLetterOutcome.UNROUTABLE and letter.unreadable:
                 letter.target = UNREADABLE_QUEUE
                 deadletters.keep(self._database, connection, letter, mourner.project)
         self._resting.pop(mourner.number, None)

@@ -77,7 +77,7 @@ class ClaimController(Contract):
         if freed:
             self._database.ring()
 
-    def swap(
+    def ack_and_claim(
         self,
         queue: str,
         held: Sequence[tuple[str, str]],
@@ -88,10 +88,10 @@ class ClaimController(Contract):
         refused = self._messages.delete_claimed(queue, held, project)
         return refused, *self.create(queue, metadata, project, limit)
 
-    def pick(
+    def claim_by_id(
         self, queue: str, message_ids: Iterable[str], metadata: ClaimMetadata, project: Project = None
     ) -> tuple[str | None, Sequence[Message]]:
-        lent = self._lender.pick(queue, message_ids, metadata, project)
+        lent = self._lender.claim_by_id(queue, message_ids, metadata, project)
         if lent[0] is not None and metadata["ttl"] < SOON:
             self._database.ring()
         return lent

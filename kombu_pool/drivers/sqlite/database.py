@@ -76,21 +76,21 @@ class Database:
             _inherited.append(self._connection)
             self._connection = None
         prepare(self.path)
-        patience = Patience(self)
+        poll_interval = Patience(self)
         while True:
             try:
                 self._connection = connect(self.location)
             except sqlite3.Error as error:
-                patience.wait(error)
+                poll_interval.wait(error)
             else:
                 self._pid = os.getpid()
                 return self._connection
 
     def insist(self, statement: str, values: Any, error: BaseException) -> list[Any]:
         """Run a statement that failed with ``error`` until nobody is in the way; raise our error for any other."""
-        patience = Patience(self)
+        poll_interval = Patience(self)
         while True:
-            patience.wait(error)
+            poll_interval.wait(error)
             try:
                 return self.connection.execute(statement, values).fetchall()
             except Fault as again:

@@ -7,24 +7,24 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from kombu_pool import records
+from kombu_pool import codec
 from kombu_pool.drivers.sqlite.bounds import make_room
 from kombu_pool.drivers.sqlite.posting import expect_death, next_number
 from kombu_pool.drivers.sqlite.scope import project_key
 from kombu_pool.drivers.sqlite.statements import statements
 from kombu_pool.errors import CorruptRecord
 from kombu_pool.storage import UNREADABLE_QUEUE, dead_letters
-from kombu_pool.storage.dead_letters import LENT_TOO_OFTEN, UNREADABLE
+from kombu_pool.storage.dead_letters import DeadLetterReason
 from kombu_pool.storage.policy import policy_of, write
 
 if TYPE_CHECKING:
     import sqlite3
 
     from kombu_pool.drivers.sqlite.database import Database
-    from kombu_pool.drivers.sqlite.driver import DataDriver
     from kombu_pool.drivers.sqlite.views import Row
     from kombu_pool.model import DeadLetter, NewMessage, Project
-    from kombu_pool.storage.dead_letters import Delivery
+    from kombu_pool.storage import DeadLetterHooks
+    from kombu_pool.storage.dead_letters import DeadLetterOutcome
     from kombu_pool.storage.policy import Policy
 
 _QUEUES = statements("queues")
@@ -49,18 +49,18 @@ class Letter:
     @property
     def unreadable(self) -> bool:
         """Tell whether it is set aside because it cannot be read."""
-        return self.header["reason"] == UNREADABLE
+        return self.header["reason"] == DeadLetterReason.UNREADABLE
 
 
 def overdue(queue: str, policy: Policy, row: Row, now: float) -> Letter:
     """Return the letter of a message that was lent as often as its queue allows."""
-    return _letter(queue, policy, row, now, policy.dead_letter_queue, LENT_TOO_OFTEN, row[5])
+    return _letter(queue, policy, row, now, policy.dead_letter_queue, DeadLetterReason.DELIVERY_LIMIT, row[5])
 
 
 def letter_of(queue: str, policy: Policy, row: Row, now: float) -> Letter:
     """Return the letter of a dead message, which is unreadable if it cannot be read, whatever it died of."""
     try:
-        records.decode(row[5])
+        codec.decode(row[5])
     except CorruptRecord as error:
         return unreadable(queue, policy, row, now, error)
     return _letter(queue, policy, row, now, policy.dead_letter_queue, row[10], row[5])
@@ -69,7 +69,9 @@ def letter_of(queue: str, policy: Policy, row: Row, now: float) -> Letter:
 def unreadable(queue: str, policy: Policy, row: Row, now: float, error: Exception) -> Letter:
     """Return the letter of a message that cannot be read."""
     record = write({"record": row[5], "error": str(error)})
-    return _letter(queue, policy, row, now, policy.dead_letter_queue or UNREADABLE_QUEUE, UNREADABLE, record)
+    return _letter(
+        queue, policy, row, now, policy.dead_letter_queue or UNREADABLE_QUEUE, DeadLetterReason.UNREADABLE, record
+    )
 
 
 def _letter(queue: str, policy: Policy, row: Row, now: float, target: str | None, reason: str, record: bytes) -> Letter:
@@ -102,7 +104,7 @@ def keep(database: Database, connection: sqlite3.Connection, letter: Letter, pro
         (number, queue, rank, created, ttl, expires, None, client, write(letter.header), letter.record),
     )
     connection.execute(_MESSAGES["free"], (queue, rank, number, expires))
-    if policy.buries_expired and expires is not None:
+    if policy.expires_to_dlq and expires is not None:
         expect_death(connection, queue, expires)
     # Not in the queue that it comes from: whoever made room there for it would have to come back, too, and so on.
     if policy.is_bounded and letter.target != letter.header["queue"]:
@@ -132,9 +134,9 @@ def remove(connection: sqlite3.Connection, queue: int, letter: Letter) -> None:
     connection.execute(_DELETION["message"], (number,))
 
 
-def hand_over(driver: DataDriver, policy: Policy, letter: Letter, project: Project) -> Delivery:
+def forward(hooks: DeadLetterHooks, policy: Policy, letter: Letter, project: Project) -> DeadLetterOutcome:
     """Hand a letter to another store or to an exchange."""
-    return dead_letters.hand_over(driver, project, letter.target, policy, _posted(letter))
+    return dead_letters.forward(hooks, project, letter.target, policy, _posted(letter))
 
 
 def _posted(letter: Letter) -> NewMessage:

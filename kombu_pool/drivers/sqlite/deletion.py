@@ -14,7 +14,7 @@ from kombu_pool.errors import (
     MessageNotClaimed,
     MessageNotClaimedBy,
 )
-from kombu_pool.storage.dead_letters import REJECTED
+from kombu_pool.storage.dead_letters import DeadLetterReason
 from kombu_pool.storage.policy import policy_of
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def reject(
     claims = {claim_id: claim_number(claim_id) for claim_id in {claim_id for _, claim_id in held}}
     with database.write as connection:
         found = connection.execute(_FIND, (project_key(project), queue)).fetchone()
-        if found is not None and policy_of(found[1]).buries:
+        if found is not None and policy_of(found[1]).has_dlq:
             living = _living(connection, found[0], claims.values(), clock.time())
             left = [
                 (message_id, claim_id)
@@ -184,7 +184,7 @@ def reject(
 
 def _let_die(connection: sqlite3.Connection, number: int, claim: int) -> bool:
     """Let a message be dead if that claim holds it; return whether it does."""
-    if not connection.execute(_DIE_HELD, (REJECTED, number, claim)).rowcount:
+    if not connection.execute(_DIE_HELD, (DeadLetterReason.REJECTED, number, claim)).rowcount:
         return False
     connection.execute(_HELD, (number, claim))
     connection.execute(_MESSAGE, (number,))

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from kombu_pool.clock import Clock
     from kombu_pool.drivers.sqlite.location import Location
     from kombu_pool.model import Project
+    from kombu_pool.storage import DeadLetterHooks
 
 CAPABILITIES = tuple(Capabilities)
 
@@ -33,13 +34,14 @@ class DataDriver(Contract):
 
     capabilities = CAPABILITIES
 
-    def __init__(self, location: Location, clock: Clock) -> None:
+    def __init__(self, location: Location, clock: Clock, dead_letter_hooks: DeadLetterHooks) -> None:
+        self.dead_letter_hooks = dead_letter_hooks
         self._database = database = acquire(location)
         self._clock = clock
         self._collector = Collector(database, clock)
         self._closed = False
-        self._undertaker = undertaker = Undertaker(database, clock, self)
-        lender = Lender(database, clock, self, undertaker)
+        self._undertaker = undertaker = Undertaker(database, clock, dead_letter_hooks)
+        lender = Lender(database, clock, dead_letter_hooks, undertaker)
         self.queue_controller = StoredQueues(database, clock, self._collector)
         self.message_controller = messages = MessageController(database, clock, lender, undertaker)
         self.claim_controller = ClaimController(database, clock, lender, messages)
@@ -64,7 +66,7 @@ class DataDriver(Contract):
             health["error"] = str(error)
         return {**health, "bytes": size_of(path), "wal_bytes": size_of(f"{path}-wal")}
 
-    def bury(self) -> int:
+    def dead_letter_all(self) -> int:
         return self._undertaker.bury_all()
 
     def gc(self) -> int:

@@ -6,7 +6,7 @@ import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from kombu_pool import records
+from kombu_pool import codec
 from kombu_pool.drivers.sqlite import deadletters
 from kombu_pool.drivers.sqlite.scope import claim_name, message_number, project_key
 from kombu_pool.drivers.sqlite.settling import CHUNK, CLAIMS, end_claim, settle
@@ -14,7 +14,7 @@ from kombu_pool.drivers.sqlite.statements import statements
 from kombu_pool.drivers.sqlite.views import shown_as
 from kombu_pool.errors import CorruptRecord
 from kombu_pool.storage import UNREADABLE_QUEUE
-from kombu_pool.storage.dead_letters import PARKING, Delivery
+from kombu_pool.storage.dead_letters import RESERVATION_TTL, DeadLetterOutcome
 from kombu_pool.storage.policy import policy_of
 
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.sqlite.burying import Undertaker
     from kombu_pool.drivers.sqlite.database import Database
     from kombu_pool.drivers.sqlite.deadletters import Letter
-    from kombu_pool.drivers.sqlite.driver import DataDriver
     from kombu_pool.drivers.sqlite.views import Row
     from kombu_pool.model import ClaimMetadata, Message, Project
+    from kombu_pool.storage import DeadLetterHooks
     from kombu_pool.storage.policy import Policy
 
 _LOOK, _BATCH, _LEND, _TAKE, _BEGIN, _PROLONG, _LEND_ONE, _PICK = (
@@ -62,10 +62,10 @@ class Lending:
 class Lender:
     """Lends messages, or gives them away."""
 
-    def __init__(self, database: Database, clock: Clock, driver: DataDriver, undertaker: Undertaker) -> None:
+    def __init__(self, database: Database, clock: Clock, hooks: DeadLetterHooks, undertaker: Undertaker) -> None:
         self._database = database
         self._clock = clock
-        self._driver = driver
+        self._hooks = hooks
         self._undertaker = undertaker
 
     def lend(
@@ -79,10 +79,10 @@ class Lender:
         self._draw_all(lending)
         return (claim_name(claim), lending.messages) if lending.messages else (None, [])
 
-    def pick(
+    def claim_by_id(
         self, queue: str, message_ids: Iterable[str], metadata: ClaimMetadata, project: Project
     ) -> tuple[str | None, Sequence[Message]]:
-        """Lend as :meth:`ClaimController.pick` promises."""
+        """Lend as :meth:`ClaimController.claim_by_id` promises."""
         numbers = [message_number(message_id) for message_id in dict.fromkeys(message_ids)]
         if not self._anything(queue, project, len(numbers)):
             return None, []
@@ -115,8 +115,8 @@ class Lender:
             return False
         if found[3]:
             settle(self._database, found[0], now, _SETTLING)
-        if found[4] or (found[3] and policy_of(found[1]).buries_expired):
-            self._undertaker.bury(found[0])
+        if found[4] or (found[3] and policy_of(found[1]).expires_to_dlq):
+            self._undertaker.dead_letter(found[0])
         return bool(found[2] or found[3])
 
     def _draw_all(self, lending: Lending) -> None:
@@ -126,8 +126,8 @@ class Lender:
             letters, more = self._draw(lending, [(letter, self._is_taken(letter, lending)) for letter in letters])
 
     def _is_taken(self, letter: Letter, lending: Lending) -> bool:
-        delivery = deadletters.hand_over(self._driver, lending.policy, letter, lending.project)
-        return delivery is Delivery.STORED
+        delivery = deadletters.forward(self._hooks, lending.policy, letter, lending.project)
+        return delivery is DeadLetterOutcome.STORED
 
     def _draw(self, lending: Lending, answers: list[tuple[Letter, bool]]) -> tuple[list[Letter], bool]:
         """Lend up to the limit; return letters for other stores, and whether there are more to be set aside."""
@@ -164,8 +164,8 @@ class Lender:
             deadletters.remove(connection, queue, letter)
             return True
         if lending.parking is None:
-            lending.parking, ends = secrets.randbits(63), lending.now + PARKING
-            connection.execute(_BEGIN, (lending.parking, queue, PARKING, lending.now, ends, None))
+            lending.parking, ends = secrets.randbits(63), lending.now + RESERVATION_TTL
+            connection.execute(_BEGIN, (lending.parking, queue, RESERVATION_TTL, lending.now, ends, None))
         number, rank, count = letter.row[0], letter.row[1], letter.row[7]
         connection.execute(_DELETION["free"], (queue, rank, number))
         connection.execute(_LEND_ONE, (number, lending.parking, count))
@@ -241,7 +241,7 @@ def _picked(connection: sqlite3.Connection, queue: int, numbers: Iterable[int], 
 
 def _is_readable(row: Row) -> bool:
     try:
-        records.decode(row[5])
+        codec.decode(row[5])
     except CorruptRecord:
         return False
     return True

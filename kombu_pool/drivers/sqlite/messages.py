@@ -14,8 +14,8 @@ from kombu_pool.drivers.sqlite.views import all_shown, shown
 from kombu_pool.errors import MessageDoesNotExist, QueueDoesNotExist, QueueIsEmpty, QueueIsFull
 from kombu_pool.storage import DEFAULT_LIMIT
 from kombu_pool.storage import MessageController as Contract
-from kombu_pool.storage.incoming import check
 from kombu_pool.storage.policy import policy_of
+from kombu_pool.storage.validation import check
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.sqlite.database import Database
     from kombu_pool.drivers.sqlite.lending import Lender
     from kombu_pool.drivers.sqlite.views import Row
-    from kombu_pool.model import Message, NewMessage, Project, Ticket
+    from kombu_pool.model import IdempotencyKey, Message, NewMessage, Project
     from kombu_pool.storage.policy import Policy
 
 _SQL = statements("messages")
@@ -54,7 +54,7 @@ class MessageController(Contract):
         client_uuid: object,
         project: Project = None,
         *,
-        ticket: Ticket | None = None,
+        idempotency_key: IdempotencyKey | None = None,
     ) -> Sequence[str]:
         limit = self._limit
         incoming = [check(message, limit) for message in messages]
@@ -67,7 +67,7 @@ class MessageController(Contract):
             if found is None:
                 raise QueueDoesNotExist(queue, project)
             now, policy = self._clock.time(), policy_of(found[1])
-            if ticket is not None and (before := self._tickets.ids(ticket, found[0])) is not None:
+            if idempotency_key is not None and (before := self._tickets.ids(idempotency_key, found[0])) is not None:
                 return before
             if policy.is_bounded and not bounds.admits(connection, found[0], policy, incoming, now):
                 raise QueueIsFull(queue, project)
@@ -77,9 +77,9 @@ class MessageController(Contract):
             database.last_number = last
             gone = bounds.make_room(connection, found[0], policy, now, len(incoming)) if policy.is_bounded else 0
         ids = [str(number) for number in range(first, last + 1)]
-        if ticket is not None:
+        if idempotency_key is not None:
             with database.lock:
-                self._tickets.take(ticket, now, ids, found[0])
+                self._tickets.take(idempotency_key, now, ids, found[0])
         if soon:
             database.ring()
         if gone:
@@ -91,8 +91,8 @@ class MessageController(Contract):
         while gone >= CHUNK:
             with self._database.write as connection:
                 gone = bounds.make_room(connection, queue, policy, self._clock.time())
-        if policy.buries:
-            self._undertaker.bury(queue)
+        if policy.has_dlq:
+            self._undertaker.dead_letter(queue)
 
     def list(
         self,
@@ -177,7 +177,7 @@ class MessageController(Contract):
     def reject(self, queue: str, held: Sequence[tuple[str, str]], project: Project = None) -> Sequence[tuple[str, str]]:
         left, mourner = deletion.reject(self._database, self._clock, queue, held, project)
         if mourner is not None:
-            self._undertaker.bury(mourner)
+            self._undertaker.dead_letter(mourner)
         return left
 
     def purge(self, queue: str, project: Project = None) -> int:

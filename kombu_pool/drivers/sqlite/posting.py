@@ -6,15 +6,15 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool.drivers.sqlite.statements import statements
+from kombu_pool.storage.idempotency import IdempotencyCache
 from kombu_pool.storage.policy import write
-from kombu_pool.storage.tickets import Tickets
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
-    from kombu_pool.storage.incoming import Incoming
     from kombu_pool.storage.policy import Policy
+    from kombu_pool.storage.validation import ValidMessage
 
 _SQL = statements("messages")
 _STORE, _FREE, _DELAY, _EXPECT_DEATH = (_SQL[name] for name in ("store", "free", "delay", "expect_death"))
@@ -25,7 +25,7 @@ SOON = 2.0
 
 #: What this process remembers of its posts to each file, also while it has none open; to be used under the file's lock.
 #: It need not be in the file: of a post that failed nothing is there, unless what failed was to make room after it.
-tickets: defaultdict[str, Tickets] = defaultdict(Tickets)
+tickets: defaultdict[str, IdempotencyCache] = defaultdict(IdempotencyCache)
 
 
 def next_number(last: int | None, now: float) -> int:
@@ -38,7 +38,7 @@ def store(
     connection: sqlite3.Connection,
     queue: int,
     policy: Policy,
-    messages: Sequence[Incoming],
+    messages: Sequence[ValidMessage],
     first: int,
     now: float,
     client: str | None,
@@ -64,7 +64,7 @@ def store(
         origin = None if message.dead_letter is None else write(message.dead_letter)
         rows.append((number, queue, rank, now, ttl, expires, due, client, origin, message.record))
     _insert(connection, rows, free, delayed)
-    if policy.buries_expired and any(row[5] is not None for row in rows):
+    if policy.expires_to_dlq and any(row[5] is not None for row in rows):
         expect_death(connection, queue, min(row[5] for row in rows if row[5] is not None))
     return soon
 

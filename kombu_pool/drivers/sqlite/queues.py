@@ -118,7 +118,7 @@ class StoredQueues(RecordedQueues):
         stored = write(metadata)
         # What has expired until now is buried, or not, by the metadata of until now.
         settle(self._database, self._require(name, project)[0], self._clock.time())
-        values = (stored, policy_of(stored).buries_expired, project_key(project), name)
+        values = (stored, policy_of(stored).expires_to_dlq, project_key(project), name)
         with self._database.write as connection:
             if not connection.execute(self._sql["set_metadata"], values).rowcount:
                 raise QueueDoesNotExist(name, project)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kombu_pool.drivers.sqlite.statements import statements
-from kombu_pool.storage.dead_letters import EXPIRED
+from kombu_pool.storage.dead_letters import DeadLetterReason
 from kombu_pool.storage.policy import policy_of
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def sweep(connection: sqlite3.Connection, queue: int, now: float) -> int:
     rows = connection.execute(_EXPIRED, (queue, now, CHUNK)).fetchall()
     if rows and _buries_expired(connection, queue):
         rows = connection.execute(CLAIMS["buried_expired"], (queue, now, CHUNK)).fetchall()
-        die(connection, queue, rows, EXPIRED)
+        die(connection, queue, rows, DeadLetterReason.EXPIRED)
     else:
         remove(connection, queue, rows)
     return len(rows)
@@ -88,7 +88,7 @@ def sweep(connection: sqlite3.Connection, queue: int, now: float) -> int:
 
 def _buries_expired(connection: sqlite3.Connection, queue: int) -> bool:
     found = connection.execute(CLAIMS["metadata"], (queue,)).fetchone()
-    return found is not None and policy_of(found[0]).buries_expired
+    return found is not None and policy_of(found[0]).expires_to_dlq
 
 
 def die(connection: sqlite3.Connection, queue: int, rows: list[tuple[int, int, float | None]], reason: str) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
-from kombu_pool import records
+from kombu_pool import codec
 from kombu_pool.drivers.sqlite.scope import claim_name
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def shown_as(row: Row, now: float, claim_id: str | None, claim_count: int) -> Me
         "id": str(row[0]),
         "age": max(0, age),
         "ttl": row[3],
-        "body": records.decode(row[5]),
+        "body": codec.decode(row[5]),
         "claim_id": claim_id,
         "claim_count": claim_count,
     }

@@ -46,7 +46,7 @@ class ClaimController(Routing, storage.ClaimController):
             with member:
                 member.claims.delete(queue, claim_id, project)
 
-    def swap(
+    def ack_and_claim(
         self,
         queue: str,
         held: Sequence[tuple[str, str]],
@@ -58,16 +58,16 @@ class ClaimController(Routing, storage.ClaimController):
         if member is None:
             return list(held), None, []
         with member:
-            return member.claims.swap(queue, held, metadata, project, limit)
+            return member.claims.ack_and_claim(queue, held, metadata, project, limit)
 
-    def pick(
+    def claim_by_id(
         self, queue: str, message_ids: Iterable[str], metadata: ClaimMetadata, project: Project = None
     ) -> tuple[str | None, Sequence[Message]]:
         member = self._pool(queue, project)
         if member is None:
             return None, []
         with member:
-            return member.claims.pick(queue, message_ids, metadata, project)
+            return member.claims.claim_by_id(queue, message_ids, metadata, project)
 
     def release(self, queue: str, claim_id: str, message_ids: Iterable[str], project: Project = None) -> int:
         member = self._pool(queue, project)

@@ -13,8 +13,8 @@ from kombu_pool.storage import DEFAULT_LIMIT, page
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from kombu_pool.model import Message, NewMessage, Project, Ticket
-    from kombu_pool.pooling.member import Member
+    from kombu_pool.model import IdempotencyKey, Message, NewMessage, Project
+    from kombu_pool.pooling.pool_handle import Member
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class MessageController(Routing, storage.MessageController):
         client_uuid: object,
         project: Project = None,
         *,
-        ticket: Ticket | None = None,
+        idempotency_key: IdempotencyKey | None = None,
     ) -> Sequence[str]:
         member = self._pool(queue, project)
         if member is None:
@@ -41,7 +41,7 @@ class MessageController(Routing, storage.MessageController):
             messages = list(messages)
         try:
             with member:
-                return member.messages.post(queue, messages, client_uuid, project, ticket=ticket)
+                return member.messages.post(queue, messages, client_uuid, project, idempotency_key=idempotency_key)
         except errors.QueueDoesNotExist:
             # Deleted and declared again elsewhere, it may live in another pool since it was looked up.
             home = self._catalog.pool_now(queue, project)
@@ -50,7 +50,7 @@ class MessageController(Routing, storage.MessageController):
             if home is member:
                 self._restore(home, queue, project)
         with home:
-            return home.messages.post(queue, messages, client_uuid, project, ticket=ticket)
+            return home.messages.post(queue, messages, client_uuid, project, idempotency_key=idempotency_key)
 
     def _restore(self, home: Member, queue: str, project: Project) -> None:
         """Create a queue anew in a pool that lost what it held; raises QueueDoesNotExist if it was deleted instead."""

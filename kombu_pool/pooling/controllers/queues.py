@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from kombu_pool.model import Metadata, Project
     from kombu_pool.pooling.catalog import Catalog
-    from kombu_pool.pooling.member import Member
+    from kombu_pool.pooling.pool_handle import Member
 
 
 class QueueController(Routing, storage.QueueController):

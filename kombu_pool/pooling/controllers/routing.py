@@ -9,7 +9,7 @@ from kombu_pool import errors
 if TYPE_CHECKING:
     from kombu_pool.model import Project
     from kombu_pool.pooling.catalog import Catalog
-    from kombu_pool.pooling.member import Member
+    from kombu_pool.pooling.pool_handle import Member
 
 
 class Routing:

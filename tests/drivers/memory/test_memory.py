@@ -127,7 +127,9 @@ def test_two_stores_may_hand_dead_letters_to_each_other_at_once(name, clock):
     here = handle(f"{name}-1", clock, "queue", _max_claim_count=1, _dead_letter_queue="dead")
     there = handle(f"{name}-2", clock, "queue", _max_claim_count=1, _dead_letter_queue="dead")
     for source, target in ((here, there), (there, here)):
-        source.driver.forward_dead_letter = lambda project, queue, message, to=target: bool(to.post_raw([message]))
+        source.driver.dead_letter_hooks.forward = lambda project, queue, message, to=target: bool(
+            to.post_raw([message])
+        )
         source.post(*range(200))
         source.claim(limit=200, ttl=10)
     clock.advance(10)
@@ -147,7 +149,7 @@ def test_a_letter_that_fails_on_its_way_is_lent(queue, name, clock):
         raise errors.PoolUnavailable("other", "it is down")
 
     queue.driver.queue_controller.set_metadata("queue", {"_max_claim_count": 1, "_dead_letter_queue": "elsewhere"})
-    queue.driver.forward_dead_letter = fail
+    queue.driver.dead_letter_hooks.forward = fail
     queue.post("a", "b")
     queue.claim(ttl=10)
     clock.advance(10)
@@ -159,7 +161,7 @@ def test_a_letter_that_fails_on_its_way_is_lent(queue, name, clock):
 def test_a_letter_on_its_way_is_nobody_elses(queue, clock):
     queue.driver.queue_controller.set_metadata("queue", {"_max_claim_count": 1, "_dead_letter_queue": "elsewhere"})
     seen = []
-    queue.driver.forward_dead_letter = lambda *letter: seen.append(queue.claim()) or True
+    queue.driver.dead_letter_hooks.forward = lambda *letter: seen.append(queue.claim()) or True
     queue.post("a")
     queue.claim(ttl=10)
     clock.advance(10)
@@ -171,7 +173,7 @@ def test_a_letter_on_its_way_is_nobody_elses(queue, clock):
 
 def test_a_queue_deleted_while_a_letter_is_on_its_way_is_gone(queue, clock):
     queue.driver.queue_controller.set_metadata("queue", {"_max_claim_count": 1, "_dead_letter_queue": "elsewhere"})
-    queue.driver.forward_dead_letter = lambda *letter: queue.drop() or True
+    queue.driver.dead_letter_hooks.forward = lambda *letter: queue.drop() or True
     queue.post("a", "b")
     queue.claim(ttl=10)
     clock.advance(10)

@@ -9,7 +9,7 @@ from kombu_pool import drivers
 from kombu_pool.clock import ManualClock
 from kombu_pool.drivers.mongodb import ahead, frontier, store
 from tests.conformance.handles import QueueHandle
-from tests.servers import mongodb
+from tests.support.servers import mongodb
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

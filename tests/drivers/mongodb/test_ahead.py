@@ -8,7 +8,7 @@ from kombu_pool import drivers
 from kombu_pool.drivers.mongodb import ahead
 from kombu_pool.drivers.mongodb.looking import Lookout
 from tests.conformance.handles import QueueHandle, bodies, ids
-from tests.servers import mongodb
+from tests.support.servers import mongodb
 
 pytestmark = pytest.mark.usefixtures("trusting", "unhurried")
 
@@ -93,7 +93,7 @@ def test_what_another_process_gives_back_stands_where_it_stood(busy, other, monk
     monkeypatch.setattr(ahead, "_FRESH", 0.0)
     busy.claim(limit=1)
     middle = ids(busy.page(limit=40)[0])[20]
-    held = other.pick([middle])
+    held = other.claim_by_id([middle])
     other.release(held.id, [middle])
     got = []
 

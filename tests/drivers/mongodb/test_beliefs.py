@@ -10,7 +10,7 @@ from kombu_pool import drivers, errors
 from kombu_pool.drivers.mongodb import store
 from tests.conformance.handles import QueueHandle, bodies
 from tests.drivers.mongodb.test_lost_answers import hindered
-from tests.servers import mongodb
+from tests.support.servers import mongodb
 
 
 @pytest.fixture

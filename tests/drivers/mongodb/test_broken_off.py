@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from kombu_pool import drivers, errors
-from kombu_pool.model import Ticket
+from kombu_pool.model import IdempotencyKey
 from tests.conformance.handles import QueueHandle
-from tests.servers import mongodb
-from tests.servers.proxy import Proxy
+from tests.support.servers import mongodb
+from tests.support.servers.proxy import Proxy
 
 #: Milliseconds.
 IMPATIENT = "directConnection=true&socketTimeoutMS=300&serverSelectionTimeoutMS=300&connectTimeoutMS=300"
@@ -53,12 +53,12 @@ def mend(proxy):
 
 
 def test_a_post_of_several_is_made_again_at_once_when_the_network_carries_again(queue, proxy):
-    ticket = Ticket(b"poster", 1)
+    idempotency_key = IdempotencyKey(b"poster", 1)
     cut_behind(proxy, INSERTION)
     with pytest.raises(errors.ConnectionError):
-        queue.post("a", "b", ticket=ticket)
+        queue.post("a", "b", idempotency_key=idempotency_key)
     mend(proxy)
 
-    queue.post("a", "b", ticket=ticket)
+    queue.post("a", "b", idempotency_key=idempotency_key)
 
     assert queue.free() == ["a", "b"]

@@ -9,15 +9,15 @@ import msgspec
 import pytest
 from pymongo.errors import AutoReconnect
 
-from kombu_pool import drivers, errors, records
+from kombu_pool import codec, drivers, errors
 from tests.conformance.handles import QueueHandle, bodies
 from tests.drivers.mongodb.test_beliefs import messages_in
 from tests.drivers.mongodb.test_processes import in_child, outcome
 
-PARKING = 60
+RESERVATION_TTL = 60
 #: Bodies whose records are of one size, in bytes.
 FIRST_BODY = 100_000
-SIZE = len(records.encode(FIRST_BODY, 1000))
+SIZE = len(codec.encode(FIRST_BODY, 1000))
 
 
 class Died(BaseException):
@@ -85,7 +85,7 @@ def test_the_dead_cannot_be_read_or_deleted(mortal, graveyard, driver):
     mortal.delete(message_id)
     mortal.delete_all([message_id])
     driver.gc()
-    assert driver.bury() == 1
+    assert driver.dead_letter_all() == 1
     assert graveyard.free() == ["a"]
 
 
@@ -94,18 +94,18 @@ def test_whoever_dies_between_the_two_steps_loses_nothing(mortal, graveyard, dri
     messages = type(driver._store.messages)
     monkeypatch.setattr(messages, "delete_many", die)
     with pytest.raises(Died):
-        driver.bury()
+        driver.dead_letter_all()
     monkeypatch.undo()
     seen = graveyard.free()
 
-    driver.bury()
-    clock.advance(PARKING)
-    driver.bury()
+    driver.dead_letter_all()
+    clock.advance(RESERVATION_TTL)
+    driver.dead_letter_all()
 
     # A transaction took its letters back; else they are there, and those who do it again know them.
     assert seen in ([], ["a", "b"])
     assert graveyard.free() == ["a", "b"]
-    assert mortal.driver.bury() == 0
+    assert mortal.driver.dead_letter_all() == 0
 
 
 def test_an_answer_that_got_lost_doubles_nothing(mortal, graveyard, driver, clock, monkeypatch):
@@ -118,11 +118,11 @@ def test_an_answer_that_got_lost_doubles_nothing(mortal, graveyard, driver, cloc
         raise AutoReconnect("lost")
 
     monkeypatch.setattr(messages, "insert_many", insert_unheard)
-    assert driver.bury() == 0
+    assert driver.dead_letter_all() == 0
     monkeypatch.undo()
-    clock.advance(PARKING)
+    clock.advance(RESERVATION_TTL)
 
-    assert driver.bury() == 2
+    assert driver.dead_letter_all() == 2
     assert graveyard.free() == ["a", "b"]
 
 
@@ -131,12 +131,12 @@ def test_what_the_store_refuses_stays_and_the_rest_is_buried_once(mortal, gravey
     database.command("collMod", "kombu_pool_messages", validator={"$or": [{"q": "mortal"}, {"d.count": {"$ne": 7}}]})
     database["kombu_pool_messages"].update_one({"b": msgspec.msgpack.encode("b")}, {"$set": {"n": 7}})
 
-    driver.bury()
-    clock.advance(PARKING)
-    driver.bury()
+    driver.dead_letter_all()
+    clock.advance(RESERVATION_TTL)
+    driver.dead_letter_all()
     database.command("collMod", "kombu_pool_messages", validator={})
-    clock.advance(PARKING)
-    driver.bury()
+    clock.advance(RESERVATION_TTL)
+    driver.dead_letter_all()
 
     assert sorted(graveyard.free()) == ["a", "b", "c"]
 
@@ -145,29 +145,29 @@ def test_letters_keep_their_order_when_they_are_buried_after_a_death(mortal, gra
     rejected(mortal, "a", "b")
     monkeypatch.setattr(type(driver._store.messages), "delete_many", die)
     with pytest.raises(Died):
-        driver.bury()
+        driver.dead_letter_all()
     monkeypatch.undo()
 
     mortal.post("c")
     mortal.reject(mortal.claim())
-    clock.advance(PARKING)
-    driver.bury()
+    clock.advance(RESERVATION_TTL)
+    driver.dead_letter_all()
 
     assert graveyard.free() == ["a", "b", "c"]
 
 
 def test_who_dies_while_he_publishes_leaves_it_to_others_after_a_while(routed, driver, clock):
-    driver.publish_dead_letter = die
+    driver.dead_letter_hooks.publish = die
     routed.post("a", "b")
     with pytest.raises(Died):
         routed.reject(routed.claim())
     seen = []
-    driver.publish_dead_letter = lambda *letter: seen.append(letter[3]["body"]) or True
+    driver.dead_letter_hooks.publish = lambda *letter: seen.append(letter[3]["body"]) or True
 
-    assert driver.bury() == 0
+    assert driver.dead_letter_all() == 0
     assert routed.all() == []
-    clock.advance(PARKING)
-    assert driver.bury() == 2
+    clock.advance(RESERVATION_TTL)
+    assert driver.dead_letter_all() == 2
     assert seen == ["a", "b"]
 
 
@@ -175,14 +175,14 @@ def test_a_long_line_is_not_published_by_somebody_whom_others_do_not_wait_for_an
     seen = []
 
     def publish_slowly(project, exchange, routing_key, message):
-        clock.advance(PARKING / 3)
+        clock.advance(RESERVATION_TTL / 3)
         seen.append(message["body"])
         return True
 
-    driver.publish_dead_letter = publish_slowly
+    driver.dead_letter_hooks.publish = publish_slowly
     rejected(routed, *range(5))
 
-    while driver.bury():
+    while driver.dead_letter_all():
         pass
     assert seen == [*range(5)]
 
@@ -195,7 +195,7 @@ def test_what_was_lent_too_often_is_lent_while_nobody_can_publish_it(routed, dri
 
     seen = []
     driver._dead_letters._sulks.clear()
-    driver.publish_dead_letter = lambda *letter: seen.append(letter[3]["body"]) or True
+    driver.dead_letter_hooks.publish = lambda *letter: seen.append(letter[3]["body"]) or True
     assert routed.claim() == (None, [])
     assert seen == ["a", "b"]
 
@@ -207,7 +207,7 @@ def test_a_claim_does_not_ask_again_at_once_for_what_cannot_be_published(routed,
         asked.append(letter)
         raise errors.ConnectionError("away")
 
-    driver.publish_dead_letter = fail
+    driver.dead_letter_hooks.publish = fail
     rejected(routed, "a")
     for _ in range(5):
         routed.claim()
@@ -225,11 +225,11 @@ def test_what_was_posted_while_its_queue_changed_is_buried_too(queues, graveyard
     database["kombu_pool_messages"].update_many({}, {"$unset": {"e": True}})
     clock.advance(10)
 
-    assert driver.bury() == 0
+    assert driver.dead_letter_all() == 0
     QueueHandle(driver, "claimed", "p").claim()
     assert graveyard.free() == ["claimed"]
     driver.gc()
-    assert driver.bury() == 1
+    assert driver.dead_letter_all() == 1
     assert graveyard.free() == ["claimed", "collected"]
 
 
@@ -242,7 +242,7 @@ def test_what_expired_while_the_queue_did_not_bury_it_is_not_brought_back(mortal
     driver.queue_controller.set_metadata("mortal", metadata, "p")
     clock.advance(20)
 
-    assert driver.bury() == 1
+    assert driver.dead_letter_all() == 1
     assert graveyard.free() == ["b"]
 
 
@@ -251,7 +251,7 @@ def test_a_deleted_queue_takes_its_dead_with_it(routed, driver, database):
 
     routed.drop()
 
-    assert driver.bury() == 0
+    assert driver.dead_letter_all() == 0
     assert messages_in(database) == 0
 
 
@@ -260,7 +260,7 @@ def test_what_is_dead_of_a_queue_that_is_half_deleted_is_passed_over(routed, mor
     rejected(mortal, "b")
     database["kombu_pool_queues"].delete_one({"q": "routed"})
 
-    assert driver.bury() == 1
+    assert driver.dead_letter_all() == 1
     assert graveyard.free() == ["b"]
 
 
@@ -273,7 +273,7 @@ def test_two_processes_bury_each_message_once(uri):
 
     def work():
         mine = drivers.open_data(uri)
-        return sum(mine.bury() for _ in range(4))
+        return sum(mine.dead_letter_all() for _ in range(4))
 
     children = [in_child(work) for _ in range(2)]
     buried = [int(outcome(child)) for child in children]
@@ -290,14 +290,14 @@ def test_two_who_publish_publish_each_message_once(uri):
     rejected(queue, *range(200))
     seen = []
     for one in (driver, other):
-        one.publish_dead_letter = lambda *letter: seen.append(letter[3]["body"]) or True
+        one.dead_letter_hooks.publish = lambda *letter: seen.append(letter[3]["body"]) or True
 
     threads = [threading.Thread(target=one.bury) for one in (driver, other)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    driver.bury()
+    driver.dead_letter_all()
 
     assert sorted(seen) == [*range(200)]
     driver.close()
@@ -332,7 +332,7 @@ def test_what_is_too_much_by_thousands_dies_in_order(driver, queues, graveyard):
     driver.queue_controller.set_metadata("short", {"_max_length": 10, "_dead_letter_queue": "graveyard"}, "p")
 
     queue.post(2100)
-    driver.bury()
+    driver.dead_letter_all()
 
     assert queue.free() == [*range(2091, 2101)]
     assert graveyard.free() == [*range(2091)]
@@ -354,7 +354,7 @@ def test_processes_leave_a_queue_as_long_as_it_may_be_and_lose_nothing(uri, limi
     children = [in_child(lambda first=first: work(first)) for first in (0, 40, 80, 120)]
     for child in children:
         outcome(child)
-    driver.bury()
+    driver.dead_letter_all()
 
     assert queue.count() == 10
     assert sorted(queue.free() + graveyard.free()) == [FIRST_BODY + number for number in range(160)]
@@ -394,7 +394,7 @@ def test_a_long_queue_is_shortened_step_by_step(queues, graveyard, driver):
     driver.queue_controller.set_metadata("long", {"_dead_letter_queue": "graveyard", "_max_length": 10}, "p")
 
     queue.post("last")
-    while driver.bury():
+    while driver.dead_letter_all():
         pass
 
     assert queue.count() == 10

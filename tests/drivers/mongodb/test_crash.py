@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 import kombu_pool
-from tests.drivers.clients import PREFETCH, Clients
-from tests.servers.mongodb import ReplicaSet
-from tests.transport.traffic import eventually
+from tests.support.kombu_clients import PREFETCH, Clients
+from tests.support.servers.mongodb import ReplicaSet
+from tests.support.transport.traffic import eventually
 
 PUBLISHERS, CONSUMERS, CRASHES = 10, 4, 3
 #: Seconds within which a primary that is gone has been replaced, and everybody has found the next.

@@ -8,7 +8,7 @@ import pytest
 
 from kombu_pool.drivers.mongodb import crowd
 from tests.conformance.handles import bodies
-from tests.servers import mongodb
+from tests.support.servers import mongodb
 
 NUMBER = 400
 

@@ -9,7 +9,7 @@ import pytest
 from kombu_pool import drivers
 from kombu_pool.drivers.mongodb import fences
 from tests.conformance.handles import QueueHandle, ids
-from tests.servers import mongodb
+from tests.support.servers import mongodb
 
 THREADS = 8
 

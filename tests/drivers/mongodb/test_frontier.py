@@ -12,7 +12,7 @@ from kombu_pool.clock import ManualClock
 from kombu_pool.drivers.mongodb import frontier
 from tests.conformance.handles import QueueHandle, bodies, ids
 from tests.drivers.mongodb.test_lost_answers import hindered
-from tests.servers import mongodb
+from tests.support.servers import mongodb
 
 
 @pytest.fixture

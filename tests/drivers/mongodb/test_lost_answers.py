@@ -9,7 +9,7 @@ import pytest
 from kombu_pool import drivers, errors
 from kombu_pool.drivers.mongodb.ledger import Ledger
 from tests.conformance.handles import QueueHandle, bodies
-from tests.servers import mongodb
+from tests.support.servers import mongodb
 
 #: The server did it, but the majority had not got it in time; and it gave up before it did.
 _TOO_LATE = {"code": 64, "errmsg": "waiting for replication timed out", "errInfo": {"wtimeout": True}}

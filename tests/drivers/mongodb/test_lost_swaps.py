@@ -10,8 +10,8 @@ import pytest
 
 from kombu_pool import drivers, errors
 from tests.conformance.handles import QueueHandle, bodies, ids
-from tests.servers import mongodb
-from tests.transport.traffic import eventually
+from tests.support.servers import mongodb
+from tests.support.transport.traffic import eventually
 
 #: Seconds for which the one who is killed may keep what he holds.
 SHORT = 2
@@ -41,8 +41,8 @@ def pairs(held):
     return [(one, held.id) for one in ids(held)]
 
 
-def swap(queue, held, limit, ttl=60):
-    return queue.driver.claim_controller.swap(queue.name, held, {"ttl": ttl, "grace": 0}, queue.project, limit)
+def ack_and_claim(queue, held, limit, ttl=60):
+    return queue.driver.claim_controller.ack_and_claim(queue.name, held, {"ttl": ttl, "grace": 0}, queue.project, limit)
 
 
 @contextlib.contextmanager
@@ -62,7 +62,7 @@ def test_what_was_lent_as_the_deletion_failed_is_given_back_by_the_next_claim(qu
 
     lost = {"failCommands": ["delete"], "closeConnection": True}
     with failing(servers.primary, "failCommand", "alwaysOn", **lost), pytest.raises(errors.ConnectionError):
-        swap(queue, pairs(held), 1)
+        ack_and_claim(queue, pairs(held), 1)
 
     assert bodies(queue.claim()) == ["next"]
     assert queue.delete_claimed(pairs(held)) == []
@@ -74,7 +74,7 @@ def test_what_was_deleted_as_nothing_could_be_lent_is_done(queue, servers):
 
     lost = {"failCommands": ["update", "findAndModify"], "closeConnection": True}
     with failing(servers.primary, "failCommand", "alwaysOn", **lost), pytest.raises(errors.ConnectionError):
-        swap(queue, pairs(held), 1)
+        ack_and_claim(queue, pairs(held), 1)
 
     assert queue.all() == ["next"]
     assert bodies(queue.claim()) == ["next"]
@@ -88,7 +88,7 @@ def test_what_a_swap_deleted_is_not_taken_for_done_before_the_majority_knows(que
         for secondary in servers.secondaries:
             stopped.enter_context(failing(secondary, "stopReplProducer", "alwaysOn"))
         with pytest.raises(errors.ConnectionError):
-            swap(queue, pairs(held), 1)
+            ack_and_claim(queue, pairs(held), 1)
 
         with pytest.raises(errors.ConnectionError):
             queue.delete_claimed(pairs(held))
@@ -113,7 +113,7 @@ def swapping(queue, servers, request):
             signal.alarm(60)  # a child that hangs would outlive the test
             try:
                 driver = drivers.open_data(f"{servers.uri(request.node.name[:40])}&appName=stalled")
-                swap(QueueHandle(driver, queue.name, queue.project), held, 1, ttl=SHORT)
+                ack_and_claim(QueueHandle(driver, queue.name, queue.project), held, 1, ttl=SHORT)
             finally:
                 os._exit(1)
         stack.callback(kill, child)

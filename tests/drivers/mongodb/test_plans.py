@@ -149,7 +149,7 @@ def test_a_claim_of_one_looks_at_one(backlog, looked_at):
 def test_a_claim_by_ids_looks_at_what_it_takes(backlog, looked_at):
     posted = backlog.post(*range(100))
 
-    assert looked_at(lambda: backlog.pick(posted[40:50])) <= 25
+    assert looked_at(lambda: backlog.claim_by_id(posted[40:50])) <= 25
 
 
 def test_a_deletion_looks_at_what_it_deletes(backlog, looked_at):

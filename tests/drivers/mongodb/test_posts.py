@@ -7,7 +7,7 @@ import pytest
 from kombu_pool import drivers, errors
 from tests.conformance.handles import QueueHandle
 from tests.drivers.mongodb.test_beliefs import messages_in
-from tests.servers import mongodb
+from tests.support.servers import mongodb
 
 
 @pytest.fixture

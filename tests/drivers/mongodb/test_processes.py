@@ -10,7 +10,7 @@ import pytest
 
 from kombu_pool import drivers, errors
 from tests.conformance.handles import Held, QueueHandle, bodies, ids
-from tests.servers import mongodb
+from tests.support.servers import mongodb
 
 CLAIM = {"ttl": 60, "grace": 0}
 
@@ -59,16 +59,16 @@ def test_parent_and_child_both_use_the_driver(queue):
 def test_parent_and_child_both_swap(queue):
     queue.post(*"abcdef")
 
-    def swap(held):
+    def ack_and_claim(held):
         given = [(one, held.id) for one in ids(held)], CLAIM, queue.project, 1
-        refused, claim, messages = queue.driver.claim_controller.swap(queue.name, *given)
+        refused, claim, messages = queue.driver.claim_controller.ack_and_claim(queue.name, *given)
         assert refused == []
         return Held(claim, messages)
 
-    held = swap(queue.claim(limit=1))
-    assert outcome(in_child(lambda: bodies(swap(swap(queue.claim(limit=1)))))) == "['e']"
+    held = ack_and_claim(queue.claim(limit=1))
+    assert outcome(in_child(lambda: bodies(ack_and_claim(ack_and_claim(queue.claim(limit=1)))))) == "['e']"
 
-    assert bodies(swap(held)) == ["f"]
+    assert bodies(ack_and_claim(held)) == ["f"]
     assert queue.all() == ["e", "f"]
 
 
@@ -152,7 +152,7 @@ def test_the_loss_of_a_primary_loses_nothing():
         queue.create()
         queue.post("done", "a", "b")
         done = queue.claim(limit=1)
-        _, claim, messages = driver.claim_controller.swap("q", [(ids(done)[0], done.id)], CLAIM, None, 1)
+        _, claim, messages = driver.claim_controller.ack_and_claim("q", [(ids(done)[0], done.id)], CLAIM, None, 1)
         held = Held(claim, messages)
         replicas.kill_primary()
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from kombu_pool.model import Ticket
+from kombu_pool.model import IdempotencyKey
 from tests.conformance.handles import QueueHandle, ids
 
 DIVIDED = ("messages", "queues", "subscriptions")
@@ -69,8 +69,8 @@ def test_posts_are_for_one_shard(astray, queue):
         queue.post("a")
         queue.post("b", "c")
         for _ in range(2):
-            queue.post("d", ticket=Ticket(b"one", 1))
-            queue.post("e", "f", ticket=Ticket(b"several", 1))
+            queue.post("d", idempotency_key=IdempotencyKey(b"one", 1))
+            queue.post("e", "f", idempotency_key=IdempotencyKey(b"several", 1))
 
     assert not astray(work)
 
@@ -82,7 +82,7 @@ def test_posts_to_what_may_get_too_long_are_for_one_shard(astray, driver, overfl
 
     def work():
         for _ in range(2):
-            queue.post("a", "b", ticket=Ticket(b"several", 1))
+            queue.post("a", "b", idempotency_key=IdempotencyKey(b"several", 1))
         queue.post("c", "d")
         if overflow == "drop-head":
             queue.post("e", "f")
@@ -102,7 +102,7 @@ def test_claims_are_for_one_shard(astray, queue, clock):
         queue.delete_claimed([(one, held.id) for one in ids(held)[1:3]])
         queue.delete(ids(held)[3], held.id)
         queue.end(held.id)
-        queue.end(queue.pick(ids(held)[:1]).id)
+        queue.end(queue.claim_by_id(ids(held)[:1]).id)
         queue.claim(limit=3, ttl=60)
         clock.advance(100)
         assert len(queue.claim(limit=50).messages) > 10

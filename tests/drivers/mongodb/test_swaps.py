@@ -14,7 +14,7 @@ from kombu_pool import errors
 from kombu_pool.drivers.mongodb import lending
 from kombu_pool.drivers.mongodb.acknowledging import acknowledge
 from tests.conformance.handles import bodies, ids
-from tests.servers import mongodb
+from tests.support.servers import mongodb
 
 CLAIM = {"ttl": 60, "grace": 0}
 
@@ -28,8 +28,8 @@ def pairs(held):
     return [(one, held.id) for one in ids(held)]
 
 
-def swap(queue, held, limit=10):
-    return queue.driver.claim_controller.swap(queue.name, held, CLAIM, queue.project, limit)
+def ack_and_claim(queue, held, limit=10):
+    return queue.driver.claim_controller.ack_and_claim(queue.name, held, CLAIM, queue.project, limit)
 
 
 @pytest.mark.usefixtures("trusting")
@@ -37,7 +37,7 @@ def test_a_swap_of_batches_is_three_commands(queue, profiled):
     queue.post(*range(20))
     held = queue.claim()
 
-    assert len(profiled(lambda: swap(queue, pairs(held)))) == 3
+    assert len(profiled(lambda: ack_and_claim(queue, pairs(held)))) == 3
     assert queue.all() == [*range(10, 20)]
 
 
@@ -46,7 +46,7 @@ def test_a_swap_for_nothing_is_two_commands(queue, profiled):
     queue.post("a", "b")
     held = queue.claim()
 
-    assert len(profiled(lambda: swap(queue, pairs(held)))) == 2
+    assert len(profiled(lambda: ack_and_claim(queue, pairs(held)))) == 2
     assert queue.all() == []
 
 
@@ -63,7 +63,7 @@ def test_nothing_is_lent_before_it_is_known_what_became_of_the_rest(queue, drive
 
     monkeypatch.setattr(lending, "acknowledge", slowly)
     with ThreadPoolExecutor() as threads:
-        swapping = threads.submit(swap, queue, pairs(held))
+        swapping = threads.submit(ack_and_claim, queue, pairs(held))
         assert began.wait(10)
         with pytest.raises(FutureTimeoutError):
             swapping.result(timeout=0.2)

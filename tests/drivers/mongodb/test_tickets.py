@@ -11,12 +11,12 @@ from kombu_pool import drivers
 from kombu_pool.drivers.mongodb.layout import RECEIPT
 from kombu_pool.drivers.mongodb.link import Link
 from kombu_pool.drivers.mongodb.tickets import Sessions
-from kombu_pool.model import Ticket
-from kombu_pool.storage import TICKET_LIFE
+from kombu_pool.model import IdempotencyKey
+from kombu_pool.storage import IDEMPOTENCY_WINDOW
 from tests.conformance.handles import QueueHandle
-from tests.servers import mongodb
+from tests.support.servers import mongodb
 
-FIRST = Ticket(b"me", 1)
+FIRST = IdempotencyKey(b"me", 1)
 
 
 class Died(BaseException):
@@ -39,10 +39,10 @@ def alone(request, clock):
 
 @pytest.mark.usefixtures("trusting")
 def test_a_post_takes_no_more_round_trips_for_it(queue, round_trips):
-    queue.post("warm", ticket=Ticket(b"me", 1))
+    queue.post("warm", idempotency_key=IdempotencyKey(b"me", 1))
     # The server has business of its own now and then.
     plain = min(round_trips(lambda: queue.post("a")) for _ in range(3))
-    posts = [partial(queue.post, "b", ticket=Ticket(b"me", number)) for number in (2, 3, 4)]
+    posts = [partial(queue.post, "b", idempotency_key=IdempotencyKey(b"me", number)) for number in (2, 3, 4)]
     ticketed = min(round_trips(post) for post in posts)
 
     assert ticketed == plain
@@ -51,7 +51,7 @@ def test_a_post_takes_no_more_round_trips_for_it(queue, round_trips):
 def test_posts_of_many_posters_take_one_session_of_the_client(driver, queue):
     poster = driver.message_controller._poster
     for number in range(50):
-        queue.post("a", ticket=Ticket(b"%d" % number, 1))
+        queue.post("a", idempotency_key=IdempotencyKey(b"%d" % number, 1))
 
     assert len(poster._sessions._idle) <= 1
 
@@ -60,12 +60,12 @@ def test_posts_of_many_posters_take_one_session_of_the_client(driver, queue):
 def test_a_receipt_goes_when_its_time_is_over(driver, clock, database, metadata):
     queue = QueueHandle(driver, "q", None)
     queue.create(**metadata)
-    queue.post("a", "b", ticket=FIRST)
+    queue.post("a", "b", idempotency_key=FIRST)
     queue.delete_all([message["id"] for message in queue.page()[0]])
     receipts = partial(database["kombu_pool_messages"].count_documents, {"s": RECEIPT})
     assert receipts() == 1
 
-    clock.advance(TICKET_LIFE + 1)
+    clock.advance(IDEMPOTENCY_WINDOW + 1)
     driver.gc()
 
     assert receipts() == 0
@@ -73,12 +73,12 @@ def test_a_receipt_goes_when_its_time_is_over(driver, clock, database, metadata)
 
 def test_it_is_known_to_a_server_that_does_not_say_so(queue, monkeypatch):
     monkeypatch.setattr(Link, "tells_of_retries", False)
-    first = queue.post("a", ticket=FIRST)
-    waiting = queue.post("a", ticket=FIRST)
+    first = queue.post("a", idempotency_key=FIRST)
+    waiting = queue.post("a", idempotency_key=FIRST)
     queue.delete_all(first)
 
-    consumed = queue.post("a", ticket=FIRST)
-    other = queue.post("b", ticket=Ticket(b"me", 2))
+    consumed = queue.post("a", idempotency_key=FIRST)
+    other = queue.post("b", idempotency_key=IdempotencyKey(b"me", 2))
 
     assert first == waiting == consumed
     assert queue.all() == ["b"]
@@ -86,7 +86,7 @@ def test_it_is_known_to_a_server_that_does_not_say_so(queue, monkeypatch):
 
 
 def test_a_receipt_is_no_message(queue):
-    queue.post("a", "b", ticket=FIRST)
+    queue.post("a", "b", idempotency_key=FIRST)
 
     assert queue.all() == ["a", "b"]
     assert queue.stats()["total"] == 2
@@ -98,10 +98,10 @@ def test_a_post_of_many_that_was_given_up_before_it_was_whole_is_made_again(alon
     poster = alone.driver.message_controller._poster
     monkeypatch.setattr(poster, "_receipt_before", die)
     with pytest.raises(Died):
-        alone.post("a", "b", ticket=FIRST)
+        alone.post("a", "b", idempotency_key=FIRST)
     monkeypatch.undo()
 
-    alone.post("a", "b", ticket=FIRST)
+    alone.post("a", "b", idempotency_key=FIRST)
 
     assert alone.free() == ["a", "b"]
 
@@ -110,21 +110,21 @@ def test_a_post_of_many_that_was_whole_is_shown_when_it_is_made_again(alone, mon
     poster = alone.driver.message_controller._poster
     monkeypatch.setattr(poster, "show", die)
     with pytest.raises(Died):
-        alone.post("a", "b", ticket=FIRST)
+        alone.post("a", "b", idempotency_key=FIRST)
     monkeypatch.undo()
     assert alone.free() == []
 
-    again = alone.post("a", "b", ticket=FIRST)
+    again = alone.post("a", "b", idempotency_key=FIRST)
 
     assert alone.free() == ["a", "b"]
     assert [message["id"] for message in alone.page()[0]] == again
 
 
-@pytest.mark.parametrize("later", [121, TICKET_LIFE + 1])
+@pytest.mark.parametrize("later", [121, IDEMPOTENCY_WINDOW + 1])
 def test_a_post_of_many_that_was_whole_is_shown_by_the_collector_too(alone, clock, monkeypatch, later):
     monkeypatch.setattr(alone.driver.message_controller._poster, "show", die)
     with pytest.raises(Died):
-        alone.post("a", "b", ticket=FIRST)
+        alone.post("a", "b", idempotency_key=FIRST)
     monkeypatch.undo()
 
     clock.advance(later)
@@ -147,7 +147,7 @@ def test_a_lost_connection_is_tried_once_more(monkeypatch):
         return answer
 
     monkeypatch.setattr(Sessions, "_write", lossy)
-    ids = queue.post("a", ticket=FIRST)
+    ids = queue.post("a", idempotency_key=FIRST)
 
     assert [message["id"] for message in queue.page()[0]] == ids
     driver.close()

@@ -4,8 +4,8 @@ import pytest
 
 from kombu_pool import drivers
 from tests.conformance.handles import QueueHandle
-from tests.drivers.redis.monitor import commands_during
-from tests.servers.shared import fresh_uri, shared_server
+from tests.support.redis.monitor import commands_during
+from tests.support.servers.redis_shared import fresh_uri, shared_server
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import pytest
 
 from kombu_pool import drivers, errors
 from kombu_pool.drivers.redis.location import locate
-from tests.servers import certificates
-from tests.servers.secured import SecuredServer
-from tests.servers.standalone import Server
+from tests.support.servers import certificates
+from tests.support.servers.redis_server import Server
+from tests.support.servers.redis_tls import SecuredServer
 
 SECRET = "pa:ss@wo/rd%"
 QUOTED = "pa%3Ass%40wo%2Frd%25"

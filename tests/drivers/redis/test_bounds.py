@@ -63,7 +63,7 @@ def test_the_weight_is_that_of_the_free_messages_whatever_is_done_to_them(client
     clock.advance(5)
     queue.count()
     check()
-    queue.driver.bury()
+    queue.driver.dead_letter_all()
     check()
     clock.advance(5)
     queue.count()

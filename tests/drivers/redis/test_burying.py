@@ -11,11 +11,11 @@ import pytest
 from kombu_pool import errors
 from kombu_pool.clock import ManualClock
 from kombu_pool.drivers.redis.scripts import script
-from kombu_pool.storage.dead_letters import PARKING
+from kombu_pool.storage.dead_letters import RESERVATION_TTL
 from tests.conformance.handles import QueueHandle, bodies, ids
-from tests.servers.proxy import Proxy
-from tests.servers.standalone import Server
-from tests.transport.programs import Programs
+from tests.support.servers.proxy import Proxy
+from tests.support.servers.redis_server import Server
+from tests.support.transport.child_programs import Programs
 
 EXCHANGE = {"_dead_letter_exchange": "exchange"}
 HOME = {"_dead_letter_queue": "dead"}
@@ -23,7 +23,7 @@ HOME = {"_dead_letter_queue": "dead"}
 
 @pytest.fixture
 def programs():
-    programs = Programs("tests.drivers.redis.programs")
+    programs = Programs("tests.support.redis.child_programs")
     yield programs
     programs.kill()
 
@@ -59,13 +59,13 @@ def test_a_process_that_is_killed_while_it_buries_loses_nothing(uri, open_queue,
     victim = programs.start("bury", uri=uri, answers=1)
     assert [json.loads(victim.line()), json.loads(victim.line())] == ["a", "b"]
     seen = []
-    queue.driver.publish_dead_letter = publish_to(seen)
+    queue.driver.dead_letter_hooks.publish = publish_to(seen)
 
     victim.signal(signal.SIGKILL)
 
-    assert queue.driver.bury() == 0
-    clock.advance(PARKING)
-    assert queue.driver.bury() == 1
+    assert queue.driver.dead_letter_all() == 0
+    clock.advance(RESERVATION_TTL)
+    assert queue.driver.dead_letter_all() == 1
     assert seen == ["b"]
 
 
@@ -78,13 +78,13 @@ def test_what_was_stored_there_and_not_removed_here_is_buried_again(uri, open_qu
         publish_to(seen)(*letter)
         raise KeyboardInterrupt
 
-    queue.driver.publish_dead_letter = crash
+    queue.driver.dead_letter_hooks.publish = crash
     with pytest.raises(KeyboardInterrupt):
-        queue.driver.bury()
-    queue.driver.publish_dead_letter = publish_to(seen)
-    clock.advance(PARKING)
+        queue.driver.dead_letter_all()
+    queue.driver.dead_letter_hooks.publish = publish_to(seen)
+    clock.advance(RESERVATION_TTL)
 
-    assert queue.driver.bury() == 2
+    assert queue.driver.dead_letter_all() == 2
     assert seen == ["a", "a", "b"]
 
 
@@ -97,8 +97,8 @@ def test_a_move_that_nobody_heard_of_is_not_made_twice(open_queue, clock):
 
         let_die(queue, "a")
 
-        clock.advance(PARKING)
-        assert queue.driver.bury() == 0
+        clock.advance(RESERVATION_TTL)
+        assert queue.driver.dead_letter_all() == 0
         assert dead.free() == ["warm up", "a"]
 
 
@@ -111,9 +111,9 @@ def test_what_is_taken_and_never_heard_of_is_buried_after_a_while(open_queue, cl
 
         let_die(queue, "a")
 
-        assert queue.driver.bury() == 0
-        clock.advance(PARKING)
-        assert queue.driver.bury() == 1
+        assert queue.driver.dead_letter_all() == 0
+        clock.advance(RESERVATION_TTL)
+        assert queue.driver.dead_letter_all() == 1
         assert dead.free() == ["warm up", "a"]
 
 
@@ -135,7 +135,7 @@ def test_two_processes_bury_each_message_once(uri, open_queue, open_driver, cloc
     if metadata is HOME:
         seen = Counter(dead.free())
     assert seen == Counter(range(2000))
-    assert queue.driver.bury() == 0
+    assert queue.driver.dead_letter_all() == 0
 
 
 def lines_of(program):
@@ -156,7 +156,7 @@ def test_who_uses_a_queue_tries_again_only_after_a_while(uri, open_queue, clock)
         tried.append(message["body"])
         raise errors.PoolUnavailable("pool", "down")
 
-    queue.driver.publish_dead_letter = fail
+    queue.driver.dead_letter_hooks.publish = fail
     let_die(queue, "a")
     let_die(queue, "b")
     queue.claim()
@@ -172,9 +172,9 @@ def test_order_survives_that_it_was_out_of_reach(uri, open_queue, clock):
     let_die(queue, "a", "b")
     let_die(queue, "c")
     seen = []
-    queue.driver.publish_dead_letter = publish_to(seen)
+    queue.driver.dead_letter_hooks.publish = publish_to(seen)
 
-    assert queue.driver.bury() == 3
+    assert queue.driver.dead_letter_all() == 3
     assert seen == ["a", "b", "c"]
 
 
@@ -188,9 +188,9 @@ def test_one_that_nobody_takes_does_not_stop_those_behind_it(uri, open_queue, cl
             raise errors.MessageTooLarge(1, 1)
         return publish_to(seen)(*letter)
 
-    queue.driver.publish_dead_letter = refuse_the_first
+    queue.driver.dead_letter_hooks.publish = refuse_the_first
 
-    assert queue.driver.bury() == 4
+    assert queue.driver.dead_letter_all() == 4
     assert seen == [1, 2, 3, 4]
 
 
@@ -210,13 +210,13 @@ def test_a_watch_sleeps_while_the_dead_are_out_of_reach(uri, open_queue, clock):
 def test_a_watch_wakes_for_what_a_dead_process_left(uri, open_queue, clock):
     queue = open_queue(uri, metadata=EXCHANGE, clock=clock)
     let_die(queue, "a")
-    queue.driver.publish_dead_letter = lambda *letter: (_ for _ in ()).throw(KeyboardInterrupt)
+    queue.driver.dead_letter_hooks.publish = lambda *letter: (_ for _ in ()).throw(KeyboardInterrupt)
     with pytest.raises(KeyboardInterrupt):
-        queue.driver.bury()
+        queue.driver.dead_letter_all()
     watch = queue.driver.watch([(None, "q")])
 
     assert watch.wait(0.1) is False
-    clock.advance(PARKING)
+    clock.advance(RESERVATION_TTL)
     assert watch.wait(5) is True
     watch.close()
 
@@ -239,8 +239,8 @@ def test_an_ordinary_queue_costs_what_it_did(uri, open_queue, commands):
 def use(queue):
     queue.post("a", "b")
     held = queue.claim(limit=1)
-    swap = queue.driver.claim_controller.swap
-    _, claim_id, messages = swap(queue.name, [(ids(held)[0], held.id)], {"ttl": 60, "grace": 0}, limit=1)
+    ack_and_claim = queue.driver.claim_controller.ack_and_claim
+    _, claim_id, messages = ack_and_claim(queue.name, [(ids(held)[0], held.id)], {"ttl": 60, "grace": 0}, limit=1)
     queue.delete_claimed([(messages[0]["id"], claim_id)])
 
 
@@ -251,14 +251,14 @@ def test_burying_costs_one_look_when_nothing_is_dead(uri, open_driver, clock, co
         queue = QueueHandle(driver, f"q{number}", None)
         let_die(queue, "a")
         queue.post("b", ttl=100)
-    driver.bury()
+    driver.dead_letter_all()
 
     ran = commands(driver.bury)
 
     assert scripts_in(ran) == ["dying"]
     assert sum(line.by_script for line in ran) == 1
     clock.advance(100)
-    assert driver.bury() == 50
+    assert driver.dead_letter_all() == 50
 
 
 def test_a_rejection_that_is_buried_here_takes_three_round_trips(uri, open_queue, commands):
@@ -295,9 +295,9 @@ def test_letters_to_another_queue_that_buries_what_expires_are_found_there(uri, 
     last = open_queue(uri, "last", clock=clock)
     open_queue(uri, "dead", metadata={"_dead_letter_queue": "last", "_dead_letter_expired": True}, clock=clock)
     queue = open_queue(uri, metadata={**HOME, "_dead_letter_queue_messages_ttl": 5}, clock=clock)
-    queue.driver.bury()
+    queue.driver.dead_letter_all()
     let_die(queue, "a")
     clock.advance(5)
 
-    assert queue.driver.bury() == 1
+    assert queue.driver.dead_letter_all() == 1
     assert bodies(last.page()[0]) == ["a"]

@@ -12,8 +12,8 @@ from kombu_pool import drivers, errors
 from kombu_pool.drivers.redis.link import Link
 from kombu_pool.drivers.redis.location import locate
 from tests.conformance.handles import bodies, ids
-from tests.servers.standalone import Server
-from tests.servers.waiting import first_answer
+from tests.support.servers.redis_server import Server
+from tests.support.servers.waiting import first_answer
 
 THREADS = 8
 SECONDS = 0.5

@@ -11,8 +11,8 @@ from kombu_pool import drivers, errors
 from kombu_pool.clock import ManualClock
 from kombu_pool.drivers.redis import keys
 from tests.conformance.handles import page_of
-from tests.servers.shared import fresh_uri, shared_server
-from tests.servers.standalone import Server
+from tests.support.servers.redis_server import Server
+from tests.support.servers.redis_shared import fresh_uri, shared_server
 
 QUEUES = [f"q{number}" for number in range(50)]
 DAY = 86_400
@@ -64,8 +64,8 @@ def fill(control):
         control.bindings_controller.bind(exchange, "q", "key", project="p")
     control.bindings_controller.bind("x", "y", destination_type="exchange", project="p")
     control.consumers_controller.set_lifetime("q", 60, "p", from_now=True)
-    control.consumers_controller.attach("q", "one", 60, "p")
-    control.consumers_controller.attach("q", "two", 60, "p", consuming=False)
+    control.consumers_controller.add_holder("q", "one", 60, "p")
+    control.consumers_controller.add_holder("q", "two", 60, "p", consuming=False)
 
 
 def register_all(uri, pool):
@@ -188,7 +188,7 @@ def test_names_that_end_like_others_begin_stay_apart(control):
         control.queue_controller.create(name)
         flavors.create(name, capabilities=["FIFO"])
         bindings.create_exchange(name, name)
-        consumers.attach(name, name, 60)
+        consumers.add_holder(name, name, 60)
     for name in NAMES:
         bindings.bind(name, name, name)
 
@@ -198,7 +198,7 @@ def test_names_that_end_like_others_begin_stay_apart(control):
         ways = [(way["exchange"], way["destination"], way["routing_key"]) for way in bindings.list(name)]
         assert ways == [(name, name, name)]
         assert bindings.unbind_queue(name) == [name]
-        consumers.detach([name])
+        consumers.remove_holders([name])
         assert [consumers.count(other) for other in NAMES] == [int(other > name) for other in NAMES]
 
 
@@ -269,7 +269,7 @@ def test_a_generation_grows_where_the_time_goes_back(control, client):
 def test_all_holders_are_renewed_at_once(control, client):
     holders = [f"holder {number}" for number in range(1000)]
     for holder in holders:
-        control.consumers_controller.attach("q", holder, 60)
+        control.consumers_controller.add_holder("q", holder, 60)
 
     ran = calls(client, lambda: control.consumers_controller.renew(holders, 60))
 
@@ -279,10 +279,10 @@ def test_all_holders_are_renewed_at_once(control, client):
 def test_it_costs_one_look_to_find_nothing_abandoned(control, client):
     for number in range(1000):
         control.consumers_controller.set_lifetime(f"q{number}", 100, from_now=True)
-        control.consumers_controller.attach(f"q{number}", "one", 60)
-    control.consumers_controller.abandoned()
+        control.consumers_controller.add_holder(f"q{number}", "one", 60)
+    control.consumers_controller.expired_queues()
 
-    ran = calls(client, control.consumers_controller.abandoned)
+    ran = calls(client, control.consumers_controller.expired_queues)
 
     assert (ran["evalsha"], ran["zrangebyscore"]) == (1, 1)
     assert sum(ran.values()) <= 3
@@ -292,23 +292,23 @@ def test_queues_that_live_do_not_hide_one_that_is_abandoned(control, clock):
     consumers = control.consumers_controller
     for number in range(50):
         consumers.set_lifetime(f"alive {number}", 10, from_now=True)
-        consumers.attach(f"alive {number}", "one", 1000)
+        consumers.add_holder(f"alive {number}", "one", 1000)
         consumers.touch(f"alive {number}")
     consumers.set_lifetime("dead", 20, from_now=True)
     clock.advance(30)
 
-    found = [consumers.abandoned(limit=1) for _ in range(6)]
+    found = [consumers.expired_queues(limit=1) for _ in range(6)]
 
     assert found[-1] == [(None, "dead")]
 
 
 def test_holders_that_died_without_a_word_do_not_pile_up(control, client, clock):
     for number in range(1000):
-        control.consumers_controller.attach("q", f"dead {number}", 60)
+        control.consumers_controller.add_holder("q", f"dead {number}", 60)
     clock.advance(2 * DAY)
 
     for number in range(50):
-        control.consumers_controller.attach("q", f"alive {number}", 60)
+        control.consumers_controller.add_holder("q", f"alive {number}", 60)
 
     assert [client.zcard(key(f"consumers:{part}")) for part in ("held", "holding", "leases")] == [50, 50, 50]
     assert control.consumers_controller.count("q") == 50
@@ -316,7 +316,7 @@ def test_holders_that_died_without_a_word_do_not_pile_up(control, client, clock)
 
 def test_a_holder_lives_by_the_time_of_the_server(uri, monkeypatch):
     control = drivers.open_control(uri)
-    control.consumers_controller.attach("q", "one", 60)
+    control.consumers_controller.add_holder("q", "one", 60)
     now = time.time()
     monkeypatch.setattr("time.time", lambda: now + 3600)
 
@@ -352,13 +352,13 @@ def test_a_full_store_can_be_consumed_from_and_cleared(full, clock):
     full.ask("CONFIG", "SET", "maxmemory", 1)
 
     consumers.set_lifetime("q", 60, "p")
-    consumers.attach("q", "three", 60, "p")
+    consumers.add_holder("q", "three", 60, "p")
     consumers.renew(["one", "two", "three"], 90)
     consumers.touch("q", "p")
     assert consumers.count("q", "p") == 2
-    consumers.detach(["one", "two", "three"])
+    consumers.remove_holders(["one", "two", "three"])
     clock.advance(61)
-    assert consumers.abandoned() == [("p", "q")]
+    assert consumers.expired_queues() == [("p", "q")]
     consumers.forget("q", "p")
     assert control.bindings_controller.unbind_queue("q", "p") == ["x", "y"]
     control.bindings_controller.delete_exchange("y", "p")

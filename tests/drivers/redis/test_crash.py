@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 import kombu_pool
-from tests.drivers.clients import PREFETCH, Clients
-from tests.servers.standalone import Server
-from tests.transport.traffic import eventually
+from tests.support.kombu_clients import PREFETCH, Clients
+from tests.support.servers.redis_server import Server
+from tests.support.transport.traffic import eventually
 
 PUBLISHERS, CONSUMERS, CRASHES = 10, 4, 4
 

@@ -6,9 +6,9 @@ import pytest
 from kombu import Connection, Consumer, Exchange, Queue
 
 from kombu_pool import drivers
-from tests.servers.shared import fresh_uri, shared_server
-from tests.servers.standalone import Server
-from tests.transport.traffic import eventually
+from tests.support.servers.redis_server import Server
+from tests.support.servers.redis_shared import fresh_uri, shared_server
+from tests.support.transport.traffic import eventually
 
 RETRY = {"max_retries": 5, "interval_start": 0.01, "interval_step": 0.1}
 
@@ -77,7 +77,7 @@ def drained(connection):
 
 
 def test_a_consumer_learns_that_its_queue_has_to_be_declared_anew(uri, monkeypatch):
-    monkeypatch.setattr("kombu_pool.drivers.redis.control.consumers.ConsumersController.patience", 0.1)
+    monkeypatch.setattr("kombu_pool.drivers.redis.control.consumers.ConsumersController.poll_interval", 0.1)
     queue = Queue("q", Exchange("e", type="direct"), routing_key="q")
     with Connection(f"pool+{uri}") as connection, Consumer(connection, [queue]):
         assert not drained(connection)

@@ -10,9 +10,9 @@ from kombu import Connection
 import kombu_pool  # noqa: F401 - importing it is what makes pool:// known to Kombu
 from kombu_pool import errors
 from tests.conformance.handles import bodies
-from tests.servers.proxy import Proxy
-from tests.servers.standalone import Server
-from tests.transport.traffic import consume, declare, publish
+from tests.support.servers.proxy import Proxy
+from tests.support.servers.redis_server import Server
+from tests.support.transport.traffic import consume, declare, publish
 
 #: Seconds that a busy machine may add to what a timeout says.
 SLACK = 1.0

@@ -6,14 +6,14 @@ import json
 
 import pytest
 
-from tests.transport.programs import Programs
+from tests.support.transport.child_programs import Programs
 
 TIMES = 200
 
 
 @pytest.fixture
 def programs():
-    programs = Programs("tests.drivers.redis.programs")
+    programs = Programs("tests.support.redis.child_programs")
     yield programs
     programs.kill()
 

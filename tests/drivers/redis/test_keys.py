@@ -64,7 +64,7 @@ def let_die(queue, clock):
     queue.post("a", "b", "c", ttl=10)
     queue.reject(queue.claim(limit=1))
     clock.advance(10)
-    queue.driver.bury()
+    queue.driver.dead_letter_all()
     queue.driver.queue_controller.set_metadata(queue.name, {"_dead_letter_queue": "nowhere"}, queue.project)
     queue.post("d")
     queue.reject(queue.claim())

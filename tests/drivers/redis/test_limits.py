@@ -13,8 +13,8 @@ from kombu_pool.drivers.redis import inspection
 from kombu_pool.drivers.redis.keys import queue_keys
 from kombu_pool.drivers.redis.location import locate
 from tests.conformance.handles import QueueHandle, bodies, ids
-from tests.servers.standalone import Server
-from tests.servers.waiting import first_answer
+from tests.support.servers.redis_server import Server
+from tests.support.servers.waiting import first_answer
 
 MIB = 1024 * 1024
 ENDLESS = "while true do end"
@@ -153,7 +153,7 @@ def test_a_full_store_buries_what_is_rejected_and_what_expires(server, full, clo
     assert full.reject(held) == []
     assert dead.count() == len(rejected)
     clock.advance(1000)
-    assert full.driver.bury() == 1
+    assert full.driver.dead_letter_all() == 1
     assert dead.free()[-1] == "early"
 
 

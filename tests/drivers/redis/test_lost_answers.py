@@ -8,8 +8,8 @@ from kombu_pool import errors
 from kombu_pool.clock import ManualClock
 from kombu_pool.drivers.redis.scripts import script
 from tests.conformance.handles import bodies, ids
-from tests.servers.proxy import Proxy
-from tests.servers.standalone import Server
+from tests.support.servers.proxy import Proxy
+from tests.support.servers.redis_server import Server
 
 
 @pytest.fixture(scope="module")

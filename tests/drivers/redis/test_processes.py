@@ -11,7 +11,7 @@ from collections import Counter
 import pytest
 
 from tests.conformance.handles import bodies, ids
-from tests.transport.programs import Programs
+from tests.support.transport.child_programs import Programs
 
 POSTERS, EACH, CONSUMERS = 4, 2_000, 4
 #: Seconds for which a claim holds: those of a process that was killed are free after that.
@@ -20,7 +20,7 @@ TTL = 1.0
 
 @pytest.fixture
 def programs():
-    programs = Programs("tests.drivers.redis.programs")
+    programs = Programs("tests.support.redis.child_programs")
     yield programs
     programs.kill()
 

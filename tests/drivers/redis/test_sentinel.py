@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from kombu_pool import drivers, errors
-from tests.drivers.clients import Clients
-from tests.servers.sentinels import Sentinels
-from tests.transport.traffic import eventually
+from tests.support.kombu_clients import Clients
+from tests.support.servers.redis_sentinel import Sentinels
+from tests.support.transport.traffic import eventually
 
 PUBLISHERS, CONSUMERS = 3, 2
 
@@ -61,7 +61,7 @@ def test_everybody_goes_on_when_the_master_dies_and_when_it_changes_places(senti
     # The sentinels would do this too, but only after ten seconds.
     killed.ask("REPLICAOF", "127.0.0.1", master.port)
     eventually(lambda: len(master.ask("ROLE")[2]) == 1)
-    sentinels.hand_over()
+    sentinels.forward()
     clients.wait_for_all()
 
     clients.stop_publishing()
@@ -74,8 +74,8 @@ def test_what_a_former_master_refuses_is_done_by_the_new_one(sentinels, opened):
     claim, [first] = store.claim_controller.create("q", lending, limit=1)
     sentinels.master.ask("WAIT", 1, 0)
 
-    sentinels.hand_over(hang_up=False)
-    refused, _, [second] = store.claim_controller.swap("q", [(first["id"], claim)], lending, limit=1)
+    sentinels.forward(hang_up=False)
+    refused, _, [second] = store.claim_controller.ack_and_claim("q", [(first["id"], claim)], lending, limit=1)
 
     assert refused == []
     assert second["body"] == "b"

@@ -9,10 +9,10 @@ import pytest
 
 from kombu_pool.clock import ManualClock
 from kombu_pool.drivers.redis.keys import queue_keys
-from kombu_pool.model import Ticket
-from kombu_pool.storage import TICKET_LIFE
+from kombu_pool.model import IdempotencyKey
+from kombu_pool.storage import IDEMPOTENCY_WINDOW
 from tests.conformance.handles import ids, page_of
-from tests.servers.standalone import Server
+from tests.support.servers.redis_server import Server
 
 RECORD = 1024
 #: A record of a kilobyte takes 1,280 bytes of jemalloc by itself.
@@ -89,14 +89,14 @@ def test_a_deleted_queue_leaves_none_of_its_dead_behind(client, uri, open_queue,
     queue.drop()
 
     assert sizes(client) == {}
-    assert queue.driver.bury() == 0
+    assert queue.driver.dead_letter_all() == 0
 
 
 def test_a_queue_whose_dead_are_buried_keeps_nothing_of_them(client, uri, open_queue, clock):
     dead = open_queue(uri, "dead", clock=clock)
     metadata = {"_dead_letter_queue": "dead", "_dead_letter_expired": True, "_max_length": 2}
     queue = open_queue(uri, metadata=metadata, clock=clock)
-    queue.driver.bury()
+    queue.driver.dead_letter_all()
     before = sizes(client)
 
     for _ in range(3):
@@ -104,7 +104,7 @@ def test_a_queue_whose_dead_are_buried_keeps_nothing_of_them(client, uri, open_q
         queue.reject(queue.claim(limit=1))
         assert dead.purge() == 9
         clock.advance(10)
-        queue.driver.bury()
+        queue.driver.dead_letter_all()
         assert dead.purge() == 1
 
     assert {key: size for key, size in sizes(client).items() if not key.endswith(b":bell")} == before
@@ -136,7 +136,7 @@ def test_an_empty_queue_keeps_no_key_of_a_message(client, fill):
     queue.delete_all(message["id"] for message in queue.page(limit=0, include_claimed=True, include_delayed=True)[0])
 
     assert queue.claim().id is None
-    assert queue.driver.bury() == 0
+    assert queue.driver.dead_letter_all() == 0
     kept = {key.rpartition(b":")[2] for key in sizes(client)}
     assert kept - {b"bell"} == {b"queue", b"queues", b"subscriptions"}
 
@@ -204,9 +204,9 @@ def test_posters_of_long_ago_are_forgotten_by_a_collection(uri, client, open_que
     queue = open_queue(uri, clock=clock)
     fields = client.hlen(queue_keys("kombu-pool", None, queue.name).queue)
     for number in range(300):
-        queue.post("a", ticket=Ticket(b"%d" % number, 1))
+        queue.post("a", idempotency_key=IdempotencyKey(b"%d" % number, 1))
 
-    clock.advance(TICKET_LIFE + 1)
+    clock.advance(IDEMPOTENCY_WINDOW + 1)
     queue.driver.gc()
 
     assert client.hlen(queue_keys("kombu-pool", None, queue.name).queue) == fields
@@ -215,7 +215,7 @@ def test_posters_of_long_ago_are_forgotten_by_a_collection(uri, client, open_que
 def test_most_of_them_are_forgotten_without_a_collection_too(uri, client, open_queue, clock):
     queue = open_queue(uri, clock=clock)
     for number in range(2000):
-        queue.post("a", ticket=Ticket(b"%d" % number, 1))
-        clock.advance(TICKET_LIFE / 10)
+        queue.post("a", idempotency_key=IdempotencyKey(b"%d" % number, 1))
+        clock.advance(IDEMPOTENCY_WINDOW / 10)
 
     assert client.hlen(queue_keys("kombu-pool", None, queue.name).queue) < 100

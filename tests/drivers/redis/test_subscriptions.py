@@ -10,7 +10,7 @@ from kombu_pool.drivers.redis.keys import queue_keys
 from kombu_pool.drivers.redis.link import Link
 from kombu_pool.drivers.redis.location import locate
 from kombu_pool.drivers.redis.subscriptions import SubscriptionController
-from tests.servers.shared import fresh_uri
+from tests.support.servers.redis_shared import fresh_uri
 
 QUEUE = "q"
 SUBSCRIBERS = [f"http://{number}" for number in range(200)]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from kombu_pool import errors
-from kombu_pool.model import Ticket
-from tests.servers.standalone import Server
-from tests.servers.waiting import first_answer
+from kombu_pool.model import IdempotencyKey
+from tests.support.servers.redis_server import Server
+from tests.support.servers.waiting import first_answer
 
-FIRST = Ticket(b"me", 1)
+FIRST = IdempotencyKey(b"me", 1)
 
 
 def test_a_post_that_no_replica_confirmed_is_stored_once_and_waits_for_one_again(open_queue):
@@ -18,10 +18,10 @@ def test_a_post_that_no_replica_confirmed_is_stored_once_and_waits_for_one_again
         careful = open_queue(f"{master.uri()}?min_replicas=1&min_replicas_timeout=1")
         for _ in range(2):
             with pytest.raises(errors.ConnectionError, match="min_replicas"):
-                careful.post("a", ticket=FIRST)
+                careful.post("a", idempotency_key=FIRST)
 
         with Server(replicaof=f"127.0.0.1 {master.port}"):
             first_answer(lambda: master.client().info("replication").get("slave0", {}).get("state") == "online")
-            ids = careful.post("a", ticket=FIRST)
+            ids = careful.post("a", idempotency_key=FIRST)
 
         assert [message["id"] for message in queue.page()[0]] == ids

@@ -6,7 +6,7 @@ import pytest
 
 from kombu_pool import drivers, errors
 from kombu_pool.drivers.redis.location import locate
-from tests.servers.shared import shared_server
+from tests.support.servers.redis_shared import shared_server
 
 #: What is wrong, and the words by which it is told what would be right.
 WRONG = {

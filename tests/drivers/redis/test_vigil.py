@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kombu_pool import drivers
 from kombu_pool.drivers.redis.vigil import Vigil
-from tests.servers.shared import fresh_uri
+from tests.support.servers.redis_shared import fresh_uri
 
 
 class Line:

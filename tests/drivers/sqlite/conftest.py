@@ -9,7 +9,7 @@ import pytest
 
 from kombu_pool import drivers
 
-PROGRAMS = Path(__file__).with_name("programs.py")
+PROGRAMS = Path(__file__).parents[2] / "support" / "sqlite" / "child_programs.py"
 ROOT = Path(__file__).parents[3]
 
 

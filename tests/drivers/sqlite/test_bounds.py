@@ -5,7 +5,7 @@ import pytest
 from kombu_pool import drivers, errors
 from kombu_pool.clock import ManualClock
 from kombu_pool.errors import QueueIsFull
-from kombu_pool.model import Ticket
+from kombu_pool.model import IdempotencyKey
 
 CLAIM = {"ttl": 60, "grace": 0}
 
@@ -91,22 +91,22 @@ def test_a_queue_that_buries_in_itself_comes_to_an_end(timed):
 
     post(timed, *range(5))
 
-    assert timed.bury() == 0
+    assert timed.dead_letter_all() == 0
     assert sorted(free(timed)) == list(range(5))
 
 
 def test_a_post_that_failed_when_it_had_to_make_room_is_known_when_it_is_made_again(driver, uri, monkeypatch):
     post(driver, *range(3000))
     driver.queue_controller.set_metadata("q", {"_max_length": 10})
-    first = Ticket(b"me", 1)
+    first = IdempotencyKey(b"me", 1)
     monkeypatch.setattr(driver.message_controller, "_make_more_room", _out_of_reach)
     with pytest.raises(errors.ConnectionError):
-        driver.message_controller.post("q", [{"ttl": None, "body": "last"}], None, ticket=first)
+        driver.message_controller.post("q", [{"ttl": None, "body": "last"}], None, idempotency_key=first)
     assert [message["body"] for message in driver.message_controller.pop("q", 5000)][-1] == "last"
     driver.close()
 
     again = drivers.open_data(uri)
-    again.message_controller.post("q", [{"ttl": None, "body": "last"}], None, ticket=first)
+    again.message_controller.post("q", [{"ttl": None, "body": "last"}], None, idempotency_key=first)
 
     assert free(again) == []
     again.close()

@@ -10,7 +10,7 @@ from kombu_pool.clock import ManualClock
 from kombu_pool.drivers.sqlite import burying
 from kombu_pool.errors import PoolUnavailable
 from kombu_pool.storage import UNREADABLE_QUEUE
-from kombu_pool.storage.dead_letters import PARKING
+from kombu_pool.storage.dead_letters import RESERVATION_TTL
 
 CLAIM = {"ttl": 60, "grace": 0}
 MORTAL = {"_dead_letter_queue": "graveyard", "_dead_letter_expired": True}
@@ -52,7 +52,7 @@ def buried(driver):
 def published(driver, answer=True):
     """Let the driver publish; return the list of the bodies that it does."""
     seen = []
-    driver.publish_dead_letter = lambda *letter: seen.append(letter[3]["body"]) or answer
+    driver.dead_letter_hooks.publish = lambda *letter: seen.append(letter[3]["body"]) or answer
     return seen
 
 
@@ -73,10 +73,10 @@ def test_a_process_that_is_killed_while_it_publishes_loses_nothing(timed, clock,
     killed.wait()
     seen = published(timed)
 
-    assert timed.bury() == 0, "the killed one may still be at it"
-    clock.now = time.time() + PARKING
+    assert timed.dead_letter_all() == 0, "the killed one may still be at it"
+    clock.now = time.time() + RESERVATION_TTL
 
-    assert timed.bury() == 2
+    assert timed.dead_letter_all() == 2
     assert seen == ["a", "b"]
 
 
@@ -84,13 +84,13 @@ def test_a_publisher_that_breaks_loses_nothing(timed, clock):
     timed.queue_controller.create("q", ROUTED)
     post(timed, "a", ttl=1)
     clock.advance(1)
-    timed.publish_dead_letter = lambda *_: 1 / 0
+    timed.dead_letter_hooks.publish = lambda *_: 1 / 0
     with pytest.raises(ZeroDivisionError):
-        timed.bury()
-    clock.advance(PARKING)
+        timed.dead_letter_all()
+    clock.advance(RESERVATION_TTL)
     seen = published(timed)
 
-    assert timed.bury() == 1
+    assert timed.dead_letter_all() == 1
     assert seen == ["a"]
 
 
@@ -101,9 +101,11 @@ def test_while_one_asks_nobody_else_does(timed, uri, clock):
     other = drivers.open_data(f"{uri}&busy_timeout=1", clock=clock)
     seen = published(other)
     answers = []
-    timed.publish_dead_letter = lambda *letter: answers.append((letter[3]["body"], other.bury())) or True
+    timed.dead_letter_hooks.publish = lambda *letter: (
+        answers.append((letter[3]["body"], other.dead_letter_all())) or True
+    )
 
-    assert timed.bury() == 5
+    assert timed.dead_letter_all() == 5
 
     assert answers == [(number, 0) for number in range(5)]
     assert seen == []
@@ -142,11 +144,11 @@ def test_what_cannot_be_published_keeps_its_order(timed, clock):
         seen.append(letter[3]["body"])
         return True
 
-    timed.publish_dead_letter = publish
+    timed.dead_letter_hooks.publish = publish
 
     assert reject_all(timed) == []
     assert seen == ["a"]
-    assert timed.bury() == 2
+    assert timed.dead_letter_all() == 2
     assert seen == ["a", "b", "c"]
 
 
@@ -158,7 +160,7 @@ def test_a_claim_does_not_ask_again_and_again_for_what_is_out_of_reach(timed, mo
         asked.append(letter[3]["body"])
         raise PoolUnavailable("pool", "down")
 
-    timed.publish_dead_letter = publish
+    timed.dead_letter_hooks.publish = publish
     post(timed, "a")
     with monkeypatch.context() as patch:
         patch.setattr(burying, "RESTING", 0)
@@ -185,7 +187,7 @@ def test_a_store_that_fails_to_bury_has_stored_what_was_posted_all_the_same(time
         post(timed, "b")
 
     assert buried(timed) == []
-    assert timed.bury() == 1
+    assert timed.dead_letter_all() == 1
     assert buried(timed) == ["a"]
 
 
@@ -199,13 +201,13 @@ def test_what_expires_while_another_store_is_asked_to_take_it_is_not_buried_too(
 
     def forward(project, queue, message):
         clock.advance(40)
-        seen.append((message["dead_letter"]["reason"], timed.bury()))
+        seen.append((message["dead_letter"]["reason"], timed.dead_letter_all()))
         return True
 
-    timed.forward_dead_letter = forward
+    timed.dead_letter_hooks.forward = forward
 
     assert claim(timed) == []
-    assert timed.bury() == 0
+    assert timed.dead_letter_all() == 0
     assert seen == [("max_claim_count", 0)]
 
 
@@ -216,7 +218,7 @@ def test_what_cannot_be_read_is_kept_though_its_dead_letter_queue_is_nowhere(tim
         connection.execute("UPDATE message SET record = x'c1' WHERE id = (SELECT min(id) FROM message)")
     clock.advance(1)
 
-    assert timed.bury() == 2
+    assert timed.dead_letter_all() == 2
     (message,) = next(timed.message_controller.list(UNREADABLE_QUEUE))
     assert message["body"]["record"] == b"\xc1"
 
@@ -231,7 +233,7 @@ def test_what_expired_before_its_queue_said_so_is_not_brought_back_though_nobody
 
     timed.queue_controller.set_metadata("q", MORTAL)
 
-    assert timed.bury() == 0
+    assert timed.dead_letter_all() == 0
     assert buried(timed) == []
 
 
@@ -242,7 +244,7 @@ def test_what_expired_before_its_queue_said_otherwise_is_buried_still(timed, clo
 
     timed.queue_controller.set_metadata("q", {"_dead_letter_queue": "graveyard"})
 
-    assert timed.bury() == 1
+    assert timed.dead_letter_all() == 1
     assert buried(timed) == ["a"]
 
 
@@ -252,9 +254,9 @@ def test_letters_that_expire_in_their_queue_are_buried_in_turn(timed, clock):
     post(timed, "a", ttl=5)
     clock.advance(5)
 
-    assert timed.bury() == 1
+    assert timed.dead_letter_all() == 1
     clock.advance(10)
-    assert timed.bury() == 1
+    assert timed.dead_letter_all() == 1
     assert buried(timed) == ["a"]
 
 
@@ -268,7 +270,7 @@ def test_what_expires_between_a_look_and_the_lending_keeps_its_count(timed, cloc
     clock.time = lambda: times.pop() if times else look() + 40
 
     assert claim(timed) == ["b"]
-    timed.bury()
+    timed.dead_letter_all()
 
     (letter,) = next(timed.message_controller.list("graveyard"))
     assert letter["dead_letter"]["count"] == 1
@@ -314,7 +316,7 @@ def test_burying_nothing_takes_two_looks_however_many_queues_there_are(driver):
         driver.queue_controller.create(f"mortal-{number}", MORTAL)
         driver.message_controller.post(f"mortal-{number}", [{"ttl": 100, "body": number}] * 10, None)
 
-    assert len(traced(driver, driver.bury)) == 2
+    assert len(traced(driver, driver.dead_letter_all)) == 2
 
 
 def test_what_nobody_here_can_publish_costs_claims_no_transaction(timed):
@@ -332,7 +334,7 @@ def test_thousands_are_buried_in_many_transactions(timed, clock):
     clock.advance(1)
     counts = []
 
-    statements = traced(timed, lambda: counts.append(timed.bury()))
+    statements = traced(timed, lambda: counts.append(timed.dead_letter_all()))
 
     assert counts == [2000]
     assert statements.count("BEGIN IMMEDIATE") > 20

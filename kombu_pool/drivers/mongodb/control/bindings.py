@@ -34,7 +34,7 @@ class BindingsController(Contract):
     start at once would all be in each other's way.
     """
 
-    trust = 1.0
+    generation_ttl = 1.0
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables

@@ -29,7 +29,7 @@ class ConsumersController(Contract):
     """Holders in a collection; a queue with a lifetime is looked at when that may be over, and not before."""
 
     # An idle process is to be quiet; and each of many asks.
-    patience = 5.0
+    poll_interval = 5.0
 
     def __init__(self, tables: Tables, clock: Clock) -> None:
         self._tables = tables
@@ -49,7 +49,7 @@ class ConsumersController(Contract):
         if is_held:
             self._upsert(USAGE, where, used)
 
-    def attach(self, queue: str, holder: str, ttl: float, project: Project = None, consuming: bool = True) -> None:
+    def add_holder(self, queue: str, holder: str, ttl: float, project: Project = None, consuming: bool = True) -> None:
         now = self._now()
         where = place(project, queue)
         self._upsert(HOLDERS, {**where, "h": holder}, {"$set": {"x": now + ttl, "c": consuming}})
@@ -64,7 +64,7 @@ class ConsumersController(Contract):
             with self._link.translated():
                 self._tables[HOLDERS].update_many({"h": {"$in": list(holders)}}, {"$set": {"x": now + ttl}})
 
-    def detach(self, holders: Sequence[str]) -> None:
+    def remove_holders(self, holders: Sequence[str]) -> None:
         if not holders:
             return
         now = self._now()
@@ -85,7 +85,7 @@ class ConsumersController(Contract):
             where = {**place(project, queue), "x": {"$gt": now}, "c": True}
             return self._tables[HOLDERS].count_documents(where)
 
-    def abandoned(self, limit: int = 100) -> Sequence[tuple[Project, str]]:
+    def expired_queues(self, limit: int = 100) -> Sequence[tuple[Project, str]]:
         now = self._now()
         found: list[tuple[Project, str]] = []
         with self._link.translated():

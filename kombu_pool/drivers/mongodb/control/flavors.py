@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.drivers import pool_rules
+from kombu_pool.codec import decode
+from kombu_pool.drivers import pool_validation
 from kombu_pool.drivers.mongodb.control.registry import scope_of
 from kombu_pool.errors import FlavorDoesNotExist
-from kombu_pool.records import decode
 from kombu_pool.storage import DEFAULT_LIMIT, page
 from kombu_pool.storage import FlavorsController as Contract
 from kombu_pool.storage.policy import write
@@ -52,7 +52,7 @@ class FlavorsController(Contract):
         return scope_of(project, name) in self._registry.read().flavors
 
     def update(self, name: str, project: Project = None, capabilities: Iterable[str] | None = None) -> None:
-        promises = write(pool_rules.check_capabilities(name, capabilities))
+        promises = write(pool_validation.check_capabilities(name, capabilities))
 
         def replace(records: Records) -> None:
             if scope_of(project, name) not in records.flavors:
@@ -69,4 +69,4 @@ class FlavorsController(Contract):
 
 
 def _shown(name: str, capabilities: bytes, *, detailed: bool) -> Flavor:
-    return pool_rules.shown_flavor(name, decode(capabilities), detailed=detailed)
+    return pool_validation.shown_flavor(name, decode(capabilities), detailed=detailed)

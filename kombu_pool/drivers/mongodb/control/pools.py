@@ -5,7 +5,8 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.drivers import pool_rules
+from kombu_pool.codec import decode
+from kombu_pool.drivers import pool_validation
 from kombu_pool.drivers.mongodb.control.registry import StoredPool
 from kombu_pool.drivers.mongodb.control.tables import CATALOGUE
 from kombu_pool.errors import (
@@ -14,7 +15,6 @@ from kombu_pool.errors import (
     PoolInUse,
     PoolInUseByFlavor,
 )
-from kombu_pool.records import decode
 from kombu_pool.storage import DEFAULT_LIMIT, page
 from kombu_pool.storage import PoolsController as Contract
 from kombu_pool.storage.policy import write
@@ -42,7 +42,7 @@ class PoolsController(Contract):
     def create(
         self, name: str, weight: int, uri: str, flavor: str | None = None, options: Mapping[str, Any] | None = None
     ) -> None:
-        pool_rules.check_weight(weight)
+        pool_validation.check_weight(weight)
         pool = StoredPool(uri, weight, flavor or None, write(dict(options or {})))
         self._registry.change(lambda records: _put(records, name, pool))
 
@@ -58,7 +58,7 @@ class PoolsController(Contract):
         return name in self._registry.read().pools
 
     def update(self, name: str, **kwargs: Any) -> None:
-        changes = pool_rules.changes_of(kwargs)
+        changes = pool_validation.changes_of(kwargs)
         if "options" in changes:
             changes["options"] = write(dict(changes["options"]))
         self._registry.change(lambda records: _put(records, name, _require(records, name)._replace(**changes)))
@@ -91,7 +91,7 @@ def _require(records: Records, name: str) -> StoredPool:
 
 def _put(records: Records, name: str, pool: StoredPool) -> None:
     promises = [decode(names) for names in records.promises_of(pool.flavor)]
-    pool_rules.check_promises(name, pool.flavor, promises, pool_rules.abilities(pool.uri))
+    pool_validation.check_promises(name, pool.flavor, promises, pool_validation.abilities(pool.uri))
     for other, its in records.pools.items():
         if its.uri == pool.uri and other != name:
             raise PoolAlreadyExists(other)
@@ -129,4 +129,4 @@ def _leave(records: Records, name: str, mark: str, queues: int) -> Exception | N
 
 
 def _shown(name: str, pool: StoredPool, detailed: bool) -> Pool:
-    return pool_rules.shown_pool(name, *pool[:4], detailed=detailed)
+    return pool_validation.shown_pool(name, *pool[:4], detailed=detailed)

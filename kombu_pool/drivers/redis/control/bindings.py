@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool import records
+from kombu_pool import codec
 from kombu_pool.drivers.redis.control.members import SEPARATOR, member, name_of, project_bytes, span, stored_name
 from kombu_pool.drivers.redis.control.tables import Table
 from kombu_pool.drivers.redis.keys import control_key, name_bytes
@@ -33,7 +33,7 @@ _DIGITS = 16
 class BindingsController(Contract):
     """Exchanges in a table, bindings in sorted sets by what they come from and by what they lead to."""
 
-    trust = 1.0
+    generation_ttl = 1.0
 
     def __init__(self, link: Link) -> None:
         prefix = link.location.key_prefix
@@ -150,12 +150,12 @@ def _binding(
         "destination": name_of(destination),
         "destination_type": name_of(kind),
         "routing_key": name_of(routing_key),
-        "arguments": records.decode(arguments),
+        "arguments": codec.decode(arguments),
     }
 
 
 def _shown(name: str, record: bytes) -> Exchange:
-    type_, durable, auto_delete, arguments = records.decode(record[_DIGITS:])
+    type_, durable, auto_delete, arguments = codec.decode(record[_DIGITS:])
     return {
         "name": name,
         "type": text_of(type_),

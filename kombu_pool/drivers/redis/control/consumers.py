@@ -34,7 +34,7 @@ class ConsumersController(Contract):
     """Holders in sorted sets; a queue that may be abandoned is looked at when its time has come, and not before."""
 
     # An idle process is to be quiet; and each of many asks.
-    patience = 5.0
+    poll_interval = 5.0
 
     def __init__(self, link: Link, clock: Clock) -> None:
         self._link = link
@@ -47,7 +47,7 @@ class ConsumersController(Contract):
     def touch(self, queue: str, project: Project = None) -> None:
         self._call(_TOUCH, member(project, queue))
 
-    def attach(self, queue: str, holder: str, ttl: float, project: Project = None, consuming: bool = True) -> None:
+    def add_holder(self, queue: str, holder: str, ttl: float, project: Project = None, consuming: bool = True) -> None:
         kind = _CONSUMING if consuming else _OWNING
         self._call(_ATTACH, member(project, queue), stored_name(holder), ttl, kind)
 
@@ -55,7 +55,7 @@ class ConsumersController(Contract):
         if holders:
             self._call(_RENEW, ttl, *map(stored_name, holders))
 
-    def detach(self, holders: Sequence[str]) -> None:
+    def remove_holders(self, holders: Sequence[str]) -> None:
         if holders:
             self._call(_DETACH, *map(stored_name, holders))
 
@@ -63,7 +63,7 @@ class ConsumersController(Contract):
         bounds = span(member(project, queue), _CONSUMING.encode())
         return int(self._call(_COUNT, *bounds))
 
-    def abandoned(self, limit: int = 100) -> Sequence[tuple[Project, str]]:
+    def expired_queues(self, limit: int = 100) -> Sequence[tuple[Project, str]]:
         return [scope_of(scope) for scope in self._call(_ABANDONED, limit)]
 
     def forget(self, queue: str, project: Project = None) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool import records
-from kombu_pool.drivers import pool_rules
+from kombu_pool import codec
+from kombu_pool.drivers import pool_validation
 from kombu_pool.drivers.redis.control.members import SEPARATOR, member, project_bytes, stored_name
 from kombu_pool.drivers.redis.control.tables import Table
 from kombu_pool.drivers.redis.keys import control_key
@@ -58,7 +58,7 @@ class FlavorsController(Contract):
         return self._table.exists(project, name)
 
     def update(self, name: str, project: Project = None, capabilities: Iterable[str] | None = None) -> None:
-        promised = pool_rules.check_capabilities(name, capabilities)
+        promised = pool_validation.check_capabilities(name, capabilities)
         if not self._put(project, name, promised, "present"):
             raise FlavorDoesNotExist(name)
 
@@ -78,4 +78,4 @@ def _by_name(project: Project, name: str) -> bytes:
 
 
 def _shown(name: str, capabilities: bytes, *, detailed: bool) -> Flavor:
-    return pool_rules.shown_flavor(name, records.decode(capabilities), detailed=detailed)
+    return pool_validation.shown_flavor(name, codec.decode(capabilities), detailed=detailed)

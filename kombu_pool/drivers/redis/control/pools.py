@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kombu_pool.drivers import pool_rules
+from kombu_pool.drivers import pool_validation
 from kombu_pool.drivers.redis.control.catalogue import queues_key
 from kombu_pool.drivers.redis.control.flavors import projects_key
 from kombu_pool.drivers.redis.control.members import SEPARATOR, member, name_of, scope_of, stored_name
@@ -70,7 +70,7 @@ class PoolsController(Contract):
     def create(
         self, name: str, weight: int, uri: str, flavor: str | None = None, options: Mapping[str, Any] | None = None
     ) -> None:
-        pool_rules.check_weight(weight)
+        pool_validation.check_weight(weight)
         self._put(name, StoredPool(uri, weight, flavor or None, write(dict(options or {}))), b"")
 
     def get(self, name: str, detailed: bool = False) -> Pool:
@@ -85,7 +85,7 @@ class PoolsController(Contract):
         return self._table.exists(None, name)
 
     def update(self, name: str, **kwargs: Any) -> None:
-        changes = pool_rules.changes_of(kwargs)
+        changes = pool_validation.changes_of(kwargs)
         if "options" in changes:
             changes["options"] = write(dict(changes["options"]))
         before = self._require(name)
@@ -110,7 +110,7 @@ class PoolsController(Contract):
 
     def _put(self, name: str, pool: StoredPool, before: bytes) -> bool:
         """Write the pool; False when ``before`` is not, or no longer, what is there. b"" stands for anything."""
-        can = sorted(pool_rules.abilities(pool.uri))
+        can = sorted(pool_validation.abilities(pool.uri))
         flavor = stored_name(pool.flavor or "")
         arguments = (member(None, name), pool.record(), stored_name(pool.uri), flavor, before, *can)
         obstacle, *values = self._link.call(_PUT, self._put_keys, *arguments)
@@ -122,4 +122,4 @@ class PoolsController(Contract):
 
 
 def _shown(name: str, pool: StoredPool, detailed: bool) -> Pool:
-    return pool_rules.shown_pool(name, *pool, detailed=detailed)
+    return pool_validation.shown_pool(name, *pool, detailed=detailed)

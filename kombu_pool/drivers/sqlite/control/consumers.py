@@ -42,7 +42,7 @@ class ConsumersController(Contract):
             connection.execute(_SQL["touch"], (self._clock.time(), *scope))
             connection.execute(_SQL["refresh"], scope)
 
-    def attach(self, queue: str, holder: str, ttl: float, project: Project = None, consuming: bool = True) -> None:
+    def add_holder(self, queue: str, holder: str, ttl: float, project: Project = None, consuming: bool = True) -> None:
         scope = (project_key(project), queue)
         with self._database.write as connection:
             now = self._clock.time()
@@ -60,14 +60,14 @@ class ConsumersController(Contract):
                 scopes.update(connection.execute(_SQL["renew"], (ends, holder)).fetchall())
             connection.executemany(_SQL["refresh"], scopes)
 
-    def detach(self, holders: Sequence[str]) -> None:
+    def remove_holders(self, holders: Sequence[str]) -> None:
         with self._database.write as connection:
             _detach(connection, holders, self._clock.time())
 
     def count(self, queue: str, project: Project = None) -> int:
         return int(self._database.row(_SQL["count"], (project_key(project), queue, self._clock.time()))[0])
 
-    def abandoned(self, limit: int = 100) -> Sequence[tuple[Project, str]]:
+    def expired_queues(self, limit: int = 100) -> Sequence[tuple[Project, str]]:
         rows = self._database.rows(_SQL["abandoned"], (self._clock.time(), limit))
         return [(project_of(key), queue) for key, queue in rows]
 

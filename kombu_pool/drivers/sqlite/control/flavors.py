@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool import records
-from kombu_pool.drivers import pool_rules
+from kombu_pool import codec
+from kombu_pool.drivers import pool_validation
 from kombu_pool.drivers.sqlite.scope import project_key
 from kombu_pool.drivers.sqlite.statements import statements
 from kombu_pool.errors import FlavorDoesNotExist
@@ -49,7 +49,7 @@ class FlavorsController(Contract):
         return self._find(name, project) is not None
 
     def update(self, name: str, project: Project = None, capabilities: Iterable[str] | None = None) -> None:
-        stored = write(pool_rules.check_capabilities(name, capabilities))
+        stored = write(pool_validation.check_capabilities(name, capabilities))
         with self._database.write as connection:
             if not connection.execute(_SQL["update"], (stored, project_key(project), name)).rowcount:
                 raise FlavorDoesNotExist(name)
@@ -68,4 +68,4 @@ class FlavorsController(Contract):
 
 def _shown(row: Any, detailed: bool) -> Flavor:
     name, capabilities = row
-    return pool_rules.shown_flavor(name, records.decode(capabilities), detailed=detailed)
+    return pool_validation.shown_flavor(name, codec.decode(capabilities), detailed=detailed)

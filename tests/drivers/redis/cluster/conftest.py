@@ -5,7 +5,7 @@ import pytest
 from kombu_pool import drivers
 from kombu_pool.drivers.redis.cluster import ClusterLink
 from kombu_pool.drivers.redis.location import locate
-from tests.servers.cluster import Cluster
+from tests.support.servers.redis_cluster import Cluster
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ import pytest
 from kombu_pool import drivers, errors
 from kombu_pool.drivers.redis.keys import queue_keys
 from tests.conformance.handles import QueueHandle, bodies
-from tests.drivers.redis.cluster.places import owner_of
+from tests.support.redis.cluster_keys import owner_of
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_what_is_rejected_waits_while_the_node_of_its_dead_letter_queue_is_full(
     assert queue.reject(queue.claim()) == []
     assert (queue.all(), dead.all()) == ([], [])
     node_of(cluster, elsewhere).ask("CONFIG", "SET", "maxmemory", 0)
-    assert driver.bury() == 2
+    assert driver.dead_letter_all() == 2
 
     assert dead.free() == ["a", "b"]
     for name in ("q", elsewhere):

@@ -12,9 +12,9 @@ from kombu_pool.drivers.redis.cluster import ClusterLink
 from kombu_pool.drivers.redis.location import locate
 from kombu_pool.drivers.redis.slots import slot_of
 from kombu_pool.drivers.redis.wire import ask
-from tests.drivers.redis.cluster.places import APPEND, READ, connections, keys_by_node, keys_of, other_than, owner_of
-from tests.servers.shared import fresh_uri
-from tests.servers.waiting import first_answer
+from tests.support.redis.cluster_keys import APPEND, READ, connections, keys_by_node, keys_of, other_than, owner_of
+from tests.support.servers.redis_shared import fresh_uri
+from tests.support.servers.waiting import first_answer
 
 
 def test_the_loss_of_a_node_is_told_and_its_return_is_noticed(cluster, link):

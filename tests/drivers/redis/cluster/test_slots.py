@@ -6,7 +6,7 @@ import pytest
 
 from kombu_pool import errors
 from kombu_pool.drivers.redis.slots import slot_of
-from tests.drivers.redis.cluster.places import APPEND, READ, keys_by_node, keys_of, other_than, owner_of
+from tests.support.redis.cluster_keys import APPEND, READ, keys_by_node, keys_of, other_than, owner_of
 
 
 def test_scripts_and_commands_run_where_their_keys_are(cluster, link):

@@ -1,0 +1,1 @@
+"""The half of a channel that declares queues, exchanges and bindings."""

@@ -1,0 +1,65 @@
+"""Publishes many messages together: what ``Producer.batch`` fills and flushes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kombu import exceptions
+
+from kombu_pool.errors import KombuPoolError
+
+if TYPE_CHECKING:
+    from kombu_pool.model import NewMessage
+    from kombu_pool.transport.publish.publishing import PublishingMethods
+
+#: Kombu has the class from 5.7 on, as it has the batches.
+BatchPublishError: type[Exception] = getattr(exceptions, "BatchPublishError", exceptions.OperationalError)
+
+
+class PublishBatch:
+    """The messages of one batch, by the queue that they go to; each queue gets its share in one post."""
+
+    def __init__(self, channel: PublishingMethods, max_size: int) -> None:
+        self.channel = channel
+        self._max_size = max_size
+        self._posts: dict[str, list[NewMessage]] = {}
+        self._size = 0
+        self._closed = False
+
+    def publish(self, message: Any, exchange: str = "", routing_key: str = "", **options: Any) -> None:
+        """Add a message; the batch flushes itself when it is full."""
+        if self._closed:
+            raise RuntimeError("The batch is closed: open another one with Producer.batch()")
+        if type(message) is dict:
+            # The caller may publish the same one elsewhere before this is posted.
+            message = dict(message)
+        new, queues = self.channel.routed(message, exchange, routing_key, **options)
+        for queue in queues:
+            self._posts.setdefault(queue, []).append(new)
+        self._size += 1
+        if self._size >= self._max_size:
+            self.flush()
+
+    def flush(self) -> None:
+        """Post what was added since the last flush.
+
+        Raises:
+            BatchPublishError: a store did not answer; some of the messages may be stored, and none is sent again.
+        """
+        posts, self._posts, self._size = self._posts, {}, 0
+        for queue, messages in posts.items():
+            try:
+                self.channel.post(queue, messages)
+            except KombuPoolError as error:
+                raise BatchPublishError(
+                    f"{len(messages)} messages to queue {queue!r} are uncertain, and those after them: {error}"
+                ) from error
+
+    def discard(self) -> None:
+        """Forget what was added since the last flush."""
+        self._posts, self._size = {}, 0
+
+    def close(self) -> None:
+        """Take no more messages; what was not flushed is forgotten."""
+        self.discard()
+        self._closed = True

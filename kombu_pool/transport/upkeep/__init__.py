@@ -1,0 +1,1 @@
+"""What a process does for all its connections: maintenance, dead letters, and the control store's epoch."""

@@ -1,0 +1,178 @@
+"""Giving dead letters back while others consume, and while whoever does it dies."""
+
+from __future__ import annotations
+
+import json
+import signal
+from contextlib import closing
+
+import pytest
+
+import kombu_pool
+from kombu_pool import errors
+from kombu_pool.clock import ManualClock
+from kombu_pool.pooling import DataDriver
+from kombu_pool.storage.dead_letters import RESERVATION_TTL
+from kombu_pool.storage.redrive import STEP
+from tests.support.pooling.switchable_stores import bodies
+from tests.support.servers import mongodb
+from tests.support.servers.redis_shared import fresh_cluster_uri, fresh_uri
+from tests.support.transport.child_programs import Programs
+
+LETTER = {"queue": "work", "reason": "rejected", "time": 1.0, "count": 1}
+ONE_STORE = {
+    "sqlite": lambda folder: f"sqlite:///{folder}/store.db",
+    "redis": lambda _: fresh_uri(),
+    "redis-cluster": lambda _: fresh_cluster_uri(),
+    "mongodb": lambda _: mongodb.fresh_uri(),
+    "mongodb-standalone": lambda _: mongodb.fresh_standalone_uri(),
+}
+
+
+@pytest.fixture(params=[*ONE_STORE, "two pools"])
+def uri(request, tmp_path):
+    """The control store of a broker with a queue "work" and one "dead"."""
+    if request.param == "two pools":
+        return two_pools(f"sqlite:///{tmp_path}/control.db", f"sqlite:///{tmp_path}/dead.db", fresh_uri())
+    made = ONE_STORE[request.param](tmp_path)
+    with closing(DataDriver(None, None, made)) as driver:
+        for queue in ("work", "dead"):
+            driver.queue_controller.create(queue)
+    return made
+
+
+def two_pools(control, of_dead, of_work):
+    pools = [{"name": "dead", "uri": of_dead}, {"name": "work", "uri": of_work}]
+    with closing(kombu_pool.open(control, pools=pools)) as driver:
+        for name in ("dead", "work"):
+            driver.control.catalogue_controller.insert(None, name, name)
+            driver.queue_controller.create(name)
+    return control
+
+
+@pytest.fixture
+def clock():
+    return ManualClock()
+
+
+@pytest.fixture
+def driver(uri, clock):
+    """One that goes by the clock of the programs that die."""
+    opened = DataDriver(None, None, uri, clock=clock)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def programs():
+    programs = Programs("tests.support.pooling.child_redrive")
+    yield programs
+    programs.kill()
+
+
+def let_die(driver, count):
+    for first in range(0, count, 500):
+        letters = [{"ttl": None, "body": n, "dead_letter": LETTER} for n in range(first, min(first + 500, count))]
+        driver.message_controller.post("dead", letters, None)
+
+
+def let_go(started):
+    """Let programs begin together."""
+    assert [program.line() for program in started] == ["ready"] * len(started)
+    for program in started:
+        program.tell()
+
+
+def test_two_redrives_and_two_consumers_lose_and_double_nothing(uri, programs):
+    with closing(DataDriver(None, None, uri)) as driver:
+        let_die(driver, 1500)
+        redrives = [programs.start("redrive", uri=uri) for _ in range(2)]
+        consumers = [programs.start("consume", uri=uri, queue=queue) for queue in ("work", "dead")]
+        let_go(redrives + consumers)
+        done = [json.loads(redrive.line()) for redrive in redrives]
+        for queue in ("work", "dead"):
+            driver.queue_controller.set_metadata(queue, {"complete": True})
+
+        acked = [json.loads(consumer.line()) for consumer in consumers]
+
+        assert sorted(acked[0] + acked[1]) == list(range(1500))
+        assert sum(moved for moved, _ in done) == len(acked[0])
+        assert [doubled for _, doubled in done] == [0, 0]
+        assert [bodies(driver, queue) for queue in ("work", "dead")] == [[], []]
+
+
+def test_who_is_killed_before_it_stores_loses_and_doubles_nothing(uri, driver, clock, programs):
+    let_die(driver, 150)
+    programs.start("die_before_it_stores", uri=uri).dies()
+    assert driver.message_controller.count("dead") == 50
+    clock.advance(RESERVATION_TTL)
+
+    assert driver.redrive("dead").moved == {"work": 150}
+
+    assert bodies(driver, "work") == list(range(150))
+
+
+def test_who_is_killed_before_it_removes_leaves_one_step_in_both(uri, driver, clock, programs):
+    let_die(driver, 150)
+    programs.start("die_before_it_removes", uri=uri).dies()
+    assert (bodies(driver, "work"), driver.message_controller.count("dead")) == (list(range(STEP)), 50)
+    clock.advance(RESERVATION_TTL)
+
+    assert driver.redrive("dead").moved == {"work": 150}
+
+    assert bodies(driver, "work") == [*range(STEP), *range(150)]
+    assert bodies(driver, "dead") == []
+
+
+def test_whoever_is_killed_at_any_time_loses_nothing(uri, driver, clock, programs):
+    let_die(driver, 2000)
+    for steps in (1, 3, 2):
+        victim = programs.start("redrive_until_killed", uri=uri)
+        for _ in range(steps):
+            assert victim.line() == "step"
+        victim.signal(signal.SIGKILL)
+        victim.kill()
+        clock.advance(RESERVATION_TTL)
+
+    driver.redrive("dead")
+
+    came = bodies(driver, "work")
+    assert set(came) == set(range(2000))
+    assert len(came) <= 2000 + 3 * STEP
+    assert bodies(driver, "dead") == []
+
+
+# One pool that is down.
+
+
+@pytest.fixture
+def mixed(settled):
+    """A queue "dead" in pool a, with a letter for of-b in pool b, and then one for of-a."""
+    settled.control.catalogue_controller.insert(None, "dead", "a")
+    settled.queue_controller.create("dead")
+    letters = [{"ttl": None, "body": name, "dead_letter": {**LETTER, "queue": name}} for name in ("of-b", "of-a")]
+    settled.message_controller.post("dead", letters, None)
+    return settled
+
+
+def test_a_pool_that_is_down_keeps_its_letters_waiting_and_no_others(mixed, stores):
+    stores.switch_off("b")
+
+    done = mixed.redrive("dead")
+
+    assert (done.moved, done.remaining) == ({"of-a": 1}, {"of-b": 1})
+    assert isinstance(done.refusals["of-b"], errors.PoolUnavailable)
+    stores.switch_on("b")
+    assert bodies(mixed, "dead") == ["of-b"]
+    assert mixed.redrive("dead").moved == {"of-b": 1}
+    assert (bodies(mixed, "of-b"), bodies(mixed, "dead")) == (["of-b"], [])
+
+
+def test_the_pool_of_the_dead_letter_queue_is_missed_at_once(mixed, stores):
+    stores.switch_off("a")
+
+    with pytest.raises(errors.PoolUnavailable):
+        mixed.redrive("dead")
+
+    stores.switch_on("a")
+    assert mixed.redrive("dead").moved == {"of-a": 1, "of-b": 1}

@@ -1,0 +1,168 @@
+"""The Celery application of these tests: the same in a worker, in a command and in the test itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from celery import Celery, Task
+from celery.exceptions import Reject
+from kombu import Queue
+from kombu.common import Broadcast
+
+from tests.support.celery.task_journal import Journal
+
+#: What tells a process of ours its broker, its folder and its settings.
+BROKER, FOLDER, SETTINGS = "TESTED_BROKER", "TESTED_FOLDER", "TESTED_SETTINGS"
+#: A queue that every worker has a copy of, and the setting that adds it.
+EVERYBODY = "everybody"
+#: A queue whose dead letters go to another one, and the setting that adds it: how often a message is delivered again.
+MORTAL, DEAD = "mortal", "dead"
+
+
+def journal() -> Journal:
+    return Journal(Path(os.environ[FOLDER], "journal"))
+
+
+def add(x: int, y: int) -> int:
+    return x + y
+
+
+def total(numbers: list[int]) -> int:
+    return sum(numbers)
+
+
+def fail(text: str) -> None:
+    raise ValueError(text)
+
+
+def third_time(self: Task) -> int:
+    """Succeed at the third try.
+
+    Celery says that a task is tried again after it sent that try: if that succeeded before, nobody ever hears of it.
+    """
+    if self.request.retries < 2:
+        raise self.retry(countdown=0.5)
+    return self.request.retries
+
+
+def note(text: str) -> str:
+    journal().write(text)
+    return text
+
+
+def when() -> float:
+    return time.time()
+
+
+def process() -> int:
+    return os.getpid()
+
+
+def work(name: str, seconds: float) -> str:
+    """Say when it begins and when it is done."""
+    journal().write(f"begin {name}")
+    time.sleep(seconds)
+    journal().write(f"end {name}")
+    return name
+
+
+def wait_for(name: str, file: str) -> str:
+    """Say when it begins, and be done once there is such a file."""
+    journal().write(f"begin {name}")
+    while not Path(os.environ[FOLDER], file).exists():
+        time.sleep(0.02)
+    journal().write(f"end {name}")
+    return name
+
+
+def die_once(name: str) -> str:
+    """Kill the process that it runs in, the first time."""
+    first = not journal().pids(f"begin {name}")
+    journal().write(f"begin {name}")
+    if first:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return name
+
+
+def refuse(text: str, requeue: bool) -> None:
+    """Reject the message."""
+    raise Reject(text, requeue=requeue)
+
+
+def refuse_until(self: Task, file: str, history: list[Any] | None = None) -> list[Any]:
+    """Reject the message unless there is such a file; then be tried once more, and return how it came to that."""
+    if not Path(os.environ[FOLDER], file).exists():
+        raise Reject(file, requeue=False)
+    if history is None:
+        deaths = [(death["queue"], death["reason"], death["count"]) for death in self.request.get("x-death")]
+        raise self.retry(args=[file, [deaths, self.request.delivery_info["redelivered"]]], countdown=0)
+    return [*history, self.request.delivery_info["routing_key"]]
+
+
+def delivery(self: Task) -> dict[str, Any]:
+    """Return how the task was delivered."""
+    return dict(self.request.delivery_info)
+
+
+PLAIN = (add, total, fail, note, when, process, work, wait_for)
+BOUND = (third_time, delivery)
+LATE = (die_once, refuse)
+LATE_BOUND = (refuse_until,)
+
+
+def queues() -> list[Queue]:
+    return [Queue("celery"), Broadcast(EVERYBODY)]
+
+
+def mortal_queues(limit: int) -> list[Queue]:
+    letters = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": DEAD, "x-delivery-limit": limit}
+    return [Queue("celery"), Queue(MORTAL, queue_arguments=letters)]
+
+
+def application(broker: str, folder: Path, **settings: Any) -> Celery:
+    """Make the application, for one test or one process."""
+    results = folder / "results"
+    results.mkdir(exist_ok=True)
+    backend = f"tests.support.celery.file_results:WholeFiles+{results.as_uri()}"
+    app = Celery("tested", broker=broker, backend=backend, set_as_current=False)
+    app.conf.update(
+        broker_connection_retry_on_startup=True,
+        result_chord_retry_interval=0.1,
+        worker_hijack_root_logger=True,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+    )
+    if settings.pop(EVERYBODY, False):
+        app.conf.task_queues = queues()
+    limit = settings.pop(MORTAL, None)
+    if limit is not None:
+        app.conf.task_queues = mortal_queues(limit)
+    app.conf.update(settings)
+    for function in PLAIN:
+        app.task(name=function.__name__)(function)
+    for function in BOUND:
+        app.task(name=function.__name__, bind=True, max_retries=5)(function)
+    for function in LATE:
+        app.task(name=function.__name__, acks_late=True, reject_on_worker_lost=True)(function)
+    for function in LATE_BOUND:
+        app.task(name=function.__name__, bind=True, acks_late=True)(function)
+    app.task(name="note_unanswered", ignore_result=True)(note)
+    app.task(name="work_late", acks_late=True)(work)
+    app.task(name="wait_late", acks_late=True)(wait_for)
+    app.finalize()
+    return app
+
+
+def __getattr__(name: str) -> Celery:
+    """Make ``app`` as the environment says, for ``celery -A``."""
+    if name not in ("app", "celery"):
+        raise AttributeError(name)
+    settings = json.loads(os.environ[SETTINGS])
+    made = globals()["app"] = globals()["celery"] = application(
+        os.environ[BROKER], Path(os.environ[FOLDER]), **settings
+    )
+    return made

@@ -1,0 +1,135 @@
+"""What the tests here run in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from kombu_pool import drivers
+from kombu_pool.clock import ManualClock
+from tests.conformance.handles import QueueHandle, bodies, ids
+from tests.support.transport.child_programs import heard, say
+
+if TYPE_CHECKING:
+    from kombu_pool.model import NewMessage
+
+#: Messages of a claim.
+BATCH = 16
+
+
+class SoftLimit(Exception):  # noqa: N818 - as Celery's SoftTimeLimitExceeded is one
+    """Raised by a signal, wherever the program is."""
+
+
+class HardLimit(BaseException):
+    """The same, but nobody catches it by mistake."""
+
+
+def post(uri: str, first: int, count: int) -> None:
+    """Post numbered messages, a few at a time."""
+    queue = QueueHandle(drivers.open_data(uri), "q", None)
+    for number in range(first, first + count, 10):
+        queue.post(*range(number, number + 10))
+    queue.driver.close()
+
+
+def consume(uri: str, ttl: float) -> None:
+    """Claim and acknowledge until told that nothing more comes and nothing has come; say what was acknowledged."""
+    queue = QueueHandle(drivers.open_data(uri), "q", None)
+    watch = queue.driver.watch([(None, "q")])
+    say("ready")
+    while True:
+        held = queue.claim(limit=BATCH, ttl=ttl)
+        if held.id is None:
+            if queue.stats()["total"] == 0 and queue.driver.queue_controller.get("q").get("complete"):
+                break
+            watch.wait(ttl)
+            continue
+        bodies_of = dict(zip(ids(held), bodies(held), strict=True))
+        refused = queue.delete_claimed([(message_id, held.id) for message_id in bodies_of])
+        say(json.dumps([body for message_id, body in bodies_of.items() if (message_id, held.id) not in refused]))
+    say("done")
+    watch.close()
+    queue.driver.close()
+
+
+def hold(uri: str, ttl: float) -> None:
+    """Claim again and again without ever acknowledging, until killed."""
+    queue = QueueHandle(drivers.open_data(uri), "q", None)
+    while queue.claim(limit=BATCH, ttl=ttl).id is None:
+        time.sleep(0.001)
+    say("holding")
+    heard()
+
+
+def bury(uri: str, answers: int, later: float | None = None) -> None:
+    """Say the body of each dead letter that is to be published, so many times; then hang, until killed.
+
+    With ``later``, begin when told to, so many seconds later by our own clock, and end when nothing is left.
+    """
+    clock = ManualClock()
+    driver = drivers.open_data(uri, clock=clock)
+    left = iter(range(answers))
+
+    def publish(project: object, exchange: str, key: str | None, message: NewMessage) -> bool:
+        say(json.dumps(message["body"]))
+        if next(left, None) is None:
+            heard()
+        return True
+
+    driver.dead_letter_hooks.publish = publish
+    if later is not None:
+        clock.advance(later)
+        heard()
+    while driver.dead_letter_all():
+        pass
+    say("done")
+
+
+def be_interrupted(uri: str, times: int) -> None:
+    """Work, be interrupted in the middle of it, and work on; say how often an answer was another call's."""
+    queue = QueueHandle(drivers.open_data(uri), "q", None)
+    signal.signal(signal.SIGALRM, interrupt)
+    wrong: list[str] = []
+    for number in range(times):
+        try:
+            # From before the first byte is sent to after some calls; again in case that a __del__ ate the exception.
+            signal.setitimer(signal.ITIMER_REAL, 0.00005 + 0.00002 * number, 0.1)
+            work(queue, number, wrong)
+        except (SoftLimit, HardLimit):
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        if number % 10 == 0:
+            # As if nobody had used them for long.
+            for wire in queue.driver._link._idle:
+                wire._used -= 10
+    queue.post("at the end")
+    say(json.dumps(wrong))
+
+
+def interrupt(number: int, frame: object) -> None:
+    raise (SoftLimit if time.monotonic_ns() % 2 else HardLimit)
+
+
+def work(queue: QueueHandle, number: int, wrong: list[str]) -> None:
+    """Call until interrupted, and compare each answer with what was asked."""
+    step = 0
+    while True:
+        step += 1
+        body = [number, step]
+        (message_id,) = queue.post(body)
+        if (found := queue.get(message_id)["body"]) != body:
+            wrong.append(f"{found} instead of {body}")
+        metadata = {"step": body}
+        queue.driver.queue_controller.set_metadata("q", metadata)
+        if (read := queue.driver.queue_controller.get("q")) != metadata:
+            wrong.append(f"{read} instead of {metadata}")
+        queue.delete(message_id)
+        if queue.get_all([message_id]) != []:
+            wrong.append("it is still there")
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]](**json.loads(sys.argv[2]))

@@ -1,0 +1,60 @@
+"""A certificate of this machine, and of the authority that vouches for it."""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.servers.process import keeper
+from tests.support.servers.programs import require
+
+_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+# What Python 3.13 and later insist on.
+_AUTHORITY = "basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign"
+_SERVER = """\
+subjectAltName = IP:127.0.0.1, DNS:localhost
+subjectKeyIdentifier = hash
+authorityKeyIdentifier = keyid
+"""
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """Where they are in PEM."""
+
+    authority: Path
+    server: Path
+    key: Path
+
+
+@functools.cache
+def certificates() -> Certificates:
+    """Return those of this process."""
+    folder = Path(tempfile.mkdtemp(prefix="kp-"))
+    keeper().keep_folder(folder)
+    _vouch(folder)
+    _certify(folder)
+    return Certificates(folder / "ca.pem", folder / "server.pem", folder / "server.key")
+
+
+def _vouch(folder: Path) -> None:
+    extensions = [word for extension in _AUTHORITY for word in ("-addext", extension)]
+    names = ("-subj", "/CN=tests", "-keyout", "ca.key", "-out", "ca.pem")
+    _openssl(folder, "req", "-x509", "-days", "2", *_KEY, *names, *extensions)
+
+
+def _certify(folder: Path) -> None:
+    (folder / "server.ext").write_text(_SERVER)
+    _openssl(folder, "req", "-new", *_KEY, "-subj", "/CN=localhost", "-keyout", "server.key", "-out", "server.csr")
+    request = ("-in", "server.csr", "-out", "server.pem", "-extfile", "server.ext")
+    authority = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial")
+    _openssl(folder, "x509", "-req", "-days", "2", *request, *authority)
+
+
+def _openssl(folder: Path, *arguments: str) -> None:
+    command = [require("openssl"), *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,14 @@
+"""MongoDB servers of one's own, and databases on shared ones."""
+
+from tests.support.servers.mongodb.replica_set import ReplicaSet
+from tests.support.servers.mongodb.shared import fresh_standalone_uri, fresh_uri, shared_replica_set, shared_standalone
+from tests.support.servers.mongodb.standalone import MongoServer
+
+__all__ = [
+    "MongoServer",
+    "ReplicaSet",
+    "fresh_standalone_uri",
+    "fresh_uri",
+    "shared_replica_set",
+    "shared_standalone",
+]

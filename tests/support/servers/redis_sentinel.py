@@ -1,0 +1,138 @@
+"""A replicated Redis server of one's own, and the sentinels that watch it."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tests.support.servers.redis_server import Server
+from tests.support.servers.waiting import first_answer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from typing_extensions import Self
+
+    from tests.support.servers.redis_server import Option
+
+NAME = "mymaster"
+#: Milliseconds without an answer after which a master is down.
+_DOWN_AFTER = 700
+#: Milliseconds within which a failover succeeds, or is tried anew after twice as long.
+_FAILOVER_TIMEOUT = 3000
+
+
+class Sentinel(Server):
+    """A process that watches a master, and puts a replica in its place when it is down."""
+
+    arguments: ClassVar[Sequence[str]] = ("--sentinel",)
+
+    def __init__(self, master: Server, quorum: int) -> None:
+        watched = {
+            "monitor": f"127.0.0.1 {master.port} {quorum}",
+            "down-after-milliseconds": _DOWN_AFTER,
+            "failover-timeout": _FAILOVER_TIMEOUT,
+        }
+        super().__init__(sentinel=[f"{name} {NAME} {value}" for name, value in watched.items()])
+
+    def view(self) -> dict[str, Any]:
+        """Return what it knows of the master."""
+        return self.ask("SENTINEL MASTER", NAME)
+
+    def master_port(self) -> int:
+        return int(self.ask("SENTINEL GET-MASTER-ADDR-BY-NAME", NAME)[1])
+
+
+class Sentinels:
+    """A master, its replicas, and sentinels of whom more than half must agree. Ready from the start on."""
+
+    def __init__(self, replicas: int = 1, sentinels: int = 3, **options: Option) -> None:
+        self.servers: list[Server] = []
+        self.sentinels: list[Sentinel] = []
+        self._stack = ExitStack()
+        with ExitStack() as stack:
+            stack.callback(self._stop_all)
+            self._replicate(replicas, {"repl_diskless_sync_delay": 0, **options})
+            self.sentinels += [Sentinel(self.servers[0], quorum=sentinels // 2 + 1) for _ in range(sentinels)]
+            self.wait_until_ready()
+            self._stack = stack.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
+
+    @property
+    def master(self) -> Server:
+        """The server to which the sentinels send clients now."""
+        (master,) = self._masters()
+        return master
+
+    def uri(self, db: int = 0) -> str:
+        return f"redis+sentinel://{','.join(sentinel.address for sentinel in self.sentinels)}/{NAME}/{db}"
+
+    def wait_until_ready(self) -> None:
+        """Wait until each sentinel knows the replicas and the other sentinels."""
+        first_answer(lambda: all(map(self._knows_all, self.sentinels)), why=self._describe)
+
+    def wait_for_another(self, than: Server) -> Server:
+        """Return the next master once it is one and all sentinels send clients to it."""
+        return first_answer(lambda: self._another(than), why=self._describe)
+
+    def fail_over(self) -> Server:
+        """Kill the master, and return the next one."""
+        killed = self.master
+        killed.kill()
+        return self.wait_for_another(killed)
+
+    def hand_over(self, hang_up: bool = True) -> Server:
+        """Let a replica and the master change places, and return the next master.
+
+        The former one hangs up on its clients, as it would if the sentinels told it to become a replica; or not, as it
+        does when somebody else tells it.
+        """
+        former = self.master
+        # A sentinel refuses for a while after another failover.
+        first_answer(lambda: self._any_sentinel().ask("SENTINEL FAILOVER", NAME), why=self._describe)
+        master = self.wait_for_another(former)
+        # The sentinels would do this too, but only after ten seconds.
+        former.ask("REPLICAOF", "127.0.0.1", master.port)
+        if hang_up:
+            former.ask("CLIENT KILL", "TYPE", "normal", "SKIPME", "yes")
+            former.ask("CLIENT KILL", "TYPE", "pubsub")
+        return master
+
+    def stop(self) -> None:
+        self._stack.close()
+
+    def _replicate(self, replicas: int, options: dict[str, Option]) -> None:
+        first = Server(**options)
+        self.servers.append(first)
+        self.servers += [Server(replicaof=f"127.0.0.1 {first.port}", **options) for _ in range(replicas)]
+        # A sentinel finds at once the replicas that were there before it; a later one, within ten seconds.
+        first_answer(lambda: len(first.ask("ROLE")[2]) == replicas)
+
+    def _knows_all(self, sentinel: Sentinel) -> bool:
+        view = sentinel.view()
+        return (view["num-slaves"], view["num-other-sentinels"]) == (len(self.servers) - 1, len(self.sentinels) - 1)
+
+    def _another(self, than: Server) -> Server | None:
+        # Each sentinel is asked once: between two questions they may change their minds.
+        master, *others = self._masters()
+        return None if others or master is than or master.ask("ROLE")[0] != b"master" else master
+
+    def _masters(self) -> list[Server]:
+        """Return the servers to which sentinels send clients: several, while they do not agree."""
+        ports = {sentinel.master_port() for sentinel in self.sentinels if sentinel.runs}
+        return [server for server in self.servers if server.port in ports]
+
+    def _any_sentinel(self) -> Sentinel:
+        return next(sentinel for sentinel in self.sentinels if sentinel.runs)
+
+    def _stop_all(self) -> None:
+        for server in [*self.sentinels, *self.servers]:
+            server.stop()
+
+    def _describe(self) -> str:
+        return "\n".join(str(sentinel.view()) for sentinel in self.sentinels if sentinel.runs)

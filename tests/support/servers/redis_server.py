@@ -1,0 +1,154 @@
+"""A Redis server of one's own."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from tests.support.servers.ports import free_port
+from tests.support.servers.process import Process, keeper
+from tests.support.servers.programs import require
+from tests.support.servers.waiting import first_answer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import TypeAlias
+
+    from typing_extensions import Self
+
+    Option: TypeAlias = str | int | Sequence[str]
+
+#: Seconds after which a client gives up a server that does not answer.
+_TIMEOUT = 5.0
+#: How often another process may be quicker at a port that was free.
+_ATTEMPTS = 10
+
+
+class Server:
+    """A server on a port and a socket of its own, that keeps nothing on disk unless told to.
+
+    Options are lines of its configuration: ``Server(appendonly="yes", maxmemory_policy="noeviction")``; one with
+    several values is a line for each. It runs from the start on; ``with`` stops it at the end.
+    """
+
+    #: What comes behind the configuration file on the command line.
+    arguments: ClassVar[Sequence[str]] = ()
+
+    def __init__(self, **options: Option) -> None:
+        program = require("redis-server")
+        # Not pytest's folder: a socket's path has a limit of 108 bytes.
+        self.folder = Path(tempfile.mkdtemp(prefix="kp-"))
+        keeper().keep_folder(self.folder)
+        self.socket = str(self.folder / "redis.sock")
+        self.port = 0
+        self._configuration = self.folder / "redis.conf"
+        self._command = [program, str(self._configuration), *self.arguments]
+        self._clients: list[redis.Redis] = []
+        self._start_first({name.replace("_", "-"): value for name, value in options.items()})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def runs(self) -> bool:
+        return self._process.runs
+
+    def uri(self, db: int = 0) -> str:
+        return f"redis://{self.address}/{db}"
+
+    def socket_uri(self, db: int = 0) -> str:
+        return f"redis+socket://{self.socket}?db={db}"
+
+    def client(self, db: int = 0) -> redis.Redis:
+        """Connect past all drivers. It fails at once where the server does, and is closed when the server stops."""
+        retry = Retry(NoBackoff(), 0)
+        path, credentials = self.socket, self._credentials()
+        client = redis.Redis(unix_socket_path=path, db=db, retry=retry, socket_timeout=_TIMEOUT, **credentials)
+        self._clients.append(client)
+        return client
+
+    def ask(self, *command: str | int | bytes) -> Any:
+        """Return the server's answer."""
+        return self._asker.execute_command(*command)
+
+    def kill(self) -> None:
+        """End it as a crash does."""
+        self._process.kill()
+
+    def pause(self) -> None:
+        """Let it answer nobody, while the kernel still accepts connections for it."""
+        self._process.pause()
+
+    def resume(self) -> None:
+        self._process.resume()
+
+    def restart(self) -> None:
+        """Start it again where it was and with what it kept, once it has ended."""
+        self._process.end()
+        self._start()
+
+    def stop(self) -> None:
+        """End it for good."""
+        self._process.end()
+        for client in self._clients:
+            client.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    @functools.cached_property
+    def _asker(self) -> redis.Redis:
+        return self.client()
+
+    def _credentials(self) -> dict[str, str]:
+        """Return what a client must say to be let in."""
+        return {}
+
+    def _defaults(self) -> dict[str, Option]:
+        """Return the options of a server that was told nothing, with a port that is free now."""
+        self.port = free_port()
+        return {"port": self.port, "bind": "127.0.0.1", "unixsocket": self.socket, "save": '""'}
+
+    def _start_first(self, options: dict[str, Option]) -> None:
+        for _ in range(_ATTEMPTS):
+            self._configure({**self._defaults(), **options})
+            try:
+                self._start()
+                return
+            except RuntimeError as error:
+                if "Address already in use" not in str(error):
+                    raise
+        raise RuntimeError(f"no port is free for {self._command}")
+
+    def _configure(self, options: dict[str, Any]) -> None:
+        lines = []
+        for name, value in options.items():
+            values = value if isinstance(value, list | tuple) else [value]
+            lines += [f"{name} {one}\n" for one in values]
+        self._configuration.write_text("".join(lines))
+
+    def _start(self) -> None:
+        self._process = Process(self._command, self.folder, self.folder / "log")
+        first_answer(lambda: not self.runs or self.ask("PING"), why=self._said)
+        if not self.runs:
+            self._process.kill()
+            raise RuntimeError(f"{self._command} did not start: {self._said()}")
+
+    def _said(self) -> str:
+        return self._process.log.read_text(errors="replace")

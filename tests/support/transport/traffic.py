@@ -1,0 +1,114 @@
+"""Sends messages, and collects those that come."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from amqp.exceptions import NotFound, ResourceLocked
+from kombu import Producer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kombu import Connection, Message
+
+#: Seconds within which whatever must happen has happened.
+LIMIT = 20.0
+#: Seconds without a message after which none is on its way.
+QUIET = 0.25
+
+
+class Inbox:
+    """The callback of a consumer that keeps what it gets."""
+
+    def __init__(self, connection: Connection, ack: bool = False) -> None:
+        self.messages: list[Message] = []
+        self._connection = connection
+        self._ack = ack
+
+    def __call__(self, message: Message) -> None:
+        self.messages.append(message)
+        if self._ack:
+            message.ack()
+
+    @property
+    def bodies(self) -> list[Any]:
+        return [message.payload for message in self.messages]
+
+    def wait_for(self, count: int, limit: float = LIMIT) -> list[Message]:
+        """Drain events until there are ``count`` messages, and return them."""
+        until = time.monotonic() + limit
+        while len(self.messages) < count:
+            self._connection.drain_events(timeout=max(0.01, until - time.monotonic()))
+        return self.messages
+
+    def expect_no_more(self) -> None:
+        """Fail if another message comes."""
+        with pytest.raises(TimeoutError):
+            self._connection.drain_events(timeout=QUIET)
+
+
+def publish(channel: Any, queue: str, *bodies: Any, **options: Any) -> None:
+    """Publish to a queue by its name."""
+    producer = Producer(channel)
+    for body in bodies:
+        producer.publish(body, routing_key=queue, **options)
+
+
+def declare(channel: Any, *queues: str, **options: Any) -> None:
+    """Declare queues."""
+    for queue in queues:
+        channel.queue_declare(queue, **options)
+
+
+def consume(channel: Any, queue: str, *, ack: bool = False, **options: Any) -> Inbox:
+    """Consume from a queue into a new inbox."""
+    inbox = Inbox(channel.connection.client, ack=ack)
+    channel.basic_consume(queue, callback=inbox, **options)
+    return inbox
+
+
+def take_all(channel: Any, queue: str) -> list[Any]:
+    """Get and acknowledge all free messages of a queue, and return their bodies."""
+    bodies = []
+    while (message := channel.basic_get(queue)) is not None:
+        bodies.append(message.payload)
+        message.ack()
+    return bodies
+
+
+def count(channel: Any, queue: str) -> int:
+    """Count the free messages of a queue."""
+    return channel.queue_declare(queue, passive=True).message_count
+
+
+def consumers(channel: Any, queue: str) -> int:
+    """Count the consumers of a queue."""
+    return channel.queue_declare(queue, passive=True).consumer_count
+
+
+def eventually(happened: Callable[[], Any], limit: float = LIMIT) -> Any:
+    """Wait until ``happened`` returns something true, and return that."""
+    until = time.monotonic() + limit
+    while not (answer := happened()):
+        assert time.monotonic() < until, f"it did not happen within {limit} s"
+        time.sleep(0.01)
+    return answer
+
+
+def exists(channel: Any, queue: str) -> bool:
+    """Tell whether there is such a queue, be it another connection's alone."""
+    try:
+        channel.queue_declare(queue, passive=True)
+    except NotFound:
+        return False
+    except ResourceLocked:
+        return True
+    return True
+
+
+def outlast_trust(channel: Any) -> None:
+    """Let what was read of the exchanges get too old to be trusted."""
+    time.sleep(channel.connection.broker.control.bindings_controller.generation_ttl)

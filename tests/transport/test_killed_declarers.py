@@ -1,0 +1,46 @@
+"""Who dies in the middle of a declaration leaves nothing that does not go by itself."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.transport.traffic import consume, declare, eventually, exists
+
+LIFETIME = {"arguments": {"x-expires": 200}}
+ALONE = {"exclusive": True}
+
+
+class Died(BaseException):
+    """What a process that is killed does not get to handle."""
+
+
+def die(*_, **__):
+    raise Died
+
+
+@pytest.mark.parametrize(
+    ("step", "declaration"),
+    [
+        ("control.queue_controller.create", LIFETIME),
+        ("data.queue_controller.create", ALONE),
+        ("data.message_controller.count", LIFETIME),
+    ],
+    ids=["as it is registered", "as it is created", "as it is there"],
+)
+def test_nothing_is_left_of_a_queue_whose_declarer_died(opened, shared_url, monkeypatch, step, declaration):
+    dying = opened(shared_url, claim_ttl=0.6).channel()
+    channel = opened(shared_url).channel()
+    declare(channel, "other")
+    consume(channel, "other")
+    plane, controller, method = step.split(".")
+    monkeypatch.setattr(getattr(getattr(dying.connection.broker, plane), controller), method, die)
+    with pytest.raises(Died):
+        declare(dying, "q", **declaration)
+    monkeypatch.undo()
+    dying.connection.broker.renewal.let_go(dying.connection.id)
+    control = channel.connection.broker.control
+
+    eventually(lambda: not control.catalogue_controller.exists(None, "q"))
+
+    assert not exists(channel, "q")
+    eventually(lambda: control.consumers_controller.expired_queues() == [])

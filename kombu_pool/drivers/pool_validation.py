@@ -22,7 +22,7 @@ def check_weight(weight: object) -> None:
         raise ConfigurationError(f"a pool's weight is a whole number of at least 0, not {weight!r}")
 
 
-def changes_of(given: Mapping[str, Any]) -> dict[str, Any]:
+def pool_changes(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return what an update of a pool changes, where no flavor is None.
 
     Raises:
@@ -37,12 +37,12 @@ def changes_of(given: Mapping[str, Any]) -> dict[str, Any]:
     return changes
 
 
-def abilities(uri: str) -> set[str]:
+def capability_names(uri: str) -> set[str]:
     """Return the names of what a pool can do; raises ConfigurationError for a URI that no driver knows."""
     return {capability.name for capability in capabilities_of(uri)}
 
 
-def check_promises(pool: str, flavor: str | None, promises: Iterable[Iterable[str]], can: set[str]) -> None:
+def require_capabilities(pool: str, flavor: str | None, promises: Iterable[Iterable[str]], can: set[str]) -> None:
     """Hold a pool to what the flavors of that name promise, each in its project: pools belong to all of them.
 
     Raises:
@@ -53,14 +53,14 @@ def check_promises(pool: str, flavor: str | None, promises: Iterable[Iterable[st
         raise PoolCapabilitiesMismatch(pool, flavor, ", ".join(sorted(missing)))
 
 
-def check_capabilities(flavor: str, capabilities: Iterable[str] | None) -> list[str]:
+def flavor_capabilities(flavor: str, capabilities: Iterable[str] | None) -> list[str]:
     """Return what a flavor is to promise from now on; raises ConfigurationError if nothing is said of it."""
     if capabilities is None:
         raise ConfigurationError(f"flavor {flavor!r}: no capabilities are given")
     return [*capabilities]
 
 
-def shown_pool(name: str, uri: str, weight: int, flavor: str | None, options: bytes, *, detailed: bool) -> Pool:
+def pool_view(name: str, uri: str, weight: int, flavor: str | None, options: bytes, *, detailed: bool) -> Pool:
     """Return a pool as ``PoolsController`` answers it; its options are a record."""
     view: Pool = {"name": name, "uri": uri, "weight": weight, "flavor": flavor}
     if detailed:
@@ -68,7 +68,7 @@ def shown_pool(name: str, uri: str, weight: int, flavor: str | None, options: by
     return view
 
 
-def shown_flavor(name: str, capabilities: Iterable[str], *, detailed: bool) -> Flavor:
+def flavor_view(name: str, capabilities: Iterable[str], *, detailed: bool) -> Flavor:
     """Return a flavor as ``FlavorsController`` answers it."""
     view: Flavor = {"name": name}
     if detailed:

@@ -23,7 +23,7 @@ class Closable(Protocol):
 T = TypeVar("T", bound=Closable)
 
 
-class Shared(Generic[L, T]):
+class SharedConnections(Generic[L, T]):
     """What is open, each with its location and the number of its users. A location must compare as its settings do."""
 
     def __init__(self, open_at: Callable[[L], T], location_of: Callable[[T], L]) -> None:
@@ -57,7 +57,7 @@ class Shared(Generic[L, T]):
         given.close()
 
 
-_living: weakref.WeakSet[Shared[Any, Any]] = weakref.WeakSet()
+_living: weakref.WeakSet[SharedConnections[Any, Any]] = weakref.WeakSet()
 
 
 def _after_fork() -> None:

@@ -33,14 +33,14 @@ class IdempotencyCache:
         taken = self._taken.get((queue, idempotency_key.producer))
         return None if taken is None or taken.number < idempotency_key.sequence else taken.ids
 
-    def take(self, idempotency_key: IdempotencyKey, now: float, ids: Sequence[str], queue: int = 0) -> None:
+    def add(self, idempotency_key: IdempotencyKey, now: float, ids: Sequence[str], queue: int = 0) -> None:
         """Note that a post was made."""
         key = queue, idempotency_key.producer
         self._taken[key] = CompletedPost(idempotency_key.sequence, now, ids)
         self._taken.move_to_end(key)
-        self.forget(now)
+        self.evict(now)
 
-    def forget(self, now: float) -> int:
+    def evict(self, now: float) -> int:
         """Forget those who have not posted for long; return how many they were."""
         gone = 0
         while self._taken and next(iter(self._taken.values())).time <= now - IDEMPOTENCY_WINDOW:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 #: Letters that are claimed, stored and removed together.
-STEP = 100
+BATCH_SIZE = 100
 _HOLD: ClaimMetadata = {"ttl": RESERVATION_TTL, "grace": 0}
 _POSTER_BYTES = 12
 
@@ -38,7 +38,7 @@ class DeadLetterFilter(NamedTuple):
     origins: Collection[str] | None = None
     message_ids: Collection[str] | None = None
 
-    def takes(self, message: Message) -> bool:
+    def matches(self, message: Message) -> bool:
         """Tell whether a message is a letter that can be given back, and chosen."""
         letter = message.get("dead_letter")
         return (
@@ -65,12 +65,12 @@ class DeadLetterScan:
     def __iter__(self) -> Iterator[list[Message]]:
         pages = self._all() if self._choice.message_ids is None else self._named(self._choice.message_ids)
         for page in pages:
-            yield [message for message in page if self._choice.takes(message)]
+            yield [message for message in page if self._choice.matches(message)]
 
     def _all(self) -> Iterator[Sequence[Message]]:
         marker = None
         while self.seen < self.total:
-            limit = min(STEP, self.total - self.seen)
+            limit = min(BATCH_SIZE, self.total - self.seen)
             listing = self._messages.list(self._queue, self._project, marker, limit, echo=True)
             page, marker = list(next(listing)), next(listing)
             if not page:
@@ -80,7 +80,7 @@ class DeadLetterScan:
 
     def _named(self, message_ids: Collection[str]) -> Iterator[Sequence[Message]]:
         ids = iter(dict.fromkeys(message_ids))
-        while some := list(islice(ids, STEP)):
+        while some := list(islice(ids, BATCH_SIZE)):
             self.seen += len(some)
             yield self._messages.bulk_get(self._queue, some, self._project)
 

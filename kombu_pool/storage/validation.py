@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from kombu_pool.model import DeadLetter, Metadata
 
 #: Longer than anybody waits, and short enough to be added to a time.
-LONGEST = 10**10
-HIGHEST_PRIORITY = 255
+MAX_SECONDS = 10**10
+MAX_PRIORITY = 255
 
 
 @dataclass(slots=True)
@@ -28,7 +28,7 @@ class ValidMessage:
     dead_letter: DeadLetter | None
 
 
-def check(message: Any, max_size: int) -> ValidMessage:
+def validate(message: Any, max_size: int) -> ValidMessage:
     """Return the message if it can be stored.
 
     Raises:
@@ -48,24 +48,24 @@ def check(message: Any, max_size: int) -> ValidMessage:
 
 
 def _seconds(name: str, value: Any) -> float:
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= LONGEST:
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= MAX_SECONDS:
         return value
-    raise InvalidMessage(f"{name} is a number of seconds from 0 to {LONGEST}, not {value!r}")
+    raise InvalidMessage(f"{name} is a number of seconds from 0 to {MAX_SECONDS}, not {value!r}")
 
 
 def _priority(value: Any) -> int:
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= HIGHEST_PRIORITY:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_PRIORITY:
         return value
-    raise InvalidMessage(f"priority is a whole number from 0 to {HIGHEST_PRIORITY}, not {value!r}")
+    raise InvalidMessage(f"priority is a whole number from 0 to {MAX_PRIORITY}, not {value!r}")
 
 
-def ttl_of(incoming: ValidMessage, metadata: Metadata) -> float:
+def effective_ttl(incoming: ValidMessage, metadata: Metadata) -> float:
     """Return the ttl that the message gets in a queue of that metadata; 0 is for ever."""
     longest = positive_number(metadata, DEFAULT_MESSAGE_TTL)
     return min(incoming.ttl or longest, longest) if longest else incoming.ttl
 
 
-def delay_of(incoming: ValidMessage, metadata: Metadata) -> float:
+def effective_delay(incoming: ValidMessage, metadata: Metadata) -> float:
     """Return the delay that the message gets in a queue of that metadata."""
     return positive_number(metadata, DEFAULT_MESSAGE_DELAY) if incoming.delay is None else incoming.delay
 
@@ -73,6 +73,6 @@ def delay_of(incoming: ValidMessage, metadata: Metadata) -> float:
 def positive_number(metadata: Metadata, key: str) -> float:
     """Return the number that the metadata has there; 0 when it has none, or something that cannot be meant."""
     value = metadata.get(key)
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= LONGEST:
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= MAX_SECONDS:
         return value
     return 0

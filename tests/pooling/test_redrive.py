@@ -13,7 +13,7 @@ from kombu_pool import errors
 from kombu_pool.clock import ManualClock
 from kombu_pool.pooling import DataDriver
 from kombu_pool.storage.dead_letters import RESERVATION_TTL
-from kombu_pool.storage.redrive import STEP
+from kombu_pool.storage.redrive import BATCH_SIZE
 from tests.support.pooling.switchable_stores import bodies
 from tests.support.servers import mongodb
 from tests.support.servers.redis_shared import fresh_cluster_uri, fresh_uri
@@ -115,12 +115,12 @@ def test_who_is_killed_before_it_stores_loses_and_doubles_nothing(uri, driver, c
 def test_who_is_killed_before_it_removes_leaves_one_step_in_both(uri, driver, clock, programs):
     let_die(driver, 150)
     programs.start("die_before_it_removes", uri=uri).dies()
-    assert (bodies(driver, "work"), driver.message_controller.count("dead")) == (list(range(STEP)), 50)
+    assert (bodies(driver, "work"), driver.message_controller.count("dead")) == (list(range(BATCH_SIZE)), 50)
     clock.advance(RESERVATION_TTL)
 
     assert driver.redrive("dead").moved == {"work": 150}
 
-    assert bodies(driver, "work") == [*range(STEP), *range(150)]
+    assert bodies(driver, "work") == [*range(BATCH_SIZE), *range(150)]
     assert bodies(driver, "dead") == []
 
 
@@ -138,7 +138,7 @@ def test_whoever_is_killed_at_any_time_loses_nothing(uri, driver, clock, program
 
     came = bodies(driver, "work")
     assert set(came) == set(range(2000))
-    assert len(came) <= 2000 + 3 * STEP
+    assert len(came) <= 2000 + 3 * BATCH_SIZE
     assert bodies(driver, "dead") == []
 
 

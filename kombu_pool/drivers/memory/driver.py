@@ -63,7 +63,7 @@ class DataDriver(Contract):
             now = self._clock.time()
             queues = list(self._store.queues.values())
             return sum(
-                queue.settle(now) + queue.tickets.forget(now) + collect(queue.subscriptions, now) for queue in queues
+                queue.settle(now) + queue.tickets.evict(now) + collect(queue.subscriptions, now) for queue in queues
             )
 
     def close(self) -> None:

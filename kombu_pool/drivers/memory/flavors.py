@@ -46,7 +46,7 @@ class FlavorsController(Contract):
         return (project, name) in self._store.flavors
 
     def update(self, name: str, project: Project = None, capabilities: Iterable[str] | None = None) -> None:
-        promised = pool_validation.check_capabilities(name, capabilities)
+        promised = pool_validation.flavor_capabilities(name, capabilities)
         with self._store.lock:
             self._check(name, project)
             self._store.flavors[project, name] = promised
@@ -64,4 +64,4 @@ class FlavorsController(Contract):
             raise FlavorDoesNotExist(name)
 
     def _shown(self, project: Project, name: str, detailed: bool) -> Flavor:
-        return pool_validation.shown_flavor(name, self._store.flavors[project, name], detailed=detailed)
+        return pool_validation.flavor_view(name, self._store.flavors[project, name], detailed=detailed)

@@ -22,7 +22,7 @@ from kombu_pool.errors import (
 from kombu_pool.storage import DEFAULT_LIMIT, page
 from kombu_pool.storage import MessageController as Contract
 from kombu_pool.storage.dead_letters import DeadLetterReason
-from kombu_pool.storage.validation import check, delay_of, ttl_of
+from kombu_pool.storage.validation import effective_delay, effective_ttl, validate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -59,7 +59,7 @@ class MessageController(Contract):
         *,
         idempotency_key: IdempotencyKey | None = None,
     ) -> Sequence[str]:
-        incoming = [check(message, self._limit) for message in messages]
+        incoming = [validate(message, self._limit) for message in messages]
         if not incoming:
             return []
         client = None if client_uuid is None else str(client_uuid)
@@ -72,7 +72,7 @@ class MessageController(Contract):
                 raise QueueIsFull(queue, project)
             posted = [self._add(found, message, client, now) for message in incoming]
             if idempotency_key is not None:
-                found.tickets.take(idempotency_key, now, posted)
+                found.tickets.add(idempotency_key, now, posted)
             makes_room = found.policy.is_bounded and not found.policy.rejects_overflow
             overflowed = _make_room(found) if makes_room else 0
         if overflowed:
@@ -80,7 +80,7 @@ class MessageController(Contract):
         return posted
 
     def _add(self, queue: StoredQueue, incoming: ValidMessage, client: str | None, now: float) -> str:
-        ttl = ttl_of(incoming, queue.metadata)
+        ttl = effective_ttl(incoming, queue.metadata)
         message = StoredMessage(
             sequence=self._store.next_id(),
             record=incoming.record,
@@ -88,7 +88,7 @@ class MessageController(Contract):
             ttl=ttl,
             expires=now + ttl if ttl else NEVER,
             priority=incoming.priority,
-            due=now + delay_of(incoming, queue.metadata),
+            due=now + effective_delay(incoming, queue.metadata),
             client=client,
             dead_letter=incoming.dead_letter,
         )
@@ -249,7 +249,7 @@ def _settle_held(backlog: Backlog, message_id: str, claim_id: str, *, dies: bool
 
 def _has_room(queue: StoredQueue, incoming: Sequence[ValidMessage]) -> bool:
     free = queue.backlog.free_messages()
-    sizes = [len(message.record) for message in incoming if not delay_of(message, queue.metadata)]
+    sizes = [len(message.record) for message in incoming if not effective_delay(message, queue.metadata)]
     return not sizes or queue.policy.fits(len(free) + len(sizes), sum(sizes) + sum(len(each.record) for each in free))
 
 

@@ -56,7 +56,7 @@ class PoolsController(Contract):
         return name in self._store.pools
 
     def update(self, name: str, **kwargs: Any) -> None:
-        changes = pool_validation.changes_of(kwargs)
+        changes = pool_validation.pool_changes(kwargs)
         if "options" in changes:
             changes["options"] = stored.encode(changes["options"])
         with self._store.lock:
@@ -85,10 +85,10 @@ class PoolsController(Contract):
         return pool
 
     def _put(self, pool: StoredPool) -> None:
-        can = pool_validation.abilities(pool.uri)
+        can = pool_validation.capability_names(pool.uri)
         with self._store.lock:
             promises = [names for (_, flavor), names in self._store.flavors.items() if flavor == pool.flavor]
-            pool_validation.check_promises(pool.name, pool.flavor, promises, can)
+            pool_validation.require_capabilities(pool.name, pool.flavor, promises, can)
             for other in self._store.pools.values():
                 if other.uri == pool.uri and other.name != pool.name:
                     raise PoolAlreadyExists(other.name)
@@ -100,4 +100,4 @@ class PoolsController(Contract):
 
 
 def _shown(pool: StoredPool, detailed: bool) -> Pool:
-    return pool_validation.shown_pool(pool.name, pool.uri, pool.weight, pool.flavor, pool.options, detailed=detailed)
+    return pool_validation.pool_view(pool.name, pool.uri, pool.weight, pool.flavor, pool.options, detailed=detailed)

@@ -21,7 +21,7 @@ from kombu_pool.errors import (
 )
 from kombu_pool.storage import DEFAULT_LIMIT
 from kombu_pool.storage import MessageController as Contract
-from kombu_pool.storage.validation import check
+from kombu_pool.storage.validation import validate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -56,7 +56,7 @@ class MessageController(Contract):
         idempotency_key: IdempotencyKey | None = None,
     ) -> Sequence[str]:
         client = None if client_uuid is None else layout.storable(str(client_uuid))
-        incoming = [check(message, self._limit) for message in messages]
+        incoming = [validate(message, self._limit) for message in messages]
         if not incoming:
             return []
         with self._link.translated():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kombu_pool.drivers.redis.link import Link
-from kombu_pool.drivers.shared_connections import Shared
+from kombu_pool.drivers.shared_connections import SharedConnections
 
 if TYPE_CHECKING:
     from kombu_pool.drivers.redis.location import Location
@@ -20,6 +20,6 @@ def _open(location: Location) -> Link:
     return Link(location)
 
 
-_shared: Shared[Location, Link] = Shared(_open, lambda link: link.location)
+_shared: SharedConnections[Location, Link] = SharedConnections(_open, lambda link: link.location)
 acquire = _shared.acquire
 release = _shared.release

@@ -15,7 +15,7 @@ from kombu_pool.errors import MessageDoesNotExist, QueueDoesNotExist, QueueIsEmp
 from kombu_pool.storage import DEFAULT_LIMIT
 from kombu_pool.storage import MessageController as Contract
 from kombu_pool.storage.policy import policy_of
-from kombu_pool.storage.validation import check
+from kombu_pool.storage.validation import validate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -57,7 +57,7 @@ class MessageController(Contract):
         idempotency_key: IdempotencyKey | None = None,
     ) -> Sequence[str]:
         limit = self._limit
-        incoming = [check(message, limit) for message in messages]
+        incoming = [validate(message, limit) for message in messages]
         if not incoming:
             return []
         client = None if client_uuid is None else str(client_uuid)
@@ -79,7 +79,7 @@ class MessageController(Contract):
         ids = [str(number) for number in range(first, last + 1)]
         if idempotency_key is not None:
             with database.lock:
-                self._tickets.take(idempotency_key, now, ids, found[0])
+                self._tickets.add(idempotency_key, now, ids, found[0])
         if soon:
             database.ring()
         if gone:

@@ -52,7 +52,7 @@ class FlavorsController(Contract):
         return scope_of(project, name) in self._registry.read().flavors
 
     def update(self, name: str, project: Project = None, capabilities: Iterable[str] | None = None) -> None:
-        promises = write(pool_validation.check_capabilities(name, capabilities))
+        promises = write(pool_validation.flavor_capabilities(name, capabilities))
 
         def replace(records: Records) -> None:
             if scope_of(project, name) not in records.flavors:
@@ -69,4 +69,4 @@ class FlavorsController(Contract):
 
 
 def _shown(name: str, capabilities: bytes, *, detailed: bool) -> Flavor:
-    return pool_validation.shown_flavor(name, decode(capabilities), detailed=detailed)
+    return pool_validation.flavor_view(name, decode(capabilities), detailed=detailed)

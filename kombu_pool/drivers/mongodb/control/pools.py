@@ -58,7 +58,7 @@ class PoolsController(Contract):
         return name in self._registry.read().pools
 
     def update(self, name: str, **kwargs: Any) -> None:
-        changes = pool_validation.changes_of(kwargs)
+        changes = pool_validation.pool_changes(kwargs)
         if "options" in changes:
             changes["options"] = write(dict(changes["options"]))
         self._registry.change(lambda records: _put(records, name, _require(records, name)._replace(**changes)))
@@ -91,7 +91,7 @@ def _require(records: Records, name: str) -> StoredPool:
 
 def _put(records: Records, name: str, pool: StoredPool) -> None:
     promises = [decode(names) for names in records.promises_of(pool.flavor)]
-    pool_validation.check_promises(name, pool.flavor, promises, pool_validation.abilities(pool.uri))
+    pool_validation.require_capabilities(name, pool.flavor, promises, pool_validation.capability_names(pool.uri))
     for other, its in records.pools.items():
         if its.uri == pool.uri and other != name:
             raise PoolAlreadyExists(other)
@@ -129,4 +129,4 @@ def _leave(records: Records, name: str, mark: str, queues: int) -> Exception | N
 
 
 def _shown(name: str, pool: StoredPool, detailed: bool) -> Pool:
-    return pool_validation.shown_pool(name, *pool[:4], detailed=detailed)
+    return pool_validation.pool_view(name, *pool[:4], detailed=detailed)

@@ -49,7 +49,7 @@ class FlavorsController(Contract):
         return self._find(name, project) is not None
 
     def update(self, name: str, project: Project = None, capabilities: Iterable[str] | None = None) -> None:
-        stored = write(pool_validation.check_capabilities(name, capabilities))
+        stored = write(pool_validation.flavor_capabilities(name, capabilities))
         with self._database.write as connection:
             if not connection.execute(_SQL["update"], (stored, project_key(project), name)).rowcount:
                 raise FlavorDoesNotExist(name)
@@ -68,4 +68,4 @@ class FlavorsController(Contract):
 
 def _shown(row: Any, detailed: bool) -> Flavor:
     name, capabilities = row
-    return pool_validation.shown_flavor(name, codec.decode(capabilities), detailed=detailed)
+    return pool_validation.flavor_view(name, codec.decode(capabilities), detailed=detailed)

@@ -41,7 +41,7 @@ class PoolsController(Contract):
         self, name: str, weight: int, uri: str, flavor: str | None = None, options: Mapping[str, Any] | None = None
     ) -> None:
         pool_validation.check_weight(weight)
-        can, stored = pool_validation.abilities(uri), write(dict(options or {}))
+        can, stored = pool_validation.capability_names(uri), write(dict(options or {}))
         with self._database.write as connection:
             _put(connection, (name, uri, weight, flavor or None, stored), can)
 
@@ -59,7 +59,7 @@ class PoolsController(Contract):
         return self._database.row(_SQL["one"], (name,)) is not None
 
     def update(self, name: str, **kwargs: Any) -> None:
-        changes = pool_validation.changes_of(kwargs)
+        changes = pool_validation.pool_changes(kwargs)
         if "options" in changes:
             changes["options"] = write(dict(changes["options"]))
         with self._database.write as connection:
@@ -67,7 +67,7 @@ class PoolsController(Contract):
             if row is None:
                 raise PoolDoesNotExist(name)
             pool = tuple(changes.get(field, value) for field, value in zip(_FIELDS, row, strict=True))
-            _put(connection, pool, pool_validation.abilities(pool[1]))
+            _put(connection, pool, pool_validation.capability_names(pool[1]))
 
     def delete(self, name: str) -> None:
         with self._database.write as connection:
@@ -89,7 +89,7 @@ class PoolsController(Contract):
 def _put(connection: sqlite3.Connection, pool: tuple[Any, ...], can: set[str]) -> None:
     name, uri, _, flavor, _ = pool
     promises = connection.execute(_SQL["promises"], (flavor,)).fetchall()
-    pool_validation.check_promises(name, flavor, [read(stored) for (stored,) in promises], can)
+    pool_validation.require_capabilities(name, flavor, [read(stored) for (stored,) in promises], can)
     other = connection.execute(_SQL["namesake"], (uri, name)).fetchone()
     if other is not None:
         raise PoolAlreadyExists(other[0])
@@ -102,4 +102,4 @@ def _is_last_of(connection: sqlite3.Connection, flavor: str) -> bool:
 
 
 def _shown(row: Any, detailed: bool) -> Pool:
-    return pool_validation.shown_pool(*row, detailed=detailed)
+    return pool_validation.pool_view(*row, detailed=detailed)

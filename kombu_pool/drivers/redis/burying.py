@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_DYING = script("dying", repeatable=True, writes=False)
-_LOOK = script("mourn", repeatable=True, writes=False)
-_TAKE = script("mourn", writes=False)
+_DYING = script("queues_with_dead", repeatable=True, writes=False)
+_LOOK = script("take_dead", repeatable=True, writes=False)
+_TAKE = script("take_dead", writes=False)
 #: Dead messages that one run of a script takes at the most, and queues that are looked at in one round trip.
 _AT_ONCE = 200
 #: Seconds after which who uses a queue tries again to bury what was out of reach; bury() does so at once.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from kombu_pool.model import Claim, ClaimMetadata, Message, Project
 
 RELEASE = script("release", writes=False)
-_LEASE = script("lease", repeatable=True, writes=False)
+_LEASE = script("get_claim", repeatable=True, writes=False)
 _RENEW = script("renew", repeatable=True, writes=False)
 
 

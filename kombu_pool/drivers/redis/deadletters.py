@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_BURY = script("bury")
-_FORGET = script("forget", repeatable=True, writes=False)
+_BURY = script("move_dead")
+_FORGET = script("remove_dead", repeatable=True, writes=False)
 _RELEASE = script("release", writes=False)
 #: Letters that one run of a script moves at the most, and their bytes: Redis serves nobody else meanwhile.
 _AT_ONCE, _BYTES_AT_ONCE = 200, 8 * 1024 * 1024

@@ -20,7 +20,7 @@ from kombu_pool.errors import (
 )
 from kombu_pool.storage import DEFAULT_LIMIT
 from kombu_pool.storage import MessageController as Contract
-from kombu_pool.storage.validation import check
+from kombu_pool.storage.validation import validate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.redis.store import Store
     from kombu_pool.model import IdempotencyKey, Message, NewMessage, Project
 
-_READ = script("read", repeatable=True, writes=False)
+_READ = script("get_many", repeatable=True, writes=False)
 _PAGE = script("page", repeatable=True, writes=False)
 _FIRST = script("first", repeatable=True, writes=False)
 _COUNT = script("count", repeatable=True, writes=False)
 _REJECT = script("reject", writes=False)
 _DELETE = script("delete", repeatable=True)
-_DISCARD = script("discard", repeatable=True)
+_DISCARD = script("delete_many", repeatable=True)
 _PURGE = script("purge")
 _WHATEVER_STATE = b"-"
 
@@ -65,7 +65,7 @@ class MessageController(Contract):
         client = None if client_uuid is None else layout.storable(str(client_uuid))
         arguments: list[Any] = [*layout.pack_ticket(idempotency_key)]
         for message in messages:
-            incoming = check(message, self._limit)
+            incoming = validate(message, self._limit)
             arguments += (asked(incoming), pack(incoming.ttl, client, incoming.dead_letter, incoming.record))
         if len(arguments) == len(layout.NO_TICKET):
             return []

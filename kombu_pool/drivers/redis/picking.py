@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.redis.store import Store
     from kombu_pool.model import ClaimMetadata, Message
 
-_PICK = script("pick", writes=False)
+_PICK = script("claim_by_id", writes=False)
 _RELEASE = script("release", writes=False)
 
 

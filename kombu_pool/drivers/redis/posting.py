@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from kombu_pool.model import Project
 
 _POST = script("post", awake=True)
-_POST_STRICTLY = script("post_strictly", awake=True)
+_POST_STRICTLY = script("post_bounded", awake=True)
 _STRICT = b"strict"
 _FULL = b"full"
 #: Queues that are remembered to be strict.

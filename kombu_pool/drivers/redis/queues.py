@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from kombu_pool.storage.policy import Policy
 
 CREATE = script("create")
-_AMEND = script("amend", repeatable=True)
+_AMEND = script("set_metadata", repeatable=True)
 _COUNT = script("count", repeatable=True, writes=False)
-_ENDS = script("ends", repeatable=True, writes=False)
+_ENDS = script("oldest_and_newest", repeatable=True, writes=False)
 #: Numbers begin anywhere: a queue that is made anew, or elsewhere, must not give an old id to a new message.
 _FIRST_NUMBERS = 48
 # Queues or messages that are looked at in one round trip.

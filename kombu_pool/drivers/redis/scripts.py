@@ -1,4 +1,4 @@
-"""The Lua scripts: each in a file of its own, behind what they share, and known to Redis by its SHA-1."""
+"""The Lua scripts: one file each, compiled with what they include, and known to Redis by their SHA-1."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
-_INCLUDE = re.compile(r"^-- include (\w+)$", re.MULTILINE)
+_LUA = files(__package__) / "lua"
+_INCLUDE = re.compile(r"^-- include (\w+)\n", re.MULTILINE)
 
 
 class Script(NamedTuple):
-    """A script: ``sha`` names it to a Redis that has it, ``text`` brings it to one that has not.
+    """A script: ``sha`` names it to a server that has it cached, ``text`` loads it into one that has not.
 
-    ``repeatable``: to run it again after an answer that got lost does no harm, and gives the same answer.
-    ``writes``: what it does is to be on the replicas before it counts. A claim, or its end, need not be: what a
-    failover forgets of it comes back. ``awake``: somebody has nothing else to do than to wait for the answer.
+    ``repeatable``: running it again after a lost answer does no harm and gives the same answer.
+    ``writes``: its effect must reach the replicas before it counts. A claim or its end need not: what a failover loses
+    of it comes back. ``awake``: the caller has nothing else to do than to wait for the answer.
     """
 
     name: str
@@ -29,11 +30,18 @@ class Script(NamedTuple):
 
 @cache
 def script(name: str, *, repeatable: bool = False, writes: bool = True, awake: bool = False) -> Script:
-    """Return the script of ``lua/<name>.lua``, with what it includes before it."""
-    text = _INCLUDE.sub(lambda found: _text(found[1]), _text(name)).encode()
+    """Return the script ``lua/<name>.lua``, its include lines replaced by files of ``lua/include``."""
+    text = _resolve(name, set()).encode()
     return Script(name, hashlib.sha1(text).hexdigest().encode(), text, repeatable, writes, awake)  # noqa: S324 - Redis' choice
 
 
-@cache
-def _text(name: str) -> str:
-    return (files(__package__) / "lua" / f"{name}.lua").read_text("utf-8")
+def _resolve(path: str, included: set[str]) -> str:
+    """Return the text of a file; an include that includes others brings each of them once."""
+
+    def include(found: re.Match[str]) -> str:
+        if found[1] in included:
+            return ""
+        included.add(found[1])
+        return _resolve(f"include/{found[1]}", included)
+
+    return _INCLUDE.sub(include, _LUA.joinpath(f"{path}.lua").read_text("utf-8"))

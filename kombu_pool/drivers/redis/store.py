@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.redis.scripts import Script
     from kombu_pool.model import Project
 
-_MOURN = script("mourn", repeatable=True, writes=False)
+_MOURN = script("take_dead", repeatable=True, writes=False)
 #: What a script answers that is to be run again, for there was more to settle than one run may.
 SETTLE = b"settle"
 #: What it answers when first somebody has to see to messages that expired and are to be buried.

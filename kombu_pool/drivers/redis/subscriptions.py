@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.redis.scripts import Script
     from kombu_pool.model import Project, Subscription
 
-_CREATE = script("subscription_create")
-_GET = script("subscription_get", repeatable=True, writes=False)
-_LIST = script("subscription_list", repeatable=True, writes=False)
-_CHANGE = script("subscription_change", repeatable=True)
-_DELETE = script("subscription_delete", repeatable=True)
-_COLLECT = script("subscription_collect")
+_CREATE = script("subscriptions/create")
+_GET = script("subscriptions/get", repeatable=True, writes=False)
+_LIST = script("subscriptions/list", repeatable=True, writes=False)
+_CHANGE = script("subscriptions/update", repeatable=True)
+_DELETE = script("subscriptions/delete", repeatable=True)
+_COLLECT = script("subscriptions/collect")
 # What these answer besides: false is None here.
 _NO_QUEUE: Final = -1
 _TAKEN: Final = 0

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.redis.wire import Wire
     from kombu_pool.model import Project
 
-_LOOK = script("look", repeatable=True, writes=False)
+_LOOK = script("peek", repeatable=True, writes=False)
 #: A clock that is not the server's may be moved at any time.
 _FOREIGN_CLOCK = 0.02
 #: Less than what a server's timer can tell.

@@ -45,8 +45,8 @@ def publish_to(seen):
 
 def scripts_in(lines):
     """Return the names of the scripts that were run."""
-    names = {script(name).sha: name for name in ("post", "post_strictly", "claim", "ack", "reject", "mourn", "bury")}
-    names[script("dying").sha] = "dying"
+    known = ("post", "post_bounded", "claim", "ack", "reject", "take_dead", "move_dead", "queues_with_dead")
+    names = {script(name).sha: name for name in known}
     return [names[line.command[1]] for line in lines if not line.by_script]
 
 
@@ -93,7 +93,7 @@ def test_a_move_that_nobody_heard_of_is_not_made_twice(open_queue, clock):
         dead = open_queue(server.uri(), "dead", clock=clock)
         queue = open_queue(proxy.uri, metadata=HOME, clock=clock)
         let_die(queue, "warm up")
-        proxy.lose_answer_to(script("bury").sha)
+        proxy.lose_answer_to(script("move_dead").sha)
 
         let_die(queue, "a")
 
@@ -107,7 +107,7 @@ def test_what_is_taken_and_never_heard_of_is_buried_after_a_while(open_queue, cl
         dead = open_queue(server.uri(), "dead", clock=clock)
         queue = open_queue(proxy.uri, metadata=HOME, clock=clock)
         let_die(queue, "warm up")
-        proxy.lose_answer_to(script("mourn").sha)
+        proxy.lose_answer_to(script("take_dead").sha)
 
         let_die(queue, "a")
 
@@ -253,9 +253,9 @@ def test_burying_costs_one_look_when_nothing_is_dead(uri, open_driver, clock, co
         queue.post("b", ttl=100)
     driver.dead_letter_all()
 
-    ran = commands(driver.bury)
+    ran = commands(driver.dead_letter_all)
 
-    assert scripts_in(ran) == ["dying"]
+    assert scripts_in(ran) == ["queues_with_dead"]
     assert sum(line.by_script for line in ran) == 1
     clock.advance(100)
     assert driver.dead_letter_all() == 50
@@ -268,7 +268,7 @@ def test_a_rejection_that_is_buried_here_takes_three_round_trips(uri, open_queue
     queue.post("a", "b")
     held = queue.claim()
 
-    assert scripts_in(commands(lambda: queue.reject(held))) == ["reject", "mourn", "bury"]
+    assert scripts_in(commands(lambda: queue.reject(held))) == ["reject", "take_dead", "move_dead"]
 
 
 def test_big_letters_are_taken_few_at_a_time(open_queue, clock):

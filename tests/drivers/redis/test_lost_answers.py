@@ -97,7 +97,7 @@ def test_a_renewal_is_repeated(proxy, queue):
 
 def test_a_read_is_repeated(proxy, queue):
     (message_id,) = queue.post("a")
-    proxy.lose_answer_to(sha_of("read"))
+    proxy.lose_answer_to(sha_of("get_many"))
 
     assert queue.get(message_id)["body"] == "a"
 
@@ -108,7 +108,7 @@ def test_deletions_are_repeated(proxy, queue, seen):
 
     proxy.lose_answer_to(sha_of("delete"))
     queue.delete(first, claim=held.id)
-    proxy.lose_answer_to(sha_of("discard"))
+    proxy.lose_answer_to(sha_of("delete_many"))
     queue.delete_all([second])
 
     assert seen.all() == []

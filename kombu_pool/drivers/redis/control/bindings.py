@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.redis.link import Link
     from kombu_pool.model import Binding, Exchange, Project
 
-_CREATE = script("control_exchange_put")
-_DELETE = script("control_exchange_delete", repeatable=True)
-_BIND = script("control_bind")
-_UNBIND = script("control_unbind")
-_UNBIND_QUEUE = script("control_unbind_queue")
+_CREATE = script("control/create_exchange")
+_DELETE = script("control/delete_exchange", repeatable=True)
+_BIND = script("control/bind")
+_UNBIND = script("control/unbind")
+_UNBIND_QUEUE = script("control/unbind_queue")
 _EXCHANGE, _QUEUE = "exchange", "queue"
 #: Digits of a generation, which an exchange's record begins with; a binding's number is one, too.
 _DIGITS = 16

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.redis.link import Link
     from kombu_pool.model import CatalogueEntry, Project
 
-_ASSIGN = script("control_assign", repeatable=True)
-_UNASSIGN = script("control_unassign", repeatable=True)
+_ASSIGN = script("control/assign", repeatable=True)
+_UNASSIGN = script("control/unassign", repeatable=True)
 
 
 def queues_key(prefix: str) -> bytes:

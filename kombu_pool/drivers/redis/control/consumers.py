@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from kombu_pool.model import Project
 
 _PARTS = ("lifetimes", "used", "due", "held", "holding", "leases")
-_SET_LIFETIME = script("control_lifetime", repeatable=True)
-_TOUCH = script("control_touch", repeatable=True)
-_ATTACH = script("control_attach", repeatable=True)
-_RENEW = script("control_renew", repeatable=True)
-_DETACH = script("control_detach", repeatable=True)
-_COUNT = script("control_count", repeatable=True, writes=False)
+_SET_LIFETIME = script("control/set_lifetime", repeatable=True)
+_TOUCH = script("control/touch", repeatable=True)
+_ATTACH = script("control/add_holder", repeatable=True)
+_RENEW = script("control/renew_holders", repeatable=True)
+_DETACH = script("control/remove_holders", repeatable=True)
+_COUNT = script("control/count_consumers", repeatable=True, writes=False)
 # What it writes is found out again should it get lost.
-_ABANDONED = script("control_abandoned", repeatable=True, writes=False)
-_FORGET = script("control_forget", repeatable=True)
+_ABANDONED = script("control/expired_queues", repeatable=True, writes=False)
+_FORGET = script("control/remove_queue", repeatable=True)
 _CONSUMING, _OWNING = "c", "o"
 
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.redis.link import Link
     from kombu_pool.model import Flavor, Project
 
-_PUT = script("control_put", repeatable=True)
-_DELETE = script("control_delete", repeatable=True)
+_PUT = script("control/put", repeatable=True)
+_DELETE = script("control/delete", repeatable=True)
 
 
 def projects_key(prefix: str) -> bytes:
@@ -58,7 +58,7 @@ class FlavorsController(Contract):
         return self._table.exists(project, name)
 
     def update(self, name: str, project: Project = None, capabilities: Iterable[str] | None = None) -> None:
-        promised = pool_validation.check_capabilities(name, capabilities)
+        promised = pool_validation.flavor_capabilities(name, capabilities)
         if not self._put(project, name, promised, "present"):
             raise FlavorDoesNotExist(name)
 
@@ -78,4 +78,4 @@ def _by_name(project: Project, name: str) -> bytes:
 
 
 def _shown(name: str, capabilities: bytes, *, detailed: bool) -> Flavor:
-    return pool_validation.shown_flavor(name, codec.decode(capabilities), detailed=detailed)
+    return pool_validation.flavor_view(name, codec.decode(capabilities), detailed=detailed)

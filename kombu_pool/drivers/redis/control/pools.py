@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.redis.link import Link
     from kombu_pool.model import Flavor, Pool
 
-_PUT = script("control_pool_put", repeatable=True)
-_DELETE = script("control_pool_delete", repeatable=True)
+_PUT = script("control/put_pool", repeatable=True)
+_DELETE = script("control/delete_pool", repeatable=True)
 
 
 class StoredPool(NamedTuple):
@@ -85,7 +85,7 @@ class PoolsController(Contract):
         return self._table.exists(None, name)
 
     def update(self, name: str, **kwargs: Any) -> None:
-        changes = pool_validation.changes_of(kwargs)
+        changes = pool_validation.pool_changes(kwargs)
         if "options" in changes:
             changes["options"] = write(dict(changes["options"]))
         before = self._require(name)
@@ -110,7 +110,7 @@ class PoolsController(Contract):
 
     def _put(self, name: str, pool: StoredPool, before: bytes) -> bool:
         """Write the pool; False when ``before`` is not, or no longer, what is there. b"" stands for anything."""
-        can = sorted(pool_validation.abilities(pool.uri))
+        can = sorted(pool_validation.capability_names(pool.uri))
         flavor = stored_name(pool.flavor or "")
         arguments = (member(None, name), pool.record(), stored_name(pool.uri), flavor, before, *can)
         obstacle, *values = self._link.call(_PUT, self._put_keys, *arguments)
@@ -122,4 +122,4 @@ class PoolsController(Contract):
 
 
 def _shown(name: str, pool: StoredPool, detailed: bool) -> Pool:
-    return pool_validation.shown_pool(name, *pool, detailed=detailed)
+    return pool_validation.pool_view(name, *pool, detailed=detailed)

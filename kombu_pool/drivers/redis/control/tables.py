@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.redis.link import Link
     from kombu_pool.model import Project
 
-_ADD = script("control_put")
-_PUT = script("control_put", repeatable=True)
-_DELETE = script("control_delete", repeatable=True)
-_DROP = script("control_drop", repeatable=True)
-_PAGE = script("control_page", repeatable=True, writes=False)
+_ADD = script("control/put")
+_PUT = script("control/put", repeatable=True)
+_DELETE = script("control/delete", repeatable=True)
+_DROP = script("control/drop", repeatable=True)
+_PAGE = script("control/page", repeatable=True, writes=False)
 # Rows that are read in one go: Redis does nothing else meanwhile.
 _AT_ONCE = 500
 

@@ -1,11 +1,11 @@
 -- claim: lend free messages to one claim, in order. Stops at messages that were lent too often: those are parked
 -- under a claim of their own, for the caller to put aside before it claims on.
 -- include clock
--- include bell
+-- include wakeup
 -- include batches
--- include settle
--- include prolong
--- include hold
+-- include states
+-- include extend_expiry
+-- include hold_claim
 -- KEYS  those of settle
 -- ARGV  now, claim, ttl, grace ('': none is prolonged), limit, claim to park under, seconds to park, ids that are lent
 --   however often (joined)

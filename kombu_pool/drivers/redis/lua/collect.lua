@@ -1,9 +1,9 @@
 -- collect: forget what has expired, and end the claims whose time is over.
 -- include clock
--- include bell
+-- include wakeup
 -- include batches
--- include settle
--- include tickets
+-- include states
+-- include idempotency
 -- KEYS  those of settle
 -- ARGV  now
 -- Returns {what is to be done before there is no more: 'settle', 'mourn' or 'open', how many messages and claims went};

@@ -1,8 +1,8 @@
 -- count: how many messages there are in each state.
 -- include clock
--- include bell
+-- include wakeup
 -- include batches
--- include settle
+-- include states
 -- KEYS  those of settle
 -- ARGV  now
 -- Returns {free, delayed, claimed, now}; false when there is no such queue; 'settle' or 'mourn': run it again.

@@ -1,8 +1,8 @@
 -- delete: forget one message, a claimed one only under its claim.
 -- include clock
--- include bell
+-- include wakeup
 -- include batches
--- include settle
+-- include states
 -- KEYS  those of settle
 -- ARGV  now, message, claim ('' for none)
 -- Returns 1 when it is gone; false when there is no such queue; 'settle' or 'mourn': run it again; else why it stays:

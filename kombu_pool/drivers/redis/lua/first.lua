@@ -1,8 +1,8 @@
 -- first: the id of the first free message, or of the last.
 -- include clock
--- include bell
+-- include wakeup
 -- include batches
--- include settle
+-- include states
 -- KEYS  those of settle
 -- ARGV  now, '1' for the first, '-1' for the last
 -- Returns the id; '' without any; false when there is no such queue; 'settle' or 'mourn': run it again.

@@ -1,8 +1,8 @@
 -- page: look at messages in order, after a given one.
 -- include clock
--- include bell
+-- include wakeup
 -- include batches
--- include settle
+-- include states
 -- KEYS  those of settle
 -- ARGV  now, the message after which to begin ('' for the first), limit (0 for all), client whose messages are passed
 --   over ('' for none), '1' with claimed ones, '1' with delayed ones

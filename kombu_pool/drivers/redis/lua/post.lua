@@ -1,10 +1,10 @@
 -- post: store messages at the end of the line, or aside until their delay is over.
 -- include clock
--- include bell
+-- include wakeup
 -- include batches
--- include tickets
--- include add
--- include repeated
+-- include idempotency
+-- include store_messages
+-- include duplicate_post
 -- KEYS  those of add, then  6 bell (list; none in a cluster)
 -- ARGV  now, then those of add
 -- Returns the messages' ids, joined; false when there is no such queue; 'strict': post_strictly.

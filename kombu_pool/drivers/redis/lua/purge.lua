@@ -1,8 +1,8 @@
 -- purge: forget every message that is not claimed. What stays is put aside meanwhile: it is little, the rest is much.
 -- include clock
--- include bell
+-- include wakeup
 -- include batches
--- include settle
+-- include states
 -- KEYS  those of settle
 -- ARGV  now
 -- Returns how many went; false when there is no such queue; 'settle' or 'mourn': run it again.

@@ -1,9 +1,9 @@
 -- reject: let messages be dead that claims hold; or delete them, where nothing takes dead letters.
 -- include clock
--- include bell
+-- include wakeup
 -- include batches
--- include settle
--- include dead
+-- include states
+-- include dead_letters
 -- KEYS  those of dead
 -- ARGV  now, then for each claim its id and the ids of the messages (joined, each once)
 -- Returns {1 when something dead is to be buried, for each claim the ids of those that it does not hold (joined)};

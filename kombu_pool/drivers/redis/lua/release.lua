@@ -1,8 +1,8 @@
 -- release: free messages of a claim, where they stood.
 -- include clock
--- include bell
+-- include wakeup
 -- include batches
--- include settle
+-- include states
 -- KEYS  those of settle
 -- ARGV  now, claim, ids (joined; '' for all that it holds), what the lending counts for (0 when it was none)
 -- Returns how many; false when there is no such queue; 'settle' or 'mourn': run it again.

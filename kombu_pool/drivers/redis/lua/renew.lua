@@ -1,9 +1,9 @@
 -- renew: let a claim live for some time from now.
 -- include clock
--- include bell
+-- include wakeup
 -- include batches
--- include settle
--- include prolong
+-- include states
+-- include extend_expiry
 -- KEYS  those of settle
 -- ARGV  now, claim, ttl, grace
 -- Returns 1; false when the claim has ended, or there is no such queue; 'settle' or 'mourn': run it again.

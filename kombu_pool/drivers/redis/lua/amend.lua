@@ -1,8 +1,0 @@
--- amend: replace what a queue's metadata says.
--- KEYS  1 queue (hash)
--- ARGV  fields and their values; those that few queues have go unless they are named
--- Returns 1, or 0 when there is no such queue.
-if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
-redis.call('HDEL', KEYS[1], 'buries', 'strict', 'weight')
-redis.call('HSET', KEYS[1], unpack(ARGV))
-return 1

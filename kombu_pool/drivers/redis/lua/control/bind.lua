@@ -1,0 +1,21 @@
+-- control/bind: add one binding, unless it is there.
+-- KEYS  1 exchanges by member (hash)    2 the last generation    3 bindings (hash)    4 bindings by exchange (zset)
+--       5 bindings by destination (zset)
+-- ARGV  binding, members of the exchanges that must be there, that which it comes from first
+-- Returns {1 when it was added, place of the first of these members that is not there or 0}.
+-- include bindings
+for place = 2, #ARGV do
+  if redis.call('HEXISTS', KEYS[1], ARGV[place]) == 0 then
+    return {0, place - 1}
+  end
+end
+if redis.call('HEXISTS', KEYS[3], ARGV[1]) == 1 then
+  return {0, 0}
+end
+changed(ARGV[2])
+local number = redis.call('GET', KEYS[2])
+local from, to = entries(ARGV[1], number)
+redis.call('HSET', KEYS[3], ARGV[1], number)
+redis.call('ZADD', KEYS[4], 0, from)
+redis.call('ZADD', KEYS[5], 0, to)
+return {1, 0}

@@ -1,0 +1,15 @@
+-- control/delete_exchange: remove one exchange, with the bindings from it and to it.
+-- KEYS  1 exchanges by member (hash)    2 the last generation    3 bindings (hash)    4 bindings by exchange (zset)
+--       5 bindings by destination (zset)    6 exchanges by name (zset)
+-- ARGV  member, the bounds of the bindings from it, the bounds of the bindings to it
+-- Returns nothing.
+-- include bindings
+redis.call('HDEL', KEYS[1], ARGV[1])
+redis.call('ZREM', KEYS[6], ARGV[1])
+for _, entry in ipairs(redis.call('ZRANGEBYLEX', KEYS[4], ARGV[2], ARGV[3])) do
+  local exchange, rest = string.match(entry, '^(%Z*%z%Z*)%z%Z*%z(.*)$')
+  remove(exchange .. '\0' .. rest)
+end
+for _, source in ipairs(remove_leading(ARGV[4], ARGV[5])) do
+  changed(source)
+end

@@ -1,0 +1,32 @@
+-- control/delete_pool: remove one pool, unless it is needed.
+-- KEYS  1 pools by member (hash)    2 pools by name (zset)    3 flavors by name, then project (zset)
+--       4 number of queues by pool's member (hash)
+-- ARGV  member
+-- Returns {"queues", their number} or {"flavor", its name} of which it is the last, or {"", ""}.
+local record = redis.call('HGET', KEYS[1], ARGV[1])
+if not record then
+  return {'', ''}
+end
+local queues = redis.call('HGET', KEYS[4], ARGV[1])
+if queues then
+  return {'queues', queues}
+end
+
+local function flavor_of(pool)
+  return string.match(pool, '^%Z*%z%Z*%z(%Z*)%z')
+end
+local flavor = flavor_of(record)
+if flavor ~= '' and redis.call('ZLEXCOUNT', KEYS[3], '[' .. flavor .. '\0', '(' .. flavor .. '\1') > 0 then
+  local pools = 0
+  for _, other in ipairs(redis.call('HVALS', KEYS[1])) do
+    if flavor_of(other) == flavor then
+      pools = pools + 1
+    end
+  end
+  if pools == 1 then
+    return {'flavor', flavor}
+  end
+end
+redis.call('HDEL', KEYS[1], ARGV[1])
+redis.call('ZREM', KEYS[2], ARGV[1])
+return {'', ''}

@@ -1,0 +1,32 @@
+-- control/expired_queues: find queues that nobody has held for longer than their lifetime.
+-- KEYS  1 lifetime by queue (hash)    2 last use by queue (hash)    3 queues by when they may be abandoned (zset)
+--       4 holders by queue (zset)    5 queues by holder (zset)    6 holders by when they die (zset)
+-- ARGV  now, limit
+-- Returns the queues' members. Looks closer at those only whose time may have come, and at ten times limit at most.
+-- include clock
+-- include consumers
+local now, limit = clock(ARGV[1]), tonumber(ARGV[2])
+local found, left = {}, 10 * limit
+local function look(queue)
+  local last = tonumber(redis.call('HGET', KEYS[2], queue) or 0)
+  for _, holder in ipairs(holders_of(queue)) do
+    last = math.max(last, death(holder, queue))
+  end
+  if last + tonumber(redis.call('HGET', KEYS[1], queue)) <= now then
+    table.insert(found, queue)
+  else
+    look_after(queue, last)
+  end
+end
+
+while #found < limit and left > 0 do
+  local queues = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now, 'LIMIT', #found, limit - #found)
+  if #queues == 0 then
+    break
+  end
+  left = left - #queues
+  for _, queue in ipairs(queues) do
+    look(queue)
+  end
+end
+return found

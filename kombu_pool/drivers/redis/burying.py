@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from kombu_pool.drivers.redis import layout
-from kombu_pool.drivers.redis.letters import dead, letter, source
+from kombu_pool.drivers.redis import codec
+from kombu_pool.drivers.redis.dead_letter_records import dead, letter, source
 from kombu_pool.drivers.redis.scripts import script
 from kombu_pool.errors import KombuPoolError
 from kombu_pool.storage.dead_letters import RESERVATION_TTL, DeadLetterOutcome
@@ -14,8 +14,8 @@ from kombu_pool.storage.dead_letters import RESERVATION_TTL, DeadLetterOutcome
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kombu_pool.drivers.redis.deadletters import DeadLetters
-    from kombu_pool.drivers.redis.letters import Letter, Source
+    from kombu_pool.drivers.redis.dead_letter_records import Letter, Source
+    from kombu_pool.drivers.redis.dead_letters import DeadLetters
     from kombu_pool.drivers.redis.store import Store
     from kombu_pool.model import Project
 
@@ -40,11 +40,11 @@ class Burying:
     def bury_all(self) -> int:
         """Bury what is dead in any queue; return how many were buried."""
         store = self._store
-        queues: Sequence[bytes] = store.link.call(_DYING, (store.dying,), store.now())
+        queues: Sequence[bytes] = store.link.call(_DYING, (store.queues_with_dead,), store.now())
         buried = 0
         for start in range(0, len(queues), _AT_ONCE):
             scopes = [store.scope(queue) for queue in queues[start : start + _AT_ONCE]]
-            looks = [(store.keys(*scope).mourning, (store.now(), 0, 0)) for scope in scopes]
+            looks = [(store.keys(*scope).dead_lettering, (store.now(), 0, 0)) for scope in scopes]
             answers = store.link.calls(_LOOK, looks)
             buried += sum(
                 self.dead_letter(queue, project)
@@ -65,12 +65,12 @@ class Burying:
         keys = self._store.keys(project, queue)
         buried, left, is_more = 0, [], True
         while is_more:
-            answer = self._store.link.call(_TAKE, keys.mourning, self._store.now(), _AT_ONCE, RESERVATION_TTL)
+            answer = self._store.link.call(_TAKE, keys.dead_lettering, self._store.now(), _AT_ONCE, RESERVATION_TTL)
             if answer is None:
                 break
             more, now, metadata, ids, kept = answer
             of = source(self._store, queue, project, metadata, b"", float(now))
-            letters = [letter(of, dead(*one)) for one in zip(layout.split(ids, layout.DEAD_BYTES), kept, strict=True)]
+            letters = [letter(of, dead(*one)) for one in zip(codec.split(ids, codec.DEAD_BYTES), kept, strict=True)]
             failed = self._bury(of, letters)
             buried += len(letters) - len(failed)
             left += failed

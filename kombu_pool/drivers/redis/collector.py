@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from kombu_pool.drivers.redis.keys import name_of, project_of
 from kombu_pool.drivers.redis.scripts import script
-from kombu_pool.drivers.redis.store import AGAIN, MOURN
+from kombu_pool.drivers.redis.store import AGAIN, TAKE_DEAD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,11 +34,11 @@ class Collector:
         keys = self._store.keys(project, queue)
         gone, more = 0, True
         while more:
-            answer = self._store.link.call(_COLLECT, keys.settling, self._store.now())
+            answer = self._store.link.call(_COLLECT, keys.states, self._store.now())
             if answer is None:
                 return gone
             state, went = answer
-            if state == MOURN:
+            if state == TAKE_DEAD:
                 self._store.mourn(keys)
             more = state in AGAIN
             gone += went

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from kombu_pool.drivers.redis import links
 from kombu_pool.drivers.redis.burying import Burying
+from kombu_pool.drivers.redis.claiming import Lender
 from kombu_pool.drivers.redis.claims import ClaimController
 from kombu_pool.drivers.redis.collector import Collector
-from kombu_pool.drivers.redis.deadletters import DeadLetters
-from kombu_pool.drivers.redis.inspection import read_info
-from kombu_pool.drivers.redis.lending import Lender
+from kombu_pool.drivers.redis.dead_letters import DeadLetters
 from kombu_pool.drivers.redis.messages import MessageController
 from kombu_pool.drivers.redis.posting import Poster
 from kombu_pool.drivers.redis.queues import QueueController
+from kombu_pool.drivers.redis.server_check import read_info
 from kombu_pool.drivers.redis.store import Store
 from kombu_pool.drivers.redis.subscriptions import SubscriptionController
 from kombu_pool.drivers.redis.watch import BellWatch, ChannelWatch, RedisWatch

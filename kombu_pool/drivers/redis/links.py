@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kombu_pool.drivers.redis.link import Link
+from kombu_pool.drivers.redis.client import Link
 from kombu_pool.drivers.shared_connections import SharedConnections
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def _open(location: Location) -> Link:
     if location.is_cluster:
         # Only who needs it pays for what redis-py knows of clusters.
-        from kombu_pool.drivers.redis.cluster import ClusterLink  # noqa: PLC0415
+        from kombu_pool.drivers.redis.cluster_client import ClusterLink  # noqa: PLC0415
 
         return ClusterLink(location)
     return Link(location)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.drivers.redis import layout
-from kombu_pool.drivers.redis.acknowledging import ACK, Acknowledgement
-from kombu_pool.drivers.redis.layout import asked, pack
+from kombu_pool.drivers.redis import codec
+from kombu_pool.drivers.redis.codec import asked, pack
+from kombu_pool.drivers.redis.deletion import ACK, Acknowledgement
 from kombu_pool.drivers.redis.scripts import script
 from kombu_pool.errors import (
     ClaimDoesNotExist,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from kombu_pool.drivers.redis.burying import Burying
-    from kombu_pool.drivers.redis.lending import Lender
+    from kombu_pool.drivers.redis.claiming import Lender
     from kombu_pool.drivers.redis.posting import Poster
     from kombu_pool.drivers.redis.store import Store
     from kombu_pool.model import IdempotencyKey, Message, NewMessage, Project
@@ -62,19 +62,19 @@ class MessageController(Contract):
         *,
         idempotency_key: IdempotencyKey | None = None,
     ) -> Sequence[str]:
-        client = None if client_uuid is None else layout.storable(str(client_uuid))
-        arguments: list[Any] = [*layout.pack_ticket(idempotency_key)]
+        client = None if client_uuid is None else codec.storable(str(client_uuid))
+        arguments: list[Any] = [*codec.pack_ticket(idempotency_key)]
         for message in messages:
             incoming = validate(message, self._limit)
             arguments += (asked(incoming), pack(incoming.ttl, client, incoming.dead_letter, incoming.record))
-        if len(arguments) == len(layout.NO_TICKET):
+        if len(arguments) == len(codec.NO_TICKET):
             return []
         ids, to_bury = self._poster.post(queue, project, arguments)
         if ids is None:
             raise QueueDoesNotExist(queue, project)
         if to_bury:
             self._burying.bury_besides(queue, project)
-        return layout.names(ids)
+        return codec.names(ids)
 
     def list(
         self,
@@ -87,17 +87,17 @@ class MessageController(Contract):
         include_claimed: bool = False,
         include_delayed: bool = False,
     ) -> Iterator[Any]:
-        after = layout.id_of(marker) if marker else b""
+        after = codec.id_of(marker) if marker else b""
         if after is None:
             return iter(([], ""))
-        hidden = "" if echo or client_uuid is None else layout.storable(str(client_uuid))
+        hidden = "" if echo or client_uuid is None else codec.storable(str(client_uuid))
         with_states = (int(include_claimed), int(include_delayed))
         keys = self._store.keys(project, queue)
         found = self._store.run(_PAGE, keys, after, limit, hidden, *with_states)
         if found is None:
             return iter(([], ""))
         ids, *parts = found
-        views = sorted(layout.read(parts, layout.split(ids)), key=lambda view: view["id"])[: limit or None]
+        views = sorted(codec.read(parts, codec.split(ids)), key=lambda view: view["id"])[: limit or None]
         return iter((views, views[-1]["id"] if views else ""))
 
     def get(self, queue: str, message_id: str, project: Project = None) -> Message:
@@ -125,12 +125,12 @@ class MessageController(Contract):
         return self._read(queue, message_ids, project) or []
 
     def _read(self, queue: str, message_ids: Iterable[str], project: Project) -> Sequence[Message] | None:
-        ids = layout.ids_of(list(message_ids))
+        ids = codec.ids_of(list(message_ids))
         found = self._store.run(_READ, self._store.keys(project, queue), b"".join(ids))
-        return None if found is None else layout.read(found, ids)
+        return None if found is None else codec.read(found, ids)
 
     def delete(self, queue: str, message_id: str, project: Project = None, claim: str | None = None) -> None:
-        message, holder = layout.id_of(message_id), b"" if claim is None else layout.id_of(claim)
+        message, holder = codec.id_of(message_id), b"" if claim is None else codec.id_of(claim)
         keys = self._store.keys(project, queue)
         if holder is None:
             if self._link.command("EXISTS", keys.queue):
@@ -145,8 +145,8 @@ class MessageController(Contract):
     def bulk_delete(
         self, queue: str, message_ids: Iterable[str], project: Project = None, claim_ids: Sequence[str] | None = None
     ) -> None:
-        ids = layout.ids_of(list(message_ids))
-        claims = _WHATEVER_STATE if claim_ids is None else b"".join(layout.ids_of(claim_ids))
+        ids = codec.ids_of(list(message_ids))
+        claims = _WHATEVER_STATE if claim_ids is None else b"".join(codec.ids_of(claim_ids))
         answer = self._store.run(_DISCARD, self._store.keys(project, queue), b"".join(ids), claims)
         if isinstance(answer, list):
             message, *holder = (part.hex() for part in answer)
@@ -168,7 +168,7 @@ class MessageController(Contract):
         done = Acknowledgement(held)
         answer = None
         if done.arguments:
-            answer = self._store.run_mourning(_REJECT, self._store.keys(project, queue).mourning, *done.arguments)
+            answer = self._store.run_mourning(_REJECT, self._store.keys(project, queue).dead_lettering, *done.arguments)
         if answer is None:
             return list(held)
         to_bury, *left = answer

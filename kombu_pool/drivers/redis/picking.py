@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from kombu_pool.drivers.redis import layout
+from kombu_pool.drivers.redis import codec
 from kombu_pool.drivers.redis.scripts import script
 from kombu_pool.errors import CorruptRecord
 
@@ -24,16 +24,16 @@ def claim_by_id(
     store: Store, keys: KeySets, ids: Sequence[bytes], metadata: ClaimMetadata
 ) -> tuple[str | None, Sequence[Message]]:
     """Lend as ``ClaimController.claim_by_id`` promises; a claim whose answer gets lost holds them until it ends."""
-    claim = os.urandom(layout.ID_BYTES)
+    claim = os.urandom(codec.ID_BYTES)
     found = store.run(_PICK, keys, claim, metadata["ttl"], metadata["grace"], b"".join(sorted(ids)))
     if not found:
         return None, []
     lent, records, marks, now = found
     messages, unreadable = [], []
-    for index, message in enumerate(layout.split(lent)):
-        count = layout.mark(marks, index)[0]
+    for index, message in enumerate(codec.split(lent)):
+        count = codec.mark(marks, index)[0]
         try:
-            messages.append(layout.shown(message, records[index], claim.hex(), count + 1, float(now)))
+            messages.append(codec.shown(message, records[index], claim.hex(), count + 1, float(now)))
         except CorruptRecord:
             unreadable.append(message)
     if unreadable:

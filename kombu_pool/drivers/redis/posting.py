@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _POST = script("post", awake=True)
 _POST_STRICTLY = script("post_bounded", awake=True)
-_STRICT = b"strict"
+_BOUNDED = b"bounded"
 _FULL = b"full"
 #: Queues that are remembered to be strict.
 _REMEMBERED = 10_000
@@ -45,7 +45,7 @@ class Poster:
         keys = store.keys(project, queue)
         if keys.queue not in self._strict:
             ids = store.link.call(_POST, keys.posting, store.now(), *arguments)
-            if ids != _STRICT:
+            if ids != _BOUNDED:
                 return ids, False
             self._remember(keys.queue)
         return self._post_strictly(queue, project, arguments)
@@ -55,7 +55,7 @@ class Poster:
         self._post_strictly(queue, project, ())
 
     def _post_strictly(self, queue: str, project: Project, arguments: Sequence[Any]) -> tuple[bytes | None, bool]:
-        keys = self._store.keys(project, queue).mourning
+        keys = self._store.keys(project, queue).dead_lettering
         answer = self._store.run_mourning(_POST_STRICTLY, keys, *arguments)
         if answer is None:
             return None, False

@@ -6,7 +6,7 @@ import secrets
 import time
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.drivers.redis import layout
+from kombu_pool.drivers.redis import codec
 from kombu_pool.drivers.redis.keys import name_bytes, name_of, project_key
 from kombu_pool.drivers.redis.scripts import script
 from kombu_pool.errors import QueueDoesNotExist
@@ -102,7 +102,7 @@ class QueueController(Contract):
 
     def _noted_as_dying(self, keys: KeySets, metadata: bytes) -> tuple[tuple[Any, ...], ...]:
         """Return what lets bury() look at a queue of that metadata: from then on it knows when there is need."""
-        return (("ZADD", self._store.dying, 0, keys.queue),) if policy_of(metadata).has_dlq else ()
+        return (("ZADD", self._store.queues_with_dead, 0, keys.queue),) if policy_of(metadata).has_dlq else ()
 
     def exists(self, name: str, project: Project = None) -> bool:
         return bool(self._link.command("EXISTS", self._store.keys(project, name).queue))
@@ -113,7 +113,7 @@ class QueueController(Contract):
         self._link.commands(
             [
                 ("ZREM", self._store.index, _entry(project, name)),
-                ("ZREM", self._store.dying, keys.queue),
+                ("ZREM", self._store.queues_with_dead, keys.queue),
                 ("UNLINK", *keys.every),
             ]
         )
@@ -145,7 +145,7 @@ class QueueController(Contract):
         stored = self._link.command("HGET", keys.records, message)
         if stored is None:
             return None
-        created = layout.unpack(stored).created
+        created = codec.unpack(stored).created
         text = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(created))
         return {"id": message.hex(), "age": max(0, int(now - created)), "created": text}
 
@@ -167,13 +167,13 @@ def _fields(metadata: bytes) -> list[Any]:
         *("metadata", metadata),
         *("ttl", policy.ttl),
         *("delay", policy.delay),
-        *("most", policy.max_claim_count),
-        *(("buries", 1) if policy.has_dlq else ()),
-        *(("strict", _strictness(policy)) if policy.is_bounded or policy.expires_to_dlq else ()),
+        *("max_claim_count", policy.max_claim_count),
+        *(("has_dlq", 1) if policy.has_dlq else ()),
+        *(("bounded", _bounds_field(policy)) if policy.is_bounded or policy.expires_to_dlq else ()),
     ]
 
 
-def _strictness(policy: Policy) -> str:
+def _bounds_field(policy: Policy) -> str:
     """Return what scripts heed of a queue to which nobody may simply post."""
     return f"{policy.expires_to_dlq:d}:{policy.rejects_overflow:d}:{policy.max_length}:{policy.max_length_bytes}"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.drivers.redis.keys import DYING, KeySets, key_sets, scope_of, store_key
+from kombu_pool.drivers.redis.keys import QUEUES_WITH_DEAD, KeySets, key_sets, scope_of, store_key
 from kombu_pool.drivers.redis.scripts import script
 from kombu_pool.drivers.redis.times import now_argument
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kombu_pool.clock import Clock
-    from kombu_pool.drivers.redis.link import Link
+    from kombu_pool.drivers.redis.client import Link
     from kombu_pool.drivers.redis.scripts import Script
     from kombu_pool.model import Project
 
 _MOURN = script("take_dead", repeatable=True, writes=False)
 #: What a script answers that is to be run again, for there was more to settle than one run may.
-SETTLE = b"settle"
+ADVANCE = b"advance"
 #: What it answers when first somebody has to see to messages that expired and are to be buried.
-MOURN = b"mourn"
-AGAIN = (SETTLE, MOURN)
+TAKE_DEAD = b"take_dead"
+AGAIN = (ADVANCE, TAKE_DEAD)
 
 
 class Store:
@@ -35,7 +35,7 @@ class Store:
         #: The queues that there are, each as its project's stored form, a slash, and its name.
         self.index = store_key(self._prefix, "queues")
         #: Of these, those where something may be dead, by when to look; in a cluster all that bury anything, as 0.
-        self.dying = store_key(self._prefix, DYING)
+        self.queues_with_dead = store_key(self._prefix, QUEUES_WITH_DEAD)
 
     def keys(self, project: Project, queue: str) -> KeySets:
         """Return the keys of a queue."""
@@ -52,19 +52,19 @@ class Store:
     def run(self, script: Script, keys: KeySets, *args: Any) -> Any:
         """Run a script that settles its queue first, again and again while that is more than one run may do."""
         while True:
-            answer = self.link.call(script, keys.settling, self.now(), *args)
+            answer = self.link.call(script, keys.states, self.now(), *args)
             if answer not in AGAIN:
                 return answer
-            if answer == MOURN:
+            if answer == TAKE_DEAD:
                 self.mourn(keys)
 
     def run_mourning(self, script: Script, keys: Sequence[bytes], *args: Any) -> Any:
         """Run a script that has the keys for the dead likewise."""
         while True:
             answer = self.link.call(script, keys, self.now(), *args)
-            if answer != SETTLE:
+            if answer != ADVANCE:
                 return answer
 
     def mourn(self, keys: KeySets) -> None:
         """Let messages of a queue be dead that expired and are to be buried; as many as one run may."""
-        self.link.call(_MOURN, keys.mourning, self.now(), 0, 0)
+        self.link.call(_MOURN, keys.dead_lettering, self.now(), 0, 0)

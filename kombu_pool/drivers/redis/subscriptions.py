@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from kombu_pool.clock import Clock
-    from kombu_pool.drivers.redis.link import Link
+    from kombu_pool.drivers.redis.client import Link
     from kombu_pool.drivers.redis.scripts import Script
     from kombu_pool.model import Project, Subscription
 

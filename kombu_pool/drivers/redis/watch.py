@@ -18,9 +18,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool.clock import SystemClock
-from kombu_pool.drivers.redis.addresses import WAIT
+from kombu_pool.drivers.redis.connection import ask
+from kombu_pool.drivers.redis.connector import WAIT
 from kombu_pool.drivers.redis.scripts import script
-from kombu_pool.drivers.redis.wire import ask
 from kombu_pool.storage import Watch
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from redis import Connection
 
+    from kombu_pool.drivers.redis.connection import Wire
     from kombu_pool.drivers.redis.store import Store
-    from kombu_pool.drivers.redis.wire import Wire
     from kombu_pool.model import Project
 
 _LOOK = script("peek", repeatable=True, writes=False)
@@ -106,7 +106,7 @@ class RedisWatch(Watch):
     def _look(self) -> tuple[bool, float]:
         """Tell whether there is something to claim, and else in how many seconds there may be."""
         now = self._store.now()
-        answers = self._store.link.calls(_LOOK, [(keys.settling, (now,)) for keys in self._keys])
+        answers = self._store.link.calls(_LOOK, [(keys.states, (now,)) for keys in self._keys])
         if 1 in answers:
             return True, 0.0
         due = min((float(answer) for answer in answers if answer), default=math.inf)
@@ -122,7 +122,7 @@ class BellWatch(RedisWatch):
         if not self._keys:
             time.sleep(min(seconds, _FOREIGN_CLOCK))
             return False
-        with self._store.link.waiting(self._keys[0].bell) as wire, self._hung_up_when_interrupted(wire) as connection:
+        with self._store.link.waiting(self._keys[0].wakeup) as wire, self._hung_up_when_interrupted(wire) as connection:
             return self._hear(wire, connection, seconds, due)
 
     @contextmanager
@@ -142,7 +142,7 @@ class BellWatch(RedisWatch):
                 wire.drop()
 
     def _hear(self, wire: Wire, connection: Connection, seconds: float, due: float) -> bool:
-        bells: list[Any] = [keys.bell for keys in self._keys]
+        bells: list[Any] = [keys.wakeup for keys in self._keys]
         command = connection.pack_command("BLPOP", *bells, repr(max(seconds, _SHORTEST)))
         connection.send_packed_command(command, check_health=False)
         # The server's own timer is coarse: what is due is waited for by ours.

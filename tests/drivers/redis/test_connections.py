@@ -9,7 +9,7 @@ import time
 import pytest
 
 from kombu_pool import drivers, errors
-from kombu_pool.drivers.redis.link import Link
+from kombu_pool.drivers.redis.client import Link
 from kombu_pool.drivers.redis.location import locate
 from tests.conformance.handles import bodies, ids
 from tests.support.servers.redis_server import Server

@@ -310,7 +310,7 @@ def test_holders_that_died_without_a_word_do_not_pile_up(control, client, clock)
     for number in range(50):
         control.consumers_controller.add_holder("q", f"alive {number}", 60)
 
-    assert [client.zcard(key(f"consumers:{part}")) for part in ("held", "holding", "leases")] == [50, 50, 50]
+    assert [client.zcard(key(f"consumers:{part}")) for part in ("holders", "held_queues", "holder_ends")] == [50, 50, 50]
     assert control.consumers_controller.count("q") == 50
 
 

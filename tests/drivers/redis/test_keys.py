@@ -7,7 +7,7 @@ from redis.crc import key_slot
 
 from kombu_pool.clock import ManualClock
 from kombu_pool.drivers.redis.keys import (
-    DYING,
+    QUEUES_WITH_DEAD,
     key_sets,
     name_of,
     project_key,
@@ -80,9 +80,9 @@ def test_all_keys_of_a_queue_are_in_one_slot(project, name):
     for is_cluster in (False, True):
         keys = key_sets("prefix", project, name, is_cluster)
 
-        used = {*keys.every, *keys.settling, *keys.posting, *keys.acking, *keys.mourning}
+        used = {*keys.every, *keys.states, *keys.posting, *keys.acking, *keys.dead_lettering}
         if not is_cluster:
-            used.remove(store_key("prefix", DYING))
+            used.remove(store_key("prefix", QUEUES_WITH_DEAD))
 
         assert {key_slot(key) for key in used} == {key_slot(keys.queue)}
         assert used <= {*queue_keys("prefix", project, name)}
@@ -120,7 +120,7 @@ def test_a_script_uses_the_keys_that_it_is_given_and_no_other(uri, open_queue, c
         if not by_script and command[0] in {b"EVALSHA", b"EVAL"}:
             given = command[3 : 3 + int(command[2])]
             scripts.add(command[1])
-            slots = {key_slot(key) for key in given if not key.endswith(b":{store}:dying")}
+            slots = {key_slot(key) for key in given if not key.endswith(b":{store}:queues_with_dead")}
             # Only a dead letter goes from one queue to another, and in a cluster by two scripts.
             assert len(slots) <= 1 or len(given) == 18
         elif by_script:

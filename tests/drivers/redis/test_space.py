@@ -84,7 +84,7 @@ def test_a_deleted_queue_leaves_none_of_its_dead_behind(client, uri, open_queue,
     queue.reject(queue.claim(limit=1))
     clock.advance(10)
     assert queue.all() == []
-    assert {b"dead", b"letters", b"dying"} <= {key.rpartition(b":")[2] for key in sizes(client)}
+    assert {b"dead", b"dead_letters", b"queues_with_dead"} <= {key.rpartition(b":")[2] for key in sizes(client)}
 
     queue.drop()
 
@@ -107,7 +107,7 @@ def test_a_queue_whose_dead_are_buried_keeps_nothing_of_them(client, uri, open_q
         queue.driver.dead_letter_all()
         assert dead.purge() == 1
 
-    assert {key: size for key, size in sizes(client).items() if not key.endswith(b":bell")} == before
+    assert {key: size for key, size in sizes(client).items() if not key.endswith(b":wakeup")} == before
 
 
 def test_what_is_done_to_a_deleted_queue_leaves_nothing_behind(client, fill, clock):
@@ -138,7 +138,7 @@ def test_an_empty_queue_keeps_no_key_of_a_message(client, fill):
     assert queue.claim().id is None
     assert queue.driver.dead_letter_all() == 0
     kept = {key.rpartition(b":")[2] for key in sizes(client)}
-    assert kept - {b"bell"} == {b"queue", b"queues", b"subscriptions"}
+    assert kept - {b"wakeup"} == {b"queue", b"queues", b"subscriptions"}
 
 
 def test_nothing_grows_with_time_when_the_traffic_does_not(client, uri, open_queue, clock):
@@ -177,7 +177,7 @@ def test_350_expired_messages_are_all_collected_from_each_queue(client, uri, ope
 
     assert collector.gc() == 1050
     assert collector.gc() == 0
-    assert all(key.endswith((b":queue", b":queues", b":bell")) for key in sizes(client))
+    assert all(key.endswith((b":queue", b":queues", b":wakeup")) for key in sizes(client))
 
 
 def test_a_queue_that_is_created_while_it_is_deleted_is_listed_or_gone(uri, queue, open_driver):

@@ -6,8 +6,8 @@ import pytest
 
 from kombu_pool import drivers
 from kombu_pool.clock import SYSTEM_CLOCK, ManualClock
+from kombu_pool.drivers.redis.client import Link
 from kombu_pool.drivers.redis.keys import queue_keys
-from kombu_pool.drivers.redis.link import Link
 from kombu_pool.drivers.redis.location import locate
 from kombu_pool.drivers.redis.subscriptions import SubscriptionController
 from tests.support.servers.redis_shared import fresh_uri

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 
+from kombu_pool.drivers.redis.cluster_slots import slot_of
 from kombu_pool.drivers.redis.keys import queue_keys
 from kombu_pool.drivers.redis.scripts import Script
-from kombu_pool.drivers.redis.slots import slot_of
 
 
 def script_of(text, *, repeatable=True, writes=True):

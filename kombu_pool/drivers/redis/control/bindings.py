@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool import codec
-from kombu_pool.drivers.redis.control.members import SEPARATOR, member, name_of, project_bytes, span, stored_name
+from kombu_pool.drivers.redis.control.key_encoding import SEPARATOR, member, name_of, project_bytes, span, stored_name
 from kombu_pool.drivers.redis.control.tables import Table
 from kombu_pool.drivers.redis.keys import control_key, name_bytes
 from kombu_pool.drivers.redis.keys import name_of as text_of
@@ -17,7 +17,7 @@ from kombu_pool.storage.policy import write
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from kombu_pool.drivers.redis.link import Link
+    from kombu_pool.drivers.redis.client import Link
     from kombu_pool.model import Binding, Exchange, Project
 
 _CREATE = script("control/create_exchange")

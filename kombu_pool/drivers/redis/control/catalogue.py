@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kombu_pool.drivers.redis.control.members import member, scope_of
+from kombu_pool.drivers.redis.control.key_encoding import member, scope_of
 from kombu_pool.drivers.redis.control.tables import Table
 from kombu_pool.drivers.redis.keys import control_key
 from kombu_pool.drivers.redis.scripts import script
@@ -14,7 +14,7 @@ from kombu_pool.storage import CatalogueController as Contract
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kombu_pool.drivers.redis.link import Link
+    from kombu_pool.drivers.redis.client import Link
     from kombu_pool.model import CatalogueEntry, Project
 
 _ASSIGN = script("control/assign", repeatable=True)

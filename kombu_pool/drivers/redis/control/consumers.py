@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.drivers.redis.control.members import member, scope_of, span, stored_name
+from kombu_pool.drivers.redis.control.key_encoding import member, scope_of, span, stored_name
 from kombu_pool.drivers.redis.keys import control_key
 from kombu_pool.drivers.redis.scripts import Script, script
 from kombu_pool.drivers.redis.times import now_argument
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kombu_pool.clock import Clock
-    from kombu_pool.drivers.redis.link import Link
+    from kombu_pool.drivers.redis.client import Link
     from kombu_pool.model import Project
 
-_PARTS = ("lifetimes", "used", "due", "held", "holding", "leases")
+_PARTS = ("lifetimes", "last_used", "may_expire", "holders", "held_queues", "holder_ends")
 _SET_LIFETIME = script("control/set_lifetime", repeatable=True)
 _TOUCH = script("control/touch", repeatable=True)
 _ATTACH = script("control/add_holder", repeatable=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from kombu_pool import codec
 from kombu_pool.drivers import pool_validation
-from kombu_pool.drivers.redis.control.members import SEPARATOR, member, project_bytes, stored_name
+from kombu_pool.drivers.redis.control.key_encoding import SEPARATOR, member, project_bytes, stored_name
 from kombu_pool.drivers.redis.control.tables import Table
 from kombu_pool.drivers.redis.keys import control_key
 from kombu_pool.drivers.redis.scripts import script
@@ -18,7 +18,7 @@ from kombu_pool.storage.policy import write
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from kombu_pool.drivers.redis.link import Link
+    from kombu_pool.drivers.redis.client import Link
     from kombu_pool.model import Flavor, Project
 
 _PUT = script("control/put", repeatable=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from kombu_pool.drivers import pool_validation
 from kombu_pool.drivers.redis.control.catalogue import queues_key
 from kombu_pool.drivers.redis.control.flavors import projects_key
-from kombu_pool.drivers.redis.control.members import SEPARATOR, member, name_of, scope_of, stored_name
+from kombu_pool.drivers.redis.control.key_encoding import SEPARATOR, member, name_of, scope_of, stored_name
 from kombu_pool.drivers.redis.control.tables import Table
 from kombu_pool.drivers.redis.keys import control_key
 from kombu_pool.drivers.redis.scripts import script
@@ -25,7 +25,7 @@ from kombu_pool.storage.policy import write
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from kombu_pool.drivers.redis.link import Link
+    from kombu_pool.drivers.redis.client import Link
     from kombu_pool.model import Flavor, Pool
 
 _PUT = script("control/put_pool", repeatable=True)

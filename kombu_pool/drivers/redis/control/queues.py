@@ -13,7 +13,7 @@ from kombu_pool.storage.policy import read, write
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from kombu_pool.drivers.redis.link import Link
+    from kombu_pool.drivers.redis.client import Link
     from kombu_pool.model import Metadata, Project
 
 

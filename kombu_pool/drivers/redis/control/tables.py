@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kombu_pool.drivers.redis.control.members import member, project_bytes, scope_of, span
+from kombu_pool.drivers.redis.control.key_encoding import member, project_bytes, scope_of, span
 from kombu_pool.drivers.redis.keys import control_key
 from kombu_pool.drivers.redis.scripts import script
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kombu_pool.drivers.redis.link import Link
+    from kombu_pool.drivers.redis.client import Link
     from kombu_pool.model import Project
 
 _ADD = script("control/put")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from kombu_pool import drivers
-from kombu_pool.drivers.redis.cluster import ClusterLink
+from kombu_pool.drivers.redis.cluster_client import ClusterLink
 from kombu_pool.drivers.redis.location import locate
 from tests.support.servers.redis_cluster import Cluster
 

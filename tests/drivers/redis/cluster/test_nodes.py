@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from kombu_pool import drivers, errors
-from kombu_pool.drivers.redis.cluster import ClusterLink
+from kombu_pool.drivers.redis.cluster_client import ClusterLink
+from kombu_pool.drivers.redis.cluster_slots import slot_of
+from kombu_pool.drivers.redis.connection import ask
 from kombu_pool.drivers.redis.location import locate
-from kombu_pool.drivers.redis.slots import slot_of
-from kombu_pool.drivers.redis.wire import ask
 from tests.support.redis.cluster_keys import APPEND, READ, connections, keys_by_node, keys_of, other_than, owner_of
 from tests.support.servers.redis_shared import fresh_uri
 from tests.support.servers.waiting import first_answer

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from kombu_pool.drivers.redis.acknowledging import ACK
-from kombu_pool.drivers.redis.layout import NO_TICKET
-from kombu_pool.drivers.redis.letters import letter, source
+from kombu_pool.drivers.redis.codec import NO_TICKET
+from kombu_pool.drivers.redis.dead_letter_records import letter, source
+from kombu_pool.drivers.redis.deletion import ACK
 from kombu_pool.drivers.redis.queues import QueueController
 from kombu_pool.drivers.redis.scripts import script
 from kombu_pool.errors import KombuPoolError
@@ -17,7 +17,7 @@ from kombu_pool.storage.dead_letters import DeadLetterOutcome, forward
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from kombu_pool.drivers.redis.letters import Aside, Letter, Source
+    from kombu_pool.drivers.redis.dead_letter_records import Aside, Letter, Source
     from kombu_pool.drivers.redis.posting import Poster
     from kombu_pool.drivers.redis.store import Store
     from kombu_pool.model import Project
@@ -88,19 +88,19 @@ class DeadLetters:
         if of.claim:
             self._store.link.call(ACK, of.keys.acking, self._store.now(), of.claim, gone)
         else:
-            self._store.link.call(_FORGET, of.keys.mourning, self._store.now(), gone, b"", 0)
+            self._store.link.call(_FORGET, of.keys.dead_lettering, self._store.now(), gone, b"", 0)
 
     def put_off(self, of: Source, letters: Sequence[Letter], seconds: float) -> None:
         """Let dead letters wait that are out of reach: they are tried again by whoever uses the queue after a time."""
         waiting = b"".join(one.message for one in letters)
-        self._store.link.call(_FORGET, of.keys.mourning, self._store.now(), b"", waiting, seconds)
+        self._store.link.call(_FORGET, of.keys.dead_lettering, self._store.now(), b"", waiting, seconds)
 
     def _move(self, of: Source, target: str, letters: Sequence[Letter]) -> DeadLetterOutcome:
         """Move letters to a queue of this store; nowhere is that if it is not here."""
         if self._store.link.is_cluster:
             return self._move_apart(of, target, letters)
         keys = self._store.keys(of.project, target)
-        both = (*of.keys.mourning, keys.queue, keys.records, keys.free, keys.expiring, keys.bell)
+        both = (*of.keys.dead_lettering, keys.queue, keys.records, keys.free, keys.expiring, keys.wakeup)
         told = [part for one in letters for part in one.moved()]
         answer = self._store.run_mourning(_BURY, both, of.claim, *told)
         if answer is None:

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from kombu_pool import errors
-from kombu_pool.drivers.redis.slots import slot_of
+from kombu_pool.drivers.redis.cluster_slots import slot_of
 from tests.support.redis.cluster_keys import APPEND, READ, keys_by_node, keys_of, other_than, owner_of
 
 

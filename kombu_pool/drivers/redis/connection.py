@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 from hiredis import pack_command
 from redis import exceptions as redis_errors
 
-from kombu_pool.drivers.redis.faults import FAULTS
+from kombu_pool.drivers.redis.error_mapping import FAULTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from redis import Connection
 
-    from kombu_pool.drivers.redis.vigil import Vigil
+    from kombu_pool.drivers.redis.busy_wait import Vigil
 
 #: Seconds between the attempts to connect that one call makes.
 BACKOFF = (0.05, 0.2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kombu_pool.drivers.redis import layout
+from kombu_pool.drivers.redis import codec
 from kombu_pool.drivers.redis.scripts import script
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class Acknowledgement:
         self.arguments: list[bytes] = []
         self._asked: list[tuple[str, list[bytes]]] = []
         for claim_id, message_ids in by_claim.items():
-            claim, ids = layout.id_of(claim_id), layout.ids_of(message_ids)
+            claim, ids = codec.id_of(claim_id), codec.ids_of(message_ids)
             if claim is not None and ids:
                 self.arguments += (claim, b"".join(ids))
                 self._asked.append((claim_id, ids))
@@ -37,6 +37,6 @@ class Acknowledgement:
         gone = {
             (message.hex(), claim_id)
             for (claim_id, ids), kept in zip(self._asked, left, strict=True)
-            for message in set(ids).difference(layout.split(kept))
+            for message in set(ids).difference(codec.split(kept))
         }
         return [pair for pair in self._held if pair not in gone]

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from kombu_pool import codec
-from kombu_pool.drivers.redis import layout
+from kombu_pool.codec import decode
+from kombu_pool.drivers.redis import codec
 from kombu_pool.errors import CorruptRecord
 from kombu_pool.storage import UNREADABLE_QUEUE
 from kombu_pool.storage.dead_letters import DeadLetterReason
@@ -77,17 +77,17 @@ class Letter(NamedTuple):
     @property
     def priority(self) -> int:
         """Its priority, here and there."""
-        return 255 - self.message[-layout.ID_BYTES]
+        return 255 - self.message[-codec.ID_BYTES]
 
     def moved(self) -> tuple[Any, ...]:
         """Return what the script is told that moves it."""
-        rest = layout.pack(self.ttl, self.client, self.header, self.record)
+        rest = codec.pack(self.ttl, self.client, self.header, self.record)
         return self.message, struct.pack(">d", self.created) + rest, "" if self.expires is None else self.expires
 
     def posted(self) -> tuple[Any, ...]:
         """Return what the scripts are told that post it."""
         left = 0 if self.expires is None else max(0.001, self.expires - self.header["time"])
-        rest = layout.pack(self.ttl, self.client, self.header, self.record)
+        rest = codec.pack(self.ttl, self.client, self.header, self.record)
         return f"{self.priority}:{left!r}:0", rest
 
     def handed_over(self) -> NewMessage:
@@ -105,8 +105,8 @@ def letter(of: Source, aside: Aside) -> Letter:
     """Return the letter of a message, which is unreadable if it cannot be read, whatever the reason."""
     error = aside.error
     try:
-        stored = layout.unpack(aside.stored)
-        codec.decode(stored.record)
+        stored = codec.unpack(aside.stored)
+        decode(stored.record)
     except CorruptRecord as corrupt:
         error = error or corrupt
         stored = _salvaged(aside.stored, of.now)
@@ -115,7 +115,7 @@ def letter(of: Source, aside: Aside) -> Letter:
         target, reason = target or UNREADABLE_QUEUE, DeadLetterReason.UNREADABLE
         record = write({"record": record, "error": str(error)})
     header: DeadLetter = {
-        "queue": layout.storable(of.queue),
+        "queue": codec.storable(of.queue),
         "reason": reason,
         "time": of.now,
         "count": aside.lent,
@@ -132,9 +132,9 @@ def _lifetime(of: Source, ttl: float, expires: float | None) -> tuple[float, flo
     return ttl, expires
 
 
-def _salvaged(stored: bytes, now: float) -> layout.Stored:
+def _salvaged(stored: bytes, now: float) -> codec.Stored:
     """Return what can be told of a record that cannot be decoded."""
     try:
-        return layout.unpack(stored)
+        return codec.unpack(stored)
     except CorruptRecord:
-        return layout.Stored(now, 0, None, None, stored)
+        return codec.Stored(now, 0, None, None, stored)

@@ -7,9 +7,9 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.drivers.redis import layout
-from kombu_pool.drivers.redis.acknowledging import ACK, Acknowledgement
-from kombu_pool.drivers.redis.letters import Aside
+from kombu_pool.drivers.redis import codec
+from kombu_pool.drivers.redis.dead_letter_records import Aside
+from kombu_pool.drivers.redis.deletion import ACK, Acknowledgement
 from kombu_pool.drivers.redis.scripts import script
 from kombu_pool.drivers.redis.store import AGAIN
 from kombu_pool.errors import ConnectionError, CorruptRecord  # noqa: A004 - Zaqar's name for it
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kombu_pool.drivers.redis.burying import Burying
-    from kombu_pool.drivers.redis.deadletters import DeadLetters
+    from kombu_pool.drivers.redis.dead_letters import DeadLetters
     from kombu_pool.drivers.redis.keys import KeySets
     from kombu_pool.drivers.redis.store import Store
     from kombu_pool.model import ClaimMetadata, Message, Project
@@ -90,7 +90,7 @@ class Lender:
             return []
         ids = b"".join(bytes.fromhex(message["id"]) for message in lending.messages)
         (left,) = self._store.link.call(ACK, lending.keys.acking, self._store.now(), lending.claim, ids)
-        missed = set(layout.names(left))
+        missed = set(codec.names(left))
         return [message for message in lending.messages if message["id"] not in missed]
 
     def _draw(
@@ -105,7 +105,7 @@ class Lender:
         if self._doubtful:
             self._give_back()
         keys = self._store.keys(project, queue)
-        lending = Lending(queue, project, keys, os.urandom(layout.ID_BYTES), ttl, grace, limit)
+        lending = Lending(queue, project, keys, os.urandom(codec.ID_BYTES), ttl, grace, limit)
         try:
             more = self._run(lending, done)
             while more and lending.missing > 0:
@@ -120,16 +120,16 @@ class Lender:
 
     def _run(self, lending: Lending, done: Acknowledgement | None = None) -> bool:
         """Lend once, with what is done told in the same breath; return whether there may be more."""
-        missing, parking = lending.missing, os.urandom(layout.ID_BYTES)
+        missing, parking = lending.missing, os.urandom(codec.ID_BYTES)
         answer = self._ask(lending, done, parking)
         if answer is None:
             return False
         ids, marks, stored, parked, parked_marks, parked_records, expiries, now, *to_bury = answer
         lending.to_bury = lending.to_bury or bool(to_bury)
-        unreadable = self._hand_out(lending, layout.split(ids), marks, stored, float(now))
+        unreadable = self._hand_out(lending, codec.split(ids), marks, stored, float(now))
         overdue = [
-            Aside(message, parked_records[index], layout.mark(parked_marks, index)[0], _time(expiries[index]))
-            for index, message in enumerate(layout.split(parked))
+            Aside(message, parked_records[index], codec.mark(parked_marks, index)[0], _time(expiries[index]))
+            for index, message in enumerate(codec.split(parked))
         ]
         if overdue:
             kept = self._dead_letters.put_aside(lending.queue, lending.project, parking, overdue, float(now))
@@ -151,7 +151,7 @@ class Lender:
         if lending.missing <= 0:
             (lending.left,) = store.link.together([acknowledging])
             return None
-        lending.left, answer = store.link.together([acknowledging, (_CLAIM, keys.settling, (now, *arguments))])
+        lending.left, answer = store.link.together([acknowledging, (_CLAIM, keys.states, (now, *arguments))])
         return store.run(_CLAIM, keys, *arguments) if answer in AGAIN else answer
 
     def _hand_out(
@@ -161,9 +161,9 @@ class Lender:
         claim_id = lending.claim.hex()
         unreadable = []
         for index, message in enumerate(ids):
-            count = layout.mark(marks, index)[0] if marks else 0
+            count = codec.mark(marks, index)[0] if marks else 0
             try:
-                lending.messages.append(layout.shown(message, stored[index], claim_id, count + 1, now))
+                lending.messages.append(codec.shown(message, stored[index], claim_id, count + 1, now))
             except CorruptRecord as error:
                 unreadable.append(Aside(message, stored[index], count, None, DeadLetterReason.DELIVERY_LIMIT, error))
         return unreadable

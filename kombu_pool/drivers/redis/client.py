@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from redis import exceptions as redis_errors
 
-from kombu_pool.drivers.redis.addresses import Addresses
-from kombu_pool.drivers.redis.faults import FAULTS, translated, translation, word_of
-from kombu_pool.drivers.redis.vigil import Vigil
-from kombu_pool.drivers.redis.wire import BACKOFF, Wire, ask, ask_all, ask_awake, ask_each
+from kombu_pool.drivers.redis.busy_wait import Vigil
+from kombu_pool.drivers.redis.connection import BACKOFF, Wire, ask, ask_all, ask_awake, ask_each
+from kombu_pool.drivers.redis.connector import Addresses
+from kombu_pool.drivers.redis.error_mapping import FAULTS, translated, translation, word_of
 from kombu_pool.errors import (
     ConnectionError,  # noqa: A004 - Zaqar's name for it
     KombuPoolError,

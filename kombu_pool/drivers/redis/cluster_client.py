@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Final
 from hiredis import pack_command
 from redis import exceptions as redis_errors
 
-from kombu_pool.drivers.redis.faults import FAULTS, translated, word_of
-from kombu_pool.drivers.redis.link import Link
-from kombu_pool.drivers.redis.slots import Slots, named, slot_of
-from kombu_pool.drivers.redis.wire import ask, ask_all
+from kombu_pool.drivers.redis.client import Link
+from kombu_pool.drivers.redis.cluster_slots import Slots, named, slot_of
+from kombu_pool.drivers.redis.connection import ask, ask_all
+from kombu_pool.drivers.redis.error_mapping import FAULTS, translated, word_of
 from kombu_pool.errors import (
     ConnectionError,  # noqa: A004 - Zaqar's name for it
     KombuPoolError,
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
     from redis import Connection
 
+    from kombu_pool.drivers.redis.connection import Wire
     from kombu_pool.drivers.redis.location import Address, Location
     from kombu_pool.drivers.redis.scripts import Script
-    from kombu_pool.drivers.redis.wire import Wire
 
 _LOST = (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError)
 #: How often a call goes to another node at once; after that the nodes are given time to agree.

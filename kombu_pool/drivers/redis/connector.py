@@ -15,8 +15,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from kombu_pool.drivers.redis.inspection import inspect
-from kombu_pool.drivers.redis.wire import ask
+from kombu_pool.drivers.redis.connection import ask
+from kombu_pool.drivers.redis.server_check import inspect
 
 if TYPE_CHECKING:
     from redis import Connection

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from redis import exceptions as redis_errors
 
-from kombu_pool.drivers.redis.wire import ask
+from kombu_pool.drivers.redis.connection import ask
 from kombu_pool.errors import IncompatibleStore
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from kombu_pool import codec
+from kombu_pool.codec import decode
 from kombu_pool.errors import CorruptRecord
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def shown(message: bytes, stored: bytes, claim_id: str | None, claim_count: int,
         "id": message.hex(),
         "age": max(0, int(now - created)),
         "ttl": seconds(ttl),
-        "body": codec.decode(record),
+        "body": decode(record),
         "claim_id": claim_id,
         "claim_count": claim_count,
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kombu_pool import drivers
-from kombu_pool.drivers.redis.vigil import Vigil
+from kombu_pool.drivers.redis.busy_wait import Vigil
 from tests.support.servers.redis_shared import fresh_uri
 
 

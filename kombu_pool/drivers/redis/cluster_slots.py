@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from redis import exceptions as redis_errors
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
-from kombu_pool.drivers.redis.faults import FAULTS
+from kombu_pool.drivers.redis.error_mapping import FAULTS
 from kombu_pool.errors import (
     ConfigurationError,
     ConnectionError,  # noqa: A004 - Zaqar's name for it

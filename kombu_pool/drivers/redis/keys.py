@@ -1,4 +1,4 @@
-"""The names of the keys. Those of one queue bear one hash tag, so that a Redis Cluster keeps them on one node."""
+"""The names of the keys. Those of one queue share one hash tag, so that a Redis Cluster keeps them on one node."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def project_key(project: Project) -> str:
-    """Return the stored form of a project: None differs from every string, and no brace or slash is in it."""
+    """Return the stored form of a project: None differs from every string, and it holds no brace and no slash."""
     return "" if project is None else f"={quote(project, safe='', errors='surrogatepass')}"
 
 
@@ -30,20 +30,20 @@ def name_of(stored: bytes) -> str:
     return stored.decode("utf-8", "surrogatepass")
 
 
-#: The part of the store's key in which the queues are that may have something to bury.
-DYING = "dying"
+#: Part of the store's key for the queues that may have dead letters to forward.
+QUEUES_WITH_DEAD = "queues_with_dead"
 
 
 class QueueKeys(NamedTuple):
     """The keys of one queue.
 
-    ``queue`` hash: metadata, what of it scripts heed, the last message's number, the next deadline, and for each poster
-    the last post that he made. ``records`` hash: message -> record. ``free`` zset: messages in order. ``delayed`` zset:
+    ``queue`` hash: the metadata and what scripts need of it, the last message's number, the next deadline, and for each
+    producer its last post. ``records`` hash: message -> record. ``free`` zset: messages in order. ``delayed`` zset:
     message by the end of its delay. ``expiring`` zset: message by its expiry. ``claimed`` zset: message and claim, in
-    order. ``claims`` zset: claim by its end. ``leases`` hash: claim -> since when, for how long, and which messages it
-    was given. ``lent`` hash: message -> how often it came back from a claim, and from which. ``bell`` list: one entry
-    while there is something to claim that nobody was woken for. ``subscriptions`` hash. ``dead`` zset: the number of a
-    death and the message, by the end of its parking. ``letters`` hash: the same -> why, and its record.
+    order. ``claim_ends`` zset: claim by its end. ``claims`` hash: claim -> start, ttl and messages; claim and # -> how
+    many of them it still holds. ``claim_counts`` hash: message -> number of its ended claims, and the last one.
+    ``wakeup`` list: one entry while a free message has woken no watch. ``subscriptions`` hash. ``dead`` zset: the number
+    of a death and the message, by the end of its reservation. ``dead_letters`` hash: the same -> reason and record.
     """
 
     queue: bytes
@@ -52,13 +52,13 @@ class QueueKeys(NamedTuple):
     delayed: bytes
     expiring: bytes
     claimed: bytes
+    claim_ends: bytes
     claims: bytes
-    leases: bytes
-    lent: bytes
-    bell: bytes
+    claim_counts: bytes
+    wakeup: bytes
     subscriptions: bytes
     dead: bytes
-    letters: bytes
+    dead_letters: bytes
 
 
 @lru_cache(maxsize=16384)
@@ -69,7 +69,11 @@ def queue_keys(prefix: str, project: Project, name: str) -> QueueKeys:
 
 
 class KeySets(NamedTuple):
-    """The keys of one queue as the scripts want them: in the order in which their heads name them."""
+    """The keys of one queue, and the lists of them that scripts take.
+
+    The order of ``states`` and ``dead_lettering`` is that of ``lua/include/state_keys.lua`` and ``dead_letter_keys.lua``;
+    the order of ``posting`` and ``acking`` is that of the heads of ``post.lua`` and ``ack.lua``.
+    """
 
     queue: bytes
     records: bytes
@@ -77,21 +81,21 @@ class KeySets(NamedTuple):
     delayed: bytes
     expiring: bytes
     claimed: bytes
-    bell: bytes
+    wakeup: bytes
     every: tuple[bytes, ...]
-    settling: tuple[bytes, ...]
+    states: tuple[bytes, ...]
     posting: tuple[bytes, ...]
     acking: tuple[bytes, ...]
-    mourning: tuple[bytes, ...]
+    dead_lettering: tuple[bytes, ...]
 
 
 @lru_cache(maxsize=16384)
 def key_sets(prefix: str, project: Project, name: str, is_cluster: bool) -> KeySets:
-    """Return the keys of a queue; a Redis Cluster has no bell, and no script there may use a key of the store."""
+    """Return the keys of a queue. A script in a Redis Cluster has no wake-up list and none of the store's keys."""
     keys = queue_keys(prefix, project, name)
-    bell = () if is_cluster else (keys.bell,)
-    states = keys[: keys.index(keys.bell)]
-    dying = () if is_cluster else (store_key(prefix, DYING),)
+    wakeup = () if is_cluster else (keys.wakeup,)
+    states = keys[: keys.index(keys.wakeup)]
+    queues_with_dead = () if is_cluster else (store_key(prefix, QUEUES_WITH_DEAD),)
     return KeySets(
         keys.queue,
         keys.records,
@@ -99,15 +103,12 @@ def key_sets(prefix: str, project: Project, name: str, is_cluster: bool) -> KeyS
         keys.delayed,
         keys.expiring,
         keys.claimed,
-        keys.bell,
+        keys.wakeup,
         every=tuple(keys),
-        settling=(*states, *bell),
-        posting=(keys.queue, keys.records, keys.free, keys.delayed, keys.expiring, *bell),
-        acking=(
-            *(keys.records, keys.free, keys.delayed, keys.expiring),
-            *(keys.claimed, keys.claims, keys.leases, keys.lent),
-        ),
-        mourning=(*states, keys.dead, keys.letters, *bell, *dying),
+        states=(*states, *wakeup),
+        posting=(keys.queue, keys.records, keys.free, keys.delayed, keys.expiring, *wakeup),
+        acking=states[1:],
+        dead_lettering=(*states, keys.dead, keys.dead_letters, *wakeup, *queues_with_dead),
     )
 
 
@@ -125,5 +126,5 @@ def store_key(prefix: str, part: str) -> bytes:
 
 @lru_cache(maxsize=256)
 def control_key(prefix: str, part: str) -> bytes:
-    """Return a key of the control plane. All of them bear one hash tag: a script may use several."""
+    """Return a key of the control plane. All of them share one hash tag, so that a script may use several."""
     return f"{prefix}:{{control}}:{part}".encode()

@@ -11,9 +11,9 @@
 --   however often (joined)
 -- Returns {ids lent (joined), their marks in `lent`, their records, ids parked (joined), marks, records, expiries,
 --   now}; marks are {} where no message has one; behind them 1 when something dead is to be buried.
---   false: nothing to lend, nothing to bury, or no such queue. 'settle' or 'mourn': run it again.
+--   false: nothing to lend, nothing to bury, or no such queue. 'advance' or 'take_dead': run it again.
 local state, now = open(ARGV[1])
-if state ~= 'open' then return state end
+if state ~= 'current' then return state end
 local claim, ttl, grace, limit = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local ids = redis.call('ZRANGE', KEYS[3], 0, limit - 1)
 local to_bury = due and due <= now and 1 or nil
@@ -21,7 +21,7 @@ if #ids == 0 then return to_bury and {'', {}, {}, '', {}, {}, {}, string.format(
 
 -- divide: how many of the messages to lend, and how many of the next to park.
 local function divide(marks)
-  local most = tonumber(redis.call('HGET', KEYS[1], 'most') or 0)
+  local most = tonumber(redis.call('HGET', KEYS[1], 'max_claim_count') or 0)
   if #marks == 0 or most == 0 then return #ids, 0 end
   local exempt = {}
   for _, id in ipairs(split(ARGV[8])) do exempt[id] = true end

@@ -8,9 +8,9 @@
 -- KEYS  those of settle
 -- ARGV  now, claim, ttl, grace, ids (joined)
 -- Returns {ids lent (joined), their records, their marks in `lent`, now}; false when none is free, or there is no such
---   queue; 'settle' or 'mourn': run it again.
+--   queue; 'advance' or 'take_dead': run it again.
 local state, now = open(ARGV[1])
-if state ~= 'open' then return state end
+if state ~= 'current' then return state end
 local claim, ttl, grace = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local ids = free_of(split(ARGV[5]))
 if #ids == 0 then return false end

@@ -6,7 +6,7 @@
 -- include idempotency
 -- KEYS  those of settle
 -- ARGV  now
--- Returns {what is to be done before there is no more: 'settle', 'mourn' or 'open', how many messages and claims went};
+-- Returns {what is to be done before there is no more: 'advance', 'take_dead' or 'current', how many messages and claims went};
 --   false when there is no such queue.
 local state, now = open(ARGV[1])
 if not state then return false end

@@ -5,8 +5,8 @@
 -- include states
 -- KEYS  those of settle
 -- ARGV  now
--- Returns {free, delayed, claimed, now}; false when there is no such queue; 'settle' or 'mourn': run it again.
+-- Returns {free, delayed, claimed, now}; false when there is no such queue; 'advance' or 'take_dead': run it again.
 local state, now = open(ARGV[1])
-if state ~= 'open' then return state end
+if state ~= 'current' then return state end
 local free, delayed, claimed = redis.call('ZCARD', KEYS[3]), redis.call('ZCARD', KEYS[4]), redis.call('ZCARD', KEYS[6])
 return {free, delayed, claimed, string.format('%.6f', now)}

@@ -5,10 +5,10 @@
 -- include states
 -- KEYS  those of settle
 -- ARGV  now, message, claim ('' for none)
--- Returns 1 when it is gone; false when there is no such queue; 'settle' or 'mourn': run it again; else why it stays:
+-- Returns 1 when it is gone; false when there is no such queue; 'advance' or 'take_dead': run it again; else why it stays:
 --   'claimed', 'unclaimed', 'claimed by another', 'no such claim'.
 local state = open(ARGV[1])
-if state ~= 'open' then return state end
+if state ~= 'current' then return state end
 local id, claim = ARGV[2], ARGV[3]
 if redis.call('HEXISTS', KEYS[2], id) == 0 then return 1 end
 local by = holder(id)

@@ -5,10 +5,10 @@
 -- include states
 -- KEYS  those of settle
 -- ARGV  now, messages (joined), claims (joined; '-' for whatever state)
--- Returns 1; false when there is no such queue; 'settle' or 'mourn': run it again; or, when nothing went, {message}
+-- Returns 1; false when there is no such queue; 'advance' or 'take_dead': run it again; or, when nothing went, {message}
 --   that is not claimed, or {message, claim} that holds it and is not among them.
 local state = open(ARGV[1])
-if state ~= 'open' then return state end
+if state ~= 'current' then return state end
 local there, ids = {}, split(ARGV[2])
 for index, id in ipairs(ids) do
   if redis.call('HEXISTS', KEYS[2], id) == 1 then there[#there + 1] = id end

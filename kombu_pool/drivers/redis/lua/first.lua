@@ -5,8 +5,8 @@
 -- include states
 -- KEYS  those of settle
 -- ARGV  now, '1' for the first, '-1' for the last
--- Returns the id; '' without any; false when there is no such queue; 'settle' or 'mourn': run it again.
+-- Returns the id; '' without any; false when there is no such queue; 'advance' or 'take_dead': run it again.
 local state = open(ARGV[1])
-if state ~= 'open' then return state end
+if state ~= 'current' then return state end
 local rank = ARGV[2] == '1' and 0 or -1
 return redis.call('ZRANGE', KEYS[3], rank, rank)[1] or ''

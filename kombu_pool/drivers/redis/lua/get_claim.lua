@@ -6,9 +6,9 @@
 -- KEYS  those of settle
 -- ARGV  now, claim
 -- Returns {since and ttl (two doubles), ids that it holds (joined), records, marks in `lent`, now}; false when it has
---   ended, or there is no such queue; 'settle' or 'mourn': run it again.
+--   ended, or there is no such queue; 'advance' or 'take_dead': run it again.
 local state, now = open(ARGV[1])
-if state ~= 'open' then return state end
+if state ~= 'current' then return state end
 local lease = redis.call('HGET', KEYS[8], ARGV[2])
 if not lease then return false end
 local ids = {}

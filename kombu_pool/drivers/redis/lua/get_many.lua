@@ -6,9 +6,9 @@
 -- KEYS  those of settle
 -- ARGV  now, messages (joined)
 -- Returns {records, marks in `lent`, claims that hold them, now}, with nil for what is not there; false when there is
---   no such queue; 'settle' or 'mourn': run it again.
+--   no such queue; 'advance' or 'take_dead': run it again.
 local state, now = open(ARGV[1])
-if state ~= 'open' then return state end
+if state ~= 'current' then return state end
 local ids, holders = split(ARGV[2]), {}
 if #ids == 0 then return {{}, {}, {}, string.format('%.6f', now)} end
 for index, id in ipairs(ids) do holders[index] = holder(id) or false end

@@ -9,12 +9,12 @@
 -- ARGV  now, claim ('' for dead ones), then for each message its id, or among the dead its number and id, its new
 --   record, and when it expires ('' for never)
 -- Returns {how many moved, 1 when the queue that they went to has a longest length}; false when that is not there;
---   'settle': run it again.
+--   'advance': run it again.
 local TARGET = {queue = KEYS[12], records = KEYS[13], free = KEYS[14], expiring = KEYS[15], bell = KEYS[16]}
 local state, now = open(ARGV[1])
 if not state then return {0, 0} end
-if state ~= 'open' then return state end
-local head = redis.call('HMGET', TARGET.queue, 'last', 'ttl', 'next', 'strict', 'weight')
+if state ~= 'current' then return state end
+local head = redis.call('HMGET', TARGET.queue, 'last', 'ttl', 'next', 'bounded', 'free_bytes')
 if not head[1] then return false end
 local number, longest, deadline = tonumber(head[1]), tonumber(head[2] or 0), tonumber(head[3] or 'inf')
 local claim, moved, weight, expiry = ARGV[2], {}, 0, nil
@@ -51,7 +51,7 @@ end
 if #moved == 0 then return {0, 0} end
 redis.call('HSET', TARGET.queue, 'last', string.format('%.0f', number))
 if expiry and expiry < deadline then redis.call('HSET', TARGET.queue, 'next', string.format('%.6f', expiry)) end
-if head[5] then redis.call('HINCRBY', TARGET.queue, 'weight', weight) end
+if head[5] then redis.call('HINCRBY', TARGET.queue, 'free_bytes', weight) end
 if expiry and string.sub(head[4] or '', 1, 1) == '1' then
   redis.call('ZADD', DYING, 'LT', string.format('%.6f', expiry), TARGET.queue)
 end

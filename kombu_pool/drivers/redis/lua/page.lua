@@ -7,9 +7,9 @@
 -- ARGV  now, the message after which to begin ('' for the first), limit (0 for all), client whose messages are passed
 --   over ('' for none), '1' with claimed ones, '1' with delayed ones
 -- Returns {ids (joined), records, marks in `lent`, claims that hold them, now}: of each state as many as the limit, in
---   order, the states one after the other. false when there is no such queue; 'settle' or 'mourn': run it again.
+--   order, the states one after the other. false when there is no such queue; 'advance' or 'take_dead': run it again.
 local state, now = open(ARGV[1])
-if state ~= 'open' then return state end
+if state ~= 'current' then return state end
 local after, limit, hidden = ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local STEP = limit > 0 and math.max(limit, 50) or CHUNK
 local shown, records, holders = {}, {}, {}

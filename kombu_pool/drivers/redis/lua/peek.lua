@@ -10,8 +10,8 @@
 local state, now = open(ARGV[1])
 if not state then return false end
 -- Whoever claims buries what is dead.
-if state == 'mourn' or (due and due <= now) then return 1 end
-if state == 'settle' or redis.call('ZCARD', KEYS[3]) > 0 then
+if state == 'take_dead' or (due and due <= now) then return 1 end
+if state == 'advance' or redis.call('ZCARD', KEYS[3]) > 0 then
   if KEYS[10] then ring(KEYS[1], KEYS[10]) end
   return 1
 end

@@ -7,10 +7,10 @@
 -- include duplicate_post
 -- KEYS  those of add, then  6 bell (list; none in a cluster)
 -- ARGV  now, then those of add
--- Returns the messages' ids, joined; false when there is no such queue; 'strict': post_strictly.
-local head = redis.call('HMGET', KEYS[1], 'last', 'ttl', 'delay', 'next', 'strict', ARGV[2])
+-- Returns the messages' ids, joined; false when there is no such queue; 'bounded': post_strictly.
+local head = redis.call('HMGET', KEYS[1], 'last', 'ttl', 'delay', 'next', 'bounded', ARGV[2])
 if not head[1] then return false end
-if head[5] then return 'strict' end
+if head[5] then return 'bounded' end
 local now = clock(ARGV[1])
 if is_known(head[6], ARGV[3]) then return repeated(now, head, head[6]) end
 local found = sort_out(now, head)

@@ -11,11 +11,11 @@
 -- ARGV  now, then those of add, or none of them
 -- Returns {the messages' ids (joined), 1 when it is still too long, 1 when something dead is to be buried}; 'full':
 --   there is no room, and the queue says that nothing more is stored then; false when there is no such queue;
---   'settle': run it again.
+--   'advance': run it again.
 local state, now = open(ARGV[1])
-if state ~= 'open' then return state end
+if state ~= 'current' then return state end
 ARGV[2] = ARGV[2] or ''
-local head = redis.call('HMGET', KEYS[1], 'last', 'ttl', 'delay', 'next', 'strict', 'buries', ARGV[2])
+local head = redis.call('HMGET', KEYS[1], 'last', 'ttl', 'delay', 'next', 'bounded', 'has_dlq', ARGV[2])
 if is_known(head[7], ARGV[3]) then return {repeated(now, head, head[7]), 0, due and due <= now and 1 or 0} end
 local said = {string.match(head[5] or '', '^([01]):([01]):(%d+):(%d+)$')}
 local buries_expired, refuses = said[1] == '1', said[2] == '1'
@@ -31,12 +31,12 @@ local function weigh_all()
     local ids = redis.call('ZRANGE', KEYS[3], first, first + CHUNK - 1)
     sum, first = sum + weighed(ids), first + #ids
   until #ids < CHUNK
-  redis.call('HSET', KEYS[1], 'weight', sum)
+  redis.call('HSET', KEYS[1], 'free_bytes', sum)
   is_weighed = true
 end
 
 local function measured()
-  return redis.call('ZCARD', KEYS[3]), is_weighed and tonumber(redis.call('HGET', KEYS[1], 'weight')) or 0
+  return redis.call('ZCARD', KEYS[3]), is_weighed and tonumber(redis.call('HGET', KEYS[1], 'free_bytes')) or 0
 end
 
 local function fits(count, weight)

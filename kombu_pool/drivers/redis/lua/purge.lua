@@ -5,9 +5,9 @@
 -- include states
 -- KEYS  those of settle
 -- ARGV  now
--- Returns how many went; false when there is no such queue; 'settle' or 'mourn': run it again.
+-- Returns how many went; false when there is no such queue; 'advance' or 'take_dead': run it again.
 local state = open(ARGV[1])
-if state ~= 'open' then return state end
+if state ~= 'current' then return state end
 local count = redis.call('ZCARD', KEYS[3]) + redis.call('ZCARD', KEYS[4])
 if count == 0 then return 0 end
 local ids = {}
@@ -32,7 +32,7 @@ end
 
 local records, expiring, lent = kept('HMGET', KEYS[2]), kept('ZMSCORE', KEYS[5]), kept('HMGET', KEYS[9])
 redis.call('UNLINK', KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[9])
-if is_weighed then redis.call('HSET', KEYS[1], 'weight', 0) end
+if is_weighed then redis.call('HSET', KEYS[1], 'free_bytes', 0) end
 put_back('HSET', KEYS[2], records)
 put_back('ZADD', KEYS[5], expiring)
 put_back('HSET', KEYS[9], lent)

@@ -7,10 +7,10 @@
 -- KEYS  those of dead
 -- ARGV  now, then for each claim its id and the ids of the messages (joined, each once)
 -- Returns {1 when something dead is to be buried, for each claim the ids of those that it does not hold (joined)};
---   false when there is no such queue; 'settle': run it again.
+--   false when there is no such queue; 'advance': run it again.
 local state, now = open(ARGV[1])
-if state ~= 'open' then return state end
-local buries = redis.call('HEXISTS', KEYS[1], 'buries') == 1
+if state ~= 'current' then return state end
+local buries = redis.call('HEXISTS', KEYS[1], 'has_dlq') == 1
 local answers = {0}
 for index = 2, #ARGV, 2 do
   local ids, mine, refused = split(ARGV[index + 1]), {}, {}

@@ -5,9 +5,9 @@
 -- include states
 -- KEYS  those of settle
 -- ARGV  now, claim, ids (joined; '' for all that it holds), what the lending counts for (0 when it was none)
--- Returns how many; false when there is no such queue; 'settle' or 'mourn': run it again.
+-- Returns how many; false when there is no such queue; 'advance' or 'take_dead': run it again.
 local state = open(ARGV[1])
-if state ~= 'open' then return state end
+if state ~= 'current' then return state end
 local claim = ARGV[2]
 local members = held(claim)
 if ARGV[3] ~= '' then

@@ -10,7 +10,7 @@
 if redis.call('EXISTS', KEYS[1]) == 0 then return false end
 forget_dead(split(ARGV[2], MEMBER))
 local others = split(ARGV[3], MEMBER)
-redis.call('HDEL', KEYS[1], 'due')
+redis.call('HDEL', KEYS[1], 'dead_due')
 park(others, 0)
 arrange(#others > 0 and clock(ARGV[1]) + tonumber(ARGV[4]))
 return 1

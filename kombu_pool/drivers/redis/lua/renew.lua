@@ -6,9 +6,9 @@
 -- include extend_expiry
 -- KEYS  those of settle
 -- ARGV  now, claim, ttl, grace
--- Returns 1; false when the claim has ended, or there is no such queue; 'settle' or 'mourn': run it again.
+-- Returns 1; false when the claim has ended, or there is no such queue; 'advance' or 'take_dead': run it again.
 local state, now = open(ARGV[1])
-if state ~= 'open' then return state end
+if state ~= 'current' then return state end
 local claim, ttl, grace = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local lease = redis.call('HGET', KEYS[8], claim)
 if not lease then return false end

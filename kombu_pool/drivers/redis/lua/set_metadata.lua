@@ -3,6 +3,6 @@
 -- ARGV  fields and their values; those that few queues have go unless they are named
 -- Returns 1, or 0 when there is no such queue.
 if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
-redis.call('HDEL', KEYS[1], 'buries', 'strict', 'weight')
+redis.call('HDEL', KEYS[1], 'has_dlq', 'bounded', 'free_bytes')
 redis.call('HSET', KEYS[1], unpack(ARGV))
 return 1

@@ -27,13 +27,13 @@ end
 
 local again, limit = due, tonumber(ARGV[2])
 -- A Redis that is out of memory lets a script add what it needs once it has removed something.
-redis.call('HDEL', KEYS[1], 'due')
+redis.call('HDEL', KEYS[1], 'dead_due')
 -- Who took them is gone: they are back where they stood.
 park(redis.call('ZRANGEBYSCORE', DEAD, '(0', now, 'LIMIT', 0, CHUNK), 0)
 local members = limit > 0 and portion(redis.call('ZRANGEBYSCORE', DEAD, 0, 0, 'LIMIT', 0, limit)) or {}
 park(members, now + tonumber(ARGV[3]))
 arrange(again)
 local letters = #members > 0 and redis.call('HMGET', LETTERS, unpack(members)) or {}
-local is_more = state ~= 'open' or first_score(DEAD) == 0
+local is_more = state ~= 'current' or first_score(DEAD) == 0
 local metadata = redis.call('HGET', KEYS[1], 'metadata')
 return {is_more and 1 or 0, string.format('%.6f', now), metadata, table.concat(members), letters}

@@ -14,7 +14,7 @@ end
 
 local function set_due(at)
   due = at
-  redis.call('HSET', KEYS[1], 'due', string.format('%.6f', at))
+  redis.call('HSET', KEYS[1], 'dead_due', string.format('%.6f', at))
 end
 
 die = function(ids, reason)
@@ -25,7 +25,7 @@ die = function(ids, reason)
     counts[index] = count + (holder(id) and 1 or 0)
   end
   remove(ids)
-  local first, number = first_score(DEAD), tonumber(redis.call('HGET', KEYS[1], 'died') or 0)
+  local first, number = first_score(DEAD), tonumber(redis.call('HGET', KEYS[1], 'last_dead') or 0)
   local waiting, letters = {}, {}
   for index, id in ipairs(ids) do
     if records[index] then
@@ -39,7 +39,7 @@ die = function(ids, reason)
   if #waiting == 0 then return end
   batched('ZADD', DEAD, waiting)
   batched('HSET', LETTERS, letters)
-  redis.call('HSET', KEYS[1], 'died', string.format('%.0f', number))
+  redis.call('HSET', KEYS[1], 'last_dead', string.format('%.0f', number))
   -- Where those before could not be buried just now, these have to wait with them.
   if not due or first ~= 0 then set_due(0) end
   look_there(0)
@@ -51,7 +51,7 @@ local function arrange(again)
   if first then
     set_due(first > 0 and first or again or 0)
   else
-    redis.call('HDEL', KEYS[1], 'died', 'due')
+    redis.call('HDEL', KEYS[1], 'last_dead', 'dead_due')
     due = nil
   end
   if not DYING then return end

@@ -27,7 +27,7 @@ end
 
 -- weigh: note that messages came to those that are free (1), or left them (-1). Their records must be there still.
 local function weigh(ids, sign)
-  if is_weighed and #ids > 0 then redis.call('HINCRBY', KEYS[1], 'weight', sign * weighed(ids)) end
+  if is_weighed and #ids > 0 then redis.call('HINCRBY', KEYS[1], 'free_bytes', sign * weighed(ids)) end
 end
 
 -- came_back: free messages of a claim that ended, where they stood; `claim` is what they will say of it.
@@ -140,7 +140,7 @@ local function settle_delayed(now, budget)
 end
 
 local function buries_expired()
-  return string.sub(redis.call('HGET', KEYS[1], 'strict') or '', 1, 1) == '1'
+  return string.sub(redis.call('HGET', KEYS[1], 'bounded') or '', 1, 1) == '1'
 end
 
 -- settle_expiring: the budget that is left; and whether there is something that only who includes `dead` can settle.
@@ -158,10 +158,10 @@ local function settle_expiring(now, budget)
   return budget - #expired, false
 end
 
--- settle: 'open' once all is in the state that `now` gives it; 'settle' when there is more to do than one run may;
--- 'mourn' when something expired that is to be buried.
+-- settle: 'current' once all is in the state that `now` gives it; 'advance' when there is more to do than one run may;
+-- 'take_dead' when something expired that is to be buried.
 local function settle(now, known)
-  if not known or tonumber(known) > now then return 'open' end
+  if not known or tonumber(known) > now then return 'current' end
   local budget, mourns = settle_expiring(now, settle_delayed(now, settle_claims(now, BUDGET)))
   local first = first_score(KEYS[7])
   for _, key in ipairs({KEYS[4], KEYS[5]}) do
@@ -172,14 +172,14 @@ local function settle(now, known)
   redis.call('HDEL', KEYS[1], 'next')
   if first then redis.call('HSET', KEYS[1], 'next', string.format('%.6f', first)) end
   if budget < BUDGET and redis.call('ZCARD', KEYS[3]) > 0 then ring(KEYS[1], KEYS[10]) end
-  if not first or first > now then return 'open' end
-  return mourns and 'mourn' or 'settle'
+  if not first or first > now then return 'current' end
+  return mourns and 'take_dead' or 'advance'
 end
 
--- open: 'open' and the time; or false, there is no such queue; or 'settle', run it again: it took all that one run may;
--- or 'mourn', run that first.
+-- open: 'current' and the time; or false, there is no such queue; or 'advance', run it again: it took all that one run may;
+-- or 'take_dead', run that first.
 local function open(said)
-  local head = redis.call('HMGET', KEYS[1], 'last', 'next', 'due', 'weight')
+  local head = redis.call('HMGET', KEYS[1], 'last', 'next', 'dead_due', 'free_bytes')
   if not head[1] then return false end
   due, is_weighed = head[3] and tonumber(head[3]), head[4]
   local now = clock(said)

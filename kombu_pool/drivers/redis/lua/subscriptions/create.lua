@@ -7,11 +7,11 @@
 if redis.call('EXISTS', queue) == 0 then return -1 end
 local old = redis.call('HGET', subscriptions, '=' .. ARGV[2])
 if old and living(old) then return false end
-local last = redis.call('HGET', queue, 'subscribed')
+local last = redis.call('HGET', queue, 'last_subscription')
 -- Kept with the queue, so that no id is given twice, whatever was deleted and wherever the clock stands.
 local number = math.max(last and tonumber(last, 16) + 1 or 0, math.floor(now * 1000000))
 local id = string.format('%016x', number)
-redis.call('HSET', queue, 'subscribed', id)
+redis.call('HSET', queue, 'last_subscription', id)
 store(id, {
   subscriber = ARGV[2], ttl = ARGV[3], ends = expiry(ARGV[3]), created = now, options = ARGV[4], confirmed = false,
 })

@@ -1,4 +1,4 @@
-"""What is remembered of the catalogue, and told to other processes by a cache that they share."""
+"""The cache of queue assignments, of one process or shared by several."""
 
 from __future__ import annotations
 
@@ -8,78 +8,78 @@ from typing import Any, NamedTuple
 logger = logging.getLogger(__name__)
 
 
-class Known(NamedTuple):
-    """The pool that a queue is assigned to, and when the catalogue said so."""
+class CachedAssignment(NamedTuple):
+    """The pool of a queue, and when it was read from the catalogue."""
 
     pool: str
-    since: float
+    read_at: float
 
-    def holds(self, now: float, ttl: float) -> bool:
-        """Tell whether it may still be trusted; a time that lies ahead means that the clock was set back."""
-        return self.since <= now < self.since + ttl
+    def is_fresh(self, now: float, ttl: float) -> bool:
+        """Return whether the assignment may still be used; one read in the future may not: the clock was set back."""
+        return self.read_at <= now < self.read_at + ttl
 
 
 class ProcessCache:
-    """A cache of one process, emptied when it is full. Each call is one step of a dictionary, and so needs no lock."""
+    """A cache of one process, emptied when it is full. Each call is one dictionary operation, so it needs no lock."""
 
     def __init__(self, size: int = 50_000) -> None:
         self._size = size
-        self._kept: dict[Any, Any] = {}
+        self._values: dict[Any, Any] = {}
 
     def get(self, key: Any) -> Any:
-        """Return what was set; None if nothing was."""
-        return self._kept.get(key)
+        """Return the value; None if there is none."""
+        return self._values.get(key)
 
     def set(self, key: Any, value: Any) -> None:
-        """Remember the value."""
-        if len(self._kept) >= self._size:
-            self._kept.clear()
-        self._kept[key] = value
+        """Store the value."""
+        if len(self._values) >= self._size:
+            self._values.clear()
+        self._values[key] = value
 
     def delete(self, key: Any) -> None:
-        """Forget the value."""
-        self._kept.pop(key, None)
+        """Delete the value. Idempotent."""
+        self._values.pop(key, None)
 
 
-class SharedNames:
-    """Keeps the pool of each queue in a cache with ``get``, ``set`` and ``delete``; without one, for this process only.
+class AssignmentCache:
+    """Caches the pool of each queue in a cache with ``get``, ``set`` and ``delete``; without one, in this process.
 
-    The time is kept along, since a cache may expire its values later than ``ttl`` seconds, or never. A cache that fails
-    is only a miss: the catalogue can always be asked instead.
+    The time of reading is stored as well, because a cache may expire its values later than ``ttl`` seconds, or never.
+    A failure of the cache counts as a miss: the catalogue can always be read instead.
     """
 
     def __init__(self, cache: Any, ttl: float) -> None:
         self._cache = ProcessCache() if cache is None else cache
         self._ttl = ttl
 
-    def get(self, project: str | None, queue: str, now: float) -> Known | None:
-        """Return what is known of the queue; None when that is nothing, or too old."""
+    def get(self, project: str | None, queue: str, now: float) -> CachedAssignment | None:
+        """Return the queue's assignment; None when it is not cached or too old."""
         try:
-            # Not `is None`: what a dogpile region answers for a key that it lacks is an object of its own, and falsy.
-            found = self._cache.get(_key(project, queue)) or None
-            known = Known(*found) if found else None
+            # Not `is None`: a dogpile region answers a missing key with an object of its own, which is falsy.
+            value = self._cache.get(_key(project, queue)) or None
+            cached = CachedAssignment(*value) if value else None
         except Exception:
-            logger.warning("The cache failed; the catalogue is asked instead", exc_info=True)
+            logger.warning("Reading the assignment cache failed; reading the catalogue instead", exc_info=True)
             return None
-        return known if known and known.holds(now, self._ttl) else None
+        return cached if cached and cached.is_fresh(now, self._ttl) else None
 
-    def set(self, project: str | None, queue: str, known: Known) -> None:
-        """Remember the queue's pool."""
+    def set(self, project: str | None, queue: str, assignment: CachedAssignment) -> None:
+        """Store the queue's assignment."""
         try:
-            self._cache.set(_key(project, queue), tuple(known))
+            self._cache.set(_key(project, queue), tuple(assignment))
         except Exception:
-            logger.warning("The cache failed; nothing was remembered", exc_info=True)
+            logger.warning("Writing the assignment cache failed; the assignment is not cached", exc_info=True)
 
     def delete(self, project: str | None, queue: str) -> None:
-        """Forget the queue's pool."""
+        """Delete the queue's assignment from the cache."""
         try:
             self._cache.delete(_key(project, queue))
         except KeyError:
             pass
         except Exception:
-            logger.warning("The cache failed; what it knows ends with its ttl", exc_info=True)
+            logger.warning("Deleting from the assignment cache failed; its entry ends with its ttl", exc_info=True)
 
 
 def _key(project: str | None, queue: str) -> tuple[str, str, str | None, str]:
-    # Joined to a string, project "a" with queue "b/c" would be project "a/b" with queue "c", and None would be "None".
+    # Joined to a string, project "a" with queue "b/c" would equal project "a/b" with queue "c", and None equal "None".
     return ("kombu_pool", "pool", project, queue)

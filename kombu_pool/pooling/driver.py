@@ -1,4 +1,4 @@
-"""Pooling: a data driver over the pools that a catalog names."""
+"""The pooling data driver: one message store over the pools of a catalog."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from kombu_pool.clock import Clock
     from kombu_pool.model import Capabilities, NewMessage, Pool, Project
-    from kombu_pool.pooling.pool_handle import Member
+    from kombu_pool.pooling.pool_handle import PoolHandle
     from kombu_pool.storage import ControlDriver
 
 logger = logging.getLogger(__name__)
@@ -25,11 +25,11 @@ T = TypeVar("T")
 
 
 class DataDriver(storage.DataDriver):
-    """Behaves as one message store, and keeps each queue in the pool that the catalog assigns it to.
+    """One message store; each queue lives in the pool that the catalog assigns it to.
 
     ``conf`` is an ``oslo_config.cfg.ConfigOpts`` or None, ``cache`` anything with ``get``, ``set`` and ``delete`` or
-    None, ``control`` a control driver or the URI of one, which is then closed along with the pools. ``control_driver``
-    is kept as the attribute that Zaqar has. Of ``dead_letter_hooks``, ``forward`` is always this driver's own.
+    None, ``control`` a control driver or a URI; a control store opened from a URI is closed with the pools.
+    ``control_driver`` is the attribute that Zaqar has. The hook ``forward`` is always this driver's own.
     """
 
     def __init__(
@@ -55,23 +55,23 @@ class DataDriver(storage.DataDriver):
         self.subscription_controller: SubscriptionController = SubscriptionController(self.catalog)
 
     @property
-    def capabilities(self) -> tuple[Capabilities, ...]:  # type: ignore[override] # pools come and go, so it is asked for
-        """What every pool can do, so that any queue can count on it."""
+    def capabilities(self) -> tuple[Capabilities, ...]:  # type: ignore[override] # pools change at runtime
+        """The capabilities that every pool has, and so every queue."""
         return self.catalog.capabilities()
 
     def watch(self, queues: Iterable[tuple[Project, str]]) -> PooledWatch:
         return PooledWatch(self.catalog, queues)
 
     def is_alive(self) -> bool:
-        """Tell whether the catalogue and every pool answer."""
+        """Return whether the catalogue and every pool answer."""
         rows, reachable = self._rows()
-        return reachable and all([self._ask(row, _lives, False) for row in rows])  # noqa: C419 - each is to be asked
+        return reachable and all([self._call(row, _is_alive, False) for row in rows])  # noqa: C419 - every pool is checked
 
     def health(self) -> dict[str, Any]:
-        """Say how the catalogue and each pool do.
+        """Return the health of the catalogue and of each pool.
 
         ``{"catalog_reachable": bool, "storage_reachable": bool, "pools": {name: {"storage_reachable": bool, "since":
-        seconds since the epoch or None, "reason": text or None, ...}}}``: since when a pool cannot be reached, and why.
+        seconds since the epoch or None, "reason": text or None, ...}}}``: when a pool became unreachable, and why.
         """
         rows, reachable = self._rows()
         pools = {row["name"]: self._health(row) for row in rows}
@@ -82,72 +82,72 @@ class DataDriver(storage.DataDriver):
         }
 
     def dead_letter_all(self) -> int:
-        """Bury in every pool that can be reached."""
-        return sum(self._ask(row, _bury, 0) for row in self._rows()[0])
+        """Move the dead letters of every reachable pool."""
+        return sum(self._call(row, _dead_letter_all, 0) for row in self._rows()[0])
 
     def gc(self) -> int:
-        """Collect in every pool that can be reached."""
-        self.catalog.members.sweep()
-        return sum(self._ask(row, _collect, 0) for row in self._rows()[0])
+        """Collect garbage in every reachable pool."""
+        self.catalog.open_pools.close_retired()
+        return sum(self._call(row, _gc, 0) for row in self._rows()[0])
 
     def close(self) -> None:
         self.catalog.close()
 
     def _forward_dead_letter(self, project: Project, queue: str, message: NewMessage) -> bool:
         """Store a dead letter in the pool of its dead-letter queue; return False when there is no such queue."""
-        member = self.catalog.pool(queue, project)
-        if member is None and queue == UNREADABLE_QUEUE:
-            # No caller declares it, and a queue outside the catalog would never be found.
+        pool = self.catalog.pool(queue, project)
+        if pool is None and queue == UNREADABLE_QUEUE:
+            # No client declares this queue, and a queue without an assignment would never be found.
             self.queue_controller.create(queue, None, project)
-            member = self.catalog.pool(queue, project)
-        if member is None:
+            pool = self.catalog.pool(queue, project)
+        if pool is None:
             return False
-        with member:
-            member.messages.post(queue, [message], None, project)
+        with pool:
+            pool.messages.post(queue, [message], None, project)
         return True
 
     def _rows(self) -> tuple[list[Pool], bool]:
-        """Return the rows of all pools and True; or of the pools that are open and False."""
+        """Return the rows of all pools and True; those of the open pools and False if the catalogue is unreadable."""
         try:
             return self.catalog.rows(), True
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the pools may do well
-            logger.warning("The catalogue cannot be read: %s", mask(str(error)))
-            return self.catalog.members.known_rows(), False
+        except Exception as error:  # noqa: BLE001 - an unreadable catalogue says nothing about the pools
+            logger.warning("The catalogue is unreadable: %s", mask(str(error)))
+            return self.catalog.open_pools.open_rows(), False
 
-    def _ask(self, row: Pool, question: Callable[[Member, storage.DataDriver], T], otherwise: T) -> T:
-        """Ask one pool; one that cannot answer is remembered to be down, and never stops the others."""
-        member = self.catalog.members.peek(row["name"])
+    def _call(self, row: Pool, operation: Callable[[PoolHandle, storage.DataDriver], T], default: T) -> T:
+        """Call an operation of one pool; on failure, mark the pool down and return the default."""
+        pool = self.catalog.open_pools.peek(row["name"])
         try:
-            return question(member, self.catalog.get_driver(row["name"]))
+            return operation(pool, self.catalog.get_driver(row["name"]))
         except errors.PoolUnavailable as error:
             logger.warning("%s", error)
-        except Exception as error:  # noqa: BLE001 - as above
+        except Exception as error:  # noqa: BLE001 - one pool must not stop the others
             logger.warning("Pool %s failed: %s", row["name"], mask(str(error)))
-            member.failed(str(error) or type(error).__name__)
-        return otherwise
+            pool.mark_down(str(error) or type(error).__name__)
+        return default
 
     def _health(self, row: Pool) -> dict[str, Any]:
-        said = self._ask(row, _examine, {"storage_reachable": False})
-        outage = self.catalog.members.peek(row["name"]).outage
+        health = self._call(row, _check_health, {"storage_reachable": False})
+        outage = self.catalog.open_pools.peek(row["name"]).outage
         since, reason = (outage.since, outage.reason) if outage else (None, None)
-        return {**said, "since": since, "reason": reason}
+        return {**health, "since": since, "reason": reason}
 
 
-def _collect(member: Member, driver: storage.DataDriver) -> int:
-    with member:
+def _gc(pool: PoolHandle, driver: storage.DataDriver) -> int:
+    with pool:
         return driver.gc()
 
 
-def _bury(member: Member, driver: storage.DataDriver) -> int:
-    with member:
+def _dead_letter_all(pool: PoolHandle, driver: storage.DataDriver) -> int:
+    with pool:
         return driver.dead_letter_all()
 
 
-def _lives(member: Member, driver: storage.DataDriver) -> bool:
-    return member.noted(driver.is_alive(), "the store does not answer")
+def _is_alive(pool: PoolHandle, driver: storage.DataDriver) -> bool:
+    return pool.record_health(driver.is_alive(), "the store does not answer")
 
 
-def _examine(member: Member, driver: storage.DataDriver) -> dict[str, Any]:
-    said = driver.health()
-    member.noted(bool(said["storage_reachable"]), str(said.get("reason") or "the store does not answer"))
-    return said
+def _check_health(pool: PoolHandle, driver: storage.DataDriver) -> dict[str, Any]:
+    health = driver.health()
+    pool.record_health(bool(health["storage_reachable"]), str(health.get("reason") or "the store does not answer"))
+    return health

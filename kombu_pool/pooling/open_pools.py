@@ -1,4 +1,4 @@
-"""Opens the drivers of the pools, each once, and replaces them when their pools change."""
+"""The open pools of this process: each driver is opened once, and replaced when its pool's row changes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from kombu_pool import errors
 from kombu_pool.drivers import open_data
-from kombu_pool.pooling.pool_handle import Member, Settings
+from kombu_pool.pooling.pool_handle import PoolHandle, Settings
 
 if TYPE_CHECKING:
     from kombu_pool.clock import Clock
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: The option that marks the control store serving as a pool: it is found wherever the control store is now.
+#: Option of a pool that is the control store itself: its URI is always that of the control store.
 VIRTUAL = "virtual"
 
-#: Seconds after which nobody can be inside a call to a driver that was replaced.
-RETIREMENT = 60.0
+#: Age, in seconds, at which a replaced driver is closed: no call can still be running in it.
+RETIREMENT_PERIOD = 60.0
 
 
-class Members:
-    """The pools that this process has to do with."""
+class OpenPools:
+    """The pools that this process uses."""
 
     def __init__(
         self,
@@ -46,38 +46,38 @@ class Members:
         self._control = control
         self._clock = clock
         self._ttl = ttl
-        self._members: dict[str, Member] = {}
+        self._pools: dict[str, PoolHandle] = {}
         self._retired: deque[tuple[float, DataDriver]] = deque()
         self._lock = threading.Lock()
-        _living.add(self)
+        _instances.add(self)
 
-    def get(self, name: str, row: Pool | None = None) -> Member:
-        """Return the pool with its driver open; its row is read again when it was not for the ttl.
+    def get(self, name: str, row: Pool | None = None) -> PoolHandle:
+        """Return the pool with its driver open; its row is read again once it is older than the ttl.
 
-        ``row`` stands for the one in the control store.
+        ``row`` replaces the one in the control store.
 
         Raises:
-            PoolDoesNotExist: there is none of that name.
+            PoolDoesNotExist: there is no such pool.
             PoolUnavailable: its store cannot be opened.
         """
-        member = self._members.get(name) or self._members.setdefault(name, Member(name, self._clock))
-        if row is None and member.is_fresh(self._clock.time(), self._ttl):
-            return member
-        with member.lock:
+        pool = self._pools.get(name) or self._pools.setdefault(name, PoolHandle(name, self._clock))
+        if row is None and pool.is_fresh(self._clock.time(), self._ttl):
+            return pool
+        with pool.lock:
             now = self._clock.time()
             if row is None:
-                if member.is_fresh(now, self._ttl):
-                    return member
-                row = self._read(member)
+                if pool.is_fresh(now, self._ttl):
+                    return pool
+                row = self._read(pool)
             if row is not None:
-                self._open(member, self._settings(row))
-            member.read_at = now
-        return member
+                self._open(pool, self._settings(row))
+            pool.read_at = now
+        return pool
 
-    def is_known(self, name: str) -> bool:
-        """Tell whether there is such a pool, from what was read less than the ttl ago or else from its row."""
-        member = self._members.get(name)
-        if member is not None and member.is_fresh(self._clock.time(), self._ttl):
+    def exists(self, name: str) -> bool:
+        """Return whether there is such a pool; the control store is read when the pool's row is older than the ttl."""
+        pool = self._pools.get(name)
+        if pool is not None and pool.is_fresh(self._clock.time(), self._ttl):
             return True
         return self._control.pools_controller.exists(name)
 
@@ -85,57 +85,57 @@ class Members:
         """Return the rows of all pools."""
         return list(next(self._control.pools_controller.list(limit=0, detailed=True)))
 
-    def known_rows(self) -> list[Pool]:
-        """Return rows of the pools that are open, for when the control store is away."""
+    def open_rows(self) -> list[Pool]:
+        """Return the rows of the open pools, for an outage of the control store."""
         return [
-            {"name": member.name, "uri": member.settings.uri, "weight": 0, "flavor": None}
-            for member in self.opened()
-            if member.settings is not None
+            {"name": pool.name, "uri": pool.settings.uri, "weight": 0, "flavor": None}
+            for pool in self.opened()
+            if pool.settings is not None
         ]
 
-    def opened(self) -> list[Member]:
+    def opened(self) -> list[PoolHandle]:
         """Return the pools whose drivers are open."""
-        return [member for member in list(self._members.values()) if member.driver is not None]
+        return [pool for pool in list(self._pools.values()) if pool.driver is not None]
 
-    def peek(self, name: str) -> Member:
-        """Return the pool, its driver open or not."""
-        return self._members.setdefault(name, Member(name, self._clock))
+    def peek(self, name: str) -> PoolHandle:
+        """Return the pool without opening its driver."""
+        return self._pools.setdefault(name, PoolHandle(name, self._clock))
 
-    def sweep(self, older_than: float = RETIREMENT) -> None:
-        """Close the drivers that were replaced so long ago."""
-        while (due := self._next_due(older_than)) is not None:
-            close_quietly(due)
+    def close_retired(self, older_than: float = RETIREMENT_PERIOD) -> None:
+        """Close the drivers that were replaced at least ``older_than`` seconds ago."""
+        while (driver := self._next_retired(older_than)) is not None:
+            close_quietly(driver)
 
     def close(self) -> None:
-        """Close every driver that was opened."""
-        for member in self.opened():
-            driver, member.driver, member.settings = member.driver, None, None
+        """Close every open driver."""
+        for pool in self.opened():
+            driver, pool.driver, pool.settings = pool.driver, None, None
             close_quietly(driver)
-        self._members.clear()
-        self.sweep(older_than=float("-inf"))
+        self._pools.clear()
+        self.close_retired(older_than=float("-inf"))
 
     def renew_locks(self) -> None:
-        """Replace the locks, which a thread of the parent process may have held at the fork."""
+        """Replace the locks in a forked child: a thread of the parent may have held them at the fork."""
         self._lock = threading.Lock()
-        for member in self._members.values():
-            member.lock = threading.Lock()
+        for pool in self._pools.values():
+            pool.lock = threading.Lock()
 
-    def _next_due(self, older_than: float) -> DataDriver | None:
+    def _next_retired(self, older_than: float) -> DataDriver | None:
         with self._lock:
             if self._retired and self._retired[0][0] + older_than <= self._clock.time():
                 return self._retired.popleft()[1]
         return None
 
-    def _read(self, member: Member) -> Pool | None:
-        """Return the pool's row; None when the control store is away, and the driver that is open goes on."""
+    def _read(self, pool: PoolHandle) -> Pool | None:
+        """Return the pool's row; None when the control store is unreachable and the driver is open already."""
         try:
-            return self._control.pools_controller.get(member.name, detailed=True)
+            return self._control.pools_controller.get(pool.name, detailed=True)
         except errors.PoolDoesNotExist:
-            self._members.pop(member.name, None)
-            self._retire(member.driver)
+            self._pools.pop(pool.name, None)
+            self._retire(pool.driver)
             raise
         except errors.ConnectionError:
-            if member.driver is None:
+            if pool.driver is None:
                 raise
             return None
 
@@ -144,10 +144,10 @@ class Members:
         virtual = options.pop(VIRTUAL, False)
         return Settings(self._control.uri if virtual else row["uri"], options)
 
-    def _open(self, member: Member, settings: Settings) -> None:
-        if member.settings == settings:
+    def _open(self, pool: PoolHandle, settings: Settings) -> None:
+        if pool.settings == settings:
             return
-        with member:
+        with pool:
             driver = open_data(
                 settings.uri,
                 control=self._control,
@@ -157,31 +157,31 @@ class Members:
                 options=dict(settings.options),
                 dead_letter_hooks=self._dead_letter_hooks,
             )
-        self._retire(member.adopt(driver, settings))
+        self._retire(pool.use_driver(driver, settings))
 
     def _retire(self, driver: DataDriver | None) -> None:
         if driver is not None:
-            # Not closed at once: another thread may be inside one of its calls.
+            # Not closed at once: another thread may be in one of its calls.
             self._retired.append((self._clock.time(), driver))
-        self.sweep()
+        self.close_retired()
 
 
 def close_quietly(driver: DataDriver | ControlDriver | None) -> None:
-    """Close a driver, whatever comes of it: the others have to be closed too."""
+    """Close a driver and log its errors, which must not keep other drivers open."""
     if driver is None:
         return
     try:
         driver.close()
     except Exception:
-        logger.warning("A store could not be closed properly", exc_info=True)
+        logger.warning("Closing a store failed", exc_info=True)
 
 
-_living: weakref.WeakSet[Members] = weakref.WeakSet()
+_instances: weakref.WeakSet[OpenPools] = weakref.WeakSet()
 
 
 def _after_fork() -> None:
-    for members in list(_living):
-        members.renew_locks()
+    for open_pools in list(_instances):
+        open_pools.renew_locks()
 
 
 if hasattr(os, "register_at_fork"):

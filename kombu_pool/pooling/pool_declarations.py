@@ -1,4 +1,4 @@
-"""Pools and flavors that are declared in a configuration."""
+"""Pools and flavors declared in a configuration."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ def declare_pools(
     flavors: Iterable[Mapping[str, Any]] = (),
     project: Project = None,
 ) -> None:
-    """Make the control store name these pools and flavors; what is there already, and the same, is left alone.
+    """Create or update these pools and flavors in the control store; those that are unchanged are not written.
 
     A pool is ``{"name", "uri", "weight"?, "flavor"?, "options"?}``, a flavor of the project
-    ``{"name", "capabilities"?}``. A flavor that only a pool names is declared along with the pool. Pools and flavors
-    that are not declared stay.
+    ``{"name", "capabilities"?}``. A flavor that only a pool names is created with that pool. Other pools and flavors
+    stay.
 
     Raises:
-        ConfigurationError: a declaration lacks something, or says something that is not known.
+        ConfigurationError: a declaration lacks a key, has an unknown one, or an invalid value.
         PoolAlreadyExists, PoolCapabilitiesMismatch: as :meth:`~kombu_pool.storage.PoolsController.create`.
     """
-    pools = [_checked(pool, "pool", _POOL_KEYS, {"name", "uri"}) for pool in pools]
-    flavors = [_checked(flavor, "flavor", _FLAVOR_KEYS, {"name"}) for flavor in flavors]
+    pools = [_validated(pool, "pool", _POOL_KEYS, {"name", "uri"}) for pool in pools]
+    flavors = [_validated(flavor, "flavor", _FLAVOR_KEYS, {"name"}) for flavor in flavors]
     declared = {flavor["name"] for flavor in flavors}
     implied = dict.fromkeys(pool["flavor"] for pool in pools if pool.get("flavor") and pool["flavor"] not in declared)
     for flavor in flavors:
@@ -47,17 +47,17 @@ def declare_pools(
         _declare_pool(control, pool)
 
 
-def _checked(given: Mapping[str, Any], what: str, known: set[str], needed: set[str]) -> dict[str, Any]:
+def _validated(given: Mapping[str, Any], kind: str, known: set[str], required: set[str]) -> dict[str, Any]:
     try:
         declared = dict(given)
     except (TypeError, ValueError) as error:
         raise ConfigurationError(
-            f"A {what} is declared by a mapping with {_listed(needed)}, not by {given!r}"
+            f"A {kind} must be a mapping with the keys {_listed(required)}, not {given!r}"
         ) from error
     if unknown := declared.keys() - known:
-        raise ConfigurationError(f"A {what} has no {_listed(unknown)}; known here: {_listed(known)}")
-    if lacking := {key for key in needed if not declared.get(key) or not isinstance(declared[key], str)}:
-        raise ConfigurationError(f"A {what} is declared without {_listed(lacking)}, which must be a text")
+        raise ConfigurationError(f"Unknown keys of a {kind}: {_listed(unknown)}; known are {_listed(known)}")
+    if missing := {key for key in required if not declared.get(key) or not isinstance(declared[key], str)}:
+        raise ConfigurationError(f"A {kind} lacks {_listed(missing)}, which must be non-empty text")
     return declared
 
 
@@ -66,18 +66,18 @@ def _listed(keys: Iterable[object]) -> str:
 
 
 def _declare_flavor(control: ControlDriver, flavor: Mapping[str, Any], project: Project) -> None:
-    wanted = sorted(flavor.get("capabilities") or ())
+    capabilities = sorted(flavor.get("capabilities") or ())
     try:
         found = control.flavors_controller.get(flavor["name"], project=project, detailed=True)
     except errors.FlavorDoesNotExist:
         found = None
-    if found is None or sorted(found.get("capabilities") or ()) != wanted:
-        control.flavors_controller.create(flavor["name"], project=project, capabilities=wanted)
+    if found is None or sorted(found.get("capabilities") or ()) != capabilities:
+        control.flavors_controller.create(flavor["name"], project=project, capabilities=capabilities)
 
 
 def _declare_pool(control: ControlDriver, pool: Mapping[str, Any]) -> None:
     name = pool["name"]
-    wanted: dict[str, Any] = {
+    declared: dict[str, Any] = {
         "uri": pool["uri"],
         "weight": _weight(pool),
         "flavor": pool.get("flavor") or None,
@@ -86,16 +86,16 @@ def _declare_pool(control: ControlDriver, pool: Mapping[str, Any]) -> None:
     try:
         found = control.pools_controller.get(name, detailed=True)
     except errors.PoolDoesNotExist:
-        control.pools_controller.create(name, wanted["weight"], wanted["uri"], wanted["flavor"], wanted["options"])
+        control.pools_controller.create(name, **declared)
         return
-    changes = {key: value for key, value in wanted.items() if _present(found, key) != value}
+    changes = {key: value for key, value in declared.items() if _current(found, key) != value}
     if "flavor" in changes:
-        changes["flavor"] = changes["flavor"] or ""  # None would leave the one that is there
+        changes["flavor"] = changes["flavor"] or ""  # None would leave the present flavor unchanged
     if changes:
         control.pools_controller.update(name, **changes)
 
 
-def _present(pool: Pool, key: str) -> Any:
+def _current(pool: Pool, key: str) -> Any:
     value = pool.get(key)
     if key == "options":
         return value or {}
@@ -105,7 +105,5 @@ def _present(pool: Pool, key: str) -> Any:
 def _weight(pool: Mapping[str, Any]) -> int:
     weight = pool.get("weight", DEFAULT_WEIGHT)
     if isinstance(weight, bool) or not isinstance(weight, int) or weight < 0:
-        raise ConfigurationError(
-            f"Pool {pool['name']!r}: weight={weight!r} is not possible: a whole number from 0 up is"
-        )
+        raise ConfigurationError(f"Pool {pool['name']!r}: weight must be 0 or more, not {weight!r}")
     return weight

@@ -1,4 +1,4 @@
-"""One pool as this process uses it: its open driver, and whether it can be reached."""
+"""One pool as this process uses it: its open driver, and its outage."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Outage(NamedTuple):
-    """Since when a pool cannot be reached, and why."""
+    """When a pool became unreachable, and why."""
 
     since: float
     reason: str
@@ -36,11 +36,11 @@ class Settings(NamedTuple):
 
 
 @final
-class Member:
+class PoolHandle:
     """A pool, and as a context manager the one place where calls to its store are made.
 
-    Inside ``with member:`` a store that cannot be reached becomes :class:`~kombu_pool.errors.PoolUnavailable` of this
-    pool, and is remembered until the store answers again.
+    Inside ``with pool:`` the error of an unreachable store becomes :class:`~kombu_pool.errors.PoolUnavailable` of this
+    pool, and the outage is recorded until the store answers again.
     """
 
     queues: QueueController
@@ -57,8 +57,8 @@ class Member:
         self.outage: Outage | None = None
         self._clock = clock
 
-    def adopt(self, driver: DataDriver, settings: Settings) -> DataDriver | None:
-        """Use this driver from now on; return the one that was used before, None if none was."""
+    def use_driver(self, driver: DataDriver, settings: Settings) -> DataDriver | None:
+        """Use this driver from now on; return the replaced one, None if there was none."""
         replaced, self.driver = self.driver, driver
         self.queues = driver.queue_controller
         self.messages = driver.message_controller
@@ -68,23 +68,23 @@ class Member:
         return replaced
 
     def is_fresh(self, now: float, ttl: float) -> bool:
-        """Tell whether its row was read less than ``ttl`` seconds ago."""
+        """Return whether the pool's row was read less than ``ttl`` seconds ago."""
         return self.driver is not None and self.read_at <= now < self.read_at + ttl
 
-    def failed(self, reason: str) -> Outage:
-        """Remember that it cannot be reached, since now or since it was first seen."""
+    def mark_down(self, reason: str) -> Outage:
+        """Record that the pool is unreachable; a recorded outage keeps its start."""
         self.outage = Outage(self.outage.since if self.outage else self._clock.time(), mask(reason))
         return self.outage
 
-    def noted(self, answers: bool, reason: str) -> bool:
-        """Remember what its store said of itself, and return whether it answers."""
-        if answers:
+    def record_health(self, is_reachable: bool, reason: str) -> bool:
+        """Record the result of a health check, and return ``is_reachable``."""
+        if is_reachable:
             self.outage = None
         else:
-            self.failed(reason)
-        return answers
+            self.mark_down(reason)
+        return is_reachable
 
-    def __enter__(self) -> Member:
+    def __enter__(self) -> PoolHandle:
         return self
 
     def __exit__(
@@ -94,8 +94,8 @@ class Member:
             if self.outage is not None:
                 self.outage = None
         elif isinstance(error, errors.ConnectionError):
-            # One that names a pool came through another pool's dispatch, and says nothing of this one.
+            # A PoolUnavailable was raised in another pool's context, and says nothing about this pool.
             if not isinstance(error, errors.PoolUnavailable):
-                raise errors.PoolUnavailable(self.name, self.failed(str(error)).reason) from error
+                raise errors.PoolUnavailable(self.name, self.mark_down(str(error)).reason) from error
         elif isinstance(error, (errors.DoesNotExist, errors.NotPermitted, errors.QueueIsEmpty)):
             self.outage = None

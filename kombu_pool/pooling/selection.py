@@ -1,4 +1,4 @@
-"""The weighted choice among pools."""
+"""Weighted choice of a pool."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound="Pool")
 
 
-def weighted(pools: Iterable[T], generator: Callable[[int, int], int] = random.randint) -> T | None:
-    """Draw a pool, each with a chance that is its share of the weights; None when none has a weight above 0.
+def choose_weighted(pools: Iterable[T], generator: Callable[[int, int], int] = random.randint) -> T | None:
+    """Choose a pool at random in proportion to the weights; return None when no weight is above 0.
 
-    ``generator(0, total - 1)`` draws: it returns an integer between the two, both included.
+    ``generator(0, total - 1)`` returns an integer between the two, both included.
     """
     eligible = [pool for pool in pools if pool["weight"] > 0]
     if not eligible:
         return None
-    drawn = generator(0, sum(pool["weight"] for pool in eligible) - 1)
+    number = generator(0, sum(pool["weight"] for pool in eligible) - 1)
     for pool in eligible:
-        drawn -= pool["weight"]
-        if drawn < 0:
+        number -= pool["weight"]
+        if number < 0:
             return pool
     return eligible[-1]

@@ -14,61 +14,62 @@ if TYPE_CHECKING:
 
     from kombu_pool.model import Project
     from kombu_pool.pooling.catalog import Catalog
-    from kombu_pool.pooling.pool_handle import Member
+    from kombu_pool.pooling.pool_handle import PoolHandle
     from kombu_pool.storage import DataDriver
 
 logger = logging.getLogger(__name__)
 
-#: Seconds after which a queue that is assigned to no pool is looked up again, in case another process declared it.
-_UNASSIGNED = 1.0
-#: Seconds after which such a queue is found once this process has declared it.
-_NOTICE = 0.05
+#: Interval of lookups while a watched queue has no assignment, in seconds: another process may declare it.
+_UNASSIGNED_INTERVAL = 1.0
+#: Interval of checks for a change made by this process while a watched queue has no assignment, in seconds.
+_LOCAL_CHECK_INTERVAL = 0.05
 #: Seconds between attempts to watch a pool that is down.
-_RETRY = 1.0
-_TURN = 10.0
+_RETRY_INTERVAL = 1.0
+#: Longest single wait of a pool's thread, in seconds.
+_WAIT_TIMEOUT = 10.0
 
 
-class Group(NamedTuple):
-    """The watched queues that live in one pool, and the driver that watches them there; None: it is not open."""
+class PoolQueues(NamedTuple):
+    """The watched queues of one pool, and the driver that watches them; None when the pool is not open."""
 
-    member: Member
+    pool: PoolHandle
     driver: DataDriver | None
     queues: frozenset[tuple[Project, str]]
 
     def watch(self, catalog: Catalog) -> storage.Watch:
-        """Watch the queues in the pool, which is opened if it is not."""
-        driver = self.driver or catalog.get_driver(self.member.name)
-        with self.member:
+        """Watch the queues, opening the pool if necessary."""
+        driver = self.driver or catalog.get_driver(self.pool.name)
+        with self.pool:
             return driver.watch(self.queues)
 
 
 class PooledWatch(storage.Watch):
     """Watches one pool directly, or several with a thread each; follows queues whose assignment changes.
 
-    The outage of a pool ends the wait for its queues only if there are no others.
+    The outage of a pool ends the wait for its queues only when no other pool is watched.
     """
 
     def __init__(self, catalog: Catalog, queues: Iterable[tuple[Project, str]]) -> None:
         self._catalog = catalog
         self._queues = list(dict.fromkeys(queues))
         self._fired = threading.Event()
-        self._groups: list[Group] = []
-        self._unassigned = False
-        self._single: storage.Watch | None = None
-        self._scouts: list[Scout] = []
-        self._arranged_in: object = None
-        self._next_look = 0.0
+        self._by_pool: list[PoolQueues] = []
+        self._has_unassigned = False
+        self._single_watch: storage.Watch | None = None
+        self._watchers: list[PoolWatcher] = []
+        self._seen_version: object = None
+        self._next_refresh = 0.0
         self._closed = False
-        self._arranging = threading.Lock()
-        self._look()
+        self._refresh_lock = threading.Lock()
+        self._refresh()
 
     def wait(self, timeout: float) -> bool:
         deadline = time.monotonic() + timeout
         while not self._closed:
-            if self._is_due() and self._look():
+            if self._is_refresh_due() and self._refresh():
                 return True
-            left = max(0.0, deadline - time.monotonic())
-            if self._listen(min(left, self._patience())):
+            remaining = max(0.0, deadline - time.monotonic())
+            if self._wait_once(min(remaining, self._refresh_delay())):
                 self._fired.clear()
                 return True
             if time.monotonic() >= deadline:
@@ -77,165 +78,168 @@ class PooledWatch(storage.Watch):
 
     def interrupt(self) -> None:
         self._fired.set()
-        single = self._single
-        if single is not None:
-            single.interrupt()
+        watch = self._single_watch
+        if watch is not None:
+            watch.interrupt()
 
     def close(self) -> None:
         self._closed = True
         self.interrupt()
-        with self._arranging:
-            self._leave()
+        with self._refresh_lock:
+            self._close_watches()
 
-    def _patience(self) -> float:
-        return _NOTICE if self._unassigned else max(self._next_look - time.monotonic(), _NOTICE)
+    def _refresh_delay(self) -> float:
+        if self._has_unassigned:
+            return _LOCAL_CHECK_INTERVAL
+        return max(self._next_refresh - time.monotonic(), _LOCAL_CHECK_INTERVAL)
 
-    def _is_due(self) -> bool:
-        if self._arranged_in is not self._catalog.era:
+    def _is_refresh_due(self) -> bool:
+        if self._seen_version is not self._catalog.version:
             return True
-        return time.monotonic() >= self._next_look
+        return time.monotonic() >= self._next_refresh
 
-    def _look(self) -> bool:
-        """Find the pool of each queue; tell whether something moved, so that nothing can have been missed there."""
-        with self._arranging:
+    def _refresh(self) -> bool:
+        """Look up the pool of each queue; return whether the watches were replaced, which counts as a wake-up."""
+        with self._refresh_lock:
             if self._closed:
                 return False
-            self._arranged_in = self._catalog.era
+            self._seen_version = self._catalog.version
             try:
-                groups, complete = self._groups_now()
+                by_pool, complete = self._group_by_pool()
             except errors.ConnectionError as error:
-                logger.debug("The queues watched stay where they are for now: %s", error)
-                groups, complete = self._groups, False
-            self._unassigned = not complete
-            moved = self._rearrange(groups)
-            self._next_look = time.monotonic() + (max(self._catalog.ttl, _UNASSIGNED) if complete else _UNASSIGNED)
-            return moved
+                logger.debug("Looking up the pools of the watched queues failed: %s", error)
+                by_pool, complete = self._by_pool, False
+            self._has_unassigned = not complete
+            replaced = self._replace_watches(by_pool)
+            ttl = max(self._catalog.ttl, _UNASSIGNED_INTERVAL) if complete else _UNASSIGNED_INTERVAL
+            self._next_refresh = time.monotonic() + ttl
+            return replaced
 
-    def _rearrange(self, groups: list[Group]) -> bool:
-        is_entered = self._single is not None or len(self._scouts) == len(groups)
-        if is_entered and groups == self._groups:
+    def _replace_watches(self, by_pool: list[PoolQueues]) -> bool:
+        is_watching = self._single_watch is not None or len(self._watchers) == len(by_pool)
+        if is_watching and by_pool == self._by_pool:
             return False
-        self._leave()
-        self._groups = groups
-        self._next_look = 0.0  # should the pool be down: looked for again at the next wait
-        if len(groups) == 1 and not self._unassigned:
-            self._single = groups[0].watch(self._catalog)
+        self._close_watches()
+        self._by_pool = by_pool
+        self._next_refresh = 0.0  # if the pool is down, the next wait tries again
+        if len(by_pool) == 1 and not self._has_unassigned:
+            self._single_watch = by_pool[0].watch(self._catalog)
         else:
-            self._scouts = [Scout(group, self._catalog, self._fired) for group in groups]
+            self._watchers = [PoolWatcher(queues, self._catalog, self._fired) for queues in by_pool]
         return True
 
-    def _groups_now(self) -> tuple[list[Group], bool]:
-        found: dict[Member, set[tuple[Project, str]]] = {}
+    def _group_by_pool(self) -> tuple[list[PoolQueues], bool]:
+        found: dict[PoolHandle, set[tuple[Project, str]]] = {}
         complete = True
         for project, queue in self._queues:
-            member = self._home(queue, project)
-            if member is None:
+            pool = self._find_pool(queue, project)
+            if pool is None:
                 complete = False
             else:
-                found.setdefault(member, set()).add((project, queue))
-        return [Group(member, member.driver, frozenset(queues)) for member, queues in found.items()], complete
+                found.setdefault(pool, set()).add((project, queue))
+        return [PoolQueues(pool, pool.driver, frozenset(queues)) for pool, queues in found.items()], complete
 
-    def _home(self, queue: str, project: Project) -> Member | None:
+    def _find_pool(self, queue: str, project: Project) -> PoolHandle | None:
         name = self._catalog.pool_of(queue, project)
         if name is None:
             return None
-        member = self._catalog.members.peek(name)
-        if member.driver is None and member.outage is not None:
-            return member  # its scout opens it: another attempt here might keep the other pools waiting
+        pool = self._catalog.open_pools.peek(name)
+        if pool.driver is None and pool.outage is not None:
+            return pool  # its watcher opens it: an attempt here could delay the other pools
         try:
-            return self._catalog.members.get(name)
+            return self._catalog.open_pools.get(name)
         except errors.PoolUnavailable:
-            return member
+            return pool
         except errors.PoolDoesNotExist:
             return None
 
-    def _leave(self) -> None:
-        single, self._single = self._single, None
-        if single is not None:
-            single.close()
-        scouts, self._scouts = self._scouts, []
-        for scout in scouts:
-            scout.close()
+    def _close_watches(self) -> None:
+        watch, self._single_watch = self._single_watch, None
+        if watch is not None:
+            watch.close()
+        watchers, self._watchers = self._watchers, []
+        for watcher in watchers:
+            watcher.close()
 
-    def _listen(self, timeout: float) -> bool:
-        single = self._single
-        if single is None:
-            for scout in self._scouts:
-                scout.go()
+    def _wait_once(self, timeout: float) -> bool:
+        watch = self._single_watch
+        if watch is None:
+            for watcher in self._watchers:
+                watcher.resume()
             return self._fired.wait(timeout)
         if self._fired.is_set():
             return True
         try:
-            with self._groups[0].member:
-                return single.wait(timeout)
+            with self._by_pool[0].pool:
+                return watch.wait(timeout)
         except errors.ConnectionError:
-            self._leave()
-            self._next_look = 0.0
+            self._close_watches()
+            self._next_refresh = 0.0
             raise
 
 
-class Scout:
-    """Watches one pool in a thread of its own, and sets an event once something happens there."""
+class PoolWatcher:
+    """Watches one pool in a thread of its own, and sets an event at each wake-up."""
 
-    def __init__(self, group: Group, catalog: Catalog, fired: threading.Event) -> None:
-        self._group = group
+    def __init__(self, queues: PoolQueues, catalog: Catalog, fired: threading.Event) -> None:
+        self._queues = queues
         self._catalog = catalog
         self._fired = fired
-        self._go = threading.Event()
+        self._resumed = threading.Event()
         self._closing = threading.Event()
         self._watch: storage.Watch | None = None
-        if group.driver is not None:
+        if queues.driver is not None:
             try:
-                # Before the thread runs: what is posted from now on counts.
-                self._watch = group.watch(catalog)
+                # Before the thread starts, so that a message posted after this constructor is not missed.
+                self._watch = queues.watch(catalog)
             except errors.PoolUnavailable as error:
-                logger.warning("%s Its queues are watched once it is back.", error)
-        self._thread = threading.Thread(target=self._run, name=f"kombu_pool watch {group.member.name}", daemon=True)
+                logger.warning("%s Watching its queues again once it answers.", error)
+        self._thread = threading.Thread(target=self._run, name=f"kombu_pool watch {queues.pool.name}", daemon=True)
         self._thread.start()
 
-    def go(self) -> None:
-        """Go on after the event was set: one that is set again and again while nobody waits would cost CPU."""
-        self._go.set()
+    def resume(self) -> None:
+        """Continue after a wake-up. Without this pause, events that no caller waits for would cost CPU time."""
+        self._resumed.set()
 
     def close(self) -> None:
         """End the thread."""
         self._closing.set()
-        self._go.set()
+        self._resumed.set()
         watch = self._watch
         if watch is not None:
             watch.interrupt()
         if self._thread is not threading.current_thread():
-            self._thread.join(timeout=_RETRY)
+            self._thread.join(timeout=_RETRY_INTERVAL)
         if watch is not None:
             watch.close()
 
     def _run(self) -> None:
         while not self._closing.is_set():
-            self._go.wait()
-            self._go.clear()
+            self._resumed.wait()
+            self._resumed.clear()
             while not self._closing.is_set():
-                if self._turn():
+                if self._wait_once():
                     self._fired.set()
                     break
 
-    def _turn(self) -> bool:
+    def _wait_once(self) -> bool:
         try:
             if self._watch is None:
-                self._watch = self._group.watch(self._catalog)
-                return True  # something may have come while the pool was down
-            with self._group.member:
-                return self._watch.wait(_TURN)
-        except Exception as error:  # noqa: BLE001 - a thread that ends would leave its queues unwatched for good
+                self._watch = self._queues.watch(self._catalog)
+                return True  # a message may have arrived during the outage
+            with self._queues.pool:
+                return self._watch.wait(_WAIT_TIMEOUT)
+        except Exception as error:  # noqa: BLE001 - if the thread ended, its queues would stay unwatched
             if not self._closing.is_set():
-                logger.debug("Pool %s is watched again in %s s: %s", self._group.member.name, _RETRY, error)
-            self._give_up()
-            self._closing.wait(_RETRY)
+                logger.debug("Watching pool %s again in %s s: %s", self._queues.pool.name, _RETRY_INTERVAL, error)
+            self._discard_watch()
+            self._closing.wait(_RETRY_INTERVAL)
             return False
 
-    def _give_up(self) -> None:
+    def _discard_watch(self) -> None:
         watch, self._watch = self._watch, None
         if watch is not None:
             try:
                 watch.close()
             except Exception:
-                logger.debug("A watch could not be closed properly", exc_info=True)
+                logger.debug("Closing a watch failed", exc_info=True)

@@ -85,7 +85,7 @@ def test_a_cache_that_expires_nothing_is_believed_no_longer_than_the_ttl(settled
 
     clock.advance(9)
     still = driver.catalog.pool_of("of-a")
-    other = DataDriver(None, driver.catalog._names._cache, settled.control, clock=clock)
+    other = DataDriver(None, driver.catalog._assignments._cache, settled.control, clock=clock)
     assert other.catalog.lookup("of-a") is not None
     clock.advance(1.1)
 
@@ -158,7 +158,7 @@ def test_without_a_cache_a_process_still_remembers(settled, monkeypatch):
 
 
 def test_many_queues_do_not_fill_the_memory(settled, monkeypatch):
-    monkeypatch.setattr("kombu_pool.pooling.catalog._MOST_ROUTES", 10)
+    monkeypatch.setattr("kombu_pool.pooling.catalog._MAX_ROUTES", 10)
 
     for number in range(35):
         settled.catalog.register(f"q{number}")

@@ -130,8 +130,8 @@ def test_an_unknown_flavor_leaves_no_row(pooled):
 
 def test_a_pool_deleted_between_the_draw_and_the_assignment_is_drawn_again(pooled, monkeypatch):
     drawn = iter([{"name": "gone", "weight": 1}])
-    choose = catalog_module.weighted
-    monkeypatch.setattr(catalog_module, "weighted", lambda pools: next(drawn, None) or choose(pools))
+    choose = catalog_module.choose_weighted
+    monkeypatch.setattr(catalog_module, "choose_weighted", lambda pools: next(drawn, None) or choose(pools))
 
     pooled.catalog.register("q")
 

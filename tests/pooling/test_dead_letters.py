@@ -84,7 +84,7 @@ def test_an_outage_of_the_dead_letter_pool_is_not_counted_against_the_queues_own
     stores.switch_off("b")
     lend_and_release(strict)
 
-    pools = strict.catalog.members
+    pools = strict.catalog.open_pools
 
     assert pools.peek("a").outage is None
     assert pools.peek("b").outage is not None

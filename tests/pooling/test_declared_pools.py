@@ -79,9 +79,9 @@ def test_what_is_not_declared_stays(control, stores):
         ({"name": "a"}, "'uri'"),
         ({"name": "", "uri": "memory://x"}, "'name'"),
         ({"name": "a", "uri": "memory://x", "wieght": 3}, "'wieght'"),
-        ({"name": "a", "uri": "memory://x", "weight": -1}, "weight=-1"),
-        ({"name": "a", "uri": "memory://x", "weight": "3"}, "weight='3'"),
-        ({"name": "a", "uri": "memory://x", "weight": True}, "weight=True"),
+        ({"name": "a", "uri": "memory://x", "weight": -1}, "weight must be 0 or more, not -1"),
+        ({"name": "a", "uri": "memory://x", "weight": "3"}, "weight must be 0 or more, not '3'"),
+        ({"name": "a", "uri": "memory://x", "weight": True}, "weight must be 0 or more, not True"),
         ("memory://x", "mapping"),
     ],
 )

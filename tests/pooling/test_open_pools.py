@@ -90,7 +90,7 @@ def test_a_replaced_driver_is_closed_once_nobody_can_be_inside_it(settled, store
     settled.catalog.lookup("of-a")
     at_once = replaced.closed
 
-    clock.advance(open_pools.RETIREMENT)
+    clock.advance(open_pools.RETIREMENT_PERIOD)
     settled.gc()
 
     assert at_once == 0
@@ -198,8 +198,8 @@ def test_a_driver_says_what_controls_it(control):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_lock_held_at_a_fork_does_not_stop_the_child(pooled):
     catalog: Catalog = pooled.catalog
-    member = catalog.members.peek("a")
-    with member.lock:
+    pool = catalog.open_pools.peek("a")
+    with pool.lock:
         child = os.fork()
         if not child:
             done = threading.Event()
@@ -217,7 +217,7 @@ def test_the_driver_of_a_pool_that_is_gone_is_closed(settled, stores, clock):
     with pytest.raises(errors.PoolDoesNotExist):
         settled.catalog.get_driver("a")
 
-    clock.advance(open_pools.RETIREMENT)
+    clock.advance(open_pools.RETIREMENT_PERIOD)
     settled.gc()
 
     assert driver.closed == 1
@@ -236,9 +236,9 @@ def test_a_pool_cannot_be_opened_while_nobody_knows_where_it_is(pooled, monkeypa
 
 def test_locks_are_renewed_in_a_child_process(pooled):
     pooled.catalog.get_driver("a")
-    member = pooled.catalog.members.peek("a")
-    with member.lock:
+    pool = pooled.catalog.open_pools.peek("a")
+    with pool.lock:
         open_pools._after_fork()
 
-        assert not member.lock.locked()
-        assert pooled.catalog.get_driver("a") is member.driver
+        assert not pool.lock.locked()
+        assert pooled.catalog.get_driver("a") is pool.driver

@@ -106,7 +106,7 @@ def test_a_pool_that_answers_again_is_down_no_more(settled, stores):
 
     post(settled, "of-a", 1)
 
-    assert settled.catalog.members.peek("a").outage is None
+    assert settled.catalog.open_pools.peek("a").outage is None
 
 
 def test_an_answer_that_is_an_error_is_an_answer(settled, stores):
@@ -118,7 +118,7 @@ def test_an_answer_that_is_an_error_is_an_answer(settled, stores):
     with pytest.raises(errors.MessageDoesNotExist):
         settled.message_controller.get("of-a", "1")
 
-    assert settled.catalog.members.peek("a").outage is None
+    assert settled.catalog.open_pools.peek("a").outage is None
 
 
 def test_one_pool_that_is_down_keeps_no_other_from_being_collected(settled, stores, clock):
@@ -181,4 +181,4 @@ def test_a_reason_shows_no_password(settled, stores):
         post(settled, "of-a", 1)
 
     assert "s3cret" not in str(raised.value)
-    assert "s3cret" not in str(settled.catalog.members.peek("a").outage)
+    assert "s3cret" not in str(settled.catalog.open_pools.peek("a").outage)

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from kombu_pool.pooling.selection import weighted
+from kombu_pool.pooling.selection import choose_weighted
 
 
 def pools(**weights):
@@ -13,7 +13,7 @@ def pools(**weights):
 
 @pytest.mark.parametrize(("drawn", "expected"), [(0, "a"), (1, "a"), (2, "b"), (4, "b"), (5, "d")])
 def test_a_number_falls_to_the_pool_whose_share_it_lies_in(drawn, expected):
-    chosen = weighted(pools(a=2, b=3, c=0, d=1), lambda _low, _high: drawn)
+    chosen = choose_weighted(pools(a=2, b=3, c=0, d=1), lambda _low, _high: drawn)
 
     assert chosen["name"] == expected
 
@@ -21,22 +21,22 @@ def test_a_number_falls_to_the_pool_whose_share_it_lies_in(drawn, expected):
 def test_the_generator_is_asked_for_a_number_from_0_to_the_total_less_1():
     asked = []
 
-    weighted(pools(a=2, b=3, c=0), lambda low, high: asked.append((low, high)) or 0)
+    choose_weighted(pools(a=2, b=3, c=0), lambda low, high: asked.append((low, high)) or 0)
 
     assert asked == [(0, 4)]
 
 
 @pytest.mark.parametrize("none", [{}, {"a": 0}, {"a": 0, "b": 0}])
 def test_nothing_is_drawn_when_no_pool_has_a_weight(none):
-    assert weighted(pools(**none), lambda _low, _high: pytest.fail("nothing to draw")) is None
+    assert choose_weighted(pools(**none), lambda _low, _high: pytest.fail("nothing to draw")) is None
 
 
 def test_pools_are_drawn_in_proportion_to_their_weights():
-    drawn = Counter(weighted(pools(a=1, b=3, c=0))["name"] for _ in range(4000))
+    drawn = Counter(choose_weighted(pools(a=1, b=3, c=0))["name"] for _ in range(4000))
 
     assert 800 < drawn["a"] < 1200
     assert drawn["a"] + drawn["b"] == 4000
 
 
 def test_a_generator_that_draws_too_much_gets_the_last_pool_that_has_a_weight():
-    assert weighted(pools(a=1, b=1, c=0), lambda _low, _high: 99)["name"] == "b"
+    assert choose_weighted(pools(a=1, b=1, c=0), lambda _low, _high: 99)["name"] == "b"

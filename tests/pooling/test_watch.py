@@ -100,7 +100,7 @@ def test_a_queue_that_is_declared_later_is_watched_from_then_on(settled):
 
 
 def test_a_queue_that_another_process_declares_later_is_watched_from_then_on(settled, control, clock, monkeypatch):
-    monkeypatch.setattr(watch, "_UNASSIGNED", 0.05)
+    monkeypatch.setattr(watch, "_UNASSIGNED_INTERVAL", 0.05)
     found = settled.watch([(None, "later")])
     drain(found)
     other = DataDriver(None, None, control, clock=clock)
@@ -140,8 +140,8 @@ def test_the_outage_of_the_only_pool_ends_the_wait(settled, stores):
 
 
 def test_the_outage_of_one_of_two_pools_leaves_the_other_watched(settled, stores, monkeypatch):
-    monkeypatch.setattr(watch, "_RETRY", 0.05)
-    monkeypatch.setattr(watch, "_TURN", 0.05)
+    monkeypatch.setattr(watch, "_RETRY_INTERVAL", 0.05)
+    monkeypatch.setattr(watch, "_WAIT_TIMEOUT", 0.05)
     found = settled.watch([(None, "of-a"), (None, "of-b")])
     stores.switch_off("a")
     drain(found)
@@ -159,7 +159,7 @@ def test_the_outage_of_one_of_two_pools_leaves_the_other_watched(settled, stores
 
 
 def test_a_pool_that_is_down_from_the_start_is_watched_once_it_is_back(settled, stores, monkeypatch):
-    monkeypatch.setattr(watch, "_RETRY", 0.05)
+    monkeypatch.setattr(watch, "_RETRY_INTERVAL", 0.05)
     stores.switch_off("a")
     found = settled.watch([(None, "of-a"), (None, "of-b")])
     drain(found)
@@ -177,7 +177,7 @@ def test_the_only_pool_may_be_down_from_the_start(settled, stores, control, cloc
 
 
 def test_a_pool_known_to_be_down_is_opened_by_its_own_scout(settled, stores, control, clock, monkeypatch):
-    monkeypatch.setattr(watch, "_RETRY", 0.05)
+    monkeypatch.setattr(watch, "_RETRY_INTERVAL", 0.05)
     stores.switch_off("a")
     driver = DataDriver(None, None, control, clock=clock)
     with pytest.raises(errors.PoolUnavailable):
@@ -218,7 +218,7 @@ def test_an_outage_of_the_control_store_leaves_the_pools_watched(settled, watchi
     post(settled, "of-a", 1)
     drain(watching)
     monkeypatch.setattr(settled.control.catalogue_controller, "get", refused)
-    settled.catalog.era = object()
+    settled.catalog.version = object()
     clock.advance(60)
     drain(watching)
 

@@ -198,7 +198,7 @@ def test_known_queues_go_on_without_the_control_store_and_declaring_says_what_is
     control_server, channel, monkeypatch
 ):
     catalog = channel.connection.broker.data.catalog
-    for trusting in (catalog, catalog.members):
+    for trusting in (catalog, catalog.open_pools):
         monkeypatch.setattr(trusting, "_ttl", 0.2)
     inbox = consume_both(channel)
 

@@ -15,36 +15,36 @@ if TYPE_CHECKING:
 
 
 class ClaimController(Routing, storage.ClaimController):
-    """Lends messages from the pools of their queues."""
+    """Claims messages in the pools of their queues."""
 
     def create(
         self, queue: str, metadata: ClaimMetadata, project: Project = None, limit: int = DEFAULT_LIMIT
     ) -> tuple[str | None, Sequence[Message]]:
-        member = self._pool(queue, project)
-        if member is None:
+        pool = self._pool(queue, project)
+        if pool is None:
             return None, []
-        with member:
-            return member.claims.create(queue, metadata, project, limit)
+        with pool:
+            return pool.claims.create(queue, metadata, project, limit)
 
     def get(self, queue: str, claim_id: str, project: Project = None) -> tuple[Claim, Sequence[Message]]:
-        member = self._pool(queue, project)
-        if member is None:
+        pool = self._pool(queue, project)
+        if pool is None:
             raise errors.ClaimDoesNotExist(claim_id, queue, project)
-        with member:
-            return member.claims.get(queue, claim_id, project)
+        with pool:
+            return pool.claims.get(queue, claim_id, project)
 
     def update(self, queue: str, claim_id: str, metadata: ClaimMetadata, project: Project = None) -> None:
-        member = self._pool(queue, project)
-        if member is None:
+        pool = self._pool(queue, project)
+        if pool is None:
             raise errors.ClaimDoesNotExist(claim_id, queue, project)
-        with member:
-            member.claims.update(queue, claim_id, metadata, project)
+        with pool:
+            pool.claims.update(queue, claim_id, metadata, project)
 
     def delete(self, queue: str, claim_id: str, project: Project = None) -> None:
-        member = self._pool(queue, project)
-        if member is not None:
-            with member:
-                member.claims.delete(queue, claim_id, project)
+        pool = self._pool(queue, project)
+        if pool is not None:
+            with pool:
+                pool.claims.delete(queue, claim_id, project)
 
     def ack_and_claim(
         self,
@@ -54,24 +54,24 @@ class ClaimController(Routing, storage.ClaimController):
         project: Project = None,
         limit: int = DEFAULT_LIMIT,
     ) -> tuple[Sequence[tuple[str, str]], str | None, Sequence[Message]]:
-        member = self._pool(queue, project)
-        if member is None:
+        pool = self._pool(queue, project)
+        if pool is None:
             return list(held), None, []
-        with member:
-            return member.claims.ack_and_claim(queue, held, metadata, project, limit)
+        with pool:
+            return pool.claims.ack_and_claim(queue, held, metadata, project, limit)
 
     def claim_by_id(
         self, queue: str, message_ids: Iterable[str], metadata: ClaimMetadata, project: Project = None
     ) -> tuple[str | None, Sequence[Message]]:
-        member = self._pool(queue, project)
-        if member is None:
+        pool = self._pool(queue, project)
+        if pool is None:
             return None, []
-        with member:
-            return member.claims.claim_by_id(queue, message_ids, metadata, project)
+        with pool:
+            return pool.claims.claim_by_id(queue, message_ids, metadata, project)
 
     def release(self, queue: str, claim_id: str, message_ids: Iterable[str], project: Project = None) -> int:
-        member = self._pool(queue, project)
-        if member is None:
+        pool = self._pool(queue, project)
+        if pool is None:
             return 0
-        with member:
-            return member.claims.release(queue, claim_id, message_ids, project)
+        with pool:
+            return pool.claims.release(queue, claim_id, message_ids, project)

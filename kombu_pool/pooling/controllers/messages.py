@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from kombu_pool.model import IdempotencyKey, Message, NewMessage, Project
-    from kombu_pool.pooling.pool_handle import Member
+    from kombu_pool.pooling.pool_handle import PoolHandle
 
 logger = logging.getLogger(__name__)
 
-#: Seconds that pass between a queue's end in its pool and that of its record, at the most.
-_DELETION = 0.1
+#: Longest time between the deletion of a queue in its pool and that of its record, in seconds.
+_DELETION_TIME = 0.1
 
 
 class MessageController(Routing, storage.MessageController):
-    """Keeps messages in the pools of their queues."""
+    """Stores messages in the pools of their queues."""
 
     def post(
         self,
@@ -34,34 +34,34 @@ class MessageController(Routing, storage.MessageController):
         *,
         idempotency_key: IdempotencyKey | None = None,
     ) -> Sequence[str]:
-        member = self._pool(queue, project)
-        if member is None:
+        pool = self._pool(queue, project)
+        if pool is None:
             raise errors.QueueDoesNotExist(queue, project)
         if not isinstance(messages, list):
             messages = list(messages)
         try:
-            with member:
-                return member.messages.post(queue, messages, client_uuid, project, idempotency_key=idempotency_key)
+            with pool:
+                return pool.messages.post(queue, messages, client_uuid, project, idempotency_key=idempotency_key)
         except errors.QueueDoesNotExist:
-            # Deleted and declared again elsewhere, it may live in another pool since it was looked up.
-            home = self._catalog.pool_now(queue, project)
-            if home is None:
+            # Another process may have deleted the queue and declared it again in another pool.
+            current = self._catalog.refresh(queue, project)
+            if current is None:
                 raise
-            if home is member:
-                self._restore(home, queue, project)
-        with home:
-            return home.messages.post(queue, messages, client_uuid, project, idempotency_key=idempotency_key)
+            if current is pool:
+                self._restore(current, queue, project)
+        with current:
+            return current.messages.post(queue, messages, client_uuid, project, idempotency_key=idempotency_key)
 
-    def _restore(self, home: Member, queue: str, project: Project) -> None:
-        """Create a queue anew in a pool that lost what it held; raises QueueDoesNotExist if it was deleted instead."""
-        known = self._catalog.control.queue_controller
-        known.get(queue, project)
-        # Deleting takes it from its pool before it takes its record: who does that now has done so after this.
-        time.sleep(_DELETION)
-        metadata = known.get(queue, project)
-        logger.warning("Pool %s lost queue %r; it is created anew there", home.name, queue)
-        with home:
-            home.queues.create(queue, metadata, project)
+    def _restore(self, pool: PoolHandle, queue: str, project: Project) -> None:
+        """Create the queue again in a pool that lost it; raise QueueDoesNotExist if it was deleted instead."""
+        records = self._catalog.control.queue_controller
+        records.get(queue, project)
+        # A deletion removes the queue from its pool before its record: one in progress has ended after this time.
+        time.sleep(_DELETION_TIME)
+        metadata = records.get(queue, project)
+        logger.warning("Pool %s lost queue %r; creating it again", pool.name, queue)
+        with pool:
+            pool.queues.create(queue, metadata, project)
 
     def list(
         self,
@@ -74,76 +74,76 @@ class MessageController(Routing, storage.MessageController):
         include_claimed: bool = False,
         include_delayed: bool = False,
     ) -> Iterator[Any]:
-        member = self._pool(queue, project)
-        if member is None:
+        pool = self._pool(queue, project)
+        if pool is None:
             return page([], str)
-        with member:
-            return member.messages.list(
+        with pool:
+            return pool.messages.list(
                 queue, project, marker, limit, echo, client_uuid, include_claimed, include_delayed
             )
 
     def get(self, queue: str, message_id: str, project: Project = None) -> Message:
-        with self._home(queue, project) as member:
-            return member.messages.get(queue, message_id, project)
+        with self._require_pool(queue, project) as pool:
+            return pool.messages.get(queue, message_id, project)
 
     def first(self, queue: str, project: Project = None, sort: int = 1) -> Message:
-        with self._home(queue, project) as member:
-            return member.messages.first(queue, project, sort)
+        with self._require_pool(queue, project) as pool:
+            return pool.messages.first(queue, project, sort)
 
     def bulk_get(self, queue: str, message_ids: Iterable[str], project: Project = None) -> Sequence[Message]:
-        member = self._pool(queue, project)
-        if member is None:
+        pool = self._pool(queue, project)
+        if pool is None:
             return []
-        with member:
-            return member.messages.bulk_get(queue, message_ids, project)
+        with pool:
+            return pool.messages.bulk_get(queue, message_ids, project)
 
     def delete(self, queue: str, message_id: str, project: Project = None, claim: str | None = None) -> None:
-        member = self._pool(queue, project)
-        if member is not None:
-            with member:
-                member.messages.delete(queue, message_id, project, claim)
+        pool = self._pool(queue, project)
+        if pool is not None:
+            with pool:
+                pool.messages.delete(queue, message_id, project, claim)
 
     def bulk_delete(
         self, queue: str, message_ids: Iterable[str], project: Project = None, claim_ids: Sequence[str] | None = None
     ) -> None:
-        member = self._pool(queue, project)
-        if member is not None:
-            with member:
-                member.messages.bulk_delete(queue, message_ids, project, claim_ids)
+        pool = self._pool(queue, project)
+        if pool is not None:
+            with pool:
+                pool.messages.bulk_delete(queue, message_ids, project, claim_ids)
 
     def pop(self, queue: str, limit: int, project: Project = None) -> Sequence[Message]:
-        member = self._pool(queue, project)
-        if member is None:
+        pool = self._pool(queue, project)
+        if pool is None:
             return []
-        with member:
-            return member.messages.pop(queue, limit, project)
+        with pool:
+            return pool.messages.pop(queue, limit, project)
 
     def delete_claimed(
         self, queue: str, held: Sequence[tuple[str, str]], project: Project = None
     ) -> Sequence[tuple[str, str]]:
-        member = self._pool(queue, project)
-        if member is None:
+        pool = self._pool(queue, project)
+        if pool is None:
             return list(held)
-        with member:
-            return member.messages.delete_claimed(queue, held, project)
+        with pool:
+            return pool.messages.delete_claimed(queue, held, project)
 
     def reject(self, queue: str, held: Sequence[tuple[str, str]], project: Project = None) -> Sequence[tuple[str, str]]:
-        member = self._pool(queue, project)
-        if member is None:
+        pool = self._pool(queue, project)
+        if pool is None:
             return list(held)
-        with member:
-            return member.messages.reject(queue, held, project)
+        with pool:
+            return pool.messages.reject(queue, held, project)
 
     def purge(self, queue: str, project: Project = None) -> int:
-        member = self._pool(queue, project)
-        if member is None:
+        pool = self._pool(queue, project)
+        if pool is None:
             return 0
-        with member:
-            return member.messages.purge(queue, project)
+        with pool:
+            return pool.messages.purge(queue, project)
 
     def count(self, queue: str, project: Project = None) -> int:
-        member = self._pool(queue, project)
-        if member is None:
+        pool = self._pool(queue, project)
+        if pool is None:
             return 0
-        with member:
-            return member.messages.count(queue, project)
+        with pool:
+            return pool.messages.count(queue, project)

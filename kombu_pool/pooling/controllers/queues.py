@@ -1,4 +1,4 @@
-"""Queues over many pools: the control store knows them all, the pool of each keeps its messages."""
+"""Queues over many pools: the control store has a record of each, its pool stores the messages."""
 
 from __future__ import annotations
 
@@ -15,14 +15,13 @@ if TYPE_CHECKING:
 
     from kombu_pool.model import Metadata, Project
     from kombu_pool.pooling.catalog import Catalog
-    from kombu_pool.pooling.pool_handle import Member
+    from kombu_pool.pooling.pool_handle import PoolHandle
 
 
 class QueueController(Routing, storage.QueueController):
-    """Keeps the control store's record of a queue and its pool's in step.
+    """Keeps the record of a queue in the control store and that in its pool in step.
 
-    Whatever is written goes to the pool first: what a crash or a pool that is down leaves behind is finished by the
-    same call made again.
+    Writes go to the pool first: when a crash or an outage interrupts one, the same call made again completes it.
     """
 
     def __init__(self, pool_catalog: Catalog) -> None:
@@ -56,47 +55,47 @@ class QueueController(Routing, storage.QueueController):
             FlavorDoesNotExist, NoPoolFound: as :meth:`~kombu_pool.pooling.Catalog.register`.
         """
         flavor = metadata.get(FLAVOR) if isinstance(metadata, Mapping) else None
-        member = self._catalog.settle(name, project, flavor)
-        with member:
-            new_there = member.queues.create(name, metadata, project)
-        new_here = self._control.create(name, metadata, project)
-        if new_there != new_here:
-            # An earlier call got half-way, another one is at it now, or the pool's store was replaced.
-            self._bring_into_step(member, name, project)
-        return new_here
+        pool = self._catalog.register_and_open(name, project, flavor)
+        with pool:
+            new_in_pool = pool.queues.create(name, metadata, project)
+        new_in_control = self._control.create(name, metadata, project)
+        if new_in_pool != new_in_control:
+            # An earlier call was interrupted, another one is in progress, or the pool's store was replaced.
+            self._synchronize(pool, name, project)
+        return new_in_control
 
     def set_metadata(self, name: str, metadata: Metadata, project: Project = None) -> None:
         if not self._control.exists(name, project):
             raise errors.QueueDoesNotExist(name, project)
-        member = self._pool(name, project)
-        if member is not None:
-            with member:
-                _put_metadata(member, name, metadata, project)
+        pool = self._pool(name, project)
+        if pool is not None:
+            with pool:
+                _put_metadata(pool, name, metadata, project)
         self._control.set_metadata(name, metadata, project)
 
     def delete(self, name: str, project: Project = None) -> None:
         with contextlib.suppress(errors.PoolDoesNotExist):
-            member = self._catalog.pool_now(name, project)
-            if member is not None:
-                with member:
-                    member.queues.delete(name, project)
+            pool = self._catalog.refresh(name, project)
+            if pool is not None:
+                with pool:
+                    pool.queues.delete(name, project)
         self._control.delete(name, project)
         self._catalog.deregister(name, project)
 
     def stats(self, name: str, project: Project = None) -> dict[str, Any]:
-        with self._home(name, project) as member:
-            return member.queues.stats(name, project)
+        with self._require_pool(name, project) as pool:
+            return pool.queues.stats(name, project)
 
-    def _bring_into_step(self, member: Member, name: str, project: Project) -> None:
-        # Gone again means that somebody deletes the queue at this moment, and will delete it in the pool too.
+    def _synchronize(self, pool: PoolHandle, name: str, project: Project) -> None:
+        # Gone again: a concurrent call deletes the queue, and deletes it in the pool too.
         with contextlib.suppress(errors.QueueDoesNotExist):
             metadata = self._control.get(name, project)
-            with member:
-                _put_metadata(member, name, metadata, project)
+            with pool:
+                _put_metadata(pool, name, metadata, project)
 
 
-def _put_metadata(member: Member, name: str, metadata: Metadata, project: Project) -> None:
+def _put_metadata(pool: PoolHandle, name: str, metadata: Metadata, project: Project) -> None:
     try:
-        member.queues.set_metadata(name, metadata, project)
+        pool.queues.set_metadata(name, metadata, project)
     except errors.QueueDoesNotExist:
-        member.queues.create(name, metadata, project)
+        pool.queues.create(name, metadata, project)

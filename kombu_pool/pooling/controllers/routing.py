@@ -1,4 +1,4 @@
-"""What the routing controllers share: the way to a queue's pool."""
+"""The base of the routing controllers: finds the pool of a queue."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kombu_pool import errors
 if TYPE_CHECKING:
     from kombu_pool.model import Project
     from kombu_pool.pooling.catalog import Catalog
-    from kombu_pool.pooling.pool_handle import Member
+    from kombu_pool.pooling.pool_handle import PoolHandle
 
 
 class Routing:
@@ -17,12 +17,12 @@ class Routing:
 
     def __init__(self, pool_catalog: Catalog) -> None:
         self._catalog = pool_catalog
-        #: The queue's pool; None when the queue is assigned to none.
+        #: The queue's pool; None when the queue has no assignment.
         self._pool = pool_catalog.pool
 
-    def _home(self, queue: str, project: Project) -> Member:
-        """Return the queue's pool, or raise QueueDoesNotExist."""
-        member = self._pool(queue, project)
-        if member is None:
+    def _require_pool(self, queue: str, project: Project) -> PoolHandle:
+        """Return the queue's pool; raise QueueDoesNotExist when the queue has no assignment."""
+        pool = self._pool(queue, project)
+        if pool is None:
             raise errors.QueueDoesNotExist(queue, project)
-        return member
+        return pool

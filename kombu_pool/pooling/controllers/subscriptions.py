@@ -15,48 +15,48 @@ if TYPE_CHECKING:
 
 
 class SubscriptionController(Routing, storage.SubscriptionController):
-    """Remembers subscriptions in the pools of their queues."""
+    """Stores subscriptions in the pools of their queues."""
 
     def list(
         self, queue: str, project: Project = None, marker: str | None = None, limit: int = DEFAULT_LIMIT
     ) -> Iterator[Any]:
-        member = self._pool(queue, project)
-        if member is None:
+        pool = self._pool(queue, project)
+        if pool is None:
             return page([], str)
-        with member:
-            return member.subscriptions.list(queue, project, marker, limit)
+        with pool:
+            return pool.subscriptions.list(queue, project, marker, limit)
 
     def get(self, queue: str, subscription_id: str, project: Project = None) -> Subscription:
-        with self._home(queue, project) as member:
-            return member.subscriptions.get(queue, subscription_id, project)
+        with self._require_pool(queue, project) as pool:
+            return pool.subscriptions.get(queue, subscription_id, project)
 
     def get_with_subscriber(self, queue: str, subscriber: str, project: Project = None) -> Subscription:
-        with self._home(queue, project) as member:
-            return member.subscriptions.get_with_subscriber(queue, subscriber, project)
+        with self._require_pool(queue, project) as pool:
+            return pool.subscriptions.get_with_subscriber(queue, subscriber, project)
 
     def create(
         self, queue: str, subscriber: str, ttl: float, options: Mapping[str, Any], project: Project = None
     ) -> str | None:
-        with self._home(queue, project) as member:
-            return member.subscriptions.create(queue, subscriber, ttl, options, project)
+        with self._require_pool(queue, project) as pool:
+            return pool.subscriptions.create(queue, subscriber, ttl, options, project)
 
     def update(self, queue: str, subscription_id: str, project: Project = None, **kwargs: Any) -> None:
-        with self._home(queue, project) as member:
-            member.subscriptions.update(queue, subscription_id, project, **kwargs)
+        with self._require_pool(queue, project) as pool:
+            pool.subscriptions.update(queue, subscription_id, project, **kwargs)
 
     def exists(self, queue: str, subscription_id: str, project: Project = None) -> bool:
-        member = self._pool(queue, project)
-        if member is None:
+        pool = self._pool(queue, project)
+        if pool is None:
             return False
-        with member:
-            return member.subscriptions.exists(queue, subscription_id, project)
+        with pool:
+            return pool.subscriptions.exists(queue, subscription_id, project)
 
     def delete(self, queue: str, subscription_id: str, project: Project = None) -> None:
-        member = self._pool(queue, project)
-        if member is not None:
-            with member:
-                member.subscriptions.delete(queue, subscription_id, project)
+        pool = self._pool(queue, project)
+        if pool is not None:
+            with pool:
+                pool.subscriptions.delete(queue, subscription_id, project)
 
     def confirm(self, queue: str, subscription_id: str, project: Project = None, confirmed: bool | None = None) -> None:
-        with self._home(queue, project) as member:
-            member.subscriptions.confirm(queue, subscription_id, project, confirmed)
+        with self._require_pool(queue, project) as pool:
+            pool.subscriptions.confirm(queue, subscription_id, project, confirmed)

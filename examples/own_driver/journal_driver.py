@@ -14,11 +14,11 @@ from oslo_config import cfg
 
 from kombu_pool import conf as configuration
 from kombu_pool.drivers import memory
+from kombu_pool.drivers.memory.claiming import Claimer
 from kombu_pool.drivers.memory.dead_letters import DeadLetters
 from kombu_pool.drivers.memory.driver import DataDriver
-from kombu_pool.drivers.memory.lending import Lender
 from kombu_pool.drivers.memory.messages import MessageController
-from kombu_pool.drivers.memory.named import data_store
+from kombu_pool.drivers.memory.shared import data_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -48,8 +48,8 @@ class JournalDriver(DataDriver):
     def __init__(self, store: DataStore, clock: Clock, file: Path) -> None:
         super().__init__(store, clock, MOST_BYTES, CAPABILITIES)
         dead_letters = DeadLetters(store, clock, self)
-        lender = Lender(store, clock, dead_letters)
-        self.message_controller = JournalledMessages(store, clock, lender, dead_letters, MOST_BYTES)
+        claimer = Claimer(store, clock, dead_letters)
+        self.message_controller = JournalledMessages(store, clock, claimer, dead_letters, MOST_BYTES)
         self.message_controller.file = file
 
 

@@ -305,6 +305,11 @@ class ControlDriver(ABC):
     bindings_controller: BindingsController
     consumers_controller: ConsumersController
 
+    @property
+    def identity(self) -> str:
+        """The id of the store, as :attr:`DataDriver.identity` is; "" if it has none."""
+        return ""
+
     def epoch(self) -> str:
         """Ask the store for a text that changes only when it has lost all that it held.
 

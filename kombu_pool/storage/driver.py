@@ -46,8 +46,16 @@ class DataDriver(ABC):
     claim_controller: ClaimController
     subscription_controller: SubscriptionController
 
-    #: What was handed to the driver when it was opened.
+    #: The hooks that the driver was opened with.
     dead_letter_hooks: DeadLetterHooks
+
+    @property
+    def identity(self) -> str:
+        """A random id that was made with the store: the same for every driver of the store; "" if it has none.
+
+        By it, two URIs of one store are told from two stores.
+        """
+        return ""
 
     @abstractmethod
     def watch(self, queues: Iterable[tuple[Project, str]]) -> Watch:

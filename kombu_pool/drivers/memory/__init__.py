@@ -1,7 +1,6 @@
-"""The store in this process's own memory: the reference semantics, and what tests and eager applications run on.
+"""The store in this process's memory: the reference semantics, for tests and eager applications.
 
-``memory://NAME`` is one store per name, shared by every driver of the process. A process that forks leaves its child
-a copy of its own.
+``memory://NAME`` is one store per name, shared by all drivers of the process. A forked child has a copy of its own.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from kombu_pool import conf as settings
 from kombu_pool.drivers.memory.control import ControlDriver
 from kombu_pool.drivers.memory.driver import DataDriver
-from kombu_pool.drivers.memory.named import control_store, data_store
+from kombu_pool.drivers.memory.shared import control_store, data_store
 from kombu_pool.model import Capabilities
 
 if TYPE_CHECKING:
@@ -28,9 +27,9 @@ CAPABILITIES = (Capabilities.FIFO, Capabilities.CLAIMS, Capabilities.AOD, Capabi
 def open_data(
     uri: StoreUri,
     *,
-    control: AnyControlDriver | None,  # noqa: ARG001 - it needs none
+    control: AnyControlDriver | None,  # noqa: ARG001 - the store needs none
     conf: Any,
-    cache: Any,  # noqa: ARG001 - it is one
+    cache: Any,  # noqa: ARG001 - reading memory needs none
     clock: Clock,
     options: Mapping[str, Any],
     dead_letter_hooks: DeadLetterHooks,
@@ -44,7 +43,7 @@ def open_control(
     uri: StoreUri,
     *,
     conf: Any,
-    cache: Any,  # noqa: ARG001 - it is one
+    cache: Any,  # noqa: ARG001 - reading memory needs none
     clock: Clock,
 ) -> ControlDriver:
     """Open the store for the control plane."""
@@ -53,7 +52,7 @@ def open_control(
 
 
 def name_of(uri: StoreUri) -> str:
-    """Return the name by which the process knows the store."""
+    """Return the name of the store in this process."""
     return uri.authority + uri.path.rstrip("/")
 
 

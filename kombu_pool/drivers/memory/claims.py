@@ -1,10 +1,10 @@
-"""Claims."""
+"""Claims: reading, renewing, releasing, and the verbs of :mod:`claiming`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kombu_pool.drivers.memory.views import shown, shown_claim
+from kombu_pool.drivers.memory.codec import to_claim, to_message
 from kombu_pool.errors import ClaimDoesNotExist
 from kombu_pool.storage import DEFAULT_LIMIT
 from kombu_pool.storage import ClaimController as Contract
@@ -13,33 +13,33 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from kombu_pool.clock import Clock
-    from kombu_pool.drivers.memory.backlog import Backlog, StoredClaim
-    from kombu_pool.drivers.memory.lending import Lender
+    from kombu_pool.drivers.memory.claiming import Claimer
     from kombu_pool.drivers.memory.messages import MessageController
+    from kombu_pool.drivers.memory.states import Backlog, StoredClaim
     from kombu_pool.drivers.memory.store import DataStore
     from kombu_pool.model import Claim, ClaimMetadata, Message, Project
 
 
 class ClaimController(Contract):
-    """Claims in dictionaries."""
+    """Claims of an in-memory store."""
 
-    def __init__(self, store: DataStore, clock: Clock, lender: Lender, messages: MessageController) -> None:
+    def __init__(self, store: DataStore, clock: Clock, claimer: Claimer, messages: MessageController) -> None:
         self._store = store
         self._clock = clock
-        self._lender = lender
+        self._claimer = claimer
         self._messages = messages
 
     def create(
         self, queue: str, metadata: ClaimMetadata, project: Project = None, limit: int = DEFAULT_LIMIT
     ) -> tuple[str | None, Sequence[Message]]:
-        return self._lender.lend(queue, metadata, limit, project)
+        return self._claimer.claim(queue, metadata, limit, project)
 
     def get(self, queue: str, claim_id: str, project: Project = None) -> tuple[Claim, Sequence[Message]]:
         with self._store.lock:
             now = self._clock.time()
             _, claim = self._require(queue, claim_id, project, now)
             held = sorted(claim.held.values(), key=lambda message: message.order)
-            return shown_claim(claim, now), [shown(message, now) for message in held]
+            return to_claim(claim, now), [to_message(message, now) for message in held]
 
     def update(self, queue: str, claim_id: str, metadata: ClaimMetadata, project: Project = None) -> None:
         with self._store.lock:
@@ -69,7 +69,7 @@ class ClaimController(Contract):
     def claim_by_id(
         self, queue: str, message_ids: Iterable[str], metadata: ClaimMetadata, project: Project = None
     ) -> tuple[str | None, Sequence[Message]]:
-        return self._lender.claim_by_id(queue, message_ids, metadata, project)
+        return self._claimer.claim_by_id(queue, message_ids, metadata, project)
 
     def release(self, queue: str, claim_id: str, message_ids: Iterable[str], project: Project = None) -> int:
         with self._store.lock:

@@ -1,14 +1,14 @@
-"""The message store's driver."""
+"""The driver of a message store in memory."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from kombu_pool.drivers.memory.claiming import Claimer
 from kombu_pool.drivers.memory.claims import ClaimController
 from kombu_pool.drivers.memory.dead_letters import DeadLetters
-from kombu_pool.drivers.memory.lending import Lender
 from kombu_pool.drivers.memory.messages import MessageController
-from kombu_pool.drivers.memory.queues import StoredQueues
+from kombu_pool.drivers.memory.queues import QueueController
 from kombu_pool.drivers.memory.subscriptions import SubscriptionController, collect
 from kombu_pool.drivers.memory.watch import MemoryWatch
 from kombu_pool.storage import DataDriver as Contract
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class DataDriver(Contract):
-    """One store of this process. Closing a driver leaves the store as it is, for the others that use it."""
+    """A message store of this process. It outlives its drivers."""
 
     def __init__(
         self,
@@ -38,13 +38,17 @@ class DataDriver(Contract):
         self._store = store
         self._clock = clock
         self._dead_letters = DeadLetters(store, clock, dead_letter_hooks)
-        lender = Lender(store, clock, self._dead_letters)
-        self.queue_controller = StoredQueues(store, clock)
+        claimer = Claimer(store, clock, self._dead_letters)
+        self.queue_controller = QueueController(store, clock)
         self.message_controller = messages = MessageController(
-            store, clock, lender, self._dead_letters, max_message_size
+            store, clock, claimer, self._dead_letters, max_message_size
         )
-        self.claim_controller = ClaimController(store, clock, lender, messages)
+        self.claim_controller = ClaimController(store, clock, claimer, messages)
         self.subscription_controller = SubscriptionController(store, clock)
+
+    @property
+    def identity(self) -> str:
+        return self._store.identity
 
     def watch(self, queues: Iterable[tuple[Project, str]]) -> Watch:
         return MemoryWatch(self._store, self._clock, queues)
@@ -56,15 +60,16 @@ class DataDriver(Contract):
         return {"storage_reachable": True}
 
     def dead_letter_all(self) -> int:
-        return self._dead_letters.bury_all()
+        return self._dead_letters.dead_letter_all()
 
     def gc(self) -> int:
         with self._store.lock:
             now = self._clock.time()
             queues = list(self._store.queues.values())
             return sum(
-                queue.settle(now) + queue.tickets.evict(now) + collect(queue.subscriptions, now) for queue in queues
+                queue.advance(now) + queue.idempotency.evict(now) + collect(queue.subscriptions, now)
+                for queue in queues
             )
 
     def close(self) -> None:
-        """Leave the store as it is."""
+        """Do nothing: the store stays for its other drivers."""

@@ -6,9 +6,9 @@ import re
 from heapq import nsmallest
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.drivers.memory.backlog import NEVER, StoredMessage
-from kombu_pool.drivers.memory.lending import is_claim_id
-from kombu_pool.drivers.memory.views import shown
+from kombu_pool.drivers.memory.claiming import is_claim_id
+from kombu_pool.drivers.memory.codec import to_message
+from kombu_pool.drivers.memory.states import NEVER, StoredMessage
 from kombu_pool.errors import (
     ClaimDoesNotExist,
     ClaimDoesNotMatch,
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from kombu_pool.clock import Clock
-    from kombu_pool.drivers.memory.backlog import Backlog, Order
+    from kombu_pool.drivers.memory.claiming import Claimer
     from kombu_pool.drivers.memory.dead_letters import DeadLetters
-    from kombu_pool.drivers.memory.lending import Lender
+    from kombu_pool.drivers.memory.states import Backlog, Order
     from kombu_pool.drivers.memory.store import DataStore, StoredQueue
     from kombu_pool.model import IdempotencyKey, Message, NewMessage, Project
     from kombu_pool.storage.validation import ValidMessage
@@ -39,14 +39,14 @@ _MARKER = re.compile(r"([0-9]{1,3})\.([0-9]{1,20})")
 
 
 class MessageController(Contract):
-    """Messages in dictionaries."""
+    """Messages of an in-memory store."""
 
     def __init__(
-        self, store: DataStore, clock: Clock, lender: Lender, dead_letters: DeadLetters, max_message_size: int
+        self, store: DataStore, clock: Clock, claimer: Claimer, dead_letters: DeadLetters, max_message_size: int
     ) -> None:
         self._store = store
         self._clock = clock
-        self._lender = lender
+        self._claimer = claimer
         self._dead_letters = dead_letters
         self._limit = max_message_size
 
@@ -66,13 +66,13 @@ class MessageController(Contract):
         with self._store.lock:
             now = self._clock.time()
             found = self._store.require(project, queue, now)
-            if idempotency_key is not None and (before := found.tickets.ids(idempotency_key)) is not None:
-                return before
+            if idempotency_key is not None and (ids := found.idempotency.ids(idempotency_key)) is not None:
+                return ids
             if found.policy.is_bounded and found.policy.rejects_overflow and not _has_room(found, incoming):
                 raise QueueIsFull(queue, project)
             posted = [self._add(found, message, client, now) for message in incoming]
             if idempotency_key is not None:
-                found.tickets.add(idempotency_key, now, posted)
+                found.idempotency.add(idempotency_key, now, posted)
             makes_room = found.policy.is_bounded and not found.policy.rejects_overflow
             overflowed = _make_room(found) if makes_room else 0
         if overflowed:
@@ -118,11 +118,11 @@ class MessageController(Contract):
                 for message in backlog.messages.values()
                 if (after is None or message.order > after)
                 and (hidden is None or message.client != hidden)
-                and (include_claimed or backlog.holder(message) is None)
+                and (include_claimed or backlog.claim_of(message) is None)
                 and (include_delayed or not backlog.is_delayed(message))
             ]
             first = nsmallest(limit or len(listed), listed, key=lambda message: message.order)
-            messages = [shown(message, now) for message in first]
+            messages = [to_message(message, now) for message in first]
         return iter((messages, _marker(first[-1].order) if first else ""))
 
     def get(self, queue: str, message_id: str, project: Project = None) -> Message:
@@ -131,26 +131,26 @@ class MessageController(Contract):
             message = self._store.require(project, queue, now).backlog.messages.get(message_id)
             if message is None:
                 raise MessageDoesNotExist(message_id, queue, project)
-            return shown(message, now)
+            return to_message(message, now)
 
     def first(self, queue: str, project: Project = None, sort: int = 1) -> Message:
         if sort not in (1, -1):
-            raise ValueError(f"sort is 1 or -1, not {sort!r}")
+            raise ValueError(f"sort must be 1 (first) or -1 (last), not {sort!r}")
         with self._store.lock:
             now = self._clock.time()
             free = self._store.require(project, queue, now).backlog.free_messages()
             if not free:
                 raise QueueIsEmpty(queue, project)
             choose = min if sort == 1 else max
-            return shown(choose(free, key=lambda message: message.order), now)
+            return to_message(choose(free, key=lambda message: message.order), now)
 
     def bulk_get(self, queue: str, message_ids: Iterable[str], project: Project = None) -> Sequence[Message]:
         wanted = list(message_ids)
         with self._store.lock:
             now = self._clock.time()
             backlog = self._backlog(queue, project, now)
-            there = _known(backlog, wanted) if backlog else []
-            return [shown(message, now) for message in there]
+            existing = _existing(backlog, wanted) if backlog else []
+            return [to_message(message, now) for message in existing]
 
     def delete(self, queue: str, message_id: str, project: Project = None, claim: str | None = None) -> None:
         with self._store.lock:
@@ -162,33 +162,33 @@ class MessageController(Contract):
             message = backlog.messages.get(message_id)
             if message is None:
                 return
-            holder = backlog.holder(message)
-            if holder is None and claim is not None:
+            holding = backlog.claim_of(message)
+            if holding is None and claim is not None:
                 raise MessageNotClaimed(message_id)
-            if holder is not None and holder.id != claim:
+            if holding is not None and holding.id != claim:
                 raise _refusal(backlog, message_id, claim, queue, project)
             backlog.remove(message)
 
     def bulk_delete(
         self, queue: str, message_ids: Iterable[str], project: Project = None, claim_ids: Sequence[str] | None = None
     ) -> None:
-        doomed = list(message_ids)
+        ids = list(message_ids)
         with self._store.lock:
             backlog = self._backlog(queue, project, self._clock.time())
             if backlog is None:
                 return
-            there = _known(backlog, doomed)
-            for message in there if claim_ids is not None else ():
-                holder = backlog.holder(message)
-                if holder is None:
+            existing = _existing(backlog, ids)
+            for message in existing if claim_ids is not None else ():
+                holding = backlog.claim_of(message)
+                if holding is None:
                     raise MessageNotClaimed(message.id)
-                if holder.id not in (claim_ids or ()):
-                    raise ClaimDoesNotMatch(holder.id, queue, project)
-            for message in there:
+                if holding.id not in (claim_ids or ()):
+                    raise ClaimDoesNotMatch(holding.id, queue, project)
+            for message in existing:
                 backlog.remove(message)
 
     def pop(self, queue: str, limit: int, project: Project = None) -> Sequence[Message]:
-        return self._lender.pop(queue, limit, project)
+        return self._claimer.pop(queue, limit, project)
 
     def delete_claimed(
         self, queue: str, held: Sequence[tuple[str, str]], project: Project = None
@@ -197,7 +197,7 @@ class MessageController(Contract):
             backlog = self._backlog(queue, project, self._clock.time())
             if backlog is None:
                 return list(held)
-            return [pair for pair in held if not _settle_held(backlog, *pair)]
+            return [pair for pair in held if not _delete_held(backlog, *pair)]
 
     def reject(self, queue: str, held: Sequence[tuple[str, str]], project: Project = None) -> Sequence[tuple[str, str]]:
         with self._store.lock:
@@ -205,20 +205,20 @@ class MessageController(Contract):
             if found is None:
                 return list(held)
             has_dlq = found.policy.has_dlq
-            left = [pair for pair in held if not _settle_held(found.backlog, *pair, dies=has_dlq)]
+            refused = [pair for pair in held if not _delete_held(found.backlog, *pair, to_dlq=has_dlq)]
         if has_dlq:
             self._dead_letters.dead_letter((project, queue))
-        return left
+        return refused
 
     def purge(self, queue: str, project: Project = None) -> int:
         with self._store.lock:
             backlog = self._backlog(queue, project, self._clock.time())
             if backlog is None:
                 return 0
-            doomed = [message for message in backlog.messages.values() if backlog.holder(message) is None]
-            for message in doomed:
+            unclaimed = [message for message in backlog.messages.values() if backlog.claim_of(message) is None]
+            for message in unclaimed:
                 backlog.remove(message)
-            return len(doomed)
+            return len(unclaimed)
 
     def count(self, queue: str, project: Project = None) -> int:
         with self._store.lock:
@@ -230,18 +230,18 @@ class MessageController(Contract):
         return found.backlog if found else None
 
 
-def _known(backlog: Backlog, message_ids: Iterable[str]) -> list[StoredMessage]:
-    known = (backlog.messages.get(message_id) for message_id in dict.fromkeys(message_ids))
-    return [message for message in known if message is not None]
+def _existing(backlog: Backlog, message_ids: Iterable[str]) -> list[StoredMessage]:
+    found = (backlog.messages.get(message_id) for message_id in dict.fromkeys(message_ids))
+    return [message for message in found if message is not None]
 
 
-def _settle_held(backlog: Backlog, message_id: str, claim_id: str, *, dies: bool = False) -> bool:
+def _delete_held(backlog: Backlog, message_id: str, claim_id: str, *, to_dlq: bool = False) -> bool:
     claim = backlog.claims.get(claim_id)
     message = claim.held.get(message_id) if claim else None
     if message is None:
         return False
-    if dies:
-        backlog.die(message, DeadLetterReason.REJECTED)
+    if to_dlq:
+        backlog.mark_dead(message, DeadLetterReason.REJECTED)
     else:
         backlog.remove(message)
     return True
@@ -254,7 +254,7 @@ def _has_room(queue: StoredQueue, incoming: Sequence[ValidMessage]) -> bool:
 
 
 def _make_room(queue: StoredQueue) -> int:
-    """Take the first free messages out of a queue that is too long; return how many."""
+    """Remove the first free messages of a queue above its max length; return their number."""
     free = sorted(queue.backlog.free_messages(), key=lambda message: message.order)
     size = sum(len(message.record) for message in free)
     for number, message in enumerate(free):
@@ -262,7 +262,7 @@ def _make_room(queue: StoredQueue) -> int:
             return number
         size -= len(message.record)
         if queue.policy.has_dlq:
-            queue.backlog.die(message, DeadLetterReason.MAX_LENGTH)
+            queue.backlog.mark_dead(message, DeadLetterReason.MAX_LENGTH)
         else:
             queue.backlog.remove(message)
     return len(free)

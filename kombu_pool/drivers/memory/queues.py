@@ -1,4 +1,4 @@
-"""The queues of either plane: their records, and the message store's count of what is in them."""
+"""Queues and their metadata in either plane, and the message store's count of their messages."""
 
 from __future__ import annotations
 
@@ -6,43 +6,43 @@ import time
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from kombu_pool.drivers.memory import stored
+from kombu_pool.drivers.memory.codec import decode_mapping, encode_mapping
 from kombu_pool.errors import QueueDoesNotExist
-from kombu_pool.storage import DEFAULT_LIMIT, QueueController, page
+from kombu_pool.storage import DEFAULT_LIMIT, page
+from kombu_pool.storage import QueueController as Contract
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Iterator, Mapping
 
     from kombu_pool.clock import Clock
-    from kombu_pool.drivers.memory.backlog import StoredMessage
-    from kombu_pool.drivers.memory.registry import ControlStore
+    from kombu_pool.drivers.memory.states import StoredMessage
     from kombu_pool.drivers.memory.store import DataStore, Scope, StoredQueue
     from kombu_pool.model import Metadata, Project
 
 
 class QueueRecord:
-    """What both planes keep of a queue: its metadata."""
+    """A queue's metadata, which both planes keep."""
 
     def __init__(self, metadata: Metadata) -> None:
         self.replace(metadata)
 
     def replace(self, metadata: Metadata) -> None:
-        """Keep other metadata, as a record: nobody shares it with its caller."""
-        self._record = stored.encode(metadata)
-        #: To look at only.
-        self.metadata = stored.decode(self._record)
+        """Store other metadata, encoded, so that the caller does not share it."""
+        self._record = encode_mapping(metadata)
+        #: The decoded metadata, for reading only.
+        self.metadata = decode_mapping(self._record)
 
     def copy(self) -> Metadata:
-        """Return the metadata for the caller to keep."""
-        return stored.decode(self._record)
+        """Return the metadata; the caller owns it."""
+        return decode_mapping(self._record)
 
 
 AnyQueue = TypeVar("AnyQueue", bound=QueueRecord)
 
 
-class RecordedQueues(QueueController, Generic[AnyQueue]):
-    """What both planes do with the records of their queues."""
+class QueueMetadataController(Contract, Generic[AnyQueue]):
+    """The verbs that are the same in both planes."""
 
     def __init__(self, lock: threading.RLock, queues: dict[Scope, AnyQueue]) -> None:
         self._lock = lock
@@ -65,12 +65,12 @@ class RecordedQueues(QueueController, Generic[AnyQueue]):
             names = sorted(
                 queue
                 for (owner, queue), record in self._queues.items()
-                if owner == project and _selected(queue, record.metadata, kfilter, marker, name)
+                if owner == project and _matches(queue, record.metadata, kfilter, marker, name)
             )
-            shown = [self._shown(project, queue, detailed) for queue in names[: limit or None]]
-        return page(shown, lambda item: str(item["name"]))
+            views = [self._view(project, queue, detailed) for queue in names[: limit or None]]
+        return page(views, lambda item: str(item["name"]))
 
-    def _shown(self, project: Project, name: str, detailed: bool) -> dict[str, Any]:
+    def _view(self, project: Project, name: str, detailed: bool) -> dict[str, Any]:
         if detailed:
             return {"name": name, "metadata": self._queues[project, name].copy()}
         return {"name": name}
@@ -108,23 +108,8 @@ class RecordedQueues(QueueController, Generic[AnyQueue]):
             raise QueueDoesNotExist(name, project) from None
 
 
-class RegisteredQueues(RecordedQueues[QueueRecord]):
-    """The control plane's queues."""
-
-    def __init__(self, store: ControlStore) -> None:
-        super().__init__(store.lock, store.queues)
-
-    def _new(self, scope: Scope, metadata: Metadata) -> QueueRecord:
-        return QueueRecord(metadata)
-
-    def stats(self, name: str, project: Project = None) -> dict[str, Any]:
-        with self._lock:
-            self._require(name, project)
-        return {"messages": {"claimed": 0, "free": 0, "total": 0}}
-
-
-class StoredQueues(RecordedQueues["StoredQueue"]):
-    """The message store's queues."""
+class QueueController(QueueMetadataController["StoredQueue"]):
+    """Queues of an in-memory message store."""
 
     def __init__(self, store: DataStore, clock: Clock) -> None:
         super().__init__(store.lock, store.queues)
@@ -146,7 +131,7 @@ class StoredQueues(RecordedQueues["StoredQueue"]):
         return {"messages": messages}
 
 
-def _selected(queue: str, metadata: Metadata, kfilter: Mapping[str, Any], marker: str | None, name: str | None) -> bool:
+def _matches(queue: str, metadata: Metadata, kfilter: Mapping[str, Any], marker: str | None, name: str | None) -> bool:
     return (
         (not marker or queue > marker)
         and (name is None or name in queue)

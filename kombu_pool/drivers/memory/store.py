@@ -1,4 +1,4 @@
-"""One message store: its queues, and whom to wake when one of them has something to claim."""
+"""One message store: its queues, and the watches that each queue wakes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
-from kombu_pool.drivers.memory.backlog import Backlog
 from kombu_pool.drivers.memory.queues import QueueRecord
+from kombu_pool.drivers.memory.states import Backlog
 from kombu_pool.errors import QueueDoesNotExist
 from kombu_pool.storage.idempotency import IdempotencyCache
 from kombu_pool.storage.policy import policy
@@ -24,19 +24,19 @@ Scope: TypeAlias = "tuple[Project, str]"
 
 
 class StoredQueue(QueueRecord):
-    """A queue with all that is in it."""
+    """A queue with its messages, subscriptions and completed posts."""
 
     policy: Policy
 
     def __init__(self, metadata: Metadata, backlog: Backlog) -> None:
         super().__init__(metadata)
         self.backlog = backlog
-        self.tickets = IdempotencyCache()
+        self.idempotency = IdempotencyCache()
         self.subscriptions: dict[str, StoredSubscription] = {}
 
-    def settle(self, now: float) -> int:
-        """Bring every message and claim into the state that it has ``now``; return how many went."""
-        return self.backlog.settle(now, expires_to_dlq=self.policy.expires_to_dlq)
+    def advance(self, now: float) -> int:
+        """Bring every message and claim into its state at ``now``; return the number of those that ended."""
+        return self.backlog.advance(now, expires_to_dlq=self.policy.expires_to_dlq)
 
     def replace(self, metadata: Metadata) -> None:
         super().replace(metadata)
@@ -44,17 +44,18 @@ class StoredQueue(QueueRecord):
 
 
 class DataStore:
-    """The queues of one store. Whoever reads or changes them holds ``lock``."""
+    """The queues of one store. Every access to them holds ``lock``."""
 
-    def __init__(self) -> None:
+    def __init__(self, identity: str = "") -> None:
+        self.identity = identity
         self.lock = threading.RLock()
         self.queues: dict[Scope, StoredQueue] = {}
-        # Not from 1: a queue that is made anew may live in another pool, where an old id must not name a new message.
+        # Starts at random: a re-created queue may live in another pool, where an old id must not name a new message.
         self._sequence = itertools.count(secrets.randbits(48) + 1)
         self._watches: dict[Scope, set[MemoryWatch]] = {}
 
     def next_id(self) -> int:
-        """Return a number that this store never gave before."""
+        """Return a number that this store has never returned before."""
         return next(self._sequence)
 
     def new_queue(self, scope: Scope, metadata: Metadata) -> StoredQueue:
@@ -62,10 +63,10 @@ class DataStore:
         return StoredQueue(metadata, Backlog(partial(self._wake, scope)))
 
     def find(self, project: Project, queue: str, now: float) -> StoredQueue | None:
-        """Return the queue with every message in the state that it has ``now``, or None when it is absent."""
+        """Return the queue with every message in its state at ``now``, or None when it is absent."""
         found = self.queues.get((project, queue))
         if found is not None:
-            found.settle(now)
+            found.advance(now)
         return found
 
     def require(self, project: Project, queue: str, now: float) -> StoredQueue:
@@ -80,7 +81,7 @@ class DataStore:
         return found
 
     def add_watch(self, scope: Scope, watch: MemoryWatch) -> None:
-        """Let the watch be woken by that queue."""
+        """Register a watch that the queue wakes."""
         self._watches.setdefault(scope, set()).add(watch)
 
     def drop_watch(self, scope: Scope, watch: MemoryWatch) -> None:

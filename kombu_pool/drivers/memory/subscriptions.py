@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.drivers.memory import stored
+from kombu_pool.drivers.memory.codec import decode_mapping, encode_mapping
 from kombu_pool.errors import ConfigurationError, SubscriptionAlreadyExists, SubscriptionDoesNotExist
 from kombu_pool.storage import DEFAULT_LIMIT, page
 from kombu_pool.storage import SubscriptionController as Contract
@@ -22,7 +22,7 @@ _CHANGEABLE = ("subscriber", "ttl", "options")
 
 @dataclass(slots=True, eq=False)
 class StoredSubscription:
-    """A subscription; ``since`` is when its ttl began to count."""
+    """A subscription; its ttl counts from ``since``."""
 
     sequence: int
     subscriber: str
@@ -32,13 +32,13 @@ class StoredSubscription:
     options: bytes
     confirmed: bool = False
 
-    def lives(self, now: float) -> bool:
-        """Tell whether it has not expired; ttl 0 never does."""
+    def is_live(self, now: float) -> bool:
+        """Return whether the subscription has not expired; with ttl 0 it never does."""
         return not self.ttl or self.since + self.ttl > now
 
 
 class SubscriptionController(Contract):
-    """Subscriptions in dictionaries."""
+    """Subscriptions of an in-memory store."""
 
     def __init__(self, store: DataStore, clock: Clock) -> None:
         self._store = store
@@ -52,47 +52,47 @@ class SubscriptionController(Contract):
             return page([], str)
         with self._store.lock:
             now = self._clock.time()
-            found = self._living(queue, project, now) if self._store.find(project, queue, now) else {}
+            found = self._live(queue, project, now) if self._store.find(project, queue, now) else {}
             listed = [subscription for subscription in found.values() if subscription.sequence > after]
-            shown = [_shown(queue, subscription, now) for subscription in listed[: limit or None]]
-        return page(shown, lambda item: str(item["id"]))
+            views = [_view(queue, subscription, now) for subscription in listed[: limit or None]]
+        return page(views, lambda item: str(item["id"]))
 
     def get(self, queue: str, subscription_id: str, project: Project = None) -> Subscription:
         with self._store.lock:
             now = self._clock.time()
-            return _shown(queue, self._require(queue, subscription_id, project, now), now)
+            return _view(queue, self._require(queue, subscription_id, project, now), now)
 
     def get_with_subscriber(self, queue: str, subscriber: str, project: Project = None) -> Subscription:
         with self._store.lock:
             now = self._clock.time()
-            found = _of(subscriber, self._living(queue, project, now))
+            found = _of(subscriber, self._live(queue, project, now))
             if found is None:
                 raise SubscriptionDoesNotExist(subscriber)
-            return _shown(queue, found, now)
+            return _view(queue, found, now)
 
     def create(
         self, queue: str, subscriber: str, ttl: float, options: Mapping[str, Any], project: Project = None
     ) -> str | None:
         with self._store.lock:
             now = self._clock.time()
-            living = self._living(queue, project, now)
-            if _of(subscriber, living) is not None:
+            live = self._live(queue, project, now)
+            if _of(subscriber, live) is not None:
                 return None
-            new = StoredSubscription(self._store.next_id(), subscriber, ttl or 0, now, now, stored.encode(options))
-            living[str(new.sequence)] = new
+            new = StoredSubscription(self._store.next_id(), subscriber, ttl or 0, now, now, encode_mapping(options))
+            live[str(new.sequence)] = new
             return str(new.sequence)
 
     def update(self, queue: str, subscription_id: str, project: Project = None, **kwargs: Any) -> None:
         if not kwargs or not set(kwargs) <= set(_CHANGEABLE):
-            raise ConfigurationError(f"A subscription can change {', '.join(_CHANGEABLE)}; given: {sorted(kwargs)}")
+            raise ConfigurationError(f"a subscription's {', '.join(_CHANGEABLE)} can change; given: {sorted(kwargs)}")
         with self._store.lock:
             now = self._clock.time()
             found = self._require(queue, subscription_id, project, now)
             subscriber = kwargs.get("subscriber", found.subscriber)
-            if _of(subscriber, self._living(queue, project, now)) not in (None, found):
+            if _of(subscriber, self._live(queue, project, now)) not in (None, found):
                 raise SubscriptionAlreadyExists
             if "options" in kwargs:
-                found.options = stored.encode(kwargs["options"])
+                found.options = encode_mapping(kwargs["options"])
             if "ttl" in kwargs:
                 found.ttl, found.since = kwargs["ttl"] or 0, now
             found.subscriber = subscriber
@@ -101,7 +101,7 @@ class SubscriptionController(Contract):
         with self._store.lock:
             now = self._clock.time()
             absent = self._store.find(project, queue, now) is None
-            return not absent and subscription_id in self._living(queue, project, now)
+            return not absent and subscription_id in self._live(queue, project, now)
 
     def delete(self, queue: str, subscription_id: str, project: Project = None) -> None:
         with self._store.lock:
@@ -114,37 +114,37 @@ class SubscriptionController(Contract):
             found = self._require(queue, subscription_id, project, self._clock.time())
             found.confirmed = confirmed is None or confirmed
 
-    def _living(self, queue: str, project: Project, now: float) -> dict[str, StoredSubscription]:
+    def _live(self, queue: str, project: Project, now: float) -> dict[str, StoredSubscription]:
         found = self._store.require(project, queue, now)
         collect(found.subscriptions, now)
         return found.subscriptions
 
     def _require(self, queue: str, subscription_id: str, project: Project, now: float) -> StoredSubscription:
-        found = self._living(queue, project, now).get(subscription_id)
+        found = self._live(queue, project, now).get(subscription_id)
         if found is None:
             raise SubscriptionDoesNotExist(subscription_id)
         return found
 
 
 def collect(subscriptions: dict[str, StoredSubscription], now: float) -> int:
-    """Forget the subscriptions that have expired; return how many they were."""
-    expired = [key for key, subscription in subscriptions.items() if not subscription.lives(now)]
+    """Remove the expired subscriptions; return their number."""
+    expired = [key for key, subscription in subscriptions.items() if not subscription.is_live(now)]
     for key in expired:
         del subscriptions[key]
     return len(expired)
 
 
-def _of(subscriber: str, living: dict[str, StoredSubscription]) -> StoredSubscription | None:
-    return next((found for found in living.values() if found.subscriber == subscriber), None)
+def _of(subscriber: str, live: dict[str, StoredSubscription]) -> StoredSubscription | None:
+    return next((found for found in live.values() if found.subscriber == subscriber), None)
 
 
-def _shown(queue: str, subscription: StoredSubscription, now: float) -> Subscription:
+def _view(queue: str, subscription: StoredSubscription, now: float) -> Subscription:
     return {
         "id": str(subscription.sequence),
         "source": queue,
         "subscriber": subscription.subscriber,
         "ttl": subscription.ttl,
         "age": max(0, int(now - subscription.created)),
-        "options": stored.decode(subscription.options),
+        "options": decode_mapping(subscription.options),
         "confirmed": subscription.confirmed,
     }

@@ -1,4 +1,4 @@
-"""Waiting for something to claim."""
+"""Waiting until a queue may have something to claim."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from kombu_pool.clock import Clock
     from kombu_pool.drivers.memory.store import DataStore, Scope
 
-#: Seconds for which a deadline is waited for at a stretch: the clock may be another than the one that waits.
-STRETCH = 0.5
+#: Longest wait for a deadline before the clock is read again, in seconds: it may differ from the clock of the wait.
+MAX_WAIT = 0.5
 
 
 class MemoryWatch(Watch):
-    """A condition on the store's own lock, so that nothing happens between looking and waiting."""
+    """A condition on the store's own lock, so that nothing changes between the check and the wait."""
 
     def __init__(self, store: DataStore, clock: Clock, queues: Iterable[Scope]) -> None:
         self._store = store
@@ -37,16 +37,16 @@ class MemoryWatch(Watch):
     def wait(self, timeout: float) -> bool:
         until = time.monotonic() + timeout
         with self._changed:
-            while not self._settled(self._clock.time()):
-                left = until - time.monotonic()
-                if left <= 0:
+            while not self._is_woken(self._clock.time()):
+                remaining = until - time.monotonic()
+                if remaining <= 0:
                     return False
-                self._changed.wait(min(left, self._next_look()))
+                self._changed.wait(min(remaining, self._next_check()))
             self._woken = False
             return True
 
     def wake(self) -> None:
-        """Take note that something became free. The caller holds the store's lock."""
+        """Wake the watch. The caller holds the store's lock."""
         self._woken = True
         self._changed.notify()
 
@@ -59,16 +59,16 @@ class MemoryWatch(Watch):
             for scope in self._scopes:
                 self._store.drop_watch(scope, self)
 
-    def _settled(self, now: float) -> bool:
-        """Let delays and claims end whose time has come, which may wake this watch; tell whether it is awake."""
+    def _is_woken(self, now: float) -> bool:
+        """Advance the queues, which may wake this watch; return whether it is woken."""
         for scope in self._scopes:
             self._store.find(*scope, now)
         return self._woken
 
-    def _next_look(self) -> float:
-        """Return the seconds until one of the queues may change by time alone."""
+    def _next_check(self) -> float:
+        """Return the seconds until time alone may change one of the queues, at most ``MAX_WAIT``."""
         backlogs = [self._store.queues[scope].backlog for scope in self._scopes if scope in self._store.queues]
         first = min((backlog.next_deadline() for backlog in backlogs), default=float("inf"))
         if first == float("inf"):
             return threading.TIMEOUT_MAX
-        return min(STRETCH, max(0.001, first - self._clock.time()))
+        return min(MAX_WAIT, max(0.001, first - self._clock.time()))

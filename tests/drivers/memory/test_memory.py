@@ -10,9 +10,8 @@ from oslo_config import cfg
 
 from kombu_pool import conf as settings
 from kombu_pool import drivers, errors
-from kombu_pool.clock import ManualClock
 from kombu_pool.drivers.memory import data_store
-from tests.conformance.handles import QueueHandle, bodies
+from kombu_pool.testing import ManualClock, QueueHandle, bodies
 
 
 @pytest.fixture
@@ -41,7 +40,7 @@ def backlog(name):
 
 
 def fork(action):
-    """Run the action in a child, which ends with 0 if it came to something true."""
+    """Run the action in a child process, which exits with 0 if the action returns something true."""
     child = os.fork()
     if child == 0:
         code = 1
@@ -53,7 +52,7 @@ def fork(action):
 
 
 def exit_code(child, limit=20):
-    """Wait for a child; one that hangs is killed."""
+    """Return the exit code of a child; kill it after ``limit`` seconds."""
     until = time.monotonic() + limit
     while True:
         found, status = os.waitpid(child, os.WNOHANG)

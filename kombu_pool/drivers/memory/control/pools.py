@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool.drivers import pool_validation
-from kombu_pool.drivers.memory import stored
-from kombu_pool.drivers.memory.registry import StoredPool
+from kombu_pool.drivers.memory.codec import encode_mapping
+from kombu_pool.drivers.memory.control.store import StoredPool
 from kombu_pool.errors import (
     PoolAlreadyExists,
     PoolDoesNotExist,
@@ -20,12 +20,12 @@ from kombu_pool.storage import PoolsController as Contract
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from kombu_pool.drivers.memory.registry import ControlStore
+    from kombu_pool.drivers.memory.control.store import ControlStore
     from kombu_pool.model import Flavor, Pool
 
 
 class PoolsController(Contract):
-    """Pools in a dictionary."""
+    """Pools, in a dictionary."""
 
     def __init__(self, store: ControlStore) -> None:
         self._store = store
@@ -33,24 +33,24 @@ class PoolsController(Contract):
     def list(self, marker: str | None = None, limit: int = DEFAULT_LIMIT, detailed: bool = False) -> Iterator[Any]:
         with self._store.lock:
             names = sorted(name for name in self._store.pools if not marker or name > marker)
-            shown = [_shown(self._store.pools[name], detailed) for name in names[: limit or None]]
-        return page(shown, lambda pool: pool["name"])
+            views = [_view(self._store.pools[name], detailed) for name in names[: limit or None]]
+        return page(views, lambda pool: pool["name"])
 
     def create(
         self, name: str, weight: int, uri: str, flavor: str | None = None, options: Mapping[str, Any] | None = None
     ) -> None:
         pool_validation.check_weight(weight)
-        self._put(StoredPool(name, weight, uri, flavor or None, stored.encode(options)))
+        self._put(StoredPool(name, weight, uri, flavor or None, encode_mapping(options)))
 
     def get(self, name: str, detailed: bool = False) -> Pool:
         with self._store.lock:
-            return _shown(self._require(name), detailed)
+            return _view(self._require(name), detailed)
 
     def get_pools_by_flavor(self, flavor: Flavor | None = None, detailed: bool = False) -> Sequence[Pool]:
         wanted = flavor["name"] if flavor else None
         with self._store.lock:
             names = sorted(pool.name for pool in self._store.pools.values() if pool.flavor == wanted)
-            return [_shown(self._store.pools[name], detailed) for name in names]
+            return [_view(self._store.pools[name], detailed) for name in names]
 
     def exists(self, name: str) -> bool:
         return name in self._store.pools
@@ -58,7 +58,7 @@ class PoolsController(Contract):
     def update(self, name: str, **kwargs: Any) -> None:
         changes = pool_validation.pool_changes(kwargs)
         if "options" in changes:
-            changes["options"] = stored.encode(changes["options"])
+            changes["options"] = encode_mapping(changes["options"])
         with self._store.lock:
             self._put(replace(self._require(name), **changes))
 
@@ -85,10 +85,10 @@ class PoolsController(Contract):
         return pool
 
     def _put(self, pool: StoredPool) -> None:
-        can = pool_validation.capability_names(pool.uri)
+        offered = pool_validation.capability_names(pool.uri)
         with self._store.lock:
-            promises = [names for (_, flavor), names in self._store.flavors.items() if flavor == pool.flavor]
-            pool_validation.require_capabilities(pool.name, pool.flavor, promises, can)
+            required = [names for (_, flavor), names in self._store.flavors.items() if flavor == pool.flavor]
+            pool_validation.require_capabilities(pool.name, pool.flavor, required, offered)
             for other in self._store.pools.values():
                 if other.uri == pool.uri and other.name != pool.name:
                     raise PoolAlreadyExists(other.name)
@@ -99,5 +99,5 @@ class PoolsController(Contract):
         return exists and sum(pool.flavor == flavor for pool in self._store.pools.values()) == 1
 
 
-def _shown(pool: StoredPool, detailed: bool) -> Pool:
+def _view(pool: StoredPool, detailed: bool) -> Pool:
     return pool_validation.pool_view(pool.name, pool.uri, pool.weight, pool.flavor, pool.options, detailed=detailed)

@@ -12,12 +12,12 @@ from kombu_pool.storage import FlavorsController as Contract
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from kombu_pool.drivers.memory.registry import ControlStore
+    from kombu_pool.drivers.memory.control.store import ControlStore
     from kombu_pool.model import Flavor, Project
 
 
 class FlavorsController(Contract):
-    """Flavors in a dictionary."""
+    """Flavors, in a dictionary."""
 
     def __init__(self, store: ControlStore) -> None:
         self._store = store
@@ -29,8 +29,8 @@ class FlavorsController(Contract):
             names = sorted(
                 name for owner, name in self._store.flavors if owner == project and (not marker or name > marker)
             )
-            shown = [self._shown(project, name, detailed) for name in names[: limit or None]]
-        return page(shown, lambda flavor: flavor["name"])
+            views = [self._view(project, name, detailed) for name in names[: limit or None]]
+        return page(views, lambda flavor: flavor["name"])
 
     def create(self, name: str, project: Project = None, capabilities: Iterable[str] | None = None) -> None:
         names = list(capabilities or ())
@@ -39,17 +39,17 @@ class FlavorsController(Contract):
 
     def get(self, name: str, project: Project = None, detailed: bool = False) -> Flavor:
         with self._store.lock:
-            self._check(name, project)
-            return self._shown(project, name, detailed)
+            self._require(name, project)
+            return self._view(project, name, detailed)
 
     def exists(self, name: str, project: Project = None) -> bool:
         return (project, name) in self._store.flavors
 
     def update(self, name: str, project: Project = None, capabilities: Iterable[str] | None = None) -> None:
-        promised = pool_validation.flavor_capabilities(name, capabilities)
+        names = pool_validation.flavor_capabilities(name, capabilities)
         with self._store.lock:
-            self._check(name, project)
-            self._store.flavors[project, name] = promised
+            self._require(name, project)
+            self._store.flavors[project, name] = names
 
     def delete(self, name: str, project: Project = None) -> None:
         with self._store.lock:
@@ -59,9 +59,9 @@ class FlavorsController(Contract):
         with self._store.lock:
             self._store.flavors.clear()
 
-    def _check(self, name: str, project: Project) -> None:
+    def _require(self, name: str, project: Project) -> None:
         if (project, name) not in self._store.flavors:
             raise FlavorDoesNotExist(name)
 
-    def _shown(self, project: Project, name: str, detailed: bool) -> Flavor:
+    def _view(self, project: Project, name: str, detailed: bool) -> Flavor:
         return pool_validation.flavor_view(name, self._store.flavors[project, name], detailed=detailed)

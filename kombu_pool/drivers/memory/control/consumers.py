@@ -1,22 +1,22 @@
-"""Who holds which queue."""
+"""The holders of queues, and the queues whose lifetime is over."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kombu_pool.drivers.memory.registry import StoredHolder, StoredUsage
+from kombu_pool.drivers.memory.control.store import StoredHolder, StoredUsage
 from kombu_pool.storage import ConsumersController as Contract
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from kombu_pool.clock import Clock
-    from kombu_pool.drivers.memory.registry import ControlStore
+    from kombu_pool.drivers.memory.control.store import ControlStore
     from kombu_pool.model import Project
 
 
 class ConsumersController(Contract):
-    """Holders in a dictionary for each queue."""
+    """Holders, in a dictionary for each queue."""
 
     def __init__(self, store: ControlStore, clock: Clock) -> None:
         self._store = store
@@ -41,16 +41,16 @@ class ConsumersController(Contract):
 
     def renew(self, holders: Sequence[str], ttl: float) -> None:
         with self._store.lock:
-            dies = self._clock.time() + ttl
+            expires = self._clock.time() + ttl
             for _, held in self._held_by(holders):
-                held.dies = dies
+                held.expires = expires
 
     def remove_holders(self, holders: Sequence[str]) -> None:
         with self._store.lock:
             now = self._clock.time()
             for usage, held in self._held_by(holders):
-                # It counts like the death that it is, which may have been earlier.
-                usage.counts_since = max(usage.counts_since or 0.0, min(held.dies, now))
+                # The holder may have expired earlier; then that moment counts.
+                usage.counts_since = max(usage.counts_since or 0.0, min(held.expires, now))
             for usage in self._store.usage.values():
                 for holder in holders:
                     usage.holders.pop(holder, None)
@@ -59,12 +59,12 @@ class ConsumersController(Contract):
         with self._store.lock:
             now = self._clock.time()
             usage = self._store.usage.get((project, queue), StoredUsage())
-            return sum(held.consuming and held.dies > now for held in usage.holders.values())
+            return sum(held.consuming and held.expires > now for held in usage.holders.values())
 
     def expired_queues(self, limit: int = 100) -> Sequence[tuple[Project, str]]:
         with self._store.lock:
             now = self._clock.time()
-            return [scope for scope, usage in self._store.usage.items() if _is_abandoned(usage, now)][:limit]
+            return [scope for scope, usage in self._store.usage.items() if _is_expired(usage, now)][:limit]
 
     def forget(self, queue: str, project: Project = None) -> None:
         with self._store.lock:
@@ -81,13 +81,13 @@ class ConsumersController(Contract):
 
 
 def _counts_since(usage: StoredUsage) -> float | None:
-    """Return when the queue was last held or touched, None when its seconds do not count yet."""
-    moments = [held.dies for held in usage.holders.values()]
+    """Return the time at which the queue was last held or touched, None when its lifetime does not count yet."""
+    moments = [held.expires for held in usage.holders.values()]
     if usage.counts_since is not None:
         moments.append(usage.counts_since)
     return max(moments, default=None)
 
 
-def _is_abandoned(usage: StoredUsage, now: float) -> bool:
+def _is_expired(usage: StoredUsage, now: float) -> bool:
     since = _counts_since(usage)
     return usage.lifetime is not None and since is not None and since + usage.lifetime <= now

@@ -1,7 +1,7 @@
-"""The messages of one queue and the states that they go through: delayed, free, claimed, expired; or dead.
+"""The messages of one queue and their states: delayed, free, claimed, expired; or dead.
 
-``settle`` brings every message into the state that the time gives it; all else here trusts that it was called. Nothing
-looks at more messages than it changes, however long the queue is, but for the heaps' logarithm.
+``advance`` brings every message into its state at a given time; all other methods rely on that call. No operation
+examines more messages than it changes, however long the queue is, apart from the logarithm of the heaps.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ NEVER = math.inf
 Order: TypeAlias = "tuple[int, int]"
 
 _DELAY, _EXPIRY, _CLAIM = range(3)
+#: Outdated heap entries that do not lead to a rebuild.
 _SLACK = 64
 
 
@@ -59,53 +60,53 @@ class StoredClaim:
 
     @property
     def ends(self) -> float:
-        """When it ends unless it is renewed."""
+        """The claim's end unless it is renewed."""
         return self.since + self.ttl
 
 
 @dataclass(slots=True, eq=False)
-class Dead:
-    """A message that waits to be buried, and why; somebody is at it until then."""
+class DeadMessage:
+    """A dead message, with the reason; until ``reserved_until`` one process is moving it."""
 
     message: StoredMessage
     reason: str
-    parked_until: float = 0.0
+    reserved_until: float = 0.0
 
 
 class Backlog:
-    """The messages of one queue; ``on_free`` is called whenever one of them becomes free, or dead by itself."""
+    """The messages of one queue; ``on_free`` is called when one of them becomes free, or dead through expiry."""
 
     def __init__(self, on_free: Callable[[], None]) -> None:
         self.messages: dict[str, StoredMessage] = {}
         self.claims: dict[str, StoredClaim] = {}
-        self.dead: dict[str, Dead] = {}
+        self.dead: dict[str, DeadMessage] = {}
         self._on_free = on_free
         self._free: set[str] = set()
         self._delayed: set[str] = set()
-        # Each free message is in here once; what is not free any more is passed over when its turn comes.
+        # Holds each free message once; an entry of a message that is no longer free is skipped when it is popped.
         self._line: list[tuple[Order, str]] = []
-        # Every deadline that was ever set; one that moved or lost its subject is passed over when its time comes.
+        # Holds every deadline ever set; one that has moved or lost its subject is skipped when it is popped.
         self._deadlines: list[tuple[float, int, str]] = []
 
-    def settle(self, now: float, *, expires_to_dlq: bool = False) -> int:
-        """Bring every message and claim into the state that it has ``now``; return how many went."""
-        gone = 0
+    def advance(self, now: float, *, expires_to_dlq: bool = False) -> int:
+        """Bring every message and claim into its state at ``now``; return the number of those that ended."""
+        ended = 0
         while self._deadlines and self._deadlines[0][0] <= now:
             _, kind, key = heappop(self._deadlines)
             if kind == _DELAY:
                 self._end_delay(key)
             elif kind == _EXPIRY:
-                gone += self._expire(key, now, dies=expires_to_dlq)
+                ended += self._expire(key, now, to_dlq=expires_to_dlq)
             else:
-                gone += self._end_overdue(key, now)
-        return gone
+                ended += self._end_claim(key, now)
+        return ended
 
     def next_deadline(self) -> float:
-        """Return the earliest time at which :meth:`settle` may have something to do."""
+        """Return the earliest time at which :meth:`advance` may change something."""
         return self._deadlines[0][0] if self._deadlines else NEVER
 
     def add(self, message: StoredMessage, now: float) -> None:
-        """Take a message in, delayed or free."""
+        """Store a message, delayed or free."""
         self.messages[message.id] = message
         if message.expires != NEVER:
             heappush(self._deadlines, (message.expires, _EXPIRY, message.id))
@@ -116,20 +117,20 @@ class Backlog:
             self.free(message)
 
     def remove(self, message: StoredMessage) -> None:
-        """Forget a message, whatever its state. A claim whose last message it was ends with it."""
-        self._let_go(message)
+        """Delete a message in any state. A claim ends with its last message."""
+        self._drop_from_claim(message)
         del self.messages[message.id]
         self._free.discard(message.id)
         self._delayed.discard(message.id)
         self._compact()
 
-    def die(self, message: StoredMessage, reason: str) -> None:
-        """Let a message be dead: it is out of the queue, and waits to be buried."""
+    def mark_dead(self, message: StoredMessage, reason: str) -> None:
+        """Take a message out of the queue and keep it as dead until it is dead-lettered."""
         self.remove(message)
-        self.dead[message.id] = Dead(message, reason)
+        self.dead[message.id] = DeadMessage(message, reason)
 
-    def take(self) -> StoredMessage | None:
-        """Take the first free message out of the line; the caller lends it, removes it or frees it again."""
+    def take_first(self) -> StoredMessage | None:
+        """Take the first free message out of the line; the caller claims it, removes it or frees it again."""
         while self._line:
             _, message_id = heappop(self._line)
             if message_id in self._free:
@@ -137,58 +138,58 @@ class Backlog:
                 return self.messages[message_id]
         return None
 
-    def withdraw(self, message: StoredMessage) -> None:
-        """Take a free message out of the line, wherever it stands; the caller lends it."""
+    def take(self, message: StoredMessage) -> None:
+        """Take a free message out of the line, wherever it stands; the caller claims it."""
         self._free.discard(message.id)
 
     def free(self, message: StoredMessage) -> None:
-        """Put a message that is in no state into the line, where it stood."""
+        """Put a message that is in no state into the line, at its place by order."""
         self._free.add(message.id)
         heappush(self._line, (message.order, message.id))
         self._on_free()
 
-    def lend(self, message: StoredMessage, claim: StoredClaim) -> None:
-        """Let the claim hold a message that was taken out of the line."""
+    def claim(self, message: StoredMessage, claim: StoredClaim) -> None:
+        """Add a message that was taken out of the line to the claim."""
         if claim.id not in self.claims:
             self.claims[claim.id] = claim
             heappush(self._deadlines, (claim.ends, _CLAIM, claim.id))
         claim.held[message.id] = message
         message.claim_id = claim.id
 
-    def prolong(self, message: StoredMessage, claim: StoredClaim, grace: float) -> None:
-        """Let a message that would expire before its claim live until the claim's end plus ``grace``."""
+    def extend_expiry(self, message: StoredMessage, claim: StoredClaim, grace: float) -> None:
+        """Move the expiry of a message that would expire before its claim to the claim's end plus ``grace``."""
         if message.expires < claim.ends:
             message.expires = claim.ends + grace
             message.ttl = claim.ttl + grace
             heappush(self._deadlines, (message.expires, _EXPIRY, message.id))
 
     def renew(self, claim: StoredClaim, ttl: float, grace: float, now: float) -> None:
-        """Let a live claim live ``ttl`` seconds from now."""
+        """Set the end of a live claim to ``ttl`` seconds from now."""
         claim.ttl, claim.since = ttl, now
         heappush(self._deadlines, (claim.ends, _CLAIM, claim.id))
         for message in claim.held.values():
-            self.prolong(message, claim, grace)
+            self.extend_expiry(message, claim, grace)
         self._compact()
 
     def release(self, message: StoredMessage) -> None:
-        """Free a claimed message where it stood, as if the claim had never held it but for the count."""
-        self._let_go(message)
+        """Free a claimed message at its old place; only its ``claim_count`` keeps a trace of the claim."""
+        self._drop_from_claim(message)
         message.claim_id = None
         self.free(message)
 
-    def holder(self, message: StoredMessage) -> StoredClaim | None:
+    def claim_of(self, message: StoredMessage) -> StoredClaim | None:
         """Return the live claim that holds a message, None when it is not claimed."""
         return None if message.claim_id is None else self.claims.get(message.claim_id)
 
     def is_delayed(self, message: StoredMessage) -> bool:
-        """Tell whether its delay is not over."""
+        """Return whether the message's delay is not over."""
         return message.id in self._delayed
 
     def free_messages(self) -> list[StoredMessage]:
         """Return the free messages, in no order."""
         return [self.messages[message_id] for message_id in self._free]
 
-    def free_of(self, message_ids: Iterable[str]) -> list[StoredMessage]:
+    def free_among(self, message_ids: Iterable[str]) -> list[StoredMessage]:
         """Return those of the messages that are free, in order."""
         free = [self.messages[message_id] for message_id in self._free.intersection(message_ids)]
         return sorted(free, key=lambda message: message.order)
@@ -201,8 +202,8 @@ class Backlog:
         """Count the claimed messages."""
         return len(self.messages) - len(self._free) - len(self._delayed)
 
-    def _let_go(self, message: StoredMessage) -> None:
-        claim = self.holder(message)
+    def _drop_from_claim(self, message: StoredMessage) -> None:
+        claim = self.claim_of(message)
         if claim is not None:
             del claim.held[message.id]
             if not claim.held:
@@ -213,23 +214,23 @@ class Backlog:
             self._delayed.discard(message_id)
             self.free(self.messages[message_id])
 
-    def _expire(self, message_id: str, now: float, *, dies: bool) -> bool:
+    def _expire(self, message_id: str, now: float, *, to_dlq: bool) -> bool:
         message = self.messages.get(message_id)
         if message is None or message.expires > now:
             return False
-        if dies:
-            holder = self.holder(message)
-            if holder is not None:
-                # Somebody is about to bury it for another reason.
-                heappush(self._deadlines, (holder.ends, _EXPIRY, message_id))
+        if to_dlq:
+            claim = self.claim_of(message)
+            if claim is not None:
+                # The claim's process is about to dead-letter it for another reason.
+                heappush(self._deadlines, (claim.ends, _EXPIRY, message_id))
                 return False
-            self.die(message, DeadLetterReason.EXPIRED)
+            self.mark_dead(message, DeadLetterReason.EXPIRED)
             self._on_free()
         else:
             self.remove(message)
         return True
 
-    def _end_overdue(self, claim_id: str, now: float) -> bool:
+    def _end_claim(self, claim_id: str, now: float) -> bool:
         claim = self.claims.get(claim_id)
         if claim is None or claim.ends > now:
             return False
@@ -239,15 +240,15 @@ class Backlog:
         return True
 
     def _compact(self) -> None:
-        """Drop what is passed over, once it is more than what is not: long deadlines of short lives pile up."""
+        """Rebuild a heap once outdated entries outnumber the others: long deadlines of short lives pile up."""
         if len(self._line) > 2 * len(self._free) + _SLACK:
             self._line = [(self.messages[message_id].order, message_id) for message_id in self._free]
             heapify(self._line)
         if len(self._deadlines) > 2 * (2 * len(self.messages) + len(self.claims)) + _SLACK:
-            self._deadlines = self._true_deadlines()
+            self._deadlines = self._current_deadlines()
             heapify(self._deadlines)
 
-    def _true_deadlines(self) -> list[tuple[float, int, str]]:
+    def _current_deadlines(self) -> list[tuple[float, int, str]]:
         return [
             *((self.messages[message_id].due, _DELAY, message_id) for message_id in self._delayed),
             *((m.expires, _EXPIRY, m.id) for m in self.messages.values() if m.expires != NEVER),

@@ -1,4 +1,4 @@
-"""One control store: what the control plane's controllers keep, in dictionaries."""
+"""One control store: the state of the control plane's controllers, in dictionaries."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class StoredExchange:
 
 @dataclass(slots=True)
 class StoredUsage:
-    """How a queue is held: by whom, for how long it may be without, and since when the seconds count."""
+    """A queue's holders, its lifetime without them in seconds, and the time from which that counts."""
 
     lifetime: float | None = None
     counts_since: float | None = None
@@ -47,16 +47,17 @@ class StoredUsage:
 
 @dataclass(slots=True)
 class StoredHolder:
-    """A holder of one queue, and when it dies unless it is renewed."""
+    """A holder of one queue; it is live until ``expires``, unless it is renewed."""
 
-    dies: float
+    expires: float
     consuming: bool
 
 
 class ControlStore:
-    """What one control store keeps. Whoever reads or changes it holds ``lock``."""
+    """The content of one control store. Every access to it holds ``lock``."""
 
-    def __init__(self) -> None:
+    def __init__(self, identity: str = "") -> None:
+        self.identity = identity
         self.lock = threading.RLock()
         self.queues: dict[Scope, QueueRecord] = {}
         self.pools: dict[str, StoredPool] = {}
@@ -68,5 +69,5 @@ class ControlStore:
         self._generations = itertools.count(1)
 
     def next_generation(self) -> int:
-        """Return a number that this store never gave before."""
+        """Return a number that this store has never returned before."""
         return next(self._generations)

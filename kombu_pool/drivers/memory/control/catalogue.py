@@ -10,12 +10,12 @@ from kombu_pool.storage import CatalogueController as Contract
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kombu_pool.drivers.memory.registry import ControlStore
+    from kombu_pool.drivers.memory.control.store import ControlStore
     from kombu_pool.model import CatalogueEntry, Project
 
 
 class CatalogueController(Contract):
-    """The catalogue in a dictionary."""
+    """The catalogue, in a dictionary."""
 
     def __init__(self, store: ControlStore) -> None:
         self._store = store
@@ -36,7 +36,7 @@ class CatalogueController(Contract):
 
     def insert(self, project: Project, queue: str, pool: str) -> None:
         with self._store.lock:
-            self._check(pool)
+            self._require_pool(pool)
             self._store.catalogue[project, queue] = pool
 
     def delete(self, project: Project, queue: str) -> None:
@@ -61,6 +61,6 @@ class CatalogueController(Contract):
             self.insert(project, queue, pool)
             return pool
 
-    def _check(self, pool: str) -> None:
+    def _require_pool(self, pool: str) -> None:
         if pool not in self._store.pools:
             raise PoolDoesNotExist(pool)

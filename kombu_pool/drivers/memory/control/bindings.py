@@ -5,15 +5,15 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.drivers.memory import stored
-from kombu_pool.drivers.memory.registry import StoredExchange
+from kombu_pool.drivers.memory.codec import decode_mapping, encode_mapping
+from kombu_pool.drivers.memory.control.store import StoredExchange
 from kombu_pool.errors import ExchangeDoesNotExist
 from kombu_pool.storage import BindingsController as Contract
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from kombu_pool.drivers.memory.registry import ControlStore
+    from kombu_pool.drivers.memory.control.store import ControlStore
     from kombu_pool.model import Binding, Exchange, Project
 
 EXCHANGE = "exchange"
@@ -21,7 +21,7 @@ QUEUE = "queue"
 
 
 class BindingsController(Contract):
-    """Exchanges in a dictionary, bindings in a list."""
+    """Exchanges in a dictionary, and bindings in a list."""
 
     def __init__(self, store: ControlStore) -> None:
         self._store = store
@@ -35,7 +35,7 @@ class BindingsController(Contract):
         arguments: Mapping[str, Any] | None = None,
         project: Project = None,
     ) -> bool:
-        record = stored.encode(arguments)
+        record = encode_mapping(arguments)
         with self._store.lock:
             if (project, name) in self._store.exchanges:
                 return False
@@ -51,7 +51,7 @@ class BindingsController(Contract):
                 "type": found.type,
                 "durable": found.durable,
                 "auto_delete": found.auto_delete,
-                "arguments": stored.decode(found.arguments),
+                "arguments": decode_mapping(found.arguments),
                 "generation": found.generation,
             }
 
@@ -63,7 +63,7 @@ class BindingsController(Contract):
     def delete_exchange(self, name: str, project: Project = None) -> None:
         with self._store.lock:
             self._store.exchanges.pop((project, name), None)
-            self._drop(project, lambda binding: binding["exchange"] == name or _leads_to(binding, EXCHANGE, name))
+            self._drop(project, lambda binding: binding["exchange"] == name or _is_bound_to(binding, EXCHANGE, name))
 
     def generation(self, exchange: str, project: Project = None) -> int:
         found = self._store.exchanges.get((project, exchange))
@@ -98,13 +98,13 @@ class BindingsController(Contract):
         destination_type: str = "queue",
         project: Project = None,
     ) -> bool:
-        unwanted = _binding(exchange, destination, routing_key, arguments, destination_type)
+        removed = _binding(exchange, destination, routing_key, arguments, destination_type)
         with self._store.lock:
-            return bool(self._drop(project, lambda binding: binding == unwanted))
+            return bool(self._drop(project, lambda binding: binding == removed))
 
     def unbind_queue(self, queue: str, project: Project = None) -> Sequence[str]:
         with self._store.lock:
-            return self._drop(project, lambda binding: _leads_to(binding, QUEUE, queue))
+            return self._drop(project, lambda binding: _is_bound_to(binding, QUEUE, queue))
 
     def list(self, exchange: str | None = None, project: Project = None) -> Sequence[Binding]:
         with self._store.lock:
@@ -120,12 +120,12 @@ class BindingsController(Contract):
             raise ExchangeDoesNotExist(name, project)
         return found
 
-    def _drop(self, project: Project, unwanted: Callable[[Binding], bool]) -> Sequence[str]:
-        """Remove the bindings that are unwanted; return the exchanges that they came from."""
+    def _drop(self, project: Project, is_removed: Callable[[Binding], bool]) -> Sequence[str]:
+        """Remove the matching bindings; return the exchanges that they came from."""
         kept: list[tuple[Project, Binding]] = []
         sources: dict[str, None] = {}
         for owner, binding in self._store.bindings:
-            if owner == project and unwanted(binding):
+            if owner == project and is_removed(binding):
                 sources[binding["exchange"]] = None
             else:
                 kept.append((owner, binding))
@@ -148,9 +148,9 @@ def _binding(
         "destination": destination,
         "destination_type": destination_type,
         "routing_key": routing_key,
-        "arguments": stored.decode(stored.encode(arguments)),
+        "arguments": decode_mapping(encode_mapping(arguments)),
     }
 
 
-def _leads_to(binding: Binding, destination_type: str, destination: str) -> bool:
+def _is_bound_to(binding: Binding, destination_type: str, destination: str) -> bool:
     return binding["destination_type"] == destination_type and binding["destination"] == destination

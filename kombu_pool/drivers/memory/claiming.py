@@ -1,0 +1,160 @@
+"""Taking free messages: into a claim, by a pop, or out of the queue as dead letters (delivery limit, unreadable)."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from kombu_pool.drivers.memory.codec import to_message
+from kombu_pool.drivers.memory.states import StoredClaim
+from kombu_pool.errors import CorruptRecord
+from kombu_pool.storage.dead_letters import RESERVATION_TTL, DeadLetterOutcome, DeadLetterReason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from kombu_pool.clock import Clock
+    from kombu_pool.drivers.memory.dead_letters import DeadLetterRecord, DeadLetters
+    from kombu_pool.drivers.memory.states import Backlog, StoredMessage
+    from kombu_pool.drivers.memory.store import DataStore, Scope
+    from kombu_pool.model import ClaimMetadata, Message, Project
+
+_CLAIM_ID = re.compile(r"[0-9a-f]{16}")
+
+
+def new_claim_id() -> str:
+    """Return an id that no other claim has."""
+    return f"{secrets.randbits(63):016x}"
+
+
+def is_claim_id(claim_id: object) -> bool:
+    """Return whether the value has the form of a claim id."""
+    return isinstance(claim_id, str) and _CLAIM_ID.fullmatch(claim_id) is not None
+
+
+@dataclass(slots=True)
+class ClaimRequest:
+    """One call that claims, and its messages so far; without a ``claim`` the call pops."""
+
+    claim: StoredClaim | None
+    grace: float
+    limit: int
+    now: float
+    messages: list[Message] = field(default_factory=list)
+    #: Ids of messages that are due to be dead-lettered, but that no other store takes.
+    untaken: set[str] = field(default_factory=set)
+
+
+class Claimer:
+    """Claims or pops free messages."""
+
+    def __init__(self, store: DataStore, clock: Clock, dead_letters: DeadLetters) -> None:
+        self._store = store
+        self._clock = clock
+        self._dead_letters = dead_letters
+
+    def claim(
+        self, queue: str, metadata: ClaimMetadata, limit: int, project: Project
+    ) -> tuple[str | None, Sequence[Message]]:
+        """Claim as ``ClaimController.create`` promises."""
+        now = self._clock.time()
+        claim = StoredClaim(new_claim_id(), metadata["ttl"], now)
+        request = ClaimRequest(claim, metadata["grace"], limit, now)
+        self._fill(request, (project, queue))
+        return (claim.id, request.messages) if request.messages else (None, [])
+
+    def claim_by_id(
+        self, queue: str, message_ids: Iterable[str], metadata: ClaimMetadata, project: Project
+    ) -> tuple[str | None, Sequence[Message]]:
+        """Claim as ``ClaimController.claim_by_id`` promises."""
+        now = self._clock.time()
+        claim = StoredClaim(new_claim_id(), metadata["ttl"], now)
+        request = ClaimRequest(claim, metadata["grace"], 0, now)
+        with self._store.lock:
+            found = self._store.find(project, queue, now)
+            if found is not None:
+                _hand_out_by_id(request, found.backlog, message_ids)
+        return (claim.id, request.messages) if request.messages else (None, [])
+
+    def pop(self, queue: str, limit: int, project: Project) -> Sequence[Message]:
+        """Pop as ``MessageController.pop`` promises."""
+        request = ClaimRequest(None, 0, limit, self._clock.time())
+        self._fill(request, (project, queue))
+        return request.messages
+
+    def _fill(self, request: ClaimRequest, scope: Scope) -> None:
+        with self._store.lock:
+            found = self._store.find(*scope, request.now)
+            dead_letter = self._fill_locally(request, scope)
+        while dead_letter is not None:
+            forwarded = self._dead_letters.forward(dead_letter) is DeadLetterOutcome.STORED
+            with self._store.lock:
+                self._unreserve(dead_letter.message, scope, forwarded=forwarded)
+                if not forwarded:
+                    request.untaken.add(dead_letter.message.id)
+                dead_letter = self._fill_locally(request, scope)
+        if found is not None and found.backlog.dead:
+            self._dead_letters.dead_letter(scope)
+
+    def _fill_locally(self, request: ClaimRequest, scope: Scope) -> DeadLetterRecord | None:
+        """Hand out up to the limit; stop at a dead letter for another store, reserve its message and return it."""
+        found = self._store.queues.get(scope)
+        while found is not None and len(request.messages) < request.limit:
+            message = found.backlog.take_first()
+            if message is None:
+                break
+            dead_letter = self._process(request, scope, message)
+            if dead_letter is not None:
+                found.backlog.claim(message, StoredClaim(new_claim_id(), RESERVATION_TTL, request.now))
+                return dead_letter
+        return None
+
+    def _process(self, request: ClaimRequest, scope: Scope, message: StoredMessage) -> DeadLetterRecord | None:
+        """Hand out a message, or store it as a dead letter in this store; return a dead letter for another store."""
+        queue = self._store.queues[scope]
+        is_untaken = message.id in request.untaken
+        limit = queue.policy.max_claim_count
+        try:
+            if not limit or message.claim_count < limit or is_untaken:
+                _hand_out(request, queue.backlog, message)
+                return None
+            dead_letter = self._dead_letters.from_message(scope, message, DeadLetterReason.DELIVERY_LIMIT, request.now)
+        except CorruptRecord as error:
+            dead_letter = self._dead_letters.unreadable(scope, message, request.now, error, here=is_untaken)
+        if not is_untaken and not self._dead_letters.is_local(dead_letter):
+            return dead_letter
+        queue.backlog.remove(message)
+        self._dead_letters.store(dead_letter, request.now)
+        return None
+
+    def _unreserve(self, message: StoredMessage, scope: Scope, *, forwarded: bool) -> None:
+        found = self._store.queues.get(scope)
+        if found is None or message.id not in found.backlog.messages:
+            return
+        if forwarded:
+            found.backlog.remove(message)
+        else:
+            found.backlog.release(message)
+
+
+def _hand_out_by_id(request: ClaimRequest, backlog: Backlog, message_ids: Iterable[str]) -> None:
+    for message in backlog.free_among(message_ids):
+        with suppress(CorruptRecord):
+            _hand_out(request, backlog, message)
+            backlog.take(message)
+
+
+def _hand_out(request: ClaimRequest, backlog: Backlog, message: StoredMessage) -> None:
+    """Claim or pop a message that the caller takes out of the line. Raises before it changes anything."""
+    view = to_message(message, request.now)
+    message.claim_count += 1
+    if request.claim is None:
+        backlog.remove(message)
+    else:
+        backlog.claim(message, request.claim)
+        backlog.extend_expiry(message, request.claim, request.grace)
+    view["claim_id"], view["claim_count"], view["ttl"] = message.claim_id, message.claim_count, message.ttl
+    request.messages.append(view)

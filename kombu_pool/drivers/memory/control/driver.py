@@ -1,0 +1,38 @@
+"""The driver of a control store in memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kombu_pool.drivers.memory.control.bindings import BindingsController
+from kombu_pool.drivers.memory.control.catalogue import CatalogueController
+from kombu_pool.drivers.memory.control.consumers import ConsumersController
+from kombu_pool.drivers.memory.control.flavors import FlavorsController
+from kombu_pool.drivers.memory.control.pools import PoolsController
+from kombu_pool.drivers.memory.control.queues import QueueController
+from kombu_pool.storage import ControlDriver as Contract
+
+if TYPE_CHECKING:
+    from kombu_pool.clock import Clock
+    from kombu_pool.drivers.memory.control.store import ControlStore
+
+
+class ControlDriver(Contract):
+    """A control store of this process. It outlives its drivers."""
+
+    def __init__(self, uri: str, store: ControlStore, clock: Clock) -> None:
+        self._store = store
+        self.uri = uri
+        self.queue_controller = QueueController(store)
+        self.pools_controller = PoolsController(store)
+        self.flavors_controller = FlavorsController(store)
+        self.catalogue_controller = CatalogueController(store)
+        self.bindings_controller = BindingsController(store)
+        self.consumers_controller = ConsumersController(store, clock)
+
+    @property
+    def identity(self) -> str:
+        return self._store.identity
+
+    def close(self) -> None:
+        """Do nothing: the store stays for its other drivers."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kombu_pool.drivers.mongodb import layout, states
-from kombu_pool.drivers.mongodb.picking import claim_by_id
-from kombu_pool.drivers.mongodb.store import place
+from kombu_pool.drivers.mongodb import codec, states
+from kombu_pool.drivers.mongodb.claiming import claim_by_id
+from kombu_pool.drivers.mongodb.store import queue_filter
 from kombu_pool.errors import ClaimDoesNotExist
 from kombu_pool.storage import DEFAULT_LIMIT
 from kombu_pool.storage import ClaimController as Contract
@@ -14,8 +14,8 @@ from kombu_pool.storage import ClaimController as Contract
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from kombu_pool.drivers.mongodb.lending import Lender
-    from kombu_pool.drivers.mongodb.looking import Lookout
+    from kombu_pool.drivers.mongodb.claiming import Claimer
+    from kombu_pool.drivers.mongodb.queue_scan import QueueScanner
     from kombu_pool.drivers.mongodb.states import Filter
     from kombu_pool.model import Claim, ClaimMetadata, Message, Project
 
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
 class ClaimController(Contract):
     """Claims, written on the messages that they hold."""
 
-    def __init__(self, store: Lookout, lender: Lender) -> None:
+    def __init__(self, store: QueueScanner, claimer: Claimer) -> None:
         self._store = store
-        self._link = store.link
-        self._lender = lender
+        self._client = store.client
+        self._claimer = claimer
 
     def create(
         self, queue: str, metadata: ClaimMetadata, project: Project = None, limit: int = DEFAULT_LIMIT
     ) -> tuple[str | None, Sequence[Message]]:
-        with self._link.translated():
-            return self._lender.lend(queue, metadata, limit, project)
+        with self._client.translated():
+            return self._claimer.lend(queue, metadata, limit, project)
 
     def get(self, queue: str, claim_id: str, project: Project = None) -> tuple[Claim, Sequence[Message]]:
         now = self._store.now()
         stored = []
-        with self._link.translated():
-            found = self._store.queue(project, queue) if layout.is_claim(claim_id) else None
+        with self._client.translated():
+            found = self._store.queue(project, queue) if codec.is_claim_id(claim_id) else None
             if found is not None:
                 where = {**found.scope, **states.claimed(now, claim_id), "x": {"$gt": now}}
                 stored = sorted(
@@ -47,32 +47,32 @@ class ClaimController(Contract):
         if not stored:
             raise ClaimDoesNotExist(claim_id, queue, project)
         first = stored[0]
-        view: Claim = {"id": claim_id, "age": max(0, int(now - first["a"])), "ttl": layout.seconds(first["m"])}
-        return view, [layout.shown(message, now) for message in stored]
+        view: Claim = {"id": claim_id, "age": max(0, int(now - first["a"])), "ttl": codec.seconds(first["m"])}
+        return view, [codec.to_message(message, now) for message in stored]
 
     def update(self, queue: str, claim_id: str, metadata: ClaimMetadata, project: Project = None) -> None:
         now = self._store.now()
-        renewed = states.held(claim_id, now, metadata["ttl"], metadata["grace"], lent=False)
+        renewed = states.claim_pipeline(claim_id, now, metadata["ttl"], metadata["grace"], count=False)
         held = 0
-        if layout.is_claim(claim_id):
-            with self._link.translated():
+        if codec.is_claim_id(claim_id):
+            with self._client.translated():
                 where = self._held(queue, project, claim_id, now)
                 held = self._store.messages.update_many(where, renewed, hint=states.BY_CLAIM).matched_count
                 if held:
-                    self._store.awaits(project, queue, now + metadata["ttl"])
-                    self._store.ledger.renewed(claim_id, now + metadata["ttl"])
+                    self._store.expect_due(project, queue, now + metadata["ttl"])
+                    self._store.claim_cache.renew(claim_id, now + metadata["ttl"])
         if not held:
             # Others may have had its messages: nothing that it held is known any more.
-            self._store.ledger.ended(claim_id)
+            self._store.claim_cache.end(claim_id)
             raise ClaimDoesNotExist(claim_id, queue, project)
 
     def delete(self, queue: str, claim_id: str, project: Project = None) -> None:
-        if layout.is_claim(claim_id):
-            self._store.ledger.ended(claim_id)
-            with self._link.translated():
+        if codec.is_claim_id(claim_id):
+            self._store.claim_cache.end(claim_id)
+            with self._client.translated():
                 where = self._held(queue, project, claim_id, self._store.now())
-                self._store.messages.update_many(where, states.RELEASED, hint=states.BY_CLAIM)
-                self._store.overtaken(project, queue)
+                self._store.messages.update_many(where, states.RELEASE, hint=states.BY_CLAIM)
+                self._store.record_returned(project, queue)
 
     def ack_and_claim(
         self,
@@ -82,26 +82,26 @@ class ClaimController(Contract):
         project: Project = None,
         limit: int = DEFAULT_LIMIT,
     ) -> tuple[Sequence[tuple[str, str]], str | None, Sequence[Message]]:
-        with self._link.translated():
-            return self._lender.ack_and_claim(queue, held, metadata, limit, project)
+        with self._client.translated():
+            return self._claimer.ack_and_claim(queue, held, metadata, limit, project)
 
     def claim_by_id(
         self, queue: str, message_ids: Iterable[str], metadata: ClaimMetadata, project: Project = None
     ) -> tuple[str | None, Sequence[Message]]:
-        with self._link.translated():
-            return claim_by_id(self._store, queue, layout.ids_of(message_ids), metadata, project)
+        with self._client.translated():
+            return claim_by_id(self._store, queue, codec.parse_ids(message_ids), metadata, project)
 
     def release(self, queue: str, claim_id: str, message_ids: Iterable[str], project: Project = None) -> int:
-        ids = layout.ids_of(message_ids)
-        if not ids or not layout.is_claim(claim_id):
+        ids = codec.parse_ids(message_ids)
+        if not ids or not codec.is_claim_id(claim_id):
             return 0
-        self._store.ledger.forget(message.hex() for message in ids)
-        with self._link.translated():
+        self._store.claim_cache.discard(message.hex() for message in ids)
+        with self._client.translated():
             where = {**self._held(queue, project, claim_id, self._store.now()), "_id": {"$in": ids}}
-            released = self._store.messages.update_many(where, states.RELEASED, hint=states.BY_ID).modified_count
-            self._store.overtaken(project, queue)
+            released = self._store.messages.update_many(where, states.RELEASE, hint=states.BY_ID).modified_count
+            self._store.record_returned(project, queue)
         return released
 
     def _held(self, queue: str, project: Project, claim_id: str, now: float) -> Filter:
         # A claim's id is never used again: not even by the queue's next life.
-        return {**place(project, queue), **states.claimed(now, claim_id), "x": {"$gt": now}}
+        return {**queue_filter(project, queue), **states.claimed(now, claim_id), "x": {"$gt": now}}

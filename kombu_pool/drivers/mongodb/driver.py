@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.drivers.mongodb import links
+from kombu_pool.drivers.mongodb.claiming import Claimer
 from kombu_pool.drivers.mongodb.claims import ClaimController
+from kombu_pool.drivers.mongodb.client import shared_clients
 from kombu_pool.drivers.mongodb.collector import Collector
-from kombu_pool.drivers.mongodb.deadletters import DeadLetters
-from kombu_pool.drivers.mongodb.lending import Lender
-from kombu_pool.drivers.mongodb.looking import Lookout
+from kombu_pool.drivers.mongodb.dead_letters import DeadLetters
 from kombu_pool.drivers.mongodb.messages import MessageController
+from kombu_pool.drivers.mongodb.queue_scan import QueueScanner
 from kombu_pool.drivers.mongodb.queues import QueueController
 from kombu_pool.drivers.mongodb.subscriptions import SubscriptionController
 from kombu_pool.drivers.mongodb.watch import MongoWatch
@@ -36,14 +36,14 @@ class DataDriver(Contract):
 
     def __init__(self, location: Location, clock: Clock, dead_letter_hooks: DeadLetterHooks) -> None:
         self.dead_letter_hooks = dead_letter_hooks
-        self._link = links.acquire(location)
-        self._store = store = Lookout(self._link, clock)
+        self._client = shared_clients.acquire(location)
+        self._store = store = QueueScanner(self._client, clock)
         self._closed = False
         self._dead_letters = DeadLetters(store, dead_letter_hooks)
-        lender = Lender(store, self._dead_letters)
+        claimer = Claimer(store, self._dead_letters)
         self.queue_controller = QueueController(store)
-        self.message_controller = MessageController(store, lender, self._dead_letters, location.max_message_size)
-        self.claim_controller = ClaimController(store, lender)
+        self.message_controller = MessageController(store, claimer, self._dead_letters, location.max_message_size)
+        self.claim_controller = ClaimController(store, claimer)
         self.subscription_controller = SubscriptionController(store)
         self._collector = Collector(store, self._dead_letters, self.subscription_controller)
 
@@ -54,21 +54,21 @@ class DataDriver(Contract):
         return bool(self.health()["storage_reachable"])
 
     def health(self) -> dict[str, Any]:
-        health: dict[str, Any] = {"storage_reachable": False, "uri": str(self._link.location)}
+        health: dict[str, Any] = {"storage_reachable": False, "uri": str(self._client.location)}
         if self._closed:
             return {**health, "error": "closed"}
         try:
-            with self._link.translated():
+            with self._client.translated():
                 health["queues"] = self._store.queues.estimated_document_count()
                 health["storage_reachable"] = True
-                health["version"] = self._link.client.server_info().get("version")
+                health["version"] = self._client.mongo_client.server_info().get("version")
         except KombuPoolError as error:
             return {**health, "error": str(error)}
         return health
 
     def dead_letter_all(self) -> int:
-        with self._link.translated():
-            return self._dead_letters.bury_all()
+        with self._client.translated():
+            return self._dead_letters.dead_letter_all()
 
     def gc(self) -> int:
         return self._collector.collect()
@@ -76,4 +76,4 @@ class DataDriver(Contract):
     def close(self) -> None:
         if not self._closed:
             self._closed = True
-            links.release(self._link)
+            shared_clients.release(self._client)

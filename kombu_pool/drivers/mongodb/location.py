@@ -60,11 +60,13 @@ def locate(uri: StoreUri, options: Mapping[str, Any], conf: Any) -> Location:
         ConfigurationError: the URI or an option cannot work.
     """
     _check_quoting(uri)
-    known = {opt.dest for opt in settings.MONGODB}
+    cached = {opt.dest for opt in settings.MONGODB}
     given = {**uri.options, **options}
-    theirs = {name: value for name, value in given.items() if name not in known}
-    ours = {name: value for name, value in given.items() if name in known}
-    values = settings.options(settings.MONGODB, ours, where=str(uri), conf=conf, group=settings.MONGODB_GROUP)
+    theirs = {name: value for name, value in given.items() if name not in cached}
+    reserved_filter = {name: value for name, value in given.items() if name in cached}
+    values = settings.options(
+        settings.MONGODB, reserved_filter, where=str(uri), conf=conf, group=settings.MONGODB_GROUP
+    )
     database = _database(uri)
     return Location(
         text=str(uri),
@@ -127,8 +129,8 @@ def _checked(uri: StoreUri, name: str, value: Any) -> Any:
     try:
         uri_parser.validate_options({name.lower(): value}, warn=False)
     except (mongo_errors.PyMongoError, ValueError, TypeError) as error:
-        known = ", ".join(sorted(opt.dest for opt in settings.MONGODB))
-        raise ConfigurationError(f"{uri}: {name}: {error}; known here: {known}, and PyMongo's options") from error
+        cached = ", ".join(sorted(opt.dest for opt in settings.MONGODB))
+        raise ConfigurationError(f"{uri}: {name}: {error}; known here: {cached}, and PyMongo's options") from error
     return value
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.drivers.mongodb import layout, states
-from kombu_pool.drivers.mongodb.acknowledging import Acknowledgement, acknowledge
-from kombu_pool.drivers.mongodb.bounds import Bounds
-from kombu_pool.drivers.mongodb.posting import Poster
+from kombu_pool.drivers.mongodb import codec, states
+from kombu_pool.drivers.mongodb.deletion import Acknowledgement, acknowledge
+from kombu_pool.drivers.mongodb.limits import Bounds
+from kombu_pool.drivers.mongodb.posting import MessageWriter
 from kombu_pool.errors import (
     ClaimDoesNotExist,
     ClaimDoesNotMatch,
@@ -26,9 +26,9 @@ from kombu_pool.storage.validation import validate
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from kombu_pool.drivers.mongodb.deadletters import DeadLetters
-    from kombu_pool.drivers.mongodb.lending import Lender
-    from kombu_pool.drivers.mongodb.looking import Lookout
+    from kombu_pool.drivers.mongodb.claiming import Claimer
+    from kombu_pool.drivers.mongodb.dead_letters import DeadLetters
+    from kombu_pool.drivers.mongodb.queue_scan import QueueScanner
     from kombu_pool.drivers.mongodb.states import Filter
     from kombu_pool.drivers.mongodb.store import Queue
     from kombu_pool.model import IdempotencyKey, Message, NewMessage, Project
@@ -37,13 +37,13 @@ if TYPE_CHECKING:
 class MessageController(Contract):
     """Messages, a document each."""
 
-    def __init__(self, store: Lookout, lender: Lender, dead_letters: DeadLetters, max_message_size: int) -> None:
+    def __init__(self, store: QueueScanner, claimer: Claimer, dead_letters: DeadLetters, max_message_size: int) -> None:
         self._store = store
-        self._link = store.link
-        self._lender = lender
+        self._client = store.client
+        self._claimer = claimer
         self._dead_letters = dead_letters
-        self._poster = Poster(store)
-        self._bounds = Bounds(store, dead_letters, self._poster)
+        self._writer = MessageWriter(store)
+        self._bounds = Bounds(store, dead_letters, self._writer)
         self._limit = max_message_size
 
     def post(
@@ -55,20 +55,20 @@ class MessageController(Contract):
         *,
         idempotency_key: IdempotencyKey | None = None,
     ) -> Sequence[str]:
-        client = None if client_uuid is None else layout.storable(str(client_uuid))
+        client = None if client_uuid is None else codec.escape_surrogates(str(client_uuid))
         incoming = [validate(message, self._limit) for message in messages]
         if not incoming:
             return []
-        with self._link.translated():
-            found = self._store.believed(project, queue)
+        with self._client.translated():
+            found = self._store.cached_queue(project, queue)
             if found is None:
                 raise QueueDoesNotExist(queue, project)
-            documents = self._poster.documents(found, incoming, client, self._store.now())
-            store = self._bounds.post if found.policy.is_bounded else self._poster.store
+            documents = self._writer.documents(found, incoming, client, self._store.now())
+            store = self._bounds.post if found.policy.is_bounded else self._writer.store
             ids = store(found, documents, idempotency_key)
-            self._store.awaits(project, queue, min((one["r"] or math.inf) for one in documents))
-            if not self._store.is_sure(found):
-                self._poster.withdraw(documents)
+            self._store.expect_due(project, queue, min((one["r"] or math.inf) for one in documents))
+            if not self._store.still_exists(found):
+                self._writer.withdraw(documents)
                 raise QueueDoesNotExist(queue, project)
         return [message.hex() for message in ids]
 
@@ -83,12 +83,12 @@ class MessageController(Contract):
         include_claimed: bool = False,
         include_delayed: bool = False,
     ) -> Iterator[Any]:
-        after = layout.id_of(marker) if marker else b""
+        after = codec.parse_id(marker) if marker else b""
         if after is None:
             return iter(([], ""))
         now = self._store.now()
-        with self._link.translated():
-            found = self._store.settled(project, queue, now)
+        with self._client.translated():
+            found = self._store.advance(project, queue, now)
             if found is None:
                 return iter(([], ""))
             where: Filter = {
@@ -97,20 +97,20 @@ class MessageController(Contract):
                 **_shown_states(now, include_claimed, include_delayed),
             }
             if not echo and client_uuid is not None:
-                where["u"] = {"$ne": layout.storable(str(client_uuid))}
-            cursor = self._store.messages.find(where, sort=[("_id", 1)], limit=limit, hint=states.LINE)
-            views = [layout.shown(message, now) for message in cursor]
+                where["u"] = {"$ne": codec.escape_surrogates(str(client_uuid))}
+            cursor = self._store.messages.find(where, sort=[("_id", 1)], limit=limit, hint=states.BY_ORDER)
+            views = [codec.to_message(message, now) for message in cursor]
         return iter((views, views[-1]["id"] if views else ""))
 
     def get(self, queue: str, message_id: str, project: Project = None) -> Message:
         now = self._store.now()
-        with self._link.translated():
+        with self._client.translated():
             found = self._require(queue, project)
-            message = layout.id_of(message_id)
+            message = codec.parse_id(message_id)
             stored = None if message is None else self._find(found, message, now)
         if stored is None:
             raise MessageDoesNotExist(message_id, queue, project)
-        return layout.shown(stored, now)
+        return codec.to_message(stored, now)
 
     def _require(self, queue: str, project: Project) -> Queue:
         found = self._store.queue(project, queue)
@@ -119,40 +119,40 @@ class MessageController(Contract):
         return found
 
     def _find(self, queue: Queue, message: bytes, now: float) -> dict[str, Any] | None:
-        return self._store.messages.find_one({**queue.scope, **states.there(now), "_id": message})
+        return self._store.messages.find_one({**queue.scope, **states.present(now), "_id": message})
 
     def first(self, queue: str, project: Project = None, sort: int = 1) -> Message:
         if sort not in {1, -1}:
             raise ValueError(f"sort is 1 for the first message or -1 for the last, not {sort!r}")
         now = self._store.now()
-        with self._link.translated():
-            found = self._store.settled(project, queue, now)
+        with self._client.translated():
+            found = self._store.advance(project, queue, now)
             if found is None:
                 raise QueueDoesNotExist(queue, project)
-            where = {**found.scope, **states.in_line(now)}
-            stored = self._store.messages.find_one(where, sort=[("_id", sort)], hint=states.LINE)
+            where = {**found.scope, **states.free(now)}
+            stored = self._store.messages.find_one(where, sort=[("_id", sort)], hint=states.BY_ORDER)
         if stored is None:
             raise QueueIsEmpty(queue, project)
-        return layout.shown(stored, now)
+        return codec.to_message(stored, now)
 
     def bulk_get(self, queue: str, message_ids: Iterable[str], project: Project = None) -> Sequence[Message]:
-        ids = layout.ids_of(message_ids)
+        ids = codec.parse_ids(message_ids)
         now = self._store.now()
-        with self._link.translated():
+        with self._client.translated():
             found = self._store.queue(project, queue) if ids else None
             if found is None:
                 return []
-            where = {**found.scope, **states.there(now), "_id": {"$in": ids}}
+            where = {**found.scope, **states.present(now), "_id": {"$in": ids}}
             stored = {message["_id"]: message for message in self._store.messages.find(where)}
-        return [layout.shown(stored[message], now) for message in ids if message in stored]
+        return [codec.to_message(stored[message], now) for message in ids if message in stored]
 
     def delete(self, queue: str, message_id: str, project: Project = None, claim: str | None = None) -> None:
-        message, now = layout.id_of(message_id), self._store.now()
-        with self._link.translated():
+        message, now = codec.parse_id(message_id), self._store.now()
+        with self._client.translated():
             found = self._store.queue(project, queue)
             if found is None:
                 return
-            if claim is not None and not layout.is_claim(claim):
+            if claim is not None and not codec.is_claim_id(claim):
                 raise ClaimDoesNotExist(claim, queue, project)
             if message is None or self._delete_one(found, message, claim, now):
                 return
@@ -161,9 +161,9 @@ class MessageController(Contract):
                 raise self._refusal(found, stored, claim, now)
 
     def _delete_one(self, queue: Queue, message: bytes, claim: str | None, now: float) -> bool:
-        self._store.ledger.forget([message.hex()])
+        self._store.claim_cache.discard([message.hex()])
         allowed: Filter = {"$nor": [states.claimed(now)]} if claim is None else states.claimed(now, claim)
-        where = {**queue.scope, "_id": message, **states.there(now), **allowed}
+        where = {**queue.scope, "_id": message, **states.present(now), **allowed}
         return bool(self._store.messages.delete_one(where).deleted_count)
 
     def _refusal(self, queue: Queue, stored: dict[str, Any], claim: str | None, now: float) -> Exception:
@@ -181,16 +181,16 @@ class MessageController(Contract):
     def bulk_delete(
         self, queue: str, message_ids: Iterable[str], project: Project = None, claim_ids: Sequence[str] | None = None
     ) -> None:
-        ids, now = layout.ids_of(message_ids), self._store.now()
-        with self._link.translated():
+        ids, now = codec.parse_ids(message_ids), self._store.now()
+        with self._client.translated():
             found = self._store.queue(project, queue) if ids else None
             if found is None:
                 return
-            where: Filter = {**found.scope, **states.there(now), "_id": {"$in": ids}}
+            where: Filter = {**found.scope, **states.present(now), "_id": {"$in": ids}}
             if claim_ids is not None:
                 self._check_holders(found, where, ids, claim_ids, now)
                 where.update(states.claimed(now), c={"$in": list(claim_ids)})
-            self._store.ledger.forget(message.hex() for message in ids)
+            self._store.claim_cache.discard(message.hex() for message in ids)
             self._store.messages.delete_many(where)
 
     def _check_holders(
@@ -205,45 +205,45 @@ class MessageController(Contract):
                 raise ClaimDoesNotMatch(message["c"], queue.name, queue.project)
 
     def pop(self, queue: str, limit: int, project: Project = None) -> Sequence[Message]:
-        with self._link.translated():
-            return self._lender.pop(queue, limit, project)
+        with self._client.translated():
+            return self._claimer.pop(queue, limit, project)
 
     def delete_claimed(
         self, queue: str, held: Sequence[tuple[str, str]], project: Project = None
     ) -> Sequence[tuple[str, str]]:
-        with self._link.translated():
+        with self._client.translated():
             return acknowledge(self._store, project, queue, held, self._store.now())
 
     def reject(self, queue: str, held: Sequence[tuple[str, str]], project: Project = None) -> Sequence[tuple[str, str]]:
         now = self._store.now()
-        with self._link.translated():
+        with self._client.translated():
             found = self._store.queue(project, queue)
             if found is None or not found.policy.has_dlq:
                 return acknowledge(self._store, project, queue, held, now)
             left = Acknowledgement(self._store, project, queue, held).reject(now)
         if len(left) < len(held):
-            self._dead_letters.attempt(found)
+            self._dead_letters.dead_letter_some(found)
         return left
 
     def purge(self, queue: str, project: Project = None) -> int:
         now = self._store.now()
-        with self._link.translated():
-            found = self._store.settled(project, queue, now)
+        with self._client.translated():
+            found = self._store.advance(project, queue, now)
             if found is None:
                 return 0
-            parts = (states.in_line(now), states.delayed(now))
+            parts = (states.free(now), states.delayed(now))
             return sum(self._store.remove({**found.scope, **part}) for part in parts)
 
     def count(self, queue: str, project: Project = None) -> int:
         now = self._store.now()
-        with self._link.translated():
-            found = self._store.settled(project, queue, now)
-            return 0 if found is None else self._store.messages.count_documents({**found.scope, **states.in_line(now)})
+        with self._client.translated():
+            found = self._store.advance(project, queue, now)
+            return 0 if found is None else self._store.messages.count_documents({**found.scope, **states.free(now)})
 
 
 def _shown_states(now: float, claimed: bool, delayed: bool) -> Filter:
     if not claimed and not delayed:
-        return states.in_line(now)
+        return states.free(now)
     if claimed and delayed:
-        return states.there(now)
-    return {**states.there(now), "$nor": [states.delayed(now) if claimed else states.claimed(now)]}
+        return states.present(now)
+    return {**states.present(now), "$nor": [states.delayed(now) if claimed else states.claimed(now)]}

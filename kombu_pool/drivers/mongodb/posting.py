@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from pymongo.errors import AutoReconnect, BulkWriteError, DuplicateKeyError
 
-from kombu_pool.drivers.mongodb import states, tickets
-from kombu_pool.drivers.mongodb.frontier import LATE
-from kombu_pool.drivers.mongodb.layout import BACK, IN_LINE, NEVER, UNFINISHED, WAITING
+from kombu_pool.drivers.mongodb import idempotency, states
+from kombu_pool.drivers.mongodb.codec import DELAYED_OR_CLAIMED, FREE_AGAIN, FREE_NEW, NEVER, PARTIAL
+from kombu_pool.drivers.mongodb.scan_bounds import LATE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from kombu_pool.storage.validation import ValidMessage
 
 
-class Poster:
+class MessageWriter:
     """Stores new messages."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._sessions = tickets.Sessions(store)
+        self._sessions = idempotency.Sessions(store)
 
     def documents(
         self, queue: Queue, messages: Sequence[ValidMessage], client: str | None, now: float
     ) -> list[dict[str, Any]]:
         """Return the documents of new messages, with their ids."""
-        ids = self._store.link.numbers.take(now, [message.priority for message in messages])
+        ids = self._store.client.id_generator.next_ids(now, [message.priority for message in messages])
         return [_document(queue, ids[index], message, client, now) for index, message in enumerate(messages)]
 
     def store(
@@ -49,8 +49,8 @@ class Poster:
         ids = self._store_all(queue, documents, idempotency_key, receipted=receipted)
         if self._store.now() - documents[0]["t"] > LATE:
             # Others may have seen the end of the line, or of a delay, meanwhile, and not look there again.
-            late = {"s": {"$in": [IN_LINE, WAITING]}, "r": {"$lte": self._store.now()}}
-            self._store.messages.update_many({**_these(documents), **late}, states.INTO_LINE)
+            late = {"s": {"$in": [FREE_NEW, DELAYED_OR_CLAIMED]}, "r": {"$lte": self._store.now()}}
+            self._store.messages.update_many({**_these(documents), **late}, states.MAKE_FREE)
         return ids
 
     def withdraw(self, documents: Sequence[dict[str, Any]]) -> None:
@@ -67,20 +67,22 @@ class Poster:
     ) -> list[bytes]:
         ids = [document["_id"] for document in documents]
         if idempotency_key is not None:
-            if len(documents) == 1 and self._store.link.has_transactions and not receipted:
+            if len(documents) == 1 and self._store.client.has_transactions and not receipted:
                 return [self._sessions.insert(queue, documents[0], idempotency_key)]
-            return self._store_with_receipt(documents, tickets.receipt(queue, idempotency_key, ids, documents[0]["t"]))
+            return self._store_with_receipt(
+                documents, idempotency.receipt(queue, idempotency_key, ids, documents[0]["t"])
+            )
         if len(documents) == 1:
             self._store_one(documents[0])
-        elif self._store.link.has_transactions:
-            self._store.link.transact(lambda session: self._store.messages.insert_many(documents, session=session))
+        elif self._store.client.has_transactions:
+            self._store.client.transact(lambda session: self._store.messages.insert_many(documents, session=session))
         else:
             self._store_apart(documents)
         return ids
 
     def stored(self, queue: Queue, idempotency_key: IdempotencyKey) -> list[bytes] | None:
         """Return the ids of a post that left a receipt, whose messages are seen from now on; None: there is none."""
-        found = self._find(queue.scope, tickets.receipt_id(queue, idempotency_key))
+        found = self._find(queue.scope, idempotency.receipt_id(queue, idempotency_key))
         return None if found is None else self._honoured(found)
 
     def _find(self, scope: Filter, receipt: bytes) -> dict[str, Any] | None:
@@ -89,22 +91,22 @@ class Poster:
     def _honoured(self, receipt: dict[str, Any]) -> list[bytes]:
         """Return the ids on a receipt, and show its messages if whoever stored them may have died before that."""
         if (post := receipt.get("o")) is not None:
-            self.show({**_scope(receipt), "s": UNFINISHED, "o": post}, post)
+            self.make_visible({**_scope(receipt), "s": PARTIAL, "o": post}, post)
         return list(receipt["k"])
 
     def _store_with_receipt(self, documents: Sequence[dict[str, Any]], receipt: dict[str, Any]) -> list[bytes]:
-        messages, link = self._store.messages, self._store.link
+        messages, client = self._store.messages, self._store.client
         ids: list[bytes] = receipt["k"]
         try:
-            if link.has_transactions:
-                link.transact(lambda session: messages.insert_many([receipt, *documents], session=session))
+            if client.has_transactions:
+                client.transact(lambda session: messages.insert_many([receipt, *documents], session=session))
             elif len(documents) == 1:
                 # One insertion of a few documents is one step of the server's storage.
                 messages.insert_many([receipt, *documents])
             else:
                 ids = self._store_apart(documents, receipt)
         except BulkWriteError as error:
-            before = self._find(_scope(receipt), receipt["_id"]) if tickets.is_known(error) else None
+            before = self._find(_scope(receipt), receipt["_id"]) if idempotency.is_known(error) else None
             if before is None:
                 raise
             ids = self._honoured(before)
@@ -128,20 +130,20 @@ class Poster:
         """
         post = (receipt["_id"] if receipt else b"") + os.urandom(12)
         scope = _scope(documents[0])
-        hidden = [{**document, "s": UNFINISHED, "o": post} for document in documents]
+        hidden = [{**document, "s": PARTIAL, "o": post} for document in documents]
         try:
             self._store.messages.insert_many(hidden)
         except AutoReconnect:
             raise
         except Exception:
-            self._store.remove({**scope, "s": UNFINISHED, "o": post})
+            self._store.remove({**scope, "s": PARTIAL, "o": post})
             raise
         if receipt is None:
             self._store.collection(states.POSTS).insert_one({"_id": post, **scope})
         elif (before := self._receipt_before({**receipt, "o": post})) is not None:
-            self._store.remove({**scope, "s": UNFINISHED, "o": post})
+            self._store.remove({**scope, "s": PARTIAL, "o": post})
             return self._honoured(before)
-        self.show({**scope, "s": UNFINISHED, "o": post}, post)
+        self.make_visible({**scope, "s": PARTIAL, "o": post}, post)
         return [document["_id"] for document in documents]
 
     def _receipt_before(self, receipt: dict[str, Any]) -> dict[str, Any] | None:
@@ -152,16 +154,16 @@ class Poster:
             return self._find(_scope(receipt), receipt["_id"])
         return None
 
-    def is_whole(self, scope: Filter, post: bytes) -> bool:
+    def is_complete(self, scope: Filter, post: bytes) -> bool:
         """Tell whether all messages of a post to that queue were stored."""
         if self._store.collection(states.POSTS).find_one({"_id": post}) is not None:
             return True
-        receipt = self._find(scope, tickets.receipt_of(post))
+        receipt = self._find(scope, idempotency.receipt_of(post))
         return receipt is not None and receipt.get("o") == post
 
-    def show(self, hidden: dict[str, Any], post: bytes) -> int:
+    def make_visible(self, hidden: dict[str, Any], post: bytes) -> int:
         """Show the messages of a post that is whole; return how many they were."""
-        state = {"$cond": [{"$gt": ["$r", 0]}, WAITING, BACK]}
+        state = {"$cond": [{"$gt": ["$r", 0]}, DELAYED_OR_CLAIMED, FREE_AGAIN]}
         changed = self._store.messages.update_many(hidden, [{"$set": {"s": state}}, {"$unset": "o"}]).modified_count
         self._store.collection(states.POSTS).delete_one({"_id": post})
         return changed
@@ -182,7 +184,7 @@ def _document(queue: Queue, message_id: bytes, message: ValidMessage, client: st
     document: dict[str, Any] = {
         "_id": message_id,
         **queue.scope,
-        "s": WAITING if delay else IN_LINE,
+        "s": DELAYED_OR_CLAIMED if delay else FREE_NEW,
         "r": now + delay if delay else 0.0,
         "x": now + ttl if ttl else NEVER,
         "n": 0,
@@ -195,6 +197,6 @@ def _document(queue: Queue, message_id: bytes, message: ValidMessage, client: st
         document["u"] = client
     if message.dead_letter is not None:
         document["d"] = dict(message.dead_letter)
-    if queue.is_mortal(document["x"]):
+    if queue.expires_to_dlq(document["x"]):
         document["e"] = True
     return document

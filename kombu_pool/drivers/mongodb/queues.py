@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from pymongo.errors import DuplicateKeyError
 
-from kombu_pool.drivers.mongodb import fences, schema, states
-from kombu_pool.drivers.mongodb.layout import WAITING, priority_of, project_key
-from kombu_pool.drivers.mongodb.listings import queues_by_name
-from kombu_pool.drivers.mongodb.store import AT_ONCE, PLANE, place
+from kombu_pool.drivers.mongodb import scan_sentinels, schema, states
+from kombu_pool.drivers.mongodb.codec import DELAYED_OR_CLAIMED, priority_of, project_key
+from kombu_pool.drivers.mongodb.queue_listing import queues_by_name
+from kombu_pool.drivers.mongodb.store import BATCH_SIZE, PLANE, queue_filter
 from kombu_pool.errors import QueueDoesNotExist
 from kombu_pool.storage import DEFAULT_LIMIT, page
 from kombu_pool.storage import QueueController as Contract
@@ -20,7 +20,7 @@ from kombu_pool.storage.policy import policy_of, read, write
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from kombu_pool.drivers.mongodb.looking import Lookout
+    from kombu_pool.drivers.mongodb.queue_scan import QueueScanner
     from kombu_pool.drivers.mongodb.states import Filter
     from kombu_pool.drivers.mongodb.store import Queue
     from kombu_pool.model import Metadata, Project
@@ -35,9 +35,9 @@ class QueueController(Contract):
     posts to it while it may get too long, and ``u`` until when the others wait for that.
     """
 
-    def __init__(self, store: Lookout) -> None:
+    def __init__(self, store: QueueScanner) -> None:
         self._store = store
-        self._link = store.link
+        self._client = store.client
 
     def list(
         self,
@@ -48,12 +48,12 @@ class QueueController(Contract):
         detailed: bool = False,
         name: str | None = None,
     ) -> Iterator[Any]:
-        with self._link.translated():
+        with self._client.translated():
             shown = queues_by_name(self._store.queues, project, kfilter, marker, limit, name, detailed=detailed)
         return page(shown, lambda item: str(item["name"]))
 
     def get(self, name: str, project: Project = None) -> Metadata:
-        with self._link.translated():
+        with self._client.translated():
             queue = self._store.queue(project, name)
         if queue is None:
             raise QueueDoesNotExist(name, project)
@@ -64,69 +64,71 @@ class QueueController(Contract):
         update: list[dict[str, Any]] = [{"$set": {"m": {"$literal": stored}}}, {"$unset": "e"}]
         if policy_of(stored).expires_to_dlq:
             update = [{"$set": {"m": {"$literal": stored}, "e": {"$ifNull": ["$e", self._store.now()]}}}]
-        with self._link.translated():
-            before = self._store.queues.find_one_and_update(place(project, name), update)
+        with self._client.translated():
+            before = self._store.queues.find_one_and_update(queue_filter(project, name), update)
             if before is None:
                 raise QueueDoesNotExist(name, project)
-            self._store.outlast_beliefs(project, name, lasting=True)
+            self._store.wait_out_caches(project, name, for_claims=True)
             if len(update) == 1 and "e" not in before:
-                self._make_mortal({**place(project, name), "i": before["_id"]})
+                self._mark_expiring({**queue_filter(project, name), "i": before["_id"]})
 
-    def _make_mortal(self, scope: Filter) -> None:
+    def _mark_expiring(self, scope: Filter) -> None:
         """Let the queue's messages be found when they expire; what this misses, a claim or the collector finds."""
-        where = {**scope, **states.mortal(self._store.now()), "e": None}
-        self._store.change(where, {"$set": {"e": True}}, hint=states.EXPIRING)
+        where = {**scope, **states.expiring_to_dlq(self._store.now()), "e": None}
+        self._store.change(where, {"$set": {"e": True}}, hint=states.BY_EXPIRY)
 
     def create(self, name: str, metadata: Metadata | None = None, project: Project = None) -> bool:
         stored = write(metadata or {})
-        new: dict[str, Any] = {"_id": os.urandom(_INCARNATION_BYTES), **place(project, name), "m": stored}
+        new: dict[str, Any] = {"_id": os.urandom(_INCARNATION_BYTES), **queue_filter(project, name), "m": stored}
         if policy_of(stored).expires_to_dlq:
             new["e"] = 0.0
-        with self._link.translated():
+        with self._client.translated():
             if self._exists(name, project):
                 return False
             # The first thing that anybody makes anew in a database that was dropped.
-            schema.prepare(self._link, PLANE, states.INDEXES, again=True)
+            schema.prepare(self._client, PLANE, states.INDEXES, again=True)
             try:
                 self._store.queues.insert_one(new)
             except DuplicateKeyError:
                 return False
-            scope = {**place(project, name), "i": new["_id"]}
-            self._store.messages.insert_many([fences.before(scope, fences.LAST), fences.at_end(scope)])
+            scope = {**queue_filter(project, name), "i": new["_id"]}
+            self._store.messages.insert_many(
+                [scan_sentinels.before(scope, scan_sentinels.LAST), scan_sentinels.at_end(scope)]
+            )
         return True
 
     def exists(self, name: str, project: Project = None) -> bool:
-        with self._link.translated():
+        with self._client.translated():
             return self._exists(name, project)
 
     def _exists(self, name: str, project: Project) -> bool:
-        return self._store.queues.find_one(place(project, name), {"_id": 1}) is not None
+        return self._store.queues.find_one(queue_filter(project, name), {"_id": 1}) is not None
 
     def delete(self, name: str, project: Project = None) -> None:
-        with self._link.translated():
+        with self._client.translated():
             queue = self._store.queue(project, name)
             if queue is None:
                 return
             # First what leads the collector to the messages, should this process die after the next step.
-            grave = {**place(project, name), "t": self._store.now()}
-            graves = self._store.collection(states.GRAVES)
-            graves.update_one({"_id": queue.incarnation}, {"$set": grave}, upsert=True)
-            self._store.queues.delete_one({**place(project, name), "_id": queue.incarnation})
-            self._store.outlast_beliefs(project, name)
-            self._store.messages.delete_many(fences.all_of(queue.scope), hint=states.BY_ID)
-            if self._store.remove(queue.scope, AT_ONCE) >= AT_ONCE:
+            entry = {**queue_filter(project, name), "t": self._store.now()}
+            deleted_queues = self._store.collection(states.DELETED_QUEUES)
+            deleted_queues.update_one({"_id": queue.incarnation}, {"$set": entry}, upsert=True)
+            self._store.queues.delete_one({**queue_filter(project, name), "_id": queue.incarnation})
+            self._store.wait_out_caches(project, name)
+            self._store.messages.delete_many(scan_sentinels.all_of(queue.scope), hint=states.BY_ID)
+            if self._store.remove(queue.scope, BATCH_SIZE) >= BATCH_SIZE:
                 # There may be more, which the collector removes: nobody is to be lent them once this returns.
-                self._store.outlast_beliefs(project, name, lasting=True)
+                self._store.wait_out_caches(project, name, for_claims=True)
 
     def stats(self, name: str, project: Project = None) -> dict[str, Any]:
         now = self._store.now()
-        with self._link.translated():
-            queue = self._store.settled(project, name, now)
+        with self._client.translated():
+            queue = self._store.advance(project, name, now)
             if queue is None:
                 raise QueueDoesNotExist(name, project)
             free, delayed, claimed = (
                 self._store.messages.count_documents({**queue.scope, **state})
-                for state in (states.in_line(now), states.delayed(now), states.claimed(now))
+                for state in (states.free(now), states.delayed(now), states.claimed(now))
             )
             ends = sorted(self._ends(queue, now), key=lambda found: bytes(found["_id"][1:]))
         waiting = free + delayed
@@ -137,7 +139,7 @@ class QueueController(Contract):
 
     def _ends(self, queue: Queue, now: float) -> Iterator[dict[str, Any]]:
         """Give the first and the last message of each priority, which the index finds without looking between them."""
-        for state in (*states.FREE, WAITING):
+        for state in (*states.FREE_STATES, DELAYED_OR_CLAIMED):
             where: Filter = {**queue.scope, "s": state, "x": {"$gt": now}}
             while (first := self._end(where, 1)) is not None:
                 yield first
@@ -147,11 +149,11 @@ class QueueController(Contract):
                 where["_id"] = {"$gt": beyond}
 
     def _end(self, where: Filter, sort: int) -> dict[str, Any] | None:
-        order = [(key, sort) for key, _ in states.IN_ORDER]
-        return self._store.messages.find_one(where, {"t": 1}, sort=order, hint=states.LINE)
+        order = [(key, sort) for key, _ in states.ORDER]
+        return self._store.messages.find_one(where, {"t": 1}, sort=order, hint=states.BY_ORDER)
 
     def calculate_resource_count(self, project: Project = None) -> int:
-        with self._link.translated():
+        with self._client.translated():
             return self._store.queues.count_documents({"p": project_key(project)})
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from pymongo import IndexModel
 
-    from kombu_pool.drivers.mongodb.link import Link
+    from kombu_pool.drivers.mongodb.client import Client
 
 #: Grows with every change that an older version could not live with.
 VERSION = 1
@@ -21,7 +21,7 @@ VERSION = 1
 SCHEMA = "schema"
 
 
-def prepare(link: Link, plane: str, indexes: Mapping[str, Sequence[IndexModel]], *, again: bool = False) -> None:
+def prepare(client: Client, plane: str, indexes: Mapping[str, Sequence[IndexModel]], *, again: bool = False) -> None:
     """See to it that the collections of a plane are there, with these indexes.
 
     ``again``: also where this process has done so, for somebody may have dropped the database since.
@@ -29,25 +29,25 @@ def prepare(link: Link, plane: str, indexes: Mapping[str, Sequence[IndexModel]],
     Raises:
         IncompatibleStore: a newer version wrote them.
     """
-    if plane in link.prepared and not again:
+    if plane in client.prepared_planes and not again:
         return
-    with link.translated():
-        found = link.collection(SCHEMA).find_one({"_id": plane})
+    with client.translated():
+        found = client.collection(SCHEMA).find_one({"_id": plane})
         if found is None:
-            _make(link, plane, indexes)
+            _make(client, plane, indexes)
         elif found["version"] > VERSION:
             raise IncompatibleStore(
-                f"{link.location}: a newer version of kombu_pool wrote the {plane} "
+                f"{client.location}: a newer version of kombu_pool wrote the {plane} "
                 f"(its version {found['version']}; this one knows {VERSION})"
             )
-    link.prepared.add(plane)
+    client.prepared_planes.add(plane)
 
 
-def _make(link: Link, plane: str, indexes: Mapping[str, Sequence[IndexModel]]) -> None:
+def _make(client: Client, plane: str, indexes: Mapping[str, Sequence[IndexModel]]) -> None:
     for name, models in indexes.items():
-        link.collection(name).create_indexes(list(models))
+        client.collection(name).create_indexes(list(models))
     try:
         # Last: who finds it need not look whether the indexes are there.
-        link.collection(SCHEMA).insert_one({"_id": plane, "version": VERSION})
+        client.collection(SCHEMA).insert_one({"_id": plane, "version": VERSION})
     except DuplicateKeyError:
         return

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pymongo import ASCENDING, IndexModel
 
-from kombu_pool.drivers.mongodb.layout import BACK, DEAD, IN_LINE, NEVER, WAITING
+from kombu_pool.drivers.mongodb.codec import DEAD, DELAYED_OR_CLAIMED, FREE_AGAIN, FREE_NEW, NEVER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,17 +16,17 @@ Filter = dict[str, Any]
 
 MESSAGES: Final = "messages"
 QUEUES: Final = "queues"
-GRAVES: Final = "graves"
+DELETED_QUEUES: Final = "deleted_queues"
 POSTS: Final = "posts"
 SUBSCRIPTIONS: Final = "subscriptions"
 
 BY_ID: Final = "_id_"
-LINE: Final = "line"
-BY_TIME: Final = "waiting"
+BY_ORDER: Final = "line"
+BY_DUE_TIME: Final = "waiting"
 BY_CLAIM: Final = "claims"
-EXPIRING: Final = "expiring"
-MORTAL: Final = "mortal"
-DYING: Final = "dying"
+BY_EXPIRY: Final = "expiring"
+BY_DLQ_EXPIRY: Final = "mortal"
+BY_DEATH: Final = "dying"
 _BEYOND_ALL_TIME = 1e300
 
 
@@ -37,12 +37,12 @@ def _index(name: str, keys: str, **options: Any) -> IndexModel:
 #: Each begins with what a sharded collection is divided by, but that which answers for all queues at once.
 INDEXES: Mapping[str, Sequence[IndexModel]] = {
     MESSAGES: [
-        _index(LINE, "p q i s _id x"),
-        _index(BY_TIME, "p q i r", partialFilterExpression={"s": WAITING}),
-        _index(BY_CLAIM, "p q c", partialFilterExpression={"s": WAITING, "c": {"$gt": ""}}),
-        _index(EXPIRING, "p q i x", partialFilterExpression={"x": {"$lt": _BEYOND_ALL_TIME}}),
-        _index(MORTAL, "x", partialFilterExpression={"e": True}),
-        _index(DYING, "p q i k _id", partialFilterExpression={"s": DEAD}),
+        _index(BY_ORDER, "p q i s _id x"),
+        _index(BY_DUE_TIME, "p q i r", partialFilterExpression={"s": DELAYED_OR_CLAIMED}),
+        _index(BY_CLAIM, "p q c", partialFilterExpression={"s": DELAYED_OR_CLAIMED, "c": {"$gt": ""}}),
+        _index(BY_EXPIRY, "p q i x", partialFilterExpression={"x": {"$lt": _BEYOND_ALL_TIME}}),
+        _index(BY_DLQ_EXPIRY, "x", partialFilterExpression={"e": True}),
+        _index(BY_DEATH, "p q i k _id", partialFilterExpression={"s": DEAD}),
     ],
     QUEUES: [_index("names", "p q", unique=True)],
     SUBSCRIPTIONS: [_index("subscribers", "p q i w", unique=True)],
@@ -50,38 +50,38 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
 
 #: In order, within a state. With the state before the id no index but that of the line can serve it; and a server of
 #: version 4.4 sees that it does only where all that it begins with is said, and would sort the whole queue otherwise.
-IN_ORDER: Final = tuple((key, ASCENDING) for key in ("p", "q", "i", "s", "_id"))
-FREE: Final = (BACK, IN_LINE)
-_PRESENT: Final = (BACK, IN_LINE, WAITING)
+ORDER: Final = tuple((key, ASCENDING) for key in ("p", "q", "i", "s", "_id"))
+FREE_STATES: Final = (FREE_AGAIN, FREE_NEW)
+_PRESENT: Final = (FREE_AGAIN, FREE_NEW, DELAYED_OR_CLAIMED)
 #: As they died.
-IN_DYING_ORDER: Final = (("k", ASCENDING), ("_id", ASCENDING))
+DEATH_ORDER: Final = (("k", ASCENDING), ("_id", ASCENDING))
 
 
 #: What a fence among what waits is not.
-IS_MESSAGE: Final = {"x": {"$gt": 0}}
+NOT_SENTINEL: Final = {"x": {"$gt": 0}}
 
 
-def in_line(now: float, state: int | None = None) -> Filter:
+def free(now: float, state: int | None = None) -> Filter:
     """Free messages of a queue that is settled; or of these, those in line or those back in line."""
-    return {"s": {"$in": [*FREE]} if state is None else state, "x": {"$gt": now}}
+    return {"s": {"$in": [*FREE_STATES]} if state is None else state, "x": {"$gt": now}}
 
 
 def due(now: float, since: Mapping[str, float] = MappingProxyType({})) -> Filter:
     """Messages whose delay or claim is over, since some time, but that do not stand in line yet."""
-    return {"s": WAITING, "r": {**since, "$lte": now}, **IS_MESSAGE}
+    return {"s": DELAYED_OR_CLAIMED, "r": {**since, "$lte": now}, **NOT_SENTINEL}
 
 
 def delayed(now: float) -> Filter:
     """Delayed messages."""
-    return {"s": WAITING, "r": {"$gt": now}, "c": None, "x": {"$gt": now}}
+    return {"s": DELAYED_OR_CLAIMED, "r": {"$gt": now}, "c": None, "x": {"$gt": now}}
 
 
 def claimed(now: float, claim: str | None = None) -> Filter:
     """Messages that a live claim holds, or that one does."""
-    return {"s": WAITING, "r": {"$gt": now}, "c": {"$gt": ""} if claim is None else claim}
+    return {"s": DELAYED_OR_CLAIMED, "r": {"$gt": now}, "c": {"$gt": ""} if claim is None else claim}
 
 
-def there(now: float) -> Filter:
+def present(now: float) -> Filter:
     """Messages in whichever state but expired."""
     return {"s": {"$in": [*_PRESENT]}, "x": {"$gt": now}}
 
@@ -91,48 +91,48 @@ def expired(now: float) -> Filter:
     return {"x": {"$lte": now}}
 
 
-def mortal(since: float, now: float | None = None) -> Filter:
+def expiring_to_dlq(since: float, now: float | None = None) -> Filter:
     """Messages that have expired, or will, in a queue which buries such since then."""
     until = {"$lt": _BEYOND_ALL_TIME} if now is None else {"$lte": now}
     return {"s": {"$in": [*_PRESENT]}, "x": {"$gt": since, **until}}
 
 
-def dead(now: float) -> Filter:
+def unreserved_dead(now: float) -> Filter:
     """Dead messages that nobody buries at the time."""
     return {"s": DEAD, "r": {"$lte": now}}
 
 
 def is_claimed(stored: Mapping[str, Any], now: float) -> bool:
     """Tell whether a live claim holds it."""
-    return stored["s"] == WAITING and stored["r"] > now and stored["c"] is not None
+    return stored["s"] == DELAYED_OR_CLAIMED and stored["r"] > now and stored["c"] is not None
 
 
 #: What puts messages in line where they stood; of a claim that ended they remember it.
-INTO_LINE: Final = {"$set": {"s": BACK, "r": 0.0}}
+MAKE_FREE: Final = {"$set": {"s": FREE_AGAIN, "r": 0.0}}
 #: What gives them back from a claim that lives.
-RELEASED: Final = {"$set": {"s": BACK, "r": 0.0, "c": None}}
+RELEASE: Final = {"$set": {"s": FREE_AGAIN, "r": 0.0, "c": None}}
 #: What brings dead ones back to where they stood.
-REVIVED: Final[list[dict[str, Any]]] = [
-    {"$set": {"s": BACK, "r": 0.0, "c": None, "x": "$y"}},
+REVIVE: Final[list[dict[str, Any]]] = [
+    {"$set": {"s": FREE_AGAIN, "r": 0.0, "c": None, "x": "$y"}},
     {"$unset": ["w", "k", "y", "z"]},
 ]
 
 
-def dying(reason: str, when: float | str, **others: Any) -> list[dict[str, Any]]:
+def dead_update(reason: str, when: float | str, **others: Any) -> list[dict[str, Any]]:
     """Return the update by which messages die; ``when`` may be the name of a field of theirs, with a dollar."""
     return [{"$set": {"s": DEAD, "w": reason, "k": when, "r": 0.0, "x": NEVER, "y": "$x", **others}}]
 
 
-def lent(claim: str, now: float, ttl: float) -> dict[str, Any]:
+def claim_update(claim: str, now: float, ttl: float) -> dict[str, Any]:
     """Return the update by which a claim gets messages that live longer than it does."""
-    return {"$set": {"s": WAITING, "r": now + ttl, "c": claim, "a": now, "m": ttl}, "$inc": {"n": 1}}
+    return {"$set": {"s": DELAYED_OR_CLAIMED, "r": now + ttl, "c": claim, "a": now, "m": ttl}, "$inc": {"n": 1}}
 
 
-def held(claim: str, now: float, ttl: float, grace: float | None, *, lent: bool) -> list[dict[str, Any]]:
+def claim_pipeline(claim: str, now: float, ttl: float, grace: float | None, *, count: bool) -> list[dict[str, Any]]:
     """Return the update that lets a claim hold messages; ``grace`` None: they expire when they would have."""
     end = now + ttl
-    values: dict[str, Any] = {"s": WAITING, "r": end, "c": claim, "a": now, "m": ttl}
-    if lent:
+    values: dict[str, Any] = {"s": DELAYED_OR_CLAIMED, "r": end, "c": claim, "a": now, "m": ttl}
+    if count:
         values["n"] = {"$add": ["$n", 1]}
     if grace is not None:
         # Both look at what the message said before.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pymongo.errors import DuplicateKeyError
 
-from kombu_pool.drivers.mongodb import layout, states
+from kombu_pool.drivers.mongodb import codec, states
 from kombu_pool.errors import (
     ConfigurationError,
     QueueDoesNotExist,
@@ -38,14 +38,14 @@ class SubscriptionController(Contract):
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._link = store.link
+        self._client = store.client
 
     def list(
         self, queue: str, project: Project = None, marker: str | None = None, limit: int = DEFAULT_LIMIT
     ) -> Iterator[Any]:
-        after = layout.id_of(marker) if marker else b""
+        after = codec.parse_id(marker) if marker else b""
         now = self._store.now()
-        with self._link.translated():
+        with self._client.translated():
             found = self._store.queue(project, queue) if after is not None else None
             if found is None:
                 return page([], str)
@@ -55,14 +55,14 @@ class SubscriptionController(Contract):
         return page(shown, lambda item: str(item["id"]))
 
     def get(self, queue: str, subscription_id: str, project: Project = None) -> Subscription:
-        return self._get(queue, project, {"_id": layout.id_of(subscription_id)}, subscription_id)
+        return self._get(queue, project, {"_id": codec.parse_id(subscription_id)}, subscription_id)
 
     def get_with_subscriber(self, queue: str, subscriber: str, project: Project = None) -> Subscription:
         return self._get(queue, project, {"w": subscriber}, subscriber)
 
     def _get(self, queue: str, project: Project, which: Filter, sought: str) -> Subscription:
         now = self._store.now()
-        with self._link.translated():
+        with self._client.translated():
             found = self._stored.find_one({**self._scope(queue, project), **which, "x": {"$gt": now}})
         if found is None:
             raise SubscriptionDoesNotExist(sought)
@@ -72,9 +72,9 @@ class SubscriptionController(Contract):
         self, queue: str, subscriber: str, ttl: float, options: Mapping[str, Any], project: Project = None
     ) -> str | None:
         now = self._store.now()
-        with self._link.translated():
+        with self._client.translated():
             scope = self._scope(queue, project)
-            (new,) = self._link.numbers.take(now, [0])
+            (new,) = self._client.id_generator.next_ids(now, [0])
             self._forget_expired({**scope, "w": subscriber}, now)
             try:
                 self._stored.insert_one(
@@ -112,10 +112,10 @@ class SubscriptionController(Contract):
         return True
 
     def delete(self, queue: str, subscription_id: str, project: Project = None) -> None:
-        with self._link.translated():
+        with self._client.translated():
             found = self._store.queue(project, queue)
             if found is not None:
-                self._stored.delete_one({**found.scope, "_id": layout.id_of(subscription_id)})
+                self._stored.delete_one({**found.scope, "_id": codec.parse_id(subscription_id)})
 
     def confirm(self, queue: str, subscription_id: str, project: Project = None, confirmed: bool | None = None) -> None:
         self._change(queue, subscription_id, project, {"f": confirmed is None or confirmed})
@@ -126,11 +126,11 @@ class SubscriptionController(Contract):
 
     def _change(self, queue: str, subscription_id: str, project: Project, changes: Mapping[str, Any]) -> None:
         now = self._store.now()
-        with self._link.translated():
+        with self._client.translated():
             scope = self._scope(queue, project)
             if "w" in changes:
                 self._forget_expired({**scope, "w": changes["w"]}, now)
-            where = {**scope, "_id": layout.id_of(subscription_id), "x": {"$gt": now}}
+            where = {**scope, "_id": codec.parse_id(subscription_id), "x": {"$gt": now}}
             try:
                 changed = self._stored.update_one(where, {"$set": dict(changes)}).matched_count
             except DuplicateKeyError:
@@ -153,7 +153,7 @@ class SubscriptionController(Contract):
 
 
 def _lifetime(ttl: float | None, now: float) -> dict[str, float]:
-    return {"l": ttl or 0, "x": now + ttl if ttl else layout.NEVER}
+    return {"l": ttl or 0, "x": now + ttl if ttl else codec.NEVER}
 
 
 def _shown(queue: str, stored: Mapping[str, Any], now: float) -> Subscription:

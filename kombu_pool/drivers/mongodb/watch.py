@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from kombu_pool.clock import SystemClock
 from kombu_pool.drivers.mongodb import states
-from kombu_pool.drivers.mongodb.layout import WAITING, project_of
-from kombu_pool.drivers.mongodb.listening import Listener
-from kombu_pool.drivers.mongodb.store import place
+from kombu_pool.drivers.mongodb.change_stream import Listener
+from kombu_pool.drivers.mongodb.codec import DELAYED_OR_CLAIMED, project_of
+from kombu_pool.drivers.mongodb.store import queue_filter
 from kombu_pool.storage import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from kombu_pool.drivers.mongodb.frontier import Bounds
-    from kombu_pool.drivers.mongodb.looking import Lookout
+    from kombu_pool.drivers.mongodb.queue_scan import QueueScanner
+    from kombu_pool.drivers.mongodb.scan_bounds import Bounds
     from kombu_pool.drivers.mongodb.states import Filter
     from kombu_pool.model import Project
 
@@ -38,9 +38,9 @@ _AT_ONCE = 40
 class MongoWatch(Watch):
     """Looks at the queues, and sleeps until there is news of them."""
 
-    def __init__(self, store: Lookout, queues: Iterable[tuple[Project, str]]) -> None:
+    def __init__(self, store: QueueScanner, queues: Iterable[tuple[Project, str]]) -> None:
         self._store = store
-        self._places = [place(project, name) for project, name in queues]
+        self._places = [queue_filter(project, name) for project, name in queues]
         self._start()
 
     def _start(self) -> None:
@@ -85,7 +85,7 @@ class MongoWatch(Watch):
         self._listener.close()
 
     def _is_told(self) -> bool:
-        return bool(self._places) and self._store.link.has_transactions and self._listener.want()
+        return bool(self._places) and self._store.client.has_transactions and self._listener.want()
 
     def _sleep(self, seconds: float, at: float) -> None:
         """Sleep until there is news, or something is due, or the seconds are over."""
@@ -113,7 +113,7 @@ class MongoWatch(Watch):
     def _look(self) -> tuple[bool, float]:
         """Tell whether there is something to claim, and else when there may be."""
         now, at = self._store.now(), math.inf
-        with self._store.link.translated():
+        with self._store.client.translated():
             queues = self._queues()
             for start in range(0, len(queues), _AT_ONCE):
                 at = min(at, self._next(queues[start : start + _AT_ONCE], now))
@@ -124,24 +124,24 @@ class MongoWatch(Watch):
 
     def _next(self, queues: list[dict[str, Any]], now: float) -> float:
         """Return when some of the queues have something to claim, by what the server says and what was seen before."""
-        seen = [self._store.frontier(project_of(one["p"]), one["q"], one["_id"]) for one in queues]
-        bounds = [frontier.begin(now) for frontier in seen]
+        seen = [self._store.scan_bounds(project_of(one["p"]), one["q"], one["_id"]) for one in queues]
+        bounds = [scan_bounds.begin(now) for scan_bounds in seen]
         questions: list[list[dict[str, Any]]] = []
-        for queue, frontier, where in zip(queues, seen, bounds, strict=True):
-            self._store.fence(_scope(queue), frontier, now)
-            until = now + _RARELY if frontier.is_busy(now) else math.inf
+        for queue, scan_bounds, where in zip(queues, seen, bounds, strict=True):
+            self._store.fence(_scope(queue), scan_bounds, now)
+            until = now + _RARELY if scan_bounds.is_busy(now) else math.inf
             questions += self._questions(queue, where, now, until)
         first, *others = questions
         began = time.monotonic()
         found = list(self._store.messages.aggregate([*first, *self._store.unions(others)]))
         took = time.monotonic() - began
         ready = {one["i"] for one in found if one["r"] <= now}
-        for queue, frontier, where in zip(queues, seen, bounds, strict=True):
+        for queue, scan_bounds, where in zip(queues, seen, bounds, strict=True):
             # Who is sent to what only a look everywhere finds has to look everywhere, too.
             if queue["_id"] in ready:
-                frontier.awaits()
+                scan_bounds.expect_due()
             else:
-                frontier.ended(where, took)
+                scan_bounds.ended(where, took)
         return min((one["r"] for one in found), default=math.inf)
 
     def _questions(
@@ -154,11 +154,16 @@ class MongoWatch(Watch):
         scope = _scope(queue)
         for free in self._store.line(scope, bounds, now, 1):
             yield [*free, {"$project": {"_id": 0, "i": {"$literal": queue["_id"]}, "r": {"$literal": 0.0}}}]
-        waiting = {**scope, "s": WAITING, "r": {**bounds.due, "$lte": until}, **states.IS_MESSAGE}
+        waiting = {**scope, "s": DELAYED_OR_CLAIMED, "r": {**bounds.due, "$lte": until}, **states.NOT_SENTINEL}
         yield [{"$match": waiting}, {"$sort": {"r": 1}}, {"$limit": 1}, {"$project": {"_id": 0, "i": 1, "r": 1}}]
         if "e" in queue:
-            mortal = {**scope, **states.mortal(queue["e"])}
-            yield [{"$match": mortal}, {"$sort": {"x": 1}}, {"$limit": 1}, {"$project": {"_id": 0, "i": 1, "r": "$x"}}]
+            expiring_to_dlq = {**scope, **states.expiring_to_dlq(queue["e"])}
+            yield [
+                {"$match": expiring_to_dlq},
+                {"$sort": {"x": 1}},
+                {"$limit": 1},
+                {"$project": {"_id": 0, "i": 1, "r": "$x"}},
+            ]
 
 
 def _scope(queue: dict[str, Any]) -> Filter:

@@ -6,9 +6,8 @@ import pymongo
 import pytest
 
 from kombu_pool import drivers
-from kombu_pool.clock import ManualClock
-from kombu_pool.drivers.mongodb import ahead, frontier, store
-from tests.conformance.handles import QueueHandle
+from kombu_pool.drivers.mongodb import read_ahead, scan_bounds, store
+from kombu_pool.testing import ManualClock, QueueHandle
 from tests.support.servers import mongodb
 
 if TYPE_CHECKING:
@@ -35,18 +34,18 @@ def clock() -> ManualClock:
 @pytest.fixture
 def trusting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a slow machine believe for long what it saw of a queue, and ask no more than a quick one does."""
-    monkeypatch.setattr(store, "_BELIEF", 60.0)
-    monkeypatch.setattr(store, "_LASTING_BELIEF", 60.0)
+    monkeypatch.setattr(store, "_CACHE_TTL", 60.0)
+    monkeypatch.setattr(store, "_CLAIM_CACHE_TTL", 60.0)
 
 
 @pytest.fixture
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a slow machine look everywhere, or for what is due, no more often than at first."""
-    monkeypatch.setattr(frontier, "_PERIOD", 1000.0)
-    monkeypatch.setattr(frontier, "_JUST", 1000.0)
-    monkeypatch.setattr(frontier, "_LONG", 1000.0)
-    monkeypatch.setattr(ahead, "_FRESH", 1000.0)
-    monkeypatch.setattr(ahead, "_SPELL", 1000.0)
+    monkeypatch.setattr(scan_bounds, "_PERIOD", 1000.0)
+    monkeypatch.setattr(scan_bounds, "_JUST", 1000.0)
+    monkeypatch.setattr(scan_bounds, "_LONG", 1000.0)
+    monkeypatch.setattr(read_ahead, "_FRESH", 1000.0)
+    monkeypatch.setattr(read_ahead, "_SPELL", 1000.0)
 
 
 @pytest.fixture

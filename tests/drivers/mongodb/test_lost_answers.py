@@ -7,8 +7,8 @@ import contextlib
 import pytest
 
 from kombu_pool import drivers, errors
-from kombu_pool.drivers.mongodb.ledger import Ledger
-from tests.conformance.handles import QueueHandle, bodies
+from kombu_pool.drivers.mongodb.claim_cache import ClaimCache
+from kombu_pool.testing import QueueHandle, bodies
 from tests.support.servers import mongodb
 
 #: The server did it, but the majority had not got it in time; and it gave up before it did.
@@ -103,7 +103,7 @@ def test_what_a_pop_could_not_delete_is_given_back_by_the_next_one(queue, server
 def test_what_was_lent_as_a_signal_came_is_given_back_by_the_next_claim(queue, monkeypatch):
     queue.post("a", "b")
     with monkeypatch.context() as patch:
-        patch.setattr(Ledger, "lent", interrupted)
+        patch.setattr(ClaimCache, "add", interrupted)
         with pytest.raises(KeyboardInterrupt):
             queue.claim()
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from kombu_pool.drivers.mongodb import states
-from kombu_pool.drivers.mongodb.frontier import EVERYWHERE, Frontier
-from kombu_pool.drivers.mongodb.layout import least, number_at, project_key
-from kombu_pool.drivers.mongodb.looking import lines
-from tests.conformance.handles import QueueHandle, ids
+from kombu_pool.drivers.mongodb.codec import number_at, project_key, smallest_id
+from kombu_pool.drivers.mongodb.queue_scan import free_filters
+from kombu_pool.drivers.mongodb.scan_bounds import FULL_RANGE, ScanBounds
+from kombu_pool.testing import QueueHandle, ids
 
 BACKLOG = 2000
 
@@ -70,16 +70,16 @@ def indexes_in(plan):
 
 def past_all_priorities(now):
     """Return the bounds of somebody who saw messages of three priorities, and all of them gone."""
-    frontier = Frontier()
+    scan_bounds = ScanBounds()
     for first in (0, 128, 255):
-        frontier.passed(EVERYWHERE, least(first, number_at(now)), now)
-    return frontier.bounds
+        scan_bounds.passed(FULL_RANGE, smallest_id(first, number_at(now)), now)
+    return scan_bounds.bounds
 
 
-@pytest.mark.parametrize("bounds_at", [lambda _: EVERYWHERE, past_all_priorities], ids=["everywhere", "beyond"])
+@pytest.mark.parametrize("bounds_at", [lambda _: FULL_RANGE, past_all_priorities], ids=["everywhere", "beyond"])
 def test_the_first_messages_are_found_by_the_line(backlog, database, clock, bounds_at):
-    for where in lines(scope_of(database, backlog), bounds_at(clock.time()), clock.time()):
-        order = {"$sort": dict(states.IN_ORDER)}
+    for where in free_filters(scope_of(database, backlog), bounds_at(clock.time()), clock.time()):
+        order = {"$sort": dict(states.ORDER)}
 
         looked, indexes = examined(explain(database, [{"$match": where}, order, {"$limit": 10}]))
 
@@ -91,7 +91,7 @@ def test_the_order_of_a_claim_is_said_as_the_line_begins(database, backlog):
     """Version 4.4 would sort the whole queue otherwise, and newer ones do not show that."""
     line = database["kombu_pool_messages"].index_information()["line"]["key"]
 
-    assert [*states.IN_ORDER] == line[: len(states.IN_ORDER)]
+    assert [*states.ORDER] == line[: len(states.ORDER)]
 
 
 def test_nothing_due_is_found_without_looking_at_what_waits(backlog, database, clock):
@@ -219,14 +219,14 @@ def test_burying_nothing_looks_at_nothing(backlog, mortal, driver, clock, looked
     backlog.post(*range(BACKLOG), ttl=10)
     clock.advance(11)
 
-    assert looked_at(driver.bury) <= 1
+    assert looked_at(driver.dead_letter_all) <= 1
 
 
 def test_burying_nothing_takes_two_commands_however_many_queues_there_are(mortal, driver, profiled):
     for number in range(20):
         QueueHandle(driver, f"mortal {number}", "p").create(_dead_letter_queue="graveyard", _dead_letter_expired=True)
 
-    assert len(profiled(driver.bury)) == 2
+    assert len(profiled(driver.dead_letter_all)) == 2
 
 
 def test_a_claim_where_nothing_is_dead_looks_at_what_it_takes(mortal, looked_at):
@@ -245,7 +245,7 @@ def test_burying_looks_at_what_is_dead(mortal, driver, clock, looked_at):
     mortal.post(*range(20), ttl=10)
     clock.advance(11)
 
-    assert looked_at(driver.bury) <= 50
+    assert looked_at(driver.dead_letter_all) <= 50
 
 
 def test_a_rejection_looks_at_what_it_rejects(mortal, looked_at):
@@ -261,7 +261,7 @@ def test_what_waits_to_be_buried_is_passed_over_queue_by_queue(driver, looked_at
         queue.post(*range(200))
         queue.reject(queue.claim(limit=200))
 
-    assert looked_at(driver.bury) <= 100
+    assert looked_at(driver.dead_letter_all) <= 100
 
 
 # Commands that ordinary queues cost.

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from kombu_pool import drivers, errors
-from tests.conformance.handles import Held, QueueHandle, bodies, ids
+from kombu_pool.testing import ClaimResult, QueueHandle, bodies, ids
 from tests.support.servers import mongodb
 
 CLAIM = {"ttl": 60, "grace": 0}
@@ -63,7 +63,7 @@ def test_parent_and_child_both_swap(queue):
         given = [(one, held.id) for one in ids(held)], CLAIM, queue.project, 1
         refused, claim, messages = queue.driver.claim_controller.ack_and_claim(queue.name, *given)
         assert refused == []
-        return Held(claim, messages)
+        return ClaimResult(claim, messages)
 
     held = ack_and_claim(queue.claim(limit=1))
     assert outcome(in_child(lambda: bodies(ack_and_claim(ack_and_claim(queue.claim(limit=1)))))) == "['e']"
@@ -153,7 +153,7 @@ def test_the_loss_of_a_primary_loses_nothing():
         queue.post("done", "a", "b")
         done = queue.claim(limit=1)
         _, claim, messages = driver.claim_controller.ack_and_claim("q", [(ids(done)[0], done.id)], CLAIM, None, 1)
-        held = Held(claim, messages)
+        held = ClaimResult(claim, messages)
         replicas.kill_primary()
 
         posted = _persistently(lambda: queue.post("c"))

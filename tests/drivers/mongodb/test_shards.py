@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from kombu_pool.model import IdempotencyKey
-from tests.conformance.handles import QueueHandle, ids
+from kombu_pool.testing import QueueHandle, ids
 
 DIVIDED = ("messages", "queues", "subscriptions")
 GRAVES = {"_dead_letter_queue": "graves", "_dead_letter_expired": True}

@@ -56,8 +56,8 @@ def _redis(url: str) -> Iterator[str]:
 def _mongodb(url: str) -> Iterator[str]:
     with pymongo.MongoClient(url.removeprefix("pool+")) as client:
         database = client.get_default_database()
-        # A deleted queue has a grave for two minutes, so that what is being posted to it meanwhile goes as well.
-        for name in set(database.list_collection_names()) - {"kombu_pool_graves"}:
+        # A deleted queue is kept for two minutes, so that what is being posted to it meanwhile goes as well.
+        for name in set(database.list_collection_names()) - {"kombu_pool_deleted_queues"}:
             yield from (f"{name}: {document}" for document in database[name].find())
 
 

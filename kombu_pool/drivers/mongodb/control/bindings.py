@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from pymongo.errors import DuplicateKeyError
 
-from kombu_pool.drivers.mongodb.control.tables import BINDINGS, EXCHANGES, named
-from kombu_pool.drivers.mongodb.layout import project_key
+from kombu_pool.drivers.mongodb.codec import project_key
+from kombu_pool.drivers.mongodb.control.tables import BINDINGS, EXCHANGES, with_id
 from kombu_pool.errors import ExchangeDoesNotExist
 from kombu_pool.storage import BindingsController as Contract
 from kombu_pool.storage.policy import read, write
@@ -38,7 +38,7 @@ class BindingsController(Contract):
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
-        self._link = tables.link
+        self._client = tables.client
 
     def create_exchange(
         self,
@@ -50,8 +50,8 @@ class BindingsController(Contract):
         project: Project = None,
     ) -> bool:
         stored = write(dict(arguments or {}))
-        new = {**named(_exchange(project, name)), "k": type, "d": bool(durable), "u": bool(auto_delete), "a": stored}
-        with self._link.translated():
+        new = {**with_id(_exchange(project, name)), "k": type, "d": bool(durable), "u": bool(auto_delete), "a": stored}
+        with self._client.translated():
             if self._tables[EXCHANGES].find_one(_exchange(project, name), {"_id": 1}) is not None:
                 return False
             new["g"] = self._tables.number() * _GENERATIONS
@@ -62,24 +62,24 @@ class BindingsController(Contract):
         return True
 
     def get_exchange(self, name: str, project: Project = None) -> Exchange:
-        with self._link.translated():
+        with self._client.translated():
             found = self._tables[EXCHANGES].find_one(_exchange(project, name))
         if found is None:
             raise ExchangeDoesNotExist(name, project)
         return _shown(found)
 
     def list_exchanges(self, project: Project = None) -> Sequence[Exchange]:
-        with self._link.translated():
+        with self._client.translated():
             return [_shown(found) for found in self._tables[EXCHANGES].find({"p": project_key(project)}).sort("n", 1)]
 
     def delete_exchange(self, name: str, project: Project = None) -> None:
-        with self._link.translated():
+        with self._client.translated():
             self._tables[EXCHANGES].delete_one(_exchange(project, name))
             self._tables[BINDINGS].delete_many({"p": project_key(project), "e": name})
             self._remove(project, _leading(project, _EXCHANGE, name))
 
     def generation(self, exchange: str, project: Project = None) -> int:
-        with self._link.translated():
+        with self._client.translated():
             found = self._tables[EXCHANGES].find_one(_exchange(project, exchange), {"g": 1})
         return int(found["g"]) if found else 0
 
@@ -94,7 +94,7 @@ class BindingsController(Contract):
     ) -> bool:
         binding = _binding(project, exchange, destination_type, destination, routing_key, arguments)
         needed = [exchange, destination] if destination_type == _EXCHANGE else [exchange]
-        with self._link.translated():
+        with self._client.translated():
             found = self._tables[BINDINGS].find_one(binding, {"f": 1})
             if found is not None and found["f"] == _KNOWN:
                 return False
@@ -117,7 +117,7 @@ class BindingsController(Contract):
         if was_there and self._tables[BINDINGS].update_one(going, {"$set": new}).matched_count:
             return True
         try:
-            self._tables[BINDINGS].insert_one({**named(binding), **new})
+            self._tables[BINDINGS].insert_one({**with_id(binding), **new})
         except DuplicateKeyError:
             return bool(self._tables[BINDINGS].update_one(going, {"$set": new}).matched_count)
         return True
@@ -140,18 +140,18 @@ class BindingsController(Contract):
         project: Project = None,
     ) -> bool:
         binding = _binding(project, exchange, destination_type, destination, routing_key, arguments)
-        with self._link.translated():
+        with self._client.translated():
             return bool(self._remove(project, binding))
 
     def unbind_queue(self, queue: str, project: Project = None) -> Sequence[str]:
-        with self._link.translated():
+        with self._client.translated():
             return self._remove(project, _leading(project, _QUEUE, queue))
 
     def list(self, exchange: str | None = None, project: Project = None) -> Sequence[Binding]:
         where: dict[str, Any] = {"p": project_key(project), "f": {"$lt": _GOING}}
         if exchange is not None:
             where["e"] = exchange
-        with self._link.translated():
+        with self._client.translated():
             found = sorted(self._tables[BINDINGS].find(where), key=lambda binding: int(binding["o"]))
         return [_shown_binding(binding) for binding in found]
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from kombu_pool.drivers.mongodb.control.tables import CATALOGUE, named
-from kombu_pool.drivers.mongodb.layout import project_key
-from kombu_pool.drivers.mongodb.store import place
+from kombu_pool.drivers.mongodb.codec import project_key
+from kombu_pool.drivers.mongodb.control.tables import CATALOGUE, with_id
+from kombu_pool.drivers.mongodb.store import queue_filter
 from kombu_pool.errors import PoolDoesNotExist, QueueNotMapped
 from kombu_pool.storage import CatalogueController as Contract
 
@@ -34,9 +34,9 @@ class CatalogueController(Contract):
         self._registry = registry
 
     def list(self, project: Project) -> Sequence[CatalogueEntry]:
-        with self._tables.link.translated():
+        with self._tables.client.translated():
             found = [*self._tables[CATALOGUE].find({"p": project_key(project)}, sort=[("q", 1)])]
-        pools = ((entry["q"], self._made_sure(entry)) for entry in found)
+        pools = ((entry["q"], self._verified(entry)) for entry in found)
         return [{"queue": queue, "project": project, "pool": pool} for queue, pool in pools if pool is not None]
 
     def get(self, project: Project, queue: str) -> CatalogueEntry:
@@ -52,8 +52,8 @@ class CatalogueController(Contract):
         self._move(project, queue, pool)
 
     def delete(self, project: Project, queue: str) -> None:
-        with self._tables.link.translated():
-            self._tables[CATALOGUE].delete_one(place(project, queue))
+        with self._tables.client.translated():
+            self._tables[CATALOGUE].delete_one(queue_filter(project, queue))
 
     def update(self, project: Project, queue: str, pool: str | None = None) -> None:
         self.get(project, queue)
@@ -61,7 +61,7 @@ class CatalogueController(Contract):
             self._move(project, queue, pool, upsert=False)
 
     def drop_all(self) -> None:
-        with self._tables.link.translated():
+        with self._tables.client.translated():
             self._tables[CATALOGUE].delete_many({})
 
     def insert_if_absent(self, project: Project, queue: str, pool: str) -> str:
@@ -71,14 +71,14 @@ class CatalogueController(Contract):
             if "u" not in entry or self._keep(entry["o"]):
                 # Whoever reads it first says that it is sure, and not who waits for it now.
                 return str(entry["o"])
-            self._made_sure(entry)
+            self._verified(entry)
             if entry["o"] == pool:
                 raise PoolDoesNotExist(pool)
 
     def _find(self, project: Project, queue: str) -> str | None:
-        with self._tables.link.translated():
-            found = self._tables[CATALOGUE].find_one(place(project, queue))
-        return None if found is None else self._made_sure(found)
+        with self._tables.client.translated():
+            found = self._tables[CATALOGUE].find_one(queue_filter(project, queue))
+        return None if found is None else self._verified(found)
 
     def _move(self, project: Project, queue: str, pool: str, *, upsert: bool = True) -> None:
         before = {"$cond": ["$u", {"$ifNull": ["$w", "$o"]}, "$o"]}
@@ -87,28 +87,28 @@ class CatalogueController(Contract):
         )
         if entry is None:
             raise QueueNotMapped(queue, project)
-        if self._made_sure(entry) != pool:
+        if self._verified(entry) != pool:
             raise PoolDoesNotExist(pool)
 
     def _write(self, project: Project, queue: str, what: Any, *, upsert: bool = True) -> dict[str, Any] | None:
         """Change or insert an entry; return what it is now, None when it is not there."""
-        where, collection = named(place(project, queue)), self._tables[CATALOGUE]
+        where, collection = with_id(queue_filter(project, queue)), self._tables[CATALOGUE]
         after = ReturnDocument.AFTER
-        with self._tables.link.translated():
+        with self._tables.client.translated():
             try:
                 return collection.find_one_and_update(where, what, upsert=upsert, return_document=after)
             except DuplicateKeyError:
                 # Somebody else inserted it at the same time: now it is there.
                 return collection.find_one_and_update(where, what, upsert=upsert, return_document=after)
 
-    def _made_sure(self, entry: Mapping[str, Any]) -> str | None:
+    def _verified(self, entry: Mapping[str, Any]) -> str | None:
         """Return the pool of an entry, or the one before if that is gone; None when nothing is left of the entry."""
         pool: str = entry["o"]
         if "u" not in entry:
             return pool
         unsure = {"_id": entry["_id"], "o": pool, "u": True}
         stays, before = self._keep(pool), entry.get("w")
-        with self._tables.link.translated():
+        with self._tables.client.translated():
             if stays:
                 self._tables[CATALOGUE].update_one(unsure, {"$unset": {"u": "", "w": ""}})
                 return pool
@@ -116,7 +116,7 @@ class CatalogueController(Contract):
                 self._tables[CATALOGUE].delete_one(unsure)
                 return None
             self._tables[CATALOGUE].update_one(unsure, {"$set": {"o": before}, "$unset": {"w": ""}})
-        return self._made_sure({**unsure, "o": before})
+        return self._verified({**unsure, "o": before})
 
     def _keep(self, pool: str) -> bool:
         """Keep a pool that an entry names from being deleted; return whether it is there."""

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from pymongo import UpdateOne
 from pymongo.errors import DuplicateKeyError
 
-from kombu_pool.drivers.mongodb.control.tables import HOLDERS, USAGE, named
-from kombu_pool.drivers.mongodb.layout import NEVER, project_of
-from kombu_pool.drivers.mongodb.store import place
+from kombu_pool.drivers.mongodb.codec import NEVER, project_of
+from kombu_pool.drivers.mongodb.control.tables import HOLDERS, USAGE, with_id
+from kombu_pool.drivers.mongodb.store import queue_filter
 from kombu_pool.storage import ConsumersController as Contract
 
 if TYPE_CHECKING:
@@ -33,17 +33,17 @@ class ConsumersController(Contract):
 
     def __init__(self, tables: Tables, clock: Clock) -> None:
         self._tables = tables
-        self._link = tables.link
+        self._client = tables.client
         self._clock = clock
 
     def set_lifetime(self, queue: str, after: float, project: Project = None, from_now: bool = False) -> None:
         now = self._now()
         values = {"l": after, "w": now, **({"s": now} if from_now else {})}
-        self._upsert(USAGE, place(project, queue), {"$set": values})
+        self._upsert(USAGE, queue_filter(project, queue), {"$set": values})
 
     def touch(self, queue: str, project: Project = None) -> None:
-        where, used = place(project, queue), {"$set": {"s": self._now()}}
-        with self._link.translated():
+        where, used = queue_filter(project, queue), {"$set": {"s": self._now()}}
+        with self._client.translated():
             counts = self._tables[USAGE].update_one({**where, "s": {"$ne": None}}, used).matched_count
             is_held = not counts and self._tables[HOLDERS].find_one(where, {"_id": 1}) is not None
         if is_held:
@@ -51,9 +51,9 @@ class ConsumersController(Contract):
 
     def add_holder(self, queue: str, holder: str, ttl: float, project: Project = None, consuming: bool = True) -> None:
         now = self._now()
-        where = place(project, queue)
+        where = queue_filter(project, queue)
         self._upsert(HOLDERS, {**where, "h": holder}, {"$set": {"x": now + ttl, "c": consuming}})
-        with self._link.translated():
+        with self._client.translated():
             self._tables[HOLDERS].delete_many({**where, "x": {"$lt": now - _FORGOTTEN}})
             # Whatever it was: who looked before this one came must not put the queue off for longer.
             self._tables[USAGE].update_one(where, {"$set": {"w": now + ttl}})
@@ -61,7 +61,7 @@ class ConsumersController(Contract):
     def renew(self, holders: Sequence[str], ttl: float) -> None:
         if holders:
             now = self._now()
-            with self._link.translated():
+            with self._client.translated():
                 self._tables[HOLDERS].update_many({"h": {"$in": list(holders)}}, {"$set": {"x": now + ttl}})
 
     def remove_holders(self, holders: Sequence[str]) -> None:
@@ -69,10 +69,12 @@ class ConsumersController(Contract):
             return
         now = self._now()
         where = {"h": {"$in": list(holders)}}
-        with self._link.translated():
+        with self._client.translated():
             # It counts like the death that it is, which may have been earlier.
             ended = [
-                UpdateOne(named(_queue_of(held)), {"$max": {"s": min(held["x"], now)}, "$set": {"w": now}}, upsert=True)
+                UpdateOne(
+                    with_id(_queue_of(held)), {"$max": {"s": min(held["x"], now)}, "$set": {"w": now}}, upsert=True
+                )
                 for held in self._tables[HOLDERS].find(where)
             ]
             if ended:
@@ -81,14 +83,14 @@ class ConsumersController(Contract):
 
     def count(self, queue: str, project: Project = None) -> int:
         now = self._now()
-        with self._link.translated():
-            where = {**place(project, queue), "x": {"$gt": now}, "c": True}
+        with self._client.translated():
+            where = {**queue_filter(project, queue), "x": {"$gt": now}, "c": True}
             return self._tables[HOLDERS].count_documents(where)
 
     def expired_queues(self, limit: int = 100) -> Sequence[tuple[Project, str]]:
         now = self._now()
         found: list[tuple[Project, str]] = []
-        with self._link.translated():
+        with self._client.translated():
             for _ in range(_TURNS):
                 wanted = limit - len(found)
                 due = [*self._tables[USAGE].aggregate(self._due(now, len(found), wanted))]
@@ -118,21 +120,21 @@ class ConsumersController(Contract):
             self._tables[USAGE].bulk_write(later, ordered=False)
 
     def forget(self, queue: str, project: Project = None) -> None:
-        where = place(project, queue)
-        with self._link.translated():
+        where = queue_filter(project, queue)
+        with self._client.translated():
             self._tables[USAGE].delete_one(where)
             self._tables[HOLDERS].delete_many(where)
 
     def _now(self) -> float:
-        return self._link.now(self._clock)
+        return self._client.now(self._clock)
 
     def _upsert(self, table: str, where: dict[str, Any], what: dict[str, Any]) -> None:
-        with self._link.translated():
+        with self._client.translated():
             try:
-                self._tables[table].update_one(named(where), what, upsert=True)
+                self._tables[table].update_one(with_id(where), what, upsert=True)
             except DuplicateKeyError:
                 # Somebody else inserted it at the same time: now it is there.
-                self._tables[table].update_one(named(where), what, upsert=True)
+                self._tables[table].update_one(with_id(where), what, upsert=True)
 
 
 def _queue_of(document: Mapping[str, Any]) -> dict[str, Any]:

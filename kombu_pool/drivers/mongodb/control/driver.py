@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pymongo import ReturnDocument
 
-from kombu_pool.drivers.mongodb import links
+from kombu_pool.drivers.mongodb.client import shared_clients
 from kombu_pool.drivers.mongodb.control.bindings import BindingsController
 from kombu_pool.drivers.mongodb.control.catalogue import CatalogueController
 from kombu_pool.drivers.mongodb.control.consumers import ConsumersController
@@ -29,11 +29,11 @@ class ControlDriver(Contract):
     """The control plane in one database of a MongoDB, which may hold messages too."""
 
     def __init__(self, uri: str, location: Location, clock: Clock) -> None:
-        self._link = link = links.acquire(location)
+        self._client = client = shared_clients.acquire(location)
         self._closed = False
         #: What it was when it was last asked for.
         self._epoch = ""
-        self._tables = tables = Tables(link)
+        self._tables = tables = Tables(client)
         registry = Registry(tables)
         self.uri = uri
         self.queue_controller = RecordedQueues(tables)
@@ -45,16 +45,16 @@ class ControlDriver(Contract):
 
     def epoch(self) -> str:
         # A database is quickly dropped, or moved back to what it was.
-        with self._link.translated():
+        with self._client.translated():
             found = self._tables[REGISTRY].find_one({"_id": _EPOCH})
             epoch = self._begin() if found is None else str(found["epoch"])
             if self._epoch not in ("", epoch):
-                self._tables.prepare_again()
+                self._tables.recreate_indexes()
         self._epoch = epoch
         return epoch
 
     def _begin(self) -> str:
-        self._tables.prepare_again()
+        self._tables.recreate_indexes()
         new = {"$setOnInsert": {"epoch": secrets.token_hex(8)}}
         found: Any = self._tables[REGISTRY].find_one_and_update(
             {"_id": _EPOCH}, new, upsert=True, return_document=ReturnDocument.AFTER
@@ -64,4 +64,4 @@ class ControlDriver(Contract):
     def close(self) -> None:
         if not self._closed:
             self._closed = True
-            links.release(self._link)
+            shared_clients.release(self._client)

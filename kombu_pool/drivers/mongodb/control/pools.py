@@ -72,7 +72,7 @@ class PoolsController(Contract):
         mark = self._registry.change(lambda records: _mark(records, name))
         if mark is None:
             return
-        with self._tables.link.translated():
+        with self._tables.client.translated():
             queues = self._tables[CATALOGUE].count_documents({"$or": [{"o": name}, {"w": name}]})
         obstacle = self._registry.change(lambda records: _leave(records, name, mark, queues))
         if obstacle is not None:

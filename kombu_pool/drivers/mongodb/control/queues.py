@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from pymongo.errors import DuplicateKeyError
 
-from kombu_pool.drivers.mongodb.control.tables import QUEUES, named
-from kombu_pool.drivers.mongodb.layout import project_key
-from kombu_pool.drivers.mongodb.listings import queues_by_name
-from kombu_pool.drivers.mongodb.store import place
+from kombu_pool.drivers.mongodb.codec import project_key
+from kombu_pool.drivers.mongodb.control.tables import QUEUES, with_id
+from kombu_pool.drivers.mongodb.queue_listing import queues_by_name
+from kombu_pool.drivers.mongodb.store import queue_filter
 from kombu_pool.errors import QueueDoesNotExist
 from kombu_pool.storage import DEFAULT_LIMIT, QueueController, page
 from kombu_pool.storage.policy import read, write
@@ -36,29 +36,29 @@ class RecordedQueues(QueueController):
         detailed: bool = False,
         name: str | None = None,
     ) -> Iterator[Any]:
-        with self._tables.link.translated():
+        with self._tables.client.translated():
             shown = queues_by_name(self._tables[QUEUES], project, kfilter, marker, limit, name, detailed=detailed)
         return page(shown, lambda item: str(item["name"]))
 
     def get(self, name: str, project: Project = None) -> Metadata:
-        with self._tables.link.translated():
-            found = self._tables[QUEUES].find_one(place(project, name), {"m": 1})
+        with self._tables.client.translated():
+            found = self._tables[QUEUES].find_one(queue_filter(project, name), {"m": 1})
         if found is None:
             raise QueueDoesNotExist(name, project)
         return read(found["m"])
 
     def set_metadata(self, name: str, metadata: Metadata, project: Project = None) -> None:
         stored = write(metadata)
-        with self._tables.link.translated():
-            changed = self._tables[QUEUES].update_one(place(project, name), {"$set": {"m": stored}})
+        with self._tables.client.translated():
+            changed = self._tables[QUEUES].update_one(queue_filter(project, name), {"$set": {"m": stored}})
         if not changed.matched_count:
             raise QueueDoesNotExist(name, project)
 
     def create(self, name: str, metadata: Metadata | None = None, project: Project = None) -> bool:
-        new = {**named(place(project, name)), "m": write(metadata or {})}
+        new = {**with_id(queue_filter(project, name)), "m": write(metadata or {})}
         if self.exists(name, project):
             return False
-        with self._tables.link.translated():
+        with self._tables.client.translated():
             try:
                 self._tables[QUEUES].insert_one(new)
             except DuplicateKeyError:
@@ -66,12 +66,12 @@ class RecordedQueues(QueueController):
         return True
 
     def exists(self, name: str, project: Project = None) -> bool:
-        with self._tables.link.translated():
-            return self._tables[QUEUES].find_one(place(project, name), {"_id": 1}) is not None
+        with self._tables.client.translated():
+            return self._tables[QUEUES].find_one(queue_filter(project, name), {"_id": 1}) is not None
 
     def delete(self, name: str, project: Project = None) -> None:
-        with self._tables.link.translated():
-            self._tables[QUEUES].delete_one(place(project, name))
+        with self._tables.client.translated():
+            self._tables[QUEUES].delete_one(queue_filter(project, name))
 
     def stats(self, name: str, project: Project = None) -> dict[str, Any]:
         if not self.exists(name, project):
@@ -79,5 +79,5 @@ class RecordedQueues(QueueController):
         return {"messages": {"claimed": 0, "free": 0, "total": 0}}
 
     def calculate_resource_count(self, project: Project = None) -> int:
-        with self._tables.link.translated():
+        with self._tables.client.translated():
             return self._tables[QUEUES].count_documents({"p": project_key(project)})

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from pymongo.errors import DuplicateKeyError
 
+from kombu_pool.drivers.mongodb.codec import project_key
 from kombu_pool.drivers.mongodb.control.tables import REGISTRY
-from kombu_pool.drivers.mongodb.layout import project_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,7 +69,7 @@ class Registry:
                 return answer
 
     def _read(self) -> tuple[Records, int]:
-        with self._tables.link.translated():
+        with self._tables.client.translated():
             found = self._tables[REGISTRY].find_one({"_id": _ID}) or {"version": 0, "pools": [], "flavors": []}
         pools = {name: StoredPool(*values) for name, *values in found["pools"]}
         flavors = {(project, name): capabilities for project, name, capabilities in found["flavors"]}
@@ -81,7 +81,7 @@ class Registry:
             "pools": [[name, *pool] for name, pool in records.pools.items()],
             "flavors": [[*scope, capabilities] for scope, capabilities in records.flavors.items()],
         }
-        with self._tables.link.translated():
+        with self._tables.client.translated():
             try:
                 done = self._tables[REGISTRY].replace_one({"_id": _ID, "version": version}, new, upsert=not version)
             except DuplicateKeyError:

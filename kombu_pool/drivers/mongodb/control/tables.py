@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from pymongo.collection import Collection
 
-    from kombu_pool.drivers.mongodb.link import Link
+    from kombu_pool.drivers.mongodb.client import Client
 
 PLANE: Final = "control"
 
@@ -60,13 +60,13 @@ _INDEXES: Mapping[str, Sequence[IndexModel]] = {
 class Tables:
     """The control plane's collections by name."""
 
-    def __init__(self, link: Link) -> None:
-        self.link = link
+    def __init__(self, client: Client) -> None:
+        self.client = client
 
     def __getitem__(self, name: str) -> Collection[dict[str, Any]]:
-        if PLANE not in self.link.prepared:
-            schema.prepare(self.link, PLANE, _INDEXES)
-        return self.link.collection(name)
+        if PLANE not in self.client.prepared_planes:
+            schema.prepare(self.client, PLANE, _INDEXES)
+        return self.client.collection(name)
 
     def number(self) -> int:
         """Return a number above all that were given before, in a database that was dropped since, too."""
@@ -79,12 +79,12 @@ class Tables:
         )
         return int(given["last"])
 
-    def prepare_again(self) -> None:
+    def recreate_indexes(self) -> None:
         """Make the indexes of this plane anew where they are gone, and let the other one look for its own."""
-        self.link.prepared.clear()
-        schema.prepare(self.link, PLANE, _INDEXES)
+        self.client.prepared_planes.clear()
+        schema.prepare(self.client, PLANE, _INDEXES)
 
 
-def named(fields: Mapping[str, Any]) -> dict[str, Any]:
+def with_id(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a document says that bears these fields as its name: a filter for it, or its beginning."""
     return {"_id": dict(fields), **fields}

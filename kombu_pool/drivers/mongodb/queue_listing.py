@@ -1,0 +1,41 @@
+"""Lists of queues, which both planes keep alike: ``p`` project, ``q`` name, ``m`` metadata."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kombu_pool.drivers.mongodb.codec import project_key
+from kombu_pool.storage.policy import read
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pymongo.collection import Collection
+
+    from kombu_pool.model import Project
+
+
+def queues_by_name(
+    collection: Collection[dict[str, Any]],
+    project: Project,
+    kfilter: Mapping[str, Any],
+    marker: str | None,
+    limit: int,
+    name: str | None,
+    *,
+    detailed: bool,
+) -> list[dict[str, Any]]:
+    """Return a page as ``QueueController.list`` promises it."""
+    where: dict[str, Any] = {"p": project_key(project), "q": {"$gt": marker or ""} if marker else {"$gte": ""}}
+    if name:
+        # No pattern: some characters cannot be in one.
+        where["$expr"] = {"$gte": [{"$indexOfBytes": ["$q", {"$literal": name}]}, 0]}
+    shown: list[dict[str, Any]] = []
+    with collection.find(where).sort("q", 1) as cursor:
+        for found in cursor:
+            given = read(found["m"]) if kfilter or detailed else {}
+            if all(key in given and given[key] == value for key, value in kfilter.items()):
+                shown.append({"name": found["q"], "metadata": given} if detailed else {"name": found["q"]})
+                if len(shown) == limit:
+                    break
+    return shown

@@ -1,0 +1,119 @@
+"""A database that somebody dropped, or that came back empty, while processes go on using it."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from kombu_pool import drivers
+from kombu_pool.testing import QueueHandle, bodies
+
+
+@pytest.fixture
+def control(uri):
+    driver = drivers.open_control(uri)
+    yield driver
+    driver.close()
+
+
+@pytest.fixture
+def elsewhere(uri):
+    """A control driver with connections of its own, as in another process."""
+    driver = drivers.open_control(f"{uri}{'&' if '?' in uri else '?'}appName=another")
+    yield driver
+    driver.close()
+
+
+@pytest.fixture
+def drop(database):
+    return lambda: database.client.drop_database(database.name)
+
+
+def indexes(database, collection):
+    return {*database[f"kombu_pool_{collection}"].index_information()} - {"_id_"}
+
+
+def declare(control):
+    control.pools_controller.create("pool", 1, "memory://pool")
+    control.catalogue_controller.insert_if_absent(None, "q", "pool")
+    control.bindings_controller.create_exchange("x", "direct")
+    control.bindings_controller.bind("x", "q")
+
+
+def test_who_asks_for_the_epoch_makes_the_indexes_anew(control, elsewhere, database, drop):
+    for driver in (control, elsewhere):
+        driver.epoch()
+    declare(control)
+    before = {name: indexes(database, name) for name in ("catalogue", "bindings", "holders")}
+    drop()
+
+    assert control.epoch() == elsewhere.epoch()
+    declare(elsewhere)
+
+    assert {name: indexes(database, name) for name in before} == before
+
+
+def test_who_learns_of_it_later_keeps_the_indexes(control, elsewhere, database, drop):
+    for driver in (control, elsewhere):
+        driver.epoch()
+        declare(driver)
+    before = indexes(database, "catalogue")
+    drop()
+    control.epoch()
+    declare(control)
+
+    elsewhere.epoch()
+    declare(elsewhere)
+
+    assert indexes(database, "catalogue") == before
+
+
+def test_who_has_not_learnt_of_it_yet_registers_each_queue_once(uri, control, elsewhere, drop):
+    declare(control)
+    declare(elsewhere)
+    drop()
+    queues, answers = [f"q{number}" for number in range(30)], []
+    for name in ("a", "b"):
+        control.pools_controller.create(name, 1, f"memory://{name}")
+    together = threading.Barrier(2)
+
+    def register(driver, pool):
+        together.wait(20)
+        answers.append([driver.catalogue_controller.insert_if_absent(None, queue, pool) for queue in queues])
+
+    threads = [threading.Thread(target=register, args=pair) for pair in ((control, "a"), (elsewhere, "b"))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+    assert answers[0] == answers[1]
+    control.epoch()
+    assert len(control.catalogue_controller.list(None)) == len(queues)
+
+
+def test_no_generation_is_used_again(control, drop):
+    bindings = control.bindings_controller
+    declare(control)
+    before = bindings.generation("x")
+    drop()
+
+    declare(control)
+
+    assert bindings.generation("x") > before
+
+
+def test_a_pool_has_its_indexes_again_with_its_first_queue(driver, database, drop):
+    queue = QueueHandle(driver, "queue", "p")
+    queue.create()
+    queue.post("before")
+    before = indexes(database, "messages")
+    drop()
+
+    queue.create()
+    queue.post("after")
+
+    assert indexes(database, "messages") == before
+    assert queue.stats()["total"] == 1
+    assert bodies(queue.claim()) == ["after"]

@@ -1,0 +1,150 @@
+"""What becomes of a swap of which one half fails: what is done is done, and what was lent is lent to somebody."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+
+import pytest
+
+from kombu_pool import drivers, errors
+from kombu_pool.testing import QueueHandle, bodies, ids
+from tests.support.servers import mongodb
+from tests.support.transport.traffic import eventually
+
+#: Seconds for which the one who is killed may keep what he holds.
+SHORT = 2
+#: Milliseconds for which a command of his waits: whoever ends that waits for it, too.
+STALL = 4000
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture(scope="module")
+def servers():
+    """Three servers that can be told to fail."""
+    with mongodb.ReplicaSet(members=3, enableTestCommands=1) as started:
+        yield started
+
+
+@pytest.fixture
+def queue(servers, request):
+    driver = drivers.open_data(f"{servers.uri(request.node.name[:40])}&wtimeoutMS=3000")
+    made = QueueHandle(driver, "q", None)
+    made.create()
+    yield made
+    driver.close()
+
+
+def pairs(held):
+    return [(one, held.id) for one in ids(held)]
+
+
+def ack_and_claim(queue, held, limit, ttl=60):
+    return queue.driver.claim_controller.ack_and_claim(queue.name, held, {"ttl": ttl, "grace": 0}, queue.project, limit)
+
+
+@contextlib.contextmanager
+def failing(member, point, mode, **data):
+    """Let a server fail as one of its fail points says."""
+    member.ask("configureFailPoint", point, mode=mode, data=data)
+    try:
+        yield
+    finally:
+        if member.runs:
+            member.ask("configureFailPoint", point, mode="off")
+
+
+def test_what_was_lent_as_the_deletion_failed_is_given_back_by_the_next_claim(queue, servers):
+    queue.post("done", "next")
+    held = queue.claim(limit=1)
+
+    lost = {"failCommands": ["delete"], "closeConnection": True}
+    with failing(servers.primary, "failCommand", "alwaysOn", **lost), pytest.raises(errors.ConnectionError):
+        ack_and_claim(queue, pairs(held), 1)
+
+    assert bodies(queue.claim()) == ["next"]
+    assert queue.delete_claimed(pairs(held)) == []
+
+
+def test_what_was_deleted_as_nothing_could_be_lent_is_done(queue, servers):
+    queue.post("done", "next")
+    held = queue.claim(limit=1)
+
+    lost = {"failCommands": ["update", "findAndModify"], "closeConnection": True}
+    with failing(servers.primary, "failCommand", "alwaysOn", **lost), pytest.raises(errors.ConnectionError):
+        ack_and_claim(queue, pairs(held), 1)
+
+    assert queue.all() == ["next"]
+    assert bodies(queue.claim()) == ["next"]
+
+
+def test_what_a_swap_deleted_is_not_taken_for_done_before_the_majority_knows(queue, servers):
+    queue.post("a", "b", "c")
+    held = queue.claim(limit=2)
+    primary = servers.primary
+    with contextlib.ExitStack() as stopped:
+        for secondary in servers.secondaries:
+            stopped.enter_context(failing(secondary, "stopReplProducer", "alwaysOn"))
+        with pytest.raises(errors.ConnectionError):
+            ack_and_claim(queue, pairs(held), 1)
+
+        with pytest.raises(errors.ConnectionError):
+            queue.delete_claimed(pairs(held))
+
+        primary.kill()
+    servers.wait_for_another(primary)
+    eventually(lambda: queue.delete_claimed(pairs(held)) == [])
+    assert queue.all() == ["c"]
+
+
+@pytest.fixture
+def swapping(queue, servers, request):
+    """Start a process that swaps "done", which is held, for "next", while the server lets one command of it wait."""
+
+    def start(command):
+        queue.post("done", "next")
+        held = pairs(queue.claim(limit=1, ttl=SHORT))
+        stalled = {"failCommands": [command], "appName": "stalled", "blockConnection": True, "blockTimeMS": STALL}
+        stack.enter_context(failing(servers.primary, "failCommand", "alwaysOn", **stalled))
+        child = os.fork()
+        if child == 0:
+            signal.alarm(60)  # a child that hangs would outlive the test
+            try:
+                driver = drivers.open_data(f"{servers.uri(request.node.name[:40])}&appName=stalled")
+                ack_and_claim(QueueHandle(driver, queue.name, queue.project), held, 1, ttl=SHORT)
+            finally:
+                os._exit(1)
+        stack.callback(kill, child)
+        return child
+
+    with contextlib.ExitStack() as stack:
+        yield start
+
+
+def kill(child):
+    """Kill a process, unless that was done before."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
+@pytest.mark.parametrize(
+    ("stalled", "half_done", "outcomes"),
+    [
+        pytest.param("update", ["next"], [["next"]], id="deleted but not lent"),
+        # Nobody was told that the deletion is done, so it may be done, or not.
+        pytest.param("delete", [], [["next"], ["done", "next"]], id="lent but not deleted"),
+    ],
+)
+def test_who_is_killed_in_a_swap_takes_nothing_with_him(queue, swapping, stalled, half_done, outcomes):
+    child = swapping(stalled)
+    eventually(lambda: queue.free() == half_done and (stalled == "delete" or queue.all() == half_done))
+    kill(child)
+
+    got = []
+    eventually(lambda: got.extend(bodies(queue.claim())) or "next" in got)
+
+    assert got in outcomes

@@ -1,0 +1,64 @@
+"""Transactions that an outage breaks off: the server keeps them open, and they are in the way of their own next try."""
+
+from __future__ import annotations
+
+import pytest
+
+from kombu_pool import drivers, errors
+from kombu_pool.model import IdempotencyKey
+from kombu_pool.testing import QueueHandle
+from tests.support.servers import mongodb
+from tests.support.servers.proxy import Proxy
+
+#: Milliseconds.
+IMPATIENT = "directConnection=true&socketTimeoutMS=300&serverSelectionTimeoutMS=300&connectTimeoutMS=300"
+
+INSERTION = b"insert\x00\x14\x00\x00\x00kombu_pool_messages"
+
+
+@pytest.fixture(scope="module")
+def replica_set():
+    with mongodb.ReplicaSet() as servers:
+        yield servers
+
+
+@pytest.fixture
+def proxy(replica_set):
+    with Proxy(replica_set.primary.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def queue(proxy):
+    driver = drivers.open_data(f"mongodb://127.0.0.1:{proxy.port}/broken_off?{IMPATIENT}")
+    made = QueueHandle(driver, "q", None)
+    made.create()
+    yield made
+    driver.close()
+
+
+def cut_behind(proxy, part):
+    """Carry nothing any more but the next request that says this, whose answer is the first that gets lost."""
+
+    def cut():
+        proxy.forget()
+        proxy.swallow()
+
+    proxy.before(part, cut)
+
+
+def mend(proxy):
+    """Carry what is said from now on, and nothing of what was said meanwhile."""
+    proxy.forget()
+
+
+def test_a_post_of_several_is_made_again_at_once_when_the_network_carries_again(queue, proxy):
+    idempotency_key = IdempotencyKey(b"poster", 1)
+    cut_behind(proxy, INSERTION)
+    with pytest.raises(errors.ConnectionError):
+        queue.post("a", "b", idempotency_key=idempotency_key)
+    mend(proxy)
+
+    queue.post("a", "b", idempotency_key=idempotency_key)
+
+    assert queue.free() == ["a", "b"]

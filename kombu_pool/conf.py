@@ -266,7 +266,7 @@ def _configured(opt: cfg.Opt, conf: cfg.ConfigOpts | None, group: str) -> Any:
 
 
 def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
-    """List every option by its group, for oslo-config-generator."""
+    """List the options that a configuration file may set, by their groups, for oslo-config-generator."""
     return [
         (MANAGEMENT_GROUP, MANAGEMENT),
         (CATALOG_GROUP, CATALOG),
@@ -274,5 +274,6 @@ def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
         (SQLITE_GROUP, SQLITE),
         (REDIS_GROUP, REDIS),
         (MONGODB_GROUP, MONGODB),
-        (TRANSPORT_GROUP, TRANSPORT),
+        # Queue rules are read from broker_transport_options alone.
+        (TRANSPORT_GROUP, [opt for opt in TRANSPORT if opt.dest != "queue_flavors"]),
     ]

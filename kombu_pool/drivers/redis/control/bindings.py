@@ -54,7 +54,7 @@ class BindingsController(Contract):
         project: Project = None,
     ) -> bool:
         record = write((name_bytes(type), bool(durable), bool(auto_delete), dict(arguments or {})))
-        keys = (self._table.records, self._last, self._table.names)
+        keys = (*self._keys, self._table.names)
         return bool(self._link.call(_CREATE, keys, member(project, name), record))
 
     def get_exchange(self, name: str, project: Project = None) -> Exchange:

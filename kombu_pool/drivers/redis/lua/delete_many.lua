@@ -1,26 +1,23 @@
 -- delete_many: forget messages, whatever their state; or, with claims, only if these hold them all.
--- include clock
--- include wakeup
--- include batches
--- include states
+-- include queue
 -- KEYS  those of settle
 -- ARGV  now, messages (joined), claims (joined; '-' for whatever state)
 -- Returns 1; false when there is no such queue; 'advance' or 'take_dead': run it again; or, when nothing went, {message}
 --   that is not claimed, or {message, claim} that holds it and is not among them.
-local state = open(ARGV[1])
+local state = advance(ARGV[1])
 if state ~= 'current' then return state end
 local there, ids = {}, split(ARGV[2])
 for index, id in ipairs(ids) do
-  if redis.call('HEXISTS', KEYS[2], id) == 1 then there[#there + 1] = id end
+  if redis.call('HEXISTS', RECORDS, id) == 1 then there[#there + 1] = id end
 end
 if ARGV[3] ~= '-' then
   local given = {}
   for _, claim in ipairs(split(ARGV[3])) do given[claim] = true end
   for _, id in ipairs(there) do
-    local by = holder(id)
+    local by = claim_of(id)
     if not by then return {id} end
     if not given[by] then return {id, by} end
   end
 end
-if #there > 0 then remove(there) end
+if #there > 0 then delete_messages(there) end
 return 1

@@ -1,8 +1,4 @@
 -- move_dead: move messages to another queue, as its dead letters: dead ones, or some that a claim holds.
--- include clock
--- include wakeup
--- include batches
--- include states
 -- include dead_letters
 -- KEYS  1 to 13 those of dead, of the queue that they leave
 --       14 to 18 queue, records, free, expiring and bell of the one that they go to
@@ -10,18 +6,18 @@
 --   record, and when it expires ('' for never)
 -- Returns {how many moved, 1 when the queue that they went to has a longest length}; false when that is not there;
 --   'advance': run it again.
-local TARGET = {queue = KEYS[12], records = KEYS[13], free = KEYS[14], expiring = KEYS[15], bell = KEYS[16]}
-local state, now = open(ARGV[1])
+local TO_QUEUE, TO_RECORDS, TO_FREE, TO_EXPIRING, TO_WAKEUP = unpack(KEYS, 14)
+local state, now = advance(ARGV[1])
 if not state then return {0, 0} end
 if state ~= 'current' then return state end
-local head = redis.call('HMGET', TARGET.queue, 'last', 'ttl', 'next', 'bounded', 'free_bytes')
+local head = redis.call('HMGET', TO_QUEUE, 'last', 'ttl', 'next', 'bounded', 'free_bytes')
 if not head[1] then return false end
 local number, longest, deadline = tonumber(head[1]), tonumber(head[2] or 0), tonumber(head[3] or 'inf')
 local claim, moved, weight, expiry = ARGV[2], {}, 0, nil
 
 local function is_there(member)
-  if claim == '' then return redis.call('HEXISTS', LETTERS, member) == 1 end
-  return redis.call('ZSCORE', KEYS[6], member .. claim)
+  if claim == '' then return redis.call('HEXISTS', DEAD_LETTERS, member) == 1 end
+  return redis.call('ZSCORE', CLAIMED, member .. claim)
 end
 
 local function put(id, record, expires)
@@ -29,17 +25,17 @@ local function put(id, record, expires)
     expires = now + longest
     record = string.sub(record, 1, 8) .. struct.pack('>d', longest) .. string.sub(record, 17)
   end
-  redis.call('HSET', TARGET.records, id, record)
-  redis.call('ZADD', TARGET.free, 0, id)
-  weight = weight + #record - FRONT
+  redis.call('HSET', TO_RECORDS, id, record)
+  redis.call('ZADD', TO_FREE, 0, id)
+  weight = weight + #record - FIXED_BYTES
   if expires then
-    redis.call('ZADD', TARGET.expiring, string.format('%.6f', expires), id)
+    redis.call('ZADD', TO_EXPIRING, string.format('%.6f', expires), id)
     expiry = math.min(expiry or expires, expires)
   end
 end
 
 -- It changes nothing, but a Redis that is out of memory lets a script add what it needs once it has removed something.
-redis.call('HDEL', KEYS[1], '')
+redis.call('HDEL', QUEUE, '')
 for index = 3, #ARGV, 3 do
   local member = ARGV[index]
   if is_there(member) then
@@ -49,17 +45,17 @@ for index = 3, #ARGV, 3 do
   end
 end
 if #moved == 0 then return {0, 0} end
-redis.call('HSET', TARGET.queue, 'last', string.format('%.0f', number))
-if expiry and expiry < deadline then redis.call('HSET', TARGET.queue, 'next', string.format('%.6f', expiry)) end
-if head[5] then redis.call('HINCRBY', TARGET.queue, 'free_bytes', weight) end
+redis.call('HSET', TO_QUEUE, 'last', string.format('%.0f', number))
+if expiry and expiry < deadline then redis.call('HSET', TO_QUEUE, 'next', string.format('%.6f', expiry)) end
+if head[5] then redis.call('HINCRBY', TO_QUEUE, 'free_bytes', weight) end
 if expiry and string.sub(head[4] or '', 1, 1) == '1' then
-  redis.call('ZADD', DYING, 'LT', string.format('%.6f', expiry), TARGET.queue)
+  redis.call('ZADD', QUEUES_WITH_DEAD, 'LT', string.format('%.6f', expiry), TO_QUEUE)
 end
 if claim ~= '' then
-  remove(moved)
+  delete_messages(moved)
 else
-  forget_dead(moved)
-  arrange()
+  delete_dead(moved)
+  schedule()
 end
-ring(TARGET.queue, TARGET.bell)
+wake(TO_QUEUE, TO_WAKEUP)
 return {#moved, head[4] and string.sub(head[4], 4) ~= ':0:0' and 1 or 0}

@@ -1,14 +1,11 @@
 -- page: look at messages in order, after a given one.
--- include clock
--- include wakeup
--- include batches
--- include states
+-- include queue
 -- KEYS  those of settle
 -- ARGV  now, the message after which to begin ('' for the first), limit (0 for all), client whose messages are passed
 --   over ('' for none), '1' with claimed ones, '1' with delayed ones
 -- Returns {ids (joined), records, marks in `lent`, claims that hold them, now}: of each state as many as the limit, in
 --   order, the states one after the other. false when there is no such queue; 'advance' or 'take_dead': run it again.
-local state, now = open(ARGV[1])
+local state, now = advance(ARGV[1])
 if state ~= 'current' then return state end
 local after, limit, hidden = ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local STEP = limit > 0 and math.max(limit, 50) or CHUNK
@@ -23,7 +20,7 @@ end
 -- show: take those that are not hidden, up to the limit; `count` is how many of this state there were before.
 local function show(ids, claims, count)
   if #ids == 0 then return count end
-  local found = looked_up('HMGET', KEYS[2], ids)
+  local found = lookup('HMGET', RECORDS, ids)
   for index, id in ipairs(ids) do
     if limit > 0 and count >= limit then break end
     if found[index] and not is_hidden(found[index]) then
@@ -56,15 +53,15 @@ local function precedes(one, other)
   return number < than
 end
 
-walk(KEYS[3], after == '' and '-' or '(' .. after)
-if ARGV[5] == '1' then walk(KEYS[6], after == '' and '-' or '(' .. after .. string.rep('\255', 9)) end
+walk(FREE, after == '' and '-' or '(' .. after)
+if ARGV[5] == '1' then walk(CLAIMED, after == '' and '-' or '(' .. after .. string.rep('\255', 9)) end
 if ARGV[6] == '1' then
   local ids = {}
-  for _, id in ipairs(redis.call('ZRANGE', KEYS[4], 0, -1)) do
+  for _, id in ipairs(redis.call('ZRANGE', DELAYED, 0, -1)) do
     if after == '' or precedes(after, id) then ids[#ids + 1] = id end
   end
   table.sort(ids, precedes)
   show(ids, {}, 0)
 end
-local marks = #shown > 0 and looked_up('HMGET', KEYS[9], shown) or {}
-return {table.concat(shown), records, marks, holders, string.format('%.6f', now)}
+local claim_counts = #shown > 0 and lookup('HMGET', CLAIM_COUNTS, shown) or {}
+return {table.concat(shown), records, claim_counts, holders, string.format('%.6f', now)}

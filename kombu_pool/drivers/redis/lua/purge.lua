@@ -1,20 +1,17 @@
 -- purge: forget every message that is not claimed. What stays is put aside meanwhile: it is little, the rest is much.
--- include clock
--- include wakeup
--- include batches
--- include states
+-- include queue
 -- KEYS  those of settle
 -- ARGV  now
 -- Returns how many went; false when there is no such queue; 'advance' or 'take_dead': run it again.
-local state = open(ARGV[1])
+local state = advance(ARGV[1])
 if state ~= 'current' then return state end
-local count = redis.call('ZCARD', KEYS[3]) + redis.call('ZCARD', KEYS[4])
+local count = redis.call('ZCARD', FREE) + redis.call('ZCARD', DELAYED)
 if count == 0 then return 0 end
 local ids = {}
-for index, member in ipairs(redis.call('ZRANGE', KEYS[6], 0, -1)) do ids[index] = string.sub(member, 1, 8) end
+for index, member in ipairs(redis.call('ZRANGE', CLAIMED, 0, -1)) do ids[index] = string.sub(member, 1, 8) end
 
 local function kept(command, key)
-  return #ids > 0 and looked_up(command, key, ids) or {}
+  return #ids > 0 and lookup(command, key, ids) or {}
 end
 
 -- put_back: add what was found again, as (id, value), or for a zset as (value, id).
@@ -30,10 +27,10 @@ local function put_back(command, key, found)
   if #pairs_of > 0 then batched(command, key, pairs_of) end
 end
 
-local records, expiring, lent = kept('HMGET', KEYS[2]), kept('ZMSCORE', KEYS[5]), kept('HMGET', KEYS[9])
-redis.call('UNLINK', KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[9])
-if is_weighed then redis.call('HSET', KEYS[1], 'free_bytes', 0) end
-put_back('HSET', KEYS[2], records)
-put_back('ZADD', KEYS[5], expiring)
-put_back('HSET', KEYS[9], lent)
+local records, expiring, lent = kept('HMGET', RECORDS), kept('ZMSCORE', EXPIRING), kept('HMGET', CLAIM_COUNTS)
+redis.call('UNLINK', RECORDS, FREE, DELAYED, EXPIRING, CLAIM_COUNTS)
+if counts_bytes then redis.call('HSET', QUEUE, 'free_bytes', 0) end
+put_back('HSET', RECORDS, records)
+put_back('ZADD', EXPIRING, expiring)
+put_back('HSET', CLAIM_COUNTS, lent)
 return count

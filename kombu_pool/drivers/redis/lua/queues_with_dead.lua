@@ -3,4 +3,5 @@
 -- KEYS  1 dying (zset): queue -> when to look there
 -- ARGV  now
 -- Returns their keys.
-return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', clock(ARGV[1]))
+local QUEUES_WITH_DEAD = KEYS[1]
+return redis.call('ZRANGEBYSCORE', QUEUES_WITH_DEAD, '-inf', clock(ARGV[1]))

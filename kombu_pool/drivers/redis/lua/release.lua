@@ -1,15 +1,12 @@
 -- release: free messages of a claim, where they stood.
--- include clock
--- include wakeup
--- include batches
--- include states
+-- include queue
 -- KEYS  those of settle
 -- ARGV  now, claim, ids (joined; '' for all that it holds), what the lending counts for (0 when it was none)
 -- Returns how many; false when there is no such queue; 'advance' or 'take_dead': run it again.
-local state = open(ARGV[1])
+local state = advance(ARGV[1])
 if state ~= 'current' then return state end
 local claim = ARGV[2]
-local members = held(claim)
+local members = members_of(claim)
 if ARGV[3] ~= '' then
   local wanted, chosen = {}, {}
   for _, id in ipairs(split(ARGV[3])) do wanted[id .. claim] = true end
@@ -19,7 +16,7 @@ if ARGV[3] ~= '' then
   members = chosen
 end
 if #members == 0 then return 0 end
-came_back(members, '', tonumber(ARGV[4]))
-if redis.call('HINCRBY', KEYS[8], claim .. '#', -#members) <= 0 then forget_claim(claim) end
-ring(KEYS[1], KEYS[10])
+release(members, '', tonumber(ARGV[4]))
+if redis.call('HINCRBY', CLAIMS, claim .. '#', -#members) <= 0 then delete_claim(claim) end
+wake(QUEUE, WAKEUP)
 return #members

@@ -1,26 +1,23 @@
 -- renew: let a claim live for some time from now.
--- include clock
--- include wakeup
--- include batches
--- include states
+-- include queue
 -- include extend_expiry
 -- KEYS  those of settle
 -- ARGV  now, claim, ttl, grace
 -- Returns 1; false when the claim has ended, or there is no such queue; 'advance' or 'take_dead': run it again.
-local state, now = open(ARGV[1])
+local state, now = advance(ARGV[1])
 if state ~= 'current' then return state end
 local claim, ttl, grace = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local lease = redis.call('HGET', KEYS[8], claim)
+local lease = redis.call('HGET', CLAIMS, claim)
 if not lease then return false end
 local ends = now + ttl
 -- Taken out first: a Redis that is out of memory lets a script add what it needs once it has removed something.
-redis.call('ZREM', KEYS[7], claim)
-redis.call('ZADD', KEYS[7], string.format('%.6f', ends), claim)
-redis.call('HSET', KEYS[8], claim, struct.pack('>dd', now, ttl) .. string.sub(lease, 17))
-note_deadline(redis.call('HGET', KEYS[1], 'next'), ends)
-if redis.call('ZCARD', KEYS[5]) > 0 then
+redis.call('ZREM', CLAIM_ENDS, claim)
+redis.call('ZADD', CLAIM_ENDS, string.format('%.6f', ends), claim)
+redis.call('HSET', CLAIMS, claim, struct.pack('>dd', now, ttl) .. string.sub(lease, 17))
+lower_deadline(redis.call('HGET', QUEUE, 'next'), ends)
+if redis.call('ZCARD', EXPIRING) > 0 then
   local ids = {}
-  for index, member in ipairs(held(claim)) do ids[index] = string.sub(member, 1, 8) end
-  if #ids > 0 then prolong(ids, ends, ttl, grace) end
+  for index, member in ipairs(members_of(claim)) do ids[index] = string.sub(member, 1, 8) end
+  if #ids > 0 then extend_expiry(ids, ends, ttl, grace) end
 end
 return 1

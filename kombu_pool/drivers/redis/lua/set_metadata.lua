@@ -2,7 +2,8 @@
 -- KEYS  1 queue (hash)
 -- ARGV  fields and their values; those that few queues have go unless they are named
 -- Returns 1, or 0 when there is no such queue.
-if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
-redis.call('HDEL', KEYS[1], 'has_dlq', 'bounded', 'free_bytes')
-redis.call('HSET', KEYS[1], unpack(ARGV))
+local QUEUE = KEYS[1]
+if redis.call('EXISTS', QUEUE) == 0 then return 0 end
+redis.call('HDEL', QUEUE, 'has_dlq', 'bounded', 'free_bytes')
+redis.call('HSET', QUEUE, unpack(ARGV))
 return 1

@@ -8,13 +8,13 @@
 local LONG_DEAD, AT_ONCE = 86400, 20
 local now, queue, holder, kind = clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[5]
 local dies = now + tonumber(ARGV[4])
-remove(holder, queue)
-redis.call('ZADD', KEYS[4], 0, queue .. '\0' .. kind .. '\0' .. holder)
-redis.call('ZADD', KEYS[5], 0, holder .. '\0' .. queue)
-redis.call('ZADD', KEYS[6], dies, holder .. '\0' .. queue)
-look_after(queue, dies)
+remove_holder(holder, queue)
+redis.call('ZADD', HOLDERS, 0, queue .. '\0' .. kind .. '\0' .. holder)
+redis.call('ZADD', HELD_QUEUES, 0, holder .. '\0' .. queue)
+redis.call('ZADD', HOLDER_ENDS, dies, holder .. '\0' .. queue)
+expire_after(queue, dies)
 
-for _, entry in ipairs(redis.call('ZRANGEBYSCORE', KEYS[6], '-inf', now - LONG_DEAD, 'LIMIT', 0, AT_ONCE)) do
+for _, entry in ipairs(redis.call('ZRANGEBYSCORE', HOLDER_ENDS, '-inf', now - LONG_DEAD, 'LIMIT', 0, AT_ONCE)) do
   local dead, left = string.match(entry, '^(%Z*)%z(.*)$')
-  detach(dead, left, now)
+  end_holder(dead, left, now)
 end

@@ -5,17 +5,17 @@
 -- Returns {1 when it was added, place of the first of these members that is not there or 0}.
 -- include bindings
 for place = 2, #ARGV do
-  if redis.call('HEXISTS', KEYS[1], ARGV[place]) == 0 then
+  if redis.call('HEXISTS', EXCHANGES, ARGV[place]) == 0 then
     return {0, place - 1}
   end
 end
-if redis.call('HEXISTS', KEYS[3], ARGV[1]) == 1 then
+if redis.call('HEXISTS', BINDINGS, ARGV[1]) == 1 then
   return {0, 0}
 end
-changed(ARGV[2])
-local number = redis.call('GET', KEYS[2])
+renew_generation(ARGV[2])
+local number = redis.call('GET', GENERATION)
 local from, to = entries(ARGV[1], number)
-redis.call('HSET', KEYS[3], ARGV[1], number)
-redis.call('ZADD', KEYS[4], 0, from)
-redis.call('ZADD', KEYS[5], 0, to)
+redis.call('HSET', BINDINGS, ARGV[1], number)
+redis.call('ZADD', BY_EXCHANGE, 0, from)
+redis.call('ZADD', BY_DESTINATION, 0, to)
 return {1, 0}

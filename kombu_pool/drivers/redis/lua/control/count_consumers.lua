@@ -4,10 +4,11 @@
 -- ARGV  now, the bounds of its consumers
 -- Returns their number. Looks at its dead consumers, too.
 -- include clock
+local HOLDERS, HOLDER_ENDS = KEYS[4], KEYS[6]
 local now, living = clock(ARGV[1]), 0
-for _, entry in ipairs(redis.call('ZRANGEBYLEX', KEYS[4], ARGV[2], ARGV[3])) do
+for _, entry in ipairs(redis.call('ZRANGEBYLEX', HOLDERS, ARGV[2], ARGV[3])) do
   local queue, holder = string.match(entry, '^(%Z*%z%Z*)%zc%z(.*)$')
-  if tonumber(redis.call('ZSCORE', KEYS[6], holder .. '\0' .. queue)) > now then
+  if tonumber(redis.call('ZSCORE', HOLDER_ENDS, holder .. '\0' .. queue)) > now then
     living = living + 1
   end
 end

@@ -3,9 +3,9 @@
 -- ARGV  member, record
 -- Returns 1, or 0 when it was there.
 -- include bindings
-if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 1 then
+if redis.call('HEXISTS', EXCHANGES, ARGV[1]) == 1 then
   return 0
 end
-redis.call('HSET', KEYS[1], ARGV[1], next_generation() .. ARGV[2])
-redis.call('ZADD', KEYS[3], 0, ARGV[1])
+redis.call('HSET', EXCHANGES, ARGV[1], next_generation() .. ARGV[2])
+redis.call('ZADD', EXCHANGE_NAMES, 0, ARGV[1])
 return 1

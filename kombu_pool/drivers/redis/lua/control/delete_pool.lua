@@ -3,11 +3,12 @@
 --       4 number of queues by pool's member (hash)
 -- ARGV  member
 -- Returns {"queues", their number} or {"flavor", its name} of which it is the last, or {"", ""}.
-local record = redis.call('HGET', KEYS[1], ARGV[1])
+local POOLS, POOL_NAMES, FLAVORS_BY_NAME, QUEUE_COUNTS = unpack(KEYS)
+local record = redis.call('HGET', POOLS, ARGV[1])
 if not record then
   return {'', ''}
 end
-local queues = redis.call('HGET', KEYS[4], ARGV[1])
+local queues = redis.call('HGET', QUEUE_COUNTS, ARGV[1])
 if queues then
   return {'queues', queues}
 end
@@ -16,9 +17,9 @@ local function flavor_of(pool)
   return string.match(pool, '^%Z*%z%Z*%z(%Z*)%z')
 end
 local flavor = flavor_of(record)
-if flavor ~= '' and redis.call('ZLEXCOUNT', KEYS[3], '[' .. flavor .. '\0', '(' .. flavor .. '\1') > 0 then
+if flavor ~= '' and redis.call('ZLEXCOUNT', FLAVORS_BY_NAME, '[' .. flavor .. '\0', '(' .. flavor .. '\1') > 0 then
   local pools = 0
-  for _, other in ipairs(redis.call('HVALS', KEYS[1])) do
+  for _, other in ipairs(redis.call('HVALS', POOLS)) do
     if flavor_of(other) == flavor then
       pools = pools + 1
     end
@@ -27,6 +28,6 @@ if flavor ~= '' and redis.call('ZLEXCOUNT', KEYS[3], '[' .. flavor .. '\0', '(' 
     return {'flavor', flavor}
   end
 end
-redis.call('HDEL', KEYS[1], ARGV[1])
-redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('HDEL', POOLS, ARGV[1])
+redis.call('ZREM', POOL_NAMES, ARGV[1])
 return {'', ''}

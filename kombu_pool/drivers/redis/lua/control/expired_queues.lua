@@ -7,26 +7,26 @@
 -- include consumers
 local now, limit = clock(ARGV[1]), tonumber(ARGV[2])
 local found, left = {}, 10 * limit
-local function look(queue)
-  local last = tonumber(redis.call('HGET', KEYS[2], queue) or 0)
+local function check(queue)
+  local last = tonumber(redis.call('HGET', LAST_USED, queue) or 0)
   for _, holder in ipairs(holders_of(queue)) do
-    last = math.max(last, death(holder, queue))
+    last = math.max(last, end_of(holder, queue))
   end
-  if last + tonumber(redis.call('HGET', KEYS[1], queue)) <= now then
+  if last + tonumber(redis.call('HGET', LIFETIMES, queue)) <= now then
     table.insert(found, queue)
   else
-    look_after(queue, last)
+    expire_after(queue, last)
   end
 end
 
 while #found < limit and left > 0 do
-  local queues = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now, 'LIMIT', #found, limit - #found)
+  local queues = redis.call('ZRANGEBYSCORE', MAY_EXPIRE, '-inf', now, 'LIMIT', #found, limit - #found)
   if #queues == 0 then
     break
   end
   left = left - #queues
   for _, queue in ipairs(queues) do
-    look(queue)
+    check(queue)
   end
 end
 return found

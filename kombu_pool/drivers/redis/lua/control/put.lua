@@ -2,13 +2,14 @@
 -- KEYS  1 records by member (hash)    2 members by name (zset)    3 members by something else (zset), or none
 -- ARGV  member, record, "absent" or "present" for what must be there before or "", member of the third key
 -- Returns 1 when it was written.
-local present = redis.call('HEXISTS', KEYS[1], ARGV[1])
+local RECORDS, NAMES, OTHER_ORDER = unpack(KEYS)
+local present = redis.call('HEXISTS', RECORDS, ARGV[1])
 if (ARGV[3] == 'absent' and present == 1) or (ARGV[3] == 'present' and present == 0) then
   return 0
 end
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
-redis.call('ZADD', KEYS[2], 0, ARGV[1])
-if KEYS[3] then
-  redis.call('ZADD', KEYS[3], 0, ARGV[4])
+redis.call('HSET', RECORDS, ARGV[1], ARGV[2])
+redis.call('ZADD', NAMES, 0, ARGV[1])
+if OTHER_ORDER then
+  redis.call('ZADD', OTHER_ORDER, 0, ARGV[4])
 end
 return 1

@@ -5,8 +5,9 @@
 -- Returns {"lacks", capability...}, {"taken", member of the other pool}, {"changed"} when another record is there,
 -- or {"put"}. Looks at every pool: they are few, and this is rare.
 -- A record is URI, weight, flavor and options, a NUL between two; no flavor is an empty one.
+local POOLS, POOL_NAMES, FLAVORS, FLAVORS_BY_NAME = unpack(KEYS)
 local member, record, uri, flavor, before = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-if before ~= '' and redis.call('HGET', KEYS[1], member) ~= before then
+if before ~= '' and redis.call('HGET', POOLS, member) ~= before then
   return {'changed'}
 end
 
@@ -15,10 +16,10 @@ for i = 6, #ARGV do
   can[ARGV[i]] = true
 end
 local answer = {'lacks'}
-local entries = flavor == '' and {} or redis.call('ZRANGEBYLEX', KEYS[4], '[' .. flavor .. '\0', '(' .. flavor .. '\1')
+local entries = flavor == '' and {} or redis.call('ZRANGEBYLEX', FLAVORS_BY_NAME, '[' .. flavor .. '\0', '(' .. flavor .. '\1')
 for _, entry in ipairs(entries) do
   local project = string.sub(entry, #flavor + 2)
-  for _, capability in ipairs(cmsgpack.unpack(redis.call('HGET', KEYS[3], project .. '\0' .. flavor))) do
+  for _, capability in ipairs(cmsgpack.unpack(redis.call('HGET', FLAVORS, project .. '\0' .. flavor))) do
     if not can[capability] then
       can[capability] = true
       table.insert(answer, tostring(capability))
@@ -29,12 +30,12 @@ if #answer > 1 then
   return answer
 end
 
-local pools = redis.call('HGETALL', KEYS[1])
+local pools = redis.call('HGETALL', POOLS)
 for i = 1, #pools, 2 do
   if pools[i] ~= member and string.match(pools[i + 1], '^%Z*') == uri then
     return {'taken', pools[i]}
   end
 end
-redis.call('HSET', KEYS[1], member, record)
-redis.call('ZADD', KEYS[2], 0, member)
+redis.call('HSET', POOLS, member, record)
+redis.call('ZADD', POOL_NAMES, 0, member)
 return {'put'}

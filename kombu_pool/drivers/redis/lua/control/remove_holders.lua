@@ -8,6 +8,6 @@
 local now = clock(ARGV[1])
 for i = 2, #ARGV do
   for _, queue in ipairs(queues_of(ARGV[i])) do
-    detach(ARGV[i], queue, now)
+    end_holder(ARGV[i], queue, now)
   end
 end

@@ -5,9 +5,9 @@
 -- Returns nothing.
 -- include consumers
 local queue = ARGV[2]
-redis.call('HDEL', KEYS[1], queue)
-redis.call('HDEL', KEYS[2], queue)
-redis.call('ZREM', KEYS[3], queue)
+redis.call('HDEL', LIFETIMES, queue)
+redis.call('HDEL', LAST_USED, queue)
+redis.call('ZREM', MAY_EXPIRE, queue)
 for _, holder in ipairs(holders_of(queue)) do
-  remove(holder, queue)
+  remove_holder(holder, queue)
 end

@@ -8,8 +8,8 @@
 local dies = clock(ARGV[1]) + tonumber(ARGV[2])
 for i = 3, #ARGV do
   for _, queue in ipairs(queues_of(ARGV[i])) do
-    redis.call('ZREM', KEYS[6], ARGV[i] .. '\0' .. queue)
-    redis.call('ZADD', KEYS[6], dies, ARGV[i] .. '\0' .. queue)
-    look_after(queue, dies)
+    redis.call('ZREM', HOLDER_ENDS, ARGV[i] .. '\0' .. queue)
+    redis.call('ZADD', HOLDER_ENDS, dies, ARGV[i] .. '\0' .. queue)
+    expire_after(queue, dies)
   end
 end

@@ -6,13 +6,13 @@
 -- include clock
 -- include consumers
 local queue = ARGV[2]
-redis.call('HDEL', KEYS[1], queue)
-redis.call('HSET', KEYS[1], queue, ARGV[3])
-local used = redis.call('HGET', KEYS[2], queue)
+redis.call('HDEL', LIFETIMES, queue)
+redis.call('HSET', LIFETIMES, queue, ARGV[3])
+local used = redis.call('HGET', LAST_USED, queue)
 if ARGV[4] == '1' then
-  use(queue, clock(ARGV[1]))
+  set_last_used(queue, clock(ARGV[1]))
 elseif used then
-  look_after(queue, tonumber(used))
+  expire_after(queue, tonumber(used))
 elseif is_held(queue) then
-  look_after(queue, 0)
+  expire_after(queue, 0)
 end

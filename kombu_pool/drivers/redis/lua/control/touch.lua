@@ -6,6 +6,6 @@
 -- include clock
 -- include consumers
 local queue = ARGV[2]
-if redis.call('HEXISTS', KEYS[2], queue) == 1 or is_held(queue) then
-  use(queue, clock(ARGV[1]))
+if redis.call('HEXISTS', LAST_USED, queue) == 1 or is_held(queue) then
+  set_last_used(queue, clock(ARGV[1]))
 end

@@ -2,12 +2,13 @@
 -- KEYS  1 pool's member by queue's (hash)    2 queues by name (zset)    3 number of queues by pool's member (hash)
 -- ARGV  queue's member
 -- Returns nothing.
-local assigned = redis.call('HGET', KEYS[1], ARGV[1])
+local POOL_OF_QUEUE, QUEUE_NAMES, QUEUE_COUNTS = unpack(KEYS)
+local assigned = redis.call('HGET', POOL_OF_QUEUE, ARGV[1])
 if not assigned then
   return
 end
-redis.call('HDEL', KEYS[1], ARGV[1])
-redis.call('ZREM', KEYS[2], ARGV[1])
-if redis.call('HINCRBY', KEYS[3], assigned, -1) == 0 then
-  redis.call('HDEL', KEYS[3], assigned)
+redis.call('HDEL', POOL_OF_QUEUE, ARGV[1])
+redis.call('ZREM', QUEUE_NAMES, ARGV[1])
+if redis.call('HINCRBY', QUEUE_COUNTS, assigned, -1) == 0 then
+  redis.call('HDEL', QUEUE_COUNTS, assigned)
 end

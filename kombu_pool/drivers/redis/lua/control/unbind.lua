@@ -4,9 +4,9 @@
 -- ARGV  binding
 -- Returns 1, or 0 when it was not there.
 -- include bindings
-local source = remove(ARGV[1])
+local source = remove_binding(ARGV[1])
 if not source then
   return 0
 end
-changed(source)
+renew_generation(source)
 return 1

@@ -5,8 +5,8 @@
 -- Returns the stored names of the exchanges that they came from. Looks at no other queue's bindings.
 -- include bindings
 local names = {}
-for _, source in ipairs(remove_leading(ARGV[1], ARGV[2])) do
-  changed(source)
+for _, source in ipairs(remove_bindings_to(ARGV[1], ARGV[2])) do
+  renew_generation(source)
   table.insert(names, string.match(source, '^%Z*%z(.*)$'))
 end
 return names

@@ -10,7 +10,7 @@ local function batched(command, key, arguments)
 end
 
 -- looked_up: the same for a command that answers with an element for each argument.
-local function looked_up(command, key, arguments)
+local function lookup(command, key, arguments)
   if #arguments <= CHUNK then return redis.call(command, key, unpack(arguments)) end
   local found = {}
   for first = 1, #arguments, CHUNK do

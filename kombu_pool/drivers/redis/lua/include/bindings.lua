@@ -5,20 +5,22 @@
 -- A binding is its project, exchange, kind of destination, destination, routing key and arguments, a NUL between two.
 
 -- Return a generation: later than the last one, and than those which a server may have given that is lost by now.
+local EXCHANGES, GENERATION, BINDINGS, BY_EXCHANGE, BY_DESTINATION, EXCHANGE_NAMES = unpack(KEYS)
+
 local function next_generation()
-  local last = tonumber(redis.call('GET', KEYS[2]) or 0)
+  local last = tonumber(redis.call('GET', GENERATION) or 0)
   local time = redis.call('TIME')
   local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
   local generation = string.format('%016.0f', math.max(last + 1, now))
-  redis.call('SET', KEYS[2], generation)
+  redis.call('SET', GENERATION, generation)
   return generation
 end
 
 -- Give an exchange another generation, if it is there.
-local function changed(exchange)
-  local stored = redis.call('HGET', KEYS[1], exchange)
+local function renew_generation(exchange)
+  local stored = redis.call('HGET', EXCHANGES, exchange)
   if stored then
-    redis.call('HSET', KEYS[1], exchange, next_generation() .. string.sub(stored, 17))
+    redis.call('HSET', EXCHANGES, exchange, next_generation() .. string.sub(stored, 17))
   end
 end
 
@@ -30,24 +32,24 @@ local function entries(binding, number)
 end
 
 -- Remove a binding; return its exchange's member, or nil when it was not there.
-local function remove(binding)
-  local number = redis.call('HGET', KEYS[3], binding)
+local function remove_binding(binding)
+  local number = redis.call('HGET', BINDINGS, binding)
   if not number then
     return nil
   end
   local from, to = entries(binding, number)
-  redis.call('HDEL', KEYS[3], binding)
-  redis.call('ZREM', KEYS[4], from)
-  redis.call('ZREM', KEYS[5], to)
+  redis.call('HDEL', BINDINGS, binding)
+  redis.call('ZREM', BY_EXCHANGE, from)
+  redis.call('ZREM', BY_DESTINATION, to)
   return string.match(binding, '^%Z*%z%Z*')
 end
 
 -- Remove all bindings to a destination, by its bounds; return the members of their exchanges, each once, in order.
-local function remove_leading(first, last)
+local function remove_bindings_to(first, last)
   local sources, seen = {}, {}
-  for _, entry in ipairs(redis.call('ZRANGEBYLEX', KEYS[5], first, last)) do
+  for _, entry in ipairs(redis.call('ZRANGEBYLEX', BY_DESTINATION, first, last)) do
     local project, way, exchange, rest = string.match(entry, '^(%Z*)%z(%Z*%z%Z*)%z%Z*%z(%Z*)%z(.*)$')
-    local source = remove(table.concat({project, exchange, way, rest}, '\0'))
+    local source = remove_binding(table.concat({project, exchange, way, rest}, '\0'))
     if not seen[source] then
       seen[source] = true
       table.insert(sources, source)

@@ -7,19 +7,21 @@
 -- from it must not be refused: so what is replaced is taken out first.
 
 -- Look at a queue once its lifetime has passed from a moment on, at which it was held or used.
-local function look_after(queue, moment)
-  local lifetime = redis.call('HGET', KEYS[1], queue)
+local LIFETIMES, LAST_USED, MAY_EXPIRE, HOLDERS, HELD_QUEUES, HOLDER_ENDS = unpack(KEYS)
+
+local function expire_after(queue, moment)
+  local lifetime = redis.call('HGET', LIFETIMES, queue)
   if lifetime then
-    redis.call('ZREM', KEYS[3], queue)
-    redis.call('ZADD', KEYS[3], moment + tonumber(lifetime), queue)
+    redis.call('ZREM', MAY_EXPIRE, queue)
+    redis.call('ZADD', MAY_EXPIRE, moment + tonumber(lifetime), queue)
   end
 end
 
 -- Note when a queue was last used.
-local function use(queue, moment)
-  redis.call('HDEL', KEYS[2], queue)
-  redis.call('HSET', KEYS[2], queue, string.format('%.17g', moment))
-  look_after(queue, moment)
+local function set_last_used(queue, moment)
+  redis.call('HDEL', LAST_USED, queue)
+  redis.call('HSET', LAST_USED, queue, string.format('%.17g', moment))
+  expire_after(queue, moment)
 end
 
 -- Return the bounds of the members that begin with a text.
@@ -29,7 +31,7 @@ end
 
 -- Return the queues of a holder.
 local function queues_of(holder)
-  local queues = redis.call('ZRANGEBYLEX', KEYS[5], span(holder))
+  local queues = redis.call('ZRANGEBYLEX', HELD_QUEUES, span(holder))
   for i, entry in ipairs(queues) do
     queues[i] = string.sub(entry, #holder + 2)
   end
@@ -38,7 +40,7 @@ end
 
 -- Return the holders of a queue, of either kind.
 local function holders_of(queue)
-  local holders = redis.call('ZRANGEBYLEX', KEYS[4], span(queue))
+  local holders = redis.call('ZRANGEBYLEX', HOLDERS, span(queue))
   for i, entry in ipairs(holders) do
     holders[i] = string.sub(entry, #queue + 4)
   end
@@ -48,24 +50,24 @@ end
 -- Tell whether a queue has holders, living or dead.
 local function is_held(queue)
   local first, last = span(queue)
-  return #redis.call('ZRANGEBYLEX', KEYS[4], first, last, 'LIMIT', 0, 1) > 0
+  return #redis.call('ZRANGEBYLEX', HOLDERS, first, last, 'LIMIT', 0, 1) > 0
 end
 
 -- Return when a holder of a queue dies, or has died.
-local function death(holder, queue)
-  return tonumber(redis.call('ZSCORE', KEYS[6], holder .. '\0' .. queue) or 0)
+local function end_of(holder, queue)
+  return tonumber(redis.call('ZSCORE', HOLDER_ENDS, holder .. '\0' .. queue) or 0)
 end
 
 -- Remove a holder of a queue.
-local function remove(holder, queue)
-  redis.call('ZREM', KEYS[4], queue .. '\0c\0' .. holder, queue .. '\0o\0' .. holder)
-  redis.call('ZREM', KEYS[5], holder .. '\0' .. queue)
-  redis.call('ZREM', KEYS[6], holder .. '\0' .. queue)
+local function remove_holder(holder, queue)
+  redis.call('ZREM', HOLDERS, queue .. '\0c\0' .. holder, queue .. '\0o\0' .. holder)
+  redis.call('ZREM', HELD_QUEUES, holder .. '\0' .. queue)
+  redis.call('ZREM', HOLDER_ENDS, holder .. '\0' .. queue)
 end
 
 -- End a holder of a queue. It counts like the death that it is, which may have been earlier.
-local function detach(holder, queue, now)
-  local died = math.min(death(holder, queue), now)
-  remove(holder, queue)
-  use(queue, math.max(tonumber(redis.call('HGET', KEYS[2], queue) or 0), died))
+local function end_holder(holder, queue, now)
+  local died = math.min(end_of(holder, queue), now)
+  remove_holder(holder, queue)
+  set_last_used(queue, math.max(tonumber(redis.call('HGET', LAST_USED, queue) or 0), died))
 end

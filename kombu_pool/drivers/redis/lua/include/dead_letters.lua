@@ -5,64 +5,66 @@
 -- and behind the bell, as a cluster has not
 --   13 dying (zset): queue -> when somebody is to look there for what is dead
 -- The queue's hash has, while there are any, `died`: the number of the last death, and `due`: when to bury.
-local DEAD, LETTERS = table.remove(KEYS, 10), table.remove(KEYS, 10)
-local DYING, MEMBER = KEYS[11], 16
+local QUEUE, RECORDS, FREE, DELAYED, EXPIRING, CLAIMED, CLAIM_ENDS, CLAIMS, CLAIM_COUNTS,
+  DEAD, DEAD_LETTERS, WAKEUP, QUEUES_WITH_DEAD = unpack(KEYS)
+-- include states
+local MEMBER = 16
 
-local function look_there(at)
-  if DYING then redis.call('ZADD', DYING, 'LT', string.format('%.6f', at), KEYS[1]) end
+local function note_dead_due(at)
+  if QUEUES_WITH_DEAD then redis.call('ZADD', QUEUES_WITH_DEAD, 'LT', string.format('%.6f', at), QUEUE) end
 end
 
 local function set_due(at)
-  due = at
-  redis.call('HSET', KEYS[1], 'dead_due', string.format('%.6f', at))
+  dead_due = at
+  redis.call('HSET', QUEUE, 'dead_due', string.format('%.6f', at))
 end
 
-die = function(ids, reason)
-  local records, marks = looked_up('HMGET', KEYS[2], ids), looked_up('HMGET', KEYS[9], ids)
-  local expiries, counts = looked_up('ZMSCORE', KEYS[5], ids), {}
+mark_dead = function(ids, reason)
+  local records, claim_counts = lookup('HMGET', RECORDS, ids), lookup('HMGET', CLAIM_COUNTS, ids)
+  local expiries, counts = lookup('ZMSCORE', EXPIRING, ids), {}
   for index, id in ipairs(ids) do
-    local count = marks[index] and tonumber(string.match(marks[index], '^%d+')) or 0
-    counts[index] = count + (holder(id) and 1 or 0)
+    local count = claim_counts[index] and tonumber(string.match(claim_counts[index], '^%d+')) or 0
+    counts[index] = count + (claim_of(id) and 1 or 0)
   end
-  remove(ids)
-  local first, number = first_score(DEAD), tonumber(redis.call('HGET', KEYS[1], 'last_dead') or 0)
-  local waiting, letters = {}, {}
+  delete_messages(ids)
+  local first, number = first_score(DEAD), tonumber(redis.call('HGET', QUEUE, 'last_dead') or 0)
+  local dead, letters = {}, {}
   for index, id in ipairs(ids) do
     if records[index] then
       number = number + 1
       local member = struct.pack('>I8', number) .. id
-      waiting[#waiting + 1], waiting[#waiting + 2] = 0, member
+      dead[#dead + 1], dead[#dead + 2] = 0, member
       letters[#letters + 1] = member
       letters[#letters + 1] = string.format('%s:%d:%s:', reason, counts[index], expiries[index] or '') .. records[index]
     end
   end
-  if #waiting == 0 then return end
-  batched('ZADD', DEAD, waiting)
-  batched('HSET', LETTERS, letters)
-  redis.call('HSET', KEYS[1], 'last_dead', string.format('%.0f', number))
+  if #dead == 0 then return end
+  batched('ZADD', DEAD, dead)
+  batched('HSET', DEAD_LETTERS, letters)
+  redis.call('HSET', QUEUE, 'last_dead', string.format('%.0f', number))
   -- Where those before could not be buried just now, these have to wait with them.
-  if not due or first ~= 0 then set_due(0) end
-  look_there(0)
+  if not dead_due or first ~= 0 then set_due(0) end
+  note_dead_due(0)
 end
 
 -- arrange: note when to look next, after something was done about the dead; `again`: when what waits is tried again.
-local function arrange(again)
+local function schedule(again)
   local first = first_score(DEAD)
   if first then
     set_due(first > 0 and first or again or 0)
   else
-    redis.call('HDEL', KEYS[1], 'last_dead', 'dead_due')
-    due = nil
+    redis.call('HDEL', QUEUE, 'last_dead', 'dead_due')
+    dead_due = nil
   end
-  if not DYING then return end
-  local expiry = buries_expired() and first_score(KEYS[5])
+  if not QUEUES_WITH_DEAD then return end
+  local expiry = expires_to_dlq() and first_score(EXPIRING)
   if expiry and (not first or expiry < first) then first = expiry end
-  redis.call('ZREM', DYING, KEYS[1])
-  if first then look_there(first) end
+  redis.call('ZREM', QUEUES_WITH_DEAD, QUEUE)
+  if first then note_dead_due(first) end
 end
 
 -- park: let the dead wait until then; 0: until somebody takes them.
-local function park(members, till)
+local function reserve(members, till)
   local scored = {}
   for index, member in ipairs(members) do
     scored[2 * index - 1], scored[2 * index] = string.format('%.6f', till), member
@@ -74,9 +76,9 @@ local function park(members, till)
 end
 
 -- forget_dead: they are buried.
-local function forget_dead(members)
+local function delete_dead(members)
   if #members == 0 then return end
   batched('ZREM', DEAD, members)
-  batched('HDEL', LETTERS, members)
+  batched('HDEL', DEAD_LETTERS, members)
 end
 

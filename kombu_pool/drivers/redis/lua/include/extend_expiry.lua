@@ -1,18 +1,18 @@
 -- extend_expiry: let those of a claim's messages that would expire before it live until its end plus `grace`.
 -- KEYS  those of settle
-local function prolong(ids, ends, ttl, grace)
-  local scores, expiring, records = looked_up('ZMSCORE', KEYS[5], ids), {}, {}
+local function extend_expiry(ids, ends, ttl, grace)
+  local scores, expiring, records = lookup('ZMSCORE', EXPIRING, ids), {}, {}
   for index, id in ipairs(ids) do
     if scores[index] and tonumber(scores[index]) < ends then
-      local record = redis.call('HGET', KEYS[2], id)
+      local record = redis.call('HGET', RECORDS, id)
       expiring[#expiring + 1], expiring[#expiring + 2] = string.format('%.6f', ends + grace), id
       records[#records + 1] = id
       records[#records + 1] = string.sub(record, 1, 8) .. struct.pack('>d', ttl + grace) .. string.sub(record, 17)
     end
   end
   if #expiring > 0 then
-    batched('ZADD', KEYS[5], expiring)
-    batched('HSET', KEYS[2], records)
+    batched('ZADD', EXPIRING, expiring)
+    batched('HSET', RECORDS, records)
   end
 end
 

@@ -1,3 +1,4 @@
+-- include idempotency
 -- store_messages: store messages in a queue. What includes this has as KEYS
 --   1 queue (hash)  2 records (hash)  3 free (zset)  4 delayed (zset)  5 expiring (zset)
 -- and as ARGV the second and the third one a ticket, as tickets has it, and from the fourth on, for each message what it
@@ -5,7 +6,7 @@
 
 -- sort_out: what becomes of the messages; `head` is the queue's last number, longest ttl and usual delay.
 -- ids; for the keys pairs of arguments; when a deadline comes first, and when something expires first.
-local function sort_out(now, head)
+local function prepare(now, head)
   local number, created = tonumber(head[1]), struct.pack('>d', now)
   local longest, usual = tonumber(head[2] or 0), tonumber(head[3] or 0)
   local records, free, delayed, expiring, ids = {}, {}, {}, {}, {}
@@ -47,21 +48,21 @@ end
 
 -- add: store what was sorted out, in a queue that knew of a deadline, and what it had of the poster; whether there is an
 -- earlier deadline now.
-local function add(found, known, kept)
-  batched('HSET', KEYS[2], found.records)
-  if #found.free > 0 then batched('ZADD', KEYS[3], found.free) end
-  if #found.delayed > 0 then batched('ZADD', KEYS[4], found.delayed) end
-  if #found.expiring > 0 then batched('ZADD', KEYS[5], found.expiring) end
+local function store(found, known, kept)
+  batched('HSET', RECORDS, found.records)
+  if #found.free > 0 then batched('ZADD', FREE, found.free) end
+  if #found.delayed > 0 then batched('ZADD', DELAYED, found.delayed) end
+  if #found.expiring > 0 then batched('ZADD', EXPIRING, found.expiring) end
   local is_next = found.deadline and (not known or found.deadline < tonumber(known))
   local last = string.format('%.0f', found.last)
   if ARGV[2] == '' then
-    redis.call('HSET', KEYS[1], 'last', last)
+    redis.call('HSET', QUEUE, 'last', last)
   else
-    redis.call('HSET', KEYS[1], 'last', last, ARGV[2], ARGV[3] .. found.ids[1] .. found.created)
+    redis.call('HSET', QUEUE, 'last', last, ARGV[2], ARGV[3] .. found.ids[1] .. found.created)
     -- A new poster is the time to look for old ones: so there are never many of them for each that is at work.
-    if not kept then forget_posters(struct.unpack('>d', found.created), 5) end
+    if not kept then delete_old_producers(struct.unpack('>d', found.created), 5) end
   end
-  if is_next then redis.call('HSET', KEYS[1], 'next', string.format('%.6f', found.deadline)) end
+  if is_next then redis.call('HSET', QUEUE, 'next', string.format('%.6f', found.deadline)) end
   return is_next
 end
 

@@ -1,4 +1,4 @@
-"""``celery pool``: the pools of an application's broker, its queues and their health, on the command line."""
+"""``celery pool``: the commands for the pools, queues and dead letters of an application's broker."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["pool"]
 
 @click.group()
 def pool() -> None:
-    """Pools, queues, dead letters and health of a pool:// broker."""
+    """Manage the pools, queues and dead letters of a pool:// broker."""
 
 
 for command in (list_pools, list_queues, add_pool, set_pool, remove_pool, check_health, list_dead, redrive):

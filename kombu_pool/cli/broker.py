@@ -1,4 +1,4 @@
-"""The broker of a Celery application, as the commands see it."""
+"""The broker of a Celery application, opened for a command."""
 
 from __future__ import annotations
 
@@ -19,25 +19,23 @@ if TYPE_CHECKING:
 
 
 class Broker(NamedTuple):
-    """What the commands work on: the pools of a broker URL, as one project sees them."""
+    """The store behind a broker URL, and the project that the commands work in."""
 
     store: DataDriver
     project: Project
 
 
 @contextmanager
-def opened(context: click.Context) -> Iterator[Broker]:
-    """Open the control store of the Celery application's broker URL, as the application itself would."""
+def open_broker(context: click.Context) -> Iterator[Broker]:
+    """Open the control store of the application's broker URL, as the application itself does."""
     with context.obj.app.connection_for_write() as connection:
         if not isinstance(connection.transport, Transport):
-            raise click.ClickException(
-                f"The broker is {connection.as_uri()}, none of ours: try celery -b pool:// pool ..."
-            )
+            raise click.ClickException(f"{connection.as_uri()} is not a pool:// broker; did you forget -A?")
         try:
-            ours = connection.transport.establish_connection()
+            pool_connection = connection.transport.establish_connection()
             try:
-                yield Broker(ours.broker.data, ours.options.project)
+                yield Broker(pool_connection.broker.data, pool_connection.options.project)
             finally:
-                connection.transport.close_connection(ours)
+                connection.transport.close_connection(pool_connection)
         except KombuPoolError as error:
             raise click.ClickException(mask(str(error))) from error

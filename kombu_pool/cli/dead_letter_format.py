@@ -1,4 +1,4 @@
-"""How a dead letter is shown: in a line, and without what is nobody's business."""
+"""The printed form of a dead letter: one line, without secrets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kombu_pool.transport.upkeep.dead_letters import WORDS
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-#: As ``x-death`` says them, and as a store does. What is unreadable cannot be given back.
+#: The reason in ``x-death`` -> the reason in a store. Unreadable records have none: they cannot be requeued.
 REASONS = {
     WORDS.get(reason, reason): reason
     for reason in (
@@ -22,22 +22,24 @@ REASONS = {
         DeadLetterReason.REJECTED,
     )
 }
-_LONGEST = 60
-_ENOUGH = 1000
+#: Longest printed summary, in characters.
+_MAX_WIDTH = 60
+#: Number of characters of a body that are read for its summary.
+_MAX_READ = 1000
 
 
-def reason_of(stored: str) -> str:
-    """Return a store's reason in the words of ``x-death``."""
+def reason_name(stored: str) -> str:
+    """Return the ``x-death`` name of a reason in a store."""
     return WORDS.get(stored, stored)
 
 
-def listed(names: Iterable[str]) -> str:
-    """Return some names, each once, in a line."""
+def join_names(names: Iterable[str]) -> str:
+    """Return the names, each once and sorted, in one line."""
     return ", ".join(printable(name) for name in sorted(set(names)))
 
 
-def head_of(body: Any, reason: str) -> str:
-    """Return the beginning of a letter; of a task its name, and its arguments as its sender lets them be shown."""
+def body_summary(body: Any, reason: str) -> str:
+    """Return the beginning of a body; for a task, its name and the producer's ``argsrepr`` and ``kwargsrepr``."""
     if reason == DeadLetterReason.UNREADABLE and isinstance(body, dict):
         return _short(str(body.get("error", "")))
     envelope = enveloped(body, "")
@@ -45,15 +47,15 @@ def head_of(body: Any, reason: str) -> str:
     if "task" in headers:
         arguments = (headers.get(name) for name in ("argsrepr", "kwargsrepr"))
         return _short(" ".join(str(part) for part in (headers["task"], *arguments) if part is not None))
-    payload = envelope["body"][:_ENOUGH]
+    payload = envelope["body"][:_MAX_READ]
     return _short(payload.decode("utf-8", "backslashreplace") if isinstance(payload, bytes) else payload)
 
 
 def _short(text: str) -> str:
-    shown = printable(mask(text[:_ENOUGH]))
-    return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 1]}…"
+    shown = printable(mask(text[:_MAX_READ]))
+    return shown if len(shown) <= _MAX_WIDTH else f"{shown[: _MAX_WIDTH - 1]}…"
 
 
 def printable(text: str) -> str:
-    """Return a text that neither breaks a line nor moves a cursor."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)
+    """Replace control characters, which could break a line or move a cursor, by spaces."""
+    return "".join(character if character.isprintable() else " " for character in text)

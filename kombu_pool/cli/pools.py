@@ -1,4 +1,4 @@
-"""The pools of a broker, its queues and their health."""
+"""Commands for the pools of a broker: list, add, change, remove, check; and for its queues: list."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kombu_pool.cli.broker import opened
-from kombu_pool.cli.tables import moment, show
+from kombu_pool.cli.broker import open_broker
+from kombu_pool.cli.tables import format_time, print_table
 from kombu_pool.drivers import mask, open_data
 from kombu_pool.errors import KombuPoolError
 from kombu_pool.pooling import declare_pools
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 @click.command("ls")
 @click.pass_context
 def list_pools(context: click.Context) -> None:
-    """List the pools, with the number of the project's queues in each."""
-    with opened(context) as (store, project):
+    """List the pools and how many of the project's queues each has."""
+    with open_broker(context) as (store, project):
         entries = store.control.catalogue_controller.list(project)
         counts = {row["name"]: 0 for row in store.catalog.rows()}
         for entry in entries:
             counts[entry["pool"]] = counts.get(entry["pool"], 0) + 1
         rows = [_pool_row(row, counts[row["name"]]) for row in store.catalog.rows()]
-    show(("POOL", "WEIGHT", "FLAVOR", "QUEUES", "URI"), rows)
+    print_table(("POOL", "WEIGHT", "FLAVOR", "QUEUES", "URI"), rows)
 
 
 def _pool_row(row: Pool, queues: int) -> Row:
@@ -39,11 +39,11 @@ def _pool_row(row: Pool, queues: int) -> Row:
 @click.command("queues")
 @click.pass_context
 def list_queues(context: click.Context) -> None:
-    """List the queues: which pool each is in, and how many messages and consumers it has."""
-    with opened(context) as broker:
+    """List the queues with their pool, message counts and consumers."""
+    with open_broker(context) as broker:
         entries = broker.store.control.catalogue_controller.list(broker.project)
         rows = [_queue_row(broker, entry["queue"], entry["pool"]) for entry in entries]
-    show(("QUEUE", "POOL", "READY", "DELAYED", "CLAIMED", "CONSUMERS"), rows)
+    print_table(("QUEUE", "POOL", "READY", "DELAYED", "CLAIMED", "CONSUMERS"), rows)
 
 
 def _queue_row(broker: Broker, queue: str, pool: str) -> Row:
@@ -51,33 +51,33 @@ def _queue_row(broker: Broker, queue: str, pool: str) -> Row:
     consumers = store.control.consumers_controller.count(queue, project)
     try:
         ready = store.message_controller.count(queue, project)
-        counted = store.queue_controller.stats(queue, project)["messages"]
+        counts = store.queue_controller.stats(queue, project)["messages"]
     except KombuPoolError:
-        # Whatever is wrong with one pool, `health` tells it, and the others are listed.
+        # `health` reports the error; the queues of the other pools are still listed.
         return queue, pool, "?", "?", "?", consumers
-    # A message may become due, or be taken, between the two questions.
-    delayed = max(counted["free"] - ready, 0)
-    return queue, pool, ready, delayed, counted["claimed"], consumers
+    # A message may become free or be claimed between the two reads.
+    delayed = max(counts["free"] - ready, 0)
+    return queue, pool, ready, delayed, counts["claimed"], consumers
 
 
 @click.command("add")
 @click.argument("name")
 @click.argument("uri")
 @click.option("--weight", type=click.IntRange(min=0), default=100, show_default=True, help="Share of new queues.")
-@click.option("--flavor", help="The flavor of queues that it is for; made if there is none of that name.")
+@click.option("--flavor", help="Flavor of the pool; created if it does not exist.")
 @click.pass_context
 def add_pool(context: click.Context, name: str, uri: str, weight: int, flavor: str | None) -> None:
     """Add the pool NAME over the store at URI."""
-    with opened(context) as (store, project):
+    with open_broker(context) as (store, project):
         if store.control.pools_controller.exists(name):
-            raise click.ClickException(f"There is a pool {name!r} already: celery pool set {name} changes it.")
-        _check(uri)
+            raise click.ClickException(f"Pool {name!r} exists already; change it with: celery pool set {name}")
+        _require_alive(uri)
         declare_pools(store.control, [{"name": name, "uri": uri, "weight": weight, "flavor": flavor}], project=project)
     click.echo(f"Added {name}.")
 
 
-def _check(uri: str) -> None:
-    """Refuse a store that does not answer, before a queue is put there."""
+def _require_alive(uri: str) -> None:
+    """Raise a ClickException if the store does not answer, before a queue is assigned to it."""
     with closing(open_data(uri)) as store:
         if not store.is_alive():
             raise click.ClickException(f"{mask(uri)} does not answer.")
@@ -85,13 +85,13 @@ def _check(uri: str) -> None:
 
 @click.command("set")
 @click.argument("name")
-@click.option("--weight", type=click.IntRange(min=0), help="Share of new queues; 0 takes no more of them.")
-@click.option("--flavor", help="The flavor of queues that it is for; '' takes it away.")
+@click.option("--weight", type=click.IntRange(min=0), help="Share of new queues; 0 for none.")
+@click.option("--flavor", help="Flavor of the pool; '' removes it.")
 @click.pass_context
 def set_pool(context: click.Context, name: str, weight: int | None, flavor: str | None) -> None:
-    """Change the pool NAME; the queues that are in it stay there."""
+    """Change the pool NAME; its queues stay in it."""
     changes: dict[str, Any] = {"weight": weight, "flavor": flavor}
-    with opened(context) as (store, _):
+    with open_broker(context) as (store, _):
         store.control.pools_controller.update(name, **changes)
     click.echo(f"Changed {name}.")
 
@@ -100,8 +100,8 @@ def set_pool(context: click.Context, name: str, weight: int | None, flavor: str 
 @click.argument("name")
 @click.pass_context
 def remove_pool(context: click.Context, name: str) -> None:
-    """Remove the pool NAME, which no queue may be in. Its store is left as it is."""
-    with opened(context) as (store, _):
+    """Remove the pool NAME, which must have no queues. Its store is not changed."""
+    with open_broker(context) as (store, _):
         store.control.pools_controller.get(name)
         store.control.pools_controller.delete(name)
     click.echo(f"Removed {name}.")
@@ -110,14 +110,14 @@ def remove_pool(context: click.Context, name: str) -> None:
 @click.command("health")
 @click.pass_context
 def check_health(context: click.Context) -> None:
-    """Ask every pool whether it answers; ends with 1 if one does not."""
-    with opened(context) as (store, _):
+    """Check every pool; exit with 1 if one does not answer."""
+    with open_broker(context) as (store, _):
         health = store.health()
-    show(
-        ("POOL", "ANSWERS", "NOT SINCE", "REASON"),
+    print_table(
+        ("POOL", "ANSWERS", "DOWN SINCE", "REASON"),
         [
-            (name, "yes" if said["storage_reachable"] else "no", moment(said["since"]), said["reason"])
-            for name, said in health["pools"].items()
+            (name, "yes" if pool["storage_reachable"] else "no", format_time(pool["since"]), pool["reason"])
+            for name, pool in health["pools"].items()
         ],
     )
     if not (health["catalog_reachable"] and health["storage_reachable"]):

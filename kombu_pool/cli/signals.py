@@ -1,4 +1,4 @@
-"""Ctrl-C, for work that should not be left in the middle of a step."""
+"""Ctrl-C for work that must not stop in the middle of a step."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def patient() -> Iterator[list[int]]:
-    """Note the first Ctrl-C in the list that it yields; the second one interrupts as ever."""
-    seen: list[int] = []
+def deferred_interrupt() -> Iterator[list[int]]:
+    """Record the first Ctrl-C in the yielded list; the second one interrupts immediately."""
+    received: list[int] = []
 
-    def note(number: int, _: Any) -> None:
-        seen.append(number)
+    def record(number: int, _: Any) -> None:
+        received.append(number)
         signal.signal(signal.SIGINT, before)
 
-    before = signal.signal(signal.SIGINT, note)
+    before = signal.signal(signal.SIGINT, record)
     try:
-        yield seen
+        yield received
     finally:
         signal.signal(signal.SIGINT, before)

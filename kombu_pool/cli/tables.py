@@ -1,4 +1,4 @@
-"""What the commands print."""
+"""The output of the commands: tables and times."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 Row = tuple[object, ...]
 
 
-def show(columns: Sequence[str], rows: Iterable[Row]) -> None:
-    """Print a table: a handsome one on a terminal that has rich, else one that other programs can read."""
+def print_table(columns: Sequence[str], rows: Iterable[Row]) -> None:
+    """Print a table: formatted on a terminal where rich is installed, else tab-separated for other programs."""
     texts = [["" if value is None else str(value) for value in row] for row in rows]
     try:
         from rich.console import Console  # noqa: PLC0415 - the extra [cli]
@@ -34,6 +34,6 @@ def show(columns: Sequence[str], rows: Iterable[Row]) -> None:
     console.print(table)
 
 
-def moment(seconds: float | None) -> str | None:
-    """Return a time, given in seconds since the epoch, as it is shown."""
+def format_time(seconds: float | None) -> str | None:
+    """Return a time, given in seconds since the epoch, as ISO 8601 in UTC."""
     return None if seconds is None else datetime.fromtimestamp(seconds, timezone.utc).isoformat(" ", "seconds")

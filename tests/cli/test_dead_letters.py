@@ -1,4 +1,4 @@
-"""``celery pool dead`` and ``celery pool redrive``, as their user calls them."""
+"""``celery pool dead`` and ``celery pool redrive``, called as on the command line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 from kombu import Queue
 
-MORTAL = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"}
+DEAD_LETTERED = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"}
 
 
 @contextmanager
@@ -19,20 +19,20 @@ def channel_of(app):
 
 
 @pytest.fixture
-def die(app):
-    """Publish to a queue, made if need be, and reject what is published."""
+def dead_letter(app):
+    """Declare a queue, publish to it, and reject the messages."""
 
-    def die(queue, *bodies, **options):
+    def dead_letter(queue, *bodies, **options):
         with channel_of(app) as channel:
             Queue("dead")(channel).declare()
-            Queue(queue, queue_arguments=MORTAL)(channel).declare()
+            Queue(queue, queue_arguments=DEAD_LETTERED)(channel).declare()
             producer = app.amqp.Producer(channel)
             for body in bodies:
                 producer.publish(body, routing_key=queue, **options)
                 channel.basic_get(queue).reject()
             channel.connection.broker.settlement.flush()
 
-    return die
+    return dead_letter
 
 
 def counts(app, *queues):
@@ -40,22 +40,22 @@ def counts(app, *queues):
         return [channel.queue_declare(queue, passive=True).message_count for queue in queues]
 
 
-def test_queues_with_dead_letters_are_listed(pool, app, die):
-    die("orders", "a", "b")
-    die("mails", "c")
+def test_queues_with_dead_letters_are_listed(pool, app, dead_letter):
+    dead_letter("orders", "a", "b")
+    dead_letter("mails", "c")
     with channel_of(app) as channel:
         app.amqp.Producer(channel).publish("alive", routing_key="orders")
 
     status, lines = pool("dead")
 
     assert status == 0
-    assert lines[0] == ["QUEUE", "READY", "FROM", "REASONS", "LAST OF THEM"]
+    assert lines[0] == ["QUEUE", "READY", "FROM", "REASONS", "LAST"]
     assert [line[:4] for line in lines[1:]] == [["dead", "3", "mails, orders", "rejected"]]
     assert re.fullmatch(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d\+00:00", lines[1][4])
 
 
-def test_the_letters_of_a_queue_are_listed(pool, die):
-    die("orders", "tea", {"cups": 2})
+def test_the_letters_of_a_queue_are_listed(pool, dead_letter):
+    dead_letter("orders", "tea", {"cups": 2})
 
     _, lines = pool("dead", "dead")
 
@@ -64,9 +64,9 @@ def test_the_letters_of_a_queue_are_listed(pool, die):
     assert len(pool("dead", "dead", "--limit", "1")[1]) == 2
 
 
-def test_a_task_is_shown_as_its_sender_lets_it_be_shown(pool, app, die):
-    die("orders")
-    app.conf.task_queues = [Queue("orders", queue_arguments=MORTAL)]
+def test_a_task_is_shown_as_its_sender_lets_it_be_shown(pool, app, dead_letter):
+    dead_letter("orders")
+    app.conf.task_queues = [Queue("orders", queue_arguments=DEAD_LETTERED)]
     app.send_task("pay", ("4111 1111 1111 1111",), queue="orders", argsrepr="('<card>',)", kwargsrepr="{}")
     with channel_of(app) as channel:
         channel.basic_get("orders").reject()
@@ -76,8 +76,8 @@ def test_a_task_is_shown_as_its_sender_lets_it_be_shown(pool, app, die):
     assert lines[1][5] == "pay ('<card>',) {}"
 
 
-def test_a_long_body_and_a_password_are_not_shown_whole(pool, die):
-    die("orders", "x" * 5000, "redis://user:hunter2@host/0", "two\nlines\tand \x1b[31mred")
+def test_a_long_body_and_a_password_are_not_shown_whole(pool, dead_letter):
+    dead_letter("orders", "x" * 5000, "redis://user:hunter2@host/0", "two\nlines\tand \x1b[31mred")
 
     _, lines = pool("dead", "dead")
 
@@ -95,9 +95,9 @@ def test_a_queue_that_does_not_exist_is_named(pool):
         assert "'nowhere'" in lines[0][0]
 
 
-def test_letters_are_given_back(pool, app, die):
-    die("orders", "a", "b")
-    die("mails", "c")
+def test_letters_are_given_back(pool, app, dead_letter):
+    dead_letter("orders", "a", "b")
+    dead_letter("mails", "c")
 
     status, lines = pool("redrive", "dead")
 
@@ -106,8 +106,8 @@ def test_letters_are_given_back(pool, app, die):
     assert pool("dead")[1][1:] == []
 
 
-def test_letters_are_given_to_another_queue(pool, app, die):
-    die("orders", "a", "b")
+def test_letters_are_given_to_another_queue(pool, app, dead_letter):
+    dead_letter("orders", "a", "b")
     with channel_of(app) as channel:
         Queue("rescue")(channel).declare()
 
@@ -115,9 +115,9 @@ def test_letters_are_given_to_another_queue(pool, app, die):
     assert counts(app, "orders", "rescue", "dead") == [0, 1, 1]
 
 
-def test_letters_are_chosen(pool, app, die):
-    die("orders", "a", "b")
-    die("mails", "c")
+def test_letters_are_chosen(pool, app, dead_letter):
+    dead_letter("orders", "a", "b")
+    dead_letter("mails", "c")
     last = pool("dead", "dead")[1][-1][0]
 
     assert pool("redrive", "dead", "--reason", "expired", "--reason", "maxlen")[1][1:] == []
@@ -125,9 +125,9 @@ def test_letters_are_chosen(pool, app, die):
     assert pool("redrive", "dead", "--id", last)[1][1:] == [["mails", "1", "0", ""]]
 
 
-def test_a_dry_run_changes_nothing(pool, app, die):
-    die("orders", "a", "b")
-    die("gone", "c")
+def test_a_dry_run_changes_nothing(pool, app, dead_letter):
+    dead_letter("orders", "a", "b")
+    dead_letter("gone", "c")
     with channel_of(app) as channel:
         channel.queue_delete("gone")
 
@@ -139,8 +139,8 @@ def test_a_dry_run_changes_nothing(pool, app, die):
     assert counts(app, "orders", "dead") == [0, 3]
 
 
-def test_what_had_to_stay_is_an_error_that_says_why(pool, app, die):
-    die("gone", "a")
+def test_what_had_to_stay_is_an_error_that_says_why(pool, app, dead_letter):
+    dead_letter("gone", "a")
     with channel_of(app) as channel:
         channel.queue_delete("gone")
 
@@ -151,8 +151,8 @@ def test_what_had_to_stay_is_an_error_that_says_why(pool, app, die):
     assert counts(app, "dead") == [1]
 
 
-def test_a_queue_whose_pool_does_not_answer_is_listed(pool, app, die, tmp_path):
-    die("orders", "a")
+def test_a_queue_whose_pool_does_not_answer_is_listed(pool, app, dead_letter, tmp_path):
+    dead_letter("orders", "a")
     disk = tmp_path / "disk"
     disk.mkdir()
     pool("add", "quick", f"sqlite:///{disk}/quick.db")
@@ -169,8 +169,8 @@ def test_a_queue_whose_pool_does_not_answer_is_listed(pool, app, die, tmp_path):
     assert [row[:2] for row in rows] == [["dead", "1"], ["lost", "?"]]
 
 
-def test_ctrl_c_ends_it_after_a_step(pool, app, die, monkeypatch):
-    die("orders", *range(101))
+def test_ctrl_c_ends_it_after_a_step(pool, app, dead_letter, monkeypatch):
+    dead_letter("orders", *range(101))
 
     def interrupt(_, body):
         if body["body"] == b"0" or body["body"] == "0":
@@ -185,11 +185,11 @@ def test_ctrl_c_ends_it_after_a_step(pool, app, die, monkeypatch):
     assert counts(app, "orders", "dead") == [100, 1]
 
 
-def test_who_watches_sees_how_far_it_is(pool, die, monkeypatch):
-    die("orders", *range(3))
+def test_who_watches_sees_how_far_it_is(pool, dead_letter, monkeypatch):
+    dead_letter("orders", *range(3))
     monkeypatch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda _: True)
 
     _, lines = pool("redrive", "dead")
 
-    assert "Giving back" in str(lines)
+    assert "Requeuing" in str(lines)
     assert "100%" in str(lines)

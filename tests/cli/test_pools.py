@@ -1,4 +1,4 @@
-"""``celery pool ...``, as its user calls it."""
+"""``celery pool ...``, called as on the command line."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_another_broker_is_none_of_ours(pool, app):
     status, lines = pool("ls")
 
     assert status == 1
-    assert "The broker is memory://" in lines[0][0]
+    assert "is not a pool:// broker; did you forget -A?" in lines[0][0]
 
 
 def test_a_wrong_option_is_named(pool, app):

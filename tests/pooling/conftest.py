@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kombu_pool import drivers
-from kombu_pool.clock import ManualClock
 from kombu_pool.pooling import DataDriver
+from kombu_pool.testing import ManualClock
 from tests.support.pooling.switchable_stores import Stores
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def control(stores: Stores, clock: ManualClock) -> Iterator[ControlDriver]:
 
 @pytest.fixture
 def empty(control: ControlDriver, clock: ManualClock) -> Iterator[DataDriver]:
-    """Pooling over a control store that names no pool."""
+    """Pooling over a control store without pools."""
     driver = DataDriver(None, None, control, clock=clock)
     yield driver
     driver.close()
@@ -42,7 +42,7 @@ def empty(control: ControlDriver, clock: ManualClock) -> Iterator[DataDriver]:
 
 @pytest.fixture
 def pooled(empty: DataDriver, stores: Stores) -> DataDriver:
-    """Pooling over the pools a and b, which take queues alike, and f of the flavor fast."""
+    """Pooling over the pools a and b of equal weight, and f of the flavor fast."""
     empty.control.flavors_controller.create("fast")
     for name in ("a", "b"):
         empty.control.pools_controller.create(name, 100, stores.uri(name))
@@ -51,7 +51,7 @@ def pooled(empty: DataDriver, stores: Stores) -> DataDriver:
 
 
 @pytest.fixture
-def settled(pooled: DataDriver) -> DataDriver:
+def populated(pooled: DataDriver) -> DataDriver:
     """Pooling with the queue of-a in pool a, and of-b in pool b."""
     for name in ("a", "b"):
         pooled.control.catalogue_controller.insert(None, f"of-{name}", name)

@@ -12,19 +12,19 @@ from kombu_pool.pooling import catalog as catalog_module
 from tests.support.pooling.switchable_stores import bodies, post
 
 
-def test_messages_are_where_the_catalogue_says(settled, stores):
-    post(settled, "of-a", "for a")
-    post(settled, "of-b", "for b")
+def test_messages_are_where_the_catalogue_says(populated, stores):
+    post(populated, "of-a", "for a")
+    post(populated, "of-b", "for b")
 
     assert bodies(stores.leaf("a"), "of-a") == ["for a"]
     assert bodies(stores.leaf("b"), "of-b") == ["for b"]
     assert bodies(stores.leaf("b"), "of-a") == []
 
 
-def test_every_controller_goes_to_the_pool_of_the_queue(settled, stores):
-    post(settled, "of-a", 1, 2)
-    settled.claim_controller.create("of-a", {"ttl": 60, "grace": 60}, limit=1)
-    settled.subscription_controller.create("of-a", "http://listener", 60, {})
+def test_every_controller_goes_to_the_pool_of_the_queue(populated, stores):
+    post(populated, "of-a", 1, 2)
+    populated.claim_controller.create("of-a", {"ttl": 60, "grace": 60}, limit=1)
+    populated.subscription_controller.create("of-a", "http://listener", 60, {})
 
     leaf = stores.leaf("a")
 
@@ -54,15 +54,15 @@ def test_queues_spread_over_the_pools_by_weight(pooled):
     assert 60 < spread["a"] < 140
 
 
-def test_a_pool_of_weight_0_takes_no_new_queues_but_keeps_those_it_has(settled):
-    settled.control.pools_controller.update("a", weight=0)
+def test_a_pool_of_weight_0_takes_no_new_queues_but_keeps_those_it_has(populated):
+    populated.control.pools_controller.update("a", weight=0)
 
     for number in range(20):
-        settled.catalog.register(f"q{number}")
-    settled.catalog.register("of-a")
+        populated.catalog.register(f"q{number}")
+    populated.catalog.register("of-a")
 
-    assert {settled.catalog.pool_of(f"q{number}") for number in range(20)} == {"b"}
-    assert settled.catalog.pool_of("of-a") == "a"
+    assert {populated.catalog.pool_of(f"q{number}") for number in range(20)} == {"b"}
+    assert populated.catalog.pool_of("of-a") == "a"
 
 
 def test_a_flavor_draws_from_its_own_pools_only(pooled):
@@ -167,48 +167,48 @@ def test_register_and_deregister_are_idempotent(pooled):
     assert pooled.catalog.pool_of("q") is None
 
 
-def test_a_deregistered_queue_is_not_found_at_once(settled):
-    assert settled.catalog.lookup("of-a") is not None
+def test_a_deregistered_queue_is_not_found_at_once(populated):
+    assert populated.catalog.lookup("of-a") is not None
 
-    settled.catalog.deregister("of-a")
+    populated.catalog.deregister("of-a")
 
-    assert settled.catalog.lookup("of-a") is None
+    assert populated.catalog.lookup("of-a") is None
 
 
-def test_a_lookup_asks_the_control_store_once_in_its_ttl(settled, clock, monkeypatch):
-    asked = []
-    get = settled.control.catalogue_controller.get
-    monkeypatch.setattr(settled.control.catalogue_controller, "get", lambda *key: asked.append(key) or get(*key))
+def test_a_lookup_asks_the_control_store_once_in_its_ttl(populated, clock, monkeypatch):
+    calls = []
+    get = populated.control.catalogue_controller.get
+    monkeypatch.setattr(populated.control.catalogue_controller, "get", lambda *key: calls.append(key) or get(*key))
 
     for _ in range(50):
-        settled.catalog.lookup("of-a")
+        populated.catalog.lookup("of-a")
     clock.advance(9.9)
-    settled.catalog.lookup("of-a")
-    within = len(asked)
+    populated.catalog.lookup("of-a")
+    within = len(calls)
     clock.advance(0.2)
-    settled.catalog.lookup("of-a")
+    populated.catalog.lookup("of-a")
 
     assert within <= 1
-    assert len(asked) == within + 1
+    assert len(calls) == within + 1
 
 
-def test_a_change_made_elsewhere_is_seen_within_the_ttl(settled, clock):
-    assert settled.catalog.pool_of("of-a") == "a"
-    settled.control.catalogue_controller.update(None, "of-a", "b")
+def test_a_change_made_elsewhere_is_seen_within_the_ttl(populated, clock):
+    assert populated.catalog.pool_of("of-a") == "a"
+    populated.control.catalogue_controller.update(None, "of-a", "b")
 
     clock.advance(10.1)
 
-    assert settled.catalog.pool_of("of-a") == "b"
-    assert settled.catalog.lookup("of-a") is settled.catalog.get_driver("b")
+    assert populated.catalog.pool_of("of-a") == "b"
+    assert populated.catalog.lookup("of-a") is populated.catalog.get_driver("b")
 
 
-def test_a_clock_that_was_set_back_does_not_prolong_what_is_remembered(settled, clock):
-    assert settled.catalog.pool_of("of-a") == "a"
-    settled.control.catalogue_controller.update(None, "of-a", "b")
+def test_a_clock_that_was_set_back_does_not_prolong_what_is_remembered(populated, clock):
+    assert populated.catalog.pool_of("of-a") == "a"
+    populated.control.catalogue_controller.update(None, "of-a", "b")
 
     clock.advance(-86400)
 
-    assert settled.catalog.pool_of("of-a") == "b"
+    assert populated.catalog.pool_of("of-a") == "b"
 
 
 def test_absence_is_not_remembered(pooled, control, clock):
@@ -219,71 +219,71 @@ def test_absence_is_not_remembered(pooled, control, clock):
     assert pooled.catalog.lookup("q") is not None
 
 
-def test_a_reader_that_is_overtaken_by_a_deregistration_remembers_nothing(settled, monkeypatch, clock):
+def test_a_reader_that_is_overtaken_by_a_deregistration_remembers_nothing(populated, monkeypatch, clock):
     clock.advance(60)
-    get = settled.control.catalogue_controller.get
+    get = populated.control.catalogue_controller.get
 
     def slow(*key):
         entry = get(*key)
-        monkeypatch.setattr(settled.control.catalogue_controller, "get", get)
-        settled.catalog.deregister("of-a")
+        monkeypatch.setattr(populated.control.catalogue_controller, "get", get)
+        populated.catalog.deregister("of-a")
         return entry
 
-    monkeypatch.setattr(settled.control.catalogue_controller, "get", slow)
-    settled.catalog.lookup("of-a")
+    monkeypatch.setattr(populated.control.catalogue_controller, "get", slow)
+    populated.catalog.lookup("of-a")
 
-    assert settled.catalog.lookup("of-a") is None
+    assert populated.catalog.lookup("of-a") is None
 
 
-def test_a_queue_declared_again_elsewhere_gets_its_messages_in_its_new_pool(settled, stores, control, clock):
-    post(settled, "of-a", "old")
+def test_a_queue_declared_again_elsewhere_gets_its_messages_in_its_new_pool(populated, stores, control, clock):
+    post(populated, "of-a", "old")
     other = DataDriver(None, None, control, clock=clock)
     other.queue_controller.delete("of-a")
     control.catalogue_controller.insert(None, "of-a", "b")
     other.queue_controller.create("of-a")
 
-    post(settled, "of-a", "new")
+    post(populated, "of-a", "new")
 
     assert bodies(stores.leaf("b"), "of-a") == ["new"]
     assert bodies(stores.leaf("a"), "of-a") == []
 
 
-def test_a_queue_deleted_elsewhere_is_assigned_again_by_its_declaration(settled, control, clock):
+def test_a_queue_deleted_elsewhere_is_assigned_again_by_its_declaration(populated, control, clock):
     other = DataDriver(None, None, control, clock=clock)
     other.queue_controller.delete("of-a")
 
-    settled.queue_controller.create("of-a")
+    populated.queue_controller.create("of-a")
 
     assert other.catalog.lookup("of-a") is not None
 
 
-def test_a_route_survives_an_outage_of_the_control_store(settled, clock, monkeypatch):
+def test_a_route_survives_an_outage_of_the_control_store(populated, clock, monkeypatch):
     def refused(*_, **__):
         raise errors.ConnectionError("refused")
 
-    post(settled, "of-a", 1)
-    monkeypatch.setattr(settled.control.catalogue_controller, "get", refused)
-    monkeypatch.setattr(settled.control.pools_controller, "get", refused)
+    post(populated, "of-a", 1)
+    monkeypatch.setattr(populated.control.catalogue_controller, "get", refused)
+    monkeypatch.setattr(populated.control.pools_controller, "get", refused)
     clock.advance(30)
 
-    post(settled, "of-a", 2)
+    post(populated, "of-a", 2)
 
-    assert bodies(settled, "of-a") == [1, 2]
+    assert bodies(populated, "of-a") == [1, 2]
     with pytest.raises(errors.ConnectionError):
-        settled.catalog.lookup("never seen")
+        populated.catalog.lookup("never seen")
 
 
-def test_a_queue_whose_pool_is_gone_is_assigned_to_another_by_its_declaration(settled, clock):
-    settled.control.pools_controller.drop_all()
-    settled.control.pools_controller.create("c", 100, settled.catalog.control.uri)
-    settled.control.catalogue_controller.insert(None, "of-a", "c")
-    settled.control.pools_controller.drop_all()
-    settled.control.pools_controller.create("d", 100, settled.catalog.control.uri)
+def test_a_queue_whose_pool_is_gone_is_assigned_to_another_by_its_declaration(populated, clock):
+    populated.control.pools_controller.drop_all()
+    populated.control.pools_controller.create("c", 100, populated.catalog.control.uri)
+    populated.control.catalogue_controller.insert(None, "of-a", "c")
+    populated.control.pools_controller.drop_all()
+    populated.control.pools_controller.create("d", 100, populated.catalog.control.uri)
     clock.advance(60)
 
-    settled.queue_controller.create("of-a")
+    populated.queue_controller.create("of-a")
 
-    assert settled.catalog.pool_of("of-a") == "d"
+    assert populated.catalog.pool_of("of-a") == "d"
 
 
 def test_lookup_gives_none_and_controllers_give_none_for_a_queue_without_pool(pooled):
@@ -297,13 +297,13 @@ def test_lookup_gives_none_and_controllers_give_none_for_a_queue_without_pool(po
     assert catalog.get_subscription_controller("q") is None
 
 
-def test_the_controllers_of_a_queue_are_those_of_its_pools_driver(settled):
-    driver = settled.catalog.lookup("of-a")
+def test_the_controllers_of_a_queue_are_those_of_its_pools_driver(populated):
+    driver = populated.catalog.lookup("of-a")
 
-    assert settled.catalog.get_queue_controller("of-a") is driver.queue_controller
-    assert settled.catalog.get_message_controller("of-a") is driver.message_controller
-    assert settled.catalog.get_claim_controller("of-a") is driver.claim_controller
-    assert settled.catalog.get_subscription_controller("of-a") is driver.subscription_controller
+    assert populated.catalog.get_queue_controller("of-a") is driver.queue_controller
+    assert populated.catalog.get_message_controller("of-a") is driver.message_controller
+    assert populated.catalog.get_claim_controller("of-a") is driver.claim_controller
+    assert populated.catalog.get_subscription_controller("of-a") is driver.subscription_controller
 
 
 def test_capabilities_are_what_every_pool_can_do(pooled, monkeypatch):
@@ -320,47 +320,47 @@ def test_the_default_pool_is_one_without_flavor_that_takes_queues(pooled):
     assert pooled.catalog.get_default_pool(use_listing=False) is None
 
 
-def test_a_queue_deleted_elsewhere_takes_no_more_messages(settled, control, clock):
-    post(settled, "of-a", 1)
+def test_a_queue_deleted_elsewhere_takes_no_more_messages(populated, control, clock):
+    post(populated, "of-a", 1)
     DataDriver(None, None, control, clock=clock).queue_controller.delete("of-a")
 
     with pytest.raises(errors.QueueDoesNotExist):
-        post(settled, "of-a", 2)
+        post(populated, "of-a", 2)
 
 
-def test_a_queue_that_only_its_pool_forgot_is_created_anew_there(settled, stores):
+def test_a_queue_that_only_its_pool_forgot_is_created_anew_there(populated, stores):
     stores.leaf("a").queue_controller.delete("of-a")
 
-    post(settled, "of-a", 1)
+    post(populated, "of-a", 1)
 
-    assert bodies(settled, "of-a") == bodies(stores.leaf("a"), "of-a") == [1]
+    assert bodies(populated, "of-a") == bodies(stores.leaf("a"), "of-a") == [1]
 
 
-def test_a_queue_that_its_pool_and_the_control_store_forgot_takes_no_messages(settled, stores):
+def test_a_queue_that_its_pool_and_the_control_store_forgot_takes_no_messages(populated, stores):
     stores.leaf("a").queue_controller.delete("of-a")
-    settled.control.queue_controller.delete("of-a")
+    populated.control.queue_controller.delete("of-a")
 
     with pytest.raises(errors.QueueDoesNotExist):
-        post(settled, "of-a", 1)
+        post(populated, "of-a", 1)
 
 
-def test_messages_may_be_posted_out_of_a_generator(settled):
-    ids = settled.message_controller.post("of-a", ({"ttl": 60, "body": body} for body in range(3)), None)
+def test_messages_may_be_posted_out_of_a_generator(populated):
+    ids = populated.message_controller.post("of-a", ({"ttl": 60, "body": body} for body in range(3)), None)
 
     assert len(ids) == 3
-    assert bodies(settled, "of-a") == [0, 1, 2]
+    assert bodies(populated, "of-a") == [0, 1, 2]
 
 
-def test_a_queue_whose_pool_is_gone_stays_so_when_there_is_no_other(settled, clock):
+def test_a_queue_whose_pool_is_gone_stays_so_when_there_is_no_other(populated, clock):
     for name in ("a", "b"):
-        settled.control.pools_controller.update(name, weight=0)
-    rows = {name: settled.control.pools_controller.get(name) for name in ("b", "f")}
-    settled.control.pools_controller.drop_all()
+        populated.control.pools_controller.update(name, weight=0)
+    rows = {name: populated.control.pools_controller.get(name) for name in ("b", "f")}
+    populated.control.pools_controller.drop_all()
     for name, row in rows.items():
-        settled.control.pools_controller.create(name, 0, row["uri"], row["flavor"])
+        populated.control.pools_controller.create(name, 0, row["uri"], row["flavor"])
     clock.advance(60)
 
     with pytest.raises(errors.NoPoolFound):
-        settled.catalog.register("of-a")
+        populated.catalog.register("of-a")
     with pytest.raises(errors.PoolDoesNotExist):
-        post(settled, "of-a", 1)
+        post(populated, "of-a", 1)

@@ -19,9 +19,9 @@ def read(tmp_path, text):
 
 
 def test_the_catalogs_options_come_from_the_configuration_file(control, tmp_path):
-    given = read(tmp_path, "[pooling:catalog]\ncache_ttl = 2.5\nenable_virtual_pool = no\n")
+    conf_file = read(tmp_path, "[pooling:catalog]\ncache_ttl = 2.5\nenable_virtual_pool = no\n")
 
-    catalog = Catalog(given, None, control)
+    catalog = Catalog(conf_file, None, control)
 
     assert catalog.ttl == 2.5
     with pytest.raises(errors.NoPoolFound):
@@ -33,11 +33,11 @@ def test_without_a_configuration_the_defaults_hold(control):
 
 
 @pytest.mark.parametrize(
-    ("line", "says"),
+    ("line", "message"),
     [("cache_ttl = -1", "cache_ttl"), ("cache_ttl = soon", "cache_ttl"), ("enable_virtual_pool = x", "x")],
 )
-def test_a_value_that_cannot_work_is_refused_by_name(control, tmp_path, line, says):
-    with pytest.raises(errors.ConfigurationError, match=says):
+def test_a_value_that_cannot_work_is_refused_by_name(control, tmp_path, line, message):
+    with pytest.raises(errors.ConfigurationError, match=message):
         Catalog(read(tmp_path, f"[pooling:catalog]\n{line}\n"), None, control)
 
 
@@ -56,9 +56,9 @@ def test_a_ttl_of_0_trusts_nothing(control, tmp_path, stores):
 
 
 def test_two_catalogs_may_share_a_configuration(control, tmp_path):
-    given = read(tmp_path, "[pooling:catalog]\ncache_ttl = 3\n")
+    conf_file = read(tmp_path, "[pooling:catalog]\ncache_ttl = 3\n")
 
-    assert Catalog(given, None, control).ttl == Catalog(given, None, control).ttl == 3
+    assert Catalog(conf_file, None, control).ttl == Catalog(conf_file, None, control).ttl == 3
 
 
 @pytest.mark.parametrize(

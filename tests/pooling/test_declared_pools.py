@@ -73,7 +73,7 @@ def test_what_is_not_declared_stays(control, stores):
 
 
 @pytest.mark.parametrize(
-    ("pool", "says"),
+    ("pool", "message"),
     [
         ({"uri": "memory://x"}, "'name'"),
         ({"name": "a"}, "'uri'"),
@@ -85,8 +85,8 @@ def test_what_is_not_declared_stays(control, stores):
         ("memory://x", "mapping"),
     ],
 )
-def test_a_declaration_that_cannot_work_is_refused_by_name(control, pool, says):
-    with pytest.raises(errors.ConfigurationError, match=says):
+def test_a_declaration_that_cannot_work_is_refused_by_name(control, pool, message):
+    with pytest.raises(errors.ConfigurationError, match=message):
         declare_pools(control, [pool])
 
     assert list(next(control.pools_controller.list())) == []

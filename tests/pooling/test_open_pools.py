@@ -35,11 +35,11 @@ def test_a_driver_is_built_once_however_many_threads_ask(pooled, stores, monkeyp
 
 def test_a_slow_pool_keeps_nobody_from_opening_another(pooled, monkeypatch, stores):
     build = open_pools.open_data
-    held = threading.Event()
+    unblock = threading.Event()
 
     def slow(uri, **options):
         if uri == stores.uri("a"):
-            held.wait(30)
+            unblock.wait(30)
         return build(uri, **options)
 
     monkeypatch.setattr(open_pools, "open_data", slow)
@@ -49,65 +49,65 @@ def test_a_slow_pool_keeps_nobody_from_opening_another(pooled, monkeypatch, stor
         assert pooled.catalog.get_driver("b") is not None
         assert thread.is_alive()
     finally:
-        held.set()
+        unblock.set()
         thread.join()
 
 
-def test_a_driver_is_replaced_when_its_pool_changes(settled, stores, clock):
-    post(settled, "of-a", "old")
-    settled.control.pools_controller.update("a", uri=stores.uri("moved"))
+def test_a_driver_is_replaced_when_its_pool_changes(populated, stores, clock):
+    post(populated, "of-a", "old")
+    populated.control.pools_controller.update("a", uri=stores.uri("moved"))
 
     clock.advance(10.1)
-    settled.queue_controller.create("of-a")
-    post(settled, "of-a", "new")
+    populated.queue_controller.create("of-a")
+    post(populated, "of-a", "new")
 
     assert bodies(stores.leaf("moved"), "of-a") == ["new"]
     assert bodies(stores.leaf("a"), "of-a") == ["old"]
 
 
-def test_new_options_replace_a_driver_too(settled, clock):
-    settled.control.pools_controller.update("a", options={"max_message_size": 10})
+def test_new_options_replace_a_driver_too(populated, clock):
+    populated.control.pools_controller.update("a", options={"max_message_size": 10})
     clock.advance(10.1)
 
     with pytest.raises(errors.MessageTooLarge):
-        post(settled, "of-a", "x" * 100)
-    post(settled, "of-b", "x" * 100)
+        post(populated, "of-a", "x" * 100)
+    post(populated, "of-b", "x" * 100)
 
 
-def test_a_new_weight_replaces_no_driver(settled, stores, clock):
-    before = settled.catalog.lookup("of-a")
-    settled.control.pools_controller.update("a", weight=7)
+def test_a_new_weight_replaces_no_driver(populated, stores, clock):
+    before = populated.catalog.lookup("of-a")
+    populated.control.pools_controller.update("a", weight=7)
 
     clock.advance(10.1)
 
-    assert settled.catalog.lookup("of-a") is before
+    assert populated.catalog.lookup("of-a") is before
 
 
-def test_a_replaced_driver_is_closed_once_nobody_can_be_inside_it(settled, stores, clock):
-    replaced = settled.catalog.lookup("of-a")
-    settled.control.pools_controller.update("a", uri=stores.uri("moved"))
+def test_a_replaced_driver_is_closed_once_nobody_can_be_inside_it(populated, stores, clock):
+    replaced = populated.catalog.lookup("of-a")
+    populated.control.pools_controller.update("a", uri=stores.uri("moved"))
     clock.advance(10.1)
-    settled.catalog.lookup("of-a")
+    populated.catalog.lookup("of-a")
     at_once = replaced.closed
 
     clock.advance(open_pools.RETIREMENT_PERIOD)
-    settled.gc()
+    populated.gc()
 
     assert at_once == 0
     assert replaced.closed == 1
 
 
-def test_a_pool_row_is_read_once_in_its_ttl(settled, clock, monkeypatch):
-    asked = []
-    get = settled.control.pools_controller.get
-    monkeypatch.setattr(settled.control.pools_controller, "get", lambda *v, **n: asked.append(v) or get(*v, **n))
-    settled.catalog.get_driver("a")
+def test_a_pool_row_is_read_once_in_its_ttl(populated, clock, monkeypatch):
+    calls = []
+    get = populated.control.pools_controller.get
+    monkeypatch.setattr(populated.control.pools_controller, "get", lambda *v, **n: calls.append(v) or get(*v, **n))
+    populated.catalog.get_driver("a")
     clock.advance(10.1)
 
     for _ in range(20):
-        settled.catalog.get_driver("a")
+        populated.catalog.get_driver("a")
 
-    assert len(asked) == 1
+    assert len(calls) == 1
 
 
 def test_a_given_row_stands_for_the_one_in_the_control_store(pooled, stores):
@@ -154,22 +154,22 @@ def test_pools_never_write_to_the_configuration(control, stores, clock):
     assert conf["drivers:message_store:memory"].max_message_size > 10
 
 
-def test_close_closes_what_was_opened_and_opens_nothing(settled, stores):
-    post(settled, "of-a", 1)
+def test_close_closes_what_was_opened_and_opens_nothing(populated, stores):
+    post(populated, "of-a", 1)
     opened = list(stores.opened)
 
-    settled.close()
-    settled.close()
+    populated.close()
+    populated.close()
 
     assert stores.opened == opened
     assert {driver.uri for driver in opened} == {stores.uri("a"), stores.uri("b")}
     assert all(driver.closed == 1 for driver in opened)
 
 
-def test_one_pool_that_cannot_be_closed_keeps_no_other_open(settled, stores):
+def test_one_pool_that_cannot_be_closed_keeps_no_other_open(populated, stores):
     stores.switch_off("a")
 
-    settled.close()
+    populated.close()
 
     assert [driver.closed for driver in stores.opened] == [1, 1]
 
@@ -210,15 +210,15 @@ def test_a_lock_held_at_a_fork_does_not_stop_the_child(pooled):
     assert os.waitstatus_to_exitcode(status) == 0
 
 
-def test_the_driver_of_a_pool_that_is_gone_is_closed(settled, stores, clock):
-    driver = settled.catalog.get_driver("a")
-    settled.control.pools_controller.drop_all()
+def test_the_driver_of_a_pool_that_is_gone_is_closed(populated, stores, clock):
+    driver = populated.catalog.get_driver("a")
+    populated.control.pools_controller.drop_all()
     clock.advance(10.1)
     with pytest.raises(errors.PoolDoesNotExist):
-        settled.catalog.get_driver("a")
+        populated.catalog.get_driver("a")
 
     clock.advance(open_pools.RETIREMENT_PERIOD)
-    settled.gc()
+    populated.gc()
 
     assert driver.closed == 1
 
@@ -231,7 +231,7 @@ def test_a_pool_cannot_be_opened_while_nobody_knows_where_it_is(pooled, monkeypa
 
     with pytest.raises(errors.ConnectionError) as raised:
         pooled.catalog.get_driver("a")
-    assert not isinstance(raised.value, errors.PoolUnavailable), "it is the control store that is away"
+    assert not isinstance(raised.value, errors.PoolUnavailable), "the control store is unreachable, not the pool"
 
 
 def test_locks_are_renewed_in_a_child_process(pooled):

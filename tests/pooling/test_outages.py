@@ -40,21 +40,21 @@ from tests.support.pooling.switchable_stores import bodies, post
         lambda driver: driver.queue_controller.delete("of-a"),
     ],
 )
-def test_only_the_queues_of_a_pool_that_is_down_suffer(settled, stores, call):
+def test_only_the_queues_of_a_pool_that_is_down_suffer(populated, stores, call):
     stores.switch_off("a", "connection refused")
 
     with pytest.raises(errors.PoolUnavailable) as raised:
-        call(settled)
+        call(populated)
 
     assert raised.value.pool == "a"
     assert raised.value.reason == "connection refused"
     assert type(raised.value.__cause__) is errors.ConnectionError
-    post(settled, "of-b", 1)
-    assert bodies(settled, "of-b") == [1]
-    assert settled.queue_controller.exists("of-a")
+    post(populated, "of-b", 1)
+    assert bodies(populated, "of-b") == [1]
+    assert populated.queue_controller.exists("of-a")
 
 
-def test_a_pool_that_is_down_from_the_start_is_unavailable_too(settled, stores, control, clock):
+def test_a_pool_that_is_down_from_the_start_is_unavailable_too(populated, stores, control, clock):
     stores.switch_off("a")
     driver = DataDriver(None, None, control, clock=clock)
 
@@ -66,16 +66,16 @@ def test_a_pool_that_is_down_from_the_start_is_unavailable_too(settled, stores, 
     post(driver, "of-a", 1)
 
 
-def test_health_says_which_pool_is_down_since_when_and_why(settled, stores, clock):
+def test_health_says_which_pool_is_down_since_when_and_why(populated, stores, clock):
     went_down = clock.time()
     stores.switch_off("a", "connection refused")
     with pytest.raises(errors.PoolUnavailable):
-        post(settled, "of-a", 1)
+        post(populated, "of-a", 1)
     clock.advance(30)
     with pytest.raises(errors.PoolUnavailable):
-        post(settled, "of-a", 1)
+        post(populated, "of-a", 1)
 
-    health = settled.health()
+    health = populated.health()
 
     assert health["catalog_reachable"] is True
     assert health["storage_reachable"] is False
@@ -87,55 +87,55 @@ def test_health_says_which_pool_is_down_since_when_and_why(settled, stores, cloc
     assert health["pools"]["b"]["reason"] is None
 
 
-def test_health_finds_a_pool_that_went_down_unnoticed_and_one_that_came_back(settled, stores, clock):
+def test_health_finds_a_pool_that_went_down_unnoticed_and_one_that_came_back(populated, stores, clock):
     stores.switch_off("a")
-    seen = settled.health()["pools"]["a"]["since"]
+    seen = populated.health()["pools"]["a"]["since"]
     clock.advance(5)
-    still = settled.health()["pools"]["a"]["since"]
+    still = populated.health()["pools"]["a"]["since"]
     stores.switch_on("a")
 
     assert seen == still == clock.time() - 5
-    assert settled.health()["pools"]["a"]["since"] is None
+    assert populated.health()["pools"]["a"]["since"] is None
 
 
-def test_a_pool_that_answers_again_is_down_no_more(settled, stores):
+def test_a_pool_that_answers_again_is_down_no_more(populated, stores):
     stores.switch_off("a")
     with pytest.raises(errors.PoolUnavailable):
-        post(settled, "of-a", 1)
+        post(populated, "of-a", 1)
     stores.switch_on("a")
 
-    post(settled, "of-a", 1)
+    post(populated, "of-a", 1)
 
-    assert settled.catalog.open_pools.peek("a").outage is None
+    assert populated.catalog.open_pools.peek("a").outage is None
 
 
-def test_an_answer_that_is_an_error_is_an_answer(settled, stores):
+def test_an_answer_that_is_an_error_is_an_answer(populated, stores):
     stores.switch_off("a")
     with pytest.raises(errors.PoolUnavailable):
-        post(settled, "of-a", 1)
+        post(populated, "of-a", 1)
     stores.switch_on("a")
 
     with pytest.raises(errors.MessageDoesNotExist):
-        settled.message_controller.get("of-a", "1")
+        populated.message_controller.get("of-a", "1")
 
-    assert settled.catalog.open_pools.peek("a").outage is None
+    assert populated.catalog.open_pools.peek("a").outage is None
 
 
-def test_one_pool_that_is_down_keeps_no_other_from_being_collected(settled, stores, clock):
-    settled.message_controller.post("of-b", [{"ttl": 60, "body": 1}], None)
+def test_one_pool_that_is_down_keeps_no_other_from_being_collected(populated, stores, clock):
+    populated.message_controller.post("of-b", [{"ttl": 60, "body": 1}], None)
     stores.switch_off("a")
     clock.advance(61)
 
-    assert settled.gc() >= 1
+    assert populated.gc() >= 1
 
 
-def test_is_alive_asks_every_pool(settled, stores):
-    before = settled.is_alive()
+def test_is_alive_asks_every_pool(populated, stores):
+    before = populated.is_alive()
     stores.switch_off("b")
 
     assert before is True
-    assert settled.is_alive() is False
-    assert settled.health()["pools"]["b"]["since"] is not None
+    assert populated.is_alive() is False
+    assert populated.health()["pools"]["b"]["since"] is not None
 
 
 def test_no_pool_at_all_is_alive(empty):
@@ -143,7 +143,7 @@ def test_no_pool_at_all_is_alive(empty):
     assert empty.health() == {"catalog_reachable": True, "storage_reachable": True, "pools": {}}
 
 
-def test_a_pool_whose_driver_cannot_be_built_is_said_to_be_down(settled, control):
+def test_a_pool_whose_driver_cannot_be_built_is_said_to_be_down(populated, control):
     control.pools_controller.update("a", options={"nonsense": 1})
     driver = DataDriver(None, None, control)
 
@@ -154,15 +154,15 @@ def test_a_pool_whose_driver_cannot_be_built_is_said_to_be_down(settled, control
     assert health["pools"]["b"]["storage_reachable"] is True
 
 
-def test_a_catalogue_that_cannot_be_read_is_said_so(settled, monkeypatch):
+def test_a_catalogue_that_cannot_be_read_is_said_so(populated, monkeypatch):
     def refused(*_, **__):
         raise errors.ConnectionError("refused")
 
-    monkeypatch.setattr(settled.control.pools_controller, "list", refused)
+    monkeypatch.setattr(populated.control.pools_controller, "list", refused)
 
-    health = settled.health()
+    health = populated.health()
 
-    assert settled.is_alive() is False
+    assert populated.is_alive() is False
     assert health["catalog_reachable"] is False
     assert set(health["pools"]) == {"a", "b"}
 
@@ -174,11 +174,11 @@ def test_a_pool_may_be_named_like_a_field_of_health(empty, stores):
     assert empty.health()["pools"]["catalog_reachable"]["storage_reachable"] is True
 
 
-def test_a_reason_shows_no_password(settled, stores):
+def test_a_reason_shows_no_password(populated, stores):
     stores.switch_off("a", "no route to redis://user:s3cret@host/0")
 
     with pytest.raises(errors.PoolUnavailable) as raised:
-        post(settled, "of-a", 1)
+        post(populated, "of-a", 1)
 
     assert "s3cret" not in str(raised.value)
-    assert "s3cret" not in str(settled.catalog.open_pools.peek("a").outage)
+    assert "s3cret" not in str(populated.catalog.open_pools.peek("a").outage)

@@ -1,4 +1,4 @@
-"""What several processes that share one control store agree on."""
+"""Several processes over one control store."""
 
 from __future__ import annotations
 

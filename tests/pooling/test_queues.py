@@ -24,10 +24,10 @@ def test_a_queue_is_created_once_and_keeps_its_metadata(pooled):
     assert pooled.queue_controller.get("q") == {"x": 1}
 
 
-def test_new_metadata_reaches_both_planes(settled, stores):
-    settled.queue_controller.set_metadata("of-a", {"x": 1})
+def test_new_metadata_reaches_both_planes(populated, stores):
+    populated.queue_controller.set_metadata("of-a", {"x": 1})
 
-    assert settled.queue_controller.get_metadata("of-a") == {"x": 1}
+    assert populated.queue_controller.get_metadata("of-a") == {"x": 1}
     assert pool_queues(stores, "a").get("of-a") == {"x": 1}
 
 
@@ -38,51 +38,51 @@ def test_metadata_of_a_missing_queue_leaves_no_row(pooled):
     assert not pooled.control.catalogue_controller.exists(None, "q")
 
 
-def test_the_control_store_lists_the_queues_of_all_pools(settled):
-    pages = settled.queue_controller.list(detailed=True)
+def test_the_control_store_lists_the_queues_of_all_pools(populated):
+    pages = populated.queue_controller.list(detailed=True)
 
     assert [queue["name"] for queue in next(pages)] == ["of-a", "of-b"]
     assert next(pages) == "of-b"
-    assert settled.queue_controller.calculate_resource_count() == 2
+    assert populated.queue_controller.calculate_resource_count() == 2
 
 
-def test_a_deleted_queue_is_gone_from_everywhere(settled, stores):
-    post(settled, "of-a", 1)
+def test_a_deleted_queue_is_gone_from_everywhere(populated, stores):
+    post(populated, "of-a", 1)
 
-    settled.queue_controller.delete("of-a")
-    settled.queue_controller.delete("of-a")
+    populated.queue_controller.delete("of-a")
+    populated.queue_controller.delete("of-a")
 
-    assert not settled.queue_controller.exists("of-a")
-    assert not settled.control.catalogue_controller.exists(None, "of-a")
+    assert not populated.queue_controller.exists("of-a")
+    assert not populated.control.catalogue_controller.exists(None, "of-a")
     assert not pool_queues(stores, "a").exists("of-a")
 
 
-def test_a_queue_created_again_is_empty(settled):
-    post(settled, "of-a", 1)
-    settled.queue_controller.delete("of-a")
+def test_a_queue_created_again_is_empty(populated):
+    post(populated, "of-a", 1)
+    populated.queue_controller.delete("of-a")
 
-    settled.queue_controller.create("of-a")
+    populated.queue_controller.create("of-a")
 
-    assert bodies(settled, "of-a") == []
+    assert bodies(populated, "of-a") == []
 
 
 @pytest.mark.parametrize("crash_at", ["pool", "control", "catalogue"])
-def test_a_delete_that_crashed_is_finished_by_the_next(settled, stores, monkeypatch, crash_at):
-    post(settled, "of-a", 1)
+def test_a_delete_that_crashed_is_finished_by_the_next(populated, stores, monkeypatch, crash_at):
+    post(populated, "of-a", 1)
     target, method = {
-        "pool": (settled.catalog.lookup("of-a").queue_controller, "delete"),
-        "control": (settled.control.queue_controller, "delete"),
-        "catalogue": (settled.control.catalogue_controller, "delete"),
+        "pool": (populated.catalog.lookup("of-a").queue_controller, "delete"),
+        "control": (populated.control.queue_controller, "delete"),
+        "catalogue": (populated.control.catalogue_controller, "delete"),
     }[crash_at]
     with monkeypatch.context() as patched:
         patched.setattr(target, method, crash)
         with pytest.raises(KeyboardInterrupt):
-            settled.queue_controller.delete("of-a")
+            populated.queue_controller.delete("of-a")
 
-    settled.queue_controller.delete("of-a")
+    populated.queue_controller.delete("of-a")
 
-    assert not settled.queue_controller.exists("of-a")
-    assert not settled.control.catalogue_controller.exists(None, "of-a")
+    assert not populated.queue_controller.exists("of-a")
+    assert not populated.control.catalogue_controller.exists(None, "of-a")
     assert not pool_queues(stores, "a").exists("of-a")
 
 
@@ -106,43 +106,43 @@ def test_a_create_that_crashed_before_the_control_store_is_finished_by_the_next(
     assert pool_queues(stores, "f").get("q") == {"_flavor": "fast", "attempt": 2}
 
 
-def test_a_queue_that_its_pool_forgot_is_repaired_by_its_declaration(settled, stores):
-    settled.queue_controller.set_metadata("of-a", {"x": 1})
+def test_a_queue_that_its_pool_forgot_is_repaired_by_its_declaration(populated, stores):
+    populated.queue_controller.set_metadata("of-a", {"x": 1})
     pool_queues(stores, "a").delete("of-a")
 
-    assert settled.queue_controller.create("of-a", {"x": 2}) is False
+    assert populated.queue_controller.create("of-a", {"x": 2}) is False
 
     assert pool_queues(stores, "a").get("of-a") == {"x": 1}
-    post(settled, "of-a", "again")
-    assert bodies(settled, "of-a") == ["again"]
+    post(populated, "of-a", "again")
+    assert bodies(populated, "of-a") == ["again"]
 
 
-def test_a_queue_that_the_catalogue_forgot_is_repaired_by_its_declaration(settled):
-    settled.control.catalogue_controller.drop_all()
-    settled.catalog.deregister("of-a")
+def test_a_queue_that_the_catalogue_forgot_is_repaired_by_its_declaration(populated):
+    populated.control.catalogue_controller.drop_all()
+    populated.catalog.deregister("of-a")
 
-    assert settled.queue_controller.create("of-a") is False
+    assert populated.queue_controller.create("of-a") is False
 
-    post(settled, "of-a", 1)
-    assert bodies(settled, "of-a") == [1]
+    post(populated, "of-a", 1)
+    assert bodies(populated, "of-a") == [1]
 
 
-def test_metadata_reaches_a_pool_that_forgot_the_queue(settled, stores):
+def test_metadata_reaches_a_pool_that_forgot_the_queue(populated, stores):
     pool_queues(stores, "a").delete("of-a")
 
-    settled.queue_controller.set_metadata("of-a", {"x": 1})
+    populated.queue_controller.set_metadata("of-a", {"x": 1})
 
     assert pool_queues(stores, "a").get("of-a") == {"x": 1}
 
 
-def test_a_queue_of_a_pool_that_is_gone_can_be_deleted(settled, clock):
-    settled.control.pools_controller.drop_all()
+def test_a_queue_of_a_pool_that_is_gone_can_be_deleted(populated, clock):
+    populated.control.pools_controller.drop_all()
     clock.advance(60)
 
-    settled.queue_controller.delete("of-a")
+    populated.queue_controller.delete("of-a")
 
-    assert not settled.queue_controller.exists("of-a")
-    assert not settled.control.catalogue_controller.exists(None, "of-a")
+    assert not populated.queue_controller.exists("of-a")
+    assert not populated.control.catalogue_controller.exists(None, "of-a")
 
 
 def crash(*_, **__):

@@ -1,4 +1,4 @@
-"""Giving dead letters back while others consume, and while whoever does it dies."""
+"""Redriving dead letters during consumption, and after the redriving process was killed."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import pytest
 
 import kombu_pool
 from kombu_pool import errors
-from kombu_pool.clock import ManualClock
 from kombu_pool.pooling import DataDriver
 from kombu_pool.storage.dead_letters import RESERVATION_TTL
 from kombu_pool.storage.redrive import BATCH_SIZE
+from kombu_pool.testing import ManualClock
 from tests.support.pooling.switchable_stores import bodies
 from tests.support.servers import mongodb
 from tests.support.servers.redis_shared import fresh_cluster_uri, fresh_uri
 from tests.support.transport.child_programs import Programs
 
-LETTER = {"queue": "work", "reason": "rejected", "time": 1.0, "count": 1}
+DEAD_LETTER = {"queue": "work", "reason": "rejected", "time": 1.0, "count": 1}
 ONE_STORE = {
     "sqlite": lambda folder: f"sqlite:///{folder}/store.db",
     "redis": lambda _: fresh_uri(),
@@ -31,7 +31,7 @@ ONE_STORE = {
 
 @pytest.fixture(params=[*ONE_STORE, "two pools"])
 def uri(request, tmp_path):
-    """The control store of a broker with a queue "work" and one "dead"."""
+    """The control store of a broker with the queues "work" and "dead"."""
     if request.param == "two pools":
         return two_pools(f"sqlite:///{tmp_path}/control.db", f"sqlite:///{tmp_path}/dead.db", fresh_uri())
     made = ONE_STORE[request.param](tmp_path)
@@ -41,8 +41,8 @@ def uri(request, tmp_path):
     return made
 
 
-def two_pools(control, of_dead, of_work):
-    pools = [{"name": "dead", "uri": of_dead}, {"name": "work", "uri": of_work}]
+def two_pools(control, dead_uri, work_uri):
+    pools = [{"name": "dead", "uri": dead_uri}, {"name": "work", "uri": work_uri}]
     with closing(kombu_pool.open(control, pools=pools)) as driver:
         for name in ("dead", "work"):
             driver.control.catalogue_controller.insert(None, name, name)
@@ -57,7 +57,7 @@ def clock():
 
 @pytest.fixture
 def driver(uri, clock):
-    """One that goes by the clock of the programs that die."""
+    """A driver with the same clock as the programs that are killed."""
     opened = DataDriver(None, None, uri, clock=clock)
     yield opened
     opened.close()
@@ -70,14 +70,15 @@ def programs():
     programs.kill()
 
 
-def let_die(driver, count):
+def post_dead_letters(driver, count):
     for first in range(0, count, 500):
-        letters = [{"ttl": None, "body": n, "dead_letter": LETTER} for n in range(first, min(first + 500, count))]
-        driver.message_controller.post("dead", letters, None)
+        numbers = range(first, min(first + 500, count))
+        messages = [{"ttl": None, "body": number, "dead_letter": DEAD_LETTER} for number in numbers]
+        driver.message_controller.post("dead", messages, None)
 
 
-def let_go(started):
-    """Let programs begin together."""
+def start_together(started):
+    """Start the work of all programs at once."""
     assert [program.line() for program in started] == ["ready"] * len(started)
     for program in started:
         program.tell()
@@ -85,10 +86,10 @@ def let_go(started):
 
 def test_two_redrives_and_two_consumers_lose_and_double_nothing(uri, programs):
     with closing(DataDriver(None, None, uri)) as driver:
-        let_die(driver, 1500)
+        post_dead_letters(driver, 1500)
         redrives = [programs.start("redrive", uri=uri) for _ in range(2)]
         consumers = [programs.start("consume", uri=uri, queue=queue) for queue in ("work", "dead")]
-        let_go(redrives + consumers)
+        start_together(redrives + consumers)
         done = [json.loads(redrive.line()) for redrive in redrives]
         for queue in ("work", "dead"):
             driver.queue_controller.set_metadata(queue, {"complete": True})
@@ -97,13 +98,13 @@ def test_two_redrives_and_two_consumers_lose_and_double_nothing(uri, programs):
 
         assert sorted(acked[0] + acked[1]) == list(range(1500))
         assert sum(moved for moved, _ in done) == len(acked[0])
-        assert [doubled for _, doubled in done] == [0, 0]
+        assert [duplicated for _, duplicated in done] == [0, 0]
         assert [bodies(driver, queue) for queue in ("work", "dead")] == [[], []]
 
 
 def test_who_is_killed_before_it_stores_loses_and_doubles_nothing(uri, driver, clock, programs):
-    let_die(driver, 150)
-    programs.start("die_before_it_stores", uri=uri).dies()
+    post_dead_letters(driver, 150)
+    programs.start("killed_before_storing", uri=uri).dies()
     assert driver.message_controller.count("dead") == 50
     clock.advance(RESERVATION_TTL)
 
@@ -113,8 +114,8 @@ def test_who_is_killed_before_it_stores_loses_and_doubles_nothing(uri, driver, c
 
 
 def test_who_is_killed_before_it_removes_leaves_one_step_in_both(uri, driver, clock, programs):
-    let_die(driver, 150)
-    programs.start("die_before_it_removes", uri=uri).dies()
+    post_dead_letters(driver, 150)
+    programs.start("killed_before_removing", uri=uri).dies()
     assert (bodies(driver, "work"), driver.message_controller.count("dead")) == (list(range(BATCH_SIZE)), 50)
     clock.advance(RESERVATION_TTL)
 
@@ -125,7 +126,7 @@ def test_who_is_killed_before_it_removes_leaves_one_step_in_both(uri, driver, cl
 
 
 def test_whoever_is_killed_at_any_time_loses_nothing(uri, driver, clock, programs):
-    let_die(driver, 2000)
+    post_dead_letters(driver, 2000)
     for steps in (1, 3, 2):
         victim = programs.start("redrive_until_killed", uri=uri)
         for _ in range(steps):
@@ -136,23 +137,25 @@ def test_whoever_is_killed_at_any_time_loses_nothing(uri, driver, clock, program
 
     driver.redrive("dead")
 
-    came = bodies(driver, "work")
-    assert set(came) == set(range(2000))
-    assert len(came) <= 2000 + 3 * BATCH_SIZE
+    redriven = bodies(driver, "work")
+    assert set(redriven) == set(range(2000))
+    assert len(redriven) <= 2000 + 3 * BATCH_SIZE
     assert bodies(driver, "dead") == []
 
 
-# One pool that is down.
+# Outages of one pool.
 
 
 @pytest.fixture
-def mixed(settled):
-    """A queue "dead" in pool a, with a letter for of-b in pool b, and then one for of-a."""
-    settled.control.catalogue_controller.insert(None, "dead", "a")
-    settled.queue_controller.create("dead")
-    letters = [{"ttl": None, "body": name, "dead_letter": {**LETTER, "queue": name}} for name in ("of-b", "of-a")]
-    settled.message_controller.post("dead", letters, None)
-    return settled
+def mixed(populated):
+    """The queue "dead" in pool a, with a dead letter of of-b, in pool b, and then one of of-a."""
+    populated.control.catalogue_controller.insert(None, "dead", "a")
+    populated.queue_controller.create("dead")
+    dead_letters = [
+        {"ttl": None, "body": name, "dead_letter": {**DEAD_LETTER, "queue": name}} for name in ("of-b", "of-a")
+    ]
+    populated.message_controller.post("dead", dead_letters, None)
+    return populated
 
 
 def test_a_pool_that_is_down_keeps_its_letters_waiting_and_no_others(mixed, stores):

@@ -19,11 +19,11 @@ def test_a_number_falls_to_the_pool_whose_share_it_lies_in(drawn, expected):
 
 
 def test_the_generator_is_asked_for_a_number_from_0_to_the_total_less_1():
-    asked = []
+    calls = []
 
-    choose_weighted(pools(a=2, b=3, c=0), lambda low, high: asked.append((low, high)) or 0)
+    choose_weighted(pools(a=2, b=3, c=0), lambda low, high: calls.append((low, high)) or 0)
 
-    assert asked == [(0, 4)]
+    assert calls == [(0, 4)]
 
 
 @pytest.mark.parametrize("none", [{}, {"a": 0}, {"a": 0, "b": 0}])

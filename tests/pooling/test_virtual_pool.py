@@ -36,11 +36,11 @@ def test_a_control_store_that_names_no_pool_serves_as_its_own_first_pool(empty, 
 
 def test_a_first_pool_that_another_adds_between_two_looks_is_found(empty, stores, monkeypatch):
     pools = empty.control.pools_controller
-    look = pools.list
+    list_pools = pools.list
 
     def added_by_another_first(*arguments, **options):
         pools.create("default", 100, stores.uri("control"), options={"virtual": True})
-        return look(*arguments, **options)
+        return list_pools(*arguments, **options)
 
     monkeypatch.setattr(pools, "list", added_by_another_first)
 
@@ -117,12 +117,12 @@ def test_its_capabilities_are_those_of_the_control_store(empty):
 def test_a_pool_of_its_own_uri_added_at_the_same_moment_is_as_good(empty, stores, monkeypatch):
     create = empty.control.pools_controller.create
 
-    def beaten(name, *_, **__):
+    def create_after_another(name, *_, **__):
         monkeypatch.undo()
         create("theirs", 100, stores.uri("control"))
         raise errors.PoolAlreadyExists("theirs")
 
-    monkeypatch.setattr(empty.control.pools_controller, "create", beaten)
+    monkeypatch.setattr(empty.control.pools_controller, "create", create_after_another)
     empty.catalog.register("q")
 
     assert empty.catalog.pool_of("q") == "theirs"

@@ -9,7 +9,7 @@ from kombu_pool import errors
 from kombu_pool.pooling import DataDriver, watch
 from tests.support.pooling.switchable_stores import post
 
-SOON = 10.0
+LIMIT = 10.0
 
 
 @pytest.fixture(params=[("of-a",), ("of-a", "of-b")], ids=["one pool", "two pools"])
@@ -18,8 +18,8 @@ def queues(request):
 
 
 @pytest.fixture
-def watching(settled, queues):
-    found = settled.watch(queues)
+def watching(populated, queues):
+    found = populated.watch(queues)
     yield found
     found.close()
 
@@ -33,26 +33,26 @@ def drain(found):
         pass
 
 
-def test_a_watch_wakes_for_a_message_posted_before_it_waits(settled, watching):
+def test_a_watch_wakes_for_a_message_posted_before_it_waits(populated, watching):
     drain(watching)
-    post(settled, "of-a", 1)
+    post(populated, "of-a", 1)
 
-    assert watching.wait(SOON)
+    assert watching.wait(LIMIT)
 
 
-def test_a_watch_wakes_for_a_message_posted_while_it_waits(settled, watching, queues):
+def test_a_watch_wakes_for_a_message_posted_while_it_waits(populated, watching, queues):
     drain(watching)
     for _, queue in queues * 3:
-        timer = threading.Timer(0.05, post, (settled, queue, 1))
+        timer = threading.Timer(0.05, post, (populated, queue, 1))
         timer.start()
 
-        assert watching.wait(SOON)
+        assert watching.wait(LIMIT)
         timer.join()
         drain(watching)
 
 
 def test_a_watch_of_which_nothing_happens_waits_its_time(watching):
-    while True:  # it may wake for nothing, but not for ever
+    while True:  # spurious wake-ups are allowed, but must end
         start = time.monotonic()
         if not watching.wait(0.2):
             break
@@ -63,13 +63,13 @@ def test_a_watch_of_which_nothing_happens_waits_its_time(watching):
 def test_a_watch_can_be_interrupted_before_and_while_it_waits(watching):
     drain(watching)
     watching.interrupt()
-    assert watching.wait(SOON)
+    assert watching.wait(LIMIT)
     drain(watching)
 
     timer = threading.Timer(0.05, watching.interrupt)
     timer.start()
 
-    assert watching.wait(SOON)
+    assert watching.wait(LIMIT)
     timer.join()
 
 
@@ -77,106 +77,106 @@ def test_a_watch_that_is_closed_waits_no_more(watching):
     watching.close()
     watching.close()
 
-    assert watching.wait(SOON) is False
+    assert watching.wait(LIMIT) is False
 
 
-def test_a_queue_that_is_declared_later_is_watched_from_then_on(settled):
-    found = settled.watch([(None, "of-a"), (None, "later")])
+def test_a_queue_that_is_declared_later_is_watched_from_then_on(populated):
+    found = populated.watch([(None, "of-a"), (None, "later")])
     drain(found)
 
     def declare():
-        settled.queue_controller.create("later")
-        post(settled, "later", 1)
+        populated.queue_controller.create("later")
+        post(populated, "later", 1)
 
     timer = threading.Timer(0.05, declare)
     timer.start()
 
-    assert found.wait(SOON)
+    assert found.wait(LIMIT)
     timer.join()
     drain(found)
-    post(settled, "later", 2)
-    assert found.wait(SOON)
+    post(populated, "later", 2)
+    assert found.wait(LIMIT)
     found.close()
 
 
-def test_a_queue_that_another_process_declares_later_is_watched_from_then_on(settled, control, clock, monkeypatch):
+def test_a_queue_that_another_process_declares_later_is_watched_from_then_on(populated, control, clock, monkeypatch):
     monkeypatch.setattr(watch, "_UNASSIGNED_INTERVAL", 0.05)
-    found = settled.watch([(None, "later")])
+    found = populated.watch([(None, "later")])
     drain(found)
     other = DataDriver(None, None, control, clock=clock)
     other.queue_controller.create("later")
     post(other, "later", 1)
 
-    assert found.wait(SOON)
+    assert found.wait(LIMIT)
     found.close()
 
 
-def test_a_queue_that_moved_to_another_pool_is_watched_there(settled, control, clock, watching):
-    settled.queue_controller.delete("of-a")
+def test_a_queue_that_moved_to_another_pool_is_watched_there(populated, control, clock, watching):
+    populated.queue_controller.delete("of-a")
     control.catalogue_controller.insert(None, "of-a", "b")
-    settled.queue_controller.create("of-a")
+    populated.queue_controller.create("of-a")
     drain(watching)
 
-    post(settled, "of-a", 1)
+    post(populated, "of-a", 1)
 
-    assert watching.wait(SOON)
+    assert watching.wait(LIMIT)
 
 
-def test_the_outage_of_the_only_pool_ends_the_wait(settled, stores):
-    found = settled.watch([(None, "of-a")])
+def test_the_outage_of_the_only_pool_ends_the_wait(populated, stores):
+    found = populated.watch([(None, "of-a")])
     drain(found)
     stores.switch_off("a")
 
     for _ in range(3):
         with pytest.raises(errors.PoolUnavailable):
-            found.wait(SOON)
+            found.wait(LIMIT)
     stores.switch_on("a")
 
-    assert found.wait(SOON), "something may have come while the pool was down"
+    assert found.wait(LIMIT), "a message may have arrived during the outage"
     drain(found)
-    post(settled, "of-a", 1)
-    assert found.wait(SOON)
+    post(populated, "of-a", 1)
+    assert found.wait(LIMIT)
     found.close()
 
 
-def test_the_outage_of_one_of_two_pools_leaves_the_other_watched(settled, stores, monkeypatch):
+def test_the_outage_of_one_of_two_pools_leaves_the_other_watched(populated, stores, monkeypatch):
     monkeypatch.setattr(watch, "_RETRY_INTERVAL", 0.05)
     monkeypatch.setattr(watch, "_WAIT_TIMEOUT", 0.05)
-    found = settled.watch([(None, "of-a"), (None, "of-b")])
+    found = populated.watch([(None, "of-a"), (None, "of-b")])
     stores.switch_off("a")
     drain(found)
 
-    post(settled, "of-b", 1)
-    assert found.wait(SOON)
+    post(populated, "of-b", 1)
+    assert found.wait(LIMIT)
     drain(found)
     stores.switch_on("a")
 
-    assert found.wait(SOON), "something may have come while the pool was down"
+    assert found.wait(LIMIT), "a message may have arrived during the outage"
     drain(found)
-    post(settled, "of-a", 1)
-    assert found.wait(SOON)
+    post(populated, "of-a", 1)
+    assert found.wait(LIMIT)
     found.close()
 
 
-def test_a_pool_that_is_down_from_the_start_is_watched_once_it_is_back(settled, stores, monkeypatch):
+def test_a_pool_that_is_down_from_the_start_is_watched_once_it_is_back(populated, stores, monkeypatch):
     monkeypatch.setattr(watch, "_RETRY_INTERVAL", 0.05)
     stores.switch_off("a")
-    found = settled.watch([(None, "of-a"), (None, "of-b")])
+    found = populated.watch([(None, "of-a"), (None, "of-b")])
     drain(found)
     stores.switch_on("a")
 
-    assert found.wait(SOON)
+    assert found.wait(LIMIT)
     found.close()
 
 
-def test_the_only_pool_may_be_down_from_the_start(settled, stores, control, clock):
+def test_the_only_pool_may_be_down_from_the_start(populated, stores, control, clock):
     stores.switch_off("a")
 
     with pytest.raises(errors.PoolUnavailable):
         DataDriver(None, None, control, clock=clock).watch([(None, "of-a")])
 
 
-def test_a_pool_known_to_be_down_is_opened_by_its_own_scout(settled, stores, control, clock, monkeypatch):
+def test_a_pool_known_to_be_down_is_opened_by_its_own_scout(populated, stores, control, clock, monkeypatch):
     monkeypatch.setattr(watch, "_RETRY_INTERVAL", 0.05)
     stores.switch_off("a")
     driver = DataDriver(None, None, control, clock=clock)
@@ -186,22 +186,22 @@ def test_a_pool_known_to_be_down_is_opened_by_its_own_scout(settled, stores, con
     drain(found)
     stores.switch_on("a")
 
-    assert found.wait(SOON)
+    assert found.wait(LIMIT)
     drain(found)
-    post(settled, "of-a", 1)
-    assert found.wait(SOON)
+    post(populated, "of-a", 1)
+    assert found.wait(LIMIT)
     found.close()
 
 
-def test_a_watch_of_no_queues_waits_its_time(settled):
-    found = settled.watch([])
+def test_a_watch_of_no_queues_waits_its_time(populated):
+    found = populated.watch([])
 
     assert found.wait(0.05) is False
     found.close()
 
 
-def test_threads_end_with_their_watch(settled):
-    found = settled.watch([(None, "of-a"), (None, "of-b")])
+def test_threads_end_with_their_watch(populated):
+    found = populated.watch([(None, "of-a"), (None, "of-b")])
     found.wait(0.05)
     during = watchers()
 
@@ -211,31 +211,31 @@ def test_threads_end_with_their_watch(settled):
     assert not watchers()
 
 
-def test_an_outage_of_the_control_store_leaves_the_pools_watched(settled, watching, clock, monkeypatch):
+def test_an_outage_of_the_control_store_leaves_the_pools_watched(populated, watching, clock, monkeypatch):
     def refused(*_, **__):
         raise errors.ConnectionError("refused")
 
-    post(settled, "of-a", 1)
+    post(populated, "of-a", 1)
     drain(watching)
-    monkeypatch.setattr(settled.control.catalogue_controller, "get", refused)
-    settled.catalog.version = object()
+    monkeypatch.setattr(populated.control.catalogue_controller, "get", refused)
+    populated.catalog.version = object()
     clock.advance(60)
     drain(watching)
 
-    post(settled, "of-a", 1)
+    post(populated, "of-a", 1)
 
-    assert watching.wait(SOON)
+    assert watching.wait(LIMIT)
 
 
-def test_a_queue_whose_pool_is_gone_keeps_no_other_from_being_watched(settled, control, clock):
+def test_a_queue_whose_pool_is_gone_keeps_no_other_from_being_watched(populated, control, clock):
     row = control.pools_controller.get("b")
     control.pools_controller.drop_all()
     control.pools_controller.create("b", 100, row["uri"])
     clock.advance(60)
-    found = settled.watch([(None, "of-a"), (None, "of-b")])
+    found = populated.watch([(None, "of-a"), (None, "of-b")])
     drain(found)
 
-    post(settled, "of-b", 1)
+    post(populated, "of-b", 1)
 
-    assert found.wait(SOON)
+    assert found.wait(LIMIT)
     found.close()

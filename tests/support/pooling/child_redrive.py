@@ -1,4 +1,4 @@
-"""What the tests of redriving run in processes of their own."""
+"""Programs that the tests of redriving run in child processes."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import os
 import signal
 import sys
 
-from kombu_pool.clock import ManualClock
 from kombu_pool.pooling import DataDriver
+from kombu_pool.testing import ManualClock
 from tests.support.transport.child_programs import say
 
 CLAIM = {"ttl": 60, "grace": 0}
 
 
 def redrive(uri: str) -> None:
-    """Give back, when told to, what is dead; say how much that was."""
+    """Redrive after a line on stdin; print how many dead letters were moved and duplicated."""
     driver = DataDriver(None, None, uri)
     say("ready")
     sys.stdin.readline()
@@ -25,7 +25,7 @@ def redrive(uri: str) -> None:
 
 
 def consume(uri: str, queue: str) -> None:
-    """Claim and acknowledge, when told to, until nothing is left and nothing more comes; say what was acknowledged."""
+    """Claim and acknowledge after a line on stdin, until the queue is empty and complete; print the bodies."""
     driver = DataDriver(None, None, uri)
     watch = driver.watch([(None, queue)])
     acked = []
@@ -45,22 +45,22 @@ def consume(uri: str, queue: str) -> None:
     say(json.dumps(acked))
 
 
-def die_before_it_stores(uri: str) -> None:
-    """Be killed while letters are claimed and not stored yet."""
+def killed_before_storing(uri: str) -> None:
+    """Redrive, and be killed after claiming, before the messages are stored in their queue."""
     driver = DataDriver(None, None, uri, clock=ManualClock())
     driver.dead_letter_hooks.restore_address = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
     driver.redrive("dead")
 
 
-def die_before_it_removes(uri: str) -> None:
-    """Be killed while letters are stored where they belong and not removed yet."""
+def killed_before_removing(uri: str) -> None:
+    """Redrive, and be killed after storing, before the dead letters are removed."""
     driver = DataDriver(None, None, uri, clock=ManualClock())
     driver.message_controller.delete_claimed = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
     driver.redrive("dead")
 
 
 def redrive_until_killed(uri: str) -> None:
-    """Give back what is dead, and say after each step that one is done."""
+    """Redrive, and print a line after each step."""
     driver = DataDriver(None, None, uri, clock=ManualClock())
     driver.redrive("dead", progress=lambda _: say("step"))
 

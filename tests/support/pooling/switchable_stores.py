@@ -1,4 +1,4 @@
-"""Stores for the tests of pooling, which can be switched off and on again."""
+"""Stores that a test of pooling can switch off and on."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from kombu_pool.pooling import open_pools
 if TYPE_CHECKING:
     import pytest
 
-    from kombu_pool.clock import ManualClock
     from kombu_pool.storage import DataDriver
+    from kombu_pool.testing import ManualClock
 
 _numbers = itertools.count()
 
 
 class Stores:
-    """Memory stores of one test by short names, and what pooling opened of them."""
+    """The memory stores of one test, by short names, and the drivers that pooling opened on them."""
 
     def __init__(self, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> None:
         self.clock = clock
@@ -32,7 +32,7 @@ class Stores:
         return f"memory://{self._prefix}-{name}"
 
     def leaf(self, name: str) -> DataDriver:
-        """Open a store past pooling, to see what is in it."""
+        """Open a store directly, without pooling, to inspect it."""
         return drivers.open_data(self.uri(name), clock=self.clock)
 
     def switch_off(self, name: str, reason: str = "connection refused") -> None:
@@ -96,7 +96,7 @@ class SwitchableDriver:
 
 
 class Switchable:
-    """Whatever can be called on a store."""
+    """A controller or watch of a store that can be switched off."""
 
     def __init__(self, stores: Stores, uri: str, target: Any, always: frozenset[str] | set[str] = frozenset()) -> None:
         self._stores = stores
@@ -107,10 +107,10 @@ class Switchable:
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._target, name)
 
-        def call(*values: Any, **named: Any) -> Any:
+        def call(*arguments: Any, **options: Any) -> Any:
             if name not in self._always:
                 self._stores.check(self._uri)
-            return method(*values, **named)
+            return method(*arguments, **options)
 
         return call
 

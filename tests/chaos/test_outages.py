@@ -108,9 +108,9 @@ def test_the_network_carries_nothing_for_a_while(
     with Proxy(server.port) as proxy:
         clients = start(server.url_through(proxy))
 
-        proxy.swallow()
+        proxy.block()
         time.sleep(scale.cut)
-        proxy.go_on()
+        proxy.unblock()
 
         tally(cut=scale.cut, **settle(clients, server.url))
 

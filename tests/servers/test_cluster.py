@@ -1,4 +1,4 @@
-"""A cluster of one's own does what the tests that rely on it are told."""
+"""Private Redis clusters."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def slot(cluster):
 
 @pytest.fixture
 def other(cluster, slot):
-    """A node that has not got the slot."""
+    """A node that does not own the slot."""
     return next(node for node in cluster.nodes if node is not cluster.owner(slot))
 
 

@@ -1,4 +1,4 @@
-"""A MongoDB server of one's own does what the tests that rely on it are told."""
+"""Private and shared MongoDB servers."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def database():
 
 
 def is_open(port: int) -> bool:
-    with socket.socket() as knocking:
-        return knocking.connect_ex(("127.0.0.1", port)) == 0
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_a_server_answers_at_its_uri(server, database):
@@ -80,15 +80,15 @@ def test_killed_it_comes_back_with_what_it_confirmed(server):
 
 
 def test_paused_it_answers_nobody_until_it_is_resumed(server):
-    impatient = server.client(socketTimeoutMS=200, serverSelectionTimeoutMS=200)
-    impatient.admin.command("ping")
+    client = server.client(socketTimeoutMS=200, serverSelectionTimeoutMS=200)
+    client.admin.command("ping")
     server.pause()
     with pytest.raises(PyMongoError):
-        impatient.admin.command("ping")
+        client.admin.command("ping")
 
     server.resume()
 
-    assert first_answer(lambda: impatient.admin.command("ping"))
+    assert first_answer(lambda: client.admin.command("ping"))
 
 
 def test_a_paused_one_can_be_stopped():
@@ -189,27 +189,27 @@ def test_each_fresh_database_is_empty(fresh, database):
     ],
 )
 def test_the_environment_may_name_the_server(named, query, monkeypatch):
-    kept = []
-    monkeypatch.setattr("atexit.register", lambda *call: kept.append(call))
+    calls = []
+    monkeypatch.setattr("atexit.register", lambda *call: calls.append(call))
     monkeypatch.setenv("KOMBU_POOL_TEST_MONGODB", named.format("example.invalid:27017"))
 
     uri = fresh_uri()
 
-    ((_, *lent),) = kept
-    assert lent[0] == uri
-    assert uri == f"{named.format('example.invalid:27017').partition('invalid')[0]}invalid:27017/{lent[1]}{query}"
+    ((_, *arguments),) = calls
+    assert arguments[0] == uri
+    assert uri == f"{named.format('example.invalid:27017').partition('invalid')[0]}invalid:27017/{arguments[1]}{query}"
 
 
 def test_a_database_on_a_named_server_is_dropped_in_the_end(server, monkeypatch, database):
-    kept = []
-    monkeypatch.setattr("atexit.register", lambda *call: kept.append(call))
+    calls = []
+    monkeypatch.setattr("atexit.register", lambda *call: calls.append(call))
     monkeypatch.setenv("KOMBU_POOL_TEST_MONGODB", server.uri())
     ours = database(fresh_uri())
     ours.things.insert_one({})
     assert ours.name in ours.client.list_database_names()
 
-    ((drop, *lent),) = kept
-    drop(*lent)
+    ((drop, *arguments),) = calls
+    drop(*arguments)
 
     assert ours.name not in ours.client.list_database_names()
 

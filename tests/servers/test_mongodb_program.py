@@ -1,4 +1,4 @@
-"""A test that lacks a MongoDB server says so."""
+"""Finding ``mongod``, and skipping or failing without it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A test that lacks a program says so."""
+"""Finding a server program, and skipping or failing without it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sentinels of one's own do what the tests that rely on them are told."""
+"""Private Redis Sentinel deployments."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_another_master_takes_over_when_one_is_killed(sentinels):
 def test_a_master_and_a_replica_change_places(sentinels):
     former = sentinels.master
 
-    master = sentinels.hand_over()
+    master = sentinels.manual_failover()
 
     assert master is sentinels.master is not former
     assert former.ask("ROLE")[0] == b"slave"

@@ -1,4 +1,4 @@
-"""A server of one's own does what the tests that rely on it are told."""
+"""Private Redis servers."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.support.servers.process import Process, keeper
+from tests.support.servers.process import Process, supervisor
 from tests.support.servers.redis_server import Server
-from tests.support.servers.redis_tls import SecuredServer
+from tests.support.servers.redis_tls import TlsServer
 from tests.support.servers.waiting import first_answer
 
 ROOT = Path(__file__).parents[2]
@@ -30,8 +30,8 @@ def connect(uri: str, **options) -> redis.Redis:
 
 
 def is_open(port: int) -> bool:
-    with socket.socket() as knocking:
-        return knocking.connect_ex(("127.0.0.1", port)) == 0
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_it_answers_at_both_addresses(server):
@@ -67,14 +67,14 @@ def test_killed_it_comes_back_where_it_was_with_what_it_kept():
 
 
 def test_paused_it_answers_nobody_until_it_is_resumed(server):
-    impatient = connect(server.uri(), socket_timeout=0.1, retry=None)
+    client = connect(server.uri(), socket_timeout=0.1, retry=None)
     server.pause()
     with pytest.raises(redis.TimeoutError):
-        impatient.ping()
+        client.ping()
 
     server.resume()
 
-    assert first_answer(impatient.ping)
+    assert first_answer(client.ping)
 
 
 def test_a_paused_one_can_be_stopped():
@@ -132,31 +132,31 @@ def test_an_option_may_have_several_lines():
 
 
 def test_a_secured_one_lets_in_only_who_has_the_password():
-    with SecuredServer() as server:
+    with TlsServer() as server:
         assert connect(server.uri(db=2)).ping()
         assert connect(server.socket_uri().replace("redis+socket", "unix")).ping()
         assert server.ask("ACL WHOAMI") == server.user
         with pytest.raises(redis.AuthenticationError):
-            connect(server.uri_of_a_stranger()).ping()
+            connect(server.wrong_password_uri()).ping()
         with pytest.raises(redis.ConnectionError):
             connect(f"redis://{server.user}:{server.password}@{server.address}", retry=None).ping()
 
 
 def test_a_process_that_will_not_end_is_killed(tmp_path, monkeypatch):
-    monkeypatch.setattr("tests.support.servers.process._PATIENCE", 0.1)
-    program = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); signal.pause()"
-    deaf = Process([sys.executable, "-c", program], tmp_path, tmp_path / "log")
-    first_answer(lambda: "deaf" in deaf.log.read_text())
+    monkeypatch.setattr("tests.support.servers.process._TERMINATE_TIMEOUT", 0.1)
+    program = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); signal.pause()"
+    process = Process([sys.executable, "-c", program], tmp_path, tmp_path / "log")
+    first_answer(lambda: "ready" in process.log.read_text())
 
-    deaf.end()
+    process.end()
 
-    assert not deaf.runs
+    assert not process.runs
 
 
 def test_a_fork_that_ends_leaves_the_servers_alone(server):
     child = os.fork()
     if not child:
-        keeper().close()
+        supervisor().close()
         os._exit(0)
     os.waitpid(child, 0)
 

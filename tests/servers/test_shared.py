@@ -1,4 +1,4 @@
-"""Tests that share a server do not see one another."""
+"""Databases and prefixes on shared Redis servers."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def test_each_fresh_database_is_empty():
 
 
 def test_a_database_that_is_lent_again_is_empty():
-    with redis_shared.LentServer(databases=3) as server:
-        first, second = server.lend(), server.lend()
+    with redis_shared.SharedServer(databases=3) as server:
+        first, second = server.next_database(), server.next_database()
         for db in (first, second):
             server.client(db).set("key", "value")
 
-        again = server.lend()
+        again = server.next_database()
 
         assert again == first != second
         assert server.client(again).dbsize() == 0

@@ -1,4 +1,4 @@
-"""Processes that do something at the same moment."""
+"""Runs a function in several processes at the same moment."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from multiprocessing.synchronize import Barrier
 
-#: Seconds within which all of them have come to where they meet, and have done what they do.
+#: Timeout of the barrier and of each result, in seconds.
 LIMIT = 20
 
-#: Of a process that takes part: where they meet.
+#: The barrier of this process, if it takes part in a race.
 _barriers: list[Barrier] = []
 
 
 def race(target: Callable[..., Any], *arguments: tuple[Any, ...]) -> list[Any]:
-    """Run ``target`` in as many processes as there are arguments, all at once; return their answers."""
-    spawning = multiprocessing.get_context("spawn")
-    together = (spawning.Barrier(len(arguments)),)
-    with ProcessPoolExecutor(len(arguments), spawning, _take_part, together) as processes:
-        running = [processes.submit(target, *given) for given in arguments]
-        return [found.result(LIMIT) for found in running]
+    """Run ``target`` in as many processes as there are arguments, all at once; return the results in order."""
+    context = multiprocessing.get_context("spawn")
+    barrier = (context.Barrier(len(arguments)),)
+    with ProcessPoolExecutor(len(arguments), context, _set_barrier, barrier) as processes:
+        futures = [processes.submit(target, *each) for each in arguments]
+        return [future.result(LIMIT) for future in futures]
 
 
 def meet() -> None:
-    """Wait, in one of these processes, until all of them are here."""
+    """Wait, in one of these processes, until all of them call this."""
     _barriers[-1].wait(LIMIT)
 
 
-def _take_part(barrier: Barrier) -> None:
+def _set_barrier(barrier: Barrier) -> None:
     _barriers.append(barrier)

@@ -41,15 +41,15 @@ def cut_behind(proxy, part):
     """Carry nothing any more but the next request that says this, whose answer is the first that gets lost."""
 
     def cut():
-        proxy.forget()
-        proxy.swallow()
+        proxy.block_open_connections()
+        proxy.block()
 
     proxy.before(part, cut)
 
 
 def mend(proxy):
     """Carry what is said from now on, and nothing of what was said meanwhile."""
-    proxy.forget()
+    proxy.block_open_connections()
 
 
 def test_a_post_of_several_is_made_again_at_once_when_the_network_carries_again(queue, proxy):

@@ -10,7 +10,7 @@ from kombu_pool import drivers, errors
 from kombu_pool.drivers.redis.location import locate
 from tests.support.servers import certificates
 from tests.support.servers.redis_server import Server
-from tests.support.servers.redis_tls import SecuredServer
+from tests.support.servers.redis_tls import TlsServer
 
 SECRET = "pa:ss@wo/rd%"
 QUOTED = "pa%3Ass%40wo%2Frd%25"
@@ -18,7 +18,7 @@ QUOTED = "pa%3Ass%40wo%2Frd%25"
 
 @pytest.fixture(scope="module")
 def secured():
-    with SecuredServer() as server:
+    with TlsServer() as server:
         yield server
 
 

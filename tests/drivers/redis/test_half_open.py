@@ -9,7 +9,7 @@ from kombu import Connection
 
 import kombu_pool  # noqa: F401 - importing it is what makes pool:// known to Kombu
 from kombu_pool import errors
-from tests.conformance.handles import bodies
+from kombu_pool.testing import bodies
 from tests.support.servers.proxy import Proxy
 from tests.support.servers.redis_server import Server
 from tests.support.transport.traffic import consume, declare, publish
@@ -59,9 +59,9 @@ def test_an_idle_consumer_notices_within_ten_seconds_and_goes_on_when_it_can(ser
     inbox = consume(channel, "q", ack=True)
     inbox.expect_no_more()
 
-    proxy.swallow()
+    proxy.block()
     noticed = seconds_of(inbox.wait_for, 1)
-    proxy.go_on()
+    proxy.unblock()
     publish(connect(server.uri()), "q", "a")
 
     assert noticed < 10
@@ -73,7 +73,7 @@ def test_a_publish_gives_up_after_the_socket_timeout(proxy, connect):
     declare(channel, "q")
     publish(channel, "q", "warm up")
 
-    proxy.swallow()
+    proxy.block()
 
     assert seconds_of(publish, channel, "q", "a") < 0.5 + SLACK
 
@@ -82,9 +82,9 @@ def test_calls_in_a_row_do_not_add_up_their_waits(proxy, open_queue):
     queue = open_queue(f"{proxy.uri}?socket_timeout=3&max_connections=1")
     queue.post("a")
 
-    proxy.swallow()
+    proxy.block()
     waits = [seconds_of(queue.post, "b") for _ in range(3)]
-    proxy.go_on()
+    proxy.unblock()
 
     assert 3 <= waits[0] < 3 + SLACK
     assert max(waits[1:]) < 1 + SLACK
@@ -94,7 +94,7 @@ def test_calls_in_a_row_do_not_add_up_their_waits(proxy, open_queue):
 def test_a_connection_that_the_network_forgot_while_it_was_idle_is_replaced_unnoticed(proxy, open_queue):
     queue = open_queue(f"{proxy.uri}?health_check_interval=0.3&socket_timeout=1")
     queue.post("a")
-    proxy.forget()
+    proxy.block_open_connections()
     time.sleep(0.3)
 
     queue.post("b")
@@ -106,6 +106,6 @@ def test_a_question_is_asked_again_on_a_new_connection_when_the_network_forgot_t
     queue = open_queue(f"{proxy.uri}?socket_timeout=0.3")
     [message] = queue.post("a")
 
-    proxy.forget()
+    proxy.block_open_connections()
 
     assert queue.get(message)["body"] == "a"

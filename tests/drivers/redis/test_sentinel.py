@@ -74,7 +74,7 @@ def test_what_a_former_master_refuses_is_done_by_the_new_one(sentinels, opened):
     claim, [first] = store.claim_controller.create("q", lending, limit=1)
     sentinels.master.ask("WAIT", 1, 0)
 
-    sentinels.forward(hang_up=False)
+    sentinels.manual_failover(disconnect=False)
     refused, _, [second] = store.claim_controller.ack_and_claim("q", [(first["id"], claim)], lending, limit=1)
 
     assert refused == []

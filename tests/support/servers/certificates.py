@@ -1,4 +1,4 @@
-"""A certificate of this machine, and of the authority that vouches for it."""
+"""TLS certificates for test servers, signed by a certificate authority of the test process."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.servers.process import keeper
+from tests.support.servers.process import supervisor
 from tests.support.servers.programs import require
 
 _KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-# What Python 3.13 and later insist on.
+# Python 3.13 and later require these extensions.
 _AUTHORITY = "basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign"
 _SERVER = """\
 subjectAltName = IP:127.0.0.1, DNS:localhost
@@ -23,7 +23,7 @@ authorityKeyIdentifier = keyid
 
 @dataclass(frozen=True)
 class Certificates:
-    """Where they are in PEM."""
+    """Paths of the PEM files."""
 
     authority: Path
     server: Path
@@ -32,21 +32,21 @@ class Certificates:
 
 @functools.cache
 def certificates() -> Certificates:
-    """Return those of this process."""
+    """Return the certificates of this process, created on the first call."""
     folder = Path(tempfile.mkdtemp(prefix="kp-"))
-    keeper().keep_folder(folder)
-    _vouch(folder)
-    _certify(folder)
+    supervisor().add_folder(folder)
+    _create_authority(folder)
+    _create_server_certificate(folder)
     return Certificates(folder / "ca.pem", folder / "server.pem", folder / "server.key")
 
 
-def _vouch(folder: Path) -> None:
+def _create_authority(folder: Path) -> None:
     extensions = [word for extension in _AUTHORITY for word in ("-addext", extension)]
     names = ("-subj", "/CN=tests", "-keyout", "ca.key", "-out", "ca.pem")
     _openssl(folder, "req", "-x509", "-days", "2", *_KEY, *names, *extensions)
 
 
-def _certify(folder: Path) -> None:
+def _create_server_certificate(folder: Path) -> None:
     (folder / "server.ext").write_text(_SERVER)
     _openssl(folder, "req", "-new", *_KEY, "-subj", "/CN=localhost", "-keyout", "server.key", "-out", "server.csr")
     request = ("-in", "server.csr", "-out", "server.pem", "-extfile", "server.ext")

@@ -1,4 +1,4 @@
-"""Free ports of this machine."""
+"""Free TCP ports."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import itertools
 import os
 import socket
 
-# Below those that the kernel hands out: a client that knocks at the port of a killed server could otherwise get that
-# very port as its own, connect to itself, and keep the server from coming back.
+# Below the ephemeral ports of the kernel: a client that connects to the port of a killed server could otherwise be
+# given that port as its own, connect to itself, and block the restart of the server.
 _FIRST, _LAST = 20_000, 32_000
-#: Test processes that start together begin far from one another.
+#: Concurrent test processes start far apart from one another.
 _candidates = itertools.count(os.getpid() * 97)
 
 
 def free_port() -> int:
-    """Return a TCP port at which nobody listens now."""
+    """Return a TCP port that is not in use."""
     for number in _candidates:
         port = _FIRST + number % (_LAST - _FIRST)
         with socket.socket() as listener:

@@ -1,4 +1,4 @@
-"""A server's process: started, stopped for a while, ended."""
+"""The process of a server: started, paused, resumed, ended."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import subprocess
 import time
 from typing import TYPE_CHECKING
 
-from tests.support.servers.supervisor import Keeper
+from tests.support.servers.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-#: Seconds that a process has to end by itself.
-_PATIENCE = 10.0
+#: Timeout of SIGTERM before SIGKILL, in seconds.
+_TERMINATE_TIMEOUT = 10.0
 
-keeper = functools.cache(Keeper)
+supervisor = functools.cache(Supervisor)
 
 
 class Process:
-    """A program that runs in a folder, until it is ended or this process ends."""
+    """A program that runs in a folder until it is ended or this process ends."""
 
     def __init__(self, command: list[str], folder: Path, log: Path) -> None:
         self.log = log
@@ -32,10 +32,10 @@ class Process:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                # An interrupt from the keyboard is for pytest, which then ends its servers.
+                # Ctrl-C must reach only pytest, which then ends its servers.
                 start_new_session=True,
             )
-        keeper().keep(self.pid)
+        supervisor().add_process(self.pid)
 
     @property
     def pid(self) -> int:
@@ -46,7 +46,7 @@ class Process:
         return self._process.poll() is None
 
     def pause(self) -> None:
-        """Stop the process, and wait until all of its threads have."""
+        """Stop the process, and wait until all of its threads are stopped."""
         self._process.send_signal(signal.SIGSTOP)
         until = time.monotonic() + 1
         while os.waitpid(self._process.pid, os.WUNTRACED | os.WNOHANG)[0] == 0 and time.monotonic() < until:
@@ -58,14 +58,14 @@ class Process:
     def kill(self) -> None:
         self._process.kill()
         self._process.wait()
-        keeper().forget(self.pid)
+        supervisor().remove_process(self.pid)
 
     def end(self) -> None:
-        """Ask it to end, and kill it if it does not."""
+        """Terminate the process; kill it if it does not end in time."""
         self._process.terminate()
         self.resume()
         try:
-            self._process.wait(_PATIENCE)
+            self._process.wait(_TERMINATE_TIMEOUT)
         except subprocess.TimeoutExpired:
             self._process.kill()
         self.kill()

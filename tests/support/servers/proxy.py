@@ -1,4 +1,4 @@
-"""Stands between a driver and its server: loses an answer, does something before a request arrives, swallows all."""
+"""A TCP proxy between a driver and its server: drops an answer, runs code before a request, or blocks all traffic."""
 
 from __future__ import annotations
 
@@ -15,51 +15,51 @@ if TYPE_CHECKING:
 
 
 class Proxy:
-    """Hands on what is said between its own port and a server's."""
+    """Relays the traffic between its own port and a server's."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self.uri = f"redis://127.0.0.1:{self.port}/0"
-        self._loses, self._times = b"", 0
-        self._then: Callable[[], object] = lambda: None
-        self._awaited = b""
+        self._drop, self._times = b"", 0
+        self._after_answer: Callable[[], object] = lambda: None
+        self._trigger = b""
         self._action: Callable[[], object] = lambda: None
-        self._flows = _flowing()
-        self._forgotten: list[threading.Event] = []
+        self._flowing = _set_event()
+        self._blocked: list[threading.Event] = []
         threading.Thread(target=self._serve, daemon=True).start()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
-        for flows in (self._flows, *self._forgotten):
-            flows.set()
+        for flowing in (self._flowing, *self._blocked):
+            flowing.set()
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
     def lose_answer_to(self, part: bytes, times: int = 1, then: Callable[[], object] = lambda: None) -> None:
-        """Hang up once the server has answered one of the next requests with ``part`` in it, after doing something."""
-        self._loses, self._times, self._then = part, times, then
+        """Close the connection, after calling ``then``, instead of relaying the answer to a request containing ``part``."""
+        self._drop, self._times, self._after_answer = part, times, then
 
     def before(self, part: bytes, action: Callable[[], object]) -> None:
-        """Do something before the next request with ``part`` in it is handed on."""
-        self._awaited, self._action = part, action
+        """Call ``action`` before the next request that contains ``part`` is relayed."""
+        self._trigger, self._action = part, action
 
-    def swallow(self) -> None:
-        """Hand on nothing from now on, though all connections stay open and new ones are accepted."""
-        self._flows.clear()
+    def block(self) -> None:
+        """Stop relaying; connections stay open and new ones are accepted."""
+        self._flowing.clear()
 
-    def forget(self) -> None:
-        """Hand on nothing any more of what is said on the connections that there are; new ones are none the worse."""
-        self._flows.clear()
-        self._forgotten.append(self._flows)
-        self._flows = _flowing()
+    def block_open_connections(self) -> None:
+        """Stop relaying on the open connections for good; new ones work."""
+        self._flowing.clear()
+        self._blocked.append(self._flowing)
+        self._flowing = _set_event()
 
-    def go_on(self) -> None:
-        """Hand on again what was said meanwhile, and what is said from now on."""
-        self._flows.set()
+    def unblock(self) -> None:
+        """Relay the traffic that was held back, and continue."""
+        self._flowing.set()
 
     def _serve(self) -> None:
         with suppress(OSError):
@@ -69,32 +69,32 @@ class Proxy:
 
     def _relay(self, client: socket.socket) -> None:
         with client, socket.create_connection(("127.0.0.1", self._port)) as server, suppress(OSError):
-            flows, loses = self._flows, False
+            flowing, drops_answer = self._flowing, False
             while True:
                 for side in select.select([client, server], [], [])[0]:
-                    flows.wait()
+                    flowing.wait()
                     data = side.recv(1 << 16)
-                    if loses and side is server:
-                        self._then()
+                    if drops_answer and side is server:
+                        self._after_answer()
                         return
                     if not data:
                         return
                     if side is client:
-                        loses = self._look_at(data)
+                        drops_answer = self._handle_request(data)
                     (server if side is client else client).sendall(data)
 
-    def _look_at(self, request: bytes) -> bool:
-        """Do what is to be done before this request; tell whether its answer is to be lost."""
-        if self._awaited and self._awaited in request:
-            self._awaited = b""
+    def _handle_request(self, request: bytes) -> bool:
+        """Run the action for this request; return whether its answer must be dropped."""
+        if self._trigger and self._trigger in request:
+            self._trigger = b""
             self._action()
-        if self._times and self._loses in request:
+        if self._times and self._drop in request:
             self._times -= 1
             return True
         return False
 
 
-def _flowing() -> threading.Event:
-    flows = threading.Event()
-    flows.set()
-    return flows
+def _set_event() -> threading.Event:
+    event = threading.Event()
+    event.set()
+    return event

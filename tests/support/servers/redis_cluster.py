@@ -1,4 +1,4 @@
-"""A Redis cluster of one's own."""
+"""A private Redis Cluster for a test."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from tests.support.servers.redis_server import Option
 
 SLOTS = 16384
-#: Milliseconds after which a node that does not answer counts as failed; a busy machine is not a failed one.
+#: Milliseconds without an answer after which a node counts as failed; long enough for a busy machine.
 _NODE_TIMEOUT = 5000
 _BATCH = 1000
 _MIGRATION_TIMEOUT = 5000
 
 
 class Node(Server):
-    """A master of a cluster."""
+    """A master of the cluster."""
 
     @functools.cached_property
     def id(self) -> str:
@@ -40,7 +40,7 @@ class Node(Server):
 
 
 class Cluster:
-    """Three masters without replicas, each with a third of the slots. It is ready from the start on."""
+    """Three masters without replicas, each with a third of the slots. Ready when constructed."""
 
     def __init__(self, **options: Option) -> None:
         self._stack = ExitStack()
@@ -61,13 +61,13 @@ class Cluster:
         return "redis+cluster://" + ",".join(node.address for node in self.nodes)
 
     def client(self) -> redis.RedisCluster:
-        """Connect past all drivers, until the cluster stops."""
+        """Return a redis-py client, which is closed when the cluster stops."""
         client = redis.RedisCluster(host="127.0.0.1", port=self._any_node().port)
         self._stack.callback(client.close)
         return client
 
     def wait_until_ready(self) -> None:
-        """Wait until all nodes know one another and that every slot has a node."""
+        """Wait until all nodes know one another and every slot has a node."""
         first_answer(lambda: all(map(self._is_ready, self.nodes)), why=self._describe)
 
     def slot_of(self, key: str) -> int:
@@ -81,7 +81,7 @@ class Cluster:
 
     @contextmanager
     def moving(self, slot: int, to: Node) -> Iterator[None]:
-        """Let the slot be on its way within this context: its keys are where they were, new ones go to ``to``."""
+        """Keep the slot in migration within this context: its keys stay, new ones go to ``to``."""
         source = self.owner(slot)
         _set_slot(to, slot, "IMPORTING", source.id)
         _set_slot(source, slot, "MIGRATING", to.id)
@@ -91,7 +91,7 @@ class Cluster:
             _set_slot(node, slot, "NODE", to.id)
 
     def move(self, slot: int, to: Node) -> None:
-        """Give the slot, with its keys, to another node."""
+        """Move the slot, with its keys, to another node."""
         with self.moving(slot, to):
             pass
 

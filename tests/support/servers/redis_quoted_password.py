@@ -1,17 +1,17 @@
-"""A secured Redis server whose password must be quoted in a URL, and is in no other text."""
+"""A TLS Redis server whose password needs quoting in a URL, and occurs in no other text."""
 
 from __future__ import annotations
 
 from urllib.parse import quote
 
-from tests.support.servers.redis_tls import SecuredServer
+from tests.support.servers.redis_tls import TlsServer
 
 
-class FortifiedServer(SecuredServer):
-    """A secured server; :meth:`betrayed_by` finds its password."""
+class QuotedPasswordServer(TlsServer):
+    """A TLS server; :meth:`is_password_in` finds its password in a text."""
 
     password = "xq@z:j/v?k#w%41y"  # opens nothing
 
-    def betrayed_by(self, text: object) -> bool:
-        """Tell whether the password is in a text, as it is, quoted, or in parts."""
+    def is_password_in(self, text: object) -> bool:
+        """Return whether the text contains the password, plain, quoted, or in parts."""
         return any(part in str(text) for part in (self.password, quote(self.password), "xq", "v?k", "v%3Fk", "41y"))

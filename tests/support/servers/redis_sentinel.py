@@ -1,4 +1,4 @@
-"""A replicated Redis server of one's own, and the sentinels that watch it."""
+"""A private replicated Redis server for a test, with sentinels."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 NAME = "mymaster"
 #: Milliseconds without an answer after which a master is down.
 _DOWN_AFTER = 700
-#: Milliseconds within which a failover succeeds, or is tried anew after twice as long.
+#: Timeout of a failover, in milliseconds; the next attempt follows after twice as long.
 _FAILOVER_TIMEOUT = 3000
 
 
 class Sentinel(Server):
-    """A process that watches a master, and puts a replica in its place when it is down."""
+    """A process that monitors a master, and promotes a replica when the master is down."""
 
     arguments: ClassVar[Sequence[str]] = ("--sentinel",)
 
@@ -36,7 +36,7 @@ class Sentinel(Server):
         super().__init__(sentinel=[f"{name} {NAME} {value}" for name, value in watched.items()])
 
     def view(self) -> dict[str, Any]:
-        """Return what it knows of the master."""
+        """Return the sentinel's view of the master."""
         return self.ask("SENTINEL MASTER", NAME)
 
     def master_port(self) -> int:
@@ -44,7 +44,7 @@ class Sentinel(Server):
 
 
 class Sentinels:
-    """A master, its replicas, and sentinels of whom more than half must agree. Ready from the start on."""
+    """A master, its replicas, and sentinels with a majority quorum. Ready when constructed."""
 
     def __init__(self, replicas: int = 1, sentinels: int = 3, **options: Option) -> None:
         self.servers: list[Server] = []
@@ -65,7 +65,7 @@ class Sentinels:
 
     @property
     def master(self) -> Server:
-        """The server to which the sentinels send clients now."""
+        """The master that the sentinels report."""
         (master,) = self._masters()
         return master
 
@@ -77,7 +77,7 @@ class Sentinels:
         first_answer(lambda: all(map(self._knows_all, self.sentinels)), why=self._describe)
 
     def wait_for_another(self, than: Server) -> Server:
-        """Return the next master once it is one and all sentinels send clients to it."""
+        """Wait for a master other than ``than`` on which all sentinels agree, and return it."""
         return first_answer(lambda: self._another(than), why=self._describe)
 
     def fail_over(self) -> Server:
@@ -86,19 +86,19 @@ class Sentinels:
         killed.kill()
         return self.wait_for_another(killed)
 
-    def hand_over(self, hang_up: bool = True) -> Server:
-        """Let a replica and the master change places, and return the next master.
+    def manual_failover(self, disconnect: bool = True) -> Server:
+        """Exchange the roles of the master and a replica, and return the new master.
 
-        The former one hangs up on its clients, as it would if the sentinels told it to become a replica; or not, as it
-        does when somebody else tells it.
+        With ``disconnect``, the former master closes its clients' connections, as when a sentinel demotes it; without,
+        it keeps them, as when an operator demotes it.
         """
         former = self.master
-        # A sentinel refuses for a while after another failover.
+        # A sentinel refuses for some time after another failover.
         first_answer(lambda: self._any_sentinel().ask("SENTINEL FAILOVER", NAME), why=self._describe)
         master = self.wait_for_another(former)
-        # The sentinels would do this too, but only after ten seconds.
+        # The sentinels do this as well, but only after ten seconds.
         former.ask("REPLICAOF", "127.0.0.1", master.port)
-        if hang_up:
+        if disconnect:
             former.ask("CLIENT KILL", "TYPE", "normal", "SKIPME", "yes")
             former.ask("CLIENT KILL", "TYPE", "pubsub")
         return master
@@ -110,7 +110,7 @@ class Sentinels:
         first = Server(**options)
         self.servers.append(first)
         self.servers += [Server(replicaof=f"127.0.0.1 {first.port}", **options) for _ in range(replicas)]
-        # A sentinel finds at once the replicas that were there before it; a later one, within ten seconds.
+        # A sentinel finds earlier replicas at once, later ones only within ten seconds.
         first_answer(lambda: len(first.ask("ROLE")[2]) == replicas)
 
     def _knows_all(self, sentinel: Sentinel) -> bool:
@@ -118,12 +118,12 @@ class Sentinels:
         return (view["num-slaves"], view["num-other-sentinels"]) == (len(self.servers) - 1, len(self.sentinels) - 1)
 
     def _another(self, than: Server) -> Server | None:
-        # Each sentinel is asked once: between two questions they may change their minds.
+        # Each sentinel is asked once: its answer may change between two questions.
         master, *others = self._masters()
         return None if others or master is than or master.ask("ROLE")[0] != b"master" else master
 
     def _masters(self) -> list[Server]:
-        """Return the servers to which sentinels send clients: several, while they do not agree."""
+        """Return the masters that the sentinels report: several while they disagree."""
         ports = {sentinel.master_port() for sentinel in self.sentinels if sentinel.runs}
         return [server for server in self.servers if server.port in ports]
 

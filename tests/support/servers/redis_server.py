@@ -1,4 +1,4 @@
-"""A Redis server of one's own."""
+"""A private Redis server for a test."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tests.support.servers.ports import free_port
-from tests.support.servers.process import Process, keeper
+from tests.support.servers.process import Process, supervisor
 from tests.support.servers.programs import require
 from tests.support.servers.waiting import first_answer
 
@@ -25,27 +25,27 @@ if TYPE_CHECKING:
 
     Option: TypeAlias = str | int | Sequence[str]
 
-#: Seconds after which a client gives up a server that does not answer.
+#: Timeout of a client, in seconds.
 _TIMEOUT = 5.0
-#: How often another process may be quicker at a port that was free.
-_ATTEMPTS = 10
+#: Attempts to start on a free port, because another process may take the port first.
+_MAX_ATTEMPTS = 10
 
 
 class Server:
-    """A server on a port and a socket of its own, that keeps nothing on disk unless told to.
+    """A server with its own port and socket, without persistence unless configured.
 
-    Options are lines of its configuration: ``Server(appendonly="yes", maxmemory_policy="noeviction")``; one with
-    several values is a line for each. It runs from the start on; ``with`` stops it at the end.
+    Options are lines of its configuration: ``Server(appendonly="yes", maxmemory_policy="noeviction")``; an option with
+    several values becomes one line for each. The constructor starts the server; ``with`` stops it.
     """
 
-    #: What comes behind the configuration file on the command line.
+    #: Arguments after the configuration file on the command line.
     arguments: ClassVar[Sequence[str]] = ()
 
     def __init__(self, **options: Option) -> None:
         program = require("redis-server")
         # Not pytest's folder: a socket's path has a limit of 108 bytes.
         self.folder = Path(tempfile.mkdtemp(prefix="kp-"))
-        keeper().keep_folder(self.folder)
+        supervisor().add_folder(self.folder)
         self.socket = str(self.folder / "redis.sock")
         self.port = 0
         self._configuration = self.folder / "redis.conf"
@@ -78,7 +78,7 @@ class Server:
         return f"redis+socket://{self.socket}?db={db}"
 
     def client(self, db: int = 0) -> redis.Redis:
-        """Connect past all drivers. It fails at once where the server does, and is closed when the server stops."""
+        """Return a redis-py client without retries, which is closed when the server stops."""
         retry = Retry(NoBackoff(), 0)
         path, credentials = self.socket, self._credentials()
         client = redis.Redis(unix_socket_path=path, db=db, retry=retry, socket_timeout=_TIMEOUT, **credentials)
@@ -86,27 +86,27 @@ class Server:
         return client
 
     def ask(self, *command: str | int | bytes) -> Any:
-        """Return the server's answer."""
+        """Return the server's answer to a command."""
         return self._asker.execute_command(*command)
 
     def kill(self) -> None:
-        """End it as a crash does."""
+        """Kill the server, as in a crash."""
         self._process.kill()
 
     def pause(self) -> None:
-        """Let it answer nobody, while the kernel still accepts connections for it."""
+        """Stop the process; the kernel still accepts connections for it."""
         self._process.pause()
 
     def resume(self) -> None:
         self._process.resume()
 
     def restart(self) -> None:
-        """Start it again where it was and with what it kept, once it has ended."""
+        """Start the server again, with its port and its data, after ending it if necessary."""
         self._process.end()
         self._start()
 
     def stop(self) -> None:
-        """End it for good."""
+        """End the server and delete its folder."""
         self._process.end()
         for client in self._clients:
             client.close()
@@ -117,16 +117,16 @@ class Server:
         return self.client()
 
     def _credentials(self) -> dict[str, str]:
-        """Return what a client must say to be let in."""
+        """Return the credentials of a client."""
         return {}
 
     def _defaults(self) -> dict[str, Option]:
-        """Return the options of a server that was told nothing, with a port that is free now."""
+        """Return the default options, with a free port."""
         self.port = free_port()
         return {"port": self.port, "bind": "127.0.0.1", "unixsocket": self.socket, "save": '""'}
 
     def _start_first(self, options: dict[str, Option]) -> None:
-        for _ in range(_ATTEMPTS):
+        for _ in range(_MAX_ATTEMPTS):
             self._configure({**self._defaults(), **options})
             try:
                 self._start()
@@ -145,10 +145,10 @@ class Server:
 
     def _start(self) -> None:
         self._process = Process(self._command, self.folder, self.folder / "log")
-        first_answer(lambda: not self.runs or self.ask("PING"), why=self._said)
+        first_answer(lambda: not self.runs or self.ask("PING"), why=self._log_text)
         if not self.runs:
             self._process.kill()
-            raise RuntimeError(f"{self._command} did not start: {self._said()}")
+            raise RuntimeError(f"{self._command} did not start: {self._log_text()}")
 
-    def _said(self) -> str:
+    def _log_text(self) -> str:
         return self._process.log.read_text(errors="replace")

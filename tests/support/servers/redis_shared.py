@@ -1,4 +1,4 @@
-"""Servers that all tests of a process share, each with a part of its own: a server's start costs more than a test."""
+"""Servers that all tests of a process share, each test with its own database: starting one takes longer than a test."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from tests.support.servers.redis_server import Server
 _prefixes = itertools.count()
 
 
-class LentServer(Server):
-    """A server that lends its databases, but for the one that everybody finds, 0."""
+class SharedServer(Server):
+    """A server that gives each test a database of its own; database 0, the default of clients, is never given."""
 
     def __init__(self, databases: int = 4096) -> None:
         super().__init__(databases=databases)
         self._last = databases - 1
-        self._lent = 0
+        self._given = 0
 
-    def lend(self) -> int:
-        """Return the number of an empty database. When all were lent, the first is emptied and lent again."""
-        db = 1 + self._lent % self._last
-        self._lent += 1
-        if self._lent > self._last:
+    def next_database(self) -> int:
+        """Return the number of an empty database. When all were given, the first one is emptied and given again."""
+        db = 1 + self._given % self._last
+        self._given += 1
+        if self._given > self._last:
             client = self.client(db)
             client.flushdb()
             client.close()
@@ -31,25 +31,25 @@ class LentServer(Server):
 
 
 @functools.cache
-def shared_server() -> LentServer:
-    """Return the server of this process, which no test may stop."""
-    return LentServer()
+def shared_server() -> SharedServer:
+    """Return the shared server of this process, which no test may stop."""
+    return SharedServer()
 
 
 @functools.cache
 def shared_cluster() -> Cluster:
-    """Return the cluster of this process, which no test may stop or change."""
+    """Return the shared cluster of this process, which no test may stop or change."""
     return Cluster()
 
 
 def fresh_uri() -> str:
     """Return the URI of an empty database on the shared server.
 
-    What databases do not divide, such as channels, scripts and the clients' names, is everybody's.
+    Channels, scripts and client names do not belong to a database: all tests share them.
     """
-    return shared_server().uri(shared_server().lend())
+    return shared_server().uri(shared_server().next_database())
 
 
 def fresh_cluster_uri() -> str:
-    """Return the URI of the shared cluster with a prefix of one's own, for a cluster has only one database."""
+    """Return the URI of the shared cluster with a new key prefix: a cluster has only one database."""
     return f"{shared_cluster().uri()}?key_prefix=t{next(_prefixes)}"

@@ -1,4 +1,4 @@
-"""A Redis server that lets in only who has a name and a password, over TLS."""
+"""A Redis server that requires TLS, a user and a password."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from tests.support.servers.redis_server import Option
 
 
-class SecuredServer(Server):
-    """A server whose only port speaks TLS, and that has one user. Its socket speaks no TLS, but asks for a user too."""
+class TlsServer(Server):
+    """A server whose only port requires TLS and a user. Its socket requires the user, without TLS."""
 
     user = "user"
     password = "password"  # opens nothing
@@ -21,8 +21,8 @@ class SecuredServer(Server):
     def uri(self, db: int = 0) -> str:
         return f"rediss://{self._user_info()}@{self.address}/{db}?ssl_ca_certs={certificates().authority}"
 
-    def uri_of_a_stranger(self, db: int = 0) -> str:
-        """Return one with a wrong password."""
+    def wrong_password_uri(self, db: int = 0) -> str:
+        """Return the URI with a wrong password."""
         return self.uri(db).replace(self._user_info(), f"{self.user}:wrong")
 
     def socket_uri(self, db: int = 0) -> str:

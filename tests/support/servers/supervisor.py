@@ -1,7 +1,7 @@
-"""Ends the servers of a test process that ended, however it did: run as a program, by ``Keeper``.
+"""Ends the servers of a test process when that process ends in any way. ``Supervisor`` runs this file as a program.
 
-It reads what to end from a pipe, and ends it when nobody can write to that any more. The kernel's own signal at a
-parent's death would come too early: when the thread that started the server ends.
+The program reads process ids and folders from a pipe, and kills and deletes them at the end of file. The kernel's
+parent-death signal would come too early: when the thread that started the server ends.
 """
 
 from __future__ import annotations
@@ -20,47 +20,47 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class Keeper:
-    """Knows the servers that this process has started."""
+class Supervisor:
+    """The supervising program of this process."""
 
     def __init__(self) -> None:
         self._owner = os.getpid()
-        # In a session of its own, where an interrupt from the keyboard does not reach it.
+        # In a session of its own, so that Ctrl-C does not reach it.
         command = [sys.executable, "-I", "-S", __file__]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, text=True, start_new_session=True)
         atexit.register(self.close)
 
-    def keep(self, pid: int) -> None:
-        self._tell("process", pid)
+    def add_process(self, pid: int) -> None:
+        self._send("process", pid)
 
-    def forget(self, pid: int) -> None:
-        self._tell("ended", pid)
+    def remove_process(self, pid: int) -> None:
+        self._send("ended", pid)
 
-    def keep_folder(self, folder: Path) -> None:
-        self._tell("folder", folder)
+    def add_folder(self, folder: Path) -> None:
+        self._send("folder", folder)
 
     def close(self) -> None:
-        """End all that is left, but not from a fork."""
+        """End the remaining servers; in a forked child, do nothing."""
         if os.getpid() == self._owner:
             self._process.communicate()
 
-    def _tell(self, what: str, which: object) -> None:
-        self._process.stdin.write(f"{what} {which}\n")
+    def _send(self, kind: str, value: object) -> None:
+        self._process.stdin.write(f"{kind} {value}\n")
         self._process.stdin.flush()
 
 
 def main(lines: Iterable[str]) -> None:
-    left: dict[str, set[str]] = {"process": set(), "folder": set()}
+    remaining: dict[str, set[str]] = {"process": set(), "folder": set()}
     for line in lines:
-        what, _, which = line.rstrip("\n").partition(" ")
-        if what == "ended":
-            left["process"].discard(which)
+        kind, _, value = line.rstrip("\n").partition(" ")
+        if kind == "ended":
+            remaining["process"].discard(value)
         else:
-            left[what].add(which)
-    for pid in left["process"]:
+            remaining[kind].add(value)
+    for pid in remaining["process"]:
         with suppress(ProcessLookupError):
             os.kill(int(pid), signal.SIGKILL)
-    for folder in left["folder"]:
+    for folder in remaining["folder"]:
         shutil.rmtree(folder, ignore_errors=True)
 
 

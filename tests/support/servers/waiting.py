@@ -1,4 +1,4 @@
-"""Waits for what a server is about to do."""
+"""Waits for a condition of a server."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Seconds within which whatever must happen has happened, on a machine that has much else to do.
+#: Default timeout, in seconds; long enough for a busy machine.
 LIMIT = 30.0
 _PAUSE = 0.01
 
 
 def first_answer(ask: Callable[[], T], within: float = LIMIT, why: Callable[[], str] = str) -> T:
-    """Ask again until the answer is true, and return it. A server that cannot answer has not answered yet.
+    """Call ``ask`` until its answer is true, and return it. An error of the client counts as no answer.
 
     Raises:
-        TimeoutError: it never was, for the reason that ``why`` finds.
+        TimeoutError: the answer stayed false; the text includes the result of ``why``.
     """
     until = time.monotonic() + within
     while True:

@@ -1,4 +1,4 @@
-"""MongoDB servers of one's own, and databases on shared ones."""
+"""Private MongoDB servers, and databases on shared ones."""
 
 from tests.support.servers.mongodb.replica_set import ReplicaSet
 from tests.support.servers.mongodb.shared import fresh_standalone_uri, fresh_uri, shared_replica_set, shared_standalone

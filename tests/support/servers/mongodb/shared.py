@@ -1,4 +1,4 @@
-"""MongoDB servers that all tests of a process share, each with a database of its own."""
+"""MongoDB servers that all tests of a process share, each test with its own database."""
 
 from __future__ import annotations
 
@@ -18,39 +18,39 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", ReplicaSet, MongoServer)
 
-#: Names the server to use instead of a replica set of the tests' own, by its URI.
+#: Environment variable with the URI of a server to use instead of a private replica set.
 VARIABLE = "KOMBU_POOL_TEST_MONGODB"
 
 
 class Shared(Generic[T]):
-    """A server that tests share until it has lent so many databases; then the next one does.
+    """A shared server, replaced by a new one after a number of databases.
 
-    Each database is a few dozen open files until a while after it was dropped, and a server that has too many dies. The
-    one before the last still serves those that got a database of it.
+    A database keeps a few dozen files open until some time after it is dropped, and a server with too many open files
+    dies. The previous server keeps running for the tests that still use its databases.
     """
 
-    LENT_BY_ONE = 120
+    DATABASES_PER_SERVER = 120
 
     def __init__(self, start: Callable[[], T]) -> None:
         self._start = start
         self._running: list[T] = []
-        self._lent = 0
+        self._given = 0
 
     def get(self) -> T:
-        """Return the server that lends now."""
+        """Return the current server."""
         if not self._running:
             self._running.append(self._start())
         return self._running[-1]
 
     def uri(self) -> str:
         """Return the URI of an empty database."""
-        if self._lent >= self.LENT_BY_ONE:
-            self._lent = 0
+        if self._given >= self.DATABASES_PER_SERVER:
+            self._given = 0
             self._running.append(self._start())
             for former in self._running[:-2]:
                 former.stop()
             del self._running[:-2]
-        self._lent += 1
+        self._given += 1
         return self.get().uri(_name())
 
 
@@ -59,19 +59,19 @@ _standalone = Shared(MongoServer)
 
 
 def shared_replica_set() -> ReplicaSet:
-    """Return the replica set of this process that lends databases now, which no test may stop or change."""
+    """Return the current shared replica set of this process, which no test may stop or change."""
     return _replica_set.get()
 
 
 def shared_standalone() -> MongoServer:
-    """Return the server of this process that is in no replica set and lends databases now; nobody may change it."""
+    """Return the current shared standalone server of this process, which no test may stop or change."""
     return _standalone.get()
 
 
 def fresh_uri() -> str:
-    """Return the URI of an empty database on the shared replica set, or on the server that the environment names."""
+    """Return the URI of an empty database on the shared replica set, or on the server named in the environment."""
     named = os.environ.get(VARIABLE)
-    return _lend(named) if named else _replica_set.uri()
+    return _new_database(named) if named else _replica_set.uri()
 
 
 def fresh_standalone_uri() -> str:
@@ -83,16 +83,16 @@ def _name() -> str:
     return f"kombu_pool_test_{secrets.token_hex(6)}"
 
 
-def _lend(uri: str) -> str:
-    """Return a server's URI with a database of one's own, which is dropped when this process ends."""
+def _new_database(uri: str) -> str:
+    """Return the server's URI with a new database, which is dropped when this process ends."""
     parts = urlsplit(uri)
     name, query = _name(), parts.query
     if "@" in parts.netloc and "authsource=" not in query.lower():
-        # A client would look for its user in the database that the URI names.
+        # The default would be the database in the URI, which has no users.
         query = "&".join(filter(None, [query, f"authSource={parts.path.strip('/') or 'admin'}"]))
-    lent = urlunsplit(parts._replace(path=f"/{name}", query=query))
-    atexit.register(_drop, lent, name)
-    return lent
+    with_database = urlunsplit(parts._replace(path=f"/{name}", query=query))
+    atexit.register(_drop, with_database, name)
+    return with_database
 
 
 def _drop(uri: str, name: str) -> None:

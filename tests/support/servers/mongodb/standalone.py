@@ -1,4 +1,4 @@
-"""A MongoDB server of one's own."""
+"""A private MongoDB server for a test."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pymongo
 
 from tests.support.servers.mongodb.program import require_mongod, version_of
 from tests.support.servers.ports import free_port
-from tests.support.servers.process import Process, keeper
+from tests.support.servers.process import Process, supervisor
 from tests.support.servers.waiting import first_answer
 
 if TYPE_CHECKING:
@@ -22,26 +22,26 @@ if TYPE_CHECKING:
 
     Parameter: TypeAlias = str | int
 
-#: Milliseconds after which a client gives up a server that does not answer.
+#: Timeout of a client, in milliseconds.
 _TIMEOUT = 5000
-#: How often another process may be quicker at a port that was free.
-_ATTEMPTS = 10
+#: Attempts to start on a free port, because another process may take the port first.
+_MAX_ATTEMPTS = 10
 _ARGUMENTS = ("--bind_ip", "127.0.0.1", "--nounixsocket", "--quiet", "--wiredTigerCacheSizeGB", "0.25")
 _PARAMETERS = {
-    # It would write numbers about itself each second.
+    # Otherwise the server writes diagnostic data each second.
     "diagnosticDataCollectionEnabled": "false",
 }
 _PARAMETERS_SINCE_5 = {
-    # A member of a replica set would wait 15 seconds for its clients to leave.
+    # The default of a replica set member is to wait 15 s for its clients.
     "shutdownTimeoutMillisForSignaledShutdown": 100,
 }
 
 
 class MongoServer:
-    """A server on a port of its own, that keeps a journal in a folder of its own.
+    """A server with its own port and folder, and a journal.
 
-    Options are parameters that a server is started with: ``MongoServer(enableTestCommands=1)`` can be told to fail. It
-    runs from the start on; ``with`` stops it at the end.
+    Options are server parameters: with ``MongoServer(enableTestCommands=1)``, fail points can be configured. The
+    constructor starts the server; ``with`` stops it.
     """
 
     def __init__(self, **parameters: Parameter) -> None:
@@ -50,7 +50,7 @@ class MongoServer:
         self._parameters = {**_PARAMETERS, **newer, **parameters}
         self._clients: list[pymongo.MongoClient] = []
         self.folder = Path(tempfile.mkdtemp(prefix="kp-"))
-        keeper().keep_folder(self.folder)
+        supervisor().add_folder(self.folder)
         self._start_first()
 
     def __enter__(self) -> Self:
@@ -75,23 +75,23 @@ class MongoServer:
         return f"mongodb://{self.address}/{database}"
 
     def client(self, **options: Any) -> pymongo.MongoClient:
-        """Connect past all drivers and to this server only. It is closed when the server stops."""
+        """Return a PyMongo client of this server only, which is closed when the server stops."""
         client = self._connect(**options)
         self._clients.append(client)
         return client
 
     def ask(self, command: str, value: Any = 1, **arguments: Any) -> dict[str, Any]:
-        """Return the server's answer to a command for its administrator."""
-        # No client stays: its threads and connections would be in every fork of a test's process.
+        """Return the server's answer to a command on the ``admin`` database."""
+        # The client is closed: its threads and connections would be inherited by every fork of the test process.
         with self._connect() as client:
             return client.admin.command(command, value, **arguments)
 
     def kill(self) -> None:
-        """End it as a crash does."""
+        """Kill the server, as in a crash."""
         self._process.kill()
 
     def pause(self) -> None:
-        """Let it answer nobody, while the kernel still accepts connections for it."""
+        """Stop the process; the kernel still accepts connections for it."""
         self._process.pause()
         self.paused = True
 
@@ -100,15 +100,15 @@ class MongoServer:
         self.paused = False
 
     def restart(self) -> None:
-        """Start it again where it was and with what it kept."""
+        """Restart the server with its port and its data."""
         self._process.end()
         self._start()
 
     def stop(self) -> None:
-        """End it for good."""
+        """End the server and delete its folder."""
         for client in self._clients:
             client.close()
-        # It has nothing to put in order: the folder goes too.
+        # A clean shutdown is not needed: the folder is deleted.
         self._process.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -117,11 +117,11 @@ class MongoServer:
         return pymongo.MongoClient(self.address, **{"directConnection": True, **limits, **options})
 
     def _arguments(self) -> list[str]:
-        """Return what is on its command line, but for its parameters."""
+        """Return the command line arguments, without the parameters."""
         return ["--port", str(self.port), "--dbpath", str(self.folder), *_ARGUMENTS]
 
     def _start_first(self) -> None:
-        for _ in range(_ATTEMPTS):
+        for _ in range(_MAX_ATTEMPTS):
             self.port = free_port()
             try:
                 self._start()
@@ -135,18 +135,18 @@ class MongoServer:
         parameters = [word for item in self._parameters.items() for word in ("--setParameter", "{}={}".format(*item))]
         self.paused = False
         self._process = Process([self._program, *self._arguments(), *parameters], self.folder, self.folder / "log")
-        first_answer(lambda: not self.runs or self._answers(), why=self._said)
+        first_answer(lambda: not self.runs or self._answers(), why=self._log_text)
         if not self.runs:
             self._process.kill()
-            raise RuntimeError(f"mongod did not start: {self._said()}")
+            raise RuntimeError(f"mongod did not start: {self._log_text()}")
 
     def _answers(self) -> bool:
-        """Tell whether this very server does: another one may have been quicker at its port."""
-        with socket.socket() as knocking:
-            # A client that knocks too early tries again only after half a second.
-            if knocking.connect_ex(("127.0.0.1", self.port)):
+        """Return whether this server answers: another process may have taken its port."""
+        with socket.socket() as probe:
+            # PyMongo would retry a refused connection only after half a second.
+            if probe.connect_ex(("127.0.0.1", self.port)):
                 return False
         return self.ask("serverStatus")["pid"] == self.pid
 
-    def _said(self) -> str:
+    def _log_text(self) -> str:
         return self._process.log.read_text(errors="replace")

@@ -1,6 +1,6 @@
-"""A store in a SQLite file, shared by any number of processes of one machine: both planes, no server.
+"""The SQLite driver: one file for both planes, shared by any number of processes of one machine, without a server.
 
-``sqlite:///relative.db`` and ``sqlite:////absolute.db``; the folder and the file are made when they are missing.
+``sqlite:///relative.db`` and ``sqlite:////absolute.db``; a missing folder or file is created.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 def open_data(
     uri: StoreUri,
     *,
-    control: AnyControlDriver | None,  # noqa: ARG001 - it needs none
+    control: AnyControlDriver | None,  # noqa: ARG001 - not needed
     conf: Any,
-    cache: Any,  # noqa: ARG001 - the file's pages are in memory anyway
+    cache: Any,  # noqa: ARG001 - SQLite caches the file's pages
     clock: Clock,
     options: Mapping[str, Any],
     dead_letter_hooks: DeadLetterHooks,
@@ -38,7 +38,7 @@ def open_control(
     uri: StoreUri,
     *,
     conf: Any,
-    cache: Any,  # noqa: ARG001 - SQLite has its own
+    cache: Any,  # noqa: ARG001 - SQLite caches the file's pages
     clock: Clock,
 ) -> ControlDriver:
     """Open the file for the control plane."""

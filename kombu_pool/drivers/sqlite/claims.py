@@ -1,14 +1,13 @@
-"""Claims: lending messages for a while, renewing that, and giving them back."""
+"""Creates, renews and releases claims."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kombu_pool.drivers.sqlite.codec import claim_number, message_number, project_key, to_messages
 from kombu_pool.drivers.sqlite.posting import SOON
-from kombu_pool.drivers.sqlite.scope import claim_number, message_number, project_key
-from kombu_pool.drivers.sqlite.settling import CLAIMS, end_claim
 from kombu_pool.drivers.sqlite.statements import statements
-from kombu_pool.drivers.sqlite.views import all_shown
+from kombu_pool.drivers.sqlite.states import end_claim
 from kombu_pool.errors import ClaimDoesNotExist
 from kombu_pool.storage import DEFAULT_LIMIT
 from kombu_pool.storage import ClaimController as Contract
@@ -18,42 +17,44 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from kombu_pool.clock import Clock
+    from kombu_pool.drivers.sqlite.claiming import Claimer
     from kombu_pool.drivers.sqlite.database import Database
-    from kombu_pool.drivers.sqlite.lending import Lender
     from kombu_pool.drivers.sqlite.messages import MessageController
     from kombu_pool.model import Claim, ClaimMetadata, Message, Project
 
-_ONE, _RENEW = CLAIMS["one"], CLAIMS["renew"]
+_SQL = statements("claims")
+_ONE, _RENEW = _SQL["one"], _SQL["renew"]
+_EXTEND_EXPIRY = statements("claiming")["extend_expiry"]
 _DELETION = statements("deletion")
 
 
 class ClaimController(Contract):
     """Claims in tables."""
 
-    def __init__(self, database: Database, clock: Clock, lender: Lender, messages: MessageController) -> None:
+    def __init__(self, database: Database, clock: Clock, claimer: Claimer, messages: MessageController) -> None:
         self._database = database
         self._clock = clock
-        self._lender = lender
+        self._claimer = claimer
         self._messages = messages
 
     def create(
         self, queue: str, metadata: ClaimMetadata, project: Project = None, limit: int = DEFAULT_LIMIT
     ) -> tuple[str | None, Sequence[Message]]:
-        lent = self._lender.lend(queue, metadata, limit, project)
-        if lent[0] is not None and metadata["ttl"] < SOON:
-            self._database.ring()
-        return lent
+        claimed = self._claimer.claim(queue, metadata, limit, project)
+        if claimed[0] is not None and metadata["ttl"] < SOON:
+            self._database.wake()
+        return claimed
 
     def get(self, queue: str, claim_id: str, project: Project = None) -> tuple[Claim, Sequence[Message]]:
         now = self._clock.time()
         number = claim_number(claim_id)
         with self._database.read as connection:
             found = connection.execute(_ONE, (number, now, project_key(project), queue)).fetchone()
-            rows = connection.execute(CLAIMS["messages"], (number,)).fetchall()
+            rows = connection.execute(_SQL["messages"], (number,)).fetchall()
         if found is None or not rows:
             raise ClaimDoesNotExist(claim_id, queue, project)
         claim: Claim = {"id": claim_id, "age": max(0, int(now - found[1])), "ttl": found[0]}
-        return claim, all_shown(rows, now)
+        return claim, to_messages(rows, now)
 
     def update(self, queue: str, claim_id: str, metadata: ClaimMetadata, project: Project = None) -> None:
         number, ttl = claim_number(claim_id), metadata["ttl"]
@@ -64,18 +65,18 @@ class ClaimController(Contract):
             if renewed is None:
                 raise ClaimDoesNotExist(claim_id, queue, project)
             if renewed[0] is not None and renewed[0] < ends:
-                _prolong(connection, number, ends, ends + metadata["grace"], ttl + metadata["grace"])
+                _extend_expiry(connection, number, ends, ends + metadata["grace"], ttl + metadata["grace"])
         if ttl < SOON:
-            self._database.ring()
+            self._database.wake()
 
     def delete(self, queue: str, claim_id: str, project: Project = None) -> None:
         number, now = claim_number(claim_id), self._clock.time()
         values = (number, now, project_key(project), queue)
         with self._database.write as connection:
             found = connection.execute(_ONE, values).fetchone()
-            freed = end_claim(connection, number, last=None) if found else 0
+            freed = end_claim(connection, number, last_claim=None) if found else 0
         if freed:
-            self._database.ring()
+            self._database.wake()
 
     def ack_and_claim(
         self,
@@ -91,10 +92,10 @@ class ClaimController(Contract):
     def claim_by_id(
         self, queue: str, message_ids: Iterable[str], metadata: ClaimMetadata, project: Project = None
     ) -> tuple[str | None, Sequence[Message]]:
-        lent = self._lender.claim_by_id(queue, message_ids, metadata, project)
-        if lent[0] is not None and metadata["ttl"] < SOON:
-            self._database.ring()
-        return lent
+        claimed = self._claimer.claim_by_id(queue, message_ids, metadata, project)
+        if claimed[0] is not None and metadata["ttl"] < SOON:
+            self._database.wake()
+        return claimed
 
     def release(self, queue: str, claim_id: str, message_ids: Iterable[str], project: Project = None) -> int:
         claim = claim_number(claim_id)
@@ -104,18 +105,18 @@ class ClaimController(Contract):
             found = connection.execute(_ONE, values).fetchone()
             freed = sum(_release(connection, number, claim) for number in numbers) if found else 0
             if freed:
-                connection.execute(_DELETION["end_empty"], (claim,))
+                connection.execute(_DELETION["empty_claim"], (claim,))
         if freed:
-            self._database.ring()
+            self._database.wake()
         return freed
 
 
-def _prolong(connection: sqlite3.Connection, claim: int, ends: float, kept: float, ttl: float) -> None:
-    rows = connection.execute(CLAIMS["expiring"], (claim, ends)).fetchall()
-    connection.executemany(CLAIMS["prolong"], [(kept, ttl, number) for (number,) in rows])
-    connection.execute(CLAIMS["reset_expiry"], (claim,))
+def _extend_expiry(connection: sqlite3.Connection, claim: int, ends: float, expires: float, ttl: float) -> None:
+    rows = connection.execute(_SQL["expiring"], (claim, ends)).fetchall()
+    connection.executemany(_EXTEND_EXPIRY, [(expires, ttl, number) for (number,) in rows])
+    connection.execute(_SQL["reset_expiry"], (claim,))
 
 
 def _release(connection: sqlite3.Connection, number: int, claim: int) -> int:
-    connection.execute(CLAIMS["release_one"], (number, claim))
-    return connection.execute(_DELETION["held"], (number, claim)).rowcount
+    connection.execute(_SQL["release"], (number, claim))
+    return connection.execute(_DELETION["claimed_by"], (number, claim)).rowcount

@@ -1,4 +1,4 @@
-"""One connection to a database file for all of a process: its lock, transactions, waiting in line, and forks."""
+"""One connection to a database file for each process: its lock, its transactions, retries while busy, and forks."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.drivers.sqlite.connection import connect, prepare
-from kombu_pool.drivers.sqlite.doorbell import Bell
-from kombu_pool.drivers.sqlite.faults import Fault, is_busy, translated
-from kombu_pool.drivers.sqlite.log import Log
+from kombu_pool.drivers.sqlite.error_mapping import SqliteFailure, is_busy, translated
+from kombu_pool.drivers.sqlite.schema import connect, prepare
+from kombu_pool.drivers.sqlite.wakeup import WakeSignal
+from kombu_pool.drivers.sqlite.wal import WalTruncation
 from kombu_pool.errors import ConnectionError  # noqa: A004 - Zaqar's name for it
 
 if TYPE_CHECKING:
@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 
     from kombu_pool.drivers.sqlite.location import Location
 
-# SQLite's own waiting sleeps up to 100 ms at a time, which starves whoever came first.
+# Seconds between two attempts to get the lock. SQLite's own busy handler sleeps up to 100 ms at a time, which starves
+# the process that came first.
 _FIRST_PAUSE = 0.0001
 _LONGEST_PAUSE = 0.002
 
 _registry: dict[Location, Database] = {}
 _registry_lock = threading.RLock()
-# Connections that came through a fork that nobody announced: closing one would take the parent's locks away.
+# Connections inherited through a fork without its hooks: closing one would release the parent's locks.
 _inherited: list[sqlite3.Connection] = []
 
 
@@ -36,34 +37,36 @@ class Database:
     def __init__(self, location: Location) -> None:
         self.path = location.path
         self.location = location
-        self.bell = Bell(location.path)
-        self.log = Log(location)
+        self.wake_signal = WakeSignal(location.path)
+        self.wal = WalTruncation(location)
         self.write = Transaction(self, "BEGIN IMMEDIATE")
         self.read = Transaction(self, "BEGIN")
         self.lock = threading.RLock()
-        self.inside = False
+        self.in_transaction = False
         self.users = 0
-        #: The last message id that this process gave, which is good even when no message has it any more.
+        #: The last message id that this process has given, used even if that message is gone.
         self.last_number = 0
         self._connection: sqlite3.Connection | None = None
         self._pid = 0
+        #: The identity of the store, read at each opening of the file.
+        self.identity = ""
 
     def rows(self, statement: str, values: Any = ()) -> list[Any]:
-        """Run one reading statement and return its rows."""
+        """Execute a query and return its rows."""
         with self.lock:
             try:
                 return self.connection.execute(statement, values).fetchall()
-            except Fault as error:
-                return self.insist(statement, values, error)
+            except SqliteFailure as error:
+                return self.retry_busy(statement, values, error)
 
     def row(self, statement: str, values: Any = ()) -> Any:
-        """Run one reading statement and return its first row, or None."""
+        """Execute a query and return its first row, or None."""
         found = self.rows(statement, values)
         return found[0] if found else None
 
     @property
     def connection(self) -> sqlite3.Connection:
-        """The connection of this process, opened when it is first asked for; to be used under the lock only."""
+        """The connection of this process, opened at its first use; used under the lock only."""
         connection = self._connection
         if connection is not None and self._pid == os.getpid():
             return connection
@@ -76,32 +79,32 @@ class Database:
             _inherited.append(self._connection)
             self._connection = None
         prepare(self.path)
-        poll_interval = Patience(self)
+        retry = BusyRetry(self)
         while True:
             try:
-                self._connection = connect(self.location)
+                self._connection, self.identity = connect(self.location)
             except sqlite3.Error as error:
-                poll_interval.wait(error)
+                retry.wait(error)
             else:
                 self._pid = os.getpid()
                 return self._connection
 
-    def insist(self, statement: str, values: Any, error: BaseException) -> list[Any]:
-        """Run a statement that failed with ``error`` until nobody is in the way; raise our error for any other."""
-        poll_interval = Patience(self)
+    def retry_busy(self, statement: str, values: Any, error: BaseException) -> list[Any]:
+        """Repeat a statement that failed with ``error`` while the file is locked; raise the mapped error otherwise."""
+        retry = BusyRetry(self)
         while True:
-            poll_interval.wait(error)
+            retry.wait(error)
             try:
                 return self.connection.execute(statement, values).fetchall()
-            except Fault as again:
+            except SqliteFailure as again:
                 error = again
 
-    def ring(self) -> None:
-        """Wake whoever waits for messages, in any process."""
-        self.bell.ring()
+    def wake(self) -> None:
+        """Wake the watches of all processes."""
+        self.wake_signal.send()
 
     def open(self) -> Database:
-        """Open the file for a driver that counts among the users already."""
+        """Open the file for a driver that is already counted among its users."""
         try:
             with self.lock:
                 _ = self.connection
@@ -111,18 +114,18 @@ class Database:
         return self
 
     def close(self) -> None:
-        """Close the file for one driver, and with the last one of them altogether."""
+        """Close the file for one driver; the last one closes the connection."""
         with _registry_lock:
             self.users -= 1
             if self.users:
                 return
             _registry.pop(self.location, None)
         with self.lock:
-            self.let_go()
-            self.bell.close()
+            self.disconnect()
+            self.wake_signal.close()
 
-    def let_go(self) -> None:
-        """Close the connection; the next one who needs it opens it again."""
+    def disconnect(self) -> None:
+        """Close the connection; the next use opens it again."""
         connection, self._connection = self._connection, None
         if connection is None:
             return
@@ -132,8 +135,8 @@ class Database:
             connection.close()
 
 
-class Patience:
-    """Waits in line for a file that others use, up to its busy timeout, letting other threads go first."""
+class BusyRetry:
+    """Waits for a lock that another connection holds, up to the busy timeout; other threads may run meanwhile."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -141,7 +144,7 @@ class Patience:
         self._pause = _FIRST_PAUSE
 
     def wait(self, error: BaseException) -> None:
-        """Wait a little if ``error`` says that somebody is in the way; else, or when it took too long, raise ours."""
+        """Pause if ``error`` is that the file is locked; raise the mapped error if it is not, or after the timeout."""
         database = self._database
         if not is_busy(error):
             raise translated(error, database.path) from error
@@ -157,7 +160,7 @@ class Patience:
 
 
 class Transaction:
-    """``with`` it a thread has the connection for itself: all that it writes happens, or nothing."""
+    """Gives one thread the connection, as a context manager; commits all of its writes, or none."""
 
     __slots__ = ("_begin", "_database")
 
@@ -175,18 +178,18 @@ class Transaction:
             try:
                 connection.execute(self._begin)
             except sqlite3.Error as error:
-                database.insist(self._begin, (), error)
+                database.retry_busy(self._begin, (), error)
                 connection = database.connection
-            database.inside = True
+            database.in_transaction = True
             return connection
         except BaseException:
             database.lock.release()
             raise
 
     def _refuse_or_clear(self, connection: sqlite3.Connection) -> None:
-        if self._database.inside:
+        if self._database.in_transaction:
             raise ConnectionError(f"{self._database.path}: used by a signal handler in the middle of a transaction")
-        # A signal handler raised just after the last BEGIN, before anything was written.
+        # A signal handler raised just after the last BEGIN, before any write.
         connection.execute("ROLLBACK")
 
     def __exit__(
@@ -201,9 +204,9 @@ class Transaction:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
         finally:
-            database.inside = False
+            database.in_transaction = False
             database.lock.release()
-        if isinstance(error, Fault):
+        if isinstance(error, SqliteFailure):
             raise translated(error, database.path) from error
 
     def _commit(self, connection: sqlite3.Connection) -> None:
@@ -213,11 +216,11 @@ class Transaction:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise translated(error, self._database.path) from error
-        self._database.log.committed(connection)
+        self._database.wal.committed(connection)
 
 
 def acquire(location: Location) -> Database:
-    """Return this process's database at a location, opened; to be closed once by each who acquired it."""
+    """Return this process's database at a location, opened; each caller must close it once."""
     with _registry_lock:
         database = _registry.get(location)
         if database is None:
@@ -227,17 +230,17 @@ def acquire(location: Location) -> Database:
     return database.open()
 
 
-# A connection must not live through a fork. SQLite counts locks by process: the child would inherit the count but not
-# the locks, and the parent could take the log away from under it, with all that the child had written there. So
-# connections are closed before a fork, between two transactions, and opened again on either side when they are needed.
+# A connection must not survive a fork. SQLite counts locks by process: the child would inherit the count but not the
+# locks, and the parent could delete the log with all that the child had written there. So connections are closed before
+# a fork, between two transactions, and opened again at their next use in either process.
 
 
 def _before_fork() -> None:
     _registry_lock.acquire()
     for database in _registry.values():
         database.lock.acquire()
-        if not database.inside:
-            database.let_go()
+        if not database.in_transaction:
+            database.disconnect()
 
 
 def _after_fork_in_parent() -> None:
@@ -247,11 +250,11 @@ def _after_fork_in_parent() -> None:
 
 
 def _after_fork_in_child() -> None:
-    global _registry_lock  # noqa: PLW0603 - a thread that is not here may have held it
+    global _registry_lock  # noqa: PLW0603 - a thread of the parent may have held it
     _registry_lock = threading.RLock()
     for database in _registry.values():
         database.lock = threading.RLock()
-        database.inside = False
+        database.in_transaction = False
 
 
 os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

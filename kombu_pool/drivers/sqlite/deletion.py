@@ -1,12 +1,12 @@
-"""How messages are deleted: by anybody, under a claim, or all at once."""
+"""Deletes messages: by id, under a claim, or all of a queue; rejects claimed messages."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kombu_pool.drivers.sqlite.scope import claim_name, claim_number, message_number, project_key
-from kombu_pool.drivers.sqlite.settling import CHUNK, remove
+from kombu_pool.drivers.sqlite.codec import claim_id_of, claim_number, message_number, project_key
 from kombu_pool.drivers.sqlite.statements import statements
+from kombu_pool.drivers.sqlite.states import CHUNK, remove
 from kombu_pool.errors import (
     ClaimDoesNotExist,
     ClaimDoesNotMatch,
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
     from kombu_pool.model import Project
 
 _SQL = statements("deletion")
-_STATE, _CLAIM_LIVES, _HELD, _MESSAGE, _END_EMPTY = (
-    _SQL[name] for name in ("state", "claim_lives", "held", "message", "end_empty")
+_STATE, _LIVE_CLAIM, _CLAIMED_BY, _MESSAGE, _EMPTY_CLAIM = (
+    _SQL[name] for name in ("state", "live_claim", "claimed_by", "message", "empty_claim")
 )
 _FIND = statements("queues")["find"]
-_DIE_HELD = statements("burying")["die_held"]
+_MARK_CLAIMED_DEAD = statements("dead_letters")["mark_claimed_dead"]
 
 
 def delete(
     database: Database, clock: Clock, queue: str, message_id: str, project: Project, claim_id: str | None
 ) -> None:
-    """Delete a message as :meth:`MessageController.delete` promises."""
+    """Implement :meth:`MessageController.delete`."""
     claim = None if claim_id is None else claim_number(claim_id)
     if claim == -1:
         raise ClaimDoesNotExist(claim_id, queue, project)
@@ -54,11 +54,11 @@ def delete(
         if held and holder != claim:
             if claim is None:
                 raise MessageIsClaimed(message_id)
-            if connection.execute(_CLAIM_LIVES, (claim, found[0], now)).fetchone():
+            if connection.execute(_LIVE_CLAIM, (claim, found[0], now)).fetchone():
                 raise MessageNotClaimedBy(message_id, claim_id)
             raise ClaimDoesNotExist(claim_id, queue, project)
         remove(connection, found[0], [(number, rank, due)])
-        _end_empty(connection, {holder})
+        _end_empty_claims(connection, {holder})
 
 
 def delete_many(
@@ -69,7 +69,7 @@ def delete_many(
     project: Project,
     claim_ids: Sequence[str] | None,
 ) -> None:
-    """Delete messages as :meth:`MessageController.bulk_delete` promises."""
+    """Implement :meth:`MessageController.bulk_delete`."""
     numbers = [message_number(message_id) for message_id in dict.fromkeys(message_ids)]
     claims = None if claim_ids is None else {claim_number(claim_id) for claim_id in claim_ids}
     with database.write as connection:
@@ -88,30 +88,30 @@ def delete_many(
             rows.append((number, rank, due))
             holders.add(holder)
         remove(connection, found[0], rows)
-        _end_empty(connection, holders)
+        _end_empty_claims(connection, holders)
 
 
 def _check_holder(claims: Collection[int], number: int, holder: int | None, queue: str, project: Project) -> None:
     if holder is None:
         raise MessageNotClaimed(str(number))
     if holder not in claims:
-        raise ClaimDoesNotMatch(claim_name(holder), queue, project)
+        raise ClaimDoesNotMatch(claim_id_of(holder), queue, project)
 
 
-def _end_empty(connection: sqlite3.Connection, claims: Iterable[int | None]) -> None:
+def _end_empty_claims(connection: sqlite3.Connection, claims: Iterable[int | None]) -> None:
     for claim in claims:
         if claim is not None:
-            connection.execute(_END_EMPTY, (claim,))
+            connection.execute(_EMPTY_CLAIM, (claim,))
 
 
 class _NotAllHeldError(Exception):
-    """Some of the messages are not held by their claims, so each must be looked at."""
+    """Some of the messages are not held by their claims, so that each must be deleted by itself."""
 
 
-def delete_held(
+def delete_claimed(
     database: Database, clock: Clock, queue: str, held: Sequence[tuple[str, str]], project: Project
 ) -> Sequence[tuple[str, str]]:
-    """Delete messages as :meth:`MessageController.delete_claimed` promises."""
+    """Implement :meth:`MessageController.delete_claimed`."""
     if not held:
         return []
     claims = {claim_id: claim_number(claim_id) for claim_id in {claim_id for _, claim_id in held}}
@@ -122,77 +122,74 @@ def delete_held(
                 found = connection.execute(_FIND, (project_key(project), queue)).fetchone()
                 if found is None:
                     return list(held)
-                living = _living(connection, found[0], claims.values(), clock.time())
-                failed = delete_pairs(connection, pairs, living)
-                _end_empty(connection, living)
+                live = _live_claims(connection, found[0], claims.values(), clock.time())
+                failed = delete_pairs(connection, pairs, live)
+                _end_empty_claims(connection, live)
         except _NotAllHeldError:
             continue
         break
     return [held[index] for index in failed]
 
 
-def _living(connection: sqlite3.Connection, queue: int, claims: Iterable[int], now: float) -> set[int]:
-    return {claim for claim in claims if connection.execute(_CLAIM_LIVES, (claim, queue, now)).fetchone()}
+def _live_claims(connection: sqlite3.Connection, queue: int, claims: Iterable[int], now: float) -> set[int]:
+    return {claim for claim in claims if connection.execute(_LIVE_CLAIM, (claim, queue, now)).fetchone()}
 
 
-def _delete_all(connection: sqlite3.Connection, pairs: list[tuple[int, int]], living: set[int]) -> list[int]:
-    """Delete what the living claims hold if that is all; else raise, for nothing tells what was not."""
-    if len(living) < len({claim for _, claim in pairs}):
+def _delete_all(connection: sqlite3.Connection, pairs: list[tuple[int, int]], live: set[int]) -> list[int]:
+    """Delete the messages if live claims hold all of them; else raise: the row count does not say which are held."""
+    if len(live) < len({claim for _, claim in pairs}):
         raise _NotAllHeldError
-    if connection.executemany(_HELD, pairs).rowcount != len(pairs):
+    if connection.executemany(_CLAIMED_BY, pairs).rowcount != len(pairs):
         raise _NotAllHeldError
     connection.executemany(_MESSAGE, [pair[:1] for pair in pairs])
     return []
 
 
-def _delete_each(connection: sqlite3.Connection, pairs: list[tuple[int, int]], living: set[int]) -> list[int]:
-    """Delete what the living claims hold; return the places of what they do not."""
-    doomed, failed = [], []
+def _delete_each(connection: sqlite3.Connection, pairs: list[tuple[int, int]], live: set[int]) -> list[int]:
+    """Delete the messages that live claims hold; return the indexes of the others."""
+    deleted, failed = [], []
     for index, pair in enumerate(pairs):
-        if pair[1] in living and connection.execute(_HELD, pair).rowcount:
-            doomed.append(pair[:1])
+        if pair[1] in live and connection.execute(_CLAIMED_BY, pair).rowcount:
+            deleted.append(pair[:1])
         else:
             failed.append(index)
-    connection.executemany(_MESSAGE, doomed)
+    connection.executemany(_MESSAGE, deleted)
     return failed
 
 
 def reject(
     database: Database, clock: Clock, queue: str, held: Sequence[tuple[str, str]], project: Project
 ) -> tuple[Sequence[tuple[str, str]], int | None]:
-    """Let messages be dead as :meth:`MessageController.reject` promises; return those that are not, and the queue.
-
-    None for the queue if it buries nothing.
-    """
+    """Implement :meth:`MessageController.reject`; return also the queue, or None if it has no dead-letter target."""
     if not held:
         return [], None
     claims = {claim_id: claim_number(claim_id) for claim_id in {claim_id for _, claim_id in held}}
     with database.write as connection:
         found = connection.execute(_FIND, (project_key(project), queue)).fetchone()
         if found is not None and policy_of(found[1]).has_dlq:
-            living = _living(connection, found[0], claims.values(), clock.time())
-            left = [
+            live = _live_claims(connection, found[0], claims.values(), clock.time())
+            refused = [
                 (message_id, claim_id)
                 for message_id, claim_id in held
-                if claims[claim_id] not in living
-                or not _let_die(connection, message_number(message_id), claims[claim_id])
+                if claims[claim_id] not in live
+                or not _mark_dead(connection, message_number(message_id), claims[claim_id])
             ]
-            _end_empty(connection, living)
-            return left, found[0]
-    return delete_held(database, clock, queue, held, project), None
+            _end_empty_claims(connection, live)
+            return refused, found[0]
+    return delete_claimed(database, clock, queue, held, project), None
 
 
-def _let_die(connection: sqlite3.Connection, number: int, claim: int) -> bool:
-    """Let a message be dead if that claim holds it; return whether it does."""
-    if not connection.execute(_DIE_HELD, (DeadLetterReason.REJECTED, number, claim)).rowcount:
+def _mark_dead(connection: sqlite3.Connection, number: int, claim: int) -> bool:
+    """Mark a message dead if that claim holds it; return whether it does."""
+    if not connection.execute(_MARK_CLAIMED_DEAD, (DeadLetterReason.REJECTED, number, claim)).rowcount:
         return False
-    connection.execute(_HELD, (number, claim))
+    connection.execute(_CLAIMED_BY, (number, claim))
     connection.execute(_MESSAGE, (number,))
     return True
 
 
 def purge(database: Database, queue: int, now: float) -> int:
-    """Delete what is not claimed in a settled queue, up to what was posted last; return how much that was."""
+    """Delete the unclaimed messages of an advanced queue, up to the last posted; return how many they are."""
     last = database.row(_SQL["last_id"])[0] or 0
     total = 0
     for state in ("free", "delayed"):
@@ -200,7 +197,7 @@ def purge(database: Database, queue: int, now: float) -> int:
             with database.write as connection:
                 rows = connection.execute(_SQL[f"{state}_chunk"], (queue, last, CHUNK)).fetchall()
                 connection.executemany(_MESSAGE, [(number,) for _, number, _ in rows])
-                connection.executemany(_SQL[state], [(queue, place, number) for place, number, _ in rows])
+                connection.executemany(_SQL[state], [(queue, key, number) for key, number, _ in rows])
             total += sum(expires is None or expires > now for _, _, expires in rows)
             if len(rows) < CHUNK:
                 break

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.drivers.sqlite.burying import Undertaker
+from kombu_pool.drivers.sqlite.claiming import Claimer
 from kombu_pool.drivers.sqlite.claims import ClaimController
 from kombu_pool.drivers.sqlite.collector import Collector
 from kombu_pool.drivers.sqlite.database import acquire
-from kombu_pool.drivers.sqlite.lending import Lender
+from kombu_pool.drivers.sqlite.dead_letters import DeadLetterMover
 from kombu_pool.drivers.sqlite.location import size_of
 from kombu_pool.drivers.sqlite.messages import MessageController
-from kombu_pool.drivers.sqlite.queues import StoredQueues
+from kombu_pool.drivers.sqlite.queues import QueueController
 from kombu_pool.drivers.sqlite.subscriptions import SubscriptionController
 from kombu_pool.drivers.sqlite.watch import Watch
 from kombu_pool.errors import KombuPoolError
@@ -30,7 +30,7 @@ CAPABILITIES = tuple(Capabilities)
 
 
 class DataDriver(Contract):
-    """Messages in one file, shared by all processes of a machine."""
+    """A message store in one file, shared by all processes of a machine."""
 
     capabilities = CAPABILITIES
 
@@ -40,12 +40,16 @@ class DataDriver(Contract):
         self._clock = clock
         self._collector = Collector(database, clock)
         self._closed = False
-        self._undertaker = undertaker = Undertaker(database, clock, dead_letter_hooks)
-        lender = Lender(database, clock, dead_letter_hooks, undertaker)
-        self.queue_controller = StoredQueues(database, clock, self._collector)
-        self.message_controller = messages = MessageController(database, clock, lender, undertaker)
-        self.claim_controller = ClaimController(database, clock, lender, messages)
+        self._mover = mover = DeadLetterMover(database, clock, dead_letter_hooks)
+        claimer = Claimer(database, clock, dead_letter_hooks, mover)
+        self.queue_controller = QueueController(database, clock, self._collector)
+        self.message_controller = messages = MessageController(database, clock, claimer, mover)
+        self.claim_controller = ClaimController(database, clock, claimer, messages)
         self.subscription_controller = SubscriptionController(database, clock)
+
+    @property
+    def identity(self) -> str:
+        return self._database.identity
 
     def watch(self, queues: Iterable[tuple[Project, str]]) -> Watch:
         return Watch(self._database, self._clock, queues)
@@ -67,7 +71,7 @@ class DataDriver(Contract):
         return {**health, "bytes": size_of(path), "wal_bytes": size_of(f"{path}-wal")}
 
     def dead_letter_all(self) -> int:
-        return self._undertaker.bury_all()
+        return self._mover.dead_letter_all()
 
     def gc(self) -> int:
         return self._collector.collect()

@@ -1,4 +1,4 @@
-"""Where a store is and how it is to be used: what a URI and the options around it come to."""
+"""The path and the settings of a store, from its URI and its options."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Location:
-    """A database file, by its real path, and its settings."""
+    """The real path of a database file, and its settings."""
 
     path: str
     max_message_size: int
@@ -29,10 +29,10 @@ class Location:
 
 
 def locate(uri: StoreUri, options: Mapping[str, Any], conf: Any) -> Location:
-    """Read a URI and the options above it.
+    """Return the location of a URI; ``options`` take precedence over those of the URI.
 
     Raises:
-        ConfigurationError: there is no path in it, or an option cannot work.
+        ConfigurationError: the URI has no path, or an option is invalid.
     """
     values = settings.options(
         settings.SQLITE, {**uri.options, **options}, where=str(uri), conf=conf, group=settings.SQLITE_GROUP
@@ -42,7 +42,7 @@ def locate(uri: StoreUri, options: Mapping[str, Any], conf: Any) -> Location:
 
 
 def address(location: Location, options: Mapping[str, Any]) -> str:
-    """Return the URI that finds the file from everywhere, with the given options."""
+    """Return a URI with the given options that opens the file from any working directory."""
     query = f"?{urlencode(options)}" if options else ""
     return f"sqlite:///{quote(location.path)}{query}"
 
@@ -50,20 +50,20 @@ def address(location: Location, options: Mapping[str, Any]) -> str:
 def _path(uri: StoreUri) -> str:
     if uri.authority:
         raise ConfigurationError(
-            f"{uri}: a SQLite store is a file: sqlite:///relative.db or sqlite:////absolute.db, not on a host"
+            f"{uri}: a SQLite store is a file, not a host: use sqlite:///relative.db or sqlite:////absolute.db"
         )
     path = uri.path[1:]
     if path in {"", ":memory:"}:
         raise ConfigurationError(
-            f"{uri} names no file: sqlite:///relative.db and sqlite:////absolute.db do; memory://NAME needs none"
+            f"{uri} names no file: use sqlite:///relative.db or sqlite:////absolute.db; memory://NAME needs no file"
         )
     if "\0" in path:
-        raise ConfigurationError(f"{uri}: the path holds a NUL character")
+        raise ConfigurationError(f"{uri}: the path contains a NUL character")
     return path
 
 
 def size_of(path: str) -> int:
-    """Return the size of a file in bytes, 0 when it is not there."""
+    """Return the size of a file in bytes; 0 if it is absent."""
     try:
         return Path(path).stat().st_size
     except OSError:

@@ -1,16 +1,15 @@
-"""Messages: posting, reading, deleting."""
+"""Posts, reads and deletes messages."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.drivers.sqlite import bounds, deletion
-from kombu_pool.drivers.sqlite.posting import next_number, store, tickets
-from kombu_pool.drivers.sqlite.scope import message_number, project_key
-from kombu_pool.drivers.sqlite.settling import CHUNK, settle
+from kombu_pool.drivers.sqlite import deletion, limits
+from kombu_pool.drivers.sqlite.codec import message_number, project_key, to_message, to_messages
+from kombu_pool.drivers.sqlite.posting import idempotency_caches, next_number, store
 from kombu_pool.drivers.sqlite.statements import statements
-from kombu_pool.drivers.sqlite.views import all_shown, shown
+from kombu_pool.drivers.sqlite.states import CHUNK, advance
 from kombu_pool.errors import MessageDoesNotExist, QueueDoesNotExist, QueueIsEmpty, QueueIsFull
 from kombu_pool.storage import DEFAULT_LIMIT
 from kombu_pool.storage import MessageController as Contract
@@ -21,30 +20,30 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from kombu_pool.clock import Clock
-    from kombu_pool.drivers.sqlite.burying import Undertaker
+    from kombu_pool.drivers.sqlite.claiming import Claimer
+    from kombu_pool.drivers.sqlite.codec import Row
     from kombu_pool.drivers.sqlite.database import Database
-    from kombu_pool.drivers.sqlite.lending import Lender
-    from kombu_pool.drivers.sqlite.views import Row
+    from kombu_pool.drivers.sqlite.dead_letters import DeadLetterMover
     from kombu_pool.model import IdempotencyKey, Message, NewMessage, Project
     from kombu_pool.storage.policy import Policy
 
 _SQL = statements("messages")
 _TARGET, _ONE, _COUNT = _SQL["target"], _SQL["one"], _SQL["count"]
-_LOOK = statements("claims")["look"]
+_PEEK = statements("claiming")["peek"]
 _MARKER = re.compile(r"([0-9]{1,3})\.([0-9]{1,18})")
 _BEFORE_ALL = (-(1 << 62), 0)
-_ENDS = {1: _SQL["first"], -1: _SQL["last"]}
+_BY_SORT = {1: _SQL["first"], -1: _SQL["last"]}
 
 
 class MessageController(Contract):
     """Messages in tables."""
 
-    def __init__(self, database: Database, clock: Clock, lender: Lender, undertaker: Undertaker) -> None:
+    def __init__(self, database: Database, clock: Clock, claimer: Claimer, mover: DeadLetterMover) -> None:
         self._database = database
         self._clock = clock
-        self._lender = lender
-        self._undertaker = undertaker
-        self._tickets = tickets[database.path]
+        self._claimer = claimer
+        self._mover = mover
+        self._idempotency = idempotency_caches[database.path]
         self._limit = database.location.max_message_size
 
     def post(
@@ -67,32 +66,32 @@ class MessageController(Contract):
             if found is None:
                 raise QueueDoesNotExist(queue, project)
             now, policy = self._clock.time(), policy_of(found[1])
-            if idempotency_key is not None and (before := self._tickets.ids(idempotency_key, found[0])) is not None:
+            if idempotency_key is not None and (before := self._idempotency.ids(idempotency_key, found[0])) is not None:
                 return before
-            if policy.is_bounded and not bounds.admits(connection, found[0], policy, incoming, now):
+            if policy.is_bounded and not limits.admits(connection, found[0], policy, incoming, now):
                 raise QueueIsFull(queue, project)
             first = next_number(max(found[2] or 0, database.last_number), now)
             last = first + len(incoming) - 1
             soon = store(connection, found[0], policy, incoming, first, now, client)
             database.last_number = last
-            gone = bounds.make_room(connection, found[0], policy, now, len(incoming)) if policy.is_bounded else 0
+            removed = limits.make_room(connection, found[0], policy, now, len(incoming)) if policy.is_bounded else 0
         ids = [str(number) for number in range(first, last + 1)]
         if idempotency_key is not None:
             with database.lock:
-                self._tickets.add(idempotency_key, now, ids, found[0])
+                self._idempotency.add(idempotency_key, now, ids, found[0])
         if soon:
-            database.ring()
-        if gone:
-            self._make_more_room(found[0], policy, gone)
+            database.wake()
+        if removed:
+            self._make_more_room(found[0], policy, removed)
         return ids
 
-    def _make_more_room(self, queue: int, policy: Policy, gone: int) -> None:
-        """Go on where a post ended that took ``gone`` messages out of a queue, and bury them."""
-        while gone >= CHUNK:
+    def _make_more_room(self, queue: int, policy: Policy, removed: int) -> None:
+        """Shorten a queue further after a post that removed ``removed`` messages; move its dead messages."""
+        while removed >= CHUNK:
             with self._database.write as connection:
-                gone = bounds.make_room(connection, queue, policy, self._clock.time())
+                removed = limits.make_room(connection, queue, policy, self._clock.time())
         if policy.has_dlq:
-            self._undertaker.dead_letter(queue)
+            self._mover.dead_letter(queue)
 
     def list(
         self,
@@ -106,8 +105,8 @@ class MessageController(Contract):
         include_delayed: bool = False,
     ) -> Iterator[Any]:
         now = self._clock.time()
-        found = self._settled(queue, project, now)
-        after = _place(marker)
+        found = self._advanced(queue, project, now)
+        after = _position(marker)
         if found is None or after is None:
             return iter(([], ""))
         values = {
@@ -120,7 +119,7 @@ class MessageController(Contract):
         }
         rows = self._page(values, include_claimed, include_delayed)
         rows = rows[: limit or None]
-        return iter((all_shown(rows, now), f"{-rows[-1][1]}.{rows[-1][0]}" if rows else ""))
+        return iter((to_messages(rows, now), f"{-rows[-1][1]}.{rows[-1][0]}" if rows else ""))
 
     def _page(self, values: dict[str, Any], include_claimed: bool, include_delayed: bool) -> Sequence[Row]:
         with self._database.read as connection:
@@ -137,26 +136,26 @@ class MessageController(Contract):
         row = self._database.row(_ONE, (message_number(message_id), found, now))
         if row is None:
             raise MessageDoesNotExist(message_id, queue, project)
-        return shown(row, now)
+        return to_message(row, now)
 
     def first(self, queue: str, project: Project = None, sort: int = 1) -> Message:
-        if sort not in _ENDS:
-            raise ValueError(f"sort is 1 for the first message or -1 for the last, not {sort!r}")
+        if sort not in _BY_SORT:
+            raise ValueError(f"sort must be 1 (first message) or -1 (last message), not {sort!r}")
         now = self._clock.time()
-        row = self._database.row(_ENDS[sort], (self._require(queue, project, now), now))
+        row = self._database.row(_BY_SORT[sort], (self._require(queue, project, now), now))
         if row is None:
             raise QueueIsEmpty(queue, project)
-        return shown(row, now)
+        return to_message(row, now)
 
     def bulk_get(self, queue: str, message_ids: Iterable[str], project: Project = None) -> Sequence[Message]:
         now = self._clock.time()
         numbers = [message_number(message_id) for message_id in dict.fromkeys(message_ids)]
-        found = self._settled(queue, project, now)
+        found = self._advanced(queue, project, now)
         if found is None:
             return []
         with self._database.read as connection:
             rows = [connection.execute(_ONE, (number, found, now)).fetchone() for number in numbers]
-        return all_shown([row for row in rows if row is not None], now)
+        return to_messages([row for row in rows if row is not None], now)
 
     def delete(self, queue: str, message_id: str, project: Project = None, claim: str | None = None) -> None:
         deletion.delete(self._database, self._clock, queue, message_id, project, claim)
@@ -167,47 +166,47 @@ class MessageController(Contract):
         deletion.delete_many(self._database, self._clock, queue, message_ids, project, claim_ids)
 
     def pop(self, queue: str, limit: int, project: Project = None) -> Sequence[Message]:
-        return self._lender.pop(queue, limit, project)
+        return self._claimer.pop(queue, limit, project)
 
     def delete_claimed(
         self, queue: str, held: Sequence[tuple[str, str]], project: Project = None
     ) -> Sequence[tuple[str, str]]:
-        return deletion.delete_held(self._database, self._clock, queue, held, project)
+        return deletion.delete_claimed(self._database, self._clock, queue, held, project)
 
     def reject(self, queue: str, held: Sequence[tuple[str, str]], project: Project = None) -> Sequence[tuple[str, str]]:
-        left, mourner = deletion.reject(self._database, self._clock, queue, held, project)
-        if mourner is not None:
-            self._undertaker.dead_letter(mourner)
-        return left
+        refused, source = deletion.reject(self._database, self._clock, queue, held, project)
+        if source is not None:
+            self._mover.dead_letter(source)
+        return refused
 
     def purge(self, queue: str, project: Project = None) -> int:
         now = self._clock.time()
-        found = self._settled(queue, project, now)
+        found = self._advanced(queue, project, now)
         return 0 if found is None else deletion.purge(self._database, found, now)
 
     def count(self, queue: str, project: Project = None) -> int:
         now = self._clock.time()
-        found = self._settled(queue, project, now)
+        found = self._advanced(queue, project, now)
         return 0 if found is None else int(self._database.row(_COUNT, (found, now))[0])
 
     def _require(self, queue: str, project: Project, now: float) -> int:
-        found = self._settled(queue, project, now)
+        found = self._advanced(queue, project, now)
         if found is None:
             raise QueueDoesNotExist(queue, project)
         return found
 
-    def _settled(self, queue: str, project: Project, now: float) -> int | None:
-        """Return the id of the queue, with every message in the state that it has now; None when it is absent."""
-        found = self._database.row(_LOOK, (now, project_key(project), queue))
+    def _advanced(self, queue: str, project: Project, now: float) -> int | None:
+        """Advance the queue and return its id; None if it is absent."""
+        found = self._database.row(_PEEK, (now, project_key(project), queue))
         if found is None:
             return None
         if found[3]:
-            settle(self._database, found[0], now)
+            advance(self._database, found[0], now)
         return int(found[0])
 
 
-def _place(marker: str | None) -> tuple[int, int] | None:
-    """Return the place after which a page begins, None when no page ever ended with that marker."""
+def _position(marker: str | None) -> tuple[int, int] | None:
+    """Return the position (rank, id) after which a page begins; None for a malformed marker."""
     if not marker:
         return _BEFORE_ALL
     found = _MARKER.fullmatch(marker) if marker.isascii() else None

@@ -1,4 +1,4 @@
-"""The rows that a posted message becomes."""
+"""Stores posted messages as rows."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from kombu_pool.storage.validation import ValidMessage
 
 _SQL = statements("messages")
-_STORE, _FREE, _DELAY, _EXPECT_DEATH = (_SQL[name] for name in ("store", "free", "delay", "expect_death"))
+_STORE, _FREE, _DELAY, _LOWER_EXPIRY = (_SQL[name] for name in ("store", "free", "delay", "lower_expiry"))
 
-#: A message that is due within this is news for those who wait; they look for later ones by themselves.
+#: Delay in seconds below which a message wakes the watches; they wait for later due times themselves.
 SOON = 2.0
 
 
-#: What this process remembers of its posts to each file, also while it has none open; to be used under the file's lock.
-#: It need not be in the file: of a post that failed nothing is there, unless what failed was to make room after it.
-tickets: defaultdict[str, IdempotencyCache] = defaultdict(IdempotencyCache)
+#: The posts of this process by file, kept while no driver has the file open; used under the file's lock. They need not
+#: be in the file: a failed post has stored nothing, unless the failure was to make room after it.
+idempotency_caches: defaultdict[str, IdempotencyCache] = defaultdict(IdempotencyCache)
 
 
 def next_number(last: int | None, now: float) -> int:
-    """Return the first id after ``last`` that is not before ``now``, in microseconds: an id is never used again."""
+    """Return the first id after ``last`` that is not before ``now``, in microseconds: ids are never reused."""
     number = int(now * 1_000_000)
     return number if last is None or last < number else last + 1
 
@@ -43,7 +43,7 @@ def store(
     now: float,
     client: str | None,
 ) -> bool:
-    """Store messages under ids from ``first`` on; return whether one of them can be claimed soon."""
+    """Store messages under ids from ``first`` on; return whether one of them is claimable within ``SOON``."""
     rows: list[tuple[Any, ...]] = []
     free: list[tuple[Any, ...]] = []
     delayed: list[tuple[Any, ...]] = []
@@ -65,13 +65,13 @@ def store(
         rows.append((number, queue, rank, now, ttl, expires, due, client, origin, message.record))
     _insert(connection, rows, free, delayed)
     if policy.expires_to_dlq and any(row[5] is not None for row in rows):
-        expect_death(connection, queue, min(row[5] for row in rows if row[5] is not None))
+        lower_expiry(connection, queue, min(row[5] for row in rows if row[5] is not None))
     return soon
 
 
-def expect_death(connection: sqlite3.Connection, queue: int, expires: float) -> None:
-    """Note when a message of a queue that buries what expires does so."""
-    connection.execute(_EXPECT_DEATH, (expires, queue))
+def lower_expiry(connection: sqlite3.Connection, queue: int, expires: float) -> None:
+    """Lower the earliest expiry of a queue that dead-letters expired messages."""
+    connection.execute(_LOWER_EXPIRY, (expires, queue))
 
 
 def _insert(connection: sqlite3.Connection, rows: list[Any], free: list[Any], delayed: list[Any]) -> None:

@@ -1,4 +1,4 @@
-"""Reads the statements and the schema from ``sql/*.sql``: each stands under its name and what it does."""
+"""Reads the statements and the schema from ``sql/*.sql``; a line ``-- name: purpose`` precedes each statement."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def statements(subject: str) -> Mapping[str, str]:
 
 
 def schema() -> list[str]:
-    """Return the statements that make a new file ours."""
+    """Return the statements that create the layout in a new file."""
     bare = "\n".join(line for line in _text("schema").splitlines() if not line.startswith("--"))
     return [statement.strip() for statement in bare.split(";") if statement.strip()]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.drivers.sqlite.scope import message_number, project_key
+from kombu_pool.drivers.sqlite.codec import message_number, project_key
 from kombu_pool.drivers.sqlite.statements import statements
 from kombu_pool.errors import (
     ConfigurationError,
@@ -44,12 +44,12 @@ class SubscriptionController(Contract):
             return page([], str)
         now = self._clock.time()
         rows = self._database.rows(_SQL["page"], (found[0], after, now, limit or -1))
-        return page([_shown(queue, row, now) for row in rows], lambda item: str(item["id"]))
+        return page([_view(queue, row, now) for row in rows], lambda item: str(item["id"]))
 
     def get(self, queue: str, subscription_id: str, project: Project = None) -> Subscription:
         now = self._clock.time()
         with self._database.read as connection:
-            return _shown(queue, _one(connection, queue, subscription_id, project, now), now)
+            return _view(queue, _one(connection, queue, subscription_id, project, now), now)
 
     def get_with_subscriber(self, queue: str, subscriber: str, project: Project = None) -> Subscription:
         now = self._clock.time()
@@ -58,7 +58,7 @@ class SubscriptionController(Contract):
             row = connection.execute(_SQL["of_subscriber"], (found, subscriber, now)).fetchone()
         if row is None:
             raise SubscriptionDoesNotExist(subscriber)
-        return _shown(queue, row, now)
+        return _view(queue, row, now)
 
     def create(
         self, queue: str, subscriber: str, ttl: float, options: Mapping[str, Any], project: Project = None
@@ -66,7 +66,7 @@ class SubscriptionController(Contract):
         stored = write(dict(options or {}))
         with self._database.write as connection:
             found, now = _require(connection, queue, project), self._clock.time()
-            connection.execute(_SQL["clear"], (found, subscriber, now))
+            connection.execute(_SQL["remove_expired"], (found, subscriber, now))
             values = (found, subscriber, ttl or 0, now, now + ttl if ttl else None, stored)
             rows = connection.execute(_SQL["create"], values).fetchall()
         return str(rows[0][0]) if rows else None
@@ -121,14 +121,14 @@ def _one(connection: sqlite3.Connection, queue: str, subscription_id: str, proje
 
 
 def _rename(connection: sqlite3.Connection, queue: int, number: int, subscriber: str, now: float) -> None:
-    connection.execute(_SQL["clear"], (queue, subscriber, now))
+    connection.execute(_SQL["remove_expired"], (queue, subscriber, now))
     other = connection.execute(_SQL["of_subscriber"], (queue, subscriber, now)).fetchone()
     if other is not None and other[0] != number:
         raise SubscriptionAlreadyExists
     connection.execute(_SQL["set_subscriber"], (subscriber, number))
 
 
-def _shown(queue: str, row: Any, now: float) -> Subscription:
+def _view(queue: str, row: Any, now: float) -> Subscription:
     number, subscriber, ttl, created, options, confirmed = row
     return {
         "id": str(number),

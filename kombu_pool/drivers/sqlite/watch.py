@@ -1,4 +1,4 @@
-"""Waiting for something to claim: asleep until the bell rings, a delay or a claim ends, or somebody interrupts."""
+"""Waits for claimable messages: until a wake-up signal, the end of a delay or a claim, or an interruption."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from kombu_pool.clock import SystemClock
-from kombu_pool.drivers.sqlite.doorbell import Ear, emptied
-from kombu_pool.drivers.sqlite.scope import project_key
+from kombu_pool.drivers.sqlite.codec import project_key
 from kombu_pool.drivers.sqlite.statements import statements
+from kombu_pool.drivers.sqlite.wakeup import WakeListener, drain
 from kombu_pool.storage import Watch as Contract
 
 if TYPE_CHECKING:
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.sqlite.database import Database
     from kombu_pool.model import Project
 
-_READY = statements("watching")["ready"]
+_READY = statements("watch")["ready"]
 
-#: A writer may die between its commit and the bell, so the file is looked at this often all the same.
+#: Seconds between two checks of the file without a signal: a writer may die between its commit and the signal.
 RECHECK = 1.0
-#: A clock that is not the system's may be moved at any time.
-_FOREIGN_CLOCK = 0.02
-#: Where nobody can listen to the bell: how often the file is looked at, from the last activity on.
+#: Seconds between two checks with a clock that is not the system's, which may be moved at any time.
+_CUSTOM_CLOCK_POLL = 0.02
+#: Seconds between two checks where signals cannot be received: shortest after activity, then growing.
 _SHORTEST_POLL, _LONGEST_POLL = 0.002, 0.05
-#: How long the bell is not heeded after it rang for others, so that a busy file wakes nobody for nothing all the time.
-_FIRST_DEAFNESS, _LONGEST_DEAFNESS = 0.0003, 0.005
+#: Seconds for which signals are ignored after one for other queues, so that a busy file does not wake every watch.
+_FIRST_MUTE, _LONGEST_MUTE = 0.0003, 0.005
 
 
 class Watch(Contract):
@@ -49,27 +49,27 @@ class Watch(Contract):
     def _open(self) -> None:
         self._pid = os.getpid()
         self._closed = False
-        self._ear = Ear(self._database.path)
+        self._listener = WakeListener(self._database.path)
         self._wake_out, self._wake_in = os.pipe()
         os.set_blocking(self._wake_out, False)
         os.set_blocking(self._wake_in, False)
-        self._unread = True
-        self._due = math.inf
+        self._unchecked = True
+        self._next_due = math.inf
         self._version: tuple[int, ...] = ()
         self._checked = -math.inf
-        self._deafness = 0.0
+        self._mute = 0.0
 
     def wait(self, timeout: float) -> bool:
         if self._pid != os.getpid():
-            # The parent's files stay as they are: their numbers may be other files' by now.
+            # The parent's descriptors stay open: other files may have their numbers by now.
             self._waiting = threading.Lock()
             self._open()
         with self._waiting:
             deadline = time.monotonic() + timeout
-            # What was written since the last wait, by the caller too, may have uncovered a later time.
+            # A write since the last wait, even by the caller, may have changed the next due time.
             self._checked = -math.inf
             while not self._closed:
-                if emptied(self._wake_out) or (self._has_news() and self._is_ready()):
+                if drain(self._wake_out) or (self._has_news() and self._is_ready()):
                     return True
                 left = deadline - time.monotonic()
                 if left <= 0:
@@ -79,7 +79,7 @@ class Watch(Contract):
 
     def interrupt(self) -> None:
         if self._pid != os.getpid():
-            return  # It is the parent's, until somebody here waits.
+            return  # The descriptors are the parent's until this process waits.
         with suppress(OSError):
             os.writev(self._wake_in, [b"\0"])
 
@@ -89,16 +89,16 @@ class Watch(Contract):
         self._closed = True
         self.interrupt()
         with self._waiting:
-            self._ear.close()
+            self._listener.close()
             wake_out, self._wake_out, wake_in, self._wake_in = self._wake_out, -1, self._wake_in, -1
             os.close(wake_in)
             os.close(wake_out)
 
     def _has_news(self) -> bool:
-        """Tell whether the queues are worth a look: something happened to the file, or a time has come."""
-        news = self._ear.heard() or self._unread or self._clock.time() >= self._due
+        """Return whether the file has changed or a due time has come, so that the queues must be checked."""
+        news = self._listener.receive() or self._unchecked or self._clock.time() >= self._next_due
         now = time.monotonic()
-        if news or now - self._checked >= (RECHECK if self._ear.file >= 0 else self._poll):
+        if news or now - self._checked >= (RECHECK if self._listener.file >= 0 else self._poll):
             self._checked = now
             version = self._current_version()
             news = news or version != self._version
@@ -107,13 +107,13 @@ class Watch(Contract):
         return news
 
     def _current_version(self) -> tuple[int, ...]:
-        """Return what changes with the file: others' commits, and ours."""
+        """Return a value that changes with every commit, of other connections and of this one."""
         database = self._database
         with database.lock:
             return (*database.row("PRAGMA data_version"), database.connection.total_changes)
 
     def _is_ready(self) -> bool:
-        """Look whether there is something to claim, and when there will be."""
+        """Return whether a queue has claimable messages, and store the next due time."""
         now = self._clock.time()
         ready, due = False, math.inf
         for key, name in self._queues:
@@ -121,29 +121,29 @@ class Watch(Contract):
             if found is not None:
                 ready = ready or bool(found[0])
                 due = min([due, *(time for time in found[1:] if time is not None)])
-        self._due = due
-        self._unread = False
-        self._deafness = 0.0 if ready else min(self._deafness * 1.5 or _FIRST_DEAFNESS, _LONGEST_DEAFNESS)
+        self._next_due = due
+        self._unchecked = False
+        self._mute = 0.0 if ready else min(self._mute * 1.5 or _FIRST_MUTE, _LONGEST_MUTE)
         return ready
 
     def _sleep(self, left: float) -> None:
-        if self._deafness and self._ear.file >= 0:
-            self._block(min(left, self._deafness), hearing=False)
-            left -= self._deafness
+        if self._mute and self._listener.file >= 0:
+            self._block(min(left, self._mute), listening=False)
+            left -= self._mute
         if left <= 0:
             return
-        limits = [left, RECHECK if self._ear.file >= 0 else self._poll]
+        limits = [left, RECHECK if self._listener.file >= 0 else self._poll]
         if isinstance(self._clock, SystemClock):
-            limits.append(max(0.0, self._due - self._clock.time()))
+            limits.append(max(0.0, self._next_due - self._clock.time()))
         else:
-            limits.append(_FOREIGN_CLOCK)
-        if not self._block(min(limits), hearing=True):
-            self._deafness = 0.0
+            limits.append(_CUSTOM_CLOCK_POLL)
+        if not self._block(min(limits), listening=True):
+            self._mute = 0.0
 
-    def _block(self, seconds: float, *, hearing: bool) -> bool:
-        """Wait for an interruption or, if ``hearing``, for the bell; tell whether there was one."""
-        files = [self._wake_out, self._ear.file] if hearing and self._ear.file >= 0 else [self._wake_out]
-        # Looked up now, not at import: gevent and eventlet put their own there.
+    def _block(self, seconds: float, *, listening: bool) -> bool:
+        """Wait for an interruption or, if ``listening``, for a signal; return whether one came."""
+        files = [self._wake_out, self._listener.file] if listening and self._listener.file >= 0 else [self._wake_out]
+        # Looked up at each call, not at import: gevent and eventlet replace it.
         if not hasattr(select, "poll"):
             return bool(select.select(files, [], [], seconds)[0])
         poller = select.poll()

@@ -33,7 +33,7 @@ def driver(uri):
 
 @pytest.fixture
 def run():
-    """Start a program of ``programs.py`` in a process of its own; what still runs at the end is killed."""
+    """Start a program of ``child_programs.py`` as a process; kill those that still run at the end."""
     started = []
 
     def start(name, *arguments):

@@ -15,7 +15,7 @@ def in_child(action):
     pid = os.fork()
     if pid == 0:
         status = 1
-        signal.alarm(30)  # A child that hangs would outlive the test.
+        signal.alarm(30)  # A child that blocks would outlive the test.
         try:
             action()
             status = 0
@@ -44,16 +44,16 @@ def test_parent_and_child_both_post(driver):
 
 def test_a_child_loses_nothing_when_its_parent_closes_the_file(driver, path):
     post(driver, "a")
-    told, tell = os.pipe()
-    posted, say = os.pipe()
+    closed, close = os.pipe()
+    posted, report = os.pipe()
 
     def action():
         post(driver, "b")
-        os.write(say, b"1")
-        os.read(told, 1)
+        os.write(report, b"1")
+        os.read(closed, 1)
         post(driver, "c")
 
-    thread = threading.Thread(target=lambda: (os.read(posted, 1), driver.close(), os.write(tell, b"1")))
+    thread = threading.Thread(target=lambda: (os.read(posted, 1), driver.close(), os.write(close, b"1")))
     thread.start()
     status = in_child(action)
     thread.join()
@@ -62,7 +62,7 @@ def test_a_child_loses_nothing_when_its_parent_closes_the_file(driver, path):
     assert status == 0
     assert connection.execute("SELECT count(*) FROM free").fetchone() == (3,)
     connection.close()
-    for file in (told, tell, posted, say):
+    for file in (closed, close, posted, report):
         os.close(file)
 
 

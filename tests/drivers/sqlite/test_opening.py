@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import stat
@@ -7,7 +8,7 @@ import stat
 import pytest
 
 from kombu_pool import drivers
-from kombu_pool.drivers.sqlite.connection import VERSION
+from kombu_pool.drivers.sqlite.schema import LAYOUT_VERSION
 from kombu_pool.errors import ConfigurationError, ConnectionError, IncompatibleStore  # noqa: A004 - Zaqar's name for it
 
 PROCESSES = 6
@@ -36,11 +37,69 @@ def test_a_database_of_another_application_is_left_alone(path, uri):
 def test_a_newer_schema_asks_for_an_upgrade(path, uri):
     drivers.open_data(uri).close()
     with sqlite3.connect(path) as connection:
-        connection.execute(f"PRAGMA user_version = {VERSION + 1}")
+        connection.execute(f"PRAGMA user_version = {LAYOUT_VERSION + 1}")
     connection.close()
 
     with pytest.raises(IncompatibleStore, match="upgrade kombu_pool"):
         drivers.open_data(uri)
+
+
+@pytest.mark.parametrize("version", [0, LAYOUT_VERSION - 1, LAYOUT_VERSION + 1])
+@pytest.mark.parametrize("open_driver", [drivers.open_data, drivers.open_control])
+def test_a_store_of_another_layout_version_is_refused_with_its_remedy(path, uri, open_driver, version):
+    drivers.open_data(uri).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"PRAGMA user_version = {version}")
+    connection.close()
+
+    with pytest.raises(IncompatibleStore) as refused:
+        open_driver(uri)
+
+    assert str(path) in str(refused.value)
+    assert f"layout version {version}" in str(refused.value)
+    assert f"needs {LAYOUT_VERSION}" in str(refused.value)
+    assert "move the file away or delete it: before 0.1.0 layouts are not migrated" in str(refused.value)
+
+
+def test_a_store_keeps_its_identity_which_both_planes_show(uri):
+    first = drivers.open_data(uri)
+    identity = first.identity
+    first.close()
+
+    again, control = drivers.open_data(uri), drivers.open_control(uri)
+
+    assert len(bytes.fromhex(identity)) == 16
+    assert again.identity == control.identity == identity
+    again.close()
+    control.close()
+
+
+def test_a_forked_child_and_another_process_find_the_same_identity(uri, run):
+    driver = drivers.open_data(uri)
+
+    reported = json.loads(run("identify", uri).communicate(timeout=30)[0])
+
+    assert reported == driver.identity
+    driver.close()
+
+
+def test_two_stores_have_different_identities(tmp_path):
+    stores = [drivers.open_data(f"sqlite:///{tmp_path}/{name}.db") for name in "ab"]
+
+    assert stores[0].identity != stores[1].identity
+    for store in stores:
+        store.close()
+
+
+def test_a_new_file_in_the_place_of_a_deleted_one_is_another_store(path, uri):
+    first = drivers.open_data(uri)
+    first.close()
+    path.unlink()
+
+    second = drivers.open_data(uri)
+
+    assert second.identity != first.identity
+    second.close()
 
 
 def test_an_empty_file_becomes_a_store(path, uri):
@@ -126,7 +185,7 @@ def test_a_closed_driver_says_so(uri):
 
 
 def test_processes_that_open_a_new_file_at_once_all_succeed(uri, run):
-    processes = [run("found", uri) for _ in range(PROCESSES)]
+    processes = [run("open_and_post", uri) for _ in range(PROCESSES)]
     for process in processes:
         process.stdout.readline()
     for process in processes:

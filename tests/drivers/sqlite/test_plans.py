@@ -4,15 +4,19 @@ import pytest
 
 from kombu_pool.drivers.sqlite.statements import statements
 
-#: What runs with every message, and what runs by the way with it.
+#: The statements that run for every message, or as part of such an operation.
 HOT = [
-    *(("messages", name) for name in ("target", "one", "first", "last", "free_page", "delayed_page", "expect_death")),
+    *(("messages", name) for name in ("target", "one", "first", "last", "free_page", "delayed_page", "lower_expiry")),
     *(("deletion", name) for name in statements("deletion") if name != "last_id"),
-    *(("claims", name) for name in statements("claims")),
-    *((subject, name) for subject in ("bounds", "burying") for name in statements(subject) if name != "queues"),
-    *(("watching", name) for name in statements("watching")),
-    *(("collector", name) for name in ("deleted", "free", "take", "delayed", "claims", "held", "expiring", "message")),
-    *(("bindings", "generation"), ("catalogue", "one"), ("consumers", "abandoned"), ("consumers", "renew")),
+    *((subject, name) for subject in ("claims", "claiming", "states") for name in statements(subject)),
+    *(("dead_letters", name) for name in statements("dead_letters") if name != "queues_with_dead"),
+    *((subject, name) for subject in ("limits", "watch") for name in statements(subject)),
+    *(
+        ("collector", name)
+        for name in ("deleted", "free", "remove_free_up_to", "delayed", "claims", "claimed", "expiring")
+    ),
+    *(("collector", "message"), ("bindings", "generation"), ("catalogue", "one"), ("consumers", "expired")),
+    *(("consumers", "renew"),),
     *(("consumers", "count"), ("consumers", "refresh"), ("queues", "find")),
 ]
 
@@ -24,7 +28,7 @@ def test_no_statement_of_a_messages_life_scans_a_table(driver, subject, name):
         values = {"queue": 1, "rank": 0, "id": 0, "now": 0, "client": None, "limit": 1}
         try:
             plan = connection.execute(f"EXPLAIN QUERY PLAN {statement}", values).fetchall()
-        except Exception:  # noqa: BLE001 - which kind of parameters it has, only the attempt tells
+        except Exception:  # noqa: BLE001 - only the attempt shows whether its parameters are named
             count = max(statement.count("?"), 1)
             numbered = next((n for n in range(9, 0, -1) if f"?{n}" in statement), count)
             plan = connection.execute(f"EXPLAIN QUERY PLAN {statement}", (0,) * numbered).fetchall()

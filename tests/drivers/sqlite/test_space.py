@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from kombu_pool import drivers
-from kombu_pool.clock import ManualClock
+from kombu_pool.testing import ManualClock
 
 CLAIM = {"ttl": 60, "grace": 0}
 MIB = 1024 * 1024
@@ -45,7 +45,7 @@ def test_messages_that_come_and_go_take_no_more_space_than_there_are_at_once(dri
 
     health = driver.health()
     assert health["bytes"] < 4 * MIB
-    # The log is cut at 16 MiB, at the first look after that.
+    # The log is truncated at the first check above 16 MiB.
     assert health["wal_bytes"] < 20 * MIB
 
 
@@ -74,7 +74,7 @@ def test_what_has_expired_is_collected(timed, clock):
     timed.subscription_controller.create("q", "http://me", 10, {})
     clock.advance(11)
 
-    # A call takes a few hundredths of a second at most: how much it gets done in them is the machine's business.
+    # A call takes a few hundredths of a second at most; how many rows it removes depends on the machine.
     gone = sum(timed.gc() for _ in range(100))
 
     assert gone == 3001

@@ -1,4 +1,4 @@
-"""What the tests here run in processes of their own: ``python programs.py NAME URI ARGUMENTS``."""
+"""Programs that the SQLite tests run as processes: ``python child_programs.py NAME URI ARGUMENTS``."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from kombu_pool import drivers
 CLAIM = {"ttl": 60, "grace": 0}
 
 
-def say(what: object) -> None:
-    """Tell the test something."""
-    sys.stdout.write(f"{json.dumps(what)}\n")
+def report(value: object) -> None:
+    """Write a value for the test, as one line of JSON."""
+    sys.stdout.write(f"{json.dumps(value)}\n")
     sys.stdout.flush()
 
 
 def post(uri: str, first: str, count: str) -> None:
-    """Post numbered messages, one at a time; say how long the slowest took."""
+    """Post numbered messages, one at a time; report the duration of the slowest post."""
     driver = drivers.open_data(uri)
     slowest = 0.0
     for number in range(int(first), int(first) + int(count)):
@@ -29,11 +29,11 @@ def post(uri: str, first: str, count: str) -> None:
         driver.message_controller.post("q", [{"ttl": None, "body": number}], None)
         slowest = max(slowest, time.monotonic() - began)
     driver.close()
-    say(slowest)
+    report(slowest)
 
 
 def consume(uri: str, seconds: str) -> None:
-    """Claim and delete until nothing has come for a while; say what came."""
+    """Claim and delete until no message has come for ``seconds``; report the bodies."""
     driver = drivers.open_data(uri)
     watch = driver.watch([(None, "q")])
     bodies = []
@@ -48,38 +48,50 @@ def consume(uri: str, seconds: str) -> None:
         assert not refused
     watch.close()
     driver.close()
-    say(bodies)
+    report(bodies)
+
+
+def identify(uri: str) -> None:
+    """Report the identity of a store, as the process and as its forked child see it: null if they differ."""
+    driver = drivers.open_data(uri)
+    receiving, sending = os.pipe()
+    if os.fork() == 0:
+        driver.queue_controller.exists("q")
+        os.write(sending, driver.identity.encode())
+        os._exit(0)
+    child = os.read(receiving, 100).decode()
+    report(driver.identity if child == driver.identity else None)
 
 
 def hold_claim(uri: str, ttl: str) -> None:
-    """Claim everything and wait to be killed."""
+    """Claim all messages, report the claim, and wait for the kill."""
     driver = drivers.open_data(uri)
     claim, _ = driver.claim_controller.create("q", {"ttl": float(ttl), "grace": 0}, limit=100)
-    say(claim)
+    report(claim)
     time.sleep(60)
 
 
 def hold_lock(path: str, seconds: str) -> None:
-    """Keep everybody from writing for a while."""
+    """Hold the write lock for ``seconds``."""
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("BEGIN IMMEDIATE")
-    say("locked")
+    report("locked")
     time.sleep(float(seconds))
     connection.execute("ROLLBACK")
 
 
 def hold_snapshot(path: str) -> None:
-    """Read from a file, as a backup does, until killed."""
+    """Read from a file until killed, as a backup does."""
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("BEGIN")
     connection.execute("SELECT count(*) FROM queue").fetchone()
-    say("reading")
+    report("reading")
     time.sleep(60)
 
 
-def found(uri: str) -> None:
-    """Open a file, when told to, that others open at the same time."""
-    say("ready")
+def open_and_post(uri: str) -> None:
+    """Open a file on a signal, at the same time as other processes, and post to it."""
+    report("ready")
     sys.stdin.readline()
     driver = drivers.open_data(uri)
     driver.queue_controller.create("q")
@@ -87,41 +99,38 @@ def found(uri: str) -> None:
     driver.close()
 
 
-def wait(uri: str) -> None:
-    """Wait for messages, one after the other, and say when each wait ended."""
+def wait_for_messages(uri: str) -> None:
+    """Wait for messages, one after the other; report the end of each wait."""
     driver = drivers.open_data(uri)
     watch = driver.watch([(None, "q")])
     watch.wait(0)
-    say("waiting")
+    report("waiting")
     while watch.wait(5):
         now = time.time()
         _, messages = driver.claim_controller.create("q", CLAIM)
         for message in messages:
             if message["body"] == "end":
                 return
-            say(now)
+            report(now)
 
 
-def bury(uri: str) -> None:
-    """Bury, when told to, all that is dead; say how much that was."""
+def dead_letter_all(uri: str) -> None:
+    """Move all dead messages on a signal; report how many."""
     driver = drivers.open_data(uri)
-    say("ready")
+    report("ready")
     sys.stdin.readline()
-    buried = 0
-    while True:
-        again = driver.dead_letter_all()
-        if not again:
-            break
-        buried += again
-    say(buried)
+    total = 0
+    while moved := driver.dead_letter_all():
+        total += moved
+    report(total)
 
 
 def publish_and_die(uri: str) -> None:
-    """Bury, and be killed when the first letter is published but nothing was heard of it yet."""
+    """Publish the first dead letter, and die before the hook returns."""
     driver = drivers.open_data(uri)
 
     def publish(project: object, exchange: str, routing_key: object, message: dict) -> bool:
-        say(message["body"])
+        report(message["body"])
         os.kill(os.getpid(), signal.SIGKILL)
         return True
 

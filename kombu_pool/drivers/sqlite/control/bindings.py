@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.drivers.sqlite.scope import project_key
+from kombu_pool.drivers.sqlite.codec import project_key
 from kombu_pool.drivers.sqlite.statements import statements
 from kombu_pool.errors import ExchangeDoesNotExist
 from kombu_pool.storage import BindingsController as Contract
@@ -50,10 +50,10 @@ class BindingsController(Contract):
         row = self._database.row(_SQL["one"], (project_key(project), name))
         if row is None:
             raise ExchangeDoesNotExist(name, project)
-        return _shown(row)
+        return _exchange_view(row)
 
     def list_exchanges(self, project: Project = None) -> Sequence[Exchange]:
-        return [_shown(row) for row in self._database.rows(_SQL["all"], (project_key(project),))]
+        return [_exchange_view(row) for row in self._database.rows(_SQL["all"], (project_key(project),))]
 
     def delete_exchange(self, name: str, project: Project = None) -> None:
         key = project_key(project)
@@ -61,7 +61,7 @@ class BindingsController(Contract):
             connection.execute(_SQL["delete"], (key, name))
             connection.execute(_SQL["unbind_source"], (key, name))
             sources = connection.execute(_SQL["unbind_destination"], (key, _EXCHANGE, name)).fetchall()
-            self._changed(connection, key, {source for source, _ in sources})
+            self._set_generation(connection, key, {source for source, _ in sources})
 
     def generation(self, exchange: str, project: Project = None) -> int:
         row = self._database.row(_SQL["generation"], (project_key(project), exchange))
@@ -84,7 +84,7 @@ class BindingsController(Contract):
                     raise ExchangeDoesNotExist(name, project)
             if not connection.execute(_SQL["bind"], values).rowcount:
                 return False
-            self._changed(connection, key, [exchange])
+            self._set_generation(connection, key, [exchange])
         return True
 
     def unbind(
@@ -101,7 +101,7 @@ class BindingsController(Contract):
         with self._database.write as connection:
             if not connection.execute(_SQL["unbind"], values).rowcount:
                 return False
-            self._changed(connection, key, [exchange])
+            self._set_generation(connection, key, [exchange])
         return True
 
     def unbind_queue(self, queue: str, project: Project = None) -> Sequence[str]:
@@ -109,7 +109,7 @@ class BindingsController(Contract):
         with self._database.write as connection:
             rows = connection.execute(_SQL["unbind_destination"], (key, _QUEUE, queue)).fetchall()
             sources = list(dict.fromkeys(exchange for exchange, _ in sorted(rows, key=lambda row: row[1])))
-            self._changed(connection, key, sources)
+            self._set_generation(connection, key, sources)
         return sources
 
     def list(self, exchange: str | None = None, project: Project = None) -> Sequence[Binding]:
@@ -118,11 +118,11 @@ class BindingsController(Contract):
             rows = self._database.rows(_SQL["of_project"], (key,))
         else:
             rows = self._database.rows(_SQL["of_exchange"], (key, exchange))
-        return [_binding(row) for row in rows]
+        return [_binding_view(row) for row in rows]
 
-    def _changed(self, connection: sqlite3.Connection, key: str, exchanges: Iterable[str]) -> None:
+    def _set_generation(self, connection: sqlite3.Connection, key: str, exchanges: Iterable[str]) -> None:
         for exchange in exchanges:
-            connection.execute(_SQL["changed"], (self._next_generation(connection), key, exchange))
+            connection.execute(_SQL["set_generation"], (self._next_generation(connection), key, exchange))
 
     def _next_generation(self, connection: sqlite3.Connection) -> int:
         now = int(self._clock.time() * 1_000_000)
@@ -130,7 +130,7 @@ class BindingsController(Contract):
         return int(generation)
 
 
-def _shown(row: Any) -> Exchange:
+def _exchange_view(row: Any) -> Exchange:
     name, type_, durable, auto_delete, arguments, generation = row
     return {
         "name": name,
@@ -142,7 +142,7 @@ def _shown(row: Any) -> Exchange:
     }
 
 
-def _binding(row: Any) -> Binding:
+def _binding_view(row: Any) -> Binding:
     exchange, destination, destination_type, routing_key, arguments = row
     return {
         "exchange": exchange,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kombu_pool.drivers.sqlite.scope import project_key
+from kombu_pool.drivers.sqlite.codec import project_key
 from kombu_pool.drivers.sqlite.statements import statements
 from kombu_pool.errors import PoolDoesNotExist, QueueNotMapped
 from kombu_pool.storage import CatalogueController as Contract
@@ -59,7 +59,7 @@ class CatalogueController(Contract):
 
     def insert_if_absent(self, project: Project, queue: str, pool: str) -> str:
         scope = (project_key(project), queue)
-        # Declaring anew what is there is by far the most frequent: that needs no lock.
+        # Most calls declare a queue that is already assigned, which needs no lock.
         row = self._database.row(_SQL["one"], scope)
         if row is not None:
             return str(row[0])
@@ -74,4 +74,4 @@ class CatalogueController(Contract):
 def _assign(connection: sqlite3.Connection, project: Project, queue: str, pool: str) -> None:
     if connection.execute(_SQL["pool"], (pool,)).fetchone() is None:
         raise PoolDoesNotExist(pool)
-    connection.execute(_SQL["put"], (project_key(project), queue, pool))
+    connection.execute(_SQL["assign"], (project_key(project), queue, pool))

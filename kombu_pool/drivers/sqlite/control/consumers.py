@@ -1,10 +1,10 @@
-"""Who holds which queue."""
+"""The holders and the lifetimes of queues."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kombu_pool.drivers.sqlite.scope import project_key, project_of
+from kombu_pool.drivers.sqlite.codec import project_key, project_of
 from kombu_pool.drivers.sqlite.statements import statements
 from kombu_pool.storage import ConsumersController as Contract
 
@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from kombu_pool.model import Project
 
 _SQL = statements("consumers")
-#: A holder that died so long ago will not be renewed any more.
-_LONG_DEAD = 86_400.0
-_AT_ONCE = 20
+#: Seconds after its death for which a holder may still be renewed.
+_STALE_AFTER = 86_400.0
+#: Stale holders that one call removes at most.
+_STALE_LIMIT = 20
 
 
 class ConsumersController(Contract):
-    """Holders and lifetimes in tables; each change finds out when the queue will be abandoned."""
+    """Holders and lifetimes in tables; each change computes again when the queue expires."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
@@ -46,11 +47,11 @@ class ConsumersController(Contract):
         scope = (project_key(project), queue)
         with self._database.write as connection:
             now = self._clock.time()
-            connection.execute(_SQL["know"], scope)
-            connection.execute(_SQL["attach"], (holder, *scope, now + ttl, int(consuming)))
+            connection.execute(_SQL["add_queue"], scope)
+            connection.execute(_SQL["add_holder"], (holder, *scope, now + ttl, int(consuming)))
             connection.execute(_SQL["refresh"], scope)
-            dead = connection.execute(_SQL["long_dead"], (now - _LONG_DEAD, _AT_ONCE)).fetchall()
-            _detach(connection, [name for (name,) in dead], now)
+            stale = connection.execute(_SQL["stale_holders"], (now - _STALE_AFTER, _STALE_LIMIT)).fetchall()
+            _remove_holders(connection, [name for (name,) in stale], now)
 
     def renew(self, holders: Sequence[str], ttl: float) -> None:
         with self._database.write as connection:
@@ -62,25 +63,25 @@ class ConsumersController(Contract):
 
     def remove_holders(self, holders: Sequence[str]) -> None:
         with self._database.write as connection:
-            _detach(connection, holders, self._clock.time())
+            _remove_holders(connection, holders, self._clock.time())
 
     def count(self, queue: str, project: Project = None) -> int:
         return int(self._database.row(_SQL["count"], (project_key(project), queue, self._clock.time()))[0])
 
     def expired_queues(self, limit: int = 100) -> Sequence[tuple[Project, str]]:
-        rows = self._database.rows(_SQL["abandoned"], (self._clock.time(), limit))
+        rows = self._database.rows(_SQL["expired"], (self._clock.time(), limit))
         return [(project_of(key), queue) for key, queue in rows]
 
     def forget(self, queue: str, project: Project = None) -> None:
         scope = (project_key(project), queue)
         with self._database.write as connection:
-            connection.execute(_SQL["forget_lifetime"], scope)
-            connection.execute(_SQL["forget_holders"], scope)
+            connection.execute(_SQL["remove_lifetime"], scope)
+            connection.execute(_SQL["remove_holders"], scope)
 
 
-def _detach(connection: sqlite3.Connection, holders: Iterable[str], now: float) -> None:
+def _remove_holders(connection: sqlite3.Connection, holders: Iterable[str], now: float) -> None:
     for holder in holders:
-        for key, queue, ends in connection.execute(_SQL["detach"], (holder,)).fetchall():
-            # It counts like the death that it is, which may have been earlier.
+        for key, queue, ends in connection.execute(_SQL["remove_holder"], (holder,)).fetchall():
+            # A removal counts as the holder's death, which may have been earlier.
             connection.execute(_SQL["used"], (min(ends, now), key, queue))
             connection.execute(_SQL["refresh"], (key, queue))

@@ -9,9 +9,9 @@ from kombu_pool.drivers.sqlite.control.catalogue import CatalogueController
 from kombu_pool.drivers.sqlite.control.consumers import ConsumersController
 from kombu_pool.drivers.sqlite.control.flavors import FlavorsController
 from kombu_pool.drivers.sqlite.control.pools import PoolsController
+from kombu_pool.drivers.sqlite.control.queues import QueueController
 from kombu_pool.drivers.sqlite.database import acquire
 from kombu_pool.drivers.sqlite.location import address
-from kombu_pool.drivers.sqlite.queues import RecordedQueues
 from kombu_pool.storage import ControlDriver as Contract
 
 if TYPE_CHECKING:
@@ -22,18 +22,22 @@ if TYPE_CHECKING:
 
 
 class ControlDriver(Contract):
-    """The control plane in one file, which may hold messages too."""
+    """A control store in one file, which may hold messages too."""
 
     def __init__(self, location: Location, clock: Clock, options: Mapping[str, Any]) -> None:
         self._database = database = acquire(location)
         self._closed = False
         self.uri = address(location, options)
-        self.queue_controller = RecordedQueues(database)
+        self.queue_controller = QueueController(database)
         self.pools_controller = PoolsController(database)
         self.flavors_controller = FlavorsController(database)
         self.catalogue_controller = CatalogueController(database)
         self.bindings_controller = BindingsController(database, clock)
         self.consumers_controller = ConsumersController(database, clock)
+
+    @property
+    def identity(self) -> str:
+        return self._database.identity
 
     def close(self) -> None:
         if not self._closed:

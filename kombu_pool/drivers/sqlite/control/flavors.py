@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from kombu_pool import codec
 from kombu_pool.drivers import pool_validation
-from kombu_pool.drivers.sqlite.scope import project_key
+from kombu_pool.drivers.sqlite.codec import project_key
 from kombu_pool.drivers.sqlite.statements import statements
 from kombu_pool.errors import FlavorDoesNotExist
 from kombu_pool.storage import DEFAULT_LIMIT, page
@@ -32,7 +32,7 @@ class FlavorsController(Contract):
         self, project: Project = None, marker: str | None = None, limit: int = DEFAULT_LIMIT, detailed: bool = False
     ) -> Iterator[Any]:
         rows = self._database.rows(_SQL["page"], (project_key(project), marker or "", marker or None, limit or -1))
-        return page([_shown(row, detailed) for row in rows], lambda flavor: flavor["name"])
+        return page([_view(row, detailed) for row in rows], lambda flavor: flavor["name"])
 
     def create(self, name: str, project: Project = None, capabilities: Iterable[str] | None = None) -> None:
         stored = write(list(capabilities or ()))
@@ -43,7 +43,7 @@ class FlavorsController(Contract):
         row = self._find(name, project)
         if row is None:
             raise FlavorDoesNotExist(name)
-        return _shown(row, detailed)
+        return _view(row, detailed)
 
     def exists(self, name: str, project: Project = None) -> bool:
         return self._find(name, project) is not None
@@ -66,6 +66,6 @@ class FlavorsController(Contract):
         return self._database.row(_SQL["one"], (project_key(project), name))
 
 
-def _shown(row: Any, detailed: bool) -> Flavor:
+def _view(row: Any, detailed: bool) -> Flavor:
     name, capabilities = row
     return pool_validation.flavor_view(name, codec.decode(capabilities), detailed=detailed)

@@ -35,7 +35,7 @@ class PoolsController(Contract):
 
     def list(self, marker: str | None = None, limit: int = DEFAULT_LIMIT, detailed: bool = False) -> Iterator[Any]:
         rows = self._database.rows(_SQL["page"], (marker or "", marker or None, limit or -1))
-        return page([_shown(row, detailed) for row in rows], lambda pool: pool["name"])
+        return page([_view(row, detailed) for row in rows], lambda pool: pool["name"])
 
     def create(
         self, name: str, weight: int, uri: str, flavor: str | None = None, options: Mapping[str, Any] | None = None
@@ -49,11 +49,11 @@ class PoolsController(Contract):
         row = self._database.row(_SQL["one"], (name,))
         if row is None:
             raise PoolDoesNotExist(name)
-        return _shown(row, detailed)
+        return _view(row, detailed)
 
     def get_pools_by_flavor(self, flavor: Flavor | None = None, detailed: bool = False) -> Sequence[Pool]:
         rows = self._database.rows(_SQL["of_flavor"], (flavor["name"] if flavor else None,))
-        return [_shown(row, detailed) for row in rows]
+        return [_view(row, detailed) for row in rows]
 
     def exists(self, name: str) -> bool:
         return self._database.row(_SQL["one"], (name,)) is not None
@@ -88,18 +88,18 @@ class PoolsController(Contract):
 
 def _put(connection: sqlite3.Connection, pool: tuple[Any, ...], can: set[str]) -> None:
     name, uri, _, flavor, _ = pool
-    promises = connection.execute(_SQL["promises"], (flavor,)).fetchall()
+    promises = connection.execute(_SQL["required_capabilities"], (flavor,)).fetchall()
     pool_validation.require_capabilities(name, flavor, [read(stored) for (stored,) in promises], can)
-    other = connection.execute(_SQL["namesake"], (uri, name)).fetchone()
+    other = connection.execute(_SQL["other_with_uri"], (uri, name)).fetchone()
     if other is not None:
         raise PoolAlreadyExists(other[0])
     connection.execute(_SQL["put"], pool)
 
 
 def _is_last_of(connection: sqlite3.Connection, flavor: str) -> bool:
-    exists = connection.execute(_SQL["promises"], (flavor,)).fetchone() is not None
+    exists = connection.execute(_SQL["required_capabilities"], (flavor,)).fetchone() is not None
     return exists and len(connection.execute(_SQL["of_flavor"], (flavor,)).fetchall()) == 1
 
 
-def _shown(row: Any, detailed: bool) -> Pool:
+def _view(row: Any, detailed: bool) -> Pool:
     return pool_validation.pool_view(*row, detailed=detailed)

@@ -2,9 +2,9 @@
 SELECT queue, pool FROM catalogue WHERE project = ? ORDER BY queue
 -- one: the pool of a queue
 SELECT pool FROM catalogue WHERE project = ? AND queue = ?
--- pool: whether there is a pool
+-- pool: whether a pool exists
 SELECT 1 FROM pool WHERE name = ?
--- put: assign a queue, whatever it was assigned to
+-- assign: assign a queue to a pool, whatever its present assignment
 INSERT INTO catalogue(project, queue, pool) VALUES(?, ?, ?) ON CONFLICT DO UPDATE SET pool = excluded.pool
 -- delete: remove an entry
 DELETE FROM catalogue WHERE project = ? AND queue = ?

@@ -1,28 +1,28 @@
--- deleted: some queue that was deleted
+-- deleted: a deleted queue
 SELECT id FROM queue WHERE project IS NULL LIMIT 1
 -- free: some free messages of a queue
 SELECT rank, id FROM free WHERE queue = ? ORDER BY rank, id LIMIT ?
--- take: remove the messages up to a place from among the free
+-- remove_free_up_to: remove the free messages up to a position
 DELETE FROM free WHERE queue = ? AND (rank, id) <= (?, ?)
 -- delayed: some delayed messages of a queue
 SELECT due, id FROM delayed WHERE queue = ? ORDER BY due, id LIMIT ?
 -- claims: some claims of a queue
 SELECT id FROM claim WHERE queue = ? LIMIT ?
--- held: what a claim holds
+-- claimed: the messages of a claim
 SELECT id FROM claimed WHERE claim = ?
--- expiring: some messages of a queue that were left out of order because they had expired
+-- expiring: some messages of a queue that a claim left in no state because they had expired
 SELECT id FROM message WHERE queue = ? AND expires IS NOT NULL LIMIT ?
 -- dead: remove some dead messages of a queue
-DELETE FROM dead WHERE place IN (SELECT place FROM dead WHERE queue = ? LIMIT ?)
--- subscriptions: remove all subscriptions of a queue
+DELETE FROM dead WHERE position IN (SELECT position FROM dead WHERE queue = ? LIMIT ?)
+-- subscriptions: remove the subscriptions of a queue
 DELETE FROM subscription WHERE queue = ?
 -- queue: remove a queue
 DELETE FROM queue WHERE id = ?
 -- message: remove a message
 DELETE FROM message WHERE id = ?
--- ended_claims: queues with claims that have ended
+-- ended_claims: the queues with ended claims
 SELECT DISTINCT queue FROM claim WHERE ends <= ? LIMIT ?
--- expired_queues: queues with messages that have expired
+-- expired_messages: the queues with expired messages
 WITH RECURSIVE q(id) AS (
     SELECT min(queue) FROM message INDEXED BY message_expiry WHERE expires IS NOT NULL
     UNION ALL
@@ -33,5 +33,5 @@ SELECT id FROM q
 WHERE id IS NOT NULL
     AND EXISTS (SELECT 1 FROM message INDEXED BY message_expiry WHERE queue = q.id AND expires IS NOT NULL AND expires <= ?)
 LIMIT ?
--- expired_subscriptions: remove some subscriptions that have expired
+-- expired_subscriptions: remove some expired subscriptions
 DELETE FROM subscription WHERE id IN (SELECT id FROM subscription WHERE expires <= ? LIMIT ?)

@@ -1,34 +1,34 @@
--- set_lifetime: let a queue be abandoned after a while, keeping when it was used
+-- set_lifetime: set the lifetime of a queue; keep its last use unless one is given
 INSERT INTO lifetime(project, queue, after, touched) VALUES(?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET after = excluded.after, touched = coalesce(excluded.touched, touched)
--- know: note that a queue has holders
+-- add_queue: add a queue without a lifetime, unless it exists
 INSERT INTO lifetime(project, queue) VALUES(?, ?) ON CONFLICT DO NOTHING
--- touch: note a use of a queue whose seconds count already
+-- touch: set the last use of a queue whose lifetime has begun
 UPDATE lifetime SET touched = ?1
 WHERE project = ?2 AND queue = ?3
     AND (touched IS NOT NULL OR EXISTS (SELECT 1 FROM holder WHERE holder.project = ?2 AND holder.queue = ?3))
--- used: note a use of a queue
+-- used: set the last use of a queue, unless a later one is known
 UPDATE lifetime SET touched = max(coalesce(touched, ?1), ?1) WHERE project = ?2 AND queue = ?3
--- refresh: find out when a queue is abandoned
-UPDATE lifetime SET due = after + nullif(max(
+-- refresh: compute when a queue expires
+UPDATE lifetime SET expires = after + nullif(max(
     coalesce(touched, 0),
     coalesce((SELECT max(ends) FROM holder WHERE holder.project = ?1 AND holder.queue = ?2), 0)
 ), 0)
 WHERE project = ?1 AND queue = ?2
--- attach: let a holder of a queue live
+-- add_holder: add a holder of a queue, or renew it
 INSERT INTO holder(name, project, queue, ends, consuming) VALUES(?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET ends = excluded.ends, consuming = excluded.consuming
--- renew: let a holder live on; returns the queues that it holds
+-- renew: renew a holder; returns its queues
 UPDATE holder SET ends = ? WHERE name = ? RETURNING project, queue
--- detach: remove a holder; returns the queues that it held, and when it died or would have
+-- remove_holder: remove a holder; returns its queues and the end of its ttl
 DELETE FROM holder WHERE name = ? RETURNING project, queue, ends
--- long_dead: holders that nobody will renew any more
+-- stale_holders: some holders that died before a time
 SELECT DISTINCT name FROM holder WHERE ends <= ? LIMIT ?
--- count: count the living consumers of a queue
+-- count: count the live consumers of a queue
 SELECT count(*) FROM holder WHERE project = ? AND queue = ? AND ends > ? AND consuming
--- abandoned: queues that nobody has held for longer than their lifetime
-SELECT project, queue FROM lifetime WHERE due <= ? ORDER BY due LIMIT ?
--- forget_lifetime: forget a queue's lifetime
+-- expired: the expired queues
+SELECT project, queue FROM lifetime WHERE expires <= ? ORDER BY expires LIMIT ?
+-- remove_lifetime: remove the lifetime of a queue
 DELETE FROM lifetime WHERE project = ? AND queue = ?
--- forget_holders: forget a queue's holders
+-- remove_holders: remove the holders of a queue
 DELETE FROM holder WHERE project = ? AND queue = ?

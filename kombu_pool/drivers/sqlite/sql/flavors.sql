@@ -2,7 +2,7 @@
 SELECT name, capabilities FROM flavor WHERE project = ? AND name >= ? AND name IS NOT ? ORDER BY name LIMIT ?
 -- one: a flavor
 SELECT name, capabilities FROM flavor WHERE project = ? AND name = ?
--- put: add a flavor or replace the one of that name
+-- put: add a flavor, or replace the flavor of that name
 INSERT INTO flavor(project, name, capabilities) VALUES(?, ?, ?)
 ON CONFLICT(project, name) DO UPDATE SET capabilities = excluded.capabilities
 -- update: replace a flavor's capabilities

@@ -1,20 +1,24 @@
--- The schema, version 1. A state of a message is a table, so that a message changes state without its body being
--- written again: delayed, free and claimed hold what the state needs, message holds the rest, once.
+-- The layout, version 2. Each state of a message is a table, so that a change of state does not write the body again:
+-- delayed, free and claimed hold what the state needs, message holds the rest, once.
 
--- The queues of this store. A deleted one has neither project nor name until its rows are collected. first_death is a
--- time before which none of its messages is dead for having expired; NULL where no message can be.
+-- The identity of this store, in one row: random, made with the file.
+CREATE TABLE store(identity TEXT NOT NULL);
+INSERT INTO store VALUES(lower(hex(randomblob(16))));
+
+-- The queues of this store. A deleted queue has neither project nor name until its rows are collected. No message of
+-- the queue expires to its dead-letter queue before earliest_expiry; NULL if none can.
 CREATE TABLE queue(
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     project TEXT,
     name TEXT,
     metadata BLOB NOT NULL,
-    first_death REAL,
+    earliest_expiry REAL,
     UNIQUE(project, name)
 );
-CREATE INDEX queue_death ON queue(first_death) WHERE first_death IS NOT NULL;
+CREATE INDEX queue_expiry ON queue(earliest_expiry) WHERE earliest_expiry IS NOT NULL;
 
--- Every message. Its id tells its place in time (microseconds); a lower rank comes first; the record comes last, so that
--- the other columns are read without it.
+-- Every message that is not dead. The id is the time of the post in microseconds; a lower rank comes first. The record is
+-- the last column, so that the others are read without it.
 CREATE TABLE message(
     id INTEGER PRIMARY KEY,
     queue INTEGER NOT NULL,
@@ -29,7 +33,7 @@ CREATE TABLE message(
 );
 CREATE INDEX message_expiry ON message(queue, expires) WHERE expires IS NOT NULL;
 
--- Messages that may be claimed, in order; claim is the one that held it last.
+-- Free messages, in order; claim is the last claim of a message.
 CREATE TABLE free(
     queue INTEGER NOT NULL,
     rank INTEGER NOT NULL,
@@ -40,7 +44,7 @@ CREATE TABLE free(
     PRIMARY KEY(queue, rank, id)
 ) WITHOUT ROWID;
 
--- Messages that nobody may claim before they are due.
+-- Delayed messages.
 CREATE TABLE delayed(
     queue INTEGER NOT NULL,
     due REAL NOT NULL,
@@ -51,7 +55,7 @@ CREATE TABLE delayed(
 ) WITHOUT ROWID;
 CREATE INDEX delayed_order ON delayed(queue, rank, id, expires);
 
--- Messages that a claim holds, until it ends.
+-- Claimed messages.
 CREATE TABLE claimed(
     id INTEGER PRIMARY KEY,
     claim INTEGER NOT NULL,
@@ -59,24 +63,24 @@ CREATE TABLE claimed(
 );
 CREATE INDEX claimed_claim ON claimed(claim);
 
--- The claims. expires is when the first of its messages does.
+-- The claims. earliest_expiry is the earliest expiry of the claim's messages.
 CREATE TABLE claim(
     id INTEGER PRIMARY KEY,
     queue INTEGER NOT NULL,
     ttl NOT NULL,
     renewed REAL NOT NULL,
     ends REAL NOT NULL,
-    expires REAL
+    earliest_expiry REAL
 );
 CREATE INDEX claim_end ON claim(queue, ends);
 
--- Messages that wait to be buried, in the order of their deaths; until it is no longer parked, somebody is at the first.
--- They are here with all that they are, so that nothing that looks for messages has to pass them over.
+-- Dead messages, in the order in which they died. Until reserved_until, one process forwards or publishes the first of a
+-- queue. The rows are complete, so that no other query has to skip dead messages.
 CREATE TABLE dead(
-    place INTEGER PRIMARY KEY AUTOINCREMENT,
+    position INTEGER PRIMARY KEY AUTOINCREMENT,
     queue INTEGER NOT NULL,
     reason TEXT NOT NULL,
-    parked REAL NOT NULL,
+    reserved_until REAL NOT NULL,
     rank INTEGER NOT NULL,
     created REAL NOT NULL,
     ttl NOT NULL,
@@ -99,8 +103,8 @@ CREATE TABLE subscription(
     UNIQUE(queue, subscriber)
 );
 
--- The control plane: all queues, wherever they live.
-CREATE TABLE queue_record(
+-- The control plane: the queues of all pools.
+CREATE TABLE control_queue(
     project TEXT NOT NULL,
     name TEXT NOT NULL,
     metadata BLOB NOT NULL,
@@ -153,22 +157,23 @@ CREATE TABLE binding(
 );
 CREATE INDEX binding_destination ON binding(project, destination_type, destination);
 
--- The last generation that any exchange had, so that none is used twice.
+-- The last generation given to any exchange, so that none is given twice.
 CREATE TABLE generation(last INTEGER NOT NULL);
 INSERT INTO generation VALUES(0);
 
--- after is NULL until the queue has a lifetime; touched is when it was last used by no holder that is still listed; due is
--- when it counts as abandoned.
+-- after is NULL until the queue has a lifetime. touched is the last use by no holder that is still listed. The queue
+-- expires at expires.
 CREATE TABLE lifetime(
     project TEXT NOT NULL,
     queue TEXT NOT NULL,
     after REAL,
     touched REAL,
-    due REAL,
+    expires REAL,
     PRIMARY KEY(project, queue)
 ) WITHOUT ROWID;
-CREATE INDEX lifetime_due ON lifetime(due) WHERE due IS NOT NULL;
+CREATE INDEX lifetime_expiry ON lifetime(expires) WHERE expires IS NOT NULL;
 
+-- The processes that hold queues; consuming is 0 for a holder that does not consume.
 CREATE TABLE holder(
     name TEXT NOT NULL,
     project TEXT NOT NULL,

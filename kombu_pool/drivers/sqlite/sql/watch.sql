@@ -1,14 +1,14 @@
--- ready: whether a queue has anything to claim or to bury, and when a delay, a claim or a life that is mourned ends next
+-- ready: whether a queue has claimable messages, or messages to dead-letter; the next due time, end of a claim and expiry
 SELECT EXISTS (SELECT 1 FROM free WHERE free.queue = queue.id AND (expires IS NULL OR expires > ?1))
     OR EXISTS (SELECT 1 FROM delayed WHERE delayed.queue = queue.id AND due <= ?1 AND (expires IS NULL OR expires > ?1))
     OR EXISTS (SELECT 1 FROM claim WHERE claim.queue = queue.id AND ends <= ?1)
-    OR first_death <= ?1 AND EXISTS (
+    OR earliest_expiry <= ?1 AND EXISTS (
         SELECT 1 FROM message WHERE message.queue = queue.id AND expires <= ?1
             AND NOT EXISTS (SELECT 1 FROM claimed WHERE claimed.id = message.id)
     ),
     (SELECT min(due) FROM delayed WHERE delayed.queue = queue.id AND due > ?1),
     (SELECT min(ends) FROM claim WHERE claim.queue = queue.id AND ends > ?1),
-    CASE WHEN first_death IS NOT NULL
+    CASE WHEN earliest_expiry IS NOT NULL
         THEN (SELECT min(expires) FROM message WHERE message.queue = queue.id AND expires > ?1)
     END
 FROM queue WHERE project = ?2 AND name = ?3

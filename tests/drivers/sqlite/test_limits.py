@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from kombu_pool import drivers, errors
-from kombu_pool.clock import ManualClock
 from kombu_pool.errors import QueueIsFull
 from kombu_pool.model import IdempotencyKey
+from kombu_pool.testing import ManualClock
 
 CLAIM = {"ttl": 60, "grace": 0}
 
@@ -76,14 +76,14 @@ def test_who_makes_room_is_the_first_in_line_whatever_its_priority(timed):
 
 
 def test_letters_make_room_for_each_other(timed):
-    timed.queue_controller.create("graveyard", {"_max_length": 2})
-    timed.queue_controller.create("q", {"_dead_letter_queue": "graveyard"})
+    timed.queue_controller.create("dead-letters", {"_max_length": 2})
+    timed.queue_controller.create("q", {"_dead_letter_queue": "dead-letters"})
     post(timed, *range(5))
     claim, messages = timed.claim_controller.create("q", CLAIM)
 
     timed.message_controller.reject("q", [(message["id"], claim) for message in messages])
 
-    assert free(timed, "graveyard") == [3, 4]
+    assert free(timed, "dead-letters") == [3, 4]
 
 
 def test_a_queue_that_buries_in_itself_comes_to_an_end(timed):
@@ -99,7 +99,7 @@ def test_a_post_that_failed_when_it_had_to_make_room_is_known_when_it_is_made_ag
     post(driver, *range(3000))
     driver.queue_controller.set_metadata("q", {"_max_length": 10})
     first = IdempotencyKey(b"me", 1)
-    monkeypatch.setattr(driver.message_controller, "_make_more_room", _out_of_reach)
+    monkeypatch.setattr(driver.message_controller, "_make_more_room", _fail)
     with pytest.raises(errors.ConnectionError):
         driver.message_controller.post("q", [{"ttl": None, "body": "last"}], None, idempotency_key=first)
     assert [message["body"] for message in driver.message_controller.pop("q", 5000)][-1] == "last"
@@ -112,5 +112,5 @@ def test_a_post_that_failed_when_it_had_to_make_room_is_known_when_it_is_made_ag
     again.close()
 
 
-def _out_of_reach(*_):
+def _fail(*_):
     raise errors.ConnectionError("locked by another process")

@@ -1,4 +1,4 @@
-"""Opens a database file: makes it ours when it is new, and refuses it when it is not ours."""
+"""Opens a database file: creates the layout in a new file, and refuses files of another application or layout."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.sqlite.location import Location
 
 APPLICATION_ID = 0x6B706F6C  # "kpol"
-VERSION = 1
-PAGE = 4096
+#: Version of the layout in ``schema.sql``, kept as the file's ``user_version``. A file of another version is refused.
+LAYOUT_VERSION = 2
+_PAGE_SIZE = 4096
 _OLDEST = (3, 35, 0)  # the first with RETURNING
+_REMEDY = "move the file away or delete it: before 0.1.0 layouts are not migrated"
 
 
 def prepare(path: str) -> None:
-    """See to it that the file can be there.
+    """Check that the file can be opened or created, and create its folder.
 
     Raises:
         ConfigurationError: it cannot.
@@ -31,7 +33,7 @@ def prepare(path: str) -> None:
     if file.is_dir():
         raise ConfigurationError(f"{path} is a folder: name a file in it, such as {file / 'pool.db'}")
     try:
-        _make(file.parent)
+        _create_folder(file.parent)
     except OSError as error:
         raise ConfigurationError(f"{path}: the folder {file.parent} cannot be made: {error.strerror}") from error
     for place in (file, file.parent) if file.exists() else (file.parent,):
@@ -41,29 +43,34 @@ def prepare(path: str) -> None:
             )
 
 
-def _make(folder: Path) -> None:
+def _create_folder(folder: Path) -> None:
     if not folder.is_dir():
-        _make(folder.parent)
+        _create_folder(folder.parent)
         folder.mkdir(0o700, exist_ok=True)
 
 
-def connect(location: Location) -> sqlite3.Connection:
-    """Open the file once; sqlite3.Error when it is busy or broken, as SQLite says it."""
+def connect(location: Location) -> tuple[sqlite3.Connection, str]:
+    """Open the file and return the connection and the store's identity.
+
+    Raises:
+        IncompatibleStore: the file belongs to another application or has another layout version.
+        sqlite3.Error: it is busy or damaged.
+    """
     connection = sqlite3.connect(
         location.path, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=256
     )
     try:
         _set_up(connection, location)
+        return connection, connection.execute("SELECT identity FROM store").fetchone()[0]
     except BaseException:
         connection.close()
         raise
-    return connection
 
 
 def _set_up(connection: sqlite3.Connection, location: Location) -> None:
     execute = connection.execute
-    # These two count only until the file has its first page.
-    execute(f"PRAGMA page_size = {PAGE}")
+    # These two have an effect only until the file has its first page.
+    execute(f"PRAGMA page_size = {_PAGE_SIZE}")
     execute("PRAGMA auto_vacuum = INCREMENTAL")
     new = _is_new(connection, location.path)
     if execute("PRAGMA journal_mode").fetchone()[0] != "wal":
@@ -74,31 +81,37 @@ def _set_up(connection: sqlite3.Connection, location: Location) -> None:
     execute("PRAGMA temp_store = MEMORY")
     execute("PRAGMA cache_size = -4000")
     if new:
-        _found(connection, location.path)
+        _create_layout(connection, location.path)
 
 
 def _is_new(connection: sqlite3.Connection, path: str) -> bool:
-    mark, version, tables = connection.execute(
+    application, version, tables = connection.execute(
         "SELECT (SELECT application_id FROM pragma_application_id), (SELECT user_version FROM pragma_user_version),"
         " (SELECT count(*) FROM sqlite_master)"
     ).fetchone()
-    if not mark and not version and not tables:
+    if not application and not version and not tables:
         return True
-    if mark != APPLICATION_ID:
-        raise IncompatibleStore(f"{path} is a SQLite database of another application; name another file")
-    if version > VERSION:
+    if application != APPLICATION_ID:
         raise IncompatibleStore(
-            f"{path} was written by a newer kombu_pool (schema {version}, this one knows {VERSION}): upgrade kombu_pool"
+            f"{path} is a SQLite database of another application"
+            f" (application_id {application:#x}, not {APPLICATION_ID:#x}); name another file, or move this one away"
         )
+    if version > LAYOUT_VERSION:
+        raise IncompatibleStore(
+            f"{path} was written by a newer kombu_pool (layout version {version}, this one needs {LAYOUT_VERSION}):"
+            f" upgrade kombu_pool, or {_REMEDY}"
+        )
+    if version < LAYOUT_VERSION:
+        raise IncompatibleStore(f"{path} has layout version {version}, kombu_pool needs {LAYOUT_VERSION}: {_REMEDY}")
     return False
 
 
-def _found(connection: sqlite3.Connection, path: str) -> None:
-    # Somebody else may have been quicker, so look again under the lock.
+def _create_layout(connection: sqlite3.Connection, path: str) -> None:
+    # Checked again under the lock: another process may have created it meanwhile.
     connection.execute("BEGIN IMMEDIATE")
     if _is_new(connection, path):
         for statement in schema():
             connection.execute(statement)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.execute(f"PRAGMA user_version = {LAYOUT_VERSION}")
     connection.execute("COMMIT")

@@ -6,27 +6,27 @@ import time
 import pytest
 
 from kombu_pool import drivers
-from kombu_pool.clock import ManualClock
-from kombu_pool.drivers.sqlite import burying
+from kombu_pool.drivers.sqlite import dead_letters
 from kombu_pool.errors import PoolUnavailable
 from kombu_pool.storage import UNREADABLE_QUEUE
 from kombu_pool.storage.dead_letters import RESERVATION_TTL
+from kombu_pool.testing import ManualClock
 
 CLAIM = {"ttl": 60, "grace": 0}
-MORTAL = {"_dead_letter_queue": "graveyard", "_dead_letter_expired": True}
+EXPIRING = {"_dead_letter_queue": "dead-letters", "_dead_letter_expired": True}
 ROUTED = {"_dead_letter_exchange": "exchange", "_dead_letter_expired": True}
 
 
 @pytest.fixture
 def clock():
-    """The time of the machine, from which it can be moved."""
+    """A clock that starts at the time of the machine."""
     return ManualClock(time.time())
 
 
 @pytest.fixture
 def timed(uri, clock):
     opened = drivers.open_data(uri, clock=clock)
-    opened.queue_controller.create("graveyard")
+    opened.queue_controller.create("dead-letters")
     yield opened
     opened.close()
 
@@ -36,7 +36,7 @@ def post(driver, *bodies, ttl=None, **options):
 
 
 def claim(driver, limit=10):
-    """Lend; return the bodies."""
+    """Claim; return the bodies."""
     return [message["body"] for message in driver.claim_controller.create("q", CLAIM, limit=limit)[1]]
 
 
@@ -45,12 +45,12 @@ def reject_all(driver):
     return driver.message_controller.reject("q", [(message["id"], claim_id) for message in messages])
 
 
-def buried(driver):
-    return [message["body"] for message in next(driver.message_controller.list("graveyard", limit=0))]
+def moved(driver):
+    return [message["body"] for message in next(driver.message_controller.list("dead-letters", limit=0))]
 
 
 def published(driver, answer=True):
-    """Let the driver publish; return the list of the bodies that it does."""
+    """Install a publish hook; return the list of the bodies that it publishes."""
     seen = []
     driver.dead_letter_hooks.publish = lambda *letter: seen.append(letter[3]["body"]) or answer
     return seen
@@ -60,7 +60,7 @@ def dead(driver):
     return driver._database.row("SELECT count(*) FROM dead")[0]
 
 
-# Whoever dies in the middle, or comes at the same time.
+# Processes that die meanwhile, or run at the same time.
 
 
 def test_a_process_that_is_killed_while_it_publishes_loses_nothing(timed, clock, uri, run):
@@ -73,7 +73,7 @@ def test_a_process_that_is_killed_while_it_publishes_loses_nothing(timed, clock,
     killed.wait()
     seen = published(timed)
 
-    assert timed.dead_letter_all() == 0, "the killed one may still be at it"
+    assert timed.dead_letter_all() == 0, "the killed process may still be publishing"
     clock.now = time.time() + RESERVATION_TTL
 
     assert timed.dead_letter_all() == 2
@@ -113,10 +113,10 @@ def test_while_one_asks_nobody_else_does(timed, uri, clock):
 
 
 def test_processes_that_bury_at_once_bury_each_message_once_and_in_order(timed, clock, uri, run):
-    timed.queue_controller.create("q", MORTAL)
+    timed.queue_controller.create("q", EXPIRING)
     post(timed, *range(2000), ttl=0.001)
     time.sleep(0.01)
-    processes = [run("bury", uri) for _ in range(2)]
+    processes = [run("dead_letter_all", uri) for _ in range(2)]
     for process in processes:
         process.stdout.readline()
     for process in processes:
@@ -126,10 +126,10 @@ def test_processes_that_bury_at_once_bury_each_message_once_and_in_order(timed, 
     counts = [json.loads(process.communicate(timeout=60)[0]) for process in processes]
 
     assert sum(counts) == 2000
-    assert buried(timed) == list(range(2000))
+    assert moved(timed) == list(range(2000))
 
 
-# What waits.
+# Messages that stay dead for some time.
 
 
 def test_what_cannot_be_published_keeps_its_order(timed, clock):
@@ -163,7 +163,7 @@ def test_a_claim_does_not_ask_again_and_again_for_what_is_out_of_reach(timed, mo
     timed.dead_letter_hooks.publish = publish
     post(timed, "a")
     with monkeypatch.context() as patch:
-        patch.setattr(burying, "RESTING", 0)
+        patch.setattr(dead_letters, "RETRY_AFTER", 0)
         reject_all(timed)
         claim(timed)
     assert asked == ["a", "a"]
@@ -176,19 +176,19 @@ def test_a_claim_does_not_ask_again_and_again_for_what_is_out_of_reach(timed, mo
 
 
 def test_a_store_that_fails_to_bury_has_stored_what_was_posted_all_the_same(timed, monkeypatch):
-    timed.queue_controller.create("q", {"_max_length": 1, "_dead_letter_queue": "graveyard"})
+    timed.queue_controller.create("q", {"_max_length": 1, "_dead_letter_queue": "dead-letters"})
     post(timed, "a")
 
     def fail(*_):
         raise PoolUnavailable("pool", "down")
 
     with monkeypatch.context() as patch:
-        patch.setattr(burying.deadletters, "keep", fail)
+        patch.setattr(dead_letters, "store_dead_letter", fail)
         post(timed, "b")
 
-    assert buried(timed) == []
+    assert moved(timed) == []
     assert timed.dead_letter_all() == 1
-    assert buried(timed) == ["a"]
+    assert moved(timed) == ["a"]
 
 
 def test_what_expires_while_another_store_is_asked_to_take_it_is_not_buried_too(timed, clock):
@@ -212,7 +212,7 @@ def test_what_expires_while_another_store_is_asked_to_take_it_is_not_buried_too(
 
 
 def test_what_cannot_be_read_is_kept_though_its_dead_letter_queue_is_nowhere(timed, clock):
-    timed.queue_controller.create("q", {**MORTAL, "_dead_letter_queue": "nowhere"})
+    timed.queue_controller.create("q", {**EXPIRING, "_dead_letter_queue": "nowhere"})
     post(timed, "unreadable", "readable", ttl=1)
     with timed._database.write as connection:
         connection.execute("UPDATE message SET record = x'c1' WHERE id = (SELECT min(id) FROM message)")
@@ -223,7 +223,7 @@ def test_what_cannot_be_read_is_kept_though_its_dead_letter_queue_is_nowhere(tim
     assert message["body"]["record"] == b"\xc1"
 
 
-# When something expires.
+# Messages that expire.
 
 
 def test_what_expired_before_its_queue_said_so_is_not_brought_back_though_nobody_looked(timed, clock):
@@ -231,37 +231,37 @@ def test_what_expired_before_its_queue_said_so_is_not_brought_back_though_nobody
     post(timed, "a", ttl=10)
     clock.advance(10)
 
-    timed.queue_controller.set_metadata("q", MORTAL)
+    timed.queue_controller.set_metadata("q", EXPIRING)
 
     assert timed.dead_letter_all() == 0
-    assert buried(timed) == []
+    assert moved(timed) == []
 
 
 def test_what_expired_before_its_queue_said_otherwise_is_buried_still(timed, clock):
-    timed.queue_controller.create("q", MORTAL)
+    timed.queue_controller.create("q", EXPIRING)
     post(timed, "a", ttl=10)
     clock.advance(10)
 
-    timed.queue_controller.set_metadata("q", {"_dead_letter_queue": "graveyard"})
+    timed.queue_controller.set_metadata("q", {"_dead_letter_queue": "dead-letters"})
 
     assert timed.dead_letter_all() == 1
-    assert buried(timed) == ["a"]
+    assert moved(timed) == ["a"]
 
 
 def test_letters_that_expire_in_their_queue_are_buried_in_turn(timed, clock):
-    timed.queue_controller.create("q", {**MORTAL, "_dead_letter_queue": "wait"})
-    timed.queue_controller.create("wait", {**MORTAL, "_default_message_ttl": 10})
+    timed.queue_controller.create("q", {**EXPIRING, "_dead_letter_queue": "wait"})
+    timed.queue_controller.create("wait", {**EXPIRING, "_default_message_ttl": 10})
     post(timed, "a", ttl=5)
     clock.advance(5)
 
     assert timed.dead_letter_all() == 1
     clock.advance(10)
     assert timed.dead_letter_all() == 1
-    assert buried(timed) == ["a"]
+    assert moved(timed) == ["a"]
 
 
 def test_what_expires_between_a_look_and_the_lending_keeps_its_count(timed, clock):
-    timed.queue_controller.create("q", MORTAL)
+    timed.queue_controller.create("q", EXPIRING)
     post(timed, "a", ttl=100)
     claim(timed)
     clock.advance(60)
@@ -272,15 +272,15 @@ def test_what_expires_between_a_look_and_the_lending_keeps_its_count(timed, cloc
     assert claim(timed) == ["b"]
     timed.dead_letter_all()
 
-    (letter,) = next(timed.message_controller.list("graveyard"))
+    (letter,) = next(timed.message_controller.list("dead-letters"))
     assert letter["dead_letter"]["count"] == 1
 
 
-# What it costs.
+# Costs.
 
 
 def traced(driver, call):
-    """Return the statements that a call runs, by their first words."""
+    """Return the first words of the statements that a call executes."""
     seen = []
     with driver._database.lock:
         driver._database.connection.set_trace_callback(seen.append)
@@ -292,12 +292,12 @@ def traced(driver, call):
 def test_a_message_of_an_ordinary_queue_costs_what_it_did(driver):
     held = []
 
-    def lend():
+    def claim_all():
         claim_id, messages = driver.claim_controller.create("q", CLAIM)
         held.extend((message["id"], claim_id) for message in messages)
 
     posting = traced(driver, lambda: post(driver, "a", ttl=100))
-    lending = traced(driver, lend)
+    claiming = traced(driver, claim_all)
     deleting = traced(driver, lambda: driver.message_controller.delete_claimed("q", held))
 
     assert posting == [
@@ -307,14 +307,14 @@ def test_a_message_of_an_ordinary_queue_costs_what_it_did(driver):
         "INSERT INTO free(queue,",
         "COMMIT",
     ]
-    assert (lending.count("BEGIN IMMEDIATE"), len(lending)) == (1, 8)
+    assert (claiming.count("BEGIN IMMEDIATE"), len(claiming)) == (1, 8)
     assert (deleting.count("BEGIN IMMEDIATE"), len(deleting)) == (1, 7)
 
 
 def test_burying_nothing_takes_two_looks_however_many_queues_there_are(driver):
     for number in range(50):
-        driver.queue_controller.create(f"mortal-{number}", MORTAL)
-        driver.message_controller.post(f"mortal-{number}", [{"ttl": 100, "body": number}] * 10, None)
+        driver.queue_controller.create(f"expiring-{number}", EXPIRING)
+        driver.message_controller.post(f"expiring-{number}", [{"ttl": 100, "body": number}] * 10, None)
 
     assert len(traced(driver, driver.dead_letter_all)) == 2
 
@@ -329,7 +329,7 @@ def test_what_nobody_here_can_publish_costs_claims_no_transaction(timed):
 
 
 def test_thousands_are_buried_in_many_transactions(timed, clock):
-    timed.queue_controller.create("q", MORTAL)
+    timed.queue_controller.create("q", EXPIRING)
     post(timed, *range(2000), ttl=1)
     clock.advance(1)
     counts = []
@@ -341,23 +341,23 @@ def test_thousands_are_buried_in_many_transactions(timed, clock):
 
 
 def test_a_claim_buries_some_and_leaves_the_rest(timed, clock):
-    timed.queue_controller.create("q", MORTAL)
+    timed.queue_controller.create("q", EXPIRING)
     post(timed, *range(2000), ttl=1)
     clock.advance(1)
 
     claim(timed)
 
-    assert 0 < len(buried(timed)) < 2000
-    assert dead(timed) + len(buried(timed)) == 2000
+    assert 0 < len(moved(timed)) < 2000
+    assert dead(timed) + len(moved(timed)) == 2000
 
 
 def test_a_letter_wakes_who_waits_for_it(timed, clock):
-    timed.queue_controller.create("q", MORTAL)
+    timed.queue_controller.create("q", EXPIRING)
     post(timed, "a")
-    watch = timed.watch([(None, "graveyard")])
+    watch = timed.watch([(None, "dead-letters")])
     watch.wait(0)
 
     reject_all(timed)
 
-    assert watch._ear.heard()
+    assert watch._listener.receive()
     watch.close()

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from kombu_pool.drivers.sqlite import doorbell
+from kombu_pool.drivers.sqlite import wakeup
 
 ROUNDS = 20
 
@@ -17,11 +17,11 @@ def post(driver, queue, body):
 
 
 def test_a_post_wakes_another_process_within_milliseconds(driver, uri, run):
-    waiter = run("wait", uri)
+    waiter = run("wait_for_messages", uri)
     waiter.stdout.readline()
     delays = []
     for _ in range(ROUNDS):
-        time.sleep(0.02)  # for the other to be waiting again
+        time.sleep(0.02)  # until the other process waits again
         posted = time.time()
         post(driver, "q", "a")
         delays.append(json.loads(waiter.stdout.readline()) - posted)
@@ -67,7 +67,7 @@ def test_a_busy_strangers_queue_wakes_nobody_and_costs_little(driver):
 
 
 def test_a_message_that_is_due_soon_ends_a_wait_in_another_process(driver, uri, run):
-    waiter = run("wait", uri)
+    waiter = run("wait_for_messages", uri)
     waiter.stdout.readline()
     due = time.time() + 0.3
 
@@ -77,9 +77,9 @@ def test_a_message_that_is_due_soon_ends_a_wait_in_another_process(driver, uri, 
 
 
 def test_a_commit_without_the_bell_is_seen_within_a_second_or_so(driver, uri, run, monkeypatch):
-    waiter = run("wait", uri)
+    waiter = run("wait_for_messages", uri)
     waiter.stdout.readline()
-    monkeypatch.setattr(doorbell.Bell, "ring", lambda self: None)
+    monkeypatch.setattr(wakeup.WakeSignal, "send", lambda self: None)
     posted = time.time()
 
     post(driver, "q", "a")
@@ -88,12 +88,12 @@ def test_a_commit_without_the_bell_is_seen_within_a_second_or_so(driver, uri, ru
 
 
 @pytest.fixture
-def deaf(monkeypatch):
-    """A machine on which nobody can listen to a file."""
-    monkeypatch.setattr(doorbell, "_libc", lambda: None)
+def without_inotify(monkeypatch):
+    """A platform without inotify."""
+    monkeypatch.setattr(wakeup, "_libc", lambda: None)
 
 
-def test_without_a_bell_a_watch_polls(deaf, driver):
+def test_without_a_bell_a_watch_polls(without_inotify, driver):
     watch = driver.watch([(None, "q")])
     watch.wait(0.2)
     timer = threading.Timer(0.2, post, (driver, "q", "a"))
@@ -105,7 +105,7 @@ def test_without_a_bell_a_watch_polls(deaf, driver):
     watch.close()
 
 
-def test_polling_costs_little_cpu(deaf, driver):
+def test_polling_costs_little_cpu(without_inotify, driver):
     watch = driver.watch([(None, "q")])
     watch.wait(0)
     before = os.times()

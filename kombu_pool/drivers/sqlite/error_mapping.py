@@ -1,4 +1,4 @@
-"""Says in our errors what SQLite says in its own: the one place that knows its error codes."""
+"""Maps SQLite's errors to those of kombu_pool: the one place that knows SQLite's error codes."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from kombu_pool.errors import (
 )
 
 BUSY, LOCKED, READONLY, CORRUPT, FULL, PROTOCOL, TOOBIG, NOTADB = 5, 6, 8, 11, 13, 15, 18, 26
-_WAIT = {BUSY, LOCKED, PROTOCOL}
+_BUSY_CODES = {BUSY, LOCKED, PROTOCOL}
 
-# Python 3.10 does not say the code.
+# Python 3.10 does not give the code.
 _TEXTS = {
     "is locked": BUSY,
     "locking protocol": PROTOCOL,
@@ -36,11 +36,11 @@ _OURS: dict[int, type[KombuPoolError]] = {
 }
 
 #: What a call into SQLite may raise.
-Fault = (sqlite3.Error, UnicodeEncodeError, OverflowError)
+SqliteFailure = (sqlite3.Error, UnicodeEncodeError, OverflowError)
 
 
 def code_of(error: BaseException) -> int:
-    """Return SQLite's primary error code, 0 when it is not known."""
+    """Return SQLite's primary error code; 0 if it is unknown."""
     code = getattr(error, "sqlite_errorcode", None)
     if code is not None:
         return int(code) & 0xFF
@@ -49,12 +49,12 @@ def code_of(error: BaseException) -> int:
 
 
 def is_busy(error: BaseException) -> bool:
-    """Tell whether somebody else is in the way for a moment."""
-    return isinstance(error, sqlite3.OperationalError) and code_of(error) in _WAIT
+    """Return whether another connection holds the lock."""
+    return isinstance(error, sqlite3.OperationalError) and code_of(error) in _BUSY_CODES
 
 
 def translated(error: BaseException, path: str) -> KombuPoolError:
-    """Return our error for one of SQLite's."""
+    """Return the kombu_pool error for an error of SQLite."""
     if isinstance(error, UnicodeEncodeError):
         return ConfigurationError(f"{error.object!r} is not a text: {error.reason}")
     if isinstance(error, OverflowError):

@@ -1,4 +1,4 @@
-"""A file beside the database that is written to when there is something to claim: it wakes waiters in all processes."""
+"""Wakes the watches of all processes: by a write to a file beside the database when messages become claimable."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ _IN_MODIFY = 0x2
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
 
 
-def _beside(path: str) -> str:
+def _wake_path(path: str) -> str:
     return f"{path}-wake"
 
 
-class Bell:
-    """The ringing side."""
+class WakeSignal:
+    """Wakes the watches of a database file."""
 
     def __init__(self, path: str) -> None:
-        self._path = _beside(path)
+        self._path = _wake_path(path)
         self._file = -1
         self._pid = 0
 
-    def ring(self) -> None:
-        """Wake the waiters. Never raises: they look for themselves now and then."""
+    def send(self) -> None:
+        """Wake the watches. Never raises: a watch also checks the file itself at intervals."""
         try:
-            # What a parent opened may have been closed in its child, and the number be another file's by now.
+            # A child may have closed its parent's descriptor, and another file may have the number by now.
             if self._file < 0 or self._pid != os.getpid():
                 self._file = os.open(self._path, _FLAGS, 0o666)
                 self._pid = os.getpid()
@@ -43,15 +43,15 @@ class Bell:
             os.close(file)
 
 
-class Ear:
-    """The listening side: ``file`` can be polled for reading when the bell was rung; -1 where nobody can listen."""
+class WakeListener:
+    """Receives the signals: ``file`` becomes readable with each; it is -1 on platforms without inotify."""
 
     def __init__(self, path: str) -> None:
-        self.file = _listen(_beside(path))
+        self.file = _listen(_wake_path(path))
 
-    def heard(self) -> bool:
-        """Tell whether the bell was rung since the last call."""
-        return self.file >= 0 and emptied(self.file)
+    def receive(self) -> bool:
+        """Return whether a signal was sent since the last call."""
+        return self.file >= 0 and drain(self.file)
 
     def close(self) -> None:
         """Stop listening. Idempotent."""
@@ -60,11 +60,11 @@ class Ear:
             os.close(file)
 
 
-def emptied(file: int) -> bool:
-    """Read what a file has now, without waiting for more; tell whether that was anything."""
+def drain(file: int) -> bool:
+    """Read all that a file has, without waiting for more; return whether that was anything."""
     found = False
     with contextlib.suppress(BlockingIOError):
-        # Not os.read: eventlet's waits until there is something, though the file is to keep nobody waiting.
+        # Not os.read: eventlet's waits for data even if the file does not block.
         while os.readv(file, [bytearray(4096)]):
             found = True
     return found

@@ -22,7 +22,7 @@ def test_the_log_stays_short_while_processes_write_and_read_all_the_time(driver,
     while any(process.poll() is None for process in writers):
         longest = max(longest, log.stat().st_size)
 
-    # Without anybody who makes the others wait it grows by some 4 kB a message, to more than 60 MiB.
+    # Without truncation it grows by some 4 kB a message, to more than 60 MiB.
     assert longest < 30 * MIB
     assert sum(len(claimer.communicate(timeout=30)[0].split(",")) for claimer in claimers) == WRITERS * EACH
 

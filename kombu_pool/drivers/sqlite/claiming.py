@@ -1,0 +1,269 @@
+"""Claims or pops free messages; dead-letters those over the delivery limit and those with an undecodable record."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from kombu_pool import codec
+from kombu_pool.drivers.sqlite import dead_letters
+from kombu_pool.drivers.sqlite.codec import claim_id_of, message_number, project_key, to_claimed_message
+from kombu_pool.drivers.sqlite.statements import statements
+from kombu_pool.drivers.sqlite.states import CHUNK, advance, end_claim
+from kombu_pool.errors import CorruptRecord
+from kombu_pool.storage import UNREADABLE_QUEUE
+from kombu_pool.storage.dead_letters import RESERVATION_TTL, DeadLetterOutcome
+from kombu_pool.storage.policy import policy_of
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Sequence
+
+    from kombu_pool.clock import Clock
+    from kombu_pool.drivers.sqlite.codec import Row
+    from kombu_pool.drivers.sqlite.database import Database
+    from kombu_pool.drivers.sqlite.dead_letters import DeadLetter, DeadLetterMover
+    from kombu_pool.model import ClaimMetadata, Message, Project
+    from kombu_pool.storage import DeadLetterHooks
+    from kombu_pool.storage.policy import Policy
+
+_SQL = statements("claiming")
+_PEEK, _FIRST_FREE, _FREE_BY_ID = _SQL["peek"], _SQL["first_free"], _SQL["free_by_id"]
+_CLAIM_ONE, _CLAIM_UP_TO, _REMOVE_FREE_UP_TO = _SQL["claim_one"], _SQL["claim_up_to"], _SQL["remove_free_up_to"]
+_CREATE, _EXTEND_EXPIRY = _SQL["create"], _SQL["extend_expiry"]
+_FIND = statements("queues")["find"]
+_DELETION = statements("deletion")
+
+#: Transactions in which a claim advances its queue at most, before it continues with the messages that are free.
+_ADVANCE_LIMIT = 20
+
+
+@dataclass
+class ClaimRequest:
+    """One call that claims: the id of the new claim (None: a pop), its limit, and the messages claimed so far."""
+
+    queue: str
+    project: Project
+    limit: int
+    claim: int | None
+    ttl: float = 0
+    grace: float = 0
+    now: float = 0
+    policy: Policy = field(init=False)
+    messages: Sequence[Message] = ()
+    #: The claim that reserves dead letters while another store is asked to take them.
+    reservation: int | None = None
+    #: Messages over the delivery limit that no dead-letter queue takes: they are claimed.
+    unroutable: set[int] = field(default_factory=set)
+
+
+class Claimer:
+    """Claims or pops messages."""
+
+    def __init__(self, database: Database, clock: Clock, hooks: DeadLetterHooks, mover: DeadLetterMover) -> None:
+        self._database = database
+        self._clock = clock
+        self._hooks = hooks
+        self._mover = mover
+
+    def claim(
+        self, queue: str, metadata: ClaimMetadata, limit: int, project: Project
+    ) -> tuple[str | None, Sequence[Message]]:
+        """Implement :meth:`ClaimController.create`."""
+        if not self._has_claimable(queue, project, limit):
+            return None, []
+        claim = secrets.randbits(63)
+        request = ClaimRequest(queue, project, limit, claim, metadata["ttl"], metadata["grace"])
+        self._fulfil(request)
+        return (claim_id_of(claim), request.messages) if request.messages else (None, [])
+
+    def claim_by_id(
+        self, queue: str, message_ids: Iterable[str], metadata: ClaimMetadata, project: Project
+    ) -> tuple[str | None, Sequence[Message]]:
+        """Implement :meth:`ClaimController.claim_by_id`."""
+        numbers = [message_number(message_id) for message_id in dict.fromkeys(message_ids)]
+        if not self._has_claimable(queue, project, len(numbers)):
+            return None, []
+        claim = secrets.randbits(63)
+        request = ClaimRequest(queue, project, len(numbers), claim, metadata["ttl"], metadata["grace"])
+        with self._database.write as connection:
+            request.now = self._clock.time()
+            found = connection.execute(_FIND, (project_key(project), queue)).fetchone()
+            rows = _free_rows(connection, found[0], numbers, request.now) if found else []
+            if rows:
+                _claim_each(connection, found[0], request, claim, rows)
+        return (claim_id_of(claim), request.messages) if rows else (None, [])
+
+    def pop(self, queue: str, limit: int, project: Project) -> Sequence[Message]:
+        """Implement :meth:`MessageController.pop`."""
+        if not self._has_claimable(queue, project, limit):
+            return []
+        request = ClaimRequest(queue, project, limit, None)
+        self._fulfil(request)
+        return request.messages
+
+    def _has_claimable(self, queue: str, project: Project, limit: int) -> bool:
+        """Return whether messages may be claimable, after advancing the queue and moving its dead messages.
+
+        Usually it only reads.
+        """
+        now = self._clock.time()
+        found = self._database.row(_PEEK, (now, project_key(project), queue))
+        if found is None or limit < 1:
+            return False
+        if found[3]:
+            advance(self._database, found[0], now, _ADVANCE_LIMIT)
+        if found[4] or (found[3] and policy_of(found[1]).expires_to_dlq):
+            self._mover.dead_letter(found[0])
+        return bool(found[2] or found[3])
+
+    def _fulfil(self, request: ClaimRequest) -> None:
+        letters, more = self._attempt(request, [])
+        while letters or more:
+            # Not within a transaction: the other store may be waiting for this one.
+            letters, more = self._attempt(request, [(letter, self._is_stored(letter, request)) for letter in letters])
+
+    def _is_stored(self, letter: DeadLetter, request: ClaimRequest) -> bool:
+        outcome = dead_letters.forward(self._hooks, request.policy, letter, request.project)
+        return outcome is DeadLetterOutcome.STORED
+
+    def _attempt(self, request: ClaimRequest, outcomes: list[tuple[DeadLetter, bool]]) -> tuple[list[DeadLetter], bool]:
+        """Claim up to the limit; return dead letters for other stores, and whether further dead letters may follow."""
+        with self._database.write as connection:
+            found = connection.execute(_FIND, (project_key(request.project), request.queue)).fetchone()
+            if found is None:
+                return [], False
+            queue, metadata = found
+            request.now, request.policy = self._clock.time(), policy_of(metadata)
+            if request.reservation is not None:
+                self._apply(connection, queue, request, outcomes)
+            return self._claim_rows(connection, queue, request)
+
+    def _claim_rows(
+        self, connection: sqlite3.Connection, queue: int, request: ClaimRequest
+    ) -> tuple[list[DeadLetter], bool]:
+        moved = 0
+        while moved < CHUNK:
+            rows = connection.execute(_FIRST_FREE, (queue, request.now, request.limit)).fetchall()
+            messages, dead = _partition(rows, request.policy, request)
+            if not dead:
+                if rows:
+                    _claim_first(connection, queue, request, rows, messages)
+                return [], False
+            letters = [letter for letter in dead if not self._move_or_reserve(connection, queue, letter, request)]
+            if letters:
+                # Nothing is claimed before the outcomes are known: an unroutable letter is claimed in its place.
+                return letters, False
+            moved += len(dead)
+        return [], True
+
+    def _move_or_reserve(
+        self, connection: sqlite3.Connection, queue: int, letter: DeadLetter, request: ClaimRequest
+    ) -> bool:
+        """Move a dead letter whose target is in this store; reserve any other. Return whether it was moved."""
+        if dead_letters.is_local(connection, letter, request.project):
+            dead_letters.store_dead_letter(self._database, connection, letter, request.project)
+            dead_letters.remove(connection, queue, letter)
+            return True
+        if request.reservation is None:
+            request.reservation, ends = secrets.randbits(63), request.now + RESERVATION_TTL
+            connection.execute(_CREATE, (request.reservation, queue, RESERVATION_TTL, request.now, ends, None))
+        number, rank, count = letter.row[0], letter.row[1], letter.row[7]
+        connection.execute(_DELETION["free"], (queue, rank, number))
+        connection.execute(_CLAIM_ONE, (number, request.reservation, count))
+        return False
+
+    def _apply(
+        self, connection: sqlite3.Connection, queue: int, request: ClaimRequest, outcomes: list[tuple[DeadLetter, bool]]
+    ) -> None:
+        """Remove the reserved dead letters that another store took, and free the others."""
+        for letter, stored in outcomes:
+            number = letter.row[0]
+            if not connection.execute(_DELETION["holds"], (number, request.reservation)).fetchone():
+                continue  # The reservation ended: other claims may hold the message.
+            if not stored and not letter.is_unreadable:
+                request.unroutable.add(number)
+                continue
+            if not stored:
+                letter.target = UNREADABLE_QUEUE
+                dead_letters.store_dead_letter(self._database, connection, letter, request.project)
+            dead_letters.remove(connection, queue, letter)
+        if request.reservation is not None:
+            end_claim(connection, request.reservation, last_claim=None)
+        request.reservation = None
+
+
+def _partition(rows: list[Row], policy: Policy, request: ClaimRequest) -> tuple[list[Message], list[DeadLetter]]:
+    """Return the messages to claim, and those to dead-letter instead."""
+    messages: list[Message] = []
+    dead: list[DeadLetter] = []
+    now, claim, max_count = request.now, request.claim, policy.max_claim_count
+    claim_id = None if claim is None else claim_id_of(claim)
+    for row in rows:
+        try:
+            message = to_claimed_message(row, now, claim_id, row[7] + 1)
+        except CorruptRecord as error:
+            dead.append(dead_letters.unreadable(request.queue, policy, row, now, error))
+            continue
+        if max_count and row[7] >= max_count and row[0] not in request.unroutable:
+            dead.append(dead_letters.over_delivery_limit(request.queue, policy, row, now))
+            continue
+        if claim is None and row[6] is not None:
+            message["claim_id"] = claim_id_of(row[6])
+        messages.append(message)
+    return messages, dead
+
+
+def _claim_first(
+    connection: sqlite3.Connection, queue: int, request: ClaimRequest, rows: list[Row], messages: list[Message]
+) -> None:
+    """Claim or pop the first free messages."""
+    number, rank = rows[-1][:2]
+    if request.claim is None:
+        connection.executemany(_DELETION["message"], [(row[0],) for row in rows])
+    else:
+        connection.execute(_CLAIM_UP_TO, (request.claim, queue, rank, number, request.now))
+        _create_claim(connection, queue, request, rows, messages)
+    connection.execute(_REMOVE_FREE_UP_TO, (queue, rank, number, request.now))
+    request.messages = messages
+
+
+def _free_rows(connection: sqlite3.Connection, queue: int, numbers: Iterable[int], now: float) -> list[Row]:
+    """Return the rows of those messages that are free and can be decoded, in order."""
+    found = (connection.execute(_FREE_BY_ID, (number, queue, now)).fetchone() for number in numbers)
+    return sorted((row for row in found if row is not None and _is_readable(row)), key=lambda row: (row[1], row[0]))
+
+
+def _is_readable(row: Row) -> bool:
+    try:
+        codec.decode(row[5])
+    except CorruptRecord:
+        return False
+    return True
+
+
+def _claim_each(connection: sqlite3.Connection, queue: int, request: ClaimRequest, claim: int, rows: list[Row]) -> None:
+    """Claim some free messages, wherever they stand."""
+    request.messages = [to_claimed_message(row, request.now, claim_id_of(claim), row[7] + 1) for row in rows]
+    connection.executemany(_DELETION["free"], [(queue, row[1], row[0]) for row in rows])
+    connection.executemany(_CLAIM_ONE, [(row[0], claim, row[7] + 1) for row in rows])
+    _create_claim(connection, queue, request, rows, request.messages)
+
+
+def _create_claim(
+    connection: sqlite3.Connection, queue: int, request: ClaimRequest, rows: list[Row], messages: Sequence[Message]
+) -> None:
+    """Create the claim, and extend the expiry of its messages that would expire before it ends."""
+    ends, expiries = request.now + request.ttl, []
+    extended, ttl = ends + request.grace, request.ttl + request.grace
+    for row, message in zip(rows, messages, strict=True):
+        expires = row[8]
+        if expires is None:
+            continue
+        if expires < ends:
+            expires, message["ttl"] = extended, ttl
+            connection.execute(_EXTEND_EXPIRY, (extended, ttl, row[0]))
+        expiries.append(expires)
+    values = (request.claim, queue, request.ttl, request.now, ends, min(expiries, default=None))
+    connection.execute(_CREATE, values)

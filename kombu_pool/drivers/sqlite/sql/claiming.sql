@@ -1,0 +1,28 @@
+-- peek: the queue and its metadata; whether it has free messages, messages to advance, and dead messages
+SELECT id, metadata,
+    EXISTS (SELECT 1 FROM free WHERE free.queue = queue.id),
+    EXISTS (SELECT 1 FROM delayed WHERE delayed.queue = queue.id AND due <= ?1)
+    OR EXISTS (SELECT 1 FROM claim WHERE claim.queue = queue.id AND ends <= ?1)
+    OR EXISTS (SELECT 1 FROM message WHERE message.queue = queue.id AND expires <= ?1),
+    EXISTS (SELECT 1 FROM dead WHERE dead.queue = queue.id)
+FROM queue WHERE project = ?2 AND name = ?3
+-- first_free: the first free messages
+SELECT m.id, m.rank, m.created, m.ttl, m.dead_letter, m.record, free.claim, free.claim_count, free.expires
+FROM free CROSS JOIN message AS m ON m.id = free.id
+WHERE free.queue = ? AND (free.expires IS NULL OR free.expires > ?) ORDER BY free.rank, free.id LIMIT ?
+-- free_by_id: one message, if it is free
+SELECT m.id, m.rank, m.created, m.ttl, m.dead_letter, m.record, free.claim, free.claim_count, free.expires
+FROM message AS m CROSS JOIN free ON free.queue = m.queue AND free.rank = m.rank AND free.id = m.id
+WHERE m.id = ? AND m.queue = ? AND (free.expires IS NULL OR free.expires > ?)
+-- claim_one: claim one message, with the given claim count
+INSERT INTO claimed(id, claim, claim_count) VALUES(?, ?, ?)
+-- claim_up_to: claim the free messages up to a position, except expired ones
+INSERT INTO claimed(id, claim, claim_count)
+SELECT id, ?, claim_count + 1 FROM free
+WHERE queue = ? AND (rank, id) <= (?, ?) AND (expires IS NULL OR expires > ?)
+-- remove_free_up_to: remove the free messages up to a position, except expired ones
+DELETE FROM free WHERE queue = ? AND (rank, id) <= (?, ?) AND (expires IS NULL OR expires > ?)
+-- create: create a claim
+INSERT INTO claim(id, queue, ttl, renewed, ends, earliest_expiry) VALUES(?, ?, ?, ?, ?, ?)
+-- extend_expiry: let a message expire later
+UPDATE message SET expires = ?, ttl = ? WHERE id = ?

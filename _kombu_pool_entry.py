@@ -1,9 +1,9 @@
-"""Makes ``pool://`` known to Kombu, without an import by its user.
+"""Registers ``pool://`` with Kombu, without an import by the application.
 
-Kombu loads each entry point of the group ``kombu.serializers`` as it imports ``kombu.serialization``, before any Celery
-process looks a transport up, and lets an error of one of them break ``from kombu import Queue`` for everybody.
-So this is a module of its own that depends on nothing, does next to nothing, and never raises. It must not import what
-imports ``kombu.serialization``, which is half made at that moment; ``kombu.transport`` does not.
+Kombu loads each entry point of the group ``kombu.serializers`` while it imports ``kombu.serialization``, before a
+Celery process looks up any transport. An error of an entry point breaks ``from kombu import Queue`` for every user.
+So this module stands alone: it has no dependencies, does little, and never raises. It must not import a module that
+imports ``kombu.serialization``, which is partially initialised at that moment; ``kombu.transport`` does not.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 TRANSPORT = "kombu_pool.transport:Transport"
 
-#: Kombu takes ``pool+redis://...`` for the transport ``pool``, but looks the whole scheme up once it fails over to it.
+#: All schemes: Kombu resolves ``pool+redis://...`` to the transport ``pool``, but after a failover to the whole scheme.
 ALIASES = (
     "pool",
     "pool+conf",
@@ -29,13 +29,13 @@ ALIASES = (
 
 
 def register(*more: str) -> None:
-    """Name our transport to Kombu under every alias, and under ``more`` of them, unless somebody else has the name."""
+    """Register the transport with Kombu under every alias, and under ``more``; a name in use stays as it is."""
     try:
-        from kombu.transport import TRANSPORT_ALIASES  # noqa: PLC0415 - an absent Kombu is no reason to raise
+        from kombu.transport import TRANSPORT_ALIASES  # noqa: PLC0415 - an absent Kombu must not raise
 
         for alias in (*ALIASES, *more):
             TRANSPORT_ALIASES.setdefault(alias, TRANSPORT)
-    except Exception:  # noqa: BLE001, S110 - a Kombu of another layout: it says itself what it lacks when pool:// is used
+    except Exception:  # noqa: BLE001, S110 - an incompatible Kombu: the use of pool:// reports it
         pass
 
 
@@ -55,7 +55,7 @@ def _msgpack() -> Any:
     return msgpack
 
 
-#: What the entry point has to be: a serializer's encoder, decoder, content type and encoding.
+#: The entry point's value: a serializer's encoder, decoder, content type and encoding.
 serializer = (_encode, _decode, "application/x-pool-msgpack", "binary")
 
 register()

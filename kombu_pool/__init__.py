@@ -1,6 +1,6 @@
-"""A message broker for Celery and Kombu that needs no broker server of its own.
+"""A message broker for Celery and Kombu without a broker server of its own.
 
-Importing this package makes ``pool://`` known to Kombu. What it offers is loaded when it is first asked for.
+The import registers ``pool://`` with Kombu. Other modules are loaded at first use.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _kombu_pool_entry.register()
 
-_HOMES = {
+_MODULES = {
     "Catalog": "kombu_pool.pooling",
     "ClaimController": "kombu_pool.pooling",
     "DataDriver": "kombu_pool.pooling",
@@ -41,7 +41,7 @@ _HOMES = {
 }
 
 
-def open(  # noqa: A001 - kombu_pool.open() is how it is called
+def open(  # noqa: A001 - the call reads kombu_pool.open()
     uri: str,
     *,
     conf: Any = None,
@@ -50,15 +50,15 @@ def open(  # noqa: A001 - kombu_pool.open() is how it is called
     pools: Iterable[Mapping[str, Any]] = (),
     flavors: Iterable[Mapping[str, Any]] = (),
 ) -> DataDriver:
-    """Open the queues that the control store at ``uri`` knows, after adding ``pools`` and ``flavors`` to it.
+    """Open the queues of the control store at ``uri``, after adding ``pools`` and ``flavors`` to it.
 
-    ``uri`` may be a broker URL, ``pool+sqlite:///shop.db``, or the store's own, ``sqlite:///shop.db``. What
-    :func:`~kombu_pool.pooling.declare_pools` takes is what ``pools`` and ``flavors`` are made of. Close what is
-    returned, and the control store is closed along with it.
+    ``uri`` is a broker URL, ``pool+sqlite:///shop.db``, or the store's own, ``sqlite:///shop.db``. ``pools`` and
+    ``flavors`` are declared as for :func:`~kombu_pool.pooling.declare_pools`. Closing the returned driver closes the
+    control store, too.
 
     Raises:
-        ConfigurationError: the URI, an option or a declaration cannot work.
-        ConnectionError: the control store cannot be reached.
+        ConfigurationError: the URI, an option or a declaration is invalid.
+        ConnectionError: the control store is unreachable.
     """
     pooling = import_module("kombu_pool.pooling")
     hooks = import_module("kombu_pool.storage").DeadLetterHooks(restore_address=_restore_address)
@@ -74,15 +74,15 @@ def open(  # noqa: A001 - kombu_pool.open() is how it is called
 
 
 def _restore_address(queue: str, body: Any) -> Any:
-    """Restore the address of a dead letter of Kombu's; only this needs the transport."""
+    """Restore the address of a dead letter of Kombu; loads the transport, as no other call does."""
     return import_module("kombu_pool.transport.upkeep.dead_letters").restore_address(queue, body)
 
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         found: Any = _version()
-    elif name in _HOMES:
-        found = getattr(import_module(_HOMES[name]), name)
+    elif name in _MODULES:
+        found = getattr(import_module(_MODULES[name]), name)
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = found
@@ -98,7 +98,7 @@ def _version() -> str:
     try:
         return str(metadata.version("kombu-pool"))
     except metadata.PackageNotFoundError:
-        return "0+unknown"  # a checkout that was never installed
+        return "0+unknown"  # an uninstalled checkout
 
 
 __all__ = [

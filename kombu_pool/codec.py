@@ -1,4 +1,4 @@
-"""How a body becomes a stored record: MessagePack, which holds bytes without base64 and what JSON can hold."""
+"""The encoding of bodies as records: MessagePack, which holds JSON values, and bytes without base64."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def encode(body: Any, limit: int) -> bytes:
     """Return the record of a body.
 
     Raises:
-        MessageNotEncodable: it holds something that JSON cannot, and that is not bytes.
+        MessageNotEncodable: the body holds something that is neither a JSON value nor bytes.
         MessageTooLarge: the record would be longer than ``limit`` bytes.
     """
     try:
@@ -32,7 +32,7 @@ def decode(record: bytes) -> Any:
     """Return the body of a record.
 
     Raises:
-        CorruptRecord: it was not written by :func:`encode`, or not whole.
+        CorruptRecord: the record is truncated, or was not written by :func:`encode`.
     """
     try:
         return _decode(record)

@@ -1,8 +1,8 @@
-"""Every option: its type, range, default and help, as oslo.config knows them.
+"""Every option, as an oslo.config option: its type, range, default and help text.
 
-An option is looked for in four places, the nearest first: the pool's own options, the query of its URI, the
-configuration file, the default. Nothing here ever writes to the configuration that it is given, so that two pools of
-one kind never share a setting by accident.
+An option is looked up in four places, the nearest first: the pool's own options, the query of its URI, the
+configuration file, the default. No function here writes to a configuration that it is given, so that two pools of one
+kind never share a setting by accident.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ CATALOG: list[cfg.Opt] = [
     cfg.BoolOpt(
         "enable_virtual_pool",
         default=True,
-        help="Let the control store serve as a pool named 'default' when it names no pool. Off: NoPoolFound.",
+        help="Use the control store as a pool named 'default' when it names no pool. Off: NoPoolFound.",
     ),
     cfg.FloatOpt(
         "cache_ttl",
         default=10.0,
         min=0.0,
         max=3600.0,
-        help="Seconds for which a process trusts what it read of the catalogue.",
+        help="Longest use of a cached catalogue entry, in seconds.",
     ),
 ]
 
@@ -45,7 +45,7 @@ STORE: list[cfg.Opt] = [
         default=128 * MIB,
         min=1,
         max=1024 * MIB,
-        help="The longest record, in bytes, that a message may take. A longer one is refused with MessageTooLarge.",
+        help="The longest record of a message, in bytes. A longer one is refused with MessageTooLarge.",
     ),
 ]
 MEMORY_GROUP = "drivers:message_store:memory"
@@ -58,8 +58,8 @@ SQLITE: list[cfg.Opt] = [
         "synchronous",
         default="FULL",
         choices=[
-            ("FULL", "what was posted survives a loss of power"),
-            ("NORMAL", "it survives a crash of any process; the last few milliseconds may go with the power"),
+            ("FULL", "posted messages survive a loss of power"),
+            ("NORMAL", "they survive a crash of any process; a loss of power may lose the last few milliseconds"),
         ],
         ignore_case=True,
         help="When SQLite waits for the disk.",
@@ -75,7 +75,7 @@ SQLITE: list[cfg.Opt] = [
         "wal_size_limit",
         default=16 * MIB,
         min=MIB,
-        help="Bytes to which the write-ahead log is cut back once it has been written over.",
+        help="Bytes to which the write-ahead log is truncated once it has been written over.",
     ),
 ]
 
@@ -86,9 +86,9 @@ REDIS: list[cfg.Opt] = [
         "key_prefix",
         default="kombu-pool",
         regex=r"\A[^{}\s]+\Z",
-        help="What the names of all keys begin with, so that several applications share one database.",
+        help="The beginning of all key names, so that several applications share one database.",
     ),
-    cfg.IntOpt("db", min=0, help="The number of the database, where the URI's path does not say it."),
+    cfg.IntOpt("db", min=0, help="The number of the database, where the URI's path does not name it."),
     cfg.FloatOpt(
         "socket_timeout",
         default=5.0,
@@ -108,28 +108,28 @@ REDIS: list[cfg.Opt] = [
         default=2,
         min=1,
         max=1000,
-        help="The most connections of a process that commands go through; one more waits for messages.",
+        help="The most connections of a process for commands; one more waits for messages.",
     ),
     cfg.FloatOpt(
         "busy_wait",
         default=0.00005,
         min=0.0,
         max=0.01,
-        help="Seconds for which a publish waits awake for its answer, where answers come that soon; 0: asleep.",
+        help="Seconds for which a publish polls for its reply before it sleeps, where replies come that soon; 0: none.",
     ),
     cfg.FloatOpt(
         "health_check_interval",
         default=4.0,
         min=0.0,
         max=3600.0,
-        help="Seconds without use after which a connection is tried out before it is used again.",
+        help="Seconds without use after which a connection is tested before its next use; 0: never.",
     ),
     cfg.IntOpt(
         "min_replicas",
         default=0,
         min=0,
         max=100,
-        help="How many replicas must have what was written before a call returns; fewer: the call fails and says so.",
+        help="Replicas that must have a write before its call returns; with fewer, the call fails.",
     ),
     cfg.FloatOpt(
         "min_replicas_timeout",
@@ -138,22 +138,22 @@ REDIS: list[cfg.Opt] = [
         max=3600.0,
         help="Seconds to wait for those replicas.",
     ),
-    cfg.BoolOpt("ssl", default=False, help="Connect by TLS; rediss:// does so by itself."),
-    cfg.StrOpt("ssl_ca_certs", help="The file of the certificates that the server's is checked against."),
-    cfg.StrOpt("ssl_certfile", help="The file of the certificate that we show."),
-    cfg.StrOpt("ssl_keyfile", help="The file of its key."),
+    cfg.BoolOpt("ssl", default=False, help="Connect with TLS; rediss:// implies it."),
+    cfg.StrOpt("ssl_ca_certs", help="The file with the CA certificates for the check of the server's certificate."),
+    cfg.StrOpt("ssl_certfile", help="The file with the client's certificate."),
+    cfg.StrOpt("ssl_keyfile", help="The file with the key of the client's certificate."),
     cfg.StrOpt(
         "ssl_cert_reqs",
         default="required",
         choices=[
             ("required", "a server without a valid certificate is refused"),
             ("optional", "a certificate is checked if there is one"),
-            ("none", "any certificate will do"),
+            ("none", "any certificate is accepted"),
         ],
         help="Whether the server's certificate is checked.",
     ),
-    cfg.BoolOpt("ssl_check_hostname", default=True, help="Whether that certificate must bear the host's name."),
-    cfg.StrOpt("sentinel_username", help="The user by whose name the sentinels are asked."),
+    cfg.BoolOpt("ssl_check_hostname", default=True, help="Whether that certificate must be for the host's name."),
+    cfg.StrOpt("sentinel_username", help="The user name for the sentinels."),
     cfg.StrOpt("sentinel_password", secret=True, help="The password for the sentinels."),
 ]
 
@@ -164,13 +164,13 @@ MONGODB: list[cfg.Opt] = [
         default=15 * MIB,
         min=1,
         max=15 * MIB,
-        help="The longest record, in bytes, that a message may take; a document of MongoDB holds 16 MiB.",
+        help="The longest record of a message, in bytes; a document of MongoDB holds 16 MiB.",
     ),
     cfg.StrOpt(
         "collection_prefix",
         default="kombu_pool_",
         regex=r"\A[A-Za-z_][A-Za-z0-9_-]{0,99}\Z",
-        help="What the names of all collections begin with, so that several applications share one database.",
+        help="The beginning of all collection names, so that several applications share one database.",
     ),
 ]
 
@@ -182,28 +182,28 @@ TRANSPORT: list[cfg.Opt] = [
         default=60.0,
         min=0.5,
         max=43200.0,
-        help="Seconds after which the messages of a consumer that died come back. Claims are renewed at a third of it.",
+        help="Seconds after which the messages of a dead consumer are free again. Claims are renewed at a third of it.",
     ),
     cfg.FloatOpt(
         "claim_grace",
         default=60.0,
         min=0.0,
         max=43200.0,
-        help="Seconds for which a message that would have expired outlives its claim.",
+        help="Seconds by which a message outlives its claim if it would have expired before.",
     ),
     cfg.FloatOpt(
         "ack_delay",
         default=0.002,
         min=0.0,
         max=1.0,
-        help="Seconds for which acknowledgements are gathered before they go to the store together.",
+        help="Seconds for which acknowledgements are gathered into one call to the store.",
     ),
     cfg.IntOpt(
         "read_ahead",
         default=256,
         min=1,
         max=10000,
-        help="Messages held ready for a consumer without a prefetch limit, and the most that one claim takes.",
+        help="Messages held ready for a consumer without a prefetch limit, and the largest claim.",
     ),
     cfg.BoolOpt(
         "delay_eta",
@@ -213,12 +213,12 @@ TRANSPORT: list[cfg.Opt] = [
     cfg.BoolOpt(
         "batch_groups",
         default=True,
-        help="Post the tasks of a Celery group many at a time. Off: one by one.",
+        help="Post the tasks of a Celery group in batches. Off: one by one.",
     ),
     cfg.DictOpt(
         "queue_flavors",
         default={},
-        help="The flavor of new queues by their name, or by a pattern of it: {'reports.*': 'durable'}.",
+        help="The flavor of new queues, by name or pattern: {'reports.*': 'durable'}.",
     ),
 ]
 
@@ -231,17 +231,17 @@ def options(
     conf: cfg.ConfigOpts | None = None,
     group: str = "",
 ) -> dict[str, Any]:
-    """Return a value for each of ``opts``: what is ``given``, else what ``conf`` has in ``group``, else the default.
+    """Return a value for each of ``opts``: from ``given``, else from ``group`` of ``conf``, else the default.
 
-    ``where`` names the place that ``given`` came from, for errors.
+    ``where`` names the source of ``given``, for errors.
 
     Raises:
-        ConfigurationError: ``given`` names an option that is not among ``opts``, or a value that does not fit.
+        ConfigurationError: ``given`` holds an option that is not among ``opts``, or an invalid value.
     """
     known = {opt.dest: opt for opt in opts}
     for name in given:
         if name not in known:
-            raise ConfigurationError(f"{where}: no option {name!r}; known here: {', '.join(sorted(known)) or 'none'}")
+            raise ConfigurationError(f"{where}: no option {name!r}; known: {', '.join(sorted(known)) or 'none'}")
     return {
         name: _checked(opt, given[name], where) if name in given else _configured(opt, conf, group)
         for name, opt in known.items()
@@ -252,7 +252,7 @@ def _checked(opt: cfg.Opt, value: Any, where: str) -> Any:
     try:
         return opt.type(value)
     except (ValueError, TypeError) as error:
-        raise ConfigurationError(f"{where}: {opt.dest}={value!r} is not possible: {error} ({opt.help})") from error
+        raise ConfigurationError(f"{where}: invalid {opt.dest}={value!r}: {error} ({opt.help})") from error
 
 
 def _configured(opt: cfg.Opt, conf: cfg.ConfigOpts | None, group: str) -> Any:
@@ -266,7 +266,7 @@ def _configured(opt: cfg.Opt, conf: cfg.ConfigOpts | None, group: str) -> Any:
 
 
 def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
-    """List the options that a configuration file may set, by their groups, for oslo-config-generator."""
+    """Return the options of a configuration file by their groups, for oslo-config-generator."""
     return [
         (MANAGEMENT_GROUP, MANAGEMENT),
         (CATALOG_GROUP, CATALOG),

@@ -1,14 +1,14 @@
-"""The error tree: every exception that this project raises on purpose.
+"""The error tree: every exception that this project raises deliberately.
 
 ::
 
     KombuPoolError
-    ├── ConfigurationError            a URI, an option or a value that cannot work
+    ├── ConfigurationError            an invalid URI, option or value
     │   └── InvalidDriver             the driver of a scheme cannot be loaded or built
-    ├── ConnectionError               a store cannot be reached now
-    │   └── PoolUnavailable           ... and this pool is the one
-    ├── StoreError                    a store answered, but not with what we wrote
-    │   ├── IncompatibleStore         not ours, or written by a newer version
+    ├── ConnectionError               a store is unreachable now
+    │   └── PoolUnavailable           the store of a named pool is
+    ├── StoreError                    a store answers, but cannot serve
+    │   ├── IncompatibleStore         not ours, or of another layout version
     │   ├── StoreFull                 no space left, or read-only
     │   └── CorruptRecord             a record that cannot be decoded
     ├── InvalidMessage                a message that cannot be stored
@@ -28,7 +28,8 @@
     ├── NoPoolFound
     └── PoolCapabilitiesMismatch
 
-An error's docstring is its message; the values that it names are kept as attributes of the same names.
+The first line of an error's docstring, without its full stop, is its message. The values that it names are attributes
+of the error.
 """
 
 from __future__ import annotations
@@ -38,13 +39,13 @@ from typing import Any, ClassVar
 
 
 class KombuPoolError(Exception):
-    """Something in kombu_pool went wrong."""
+    """An error of kombu_pool."""
 
     _fields: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, *values: Any, **named: Any) -> None:
         if len(values) > len(self._fields):
-            # A free text in place of the docstring's: the first value is the whole message.
+            # More values than fields: the first value is the whole message, in place of the docstring's.
             super().__init__(*values)
             return
         given = dict(zip(self._fields, values, strict=False)) | named
@@ -59,11 +60,11 @@ class KombuPoolError(Exception):
 
 
 def _first_line(cls: type) -> str:
-    return (inspect.getdoc(cls) or cls.__name__).partition("\n")[0]
+    return (inspect.getdoc(cls) or cls.__name__).partition("\n")[0].removesuffix(".")
 
 
 class ConfigurationError(KombuPoolError, ValueError):
-    """The configuration cannot work."""
+    """The configuration is invalid."""
 
 
 class InvalidDriver(ConfigurationError):
@@ -71,11 +72,11 @@ class InvalidDriver(ConfigurationError):
 
 
 class ConnectionError(KombuPoolError, OSError):  # noqa: A001 - Zaqar's name for it
-    """The store cannot be reached."""
+    """The store is unreachable."""
 
 
 class PoolUnavailable(ConnectionError):
-    """Pool {pool!r} cannot be reached: {reason}."""
+    """Pool {pool!r} is unreachable: {reason}."""
 
     _fields = ("pool", "reason")
     pool: str
@@ -83,15 +84,15 @@ class PoolUnavailable(ConnectionError):
 
 
 class StoreError(KombuPoolError):
-    """The store's content is not what was written there."""
+    """The store cannot serve: its content is not what was written, or it refuses writes."""
 
 
 class IncompatibleStore(StoreError):
-    """The store was not written by a version of kombu_pool that this one can read."""
+    """The store was not written by kombu_pool, or by a version with another layout."""
 
 
 class StoreFull(StoreError, OSError):
-    """The store takes no more writes."""
+    """The store accepts no more writes."""
 
 
 class CorruptRecord(StoreError):
@@ -106,7 +107,7 @@ class InvalidMessage(KombuPoolError, ValueError):
 
 
 class MessageNotEncodable(InvalidMessage):
-    """The body cannot be encoded: {reason}. A body holds what JSON can hold, or bytes, or a mix of them."""
+    """The body cannot be encoded ({reason}); a body may hold JSON values, bytes, or a mix of them."""
 
     _fields = ("reason",)
     reason: str
@@ -121,7 +122,7 @@ class MessageTooLarge(InvalidMessage):
 
 
 class DoesNotExist(KombuPoolError, LookupError):
-    """It does not exist."""
+    """The object does not exist."""
 
 
 class QueueDoesNotExist(DoesNotExist):
@@ -133,7 +134,7 @@ class QueueDoesNotExist(DoesNotExist):
 
     @property
     def name(self) -> str:
-        """The queue's name, under the word that the queue controller uses for it."""
+        """The queue's name, as the queue controller names this argument."""
         return self.queue
 
 
@@ -147,7 +148,7 @@ class MessageDoesNotExist(DoesNotExist):
 
 
 class ClaimDoesNotExist(DoesNotExist):
-    """Claim {claim_id!r} does not exist, or has ended, in queue {queue!r} of project {project!r}."""
+    """Claim {claim_id!r} has ended or never existed in queue {queue!r} of project {project!r}."""
 
     _fields = ("claim_id", "queue", "project")
     claim_id: str
@@ -196,11 +197,11 @@ class ExchangeDoesNotExist(DoesNotExist):
 
 
 class NotPermitted(KombuPoolError):
-    """That is not permitted."""
+    """The operation is not permitted."""
 
 
 class MessageIsClaimed(NotPermitted):
-    """Message {message_id!r} is claimed: it can be deleted under its claim only."""
+    """Message {message_id!r} is claimed: it can be deleted only under its claim."""
 
     _fields = ("message_id",)
     message_id: str
@@ -238,7 +239,7 @@ class PoolInUseByFlavor(NotPermitted):
 
 
 class Conflict(KombuPoolError):
-    """It conflicts with what is there."""
+    """The operation conflicts with the store's content."""
 
 
 class MessageConflict(Conflict):
@@ -254,14 +255,14 @@ class ClaimConflict(Conflict):
 
 
 class PoolAlreadyExists(Conflict):
-    """A pool with the same URI exists already: {pool!r}."""
+    """Pool {pool!r} has this URI already."""
 
     _fields = ("pool",)
     pool: str
 
 
 class SubscriptionAlreadyExists(Conflict):
-    """That subscriber has a subscription already."""
+    """The subscriber has a subscription already."""
 
 
 class QueueIsEmpty(KombuPoolError):
@@ -273,7 +274,7 @@ class QueueIsEmpty(KombuPoolError):
 
 
 class QueueIsFull(KombuPoolError):
-    """Queue {queue!r} of project {project!r} is full: it takes no more until something leaves it."""
+    """Queue {queue!r} of project {project!r} is full: it accepts no message until another one leaves it."""
 
     _fields = ("queue", "project")
     queue: str
@@ -290,10 +291,12 @@ class ClaimDoesNotMatch(KombuPoolError):
 
 
 class NoPoolFound(KombuPoolError):
-    """No pool is eligible: add one, or give one of the flavor a weight above 0."""
+    """No pool can take the queue: add a pool of its flavor, or give one a weight above 0."""
 
 
 class PoolCapabilitiesMismatch(KombuPoolError):
-    """Pool {pool!r} lacks what flavor {flavor!r} promises: {missing}."""
+    """Pool {pool!r} lacks capabilities of flavor {flavor!r}: {missing}."""
 
     _fields = ("pool", "flavor", "missing")
+    pool: str
+    flavor: str

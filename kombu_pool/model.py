@@ -1,6 +1,6 @@
 """The records that cross a boundary between layers.
 
-Times are seconds: durations as they are, moments since the epoch.
+Times are in seconds; points in time count from the Unix epoch.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Metadata: TypeAlias = "dict[str, Any]"
 
 
 class Capabilities(IntEnum):
-    """What a store can promise; a flavor may ask for some of them."""
+    """The capabilities of a store; a flavor may require some of them."""
 
     FIFO = 1
     CLAIMS = 2
@@ -36,19 +36,19 @@ class _NewMessageOptions(TypedDict, total=False):
 class NewMessage(_NewMessageOptions):
     """A message to post.
 
-    ``ttl``: seconds until it expires, None or 0 for never. ``body``: what JSON can hold, bytes, or a mix; ``{}`` when
-    absent. ``delay``: seconds for which nobody may claim it. ``priority``: 0 to 255, higher first.
-    ``dead_letter``: where a dead letter of another store came from.
+    ``ttl``: seconds until it expires; None or 0: never. ``body``: JSON values, bytes, or a mix; ``{}`` when absent.
+    ``delay``: seconds before it can be claimed. ``priority``: 0 to 255, higher first. ``dead_letter``: the header of a
+    dead letter from another store.
     """
 
     ttl: float | None
 
 
 class IdempotencyKey(NamedTuple):
-    """Names one post: the ``sequence``-th of ``producer``, an id that no other producer has.
+    """The key of one post: the unique id of its producer, and a sequence number.
 
     A producer id has 1 to 64 bytes. A producer makes one post at a time, each with a greater sequence number than the
-    one before; sequence numbers are whole, from 1 to 2**53.
+    last; sequence numbers are integers from 1 to 2**53.
     """
 
     producer: bytes
@@ -56,7 +56,7 @@ class IdempotencyKey(NamedTuple):
 
 
 class DeadLetter(TypedDict):
-    """Where a dead-lettered message came from: ``time`` is when it moved, ``count`` how often it had been lent."""
+    """The header of a dead letter: its origin, the reason, the time of the move, and its claims in the origin."""
 
     queue: str
     reason: str
@@ -66,11 +66,11 @@ class DeadLetter(TypedDict):
 
 @dataclass
 class RedriveResult:
-    """What giving dead letters back came to.
+    """The result of a redrive.
 
-    ``moved`` and ``remaining`` count letters by the queue that they were for; ``refusals`` says why that queue did not take
-    what was left, the last reason if there were several. ``duplicated`` of those moved are in the dead-letter queue, too,
-    for the claim on them ended too early. ``seen`` of ``total`` messages were looked at.
+    ``moved`` and ``remaining`` count dead letters by target queue; ``refusals`` holds the last error of a target that
+    did not accept one. ``duplicated`` of those moved are still in the dead-letter queue, too: their claim ended before
+    the deletion. ``seen`` of ``total`` messages were examined.
     """
 
     moved: dict[str, int] = field(default_factory=dict)
@@ -90,9 +90,9 @@ class _MessageOptions(TypedDict, total=False):
 class Message(_MessageOptions):
     """A stored message.
 
-    ``age`` is whole seconds since it was posted; ``ttl`` is 0 when it never expires; ``claim_id`` names the last claim,
-    even an ended one, and is None when it was never claimed or was released; ``claim_count`` counts its lendings.
-    ``priority`` is there when it is not 0, ``dead_letter`` when it was moved here for a reason.
+    ``age``: whole seconds since its post. ``ttl``: 0 when it never expires. ``claim_id``: the last claim, even an ended
+    one; None when it was never claimed or was released. ``claim_count``: the number of its claims. ``priority`` is
+    present when it is not 0, ``dead_letter`` when the message is a dead letter.
     """
 
     id: str
@@ -104,7 +104,7 @@ class Message(_MessageOptions):
 
 
 class ClaimMetadata(TypedDict):
-    """How long a claim is to live, and how long its messages outlive it at least; both in seconds."""
+    """The duration of a claim, and the least time for which its messages outlive it, both in seconds."""
 
     ttl: float
     grace: float
@@ -123,7 +123,7 @@ class _PoolOptions(TypedDict, total=False):
 
 
 class Pool(_PoolOptions):
-    """A message store and its share of new queues; ``options`` is there in detailed answers."""
+    """A message store and its share of new queues; ``options`` is present in detailed results."""
 
     name: str
     uri: str
@@ -136,13 +136,13 @@ class _FlavorOptions(TypedDict, total=False):
 
 
 class Flavor(_FlavorOptions):
-    """A kind of queue; ``capabilities`` (names of :class:`Capabilities`) is there in detailed answers."""
+    """A kind of queue; ``capabilities`` (names of :class:`Capabilities`) is present in detailed results."""
 
     name: str
 
 
 class CatalogueEntry(TypedDict):
-    """Which pool serves a queue."""
+    """The assignment of a queue to a pool."""
 
     queue: str
     project: Project
@@ -150,7 +150,7 @@ class CatalogueEntry(TypedDict):
 
 
 class Exchange(TypedDict):
-    """An exchange; ``generation`` grows with every change to it or to its bindings, and is never used twice."""
+    """An exchange; ``generation`` grows with every change to it or to its bindings, and never repeats."""
 
     name: str
     type: str
@@ -161,7 +161,7 @@ class Exchange(TypedDict):
 
 
 class Binding(TypedDict):
-    """A way from an exchange to a ``destination`` of ``destination_type`` "queue" or "exchange"."""
+    """A binding of an exchange to a ``destination`` of ``destination_type`` "queue" or "exchange"."""
 
     exchange: str
     destination: str
@@ -171,7 +171,7 @@ class Binding(TypedDict):
 
 
 class Subscription(TypedDict):
-    """Somebody who wants to be told of a queue's messages."""
+    """A subscription of one subscriber to a queue's messages."""
 
     id: str
     source: str

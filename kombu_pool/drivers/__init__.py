@@ -1,7 +1,7 @@
-"""Finds the driver of a URI: by its scheme, when it is first asked for, among ours and those of installed strangers.
+"""The driver of a URI: built in or third-party, found by the URI's scheme and loaded at first use.
 
 A driver is a module (or any object) with ``CAPABILITIES``, ``open_data`` and, if the store can be a control store,
-``open_control``. A stranger's is found by an entry point of the group ``kombu_pool.drivers`` named like the scheme.
+``open_control``. A third-party driver is an entry point of the group ``kombu_pool.drivers`` with the scheme's name.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from kombu_pool.storage import ControlDriver, DataDriver
 
 GROUP = "kombu_pool.drivers"
-_OURS = {
+_BUILT_IN = {
     "memory": "kombu_pool.drivers.memory",
     "mongodb": "kombu_pool.drivers.mongodb",
     "mongodb+srv": "kombu_pool.drivers.mongodb",
@@ -38,7 +38,7 @@ _OURS = {
 
 
 class Driver(Protocol):
-    """What a driver module offers. ``conf`` is an ``oslo_config.cfg.ConfigOpts`` or None."""
+    """The interface of a driver module. ``conf`` is an ``oslo_config.cfg.ConfigOpts`` or None."""
 
     CAPABILITIES: tuple[Capabilities, ...]
 
@@ -53,11 +53,11 @@ class Driver(Protocol):
         options: Mapping[str, Any],
         dead_letter_hooks: DeadLetterHooks,
     ) -> DataDriver:
-        """Open the store for messages."""
+        """Open a message store."""
         ...
 
     def open_control(self, uri: StoreUri, *, conf: Any, cache: Any, clock: Clock) -> ControlDriver:
-        """Open the store for the control plane."""
+        """Open a control store."""
         ...
 
 
@@ -73,11 +73,11 @@ def open_data(
 ) -> DataDriver:
     """Open one message store.
 
-    ``options`` stand above those of the URI's query. ``dead_letter_hooks`` serve the dead letters that leave the store.
+    ``options`` override those of the URI's query. ``dead_letter_hooks`` receive the dead letters that leave the store.
 
     Raises:
-        ConfigurationError: the URI or one of the options cannot work.
-        ConnectionError: the store cannot be reached.
+        ConfigurationError: the URI or one of the options is invalid.
+        ConnectionError: the store is unreachable.
     """
     parsed = parse(uri)
     driver = _driver(parsed)
@@ -93,16 +93,16 @@ def open_data(
 
 
 def open_control(uri: str, *, conf: Any = None, cache: Any = None, clock: Clock | None = None) -> ControlDriver:
-    """Open a control store; raises as :func:`open_data` does."""
+    """Open a control store; raise as :func:`open_data` does."""
     parsed = parse(uri)
     driver = _driver(parsed)
     if not hasattr(driver, "open_control"):
-        raise ConfigurationError(f"{parsed.scheme}:// can keep messages but cannot be the control store")
+        raise ConfigurationError(f"{parsed.scheme}:// can be a message store, but not the control store")
     return driver.open_control(parsed, conf=conf, cache=cache, clock=clock or SYSTEM_CLOCK)
 
 
 def capabilities_of(uri: str) -> tuple[Capabilities, ...]:
-    """Return what the stores of a URI's scheme can promise; raises ConfigurationError for an unknown one."""
+    """Return the capabilities of a URI's scheme; raise ConfigurationError for an unknown one."""
     return _driver(parse(uri)).CAPABILITIES
 
 
@@ -111,11 +111,11 @@ def _driver(uri: StoreUri) -> Driver:
 
 
 def schemes() -> list[str]:
-    """Return the schemes that some driver knows."""
-    return sorted({*_OURS, *_strangers()})
+    """Return the schemes with a driver."""
+    return sorted({*_BUILT_IN, *_third_party()})
 
 
-def _strangers() -> dict[str, EntryPoint]:
+def _third_party() -> dict[str, EntryPoint]:
     return {found.name: found for found in entry_points(group=GROUP)}
 
 
@@ -124,15 +124,15 @@ def load(scheme: str) -> Driver:
     """Return the driver of a scheme.
 
     Raises:
-        ConfigurationError: nobody offers one.
-        InvalidDriver: it cannot be imported.
+        ConfigurationError: no driver serves the scheme.
+        InvalidDriver: the driver cannot be imported.
     """
-    strangers = _strangers()
+    third_party = _third_party()
     try:
-        if scheme in _OURS:
-            return import_module(_OURS[scheme])
-        if scheme in strangers:
-            driver: Driver = strangers[scheme].load()
+        if scheme in _BUILT_IN:
+            return import_module(_BUILT_IN[scheme])
+        if scheme in third_party:
+            driver: Driver = third_party[scheme].load()
             return driver
     except Exception as error:
         raise InvalidDriver(f"The driver of {scheme}:// cannot be loaded: {error}") from error

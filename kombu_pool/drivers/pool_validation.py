@@ -1,4 +1,4 @@
-"""What every control store asks of a pool before it keeps it, and how it shows pools and flavors."""
+"""Validation and views of pools and flavors, the same in every control store."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ _CHANGEABLE = ("uri", "weight", "flavor", "options")
 
 
 def check_weight(weight: object) -> None:
-    """Raise ConfigurationError for what cannot be a weight."""
+    """Raise ConfigurationError unless the value is a valid weight."""
     if not isinstance(weight, int) or isinstance(weight, bool) or weight < 0:
-        raise ConfigurationError(f"a pool's weight is a whole number of at least 0, not {weight!r}")
+        raise ConfigurationError(f"a pool's weight must be a whole number of 0 or more, not {weight!r}")
 
 
 def pool_changes(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what an update of a pool changes, where no flavor is None.
+    """Return the changes of a pool's update; no flavor is None.
 
     Raises:
-        ConfigurationError: it names nothing, something that no pool has, or a weight that cannot be one.
+        ConfigurationError: the update names no field, an unknown field, or an invalid weight.
     """
     changes = {key: value for key, value in given.items() if value is not None}
     if not changes or not set(changes) <= set(_CHANGEABLE):
-        raise ConfigurationError(f"a pool can change {', '.join(_CHANGEABLE)}; given: {sorted(changes)}")
+        raise ConfigurationError(f"a pool's {', '.join(_CHANGEABLE)} can change; given: {sorted(changes)}")
     check_weight(changes.get("weight", 0))
     if "flavor" in changes:
         changes["flavor"] = changes["flavor"] or None
@@ -38,30 +38,30 @@ def pool_changes(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def capability_names(uri: str) -> set[str]:
-    """Return the names of what a pool can do; raises ConfigurationError for a URI that no driver knows."""
+    """Return the names of a pool's capabilities; raise ConfigurationError for a URI without a driver."""
     return {capability.name for capability in capabilities_of(uri)}
 
 
-def require_capabilities(pool: str, flavor: str | None, promises: Iterable[Iterable[str]], can: set[str]) -> None:
-    """Hold a pool to what the flavors of that name promise, each in its project: pools belong to all of them.
+def require_capabilities(pool: str, flavor: str | None, required: Iterable[Iterable[str]], offered: set[str]) -> None:
+    """Check a pool against all flavors of that name, of any project, as pools belong to every project.
 
     Raises:
-        PoolCapabilitiesMismatch: it cannot do all of it.
+        PoolCapabilitiesMismatch: the pool lacks a required capability.
     """
-    missing = {str(name) for names in promises for name in names} - can
+    missing = {str(name) for names in required for name in names} - offered
     if missing:
         raise PoolCapabilitiesMismatch(pool, flavor, ", ".join(sorted(missing)))
 
 
 def flavor_capabilities(flavor: str, capabilities: Iterable[str] | None) -> list[str]:
-    """Return what a flavor is to promise from now on; raises ConfigurationError if nothing is said of it."""
+    """Return the new capabilities of a flavor; raise ConfigurationError if they are None."""
     if capabilities is None:
         raise ConfigurationError(f"flavor {flavor!r}: no capabilities are given")
     return [*capabilities]
 
 
 def pool_view(name: str, uri: str, weight: int, flavor: str | None, options: bytes, *, detailed: bool) -> Pool:
-    """Return a pool as ``PoolsController`` answers it; its options are a record."""
+    """Return a pool as ``PoolsController`` returns it; ``options`` is a record."""
     view: Pool = {"name": name, "uri": uri, "weight": weight, "flavor": flavor}
     if detailed:
         view["options"] = codec.decode(options)
@@ -69,7 +69,7 @@ def pool_view(name: str, uri: str, weight: int, flavor: str | None, options: byt
 
 
 def flavor_view(name: str, capabilities: Iterable[str], *, detailed: bool) -> Flavor:
-    """Return a flavor as ``FlavorsController`` answers it."""
+    """Return a flavor as ``FlavorsController`` returns it."""
     view: Flavor = {"name": name}
     if detailed:
         view["capabilities"] = [*capabilities]

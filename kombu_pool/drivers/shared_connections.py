@@ -1,4 +1,4 @@
-"""Connections that the drivers of this process share, when they were opened with the same settings."""
+"""Connections that drivers of this process share if they were opened with the same settings."""
 
 from __future__ import annotations
 
@@ -10,58 +10,58 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-L = TypeVar("L", bound="Hashable")
+Location = TypeVar("Location", bound="Hashable")
 
 
 class Closable(Protocol):
-    """What can be closed."""
+    """A resource that can be closed."""
 
     def close(self) -> None:
-        """Close it."""
+        """Close the resource."""
 
 
-T = TypeVar("T", bound=Closable)
+Resource = TypeVar("Resource", bound=Closable)
 
 
-class SharedConnections(Generic[L, T]):
-    """What is open, each with its location and the number of its users. A location must compare as its settings do."""
+class SharedConnections(Generic[Location, Resource]):
+    """Open connections by location, with their number of users. Equal locations must have equal settings."""
 
-    def __init__(self, open_at: Callable[[L], T], location_of: Callable[[T], L]) -> None:
+    def __init__(self, open_at: Callable[[Location], Resource], location_of: Callable[[Resource], Location]) -> None:
         self._open_at = open_at
         self._location_of = location_of
-        self._open: dict[L, tuple[T, int]] = {}
+        self._open: dict[Location, tuple[Resource, int]] = {}
         self.renew_lock()
-        _living.add(self)
+        _instances.add(self)
 
     def renew_lock(self) -> None:
-        """Replace the lock, which a thread of the parent process may have held at the fork."""
+        """Replace the lock: a thread of the parent process may have held it at the fork."""
         self._lock = threading.Lock()
 
-    def acquire(self, location: L) -> T:
-        """Return what is open at a location, for :meth:`release` to give back."""
+    def acquire(self, location: Location) -> Resource:
+        """Return the connection to a location; open it if it is absent. :meth:`release` gives it back."""
         with self._lock:
             found, users = self._open.get(location) or (self._open_at(location), 0)
             self._open[location] = found, users + 1
             return found
 
-    def release(self, given: T) -> None:
-        """Close what was given unless somebody else uses it."""
-        location = self._location_of(given)
+    def release(self, connection: Resource) -> None:
+        """Close the connection unless it has another user."""
+        location = self._location_of(connection)
         with self._lock:
             found, users = self._open.get(location, (None, 0))
-            if found is given and users > 1:
-                self._open[location] = given, users - 1
+            if found is connection and users > 1:
+                self._open[location] = connection, users - 1
                 return
-            if found is given:
+            if found is connection:
                 del self._open[location]
-        given.close()
+        connection.close()
 
 
-_living: weakref.WeakSet[SharedConnections[Any, Any]] = weakref.WeakSet()
+_instances: weakref.WeakSet[SharedConnections[Any, Any]] = weakref.WeakSet()
 
 
 def _after_fork() -> None:
-    for shared in list(_living):
+    for shared in list(_instances):
         shared.renew_lock()
 
 

@@ -1,4 +1,4 @@
-"""One reading of a store's URI for every driver, and one way to show it without its password."""
+"""Parsing of a store's URI, the same for every driver, and its text without passwords."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _URI = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>[^?#]*)(?:\?(?P<query>.*))?\Z", re.DOTALL)
-# To the last @: a password with a slash in it, which should have been quoted, is one all the same.
+# Up to the last @: an unquoted password may hold a slash.
 _PASSWORD = re.compile(r"(?<=://)([^/?#@:]*):([^\s;]*)@")
 _SECRET_OPTION = re.compile(r"([?&;][^=&;]*(?:password|secret|token)[^=&;]*=)[^&;]*", re.IGNORECASE)
 MASK = "**"
@@ -21,7 +21,7 @@ MASK = "**"
 
 @dataclass(frozen=True)
 class StoreUri:
-    """A store's URI: ``scheme://authority/path?options``; ``text`` is the whole as it was given."""
+    """A store's URI: ``scheme://authority/path?options``; ``text`` is the whole, unchanged."""
 
     text: str = field(repr=False)
     scheme: str
@@ -34,14 +34,14 @@ class StoreUri:
 
 
 def parse(text: str) -> StoreUri:
-    """Read a store's URI.
+    """Parse a store's URI.
 
     Raises:
-        ConfigurationError: it is none.
+        ConfigurationError: the text is no URI, or repeats an option.
     """
     found = _URI.match(text)
     if found is None:
-        raise ConfigurationError(f"{mask(text)!r} is not the URI of a store; one looks like sqlite:////var/lib/pool.db")
+        raise ConfigurationError(f"{mask(text)!r} is not the URI of a store; example: sqlite:////var/lib/pool.db")
     authority, slash, path = found["rest"].partition("/")
     options: dict[str, str] = {}
     for name, value in parse_qsl(found["query"] or "", keep_blank_values=True):
@@ -52,5 +52,5 @@ def parse(text: str) -> StoreUri:
 
 
 def mask(text: str) -> str:
-    """Return a URI, or a text with URIs in it, with every password hidden."""
+    """Return a URI, or a text that holds URIs, with every password masked."""
     return _SECRET_OPTION.sub(rf"\g<1>{MASK}", _PASSWORD.sub(rf"\g<1>:{MASK}@", text))

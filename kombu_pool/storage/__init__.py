@@ -1,38 +1,39 @@
-"""The storage contract: what every message store and every control store promises.
+"""The storage contract: the promises of every message store and every control store.
 
-A *data driver* keeps messages, claims and subscriptions of the queues that live in its store; a *control driver* knows
-which queues there are, which pool each is assigned to, and how exchanges lead to them. The docstrings here are the
-specification, and the conformance suite holds every driver, and pooling itself, to them.
+A *data driver* keeps the messages, claims and subscriptions of the queues in its store. A *control driver* keeps the
+list of queues, the pool of each queue, and the exchanges that lead to them. These docstrings are the specification; the
+conformance suite checks every driver, and pooling itself, against them.
 
 A message is *delayed* until its delay is over, then *free*, *claimed* while a claim on it lives, and *expired* when its
-ttl is over. Every read checks expiry by itself, so that an expired message or an ended claim is never seen, whether or
-not anybody has collected it yet.
+ttl is over. Every read checks expiry itself: it never shows an expired message or an ended claim, collected or not.
 
-A message is *dead* when its queue has somewhere for its dead letters to go (``_dead_letter_queue``, or
-``_dead_letter_exchange`` with ``_dead_letter_routing_key``) and it
+A message is *dead* when its queue names a target for dead letters (``_dead_letter_queue``, or
+``_dead_letter_exchange`` with ``_dead_letter_routing_key``) and the message
 
-- was lent as often as ``_max_claim_count`` allows, when it would be lent once more (reason ``max_claim_count``);
+- has been claimed ``_max_claim_count`` times and is about to be claimed once more (reason ``max_claim_count``);
 - was rejected (``rejected``);
-- had to make room in a queue of ``_max_length`` messages or ``_max_length_bytes`` bytes (``maxlen``);
-- expired, if ``_dead_letter_expired`` says that this counts (``expired``).
+- was displaced from a queue of ``_max_length`` messages or ``_max_length_bytes`` bytes (``maxlen``);
+- expired, if ``_dead_letter_expired`` is set (``expired``).
 
-From then on no read shows it and nothing counts it, until it is *buried*: stored in its dead-letter queue, whole and
-unclaimed, with ``dead_letter`` saying where from and why, and only then removed from its own. It begins anew there with
-a ``claim_count`` of 0, and expires when it would have, or, if it has expired, never; unless
-``_dead_letter_queue_messages_ttl`` says otherwise. A dead-letter queue of the same store takes it in one step, where a
-step may span two queues, any other one through the hooks of :class:`DataDriver`. If there is no such queue anywhere, a
-message that was lent too often is lent all the same, and any other is gone. If the queue is out of reach, burying is
-tried again, and what was lent too often is lent meanwhile. The way back is :meth:`DataDriver.redrive`.
+No read shows a dead message and no count includes it. It is *dead-lettered*: stored in its dead-letter queue, whole and
+unclaimed, with its origin and the reason in ``dead_letter``, and only then removed from its own queue. There its
+``claim_count`` starts at 0, and it expires when it would have expired before, or never if it has expired already;
+``_dead_letter_queue_messages_ttl`` overrides both. A dead-letter queue of the same store receives it in one step, where
+a step can span two queues; any other target receives it through the hooks of :class:`DataDriver`. If the target exists
+nowhere, a message at its delivery limit is still claimed, and any other is deleted. If the target is unreachable,
+dead-lettering is retried, and a message at its delivery limit is still claimed meanwhile.
+:meth:`DataDriver.redrive` moves dead letters back.
 
-What holds everywhere:
+Rules for every method:
 
-- ``project`` None is a namespace of its own, apart from every string.
-- Names may hold any character. Ids are opaque strings; an id that cannot be one is treated like an unknown one.
-- Messages are ordered by priority, higher first, then by the order in which the store took them. A message that comes
-  back from a claim stands where it stood.
-- ``list`` returns an iterator of two items: first the page (an iterable), then the marker to pass for the next page,
-  falsy when the page was empty. A marker outlives the row that it names. ``limit`` 0 means all.
-- A call that raises has had no effect, unless it raises :class:`~kombu_pool.errors.ConnectionError`: then it may have.
+- ``project`` None is a namespace of its own, distinct from every string.
+- Names may hold any character. Ids are opaque strings; a malformed id is treated like an unknown one.
+- Messages are ordered by priority, higher first, then by arrival in the store. A message released from a claim returns
+  to its old place.
+- ``list`` returns an iterator of two items: first the page (an iterable), then the marker for the next page, which is
+  falsy for an empty page. A marker outlives the row that it names. ``limit`` 0 means all.
+- A call that raises has had no effect, with one exception: after a :class:`~kombu_pool.errors.ConnectionError` it may
+  have taken effect.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The contract of the control plane: pools, flavors, the catalogue, exchanges and who holds which queue."""
+"""The contract of the control plane: pools, flavors, the catalogue, exchanges, and the holders of queues."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class PoolsController(ABC):
-    """Knows the pools."""
+    """The pools."""
 
     @abstractmethod
     def list(self, marker: str | None = None, limit: int = DEFAULT_LIMIT, detailed: bool = False) -> Iterator[Any]:
@@ -25,14 +25,14 @@ class PoolsController(ABC):
     def create(
         self, name: str, weight: int, uri: str, flavor: str | None = None, options: Mapping[str, Any] | None = None
     ) -> None:
-        """Add the pool, or replace the one of that name.
+        """Store the pool, in place of any pool of that name.
 
-        ``weight`` is its share of new queues among the pools of its flavor, 0 for none.
+        ``weight`` is its share of new queues among the pools of its flavor; 0: it gets none.
 
         Raises:
-            ConfigurationError: the weight is below 0, or no driver knows the URI.
+            ConfigurationError: the weight is below 0, or no driver serves the URI.
             PoolAlreadyExists: another pool has that URI.
-            PoolCapabilitiesMismatch: the flavor promises what that driver cannot do.
+            PoolCapabilitiesMismatch: the driver lacks a capability of the flavor.
         """
 
     @abstractmethod
@@ -40,42 +40,42 @@ class PoolsController(ABC):
         """Return the pool.
 
         Raises:
-            PoolDoesNotExist: there is none of that name.
+            PoolDoesNotExist: there is no pool of that name.
         """
 
     @abstractmethod
     def get_pools_by_flavor(self, flavor: Flavor | None = None, detailed: bool = False) -> Sequence[Pool]:
-        """Return the pools of a flavor (a record with its ``name``), by name; None: those without flavor."""
+        """Return the pools of a flavor (a record with its ``name``), by name; None: the pools without a flavor."""
 
     @abstractmethod
     def exists(self, name: str) -> bool:
-        """Tell whether there is such a pool."""
+        """Return whether the pool exists."""
 
     @abstractmethod
     def update(self, name: str, **kwargs: Any) -> None:
-        """Change ``uri``, ``weight``, ``flavor`` or ``options``; None changes nothing, flavor "" takes it away.
+        """Change ``uri``, ``weight``, ``flavor`` or ``options``; None changes nothing, flavor "" removes the flavor.
 
         Raises:
-            PoolDoesNotExist: there is none of that name.
-            ConfigurationError: as for :meth:`create`; or nothing to change is named.
+            PoolDoesNotExist: there is no pool of that name.
+            ConfigurationError: as for :meth:`create`; or no change is named.
         """
 
     @abstractmethod
     def delete(self, name: str) -> None:
-        """Remove the pool. Idempotent.
+        """Delete the pool. Idempotent.
 
         Raises:
             PoolInUse: queues are assigned to it.
-            PoolInUseByFlavor: it is the last of a flavor that exists.
+            PoolInUseByFlavor: it is the last pool of an existing flavor.
         """
 
     @abstractmethod
     def drop_all(self) -> None:
-        """Forget every pool."""
+        """Delete every pool."""
 
 
 class FlavorsController(ABC):
-    """Knows the flavors of each project."""
+    """The flavors of each project."""
 
     @abstractmethod
     def list(
@@ -85,40 +85,40 @@ class FlavorsController(ABC):
 
     @abstractmethod
     def create(self, name: str, project: Project = None, capabilities: Iterable[str] | None = None) -> None:
-        """Add the flavor, or replace the one of that name."""
+        """Store the flavor, in place of any flavor of that name."""
 
     @abstractmethod
     def get(self, name: str, project: Project = None, detailed: bool = False) -> Flavor:
         """Return the flavor.
 
         Raises:
-            FlavorDoesNotExist: there is none of that name.
+            FlavorDoesNotExist: there is no flavor of that name.
         """
 
     @abstractmethod
     def exists(self, name: str, project: Project = None) -> bool:
-        """Tell whether there is such a flavor."""
+        """Return whether the flavor exists."""
 
     @abstractmethod
     def update(self, name: str, project: Project = None, capabilities: Iterable[str] | None = None) -> None:
-        """Replace its capabilities.
+        """Replace the flavor's capabilities.
 
         Raises:
-            FlavorDoesNotExist: there is none of that name.
-            ConfigurationError: no capabilities are given.
+            FlavorDoesNotExist: there is no flavor of that name.
+            ConfigurationError: ``capabilities`` is None.
         """
 
     @abstractmethod
     def delete(self, name: str, project: Project = None) -> None:
-        """Remove the flavor. Idempotent."""
+        """Delete the flavor. Idempotent."""
 
     @abstractmethod
     def drop_all(self) -> None:
-        """Forget every flavor."""
+        """Delete every flavor."""
 
 
 class CatalogueController(ABC):
-    """Knows which pool each queue is assigned to. The project comes first here, as in Zaqar."""
+    """The pool of each queue. ``project`` is the first argument here, as in Zaqar."""
 
     @abstractmethod
     def list(self, project: Project) -> Sequence[CatalogueEntry]:
@@ -126,56 +126,56 @@ class CatalogueController(ABC):
 
     @abstractmethod
     def get(self, project: Project, queue: str) -> CatalogueEntry:
-        """Return the entry.
+        """Return the queue's entry.
 
         Raises:
-            QueueNotMapped: there is none.
+            QueueNotMapped: the queue is not assigned.
         """
 
     @abstractmethod
     def exists(self, project: Project, queue: str) -> bool:
-        """Tell whether the queue is assigned."""
+        """Return whether the queue is assigned."""
 
     @abstractmethod
     def insert(self, project: Project, queue: str, pool: str) -> None:
-        """Assign the queue, whatever it was assigned to.
+        """Assign the queue, in place of any earlier assignment.
 
         Raises:
-            PoolDoesNotExist: there is no such pool.
+            PoolDoesNotExist: the pool does not exist.
         """
 
     @abstractmethod
     def delete(self, project: Project, queue: str) -> None:
-        """Remove the entry. Idempotent."""
+        """Delete the queue's entry. Idempotent."""
 
     @abstractmethod
     def update(self, project: Project, queue: str, pool: str | None = None) -> None:
         """Assign the queue to another pool.
 
         Raises:
-            QueueNotMapped: there is no entry.
-            PoolDoesNotExist: there is no such pool.
+            QueueNotMapped: the queue is not assigned.
+            PoolDoesNotExist: the pool does not exist.
         """
 
     @abstractmethod
     def drop_all(self) -> None:
-        """Forget every entry."""
+        """Delete every entry."""
 
-    # Ours, beyond Zaqar's.
+    # Beyond Zaqar's contract.
 
     @abstractmethod
     def insert_if_absent(self, project: Project, queue: str, pool: str) -> str:
-        """Assign the queue unless it is assigned already, in one step; return the pool that it is assigned to now.
+        """Assign the queue unless it is assigned already, in one step; return its pool.
 
         Raises:
-            PoolDoesNotExist: there is no such pool; nothing was written.
+            PoolDoesNotExist: the pool does not exist; nothing was written.
         """
 
 
 class BindingsController(ABC):
-    """Knows the exchanges and what is bound to them. Names of queues need not exist."""
+    """The exchanges and their bindings. A bound queue need not exist."""
 
-    #: How long a generation may be trusted without asking again, in seconds: 0 where asking costs next to nothing.
+    #: Longest use of a cached generation, in seconds; 0 where reading it costs next to nothing.
     generation_ttl: float = 0.0
 
     @abstractmethod
@@ -188,14 +188,14 @@ class BindingsController(ABC):
         arguments: Mapping[str, Any] | None = None,
         project: Project = None,
     ) -> bool:
-        """Add the exchange and return True; an existing one is left as it is: False."""
+        """Create the exchange and return True; return False, without a change, if it exists."""
 
     @abstractmethod
     def get_exchange(self, name: str, project: Project = None) -> Exchange:
         """Return the exchange.
 
         Raises:
-            ExchangeDoesNotExist: there is none of that name.
+            ExchangeDoesNotExist: there is no exchange of that name.
         """
 
     @abstractmethod
@@ -204,11 +204,11 @@ class BindingsController(ABC):
 
     @abstractmethod
     def delete_exchange(self, name: str, project: Project = None) -> None:
-        """Remove the exchange, with the bindings from it and to it. Idempotent."""
+        """Delete the exchange, with the bindings from it and to it. Idempotent."""
 
     @abstractmethod
     def generation(self, exchange: str, project: Project = None) -> int:
-        """Return a number that was never used before the last change to the exchange or its bindings; absent: 0."""
+        """Return a number that changes with the exchange and its bindings and never repeats; 0 for an absent one."""
 
     @abstractmethod
     def bind(
@@ -220,10 +220,10 @@ class BindingsController(ABC):
         destination_type: str = "queue",
         project: Project = None,
     ) -> bool:
-        """Add a binding and return True; False when the same one is there.
+        """Add a binding and return True; return False if the same binding exists.
 
         Raises:
-            ExchangeDoesNotExist: of the exchange, or of a destination that is one.
+            ExchangeDoesNotExist: the exchange does not exist, or a destination exchange does not.
         """
 
     @abstractmethod
@@ -236,7 +236,7 @@ class BindingsController(ABC):
         destination_type: str = "queue",
         project: Project = None,
     ) -> bool:
-        """Remove that one binding; False when it was not there."""
+        """Remove that one binding and return True; return False if it does not exist."""
 
     @abstractmethod
     def unbind_queue(self, queue: str, project: Project = None) -> Sequence[str]:
@@ -248,49 +248,49 @@ class BindingsController(ABC):
 
 
 class ConsumersController(ABC):
-    """Knows which holders of queues live, and which queues nobody has used for too long.
+    """The holders of queues, and the queues whose lifetime without a holder is over.
 
-    A holder is a consumer, or a connection that owns an exclusive queue. It lives while it is renewed. What is left by
-    holders that died is told by :meth:`expired_queues`.
+    A holder is a consumer, or a connection that owns an exclusive queue. It is live while it is renewed.
+    :meth:`expired_queues` returns the queues that dead holders left behind.
     """
 
-    #: Seconds between two looks for abandoned queues: few where they cost next to nothing.
+    #: Interval between two calls of :meth:`expired_queues`, in seconds; short where a call costs next to nothing.
     poll_interval: float = 2.0
 
     @abstractmethod
     def set_lifetime(self, queue: str, after: float, project: Project = None, from_now: bool = False) -> None:
-        """Let the queue be abandoned ``after`` seconds without a living holder.
+        """Set the queue's lifetime: it expires ``after`` seconds without a live holder.
 
-        ``from_now``: the seconds count from now on; otherwise only once it has had a holder.
+        With ``from_now`` the seconds count from now; otherwise only once the queue has had a holder.
         """
 
     @abstractmethod
     def touch(self, queue: str, project: Project = None) -> None:
-        """Count the seconds of a queue with a lifetime that counts already from now."""
+        """Restart the lifetime of a queue whose lifetime counts already."""
 
     @abstractmethod
     def add_holder(self, queue: str, holder: str, ttl: float, project: Project = None, consuming: bool = True) -> None:
-        """Let the holder live ``ttl`` seconds from now; only ``consuming`` ones are counted by :meth:`count`."""
+        """Add a holder that is live for ``ttl`` seconds; :meth:`count` counts only ``consuming`` ones."""
 
     @abstractmethod
     def renew(self, holders: Sequence[str], ttl: float) -> None:
-        """Let all these holders live ``ttl`` seconds from now, even those that had died."""
+        """Renew the holders for ``ttl`` seconds from now, dead ones too."""
 
     @abstractmethod
     def remove_holders(self, holders: Sequence[str]) -> None:
-        """End these holders now. Idempotent."""
+        """Remove the holders now. Idempotent."""
 
     @abstractmethod
     def count(self, queue: str, project: Project = None) -> int:
-        """Count the queue's living consumers."""
+        """Count the queue's live consumers."""
 
     @abstractmethod
     def expired_queues(self, limit: int = 100) -> Sequence[tuple[Project, str]]:
-        """Return (project, queue) of queues that nobody has held for longer than their lifetime."""
+        """Return (project, queue) of queues that have been without a live holder for longer than their lifetime."""
 
     @abstractmethod
     def forget(self, queue: str, project: Project = None) -> None:
-        """Forget the queue's lifetime and its holders. Idempotent."""
+        """Delete the queue's lifetime and its holders. Idempotent."""
 
 
 class ControlDriver(ABC):
@@ -311,9 +311,9 @@ class ControlDriver(ABC):
         return ""
 
     def epoch(self) -> str:
-        """Ask the store for a text that changes only when it has lost all that it held.
+        """Return the store's epoch: a text that changes only when the store has lost its content.
 
-        A store that cannot lose what it holds while somebody uses it answers "".
+        A store that cannot lose its content while it is in use returns "".
         """
         self.catalogue_controller.exists(None, "")
         return ""

@@ -1,4 +1,4 @@
-"""Dead letters: the reasons for them, and the hooks by which a store reaches queues and exchanges outside itself."""
+"""Dead letters: their reasons, and the hooks through which a store reaches queues and exchanges outside itself."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Seconds for which a dead letter is reserved by the process that hands it to another store.
+#: Reservation of a dead letter by the process that forwards it, in seconds; then another process may forward it.
 RESERVATION_TTL = 60.0
 
 
 class DeadLetterReason:
-    """Why a message is dead, in the words that ``dead_letter["reason"]`` holds."""
+    """The values of ``dead_letter["reason"]``."""
 
     DELIVERY_LIMIT = "max_claim_count"
     REJECTED = "rejected"
@@ -41,14 +41,14 @@ class DeadLetterOutcome(Enum):
 
 @dataclass
 class DeadLetterHooks:
-    """What a store calls for dead letters that leave it; made once, and shared by all stores behind one driver.
+    """The functions that a store calls for dead letters that leave it; all stores behind one driver share them.
 
     ``forward(project, queue, message)`` stores a dead letter in a queue of another store. It returns True once the
     message is stored, and False when no store has such a queue.
 
     ``publish(project, exchange, routing_key, message)`` publishes a dead letter of a queue that names an exchange for
     them; ``routing_key`` is None when the queue names none. It returns what ``forward`` returns. Without this hook such
-    a message stays dead until a process that has the hook finds it.
+    a message stays dead until a process with the hook finds it.
 
     ``restore_address(queue, body)`` returns the body of a dead letter that is redriven to ``queue``.
 
@@ -72,7 +72,7 @@ def forward(
         else:
             stored = hooks.publish(project, policy.dead_letter_exchange, policy.dead_letter_routing_key, message)
     except KombuPoolError as error:
-        # The messages behind it in its queue must not wait for an unreachable target.
+        # Not raised: the messages behind it in its queue must not wait for an unreachable target.
         logger.warning("A dead letter stays in its queue until its target is reachable: %s", error)
         return DeadLetterOutcome.UNREACHABLE
     return DeadLetterOutcome.STORED if stored else DeadLetterOutcome.UNROUTABLE

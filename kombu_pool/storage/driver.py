@@ -17,28 +17,28 @@ if TYPE_CHECKING:
 
 
 class Watch(ABC):
-    """Waits until some of a set of queues may have something to claim."""
+    """Waits until one of a set of queues may have something to claim."""
 
     @abstractmethod
     def wait(self, timeout: float) -> bool:
-        """Return True as soon as something may have become claimable, or :meth:`interrupt` was called; else False.
+        """Return True once a message may have become claimable or :meth:`interrupt` was called; False at the timeout.
 
-        What became claimable since the last ``wait`` counts, so nothing is missed between two of them. Delays and
-        claims that end count too, and so do messages that are dead since they expired. May return True for nothing.
-        One thread waits at a time. An idle wait costs next to no CPU.
+        ``timeout`` is in seconds. Changes since the last ``wait`` count, so none is missed between two calls. The end
+        of a delay or of a claim counts, too, and so does a message that is dead because it expired. The result may be
+        True without a cause. One thread waits at a time. An idle wait costs next to no CPU.
         """
 
     @abstractmethod
     def interrupt(self) -> None:
-        """Make the current or the next :meth:`wait` return at once. From any thread."""
+        """Wake the current or the next :meth:`wait`. Any thread may call this."""
 
     @abstractmethod
     def close(self) -> None:
-        """Give up what the watch holds. Idempotent."""
+        """Release the watch's resources. Idempotent."""
 
 
 class DataDriver(ABC):
-    """A message store, or pooling over many."""
+    """A message store, or pooling over several."""
 
     capabilities: tuple[Capabilities, ...]
     queue_controller: QueueController
@@ -53,28 +53,28 @@ class DataDriver(ABC):
     def identity(self) -> str:
         """A random id that was made with the store: the same for every driver of the store; "" if it has none.
 
-        By it, two URIs of one store are told from two stores.
+        It distinguishes two URIs of one store from two stores.
         """
         return ""
 
     @abstractmethod
     def watch(self, queues: Iterable[tuple[Project, str]]) -> Watch:
-        """Watch these (project, queue) pairs, existing or not."""
+        """Return a watch of these (project, queue) pairs; the queues need not exist."""
 
     @abstractmethod
     def is_alive(self) -> bool:
-        """Tell whether the store answers. Never raises."""
+        """Return whether the store answers. Never raises."""
 
     @abstractmethod
     def health(self) -> dict[str, Any]:
-        """Say how the store does: ``{"storage_reachable": bool, ...}``. Never raises."""
+        """Return the store's health: ``{"storage_reachable": bool, ...}``. Never raises."""
 
     @abstractmethod
     def dead_letter_all(self) -> int:
-        """Dead-letter what is dead in any queue, also what expired where nobody looks; return how many were buried.
+        """Dead-letter the dead messages of all queues, also those that expired in an unused one; return their number.
 
-        A post, a claim or a rejection does so by itself for its own queue. Costs next to nothing where there is
-        nothing to do, however many queues and messages there are.
+        A post, a claim and a reject do this for their own queue. Without a dead message the call costs next to
+        nothing, however many queues and messages there are.
         """
 
     def redrive(
@@ -89,42 +89,44 @@ class DataDriver(ABC):
         message_ids: Collection[str] | None = None,
         progress: Callable[[RedriveResult], bool | None] | None = None,
     ) -> RedriveResult:
-        """Give dead letters back: out of ``queue``, into the queue that each came from, or all into ``target``.
+        """Move dead letters out of ``queue``: each into the queue that it came from, or all into ``target``.
 
-        Which: the free messages that have a ``dead_letter`` header; with ``reasons`` those that died of one of them,
-        with ``origins`` those that came from one of these queues, with ``message_ids`` those of these ids; up to
-        ``limit`` of them, 0 for all. Those that died on their way say the queue of their last death. What is delayed
-        or claimed, what is no dead letter, and the record of an ``unreadable`` one, which is no message, stays.
+        Candidates are the free messages with a ``dead_letter`` header. ``reasons`` keeps those with one of these
+        reasons, ``origins`` those from one of these queues, ``message_ids`` those with these ids; ``limit`` bounds
+        their number, 0 means all. A message that was dead-lettered several times has the origin of the last time.
+        Delayed and claimed messages, messages without the header, and the record of an ``unreadable`` one, which is no
+        message, stay.
 
-        They go in the order of the dead-letter queue, keep their bodies and their priorities, and begin anew: at the
-        end of the line, free at once, with a ``claim_count`` of 0, no header, and no ttl but what their queue gives its
-        messages. What a body tells of its deaths is kept, and told on if it dies again.
+        Dead letters move in the order of the dead-letter queue. They keep body and priority, and start as new messages:
+        at the end of the queue, free at once, with a ``claim_count`` of 0, no header, and no ttl but their queue's
+        default. A body's own record of its deaths is kept, and continued if the message dies again.
 
-        Each is claimed, stored there, and only then removed here under its claim: nobody else has it meanwhile, and
-        none is lost whoever dies. A process that dies in between leaves up to 100 of them in both queues, as does one
-        that was stopped for longer than a minute; what is given back runs at least once. It takes steps of
-        100 messages, whose number and size bound them, and looks at no more messages than were free when it began: so
-        it ends, though what it gives back may die again at once. Nothing that stays is claimed, unless it was refused
-        after all: then it is released, and was lent once more.
+        Each is claimed, stored in its target, and only then deleted here under its claim: no other consumer receives
+        it meanwhile, and no crash loses it. A process that crashes in between leaves up to 100 of them in both queues,
+        as does one that is suspended for more than a minute; a redriven message is delivered at least once. The work
+        is done in batches of at most 100 messages, and examines no more messages than were free at the start: so it
+        ends even if the redriven messages die again at once. Messages that stay are not claimed; one that its target
+        refused is released, with one more ``claim_count``.
 
-        A letter whose queue does not exist, takes no more, cannot be reached or refuses it stays, and is counted; one
-        queue's trouble stops no other. Behind the first that finds its queue full or out of reach none is tried. To be
-        out of reach is to fail twice: the second try stores nothing that the first one stored. What was left for that
-        reason may be there all the same, if only the answers got lost.
+        A dead letter whose target is absent, full, unreachable or refuses it stays, and is counted in ``remaining``; a
+        failing target does not stop the others. After a target was full or unreachable, no further message is tried on
+        it. A target counts as unreachable after two failures; the second try stores nothing that the first one stored.
+        A message that stays for that reason may still be in the target, if only the replies were lost.
 
-        ``progress`` is called after each step with what was done so far; it ends there if that returns True.
+        ``progress`` is called after each batch with the result so far; the redrive ends if it returns True.
 
         Raises:
-            QueueDoesNotExist: there is no such queue, or no such ``target``.
-            CorruptRecord: one of the messages cannot be decoded; those before its step went. A claim sets it aside.
-            ConnectionError: the queue's own store is out of reach; the last step may be in both queues.
+            QueueDoesNotExist: the queue, or the ``target``, does not exist.
+            CorruptRecord: one of the messages cannot be decoded; those before its batch have moved. A claim
+                dead-letters such a message.
+            ConnectionError: the queue's own store is unreachable; the last batch may be in both queues.
         """
         dead_letter_filter = DeadLetterFilter(reasons, origins, message_ids)
         return Redrive(self, queue, project, target, dead_letter_filter, limit).run(progress)
 
     @abstractmethod
     def gc(self) -> int:
-        """Collect expired messages, ended claims and the rest of deleted queues; return how many rows went."""
+        """Remove expired messages, ended claims and the remains of deleted queues; return the number of rows."""
 
     @abstractmethod
     def close(self) -> None:

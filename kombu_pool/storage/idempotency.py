@@ -1,4 +1,4 @@
-"""The last post of each poster, by which one that is made again is known: for stores that a process has to itself."""
+"""The last completed post of each producer, by which a retry is recognised: for stores within one process."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ if TYPE_CHECKING:
 
 
 class CompletedPost(NamedTuple):
-    """A post that was made: its number, when, and the ids that its messages got."""
+    """A stored post: its sequence number, its time, and the ids of its messages."""
 
-    number: int
+    sequence: int
     time: float
     ids: Sequence[str]
 
 
 class IdempotencyCache:
-    """What is remembered of the posters of some queues; one thread may use it at a time."""
+    """The completed posts of some queues; not thread-safe."""
 
     def __init__(self) -> None:
-        # The last ones that posted, last.
-        self._taken: OrderedDict[tuple[int, bytes], CompletedPost] = OrderedDict()
+        # Ordered by time, the most recent last.
+        self._posts: OrderedDict[tuple[int, bytes], CompletedPost] = OrderedDict()
 
     def ids(self, idempotency_key: IdempotencyKey, queue: int = 0) -> Sequence[str] | None:
-        """Return what this post returned when it was made; None: it was not."""
-        taken = self._taken.get((queue, idempotency_key.producer))
-        return None if taken is None or taken.number < idempotency_key.sequence else taken.ids
+        """Return the ids that this post got, None if it was not made."""
+        post = self._posts.get((queue, idempotency_key.producer))
+        return None if post is None or post.sequence < idempotency_key.sequence else post.ids
 
     def add(self, idempotency_key: IdempotencyKey, now: float, ids: Sequence[str], queue: int = 0) -> None:
-        """Note that a post was made."""
+        """Record a completed post, in place of the producer's last one."""
         key = queue, idempotency_key.producer
-        self._taken[key] = CompletedPost(idempotency_key.sequence, now, ids)
-        self._taken.move_to_end(key)
+        self._posts[key] = CompletedPost(idempotency_key.sequence, now, ids)
+        self._posts.move_to_end(key)
         self.evict(now)
 
     def evict(self, now: float) -> int:
-        """Forget those who have not posted for long; return how many they were."""
-        gone = 0
-        while self._taken and next(iter(self._taken.values())).time <= now - IDEMPOTENCY_WINDOW:
-            self._taken.popitem(last=False)
-            gone += 1
-        return gone
+        """Remove the posts that are older than the idempotency window; return their number."""
+        evicted = 0
+        while self._posts and next(iter(self._posts.values())).time <= now - IDEMPOTENCY_WINDOW:
+            self._posts.popitem(last=False)
+            evicted += 1
+        return evicted

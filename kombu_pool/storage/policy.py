@@ -1,4 +1,4 @@
-"""What a queue's metadata asks of its store, and how a store that keeps bytes writes it."""
+"""A queue's policy by its metadata, and the encoding of metadata in stores that keep bytes."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Policy:
-    """What the metadata says: ``ttl`` is the longest that a message gets; 0 of anything is nothing said."""
+    """The settings of a queue; ``ttl`` is the longest ttl of its messages; 0 in a number means unset."""
 
     ttl: float
     delay: float
     max_claim_count: int
-    #: Where dead letters go: to an exchange if there is one, else to a queue; None and None: nowhere.
+    #: The target of dead letters: the exchange if it is set, else the queue; without both, there is none.
     dead_letter_queue: str | None
     dead_letter_exchange: str | None
     dead_letter_routing_key: str | None
@@ -45,21 +45,21 @@ class Policy:
     expires_to_dlq: bool
     max_length: int
     max_length_bytes: int
-    #: Whether a post that would exceed them is refused; else the first messages in line make room.
+    #: Whether a post that would exceed the max length is refused; else the first free messages make room.
     rejects_overflow: bool
 
     @property
     def has_dlq(self) -> bool:
-        """Tell whether there is somewhere for dead letters to go."""
+        """Whether the queue names a target for dead letters."""
         return self.dead_letter_queue is not None or self.dead_letter_exchange is not None
 
     @property
     def is_bounded(self) -> bool:
-        """Tell whether the queue has a longest length."""
+        """Whether the queue has a max length, in messages or bytes."""
         return bool(self.max_length or self.max_length_bytes)
 
     def fits(self, length: int, size: int) -> bool:
-        """Tell whether the queue may have so many free messages, whose records have so many bytes together."""
+        """Return whether ``length`` free messages, with records of ``size`` bytes in total, are within the limits."""
         return (not self.max_length or length <= self.max_length) and (
             not self.max_length_bytes or size <= self.max_length_bytes
         )
@@ -75,16 +75,16 @@ def policy(given: Metadata) -> Policy:
     """Return the policy of a queue by its metadata."""
     exchange = _text(given, DEAD_LETTER_EXCHANGE)
     queue = _text(given, DEAD_LETTER_QUEUE) or None if exchange is None else None
-    somewhere = exchange is not None or queue is not None
+    has_target = exchange is not None or queue is not None
     return Policy(
         ttl=positive_number(given, DEFAULT_MESSAGE_TTL),
         delay=positive_number(given, DEFAULT_MESSAGE_DELAY),
-        max_claim_count=int(positive_number(given, MAX_CLAIM_COUNT)) if somewhere else 0,
+        max_claim_count=int(positive_number(given, MAX_CLAIM_COUNT)) if has_target else 0,
         dead_letter_queue=queue,
         dead_letter_exchange=exchange,
         dead_letter_routing_key=_text(given, DEAD_LETTER_ROUTING_KEY),
         dead_letter_ttl=positive_number(given, DEAD_LETTER_TTL),
-        expires_to_dlq=somewhere and given.get(DEAD_LETTER_EXPIRED) is True,
+        expires_to_dlq=has_target and given.get(DEAD_LETTER_EXPIRED) is True,
         max_length=int(positive_number(given, MAX_LENGTH)),
         max_length_bytes=int(positive_number(given, MAX_LENGTH_BYTES)),
         rejects_overflow=given.get(OVERFLOW) == REJECT_PUBLISH,
@@ -97,16 +97,16 @@ def _text(given: Metadata, key: str) -> str | None:
 
 
 def read(metadata: bytes) -> Metadata:
-    """Return metadata from its stored form."""
+    """Decode stored metadata."""
     found: Metadata = msgspec.msgpack.decode(metadata)
     return found
 
 
 def write(metadata: Any) -> bytes:
-    """Return the stored form of metadata, options or arguments; the same for the same.
+    """Encode metadata, options or arguments; equal values have equal encodings.
 
     Raises:
-        ConfigurationError: it holds what cannot be stored.
+        ConfigurationError: the value holds something that cannot be stored.
     """
     try:
         return msgspec.msgpack.encode(metadata, order="deterministic")

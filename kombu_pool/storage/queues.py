@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 class QueueController(ABC):
-    """Knows which queues there are.
+    """The queues of a store.
 
-    Control stores and message stores both have one: the first for all queues, the second for those that live in it.
+    A control store has all queues, a message store those that live in it.
     """
 
     @abstractmethod
@@ -31,8 +31,8 @@ class QueueController(ABC):
     ) -> Iterator[Any]:
         """List queues by name (byte order): ``{"name"}``, and their ``"metadata"`` when ``detailed``.
 
-        ``kfilter`` keeps queues whose metadata has these values; ``name`` those whose name contains it. Both come
-        before the limit.
+        ``kfilter`` keeps queues whose metadata has these values; ``name`` keeps queues whose name contains it. Both
+        filters apply before the limit.
         """
 
     @abstractmethod
@@ -40,7 +40,7 @@ class QueueController(ABC):
         """Return the queue's metadata.
 
         Raises:
-            QueueDoesNotExist: there is no such queue.
+            QueueDoesNotExist: the queue does not exist.
         """
 
     def get_metadata(self, name: str, project: Project = None) -> Metadata:
@@ -52,31 +52,31 @@ class QueueController(ABC):
         """Replace the queue's metadata as a whole.
 
         Raises:
-            QueueDoesNotExist: there is no such queue.
+            QueueDoesNotExist: the queue does not exist.
         """
 
     @abstractmethod
     def create(self, name: str, metadata: Metadata | None = None, project: Project = None) -> bool:
-        """Create the queue and return True; an existing one is left as it is: False."""
+        """Create the queue and return True; return False, without a change, if it exists."""
 
     @abstractmethod
     def exists(self, name: str, project: Project = None) -> bool:
-        """Tell whether there is such a queue."""
+        """Return whether the queue exists."""
 
     @abstractmethod
     def delete(self, name: str, project: Project = None) -> None:
-        """Delete the queue with all that is in it. Idempotent; takes no longer for a longer queue."""
+        """Delete the queue with its content. Idempotent. The time does not depend on the queue's length."""
 
     @abstractmethod
     def stats(self, name: str, project: Project = None) -> dict[str, Any]:
         """Count the queue's messages: ``{"messages": {"claimed", "free", "total", "oldest"?, "newest"?}}``.
 
-        ``free`` counts every message that is not claimed, delayed ones too. ``oldest`` and ``newest`` are there
+        ``free`` counts every message that is not claimed, delayed ones too. ``oldest`` and ``newest`` are present
         unless the queue is empty: ``{"id", "age", "created"}``, ``created`` as ``YYYY-MM-DDTHH:MM:SSZ``. A control
-        store counts no messages: it answers zeros.
+        store has no messages: it returns zeros.
 
         Raises:
-            QueueDoesNotExist: there is no such queue.
+            QueueDoesNotExist: the queue does not exist.
         """
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""The way back of dead letters: out of the queue that took them, into those that they came from."""
+"""The redrive: moving dead letters out of their queue, into the queues that they came from."""
 
 from __future__ import annotations
 
@@ -25,47 +25,47 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Letters that are claimed, stored and removed together.
+#: Dead letters that are claimed, stored and deleted together; after a crash as many may be in both queues.
 BATCH_SIZE = 100
-_HOLD: ClaimMetadata = {"ttl": RESERVATION_TTL, "grace": 0}
-_POSTER_BYTES = 12
+_CLAIM: ClaimMetadata = {"ttl": RESERVATION_TTL, "grace": 0}
+_PRODUCER_BYTES = 12
 
 
 class DeadLetterFilter(NamedTuple):
-    """Which letters; None of anything is all."""
+    """A selection of dead letters; None in a field selects all."""
 
     reasons: Collection[str] | None = None
     origins: Collection[str] | None = None
     message_ids: Collection[str] | None = None
 
     def matches(self, message: Message) -> bool:
-        """Tell whether a message is a letter that can be given back, and chosen."""
-        letter = message.get("dead_letter")
+        """Return whether the message is a dead letter that can be redriven, with a selected reason and origin."""
+        header = message.get("dead_letter")
         return (
-            letter is not None
-            and letter["reason"] != DeadLetterReason.UNREADABLE
-            and (self.reasons is None or letter["reason"] in self.reasons)
-            and (self.origins is None or letter["queue"] in self.origins)
+            header is not None
+            and header["reason"] != DeadLetterReason.UNREADABLE
+            and (self.reasons is None or header["reason"] in self.reasons)
+            and (self.origins is None or header["queue"] in self.origins)
         )
 
 
 class DeadLetterScan:
-    """The chosen letters of a queue, step by step; ``seen`` of ``total`` messages were looked at."""
+    """The selected dead letters of a queue, in batches; ``seen`` of ``total`` messages have been examined."""
 
     def __init__(self, driver: DataDriver, queue: str, project: Project, dead_letter_filter: DeadLetterFilter) -> None:
         self._messages = driver.message_controller
         self._queue = queue
         self._project = project
-        self._choice = dead_letter_filter
+        self._filter = dead_letter_filter
         self.seen = 0
         ids = dead_letter_filter.message_ids
-        # Not more than there are now: what goes back may come again.
+        # Bounded by the present count: a redriven message may come back as a dead letter at once.
         self.total = self._messages.count(queue, project) if ids is None else len(set(ids))
 
     def __iter__(self) -> Iterator[list[Message]]:
-        pages = self._all() if self._choice.message_ids is None else self._named(self._choice.message_ids)
+        pages = self._all() if self._filter.message_ids is None else self._by_id(self._filter.message_ids)
         for page in pages:
-            yield [message for message in page if self._choice.matches(message)]
+            yield [message for message in page if self._filter.matches(message)]
 
     def _all(self) -> Iterator[Sequence[Message]]:
         marker = None
@@ -78,11 +78,11 @@ class DeadLetterScan:
             self.seen += len(page)
             yield page
 
-    def _named(self, message_ids: Collection[str]) -> Iterator[Sequence[Message]]:
+    def _by_id(self, message_ids: Collection[str]) -> Iterator[Sequence[Message]]:
         ids = iter(dict.fromkeys(message_ids))
-        while some := list(islice(ids, BATCH_SIZE)):
-            self.seen += len(some)
-            yield self._messages.bulk_get(self._queue, some, self._project)
+        while batch := list(islice(ids, BATCH_SIZE)):
+            self.seen += len(batch)
+            yield self._messages.bulk_get(self._queue, batch, self._project)
 
 
 class Redrive:
@@ -101,109 +101,117 @@ class Redrive:
         self._queue = queue
         self._project = project
         self._target = target
-        self._choice = dead_letter_filter
+        self._filter = dead_letter_filter
         self._limit = limit
         self._moved = 0
-        self._done = RedriveResult()
-        #: The queues that were asked for, and whether they take letters.
-        self._open: dict[str, bool] = {}
-        self._poster = os.urandom(_POSTER_BYTES)
-        self._numbers = count(1)
+        self._result = RedriveResult()
+        #: The targets so far, each with whether it accepts dead letters.
+        self._accepting: dict[str, bool] = {}
+        self._producer = os.urandom(_PRODUCER_BYTES)
+        self._sequence = count(1)
 
     def run(self, progress: Callable[[RedriveResult], bool | None] | None) -> RedriveResult:
-        """Give the letters back."""
+        """Move the selected dead letters batch by batch, until ``progress`` returns True."""
         self._require(self._queue)
         if self._target is not None:
             self._require(self._target)
-        done, letters = self._done, DeadLetterScan(self._driver, self._queue, self._project, self._choice)
-        done.total = letters.total
-        for step in letters:
-            for target, some in self._addressed(step).items():
-                self._move(target, some)
-            done.seen = letters.seen
-            is_enough = progress is not None and progress(done)
-            if is_enough or (self._limit and self._moved >= self._limit):
+        result, scan = self._result, DeadLetterScan(self._driver, self._queue, self._project, self._filter)
+        result.total = scan.total
+        for batch in scan:
+            for target, dead_letters in self._by_target(batch).items():
+                self._move(target, dead_letters)
+            result.seen = scan.seen
+            is_stopped = progress is not None and progress(result)
+            if is_stopped or (self._limit and self._moved >= self._limit):
                 break
-        return done
+        return result
 
     def _require(self, queue: str) -> None:
         if not self._driver.queue_controller.exists(queue, self._project):
             raise QueueDoesNotExist(queue, self._project)
 
-    def _addressed(self, letters: Sequence[Message]) -> dict[str, list[Message]]:
-        """Return up to as many letters as are still wanted by the queues that take them; count the others."""
-        addressed: dict[str, list[Message]] = {}
-        room = self._limit - self._moved if self._limit else len(letters)
-        for letter in letters:
+    def _by_target(self, dead_letters: Sequence[Message]) -> dict[str, list[Message]]:
+        """Return dead letters by accepting target, up to the limit; count those of other targets as remaining."""
+        by_target: dict[str, list[Message]] = {}
+        room = self._limit - self._moved if self._limit else len(dead_letters)
+        for dead_letter in dead_letters:
             if not room:
                 break
-            target = letter["dead_letter"]["queue"] if self._target is None else self._target
-            if self._takes(target):
-                addressed.setdefault(target, []).append(letter)
+            target = dead_letter["dead_letter"]["queue"] if self._target is None else self._target
+            if self._is_accepting(target):
+                by_target.setdefault(target, []).append(dead_letter)
                 room -= 1
             else:
-                _count(self._done.remaining, target, 1)
-        return addressed
+                _count(self._result.remaining, target, 1)
+        return by_target
 
-    def _takes(self, target: str) -> bool:
-        if target not in self._open:
-            self._open[target] = self._driver.queue_controller.exists(target, self._project)
-            if not self._open[target]:
-                self._done.refusals[target] = QueueDoesNotExist(target, self._project)
-        return self._open[target]
+    def _is_accepting(self, target: str) -> bool:
+        if target not in self._accepting:
+            self._accepting[target] = self._driver.queue_controller.exists(target, self._project)
+            if not self._accepting[target]:
+                self._result.refusals[target] = QueueDoesNotExist(target, self._project)
+        return self._accepting[target]
 
-    def _move(self, target: str, letters: Sequence[Message]) -> None:
-        ids = [letter["id"] for letter in letters]
-        claim, held = self._driver.claim_controller.claim_by_id(self._queue, ids, _HOLD, self._project)
+    def _move(self, target: str, dead_letters: Sequence[Message]) -> None:
+        ids = [dead_letter["id"] for dead_letter in dead_letters]
+        claim, claimed = self._driver.claim_controller.claim_by_id(self._queue, ids, _CLAIM, self._project)
         if claim is None:
             return
-        stored = {letter["id"] for letter in self._store(target, held)}
-        refused = [letter["id"] for letter in held if letter["id"] not in stored]
+        stored = {dead_letter["id"] for dead_letter in self._store(target, claimed)}
+        refused = [dead_letter["id"] for dead_letter in claimed if dead_letter["id"] not in stored]
         if refused:
             self._driver.claim_controller.release(self._queue, claim, refused, self._project)
-        self._remove(claim, [letter["id"] for letter in held if letter["id"] in stored])
+        self._delete(claim, [dead_letter["id"] for dead_letter in claimed if dead_letter["id"] in stored])
         self._moved += len(stored)
-        _count(self._done.moved, target, len(stored))
-        _count(self._done.remaining, target, len(refused))
+        _count(self._result.moved, target, len(stored))
+        _count(self._result.remaining, target, len(refused))
 
-    def _store(self, target: str, letters: Sequence[Message]) -> Sequence[Message]:
-        """Post letters to a queue: together or, where it refuses them so, one by one; return what it took."""
-        if not self._open[target]:
+    def _store(self, target: str, dead_letters: Sequence[Message]) -> Sequence[Message]:
+        """Post dead letters together or, if they are refused together, one by one; return the stored ones."""
+        if not self._accepting[target]:
             return []
-        given = [self._given_back(target, letter) for letter in letters]
+        messages = [self._new_message(target, dead_letter) for dead_letter in dead_letters]
         try:
-            self._post(target, given)
+            self._post(target, messages)
         except KombuPoolError as error:
-            if len(letters) > 1 and isinstance(error, InvalidMessage | QueueIsFull):
-                return [letter for letter in letters if self._store(target, [letter])]
-            self._open[target] = isinstance(error, InvalidMessage)
-            self._done.refusals[target] = error
+            if len(dead_letters) > 1 and isinstance(error, InvalidMessage | QueueIsFull):
+                return [dead_letter for dead_letter in dead_letters if self._store(target, [dead_letter])]
+            self._accepting[target] = isinstance(error, InvalidMessage)
+            self._result.refusals[target] = error
             return []
-        return letters
+        return dead_letters
 
     def _post(self, target: str, messages: Sequence[NewMessage]) -> None:
-        """Post messages; once more, as the same post, if nobody knows whether they were stored."""
-        post, idempotency_key = self._driver.message_controller.post, IdempotencyKey(self._poster, next(self._numbers))
+        """Post messages; retry once under the same idempotency key if the result is unknown."""
+        post, idempotency_key = (
+            self._driver.message_controller.post,
+            IdempotencyKey(self._producer, next(self._sequence)),
+        )
         try:
             post(target, messages, None, self._project, idempotency_key=idempotency_key)
         except ConnectionError:
             post(target, messages, None, self._project, idempotency_key=idempotency_key)
 
-    def _given_back(self, target: str, letter: Message) -> NewMessage:
-        restore_address, body = self._driver.dead_letter_hooks.restore_address, letter["body"]
+    def _new_message(self, target: str, dead_letter: Message) -> NewMessage:
+        restore_address, body = self._driver.dead_letter_hooks.restore_address, dead_letter["body"]
         return {
             "ttl": None,
             "body": body if restore_address is None else restore_address(target, body),
             "delay": 0,
-            "priority": letter.get("priority", 0),
+            "priority": dead_letter.get("priority", 0),
         }
 
-    def _remove(self, claim: str, message_ids: Sequence[str]) -> None:
+    def _delete(self, claim: str, message_ids: Sequence[str]) -> None:
         held = [(message_id, claim) for message_id in message_ids]
-        kept = self._driver.message_controller.delete_claimed(self._queue, held, self._project) if held else ()
-        if kept:
-            self._done.duplicated += len(kept)
-            logger.warning("%d dead letters were given back too slowly, and are in %r still", len(kept), self._queue)
+        refused = self._driver.message_controller.delete_claimed(self._queue, held, self._project) if held else ()
+        if refused:
+            self._result.duplicated += len(refused)
+            logger.warning(
+                "%d redriven dead letters are still in queue %r, too: their claim of %g s ended before the deletion",
+                len(refused),
+                self._queue,
+                RESERVATION_TTL,
+            )
 
 
 def _count(counts: dict[str, int], queue: str, more: int) -> None:

@@ -1,4 +1,4 @@
-"""What a message to post must look like in every store, and what its queue's metadata makes of it."""
+"""Validation of messages to post, the same in every store, and the effect of their queue's metadata."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from kombu_pool.storage.queue_metadata import DEFAULT_MESSAGE_DELAY, DEFAULT_MES
 if TYPE_CHECKING:
     from kombu_pool.model import DeadLetter, Metadata
 
-#: Longer than anybody waits, and short enough to be added to a time.
+#: Longest duration, in seconds: beyond any use, and small enough to be added to a time.
 MAX_SECONDS = 10**10
 MAX_PRIORITY = 255
 
 
 @dataclass(slots=True)
 class ValidMessage:
-    """A message that can be stored; ``ttl`` 0 is for ever, ``delay`` None leaves it to the queue."""
+    """A message that can be stored; ``ttl`` 0: it never expires; ``delay`` None: the queue's default."""
 
     record: bytes
     ttl: float
@@ -29,13 +29,13 @@ class ValidMessage:
 
 
 def validate(message: Any, max_size: int) -> ValidMessage:
-    """Return the message if it can be stored.
+    """Return the message in its valid form, with its body encoded.
 
     Raises:
-        InvalidMessage: it cannot; one of its kin if its body cannot.
+        InvalidMessage: the message cannot be stored; a subclass if its body cannot.
     """
     if not isinstance(message, dict):
-        raise InvalidMessage(f"A message is a dict with a ttl and a body, not {message!r}")
+        raise InvalidMessage(f"a message must be a dict with a ttl and a body, not {message!r}")
     given = message.get
     ttl, delay, priority = given("ttl"), given("delay"), given("priority")
     return ValidMessage(
@@ -50,28 +50,28 @@ def validate(message: Any, max_size: int) -> ValidMessage:
 def _seconds(name: str, value: Any) -> float:
     if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= MAX_SECONDS:
         return value
-    raise InvalidMessage(f"{name} is a number of seconds from 0 to {MAX_SECONDS}, not {value!r}")
+    raise InvalidMessage(f"{name} must be a number of seconds from 0 to {MAX_SECONDS}, not {value!r}")
 
 
 def _priority(value: Any) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_PRIORITY:
         return value
-    raise InvalidMessage(f"priority is a whole number from 0 to {MAX_PRIORITY}, not {value!r}")
+    raise InvalidMessage(f"priority must be a whole number from 0 to {MAX_PRIORITY}, not {value!r}")
 
 
 def effective_ttl(incoming: ValidMessage, metadata: Metadata) -> float:
-    """Return the ttl that the message gets in a queue of that metadata; 0 is for ever."""
+    """Return the message's ttl in a queue of that metadata; 0: it never expires."""
     longest = positive_number(metadata, DEFAULT_MESSAGE_TTL)
     return min(incoming.ttl or longest, longest) if longest else incoming.ttl
 
 
 def effective_delay(incoming: ValidMessage, metadata: Metadata) -> float:
-    """Return the delay that the message gets in a queue of that metadata."""
+    """Return the message's delay in a queue of that metadata."""
     return positive_number(metadata, DEFAULT_MESSAGE_DELAY) if incoming.delay is None else incoming.delay
 
 
 def positive_number(metadata: Metadata, key: str) -> float:
-    """Return the number that the metadata has there; 0 when it has none, or something that cannot be meant."""
+    """Return the metadata's number under that key; 0 if it is absent or no valid number."""
     value = metadata.get(key)
     if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= MAX_SECONDS:
         return value

@@ -209,7 +209,7 @@ def test_publishing_to_a_pool_that_is_away_ends_in_a_clear_error_and_not_in_wait
     producer = channel.connection.client.Producer()
     begun = time.monotonic()
 
-    with pytest.raises(OperationalError, match="'b' cannot be reached: unplugged"):
+    with pytest.raises(OperationalError, match="'b' is unreachable: unplugged"):
         producer.publish("a", routing_key="fast.one", retry=True, retry_policy=RETRY)
 
     assert time.monotonic() - begun < 5

@@ -1,4 +1,4 @@
-"""The time source: every deadline in a store is read from one of these, so that a test can move it."""
+"""The time source of every deadline in a store; a test can replace it."""
 
 from __future__ import annotations
 
@@ -7,32 +7,17 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Tells the time."""
+    """A source of the present time."""
 
     def time(self) -> float:
-        """The seconds since the epoch, which every process that shares a store agrees on."""
+        """Return the seconds since the Unix epoch; all processes that share a store must agree on them."""
         ...
 
 
 class SystemClock:
-    """The machine's own clock."""
+    """The clock of the machine."""
 
     time = staticmethod(time.time)
-
-
-class ManualClock:
-    """A clock that stands still until it is told to go: for tests of deadlines."""
-
-    def __init__(self, now: float = 1_700_000_000.0) -> None:
-        self.now = now
-
-    def time(self) -> float:
-        """The time that was set."""
-        return self.now
-
-    def advance(self, seconds: float) -> None:
-        """Let ``seconds`` pass."""
-        self.now += seconds
 
 
 SYSTEM_CLOCK = SystemClock()

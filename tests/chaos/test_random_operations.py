@@ -10,9 +10,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from kombu_pool.clock import ManualClock
-from tests.conformance.conftest import STORES, Backend
-from tests.conformance.test_against_memory import Twins
+from kombu_pool.testing import ManualClock
+from kombu_pool.testing.backend import Backend
+from kombu_pool.testing.conformance.test_against_memory import StoreComparison
+from tests.support.conformance.stores import STORES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,8 +32,8 @@ class Pair:
         self.backends = [Backend(STORES[name], folder, self.clock) for name in ("memory", store)]
         self.sequences = 0
 
-    def lodge(self) -> tuple[ManualClock, list[Backend], str]:
-        """Return what the next sequence runs on."""
+    def new_project(self) -> tuple[ManualClock, list[Backend], str]:
+        """Return the clock, the stores and the project of the next sequence."""
         self.sequences += 1
         return self.clock, self.backends, f"project-{self.sequences}"
 
@@ -41,13 +42,13 @@ class Pair:
             backend.close()
 
 
-class Lodgers(Twins):
-    """Twins that leave the stores to the next ones."""
+class SharedStoreComparison(StoreComparison):
+    """A comparison in a project of its own, which leaves the stores open for the next one."""
 
     pair: Pair
 
     def open_stores(self) -> tuple[ManualClock, list[Backend], str]:
-        return self.pair.lodge()
+        return self.pair.new_project()
 
     def teardown(self) -> None:
         for queue in (*self.queues, *self.dead):
@@ -68,7 +69,8 @@ def test_the_store_answers_as_the_memory_store_does(
 ) -> None:
     until = time.monotonic() + scale.comparing
     while pair.sequences < scale.examples and time.monotonic() < until:
-        machine = hypothesis.seed(seed + pair.sequences)(type("Twins", (Lodgers,), {"pair": pair}))
+        machine = type("StoreComparison", (SharedStoreComparison,), {"pair": pair})
+        machine = hypothesis.seed(seed + pair.sequences)(machine)
         run_state_machine_as_test(
             machine,
             settings=settings(

@@ -9,8 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from kombu_pool import drivers
-from kombu_pool.clock import ManualClock
-from tests.conformance.handles import QueueHandle, bodies, ids
+from kombu_pool.testing import ManualClock, QueueHandle, bodies, ids
 from tests.support.transport.child_programs import heard, say
 
 if TYPE_CHECKING:

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from kombu_pool import drivers, errors
+
+if TYPE_CHECKING:
+    from kombu_pool.storage import CatalogueController, ControlDriver
+    from kombu_pool.testing.clock import ManualClock
+
+
+@pytest.fixture
+def catalogue(control: ControlDriver) -> CatalogueController:
+    for pool in ("a", "b"):
+        control.pools_controller.create(pool, 1, f"memory://{pool}")
+    return control.catalogue_controller
+
+
+def test_an_entry_comes_back_as_it_was_made(catalogue: CatalogueController) -> None:
+    catalogue.insert("project", "q", "a")
+
+    assert catalogue.get("project", "q") == {"queue": "q", "project": "project", "pool": "a"}
+    assert catalogue.exists("project", "q")
+
+
+def test_the_project_may_be_none(catalogue: CatalogueController) -> None:
+    catalogue.insert(None, "q", "a")
+
+    assert catalogue.get(None, "q") == {"queue": "q", "project": None, "pool": "a"}
+    assert catalogue.list(None) == [{"queue": "q", "project": None, "pool": "a"}]
+
+
+def test_an_unassigned_queue_is_not_mapped(catalogue: CatalogueController) -> None:
+    assert not catalogue.exists(None, "q")
+    with pytest.raises(errors.QueueNotMapped, match="queue q for project p"):
+        catalogue.get("p", "q")
+    with pytest.raises(errors.QueueNotMapped):
+        catalogue.update("p", "q", "a")
+
+
+def test_inserting_again_assigns_anew(catalogue: CatalogueController) -> None:
+    catalogue.insert(None, "q", "a")
+
+    catalogue.insert(None, "q", "b")
+
+    assert [entry["pool"] for entry in catalogue.list(None)] == ["b"]
+
+
+def test_an_update_assigns_to_another_pool(catalogue: CatalogueController) -> None:
+    catalogue.insert(None, "q", "a")
+
+    catalogue.update(None, "q", "b")
+
+    assert catalogue.get(None, "q")["pool"] == "b"
+
+
+def test_insert_if_absent_leaves_an_assigned_queue_where_it_is(catalogue: CatalogueController) -> None:
+    assert catalogue.insert_if_absent(None, "q", "a") == "a"
+    assert catalogue.insert_if_absent(None, "q", "b") == "a"
+    assert catalogue.get(None, "q")["pool"] == "a"
+
+
+def test_nothing_is_assigned_to_a_pool_that_does_not_exist(catalogue: CatalogueController) -> None:
+    catalogue.insert(None, "assigned", "a")
+
+    with pytest.raises(errors.PoolDoesNotExist) as raised:
+        catalogue.insert(None, "q", "nowhere")
+    assert raised.value.pool == "nowhere"
+    with pytest.raises(errors.PoolDoesNotExist):
+        catalogue.insert_if_absent(None, "q", "nowhere")
+    with pytest.raises(errors.PoolDoesNotExist):
+        catalogue.update(None, "assigned", "nowhere")
+
+    assert not catalogue.exists(None, "q")
+    assert catalogue.get(None, "assigned")["pool"] == "a"
+
+
+def test_an_update_to_no_pool_changes_nothing(catalogue: CatalogueController) -> None:
+    catalogue.insert(None, "q", "a")
+
+    catalogue.update(None, "q")
+
+    assert catalogue.get(None, "q")["pool"] == "a"
+    with pytest.raises(errors.QueueNotMapped):
+        catalogue.update(None, "absent")
+
+
+def test_a_deleted_entry_is_gone(catalogue: CatalogueController) -> None:
+    catalogue.insert(None, "q", "a")
+    catalogue.insert("project", "q", "a")
+
+    catalogue.delete(None, "q")
+    catalogue.delete(None, "q")
+
+    assert not catalogue.exists(None, "q")
+    assert catalogue.exists("project", "q")
+
+
+def test_entries_are_listed_by_queue(catalogue: CatalogueController) -> None:
+    for queue in ("b", "a", "B", *(f"q{number:02}" for number in range(20))):
+        catalogue.insert("project", queue, "a")
+    catalogue.insert(None, "global", "b")
+
+    listed = [entry["queue"] for entry in catalogue.list("project")]
+
+    assert listed[:4] == ["B", "a", "b", "q00"]
+    assert len(listed) == 23
+    assert [entry["queue"] for entry in catalogue.list(None)] == ["global"]
+    assert list(catalogue.list("nobody")) == []
+
+
+def test_drop_all_forgets_every_entry(catalogue: CatalogueController) -> None:
+    catalogue.insert(None, "q", "a")
+    catalogue.insert("project", "q", "a")
+
+    catalogue.drop_all()
+
+    assert not catalogue.exists(None, "q")
+    assert not catalogue.exists("project", "q")
+
+
+def test_of_racing_declarers_one_wins_and_all_use_its_pool(
+    control: ControlDriver, control_uri: str, clock: ManualClock
+) -> None:
+    for number in range(8):
+        control.pools_controller.create(f"pool-{number}", 1, f"memory://{number}")
+    barrier = threading.Barrier(8)
+    answers: list[tuple[int, str]] = []
+
+    def declare(number: int) -> None:
+        driver = drivers.open_control(control_uri, clock=clock)
+        barrier.wait(20)
+        catalogue = driver.catalogue_controller
+        answers.extend((queue, catalogue.insert_if_absent(None, f"q{queue}", f"pool-{number}")) for queue in range(20))
+        driver.close()
+
+    threads = [threading.Thread(target=declare, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+    assert len(answers) == 160
+    assert len(set(answers)) == 20

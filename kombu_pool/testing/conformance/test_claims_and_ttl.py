@@ -1,0 +1,103 @@
+"""How long a message lives that is claimed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from kombu_pool.testing.clock import ManualClock
+    from kombu_pool.testing.handles import QueueHandle
+
+# Zaqar's own examples, for messages of ttl 120: the claim's ttl and grace, and the messages' ttl afterwards.
+LIVES = [(777, 0, 777), (777, 23, 800), (121, 22, 143), (60, 30, 120)]
+
+
+@pytest.mark.parametrize(("ttl", "grace", "expected"), LIVES)
+def test_a_message_outlives_its_claim(
+    queue: QueueHandle, clock: ManualClock, ttl: Any, grace: float, expected: Any
+) -> None:
+    (message_id,) = queue.post("a", ttl=120)
+
+    held = queue.claim(ttl=ttl, grace=grace)
+
+    assert held.messages[0]["ttl"] == expected
+    assert queue.get(message_id)["ttl"] == expected
+    clock.advance(expected - 1)
+    assert queue.all() == ["a"]
+    clock.advance(1)
+    assert queue.all() == []
+
+
+@pytest.mark.parametrize(("ttl", "grace", "expected"), LIVES)
+def test_a_message_outlives_its_renewed_claim(
+    queue: QueueHandle, clock: ManualClock, ttl: Any, grace: float, expected: Any
+) -> None:
+    (message_id,) = queue.post("a", ttl=120)
+    held = queue.claim(ttl=10)
+
+    queue.renew(held.id, ttl=ttl, grace=grace)
+
+    assert queue.get(message_id)["ttl"] == expected
+    clock.advance(expected - 1)
+    assert queue.all() == ["a"]
+    clock.advance(1)
+    assert queue.all() == []
+
+
+def test_a_claim_does_not_limit_a_message_without_ttl(queue: QueueHandle) -> None:
+    queue.post("a")
+
+    assert queue.claim(ttl=60, grace=60).messages[0]["ttl"] == 0
+
+
+def test_a_message_does_not_expire_while_it_is_claimed(queue: QueueHandle, clock: ManualClock) -> None:
+    queue.post("a", ttl=10)
+    held = queue.claim(ttl=60, grace=5)
+    clock.advance(59)
+
+    assert queue.claimed_by(held) == ["a"]
+    clock.advance(1)
+    assert queue.free() == ["a"]
+    clock.advance(5)
+    assert queue.all() == []
+
+
+def test_ending_a_claim_early_leaves_the_longer_life(queue: QueueHandle, clock: ManualClock) -> None:
+    queue.post("a", ttl=10)
+    held = queue.claim(ttl=60, grace=5)
+    queue.end(held.id)
+    clock.advance(64)
+
+    assert queue.free() == ["a"]
+
+
+def test_renewal_with_grace_lets_a_message_outlive_the_new_end(queue: QueueHandle, clock: ManualClock) -> None:
+    (message_id,) = queue.post("a", ttl=10)
+    held = queue.claim(ttl=60)
+    clock.advance(30)
+
+    queue.renew(held.id, ttl=60, grace=7)
+
+    assert queue.get(message_id)["ttl"] == 67
+    clock.advance(66)
+    assert queue.all() == ["a"]
+    clock.advance(1)
+    assert queue.all() == []
+
+
+def test_each_message_of_a_claim_is_prolonged_by_itself(queue: QueueHandle) -> None:
+    short, long, endless = *queue.post("short", ttl=10), *queue.post("long", ttl=900), *queue.post("endless")
+
+    queue.claim(ttl=60, grace=5)
+
+    assert [queue.get(message_id)["ttl"] for message_id in (short, long, endless)] == [65, 900, 0]
+
+
+def test_a_message_that_expires_with_its_claim_is_not_prolonged(queue: QueueHandle, clock: ManualClock) -> None:
+    queue.post("a", ttl=60)
+
+    assert queue.claim(ttl=60, grace=30).messages[0]["ttl"] == 60
+    clock.advance(60)
+    assert queue.all() == []

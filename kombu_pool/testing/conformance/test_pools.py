@@ -1,0 +1,314 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from kombu_pool import errors
+from kombu_pool.testing.handles import page_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from kombu_pool.storage import ControlDriver, FlavorsController, PoolsController
+
+
+@pytest.fixture
+def pools(control: ControlDriver) -> PoolsController:
+    return control.pools_controller
+
+
+@pytest.fixture
+def flavors(control: ControlDriver) -> FlavorsController:
+    return control.flavors_controller
+
+
+def names(pools: Iterable[Any]) -> list[str]:
+    return [pool["name"] for pool in pools]
+
+
+def test_a_pool_comes_back_as_it_was_made(pools: PoolsController) -> None:
+    pools.create("p", 100, "memory://p", "fast", {"max_message_size": 10})
+
+    assert pools.get("p") == {"name": "p", "uri": "memory://p", "weight": 100, "flavor": "fast"}
+    assert pools.get("p", detailed=True) == {
+        "name": "p",
+        "uri": "memory://p",
+        "weight": 100,
+        "flavor": "fast",
+        "options": {"max_message_size": 10},
+    }
+
+
+def test_a_pool_needs_neither_flavor_nor_options(pools: PoolsController) -> None:
+    pools.create("p", 0, "memory://p")
+
+    assert pools.get("p", detailed=True) == {
+        "name": "p",
+        "uri": "memory://p",
+        "weight": 0,
+        "flavor": None,
+        "options": {},
+    }
+
+
+def test_an_empty_flavor_is_none(pools: PoolsController) -> None:
+    pools.create("p", 1, "memory://p", "")
+
+    assert pools.get("p")["flavor"] is None
+
+
+def test_creating_again_replaces_a_pool(pools: PoolsController) -> None:
+    pools.create("p", 1, "memory://p", "fast", {"max_message_size": 10})
+
+    pools.create("p", 2, "memory://q")
+
+    assert pools.get("p", detailed=True) == {
+        "name": "p",
+        "uri": "memory://q",
+        "weight": 2,
+        "flavor": None,
+        "options": {},
+    }
+
+
+def test_creating_again_leaves_the_queues_of_the_pool_where_they_are(
+    pools: PoolsController, control: ControlDriver
+) -> None:
+    pools.create("p", 1, "memory://p")
+    control.catalogue_controller.insert(None, "q", "p")
+
+    pools.create("p", 5, "memory://p")
+
+    assert control.catalogue_controller.get(None, "q")["pool"] == "p"
+
+
+@pytest.mark.parametrize("weight", [-1, 1.5, "1", None])
+def test_a_weight_is_a_whole_number_from_zero_on(pools: PoolsController, weight: Any) -> None:
+    with pytest.raises(errors.ConfigurationError) as raised:
+        pools.create("p", weight, "memory://p")
+
+    assert repr(weight) in str(raised.value)
+    assert not pools.exists("p")
+
+
+@pytest.mark.parametrize("uri", ["carrier-pigeon://loft", "no uri", ""])
+def test_a_uri_that_no_driver_knows_is_refused(pools: PoolsController, uri: str) -> None:
+    with pytest.raises(errors.ConfigurationError):
+        pools.create("p", 1, uri)
+
+    assert not pools.exists("p")
+
+
+def test_two_pools_never_share_a_uri(pools: PoolsController) -> None:
+    pools.create("p", 1, "memory://p")
+
+    with pytest.raises(errors.PoolAlreadyExists):
+        pools.create("other", 1, "memory://p")
+
+    assert not pools.exists("other")
+
+
+def test_an_unknown_pool_does_not_exist(pools: PoolsController) -> None:
+    assert not pools.exists("p")
+    with pytest.raises(errors.PoolDoesNotExist) as raised:
+        pools.get("p")
+    assert raised.value.pool == "p"
+    with pytest.raises(errors.PoolDoesNotExist):
+        pools.update("p", weight=1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"weight": 7}, {"weight": 7}),
+        ({"weight": 0}, {"weight": 0}),
+        ({"uri": "memory://new"}, {"uri": "memory://new"}),
+        ({"flavor": "slow"}, {"flavor": "slow"}),
+        ({"flavor": ""}, {"flavor": None}),
+        ({"options": {"max_message_size": 5}}, {"options": {"max_message_size": 5}}),
+        ({"options": {}}, {"options": {}}),
+        ({"weight": 7, "flavor": None, "uri": None, "options": None}, {"weight": 7}),
+    ],
+)
+def test_an_update_changes_what_it_names(pools: PoolsController, changes: dict[str, Any], expected: Any) -> None:
+    pools.create("p", 1, "memory://p", "fast", {"max_message_size": 10})
+    before = pools.get("p", detailed=True)
+
+    pools.update("p", **changes)
+
+    assert pools.get("p", detailed=True) == {**before, **expected}
+
+
+@pytest.mark.parametrize("changes", [{}, {"weight": None}, {"colour": "red"}, {"weight": 2, "colour": "red"}])
+def test_an_update_of_nothing_or_of_something_else_is_refused(pools: PoolsController, changes: dict[str, Any]) -> None:
+    pools.create("p", 1, "memory://p")
+
+    with pytest.raises(errors.ConfigurationError):
+        pools.update("p", **changes)
+
+    assert pools.get("p")["weight"] == 1
+
+
+@pytest.mark.parametrize("changes", [{"weight": -1}, {"weight": "2"}, {"uri": "carrier-pigeon://loft"}])
+def test_an_update_is_held_to_the_same_rules(pools: PoolsController, changes: dict[str, Any]) -> None:
+    pools.create("p", 1, "memory://p")
+
+    with pytest.raises(errors.ConfigurationError):
+        pools.update("p", **changes)
+
+    assert pools.get("p") == {"name": "p", "uri": "memory://p", "weight": 1, "flavor": None}
+
+
+def test_an_update_to_the_uri_of_another_pool_is_refused(pools: PoolsController) -> None:
+    pools.create("p", 1, "memory://p")
+    pools.create("q", 1, "memory://q")
+
+    with pytest.raises(errors.PoolAlreadyExists):
+        pools.update("p", uri="memory://q")
+
+    pools.update("p", uri="memory://p")
+    assert pools.get("p")["uri"] == "memory://p"
+
+
+def test_a_pool_must_do_what_its_flavor_promises(pools: PoolsController, flavors: FlavorsController) -> None:
+    flavors.create("durable", capabilities=["FIFO", "DURABILITY"])
+
+    with pytest.raises(errors.PoolCapabilitiesMismatch) as raised:
+        pools.create("p", 1, "memory://p", "durable")
+
+    assert (raised.value.pool, raised.value.flavor) == ("p", "durable")
+    assert "DURABILITY" in str(raised.value)
+    assert "FIFO" not in str(raised.value)
+    assert not pools.exists("p")
+
+
+def test_a_pool_that_can_do_more_than_its_flavor_promises_will_do(
+    pools: PoolsController, flavors: FlavorsController
+) -> None:
+    flavors.create("ordered", capabilities=["FIFO"])
+
+    pools.create("p", 1, "memory://p", "ordered")
+
+    assert pools.exists("p")
+
+
+def test_a_changed_pool_must_do_what_its_flavor_promises(pools: PoolsController, flavors: FlavorsController) -> None:
+    flavors.create("durable", capabilities=["DURABILITY"])
+    pools.create("p", 1, "memory://p")
+
+    with pytest.raises(errors.PoolCapabilitiesMismatch):
+        pools.update("p", flavor="durable")
+
+    assert pools.get("p")["flavor"] is None
+
+
+def test_pools_without_flavor_need_have_nothing_in_common(pools: PoolsController) -> None:
+    pools.create("p", 1, "memory://p")
+    pools.create("q", 1, "sqlite:////tmp/never-opened.db")
+
+
+def test_pools_are_listed_by_name(pools: PoolsController) -> None:
+    for name in ("b", "a", "B"):
+        pools.create(name, 1, f"memory://{name}")
+
+    page, marker = page_of(pools.list())
+
+    assert names(page) == ["B", "a", "b"]
+    assert marker == "b"
+    assert page[0] == {"name": "B", "uri": "memory://B", "weight": 1, "flavor": None}
+    assert page_of(pools.list(detailed=True))[0][0]["options"] == {}
+
+
+def test_pages_of_pools_follow_each_other(pools: PoolsController) -> None:
+    for number in range(12):
+        pools.create(f"p{number:02}", 1, f"memory://{number}")
+
+    first, marker = page_of(pools.list())
+    second, after = page_of(pools.list(marker=marker))
+    empty, end = page_of(pools.list(marker=after))
+
+    assert (len(first), len(second), len(empty)) == (10, 2, 0)
+    assert not end
+    assert len(page_of(pools.list(limit=0))[0]) == 12
+    assert len(page_of(pools.list(limit=5))[0]) == 5
+
+
+def test_pools_are_found_by_their_flavor(pools: PoolsController, flavors: FlavorsController) -> None:
+    flavors.create("fast")
+    pools.create("b", 1, "memory://b", "fast")
+    pools.create("a", 0, "memory://a", "fast", {"max_message_size": 10})
+    pools.create("c", 1, "memory://c", "slow")
+    pools.create("d", 1, "memory://d")
+
+    assert names(pools.get_pools_by_flavor(flavors.get("fast"))) == ["a", "b"]
+    assert names(pools.get_pools_by_flavor({"name": "none of them"})) == []
+    assert pools.get_pools_by_flavor({"name": "fast"}, detailed=True)[0]["options"] == {"max_message_size": 10}
+
+
+def test_without_a_flavor_only_pools_without_flavor_are_found(pools: PoolsController) -> None:
+    pools.create("plain", 1, "memory://a")
+    pools.create("cleared", 1, "memory://b", "fast")
+    pools.create("flavored", 1, "memory://c", "fast")
+    pools.update("cleared", flavor="")
+
+    assert names(pools.get_pools_by_flavor()) == ["cleared", "plain"]
+    assert names(pools.get_pools_by_flavor(flavor=None, detailed=True)) == ["cleared", "plain"]
+
+
+def test_a_deleted_pool_is_gone(pools: PoolsController) -> None:
+    pools.create("p", 1, "memory://p")
+
+    pools.delete("p")
+    pools.delete("p")
+
+    assert not pools.exists("p")
+    pools.create("another", 1, "memory://p")
+
+
+def test_a_pool_with_queues_is_not_deleted(pools: PoolsController, control: ControlDriver) -> None:
+    pools.create("p", 1, "memory://p")
+    for project in (None, "project"):
+        control.catalogue_controller.insert(project, "q", "p")
+
+    with pytest.raises(errors.PoolInUse) as raised:
+        pools.delete("p")
+
+    assert (raised.value.pool, raised.value.queues) == ("p", 2)
+    assert pools.exists("p")
+    for project in (None, "project"):
+        control.catalogue_controller.delete(project, "q")
+    pools.delete("p")
+    assert not pools.exists("p")
+
+
+def test_the_last_pool_of_a_flavor_is_not_deleted(pools: PoolsController, flavors: FlavorsController) -> None:
+    flavors.create("fast", project="project")
+    for name in ("a", "b"):
+        pools.create(name, 1, f"memory://{name}", "fast")
+    pools.delete("a")
+
+    with pytest.raises(errors.PoolInUseByFlavor) as raised:
+        pools.delete("b")
+
+    assert (raised.value.pool, raised.value.flavor) == ("b", "fast")
+    flavors.delete("fast", project="project")
+    pools.delete("b")
+    assert not pools.exists("b")
+
+
+def test_options_are_not_shared_with_the_caller(pools: PoolsController) -> None:
+    options = {"list": [1]}
+    pools.create("p", 1, "memory://p", options=options)
+    options["list"].append(2)
+    pools.get("p", detailed=True)["options"]["list"].append(3)
+
+    assert pools.get("p", detailed=True)["options"] == {"list": [1]}
+
+
+def test_drop_all_forgets_every_pool(pools: PoolsController) -> None:
+    pools.create("p", 1, "memory://p")
+
+    pools.drop_all()
+
+    assert page_of(pools.list())[0] == []

@@ -1,0 +1,118 @@
+"""The fixtures of the suite; :mod:`kombu_pool.testing.plugin` gives them the stores."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+
+from kombu_pool import drivers
+from kombu_pool.testing.backend import Backend
+from kombu_pool.testing.clock import ManualClock
+from kombu_pool.testing.handles import QueueHandle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from kombu_pool.model import Project
+    from kombu_pool.storage import ControlDriver, DataDriver
+    from kombu_pool.testing.stores import Store
+
+
+class MakeQueue(Protocol):
+    """Creates queues: ``queues(name, project, **metadata)``."""
+
+    def __call__(self, name: str, project: Project = None, **metadata: Any) -> QueueHandle:
+        """Create a queue."""
+        ...
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """The clock of every driver of the test."""
+    return ManualClock()
+
+
+@pytest.fixture
+def backend(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock) -> Iterator[Backend]:
+    """Each store."""
+    with closing(Backend(request.param, tmp_path, clock)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def leaf(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock) -> Iterator[Backend]:
+    """Each store without pooling, for what only a store promises."""
+    with closing(Backend(request.param, tmp_path, clock)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def both_planes(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock) -> Iterator[Backend]:
+    """Each store that can be the control store, too."""
+    with closing(Backend(request.param, tmp_path, clock)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def compared(request: pytest.FixtureRequest) -> Store:
+    """Each store but the memory store."""
+    store: Store = request.param
+    return store
+
+
+@pytest.fixture
+def driver(backend: Backend) -> DataDriver:
+    """A driver of each store."""
+    return backend.driver
+
+
+@pytest.fixture
+def queues(driver: DataDriver) -> MakeQueue:
+    """Creates queues of each store."""
+
+    def make(name: str, project: Project = None, **metadata: Any) -> QueueHandle:
+        driver.queue_controller.create(name, metadata, project)
+        return QueueHandle(driver, name, project)
+
+    return make
+
+
+@pytest.fixture
+def queue(queues: MakeQueue) -> QueueHandle:
+    """An empty queue."""
+    return queues("queue")
+
+
+@pytest.fixture
+def dlq(queues: MakeQueue) -> QueueHandle:
+    """An empty queue for dead letters."""
+    return queues("dlq")
+
+
+@pytest.fixture
+def origin(queues: MakeQueue, dlq: QueueHandle) -> QueueHandle:
+    """A queue whose rejected and expired messages go to ``dlq``."""
+    return queues("origin", _dead_letter_queue=dlq.name, _dead_letter_expired=True)
+
+
+@pytest.fixture
+def absent(driver: DataDriver) -> QueueHandle:
+    """A queue that was never created."""
+    return QueueHandle(driver, "absent", None)
+
+
+@pytest.fixture
+def control_uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URI of each control store."""
+    uri: str = request.param.uri(tmp_path, "control")
+    return uri
+
+
+@pytest.fixture
+def control(control_uri: str, clock: ManualClock) -> Iterator[ControlDriver]:
+    """A driver of each control store."""
+    with closing(drivers.open_control(control_uri, clock=clock)) as driver:
+        yield driver

@@ -1,4 +1,4 @@
-"""What is built from this tree is whole."""
+"""The sdist and the wheel of this tree are complete."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """Build the sdist, and the wheel from the sdist, with the hatchling that is installed here."""
+    """Build the sdist, and the wheel from the sdist, with the installed hatchling."""
     folder = tmp_path_factory.mktemp("dist")
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -66,7 +66,7 @@ class MemoryWatch(Watch):
         return self._woken
 
     def _next_check(self) -> float:
-        """Return the seconds until time alone may change one of the queues, at most ``MAX_WAIT``."""
+        """Return the seconds until time alone may change a queue, at most ``MAX_WAIT`` if there is a deadline."""
         backlogs = [self._store.queues[scope].backlog for scope in self._scopes if scope in self._store.queues]
         first = min((backlog.next_deadline() for backlog in backlogs), default=float("inf"))
         if first == float("inf"):

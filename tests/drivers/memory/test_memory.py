@@ -80,6 +80,14 @@ def test_a_store_outlives_its_drivers(name):
     assert handle(name).free() == ["a"]
 
 
+def test_the_drivers_of_one_store_have_one_identity(name):
+    first, second = handle(name).driver, handle(name).driver
+    control = drivers.open_control(f"memory://{name}")
+
+    assert first.identity == second.identity == control.identity != ""
+    assert handle(f"{name}-other").driver.identity != first.identity
+
+
 def test_a_configured_limit_holds(name):
     conf = cfg.ConfigOpts()
     conf([])
@@ -160,7 +168,7 @@ def test_a_letter_that_fails_on_its_way_is_lent(queue, name, clock):
 def test_a_letter_on_its_way_is_nobody_elses(queue, clock):
     queue.driver.queue_controller.set_metadata("queue", {"_max_claim_count": 1, "_dead_letter_queue": "elsewhere"})
     seen = []
-    queue.driver.dead_letter_hooks.forward = lambda *letter: seen.append(queue.claim()) or True
+    queue.driver.dead_letter_hooks.forward = lambda *dead_letter: seen.append(queue.claim()) or True
     queue.post("a")
     queue.claim(ttl=10)
     clock.advance(10)
@@ -172,7 +180,7 @@ def test_a_letter_on_its_way_is_nobody_elses(queue, clock):
 
 def test_a_queue_deleted_while_a_letter_is_on_its_way_is_gone(queue, clock):
     queue.driver.queue_controller.set_metadata("queue", {"_max_claim_count": 1, "_dead_letter_queue": "elsewhere"})
-    queue.driver.dead_letter_hooks.forward = lambda *letter: queue.drop() or True
+    queue.driver.dead_letter_hooks.forward = lambda *dead_letter: queue.drop() or True
     queue.post("a", "b")
     queue.claim(ttl=10)
     clock.advance(10)

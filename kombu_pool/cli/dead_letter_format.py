@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 from kombu_pool.drivers import mask
 from kombu_pool.storage.dead_letters import DeadLetterReason
 from kombu_pool.transport.publish.envelope import enveloped
-from kombu_pool.transport.upkeep.dead_letters import WORDS
+from kombu_pool.transport.upkeep.dead_letters import RABBITMQ_REASONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 #: The reason in ``x-death`` -> the reason in a store. Unreadable records have none: they cannot be requeued.
 REASONS = {
-    WORDS.get(reason, reason): reason
+    RABBITMQ_REASONS.get(reason, reason): reason
     for reason in (
         DeadLetterReason.DELIVERY_LIMIT,
         DeadLetterReason.EXPIRED,
@@ -30,7 +30,7 @@ _MAX_READ = 1000
 
 def reason_name(stored: str) -> str:
     """Return the ``x-death`` name of a reason in a store."""
-    return WORDS.get(stored, stored)
+    return RABBITMQ_REASONS.get(stored, stored)
 
 
 def join_names(names: Iterable[str]) -> str:

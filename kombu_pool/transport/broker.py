@@ -1,4 +1,4 @@
-"""The stores behind one broker URL, as all connections of this process share them."""
+"""The stores behind one broker URL, which all connections of a process share."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from kombu_pool.transport.consume.settlement import Settlement
 from kombu_pool.transport.declare.exchanges import Router
 from kombu_pool.transport.declare.queues import Queues
 from kombu_pool.transport.upkeep.dead_letters import DeadLetterPublisher
-from kombu_pool.transport.upkeep.maintenance import Housekeeping
+from kombu_pool.transport.upkeep.maintenance import Maintenance
 
 if TYPE_CHECKING:
-    from kombu_pool.transport.connection import PoolConnection
     from kombu_pool.transport.options import TransportOptions
+    from kombu_pool.transport.upkeep.control_epoch import ControlEpoch
 
 
 class Broker:
-    """The pooling driver of one control store, and what keeps this process's claims on it.
+    """The pooling driver of one control store, and the threads that serve this process's claims on it.
 
-    Threads start when there is something for them to do: a producer has none.
+    Each thread starts with its first work: a producer has none.
     """
 
     def __init__(self, options: TransportOptions) -> None:
@@ -52,26 +52,27 @@ class Broker:
             self.data.catalog.pool_of,
         )
         self.queues = Queues(self.data, self.control, self.router, self.renewal, options)
-        self.connections: weakref.WeakSet[PoolConnection] = weakref.WeakSet()
-        self.housekeeping = Housekeeping(self.data, self.control, self.queues, self.look_back)
+        #: Those of the open connections.
+        self.epochs: weakref.WeakSet[ControlEpoch] = weakref.WeakSet()
+        self.maintenance = Maintenance(self.data, self.control, self.queues, self.check_epoch)
 
-    def look_back(self) -> None:
-        """Tell every connection that was opened before the control store lost what it held."""
+    def check_epoch(self) -> None:
+        """End every connection that was opened before the control store lost its data."""
         epoch = self.control.epoch()
-        for connection in list(self.connections):
-            connection.recall(epoch)
+        for known in list(self.epochs):
+            known.compare(epoch)
 
     def close(self) -> None:
-        """Send what is gathered, stop the threads, close the stores."""
-        self.housekeeping.close()
+        """Send the queued acknowledgements, stop the threads, close the stores."""
+        self.maintenance.close()
         self.settlement.close()
         self.renewal.close()
         self.data.close()
         self.control.close()
 
 
-class _Shared:
-    """The brokers of this process, each with the number of its users."""
+class _SharedBrokers:
+    """The brokers of this process, each with one entry a user."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -81,7 +82,7 @@ class _Shared:
     def acquire(self, options: TransportOptions) -> Broker:
         with self._lock:
             if self._pid != os.getpid():
-                # They are the parent's: its threads are not here, and what it claimed is not ours to give back.
+                # They are the parent process's: its threads are not here, and its claims must not be released.
                 self._inherited, self._brokers, self._pid = self._brokers, {}, os.getpid()
             key = options.identity
             users = self._brokers.get(key)
@@ -111,10 +112,10 @@ class _Shared:
         self._lock = threading.Lock()
 
 
-_shared = _Shared()
+_shared = _SharedBrokers()
 acquire = _shared.acquire
 release = _shared.release
 
 if hasattr(os, "register_at_fork"):
-    # Another thread of the parent may hold the lock at the fork; nobody in the child would ever let go of it.
+    # A thread of the parent may hold the lock at the fork; in the child no thread would release it.
     os.register_at_fork(after_in_child=_shared.renew_lock)

@@ -1,4 +1,4 @@
-"""A channel: AMQP's methods, each told in terms of the catalog, the messages and the claims."""
+"""A channel: AMQP's methods, in terms of the catalog, the messages and the claims."""
 
 from __future__ import annotations
 
@@ -24,12 +24,33 @@ class Channel(DeclarationMethods, PublishingMethods, ConsumingMethods, StdChanne
     Message = DeliveredMessage
     supports_batch_publish = True
 
-    def __init__(self, connection: PoolConnection, channel_id: int) -> None:
-        DeclarationMethods.__init__(self, connection)
-        PublishingMethods.__init__(self, connection)
-        ConsumingMethods.__init__(self, connection)
+    def __init__(self, connection: PoolConnection) -> None:
         self.connection = connection
-        self.channel_id = channel_id
+        self.channel_id = next(connection.channel_ids)
+        broker, options = connection.broker, connection.options
+        self._project = options.project
+        DeclarationMethods.__init__(
+            self,
+            connection.id,
+            broker.queues,
+            broker.control.bindings_controller,
+            broker.router,
+            connection.exclusive,
+            broker.settlement.flush,
+        )
+        PublishingMethods.__init__(
+            self,
+            connection.client,
+            options,
+            broker.data.message_controller.post,
+            broker.router.route,
+            connection.epoch,
+            broker.dead_letters.publish_refused,
+        )
+        ConsumingMethods.__init__(
+            self, connection.dispatcher, broker.settlement, broker.renewal, options, connection.require_open
+        )
+        connection.channels.append(self)
 
     @property
     def client(self) -> Any:
@@ -38,15 +59,15 @@ class Channel(DeclarationMethods, PublishingMethods, ConsumingMethods, StdChanne
 
     @property
     def is_open(self) -> bool:
-        """Tell whether it is open."""
+        """Whether the channel is open."""
         return not self.closed
 
     def message_to_python(self, message: DeliveredMessage) -> DeliveredMessage:
-        """Return what a consumer gets: a message is one already."""
+        """Return the message for a consumer, unchanged: a delivery is one already."""
         return message
 
     def close(self) -> None:
-        """Cancel the consumers and give back at once all that is not acknowledged. Idempotent."""
+        """Cancel the consumers and release at once all that is not acknowledged. Idempotent."""
         if self.closed:
             return
         self.closed = True

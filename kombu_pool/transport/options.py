@@ -1,4 +1,4 @@
-"""What a broker URL and ``broker_transport_options`` say: which control store, and how a connection behaves."""
+"""Reads a broker URL and ``broker_transport_options``: the control store, and the behaviour of a connection."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from oslo_config import cfg
 
-#: Options that Celery's users bring from other transports, and those that Kombu itself adds to the same dictionary.
+#: Options of other transports, and those that Kombu itself adds to the same dictionary.
 FOREIGN = frozenset(
     {
         "visibility_timeout", "global_keyprefix", "queue_name_prefix", "priority_steps", "sep", "queue_order_strategy",
@@ -31,7 +31,7 @@ FOREIGN = frozenset(
     }
 )  # fmt: skip
 
-#: Ours, of a shape that oslo.config does not know.
+#: Options of kombu_pool whose types oslo.config does not have.
 STRUCTURED = frozenset({"pools", "flavors", "queue_flavors"})
 
 _PLAIN = "pool"
@@ -57,7 +57,7 @@ class TransportOptions:
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """What two connections have in common when they may share a broker; it holds passwords, so it is not shown."""
+        """Equal for connections that may share a broker. It holds passwords: never show it."""
         plain = (
             self.uri,
             self.project,
@@ -127,10 +127,10 @@ def state_file(name: str) -> str:
 
 
 def control_uri(url: str) -> str:
-    """Return the control store's URI that a broker URL stands for.
+    """Return the control store's URI of a broker URL.
 
     Raises:
-        ConfigurationError: the URL is none of ours.
+        ConfigurationError: it is not the URL of a pool.
     """
     text = url.removeprefix(f"{_PLAIN}+")
     scheme, _, rest = text.partition("://")
@@ -147,7 +147,7 @@ def control_uri(url: str) -> str:
 
 
 def joined(transport: str, authority: str, virtual_host: str | None) -> str:
-    """Return the broker URL that Kombu took apart."""
+    """Return the broker URL of these parts, which Kombu made of it."""
     scheme = transport.removeprefix(f"{_PLAIN}+")
     path = "" if virtual_host in (None, "", "/") and scheme == _PLAIN else f"/{virtual_host or ''}"
     return f"{scheme}://{'' if authority == 'localhost' and scheme in (_PLAIN, 'sqlite') else authority}{path}"
@@ -157,20 +157,20 @@ _QUOTED = "pool:quoted:"
 
 
 def is_ours(url: str) -> bool:
-    """Tell whether a broker URL is one of a pool."""
+    """Return whether a broker URL is one of a pool."""
     return url.partition("://")[0].partition("+")[0] == _PLAIN
 
 
-def quote_alternate(url: str) -> str:
-    """Return a failover URL of ours in a form that Kombu's ``Connection.switch`` hands on unread.
+def quote_failover_url(url: str) -> str:
+    """Return a failover URL in a form that Kombu's ``Connection.switch`` passes on unparsed.
 
-    It would take the URL apart, lose what it does not know, and fail on any query.
+    Parsing would lose parts of a pool's URL, and raise for any query.
     """
     return _QUOTED + quote(url, safe="") if is_ours(url) else url
 
 
-def unquote_alternate(hostname: str) -> str:
-    """Undo :func:`quote_alternate`."""
+def unquote_failover_url(hostname: str) -> str:
+    """Undo :func:`quote_failover_url`."""
     return unquote(hostname.removeprefix(_QUOTED)) if hostname.startswith(_QUOTED) else hostname
 
 
@@ -184,7 +184,7 @@ def shown(uri: str, *, include_password: bool, hidden: str = MASK) -> str:
 def from_file(uri: str) -> tuple[str, cfg.ConfigOpts | None]:
     """Return the control store's URI and the configuration, if ``uri`` is ``conf:///a/file``; else the URI itself.
 
-    A process reads a file once, so that its connections share a broker.
+    A process reads a file once, so that its connections share one broker.
 
     Raises:
         ConfigurationError: the file cannot be read.

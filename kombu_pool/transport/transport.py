@@ -1,4 +1,4 @@
-"""The transport: what Kombu asks of a broker connection, handed to :class:`PoolConnection`."""
+"""The transport: Kombu's interface to a broker, in terms of :class:`PoolConnection`."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from kombu_pool.transport import options as options_of
 from kombu_pool.transport.connection import PoolConnection
 from kombu_pool.transport.declare.exchanges import TYPES
 from kombu_pool.transport.publish import celery_groups
-from kombu_pool.transport.redaction import conceal, reveal
+from kombu_pool.transport.redaction import redact_connection, unredact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from kombu import Connection
 
-#: Celery looks for the brokers that these steps of a worker can use in class attributes.
+#: The worker steps whose class attribute lists the transports that they work with.
 CELERY_STEPS = (("celery.worker.consumer.mingle", "Mingle"), ("celery.worker.consumer.gossip", "Gossip"))
 
 
@@ -41,42 +41,42 @@ class Transport(base.Transport):  # type: ignore[misc] # Kombu has no types
     )
     connection_errors = (*base.Transport.connection_errors, errors.ConnectionError, errors.StoreFull)
     channel_errors = base.Transport.channel_errors
-    # Without these, Kombu gives a publish up once it fails on a new connection, whatever the retry policy says.
+    # Without these, Kombu ignores the retry policy of a publish that fails on a new connection.
     recoverable_connection_errors = (RecoverableConnectionError, errors.ConnectionError, errors.StoreFull)
     recoverable_channel_errors = ()
 
-    #: Seconds between giving a connection up and opening the next one: Kombu repeats what failed as soon as it is
-    #: connected again, and a store that refuses at once would be asked without a pause.
-    PAUSE = 0.1
-    #: Monotonic, and the class's: Kombu takes a new transport after a failure.
-    _given_up_at = float("-inf")
+    #: Pause between abandoning a connection and opening the next one, in seconds: Kombu repeats a failed operation as
+    #: soon as it is connected again, and would call a store that refuses at once in a busy loop.
+    RECONNECT_PAUSE = 0.1
+    #: Monotonic time, kept in the class: Kombu makes a new transport after a failure.
+    _abandoned_at = float("-inf")
 
     def __init__(self, client: Connection, **options: Any) -> None:
         super().__init__(client, **options)
         self._connections: list[PoolConnection] = []
-        if client.cycle is not None and not isinstance(client.cycle, Alternates):
-            client.cycle = Alternates(client.cycle)
-        conceal(client)
+        if client.cycle is not None and not isinstance(client.cycle, FailoverUrls):
+            client.cycle = FailoverUrls(client.cycle)
+        redact_connection(client)
         for module, step in CELERY_STEPS:
             if module in sys.modules:
                 getattr(sys.modules[module], step).compatible_transports |= {self.driver_type}
         celery_groups.install()
 
     def driver_version(self) -> str:
-        """Return our version."""
+        """Return the version of kombu_pool."""
         try:
             return version("kombu-pool")
         except PackageNotFoundError:
             return "N/A"
 
     def as_uri(self, uri: str, include_password: bool = False, mask: str = "**") -> str:
-        """Return the broker URL, with the path that ``pool://`` stands for, and without the password."""
+        """Return the broker URL, with the full path that ``pool://`` stands for, and the password masked."""
         shown = options_of.control_uri(self._whole(uri))
         return options_of.shown(shown, include_password=include_password, hidden=mask)
 
     def _whole(self, hostname: str | None) -> str:
-        """Return a broker URL, of which Kombu keeps less in ``hostname``, or nothing but a host when it fails over."""
-        text: str = reveal(hostname or "")
+        """Return the whole broker URL; Kombu keeps a part of it in ``hostname``, or the host alone after a failover."""
+        text: str = unredact(hostname or "")
         if "://" in text:
             return text
         return options_of.joined(self._scheme, self._authority(text), self.client.virtual_host)
@@ -89,8 +89,8 @@ class Transport(base.Transport):  # type: ignore[misc] # Kombu has no types
     def _authority(self, host: str) -> str:
         client = self.client
         password = client.password() if callable(client.password) else client.password
-        who = quote(client.userid or "", safe="") + (f":{quote(password, safe='')}" if password else "")
-        return (f"{who}@" if who else "") + host + (f":{client.port}" if client.port else "")
+        user = quote(client.userid or "", safe="") + (f":{quote(password, safe='')}" if password else "")
+        return (f"{user}@" if user else "") + host + (f":{client.port}" if client.port else "")
 
     def establish_connection(self) -> PoolConnection:
         """Open the control store.
@@ -99,12 +99,12 @@ class Transport(base.Transport):  # type: ignore[misc] # Kombu has no types
             ConfigurationError: the URL or an option cannot work.
             ConnectionError: the store cannot be reached.
         """
-        time.sleep(max(0.0, self._given_up_at + self.PAUSE - time.monotonic()))
+        time.sleep(max(0.0, self._abandoned_at + self.RECONNECT_PAUSE - time.monotonic()))
         client = self.client
         uri, conf = options_of.from_file(options_of.control_uri(self._whole(client.hostname)))
-        connection = PoolConnection(client, options_of.read(uri, reveal(client.transport_options or {}), conf))
+        connection = PoolConnection(client, options_of.read(uri, unredact(client.transport_options or {}), conf))
         try:
-            connection.memory.begin()
+            connection.epoch.begin()
         except BaseException:
             connection.close()
             raise
@@ -112,20 +112,20 @@ class Transport(base.Transport):  # type: ignore[misc] # Kombu has no types
         return connection
 
     def close_connection(self, connection: PoolConnection) -> None:
-        """Close a connection; what it holds goes back at once."""
+        """Close a connection, and release its messages at once."""
         if connection in self._connections:
             self._connections.remove(connection)
         connection.close()
 
     def _collect(self, connection: PoolConnection | None) -> None:
-        """Give a connection up without a word to its store: it failed, or is the parent's."""
+        """Give a connection up without a request to its store: it failed, or belongs to the parent process."""
         if connection is not None and not connection.closed:
             connection.abandon()
-            Transport._given_up_at = time.monotonic()
+            Transport._abandoned_at = time.monotonic()
 
     def create_channel(self, connection: PoolConnection) -> channels.Channel:
         """Open a channel."""
-        return connection.channel()
+        return channels.Channel(connection)
 
     def close_channel(self, channel: channels.Channel) -> None:
         """Close a channel."""
@@ -133,36 +133,36 @@ class Transport(base.Transport):  # type: ignore[misc] # Kombu has no types
 
     def drain_events(self, connection: PoolConnection, timeout: float | None = None) -> None:
         """Deliver one message, or raise ``socket.timeout``."""
-        connection.drain_events(timeout)
+        connection.dispatcher.drain_events(timeout)
 
     def verify_connection(self, connection: PoolConnection) -> bool:
-        """Tell whether a connection is good, without asking its store."""
+        """Return whether a connection is open, without a request to its store."""
         return not connection.closed
 
     def register_with_event_loop(self, connection: PoolConnection, loop: Any) -> None:
-        """Let the hub deliver what the fetchers fetch."""
-        connection.bell().hang(loop, self.on_readable, connection, loop)
+        """Make the hub deliver the messages that the fetchers claim."""
+        connection.dispatcher.waker().register(loop, self.on_readable, connection, loop)
 
     def unregister_from_event_loop(self, connection: PoolConnection, loop: Any) -> None:
-        """Undo :meth:`register_with_event_loop`."""
-        connection.bell().take_down()
+        """Remove what :meth:`register_with_event_loop` added."""
+        connection.dispatcher.waker().unregister()
 
     def on_readable(self, connection: PoolConnection, loop: Any) -> None:
-        """Deliver what is ready."""
-        connection.on_readable()
+        """Deliver the messages that are ready."""
+        connection.dispatcher.on_readable()
 
     @property
-    def channels(self) -> list[channels.Channel]:
+    def channels(self) -> list[Any]:
         """The open channels."""
         return [channel for connection in self._connections for channel in connection.channels]
 
     def get_manager(self, *arguments: Any, **options: Any) -> Management:
-        """Return what Kombu calls the management interface."""
+        """Return Kombu's management interface."""
         return Management(self)
 
 
 class Management(base.Management):  # type: ignore[misc] # Kombu has no types
-    """Says what is bound."""
+    """Lists the bindings."""
 
     def get_bindings(self) -> list[dict[str, str]]:
         """Return every binding of the project."""
@@ -173,14 +173,14 @@ class Management(base.Management):  # type: ignore[misc] # Kombu has no types
         ]
 
 
-class Alternates:
-    """Kombu's failover URLs, ours in a form that survives ``Connection.switch``."""
+class FailoverUrls:
+    """Kombu's failover URLs; those of pools in a form that survives ``Connection.switch``."""
 
     def __init__(self, urls: Iterator[str]) -> None:
         self._urls = urls
 
-    def __iter__(self) -> Alternates:
+    def __iter__(self) -> FailoverUrls:
         return self
 
     def __next__(self) -> str:
-        return options_of.quote_alternate(reveal(next(self._urls)))
+        return options_of.quote_failover_url(unredact(next(self._urls)))

@@ -15,7 +15,7 @@ from kombu.exceptions import EncodeError, OperationalError
 from kombu_pool.errors import PoolUnavailable
 from kombu_pool.transport import gather
 from kombu_pool.transport.publish import celery_groups
-from kombu_pool.transport.publish.buffer import Gathering
+from kombu_pool.transport.publish.buffer import PublishBuffer
 from kombu_pool.transport.publish.publishing import PublishingMethods
 from tests.support.celery.site import Site
 from tests.support.celery.worker import eventually
@@ -80,7 +80,7 @@ def test_each_queue_gets_its_share_in_one_post(site, posts):
 
 
 def test_a_large_group_goes_in_pieces(site, posts, monkeypatch):
-    monkeypatch.setattr(Gathering, "MOST", 10)
+    monkeypatch.setattr(PublishBuffer, "MAX_MESSAGES", 10)
 
     numbers(site, 25).apply_async()
 
@@ -89,7 +89,7 @@ def test_a_large_group_goes_in_pieces(site, posts, monkeypatch):
 
 
 def test_large_tasks_go_in_smaller_pieces(site, posts, monkeypatch):
-    monkeypatch.setattr(Gathering, "MOST_BYTES", 1000)
+    monkeypatch.setattr(PublishBuffer, "MAX_BYTES", 1000)
 
     group(site.signature("note", "x" * 600) for _ in range(4)).apply_async()
 
@@ -142,7 +142,7 @@ def test_a_store_that_fails_is_tried_again(site, posts):
 
 
 def test_a_store_that_fails_half_way_gets_each_task_once(site, posts, monkeypatch):
-    monkeypatch.setattr(Gathering, "MOST", 5)
+    monkeypatch.setattr(PublishBuffer, "MAX_MESSAGES", 5)
     numbers(site, 1).apply_async()
     waiting(site)
     posts.failing = 2

@@ -397,7 +397,7 @@ def test_a_connection_closes_though_the_store_failed_as_a_consumer_was_added(con
         raise StoreFull("the disk is full")
 
     with monkeypatch.context() as broken:
-        broken.setattr(channel._broker.queues, "add_consumer", fail)
+        broken.setattr(channel._queues, "add_consumer", fail)
         with pytest.raises(StoreFull):
             consume(channel, "q")
 

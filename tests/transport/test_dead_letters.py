@@ -32,7 +32,7 @@ def deaths(message):
 
 def tidy(channel):
     """Do what a consuming process does every few seconds."""
-    channel.connection.broker.housekeeping.tidy()
+    channel.connection.broker.maintenance.run_once()
 
 
 def test_what_is_rejected_goes_to_the_dead_letter_exchange(channel, dead):

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from kombu_pool.storage import Watch
-from kombu_pool.transport.connection import PoolConnection
+from kombu_pool.transport.consume.claiming import Claimer
 from kombu_pool.transport.consume.fetcher import Fetcher
 from tests.support.transport.traffic import consume, declare, eventually, publish
 
@@ -36,14 +36,14 @@ class Deaf(Watch):
 
 def asleep(connection):
     """Wait until the only fetcher's thread sleeps in its store, and return the fetcher."""
-    (fetcher,) = connection.default_channel.connection._fetchers.values()
+    (fetcher,) = connection.default_channel.connection.dispatcher._fetchers.values()
     eventually(lambda: fetcher._watching is not None)
     return fetcher
 
 
 def test_who_does_not_wait_gets_what_is_there_though_nobody_has_told_of_it_yet(connection, channel, monkeypatch):
-    monkeypatch.setattr(PoolConnection, "watch", lambda *_: Deaf())
-    monkeypatch.setattr(Fetcher, "QUIET", 60.0)
+    monkeypatch.setattr(Claimer, "watch", lambda *_: Deaf())
+    monkeypatch.setattr(Fetcher, "EMPTY_TTL", 60.0)
     declare(channel, "q")
     inbox = consume(channel, "q")
     asleep(connection)
@@ -58,7 +58,7 @@ def test_who_does_not_wait_gets_what_the_thread_is_about_to_bring(connection, ch
     declare(channel, "q")
     inbox = consume(channel, "q")
     fetcher = asleep(connection)
-    genuine = PoolConnection.claim
+    genuine = Claimer.claim
     claiming = threading.Event()
 
     def slowly(link, *arguments):
@@ -67,7 +67,7 @@ def test_who_does_not_wait_gets_what_the_thread_is_about_to_bring(connection, ch
             time.sleep(0.1)
         return genuine(link, *arguments)
 
-    monkeypatch.setattr(PoolConnection, "claim", slowly)
+    monkeypatch.setattr(Claimer, "claim", slowly)
     publish(channel, "q", "there")
     fetcher.wake()
     assert claiming.wait(SOON)
@@ -82,7 +82,7 @@ def test_what_comes_as_who_drains_finds_nothing_is_not_left_for_long(connection,
     inbox = consume(channel, "q")
     fetcher = asleep(connection)
     late = elsewhere.channel()
-    genuine = PoolConnection.claim
+    genuine = Claimer.claim
     found_nothing = []
 
     def claim(link, *arguments):
@@ -95,7 +95,7 @@ def test_what_comes_as_who_drains_finds_nothing_is_not_left_for_long(connection,
             time.sleep(0.05)
         return got
 
-    monkeypatch.setattr(PoolConnection, "claim", claim)
+    monkeypatch.setattr(Claimer, "claim", claim)
     while not found_nothing:
         # The thread may be claiming just then.
         with pytest.raises(TimeoutError):

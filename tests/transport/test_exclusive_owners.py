@@ -118,20 +118,20 @@ def test_a_consumer_of_a_connection_that_was_given_up_is_not_kept_alive(connect,
 
 @pytest.mark.parametrize("owner", ["0123456789abcdef", "", "elsewhere:1:2:3", f"elsewhere:{2**22 + 1}:1:x"])
 def test_nobody_can_know_of_the_connections_of_other_machines(owner):
-    assert not exclusive_owners.is_gone(owner)
+    assert not exclusive_owners.is_dead(owner)
 
 
 def test_a_connection_of_this_process_lives_until_its_end():
-    owner = exclusive_owners.new()
-    alive = exclusive_owners.is_gone(owner)
-    exclusive_owners.end(owner)
+    owner = exclusive_owners.new_owner_id()
+    alive = exclusive_owners.is_dead(owner)
+    exclusive_owners.retire(owner)
 
-    assert (alive, exclusive_owners.is_gone(owner)) == (False, True)
+    assert (alive, exclusive_owners.is_dead(owner)) == (False, True)
 
 
 def test_a_process_that_got_the_number_of_a_dead_one_is_not_taken_for_it():
-    machine, _, _, name = exclusive_owners.new().split(":")
+    machine, _, _, name = exclusive_owners.new_owner_id().split(":")
     parent = os.getppid()
 
-    assert exclusive_owners.is_gone(f"{machine}:{parent}:0:{name}")
-    assert not exclusive_owners.is_gone(f"{machine}:{parent}:{exclusive_owners._started(parent)}:{name}")
+    assert exclusive_owners.is_dead(f"{machine}:{parent}:0:{name}")
+    assert not exclusive_owners.is_dead(f"{machine}:{parent}:{exclusive_owners._started(parent)}:{name}")

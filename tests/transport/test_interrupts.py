@@ -44,10 +44,10 @@ def test_an_acknowledgement_whose_sending_was_interrupted_is_sent_again(url, mon
             got[0].ack()
 
             if together:
-                interrupt_once(monkeypatch, ClaimController, "swap", interrupted)
-                (subscription,) = channel._subscriptions.values()
+                interrupt_once(monkeypatch, ClaimController, "ack_and_claim", interrupted)
+                (subscription,) = channel._queue_consumers.values()
                 with pytest.raises(KeyboardInterrupt):
-                    link.claim(subscription, 1)
+                    link.dispatcher.claimer.claim(subscription, 1)
             else:
                 interrupt_once(monkeypatch, MessageController, "delete_claimed", interrupted)
                 with pytest.raises(KeyboardInterrupt):

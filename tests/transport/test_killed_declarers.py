@@ -37,7 +37,7 @@ def test_nothing_is_left_of_a_queue_whose_declarer_died(opened, shared_url, monk
     with pytest.raises(Died):
         declare(dying, "q", **declaration)
     monkeypatch.undo()
-    dying.connection.broker.renewal.let_go(dying.connection.id)
+    dying.connection.broker.renewal.stop_renewing(dying.connection.id)
     control = channel.connection.broker.control
 
     eventually(lambda: not control.catalogue_controller.exists(None, "q"))

@@ -259,7 +259,7 @@ def test_a_claim_that_ends_with_its_last_acknowledgement_is_not_called_lost(conn
     channel.basic_qos(0, 2, False)
     messages = consume(channel, "q").wait_for(2)
     channel.flow(active=False)
-    controller, method = (ClaimController, "swap") if together else (MessageController, "delete_claimed")
+    controller, method = (ClaimController, "ack_and_claim") if together else (MessageController, "delete_claimed")
     genuine, renewed = getattr(controller, method), []
 
     def renew_before_the_answer(self, *arguments):
@@ -272,8 +272,8 @@ def test_a_claim_that_ends_with_its_last_acknowledgement_is_not_called_lost(conn
         for message in messages:
             message.ack()
         if together:
-            (subscription,) = channel._subscriptions.values()
-            link.claim(subscription, 1)
+            (subscription,) = channel._queue_consumers.values()
+            link.dispatcher.claimer.claim(subscription, 1)
         else:
             link.broker.settlement.flush()
 

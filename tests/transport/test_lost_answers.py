@@ -190,7 +190,7 @@ def test_it_is_another_one_when_the_stores_may_have_forgotten_it(producer, consu
     answers.lose("q")
     with pytest.raises(errors.ConnectionError):
         channel.basic_publish(message, routing_key="q")
-    monkeypatch.setattr(unconfirmed, "LIFE", 0.0)
+    monkeypatch.setattr(unconfirmed, "WINDOW", 0.0)
 
     channel.basic_publish(message, routing_key="q")
 
@@ -213,24 +213,24 @@ def test_no_more_of_what_failed_is_remembered_than_is_said(opened, answers, monk
     channel = opened("pool+memory://doubtful").channel()
     declare(channel, "q")
     answers.lose("q", 50)
-    monkeypatch.setattr(unconfirmed, "MOST", 10)
+    monkeypatch.setattr(unconfirmed, "MAX_REMEMBERED", 10)
 
     for number in range(50):
         with pytest.raises(errors.ConnectionError):
             channel.basic_publish(channel.prepare_message(str(number)), routing_key="q")
 
-    assert len(unconfirmed.known) <= 2 * 10
+    assert len(unconfirmed.remembered) <= 2 * 10
 
 
 def test_no_child_posts_under_its_parents_name():
-    unconfirmed.give_back(unconfirmed.poster())
+    unconfirmed.release_sequence(unconfirmed.acquire_sequence())
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
-        os.write(writing, unconfirmed.poster().idempotency_key().poster)
+        os.write(writing, unconfirmed.acquire_sequence().next_key().producer)
         os._exit(0)
     os.waitpid(child, 0)
 
-    assert os.read(reading, 100) != unconfirmed.poster().idempotency_key().poster
+    assert os.read(reading, 100) != unconfirmed.acquire_sequence().next_key().producer
     os.close(reading)
     os.close(writing)

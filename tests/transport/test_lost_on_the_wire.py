@@ -188,6 +188,6 @@ def test_dead_letters_are_given_back_once(wire, consumer, opened, what):
     done = data.redrive("dead")
 
     taken += seen.message_controller.pop("q", 10)
-    assert (done.moved, done.left) == ({"q": 3}, {})
+    assert (done.moved, done.remaining) == ({"q": 3}, {})
     assert [message["body"] for message in taken] == [0, 1, 2]
     assert seen.message_controller.count("dead") == 0

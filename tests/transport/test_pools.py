@@ -11,9 +11,9 @@ import pytest
 from kombu.exceptions import OperationalError
 
 from kombu_pool import drivers, errors
-from kombu_pool.transport.connection import PoolConnection
+from kombu_pool.transport.consume.claiming import Claimer
 from kombu_pool.transport.consume.fetcher import Fetcher
-from kombu_pool.transport.consume.prefetch import Credit
+from kombu_pool.transport.consume.prefetch import PrefetchWindow
 from tests.support.transport.pool_outages import Outages
 from tests.support.transport.traffic import Inbox, consume, count, declare, eventually, publish, take_all
 
@@ -194,7 +194,7 @@ def test_consuming_from_a_pool_goes_on_when_it_answers_again(channel, fast):
 
 def test_the_connection_fails_when_none_of_its_pools_answers(channel, fast, monkeypatch):
     # A store that is switched off wakes nobody, as one that breaks does.
-    monkeypatch.setattr(Fetcher, "IDLE", 0.5)
+    monkeypatch.setattr(Fetcher, "MAX_WAIT", 0.5)
     inbox = consume(channel, "fast.one")
     inbox.expect_no_more()
     fast.switch_off("b")
@@ -296,7 +296,7 @@ def starving(channel, fast, request, caplog):
         channel.basic_consume(queue, callback=inbox)
     inbox.wait_for(request.param)
     publish(channel, "fast.one", "late")
-    eventually(lambda: "fast.one" in {waiting.queue for waiting in channel.qos._waiting})
+    eventually(lambda: "fast.one" in {waiting.queue for waiting in channel.qos._unserved})
     return inbox
 
 
@@ -308,8 +308,8 @@ def test_a_pool_that_stays_away_is_told_of_once(starving, fast, caplog):
     starving.wait_for(101)
 
     assert starving.bodies == [*range(100), "late"]
-    eventually(lambda: "'b' gives messages again" in caplog.text)
-    assert caplog.text.count("'b' gives no messages now") == 1
+    eventually(lambda: "'b' is reachable again" in caplog.text)
+    assert caplog.text.count("'b' is unreachable") == 1
 
 
 def test_a_pool_that_stays_away_is_asked_ever_more_seldom_until_it_answers(starving, fast, monkeypatch):
@@ -343,7 +343,7 @@ def test_a_pool_that_cannot_be_told_what_is_done_is_named_though_it_is_anothers_
     for message in starving.messages:
         message.ack()
 
-    eventually(lambda: "'a' gives no messages now" in caplog.text)
+    eventually(lambda: "'a' is unreachable" in caplog.text)
 
     fast.switch_on("a")
     while "late" not in starving.bodies:
@@ -373,19 +373,21 @@ def test_the_claims_of_two_pools_at_one_time_keep_to_their_channels_limit(channe
         publish(channel, queue, *range(10))
     channel.basic_qos(prefetch_count=limit)
     meeting = threading.Barrier(2)
-    genuine = PoolConnection.claim
+    genuine = Claimer.claim
 
     def claim(*arguments):
         with suppress(threading.BrokenBarrierError):
             meeting.wait(timeout=0.25)
         return genuine(*arguments)
 
-    monkeypatch.setattr(PoolConnection, "claim", claim)
+    monkeypatch.setattr(Claimer, "claim", claim)
     # As long as a busy machine takes to claim.
-    monkeypatch.setattr(Credit, "PATIENCE", 30.0)
+    monkeypatch.setattr(PrefetchWindow, "RESERVATION_TTL", 30.0)
     for queue in ("plain", "fast.one"):
         channel.basic_consume(queue)
 
     eventually(lambda: channel.qos.outstanding() >= limit)
-    eventually(lambda: all(not fetcher._turn.locked() for fetcher in channel.connection._fetchers.values()))
+    eventually(
+        lambda: all(not fetcher._claim_lock.locked() for fetcher in channel.connection.dispatcher._fetchers.values())
+    )
     assert channel.qos.outstanding() == limit

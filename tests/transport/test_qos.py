@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from kombu_pool.transport.connection import PoolConnection
+from kombu_pool.transport.consume.claiming import Claimer
 from kombu_pool.transport.consume.fetcher import Fetcher
 from tests.support.transport.traffic import consume, count, declare, eventually, publish, take_all
 
@@ -71,9 +71,9 @@ def test_what_is_done_is_told_with_the_next_claim_though_another_channels_queue_
     filled, connection, monkeypatch
 ):
     told_apart = []
-    settle = PoolConnection.settle
-    monkeypatch.setattr(PoolConnection, "settle", lambda link, one: (told_apart.append(one.queue), settle(link, one)))
-    monkeypatch.setattr(Fetcher, "QUIET", 0.0)
+    settle = Claimer.flush_acks
+    monkeypatch.setattr(Claimer, "flush_acks", lambda link, one: (told_apart.append(one.queue), settle(link, one)))
+    monkeypatch.setattr(Fetcher, "EMPTY_TTL", 0.0)
     other = connection.channel()
     declare(other, "empty")
     consume(other, "empty")
@@ -92,7 +92,9 @@ def asleep(filled):
     inbox = consume(filled, "q", ack=True)
     consume(filled.connection.client.channel(), "empty")
     inbox.wait_for(1)
-    eventually(lambda: any(fetcher._watching is not None for fetcher in filled.connection._fetchers.values()))
+    eventually(
+        lambda: any(fetcher._watching is not None for fetcher in filled.connection.dispatcher._fetchers.values())
+    )
     return inbox
 
 

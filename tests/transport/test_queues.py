@@ -340,7 +340,7 @@ def test_a_queue_that_is_to_stay_is_not_deleted_for_another_declaration(channel)
     broker = channel.connection.broker
     broker.control.consumers_controller.set_lifetime("q", 0.0, None, from_now=True)
 
-    broker.housekeeping.tidy()
+    broker.maintenance.run_once()
 
     assert exists(channel, "q")
     assert broker.control.consumers_controller.expired_queues() == []

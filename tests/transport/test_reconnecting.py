@@ -79,7 +79,7 @@ class Interrupted(ConsumerMixin):
 
 def test_a_mixin_connects_again_and_goes_on(connection, pool, monkeypatch):
     # A store that is switched off wakes nobody, as one that breaks does.
-    monkeypatch.setattr(Fetcher, "IDLE", 0.5)
+    monkeypatch.setattr(Fetcher, "MAX_WAIT", 0.5)
     connection.Producer().publish("a", routing_key="q")
     worker = Interrupted(connection, pool)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kombu_pool import drivers, errors
-from kombu_pool.transport.connection import PoolConnection
+from kombu_pool.transport.consume.claiming import Claimer
 from tests.support.servers import mongodb
 from tests.support.servers.mongodb import MongoServer
 from tests.support.servers.redis_server import Server
@@ -107,10 +107,8 @@ def test_a_long_queue_does_not_keep_those_of_other_pools_waiting(channel, prefet
 
 def test_a_pool_with_nothing_to_do_is_left_alone_while_another_is_busy(channel, monkeypatch):
     asked = []
-    claim = PoolConnection.claim
-    monkeypatch.setattr(
-        PoolConnection, "claim", lambda link, one, *how: asked.append(one.queue) or claim(link, one, *how)
-    )
+    claim = Claimer.claim
+    monkeypatch.setattr(Claimer, "claim", lambda link, one, *how: asked.append(one.queue) or claim(link, one, *how))
     inbox = Inbox(channel.connection.client, ack=True)
     channel.basic_qos(prefetch_count=2)
     for queue in QUEUES:

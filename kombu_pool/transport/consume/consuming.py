@@ -1,10 +1,9 @@
-"""A channel's half that consumes: consumers, deliveries, and what becomes of each message."""
+"""The half of a channel that consumes: its consumers, its deliveries, and their settlement."""
 
 from __future__ import annotations
 
 import itertools
 import logging
-import time
 import uuid
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -13,36 +12,52 @@ from weakref import finalize
 from amqp.exceptions import RecoverableConnectionError
 
 from kombu_pool.errors import DoesNotExist, KombuPoolError
-from kombu_pool.transport.consume.deliveries import Consumer, Message, Subscription, Unacked
-from kombu_pool.transport.consume.prefetch import Credit
-from kombu_pool.transport.consume.single_active import turn_of
+from kombu_pool.transport.consume.deliveries import Message, Unacked
+from kombu_pool.transport.consume.prefetch import PrefetchWindow
+from kombu_pool.transport.consume.queue_consumers import Consumer, QueueConsumers
+from kombu_pool.transport.consume.single_active import single_active_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from kombu_pool.model import Message as StoredMessage
-    from kombu_pool.transport.connection import PoolConnection
-    from kombu_pool.transport.consume.leases import Lease
+    from kombu_pool.transport.consume.dispatcher import Dispatcher
+    from kombu_pool.transport.consume.leases import Lease, Renewal
+    from kombu_pool.transport.consume.settlement import Settlement
+    from kombu_pool.transport.declare.queues import Queues
+    from kombu_pool.transport.options import TransportOptions
 
 logger = logging.getLogger(__name__)
 
 
 class ConsumingMethods:
-    """``basic.*`` but ``basic.publish``."""
+    """``basic.*`` except ``basic.publish``."""
 
-    def __init__(self, connection: PoolConnection) -> None:
+    #: The id of the connection; the holder ids of its consumers begin with it.
+    _owner: str
+    _queues: Queues
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        settlement: Settlement,
+        renewal: Renewal,
+        options: TransportOptions,
+        require_open: Callable[[], None],
+    ) -> None:
         self.closed = False
         self.no_ack_consumers: set[str] = set()
-        self._link = connection
-        self._broker = connection.broker
-        self._vhost = connection.options.project
-        self._settlement = connection.broker.settlement
+        self.qos = PrefetchWindow(options.read_ahead, dispatcher.wake)
+        self._dispatcher = dispatcher
+        self._settlement = settlement
+        self._renewal = renewal
+        self._claim_ttl = options.claim_ttl
+        self._require_connection = require_open
         self._tags = itertools.count(1)
         self._unacked: dict[int, Unacked] = {}
         self._consumers: dict[str, Consumer] = {}
-        self._subscriptions: dict[tuple[str, bool], Subscription] = {}
-        self.qos = Credit(connection.options.read_ahead, connection.wake)
-        self._paid: Callable[[], None] | None = None
+        self._queue_consumers: dict[tuple[str, bool], QueueConsumers] = {}
+        self._on_all_settled: Callable[[], None] | None = None
 
     # Consumers.
 
@@ -58,133 +73,132 @@ class ConsumingMethods:
     ) -> str:
         """Deliver the queue's messages to ``callback`` until the consumer is cancelled; return its tag.
 
-        Several consumers of one queue take turns, message by message; of one with ``x-single-active-consumer``, the
-        first that came gets all, until it goes.
+        The consumers of one queue get its messages round robin; with ``x-single-active-consumer``, the first one gets
+        all of them until it is cancelled.
 
         Raises:
             NotFound: there is no such queue.
-            ResourceLocked: it is another connection's alone.
+            ResourceLocked: the queue is exclusive to another connection.
         """
         self.require_open()
-        declared = self._broker.queues.require(queue, self._link.id, "basic_consume")
+        declared = self._queues.require(queue, self._owner, "basic_consume")
         tag = consumer_tag or f"ctag-{uuid.uuid4().hex}"
-        consumer = self._consumers[tag] = Consumer(self, queue, tag, callback or _ignore, no_ack)
+        consumer = self._consumers[tag] = Consumer(queue, tag, callback or _ignore, no_ack)
         if no_ack:
             self.no_ack_consumers.add(tag)
-        self._broker.queues.add_consumer(queue, self._holder(tag))
-        subscription = self._subscriptions.get((queue, no_ack))
-        if subscription is None:
-            turn = turn_of(self._broker.queues, queue, declared, self._link.options.claim_ttl)
-            subscription = self._subscriptions[queue, no_ack] = Subscription(self, queue, no_ack, turn)
-            subscription.consumers = [consumer]
-            self._link.subscribe(subscription)
+        self._queues.add_consumer(queue, self._holder(tag))
+        queue_consumers = self._queue_consumers.get((queue, no_ack))
+        if queue_consumers is None:
+            single_active = single_active_of(self._queues, queue, declared, self._claim_ttl)
+            queue_consumers = QueueConsumers(queue, no_ack, self.qos, self.deliver, single_active)
+            queue_consumers.consumers = [consumer]
+            self._queue_consumers[queue, no_ack] = queue_consumers
+            self._dispatcher.add(queue_consumers)
         else:
-            subscription.consumers = [*subscription.consumers, consumer]
+            queue_consumers.consumers = [*queue_consumers.consumers, consumer]
         return tag
 
     def basic_cancel(self, consumer_tag: str, **options: Any) -> None:
-        """Deliver no more to a consumer; what waited for it goes back at once. Idempotent."""
+        """Deliver no more to a consumer, and release at once what was ready for it. Idempotent."""
         consumer = self._consumers.pop(consumer_tag, None)
         if consumer is None:
             return
         self.no_ack_consumers.discard(consumer_tag)
-        subscription = self._subscriptions.get((consumer.queue, consumer.no_ack))
-        turn = None
-        # There is none if the store failed while the consumer was being added.
-        if subscription is not None:
-            subscription.consumers = [other for other in subscription.consumers if other is not consumer]
-        if subscription is not None and not subscription.consumers:
-            del self._subscriptions[consumer.queue, consumer.no_ack]
-            self._link.unsubscribe(subscription)
-            turn = subscription.turn
-        # The queue may go with its last consumer: what was acknowledged goes first, or it would be refused.
+        queue_consumers = self._queue_consumers.get((consumer.queue, consumer.no_ack))
+        single_active = None
+        # It is absent if the store failed while the consumer was being added.
+        if queue_consumers is not None:
+            queue_consumers.consumers = [other for other in queue_consumers.consumers if other is not consumer]
+        if queue_consumers is not None and not queue_consumers.consumers:
+            del self._queue_consumers[consumer.queue, consumer.no_ack]
+            self._dispatcher.remove(queue_consumers)
+            single_active = queue_consumers.single_active
+        # An auto-delete queue goes with its last consumer, and would then refuse these acknowledgements.
         with suppress(KombuPoolError):
             self._settlement.flush()
-        if turn is not None:
-            turn.give_up()
-        self._broker.queues.remove_consumer(consumer.queue, self._holder(consumer_tag))
+        if single_active is not None:
+            single_active.resign()
+        self._queues.remove_consumer(consumer.queue, self._holder(consumer_tag))
 
     def _holder(self, tag: str) -> str:
-        return f"{self._link.id}:{id(self):x}:{tag}"
+        return f"{self._owner}:{id(self):x}:{tag}"
 
     def basic_qos(self, prefetch_size: int = 0, prefetch_count: int = 0, apply_global: bool = False) -> None:
-        """Limit how many messages the channel's consumers may hold unacknowledged, all together; 0 for no limit."""
+        """Limit the unacknowledged messages of all the channel's consumers together; 0 is no limit."""
         self.qos.prefetch_count = prefetch_count
-        self._link.wake()
+        self._dispatcher.wake()
 
     def flow(self, active: bool = True) -> None:
-        """Stop or resume fetching for this channel."""
+        """Stop or resume claiming for this channel."""
         self.qos.paused = not active
-        self._link.wake()
+        self._dispatcher.wake()
 
     # Deliveries.
 
-    def deliver(self, subscription: Subscription, consumer: Consumer, lease: Lease, stored: StoredMessage) -> None:
-        """Hand a message to a consumer. The connection calls this, for every message: it makes no detours."""
+    def deliver(self, queue_consumers: QueueConsumers, consumer: Consumer, lease: Lease, stored: StoredMessage) -> None:
+        """Hand a message to a consumer. Every delivery comes through here."""
         message = Message(self, next(self._tags), stored, consumer.queue, consumer.tag)
         if consumer.no_ack:
             self._settlement.ack(lease, stored["id"])
         else:
             self._unacked[message.delivery_tag] = (lease, stored["id"], message)
-        subscription.taken += 1
-        if self.qos.starved:
-            self.qos.delivered(subscription)
+        queue_consumers.delivered += 1
+        if self.qos.waiting:
+            self.qos.delivered(queue_consumers)
         consumer.callback(message)
 
     def basic_get(self, queue: str, no_ack: bool = False, **options: Any) -> Message | None:
-        """Return one message, or None when the queue has none.
+        """Return one message, or None when the queue has none free.
 
         Raises:
             NotFound: there is no such queue.
-            ResourceLocked: it is another connection's alone.
+            ResourceLocked: the queue is exclusive to another connection.
         """
         self.require_open()
-        self._broker.queues.require(queue, self._link.id, "basic_get")
-        begun = time.monotonic()
-        renewal = self._broker.renewal
-        claim_id, stored = self._broker.data.claim_controller.create(queue, renewal.metadata, self._vhost, 1)
-        if claim_id is None or not stored:
+        self._queues.require(queue, self._owner, "basic_get")
+        claimed = self._dispatcher.claimer.claim_one(queue, None if no_ack else self.qos)
+        if claimed is None:
             return None
-        lease = renewal.lease(queue, self._vhost, claim_id, 1, begun, None if no_ack else self.qos)
-        message = Message(self, next(self._tags), stored[0], queue, None)
+        lease, stored = claimed
+        message = Message(self, next(self._tags), stored, queue, None)
         if no_ack:
-            self._settlement.ack(lease, stored[0]["id"])
+            self._settlement.ack(lease, stored["id"])
         else:
-            self._unacked[message.delivery_tag] = (lease, stored[0]["id"], message)
+            self._unacked[message.delivery_tag] = (lease, stored["id"], message)
         return message
 
-    # What becomes of a delivery.
+    # Settlement.
 
     def basic_ack(self, delivery_tag: int, multiple: bool = False) -> None:
-        """Delete a delivered message or, with ``multiple``, all up to it (tag 0: all). Gathered for a moment."""
+        """Delete a delivered message or, with ``multiple``, all up to it (tag 0: all), within a few milliseconds."""
         one = None if multiple else self._unacked.pop(delivery_tag, None)
-        if one is None or self._paid is not None:
+        if one is None or self._on_all_settled is not None:
             for each in self._take(delivery_tag, multiple) if one is None else (one,):
                 self._settlement.ack(*each)
-            self._pay()
+            self._check_all_settled()
             return
         self._settlement.ack(*one)
-        if self.qos.starved:
+        if self.qos.waiting:
             self.qos.acknowledged()
 
     def basic_reject(self, delivery_tag: int, requeue: bool = False, multiple: bool = False) -> None:
-        """Give a delivered message back to its place in the queue, at once; without ``requeue``, dead-letter it.
+        """Dead-letter a delivered message, or delete it if its queue has no target for dead letters.
 
-        Where the queue has nowhere for dead letters to go, it is deleted.
+        With ``requeue``, release it to its place in the queue at once.
         """
         settle = self._settlement.release if requeue else self._settlement.reject
         self._settle(self._take(delivery_tag, multiple), settle)
 
     def basic_nack(self, delivery_tag: int, multiple: bool = False, requeue: bool = True) -> None:
-        """Do as :meth:`basic_reject` does, as RabbitMQ spells it."""
+        """Settle as :meth:`basic_reject` does: RabbitMQ's spelling."""
         self.basic_reject(delivery_tag, requeue, multiple)
 
     def basic_recover(self, requeue: bool = True) -> None:
-        """Give back all that was delivered and not acknowledged; it is delivered again, to whoever comes first."""
+        """Release all unacknowledged messages; any consumer of their queues may get them."""
         self._settle(self._take(0, multiple=True), self._settlement.release)
 
     def _take(self, delivery_tag: int, multiple: bool) -> Sequence[Unacked]:
-        """Take deliveries out of the unacknowledged ones, and count them as settled."""
+        """Remove and return the unacknowledged deliveries that a settlement names."""
         unacked = self._unacked
         if not multiple:
             one = unacked.pop(int(delivery_tag), None)
@@ -194,16 +208,16 @@ class ConsumingMethods:
             taken = [one for tag in tags if (one := unacked.pop(tag, None)) is not None]
         if not taken:
             if delivery_tag:
-                logger.warning("Delivery %s of channel %r is unknown, or was settled before", delivery_tag, self)
+                logger.warning("Delivery %s of channel %r is unknown or already settled", delivery_tag, self)
             return taken
-        self._pay()
+        self._check_all_settled()
         return taken
 
-    def _pay(self) -> None:
-        """Tell whoever abandoned the channel once it owes nothing any more."""
-        if self._paid is not None and not self._unacked:
-            paid, self._paid = self._paid, None
-            paid()
+    def _check_all_settled(self) -> None:
+        """Report once that an abandoned channel has no unsettled delivery left."""
+        if self._on_all_settled is not None and not self._unacked:
+            report, self._on_all_settled = self._on_all_settled, None
+            report()
 
     @staticmethod
     def _settle(deliveries: Sequence[Unacked], settle: Callable[[Lease, list[str]], None]) -> None:
@@ -216,24 +230,23 @@ class ConsumingMethods:
     # The end.
 
     def require_open(self) -> None:
-        """Refuse to lend anything to a channel that nobody serves any more.
+        """Raise RecoverableConnectionError if the channel or its connection is closed, or belongs to a parent process.
 
-        Raises:
-            RecoverableConnectionError: it is closed, or another process's.
+        Nothing would renew or deliver what such a channel claims.
         """
         if self.closed:
             raise RecoverableConnectionError("The channel is closed: open another one")
-        self._link.require_open()
+        self._require_connection()
 
     def after_fork(self) -> None:
-        """Forget, in a child, all that was lent: it is the parent's still."""
+        """Drop, in a child process, all consumers and deliveries: they belong to the parent."""
         self.closed = True
         self._consumers.clear()
-        self._subscriptions.clear()
+        self._queue_consumers.clear()
         self._unacked.clear()
 
     def stop(self) -> None:
-        """Cancel every consumer and give back every delivery."""
+        """Cancel every consumer and release every delivery."""
         for tag in list(self._consumers):
             try:
                 self.basic_cancel(tag)
@@ -241,37 +254,37 @@ class ConsumingMethods:
                 continue
         self._settle(self._take(0, multiple=True), self._settlement.release)
 
-    def abandon(self, paid: Callable[[], None]) -> bool:
-        """Stop without giving back what somebody may still acknowledge; return whether there is such.
+    def abandon(self, on_all_settled: Callable[[], None]) -> bool:
+        """Stop without a request to the store; return whether a consumer may still settle a delivery.
 
-        ``paid`` is called when the last of them has been settled, or dropped.
+        ``on_all_settled`` is called when the last such delivery has been settled, or its message was garbage collected.
         """
         self.closed = True
-        for consumer in self._consumers:
-            self._broker.renewal.stop_renewing(self._holder(consumer))
-        for subscription in self._subscriptions.values():
-            if subscription.turn is not None:
-                subscription.turn.give_up(quietly=True)
+        for consumer_tag in self._consumers:
+            self._renewal.stop_renewing(self._holder(consumer_tag))
+        for queue_consumers in self._queue_consumers.values():
+            if queue_consumers.single_active is not None:
+                queue_consumers.single_active.resign(locally=True)
         self._consumers.clear()
-        self._subscriptions.clear()
+        self._queue_consumers.clear()
         for tag, (lease, message_id, message) in list(self._unacked.items()):
-            # From now on only its holder keeps the message; without one it goes here and now.
+            # From here on only the consumer refers to the message; without a reference it is released at once.
             self._unacked[tag] = (lease, message_id, None)
-            finalize(message, self._drop, tag).atexit = False
+            finalize(message, self._release_collected, tag).atexit = False
         message = None
-        self._paid = paid
+        self._on_all_settled = on_all_settled
         if not self._unacked:
-            self._paid = None
+            self._on_all_settled = None
         return bool(self._unacked)
 
-    def _drop(self, tag: int) -> None:
-        """Give back a delivery whose message nobody holds any more."""
-        dropped = self._unacked.pop(tag, None)
-        if dropped is None:
+    def _release_collected(self, tag: int) -> None:
+        """Queue the release of a delivery whose message was garbage collected."""
+        delivery = self._unacked.pop(tag, None)
+        if delivery is None:
             return
-        self._settlement.orphan(dropped[0], dropped[1])
-        self._pay()
+        self._settlement.release_later(delivery[0], delivery[1])
+        self._check_all_settled()
 
 
 def _ignore(message: Message) -> None:
-    """Take a message of a consumer without a callback."""
+    """Ignore a message: the callback of a consumer that named none."""

@@ -1,7 +1,7 @@
-"""Claims messages for the consumers of one connection whose queues live in one pool, from a daemon thread.
+"""Claims messages from one pool for the consumers of one connection, in a daemon thread.
 
-It claims as much as there is credit for, hands each batch to the connection, and sleeps in the store's watch while
-there is nothing, or until credit comes back while there is none.
+It claims as many messages as the prefetch windows allow and hands each batch to the connection. It waits in the store's
+watch while the queues are empty, and for a free slot while the windows are full.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from kombu_pool import errors
 
@@ -19,108 +19,120 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from kombu_pool.storage import Watch
-    from kombu_pool.transport.connection import PoolConnection
-    from kombu_pool.transport.consume.deliveries import Subscription
-    from kombu_pool.transport.consume.prefetch import Credit
+    from kombu_pool.transport.consume.claiming import Claimer
+    from kombu_pool.transport.consume.prefetch import PrefetchWindow
+    from kombu_pool.transport.consume.queue_consumers import QueueConsumers
 
 logger = logging.getLogger(__name__)
 
-#: Tells in which order those were fed that share slots, also by several fetchers.
-_feedings = itertools.count(1)
+#: Numbers the successful claims of all fetchers: consumers that share a window are served in turn.
+_serial = itertools.count(1)
+
+
+class FetcherOwner(Protocol):
+    """What a fetcher tells its connection."""
+
+    def report(self, failure: errors.ConnectionError) -> None:
+        """Take note of a failing pool."""
+
+    def migrate_mapped(self, fetcher: Fetcher) -> None:
+        """Move consumers whose queues were assigned to a pool meanwhile."""
 
 
 class Fetcher:
-    """Feeds the subscriptions of one connection from one pool."""
+    """Serves the consumers of one connection from one pool; ``pool`` None: their queues have none yet."""
 
-    #: Seconds for which slots are gathered before a claim of fewer than half of them.
+    #: How long free slots are gathered before a claim of fewer than half of the window, in seconds.
     LINGER = 0.005
-    #: Seconds for which a queue that was found empty is left alone, unless its store says that something came.
-    QUIET = 0.1
-    #: The longest sleep: a message that no wake-up told of is found after it.
-    IDLE = 5.0
-    #: Seconds that who drains events without waiting leaves to a claim that the fetcher's own thread has begun.
-    TURN = 0.5
-    #: Seconds between two looks for a queue that has no pool.
-    UNMAPPED = 1.0
-    #: The most watches, each of those queues that had room and no message at one time.
-    WATCHES = 8
+    #: How long an empty queue is not claimed from unless its store reports a message, in seconds.
+    EMPTY_TTL = 0.1
+    #: The longest wait, in seconds: a message without a wake-up is found after it.
+    MAX_WAIT = 5.0
+    #: How long a non-blocking ``drain_events`` waits for the fetcher's lock, in seconds.
+    INLINE_LOCK_TIMEOUT = 0.5
+    #: Period of the search for the pool of queues that have none, in seconds.
+    UNMAPPED_PERIOD = 1.0
+    #: The most watches kept, each of a set of queues that were empty at one time.
+    MAX_WATCHES = 8
+    #: The first and the longest pause after a failure, in seconds.
     FIRST_BACKOFF, LAST_BACKOFF = 0.1, 2.0
 
-    def __init__(self, connection: PoolConnection, pool: str | None) -> None:
+    def __init__(self, pool: str | None, claimer: Claimer, owner: FetcherOwner) -> None:
         self.pool = pool
         self.failure: errors.ConnectionError | None = None
-        self._connection = connection
-        self.subscriptions: tuple[Subscription, ...] = ()
-        self._credit = threading.Event()
+        self.served: tuple[QueueConsumers, ...] = ()
+        self._claimer = claimer
+        self._owner = owner
+        self._slots_free = threading.Event()
         self._watches: dict[frozenset[str], Watch] = {}
         self._watching: Watch | None = None
         self._stopped = False
-        #: Seconds of the next pause: the more failures since the pool last answered, the longer.
+        #: The next pause, in seconds; grows with each failure since the pool last answered.
         self._backoff = self.FIRST_BACKOFF
         self._lock = threading.Lock()
         #: Held by the thread that claims, which may be the one that drains events.
-        self._turn = threading.Lock()
-        #: The queues of those with room whose messages the thread waits for, or is about to.
+        self._claim_lock = threading.Lock()
+        #: The empty queues that the thread waits for, or is about to.
         self._awaited: frozenset[str] = frozenset()
-        #: How long it sleeps at a stretch: less while a subscription waits for its turn.
-        self._idle = self.IDLE
+        #: The next wait, in seconds: shorter while consumers wait for slots that are reserved for others.
+        self._wait_limit = self.MAX_WAIT
         self._thread = threading.Thread(target=self._run, name=f"kombu_pool-fetcher-{pool}", daemon=True)
 
     @property
     def is_idle(self) -> bool:
-        """Tell whether nothing is left to feed."""
-        return not self.subscriptions
+        """Return whether it serves no consumers."""
+        return not self.served
 
-    def feeds_any(self, subscriptions: Iterable[Subscription]) -> bool:
-        """Tell whether it feeds one of these."""
-        return not set(self.subscriptions).isdisjoint(subscriptions)
+    def serves_any(self, consumers: Iterable[object]) -> bool:
+        """Return whether it serves any of these."""
+        return not set(self.served).isdisjoint(consumers)
 
-    def add(self, subscription: Subscription) -> None:
-        """Feed a subscription too."""
+    def add(self, consumers: QueueConsumers) -> None:
+        """Serve these consumers too."""
         with self._lock:
-            self.subscriptions = (*self.subscriptions, subscription)
+            self.served = (*self.served, consumers)
         if not self._thread.is_alive():
             self._thread.start()
         self.wake()
 
-    def remove(self, subscription: Subscription) -> None:
-        """Feed a subscription no more."""
+    def remove(self, consumers: QueueConsumers) -> None:
+        """Serve these consumers no more."""
         with self._lock:
-            self.subscriptions = tuple(other for other in self.subscriptions if other is not subscription)
+            self.served = tuple(other for other in self.served if other is not consumers)
 
     def wake(self) -> None:
-        """Look again, for credit has come back or the subscriptions have changed."""
-        self._credit.set()
+        """End the wait: slots are free, or the consumers have changed."""
+        self._slots_free.set()
         watching = self._watching
         if watching is not None:
             watching.interrupt()
 
-    def feed(self, *, patient: bool) -> None:
-        """Claim in the calling thread, which has nothing to do otherwise; that spares waking another for each batch.
+    def claim_inline(self, *, blocking: bool) -> None:
+        """Claim in the calling thread, which has nothing else to do; that saves a thread switch a batch.
 
-        Not if it is ``patient`` and the fetcher's own thread sleeps already until something comes, for whomever.
+        A ``blocking`` caller does nothing while the fetcher's own thread waits for all queues already.
         """
-        sleeps = self._watching is not None
-        if self.failure is not None or (patient and sleeps and not self._forgets(self.subscriptions)):
+        waits = self._watching is not None
+        if self.failure is not None or (blocking and waits and not self._misses_any(self.served)):
             return
-        # What the other one is about to bring is there, for who does not wait as well.
-        if not self._turn.acquire(timeout=0 if patient else self.TURN):
+        # A non-blocking caller also needs the messages that the other thread is about to bring.
+        if not self._claim_lock.acquire(timeout=0 if blocking else self.INLINE_LOCK_TIMEOUT):
             return
         try:
-            if not (patient and sleeps):
-                self._listen_anew()
-            is_late = self._forgets(self._claim(patient=False) or ())
+            if not (blocking and waits):
+                self._forget_empty()
+            must_wake = self._misses_any(self._claim_each(linger=False) or ())
         except errors.KombuPoolError:
-            # The fetcher's own thread is to see it too, to tell of it and to try again.
-            is_late = True
+            # The fetcher's own thread meets the error too, reports it and retries.
+            must_wake = True
         finally:
-            self._turn.release()
-        if is_late:
+            self._claim_lock.release()
+        if must_wake:
             self.wake()
 
-    def _forgets(self, subscriptions: Iterable[Subscription]) -> bool:
-        """Tell whether there are some whose messages the fetcher's own thread does not wait for."""
-        return any(subscription.queue not in self._awaited for subscription in subscriptions)
+    def _misses_any(self, served: Iterable[QueueConsumers]) -> bool:
+        """Return whether the fetcher's own thread does not wait for one of these queues."""
+        return any(consumers.queue not in self._awaited for consumers in served)
 
     def stop(self) -> None:
         """Tell the thread to end; :meth:`join` waits for it."""
@@ -142,7 +154,7 @@ class Fetcher:
                     pause, self._backoff = self._backoff, min(self._backoff * 2, self.LAST_BACKOFF)
                     self._pause(pause)
                 except Exception as failure:
-                    # A store full, a path gone, a defect of ours: whoever consumes reconnects rather than dies.
+                    # A full store, a missing path, a defect here: consumers must reconnect, not die.
                     logger.exception("Claiming from pool %r failed", self.pool)
                     self._fail(errors.PoolUnavailable(self.pool, f"claiming failed: {failure!r}"))
                     self._backoff = self.LAST_BACKOFF
@@ -150,152 +162,149 @@ class Fetcher:
                 else:
                     self.failure = None
         finally:
-            self._drop_watches()
+            self._close_watches()
 
     def _round(self) -> None:
-        """Claim for everybody who has room, or sleep until that makes sense again."""
-        self._credit.clear()
-        hungry = self._claim_in_turn(patient=True)
-        if hungry is None:
+        """Claim for all consumers with free slots, or wait until a claim may succeed again."""
+        self._slots_free.clear()
+        empty = self._locked_claim_each(linger=True)
+        if empty is None:
             return
-        if any(
-            subscription.channel.qos.is_lingering() for subscription in self.subscriptions if subscription not in hungry
-        ):
-            self._credit.wait(self.LINGER)
-            hungry = self._claim_in_turn(patient=False)
-            if hungry is None:
+        if any(consumers.window.should_linger() for consumers in self.served if consumers not in empty):
+            self._slots_free.wait(self.LINGER)
+            empty = self._locked_claim_each(linger=False)
+            if empty is None:
                 return
-        if not hungry:
-            self._credit.wait(self._idle)
+        if not empty:
+            self._slots_free.wait(self._wait_limit)
         elif self.pool is None:
-            self._credit.wait(self.UNMAPPED)
-            self._connection.settle_in(self)
-        elif len(hungry) == len(self.subscriptions) or not self._credit.wait(self.QUIET):
-            # Who has no room now may have it in a moment: to fall asleep in the store would cost more than that wait.
-            self._sleep(self._awaited)
+            self._slots_free.wait(self.UNMAPPED_PERIOD)
+            self._owner.migrate_mapped(self)
+        elif len(empty) == len(self.served) or not self._slots_free.wait(self.EMPTY_TTL):
+            # Full windows may have slots in a moment: entering the store's watch would cost more than this wait.
+            self._watch(self._awaited)
 
-    def _claim_in_turn(self, *, patient: bool) -> list[Subscription] | None:
-        with self._turn:
-            hungry = self._claim(patient=patient)
-            self._awaited = frozenset(subscription.queue for subscription in hungry or ())
-        return hungry
+    def _locked_claim_each(self, *, linger: bool) -> list[QueueConsumers] | None:
+        with self._claim_lock:
+            empty = self._claim_each(linger=linger)
+            self._awaited = frozenset(consumers.queue for consumers in empty or ())
+        return empty
 
-    def _claim(self, *, patient: bool) -> list[Subscription] | None:
-        """Claim once for each; return those with room whose queues had nothing, or None when something came.
+    def _claim_each(self, *, linger: bool) -> list[QueueConsumers] | None:
+        """Claim once for each; return those with free slots and an empty queue, or None when messages came.
 
-        Whoever was fed last comes last the next time: what room there is goes around. Before all come those whose
-        consumers have got something done, and would wait while others find their queues empty.
+        Those served last come last, so that slots are shared. Before them come those with acknowledgements to send,
+        which would otherwise wait while other queues are found empty.
         """
-        in_turn = sorted(self.subscriptions, key=lambda subscription: subscription.fed)
-        coming = self._coming(in_turn)
-        hungry = []
-        fed = False
-        self._idle = self.IDLE
-        for subscription in sorted(in_turn, key=lambda subscription: not coming.get(subscription)):
-            got = self._feed(subscription, coming.get(subscription, 0), patient=patient)
-            if got:
-                fed = True
-                subscription.fed = next(_feedings)
-            elif got is not None:
-                hungry.append(subscription)
-        return None if fed else hungry
+        in_order = sorted(self.served, key=lambda consumers: consumers.last_served)
+        freed = self._flush_but_first(in_order)
+        empty = []
+        came = False
+        self._wait_limit = self.MAX_WAIT
+        for consumers in sorted(in_order, key=lambda consumers: not freed.get(consumers)):
+            count = self._claim_for(consumers, freed.get(consumers, 0), linger=linger)
+            if count:
+                came = True
+                consumers.last_served = next(_serial)
+            elif count is not None:
+                empty.append(consumers)
+        return None if came else empty
 
-    def _coming(self, in_turn: Sequence[Subscription]) -> dict[Subscription, int]:
-        """Return how many slots come back with the next claim for each, for messages of its that are done.
+    def _flush_but_first(self, in_order: Sequence[QueueConsumers]) -> dict[QueueConsumers, int]:
+        """Return how many slots the next claim frees, for those that claim first in each window.
 
-        Of those that share slots one is the first to be fed. The store is told of what the others have done now: what
-        one waits for is another's.
+        The acknowledgements of the others are sent now: a slot that one waits for is another's.
         """
         now = time.monotonic()
-        first: dict[Credit, Subscription] = {}
-        for subscription in in_turn:
-            if now >= subscription.quiet_until:
-                first.setdefault(subscription.channel.qos, subscription)
-        for subscription in in_turn:
-            if subscription is not first.get(subscription.channel.qos) and self._connection.acknowledged(subscription):
-                with suppress(errors.KombuPoolError):  # They are sent again later.
-                    self._connection.settle(subscription)
-        return {subscription: self._connection.acknowledged(subscription) for subscription in first.values()}
+        first: dict[PrefetchWindow, QueueConsumers] = {}
+        for consumers in in_order:
+            if now >= consumers.empty_until:
+                first.setdefault(consumers.window, consumers)
+        for consumers in in_order:
+            if consumers is not first.get(consumers.window) and self._claimer.freed_by_ack(consumers):
+                with suppress(errors.KombuPoolError):  # The settlement thread sends them again.
+                    self._claimer.flush_acks(consumers)
+        return {consumers: self._claimer.freed_by_ack(consumers) for consumers in first.values()}
 
-    def _feed(self, subscription: Subscription, coming: int, *, patient: bool) -> int | None:
-        """Claim for one, for which so many slots come back with that; return what it got, None if it has no room."""
-        if subscription.turn is not None and not subscription.turn.is_ours():
-            self._idle = min(self._idle, subscription.turn.PERIOD)
+    def _claim_for(self, consumers: QueueConsumers, freed_by_ack: int, *, linger: bool) -> int | None:
+        """Claim for the consumers of a queue; return how many messages came, None if they have no free slot."""
+        if consumers.single_active is not None and not consumers.single_active.is_active():
+            self._wait_limit = min(self._wait_limit, consumers.single_active.POLL_INTERVAL)
             return None
-        credit = subscription.channel.qos
-        room = credit.room(subscription, patient=patient, coming=coming)
+        window = consumers.window
+        slots = window.claimable(consumers, linger=linger, freed_by_ack=freed_by_ack)
         now = time.monotonic()
-        if room <= 0:
+        if slots <= 0:
             return None
-        if now < subscription.quiet_until:
+        if now < consumers.empty_until:
             return 0
-        if credit.is_anothers_turn(subscription, room, coming):
-            self._give_way(subscription)
+        if window.is_behind(consumers, slots, freed_by_ack):
+            self._yield_slots(consumers)
             return None
-        room = credit.promise(subscription, room, coming)
-        if room <= 0:
-            # Another pool may be about to take them, or may not answer.
-            self._idle = min(self._idle, credit.TURN)
+        slots = window.reserve(consumers, slots, freed_by_ack)
+        if slots <= 0:
+            # Another pool may be about to use them, or may hang.
+            self._wait_limit = min(self._wait_limit, window.YIELD_TTL)
             return None
         try:
-            got = self._claim_for(subscription, room, coming, patient=patient)
+            count = self._claim_reserved(consumers, slots, freed_by_ack, linger=linger)
         finally:
-            credit.claimed(subscription)
-        if got == 0:
-            subscription.quiet_until = now + self.QUIET
-        return got
+            window.unreserve(consumers)
+        if count == 0:
+            consumers.empty_until = now + self.EMPTY_TTL
+        return count
 
-    def _give_way(self, subscription: Subscription) -> None:
-        """Free the slots of what is done for whose turn it is, in another pool perhaps, and see what it left after."""
-        credit = subscription.channel.qos
-        self._idle = min(self._idle, credit.TURN)
+    def _yield_slots(self, consumers: QueueConsumers) -> None:
+        """Free the slots of acknowledged messages for consumers that were served earlier, perhaps of another pool."""
+        window = consumers.window
+        self._wait_limit = min(self._wait_limit, window.YIELD_TTL)
         try:
-            self._connection.settle(subscription)
+            self._claimer.flush_acks(consumers)
         finally:
-            credit.give_way(subscription)
+            window.yield_slots(consumers)
 
-    def _claim_for(self, subscription: Subscription, room: int, coming: int, *, patient: bool) -> int | None:
-        """Claim for so many slots that were promised; return how many messages came, None if no slot was free yet."""
-        got = self._connection.claim(subscription, room, coming)
-        if got is None:
-            # Somebody else tells the store of what is done: what is free without that?
-            credit = subscription.channel.qos
-            room = credit.promise(subscription, credit.room(subscription, patient=patient))
-            got = self._connection.claim(subscription, room) if room > 0 else None
-        self._hear_answer()
-        return got
+    def _claim_reserved(self, consumers: QueueConsumers, slots: int, freed_by_ack: int, *, linger: bool) -> int | None:
+        """Claim for reserved slots; return how many messages came, None if no slot was free yet."""
+        count = self._claimer.claim(consumers, slots, freed_by_ack)
+        if count is None:
+            # Another request carries the acknowledgements: claim for what is free without them.
+            window = consumers.window
+            slots = window.reserve(consumers, window.claimable(consumers, linger=linger))
+            count = self._claimer.claim(consumers, slots) if slots > 0 else None
+        self._recover()
+        return count
 
-    def _listen_anew(self) -> None:
-        """Forget which queues were found empty. Only in turn: who claims may be about to note what is not so by now."""
-        for subscription in self.subscriptions:
-            subscription.quiet_until = 0.0
+    def _forget_empty(self) -> None:
+        """Forget which queues are empty. Under the claim lock: the thread that claims may be about to record one."""
+        for consumers in self.served:
+            consumers.empty_until = 0.0
 
-    def _sleep(self, queues: frozenset[str]) -> None:
+    def _watch(self, queues: frozenset[str]) -> None:
         watch = self._watches.get(queues)
         if watch is None:
-            # A new watch knows nothing of before: look once more, then sleep.
-            self._watch(queues)
-            is_news = True
+            # A new watch reports nothing that came before: claim once more, then wait.
+            self._open_watch(queues)
+            may_have_messages = True
         else:
-            is_news = self._wait(watch)
-        if is_news:
-            with self._turn:
-                self._listen_anew()
+            may_have_messages = self._wait(watch)
+        if may_have_messages:
+            with self._claim_lock:
+                self._forget_empty()
 
     def _wait(self, watch: Watch) -> bool:
         self._watching = watch
         try:
-            # Whoever freed a slot before may not have seen that there is something to interrupt.
-            return not self._credit.is_set() and watch.wait(self._idle)
+            # A slot that became free before this line found no watch to interrupt.
+            return not self._slots_free.is_set() and watch.wait(self._wait_limit)
         finally:
             self._watching = None
 
-    def _watch(self, queues: frozenset[str]) -> None:
-        if len(self._watches) >= self.WATCHES:
-            self._drop_watches()
-        self._watches[queues] = self._connection.watch(queues)
+    def _open_watch(self, queues: frozenset[str]) -> None:
+        if len(self._watches) >= self.MAX_WATCHES:
+            self._close_watches()
+        self._watches[queues] = self._claimer.watch(queues)
 
-    def _drop_watches(self) -> None:
+    def _close_watches(self) -> None:
         watches, self._watches = self._watches, {}
         for watch in watches.values():
             watch.close()
@@ -303,18 +312,21 @@ class Fetcher:
     def _pause(self, seconds: float) -> None:
         until = time.monotonic() + seconds
         while not self._stopped and (left := until - time.monotonic()) > 0:
-            self._credit.clear()
-            self._credit.wait(left)
+            self._slots_free.clear()
+            self._slots_free.wait(left)
 
     def _fail(self, failure: errors.ConnectionError) -> None:
-        self._drop_watches()
+        self._close_watches()
         if self._backoff == self.FIRST_BACKOFF:
-            logger.warning("Pool %r gives no messages now: %s", self.pool, failure)
+            reason = failure.reason if isinstance(failure, errors.PoolUnavailable) else failure
+            logger.warning(
+                "Pool %r is unreachable (%s); retrying every %g s at most", self.pool, reason, self.LAST_BACKOFF
+            )
         self.failure = failure
-        self._connection.report(failure)
+        self._owner.report(failure)
 
-    def _hear_answer(self) -> None:
-        """Note that the pool answered a claim: a round in which there was no room for one says nothing of it."""
+    def _recover(self) -> None:
+        """End the outage: the pool answered a claim. A round without free slots proves nothing."""
         if self._backoff > self.FIRST_BACKOFF:
-            logger.info("Pool %r gives messages again", self.pool)
+            logger.warning("Pool %r is reachable again", self.pool)
             self._backoff = self.FIRST_BACKOFF

@@ -1,7 +1,7 @@
-"""Keeps what this process claimed its own for as long as it lives: one thread renews all claims and holders.
+"""Renews the claims and the holders of this process, for as long as it lives, from one daemon thread.
 
-The thread owes nothing to the event loop, which a task may block for hours. A claim that was not renewed in time is
-*lost*: what it lent may be somebody else's now, so it is neither handed out nor acknowledged any more.
+The thread does not depend on the event loop, which a task may block for hours. A claim that was not renewed in time is
+*lost*: another process may hold its messages, so they are neither delivered nor acknowledged any more.
 """
 
 from __future__ import annotations
@@ -19,51 +19,57 @@ if TYPE_CHECKING:
 
     from kombu_pool.model import ClaimMetadata, Project
     from kombu_pool.storage import ClaimController, ConsumersController
-    from kombu_pool.transport.consume.prefetch import Credit
 
 logger = logging.getLogger(__name__)
 
 
 class Lease:
-    """One claim of ours: which messages are still owed, and until when they are surely ours."""
+    """The process's view of one claim: its unsettled messages, and the time until which it surely holds them."""
 
     __slots__ = (
         "acked",
+        "ambiguous",
         "claim_id",
-        "credit",
-        "in_doubt",
-        "is_dirty",
-        "left",
+        "has_pending",
+        "in_flight",
+        "on_settled",
         "project",
         "queue",
-        "telling",
+        "unsettled",
         "valid_until",
     )
 
     def __init__(
-        self, queue: str, project: Project, claim_id: str, left: int, valid_until: float, credit: Credit | None
+        self,
+        queue: str,
+        project: Project,
+        claim_id: str,
+        count: int,
+        valid_until: float,
+        on_settled: Callable[[Lease], None] | None = None,
     ) -> None:
         self.queue = queue
         self.project = project
         self.claim_id = claim_id
-        #: How many of its messages the store has not been told of.
-        self.left = left
-        #: Of how many of these it is being told.
-        self.telling = 0
-        #: Whose prefetch limit they count against.
-        self.credit = credit
-        #: The messages of which the store is still to be told that they are done, and whether somebody will.
+        #: How many of its messages are unsettled, as far as the store has confirmed.
+        self.unsettled = count
+        #: How many of these a request to the store settles right now.
+        self.in_flight = 0
+        #: Called after some of its messages were settled; None where no prefetch window counts them.
+        self.on_settled = on_settled
+        #: Acknowledged messages that the store does not know of, and whether the lease is queued for the next flush.
         self.acked: deque[str] = deque()
-        self.is_dirty = False
-        #: Whether the store may have heard of some of them without our hearing of that.
-        self.in_doubt = False
-        #: Monotonic; its messages are ours without a doubt before it, and somebody else's perhaps after it.
+        self.has_pending = False
+        #: Whether the store may have executed a settlement whose answer got lost.
+        self.ambiguous = False
+        #: Monotonic time before which no other process can hold its messages.
         self.valid_until = valid_until
 
 
 class Renewal:
     """Renews leases and holders at a third of their ttl, from a daemon thread that starts with the first of them."""
 
+    #: Pause after a failed renewal, in seconds.
     RETRY = 1.0
 
     def __init__(
@@ -83,46 +89,40 @@ class Renewal:
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def lease(
-        self, queue: str, project: Project, claim_id: str, count: int, claimed_at: float, credit: Credit | None
-    ) -> Lease:
-        """Keep a claim of ``count`` messages, made at the monotonic time ``claimed_at`` or later, alive."""
-        lease = Lease(queue, project, claim_id, count, claimed_at + self.metadata["ttl"], credit)
-        if credit is not None:
-            credit.leases.add(lease)
+    def add(self, lease: Lease) -> None:
+        """Renew a lease from now on, until it is settled or lost."""
         with self._lock:
             self._leases.add(lease)
             self._start()
-        return lease
 
-    def telling(self, lease: Lease, count: int) -> None:
-        """Hear that the store is being told of ``count`` messages more, or fewer, of a lease: it may end any moment."""
+    def begin_settling(self, lease: Lease, count: int) -> None:
+        """Count ``count`` messages more, or fewer, as in flight: the claim may end at any moment."""
         with self._lock:
-            lease.telling += count
+            lease.in_flight += count
 
     def settled(self, lease: Lease, count: int) -> None:
-        """Count ``count`` messages of which the store was told as dealt with; the lease is let go with the last."""
+        """Count ``count`` messages in flight as settled; a lease without unsettled messages is renewed no more."""
         with self._lock:
-            lease.telling -= count
-            lease.left -= count
-            if lease.left <= 0:
+            lease.in_flight -= count
+            lease.unsettled -= count
+            if lease.unsettled <= 0:
                 self._leases.discard(lease)
-        if lease.credit is not None:
-            lease.credit.settled(lease)
+        if lease.on_settled is not None:
+            lease.on_settled(lease)
 
     def keep_alive(self, holder: str) -> None:
-        """Keep a holder alive."""
+        """Renew a holder from now on."""
         with self._lock:
             self._holders.add(holder)
             self._start()
 
     def stop_renewing(self, holder: str) -> None:
-        """Stop keeping a holder alive."""
+        """Renew a holder no more."""
         with self._lock:
             self._holders.discard(holder)
 
     def close(self) -> None:
-        """Stop renewing."""
+        """Stop the thread; nothing is renewed any more."""
         with self._lock:
             thread, self._thread = self._thread, None
             self._leases.clear()
@@ -144,7 +144,7 @@ class Renewal:
             pause = period if self.renew() else min(self.RETRY, period)
 
     def renew(self) -> bool:
-        """Renew everything once; return whether all that lives could be renewed."""
+        """Renew everything once; return whether every live lease and holder was renewed."""
         with self._lock:
             leases, holders = list(self._leases), list(self._holders)
         down: set[str] = set()
@@ -152,7 +152,7 @@ class Renewal:
         return self._renew_holders(holders) and all(done)
 
     def _renew_lease(self, lease: Lease, down: set[str]) -> bool:
-        """Renew one; ``down`` gathers the pools that did not answer, each of which is waited for once."""
+        """Renew one lease; ``down`` collects the pools that did not answer, so that each is waited for once."""
         if down and self._is_in(down, lease):
             return False
         begun = time.monotonic()
@@ -164,7 +164,7 @@ class Renewal:
             if isinstance(error, PoolUnavailable):
                 down.add(error.pool)
             logger.warning(
-                "The claim on %d message(s) of queue %r is not renewed yet: %s", lease.left, lease.queue, error
+                "The claim on %d message(s) of queue %r is not renewed yet: %s", lease.unsettled, lease.queue, error
             )
             return False
         else:
@@ -179,17 +179,17 @@ class Renewal:
 
     def _lose(self, lease: Lease) -> None:
         with self._lock:
-            lost = lease.left - lease.telling - len(lease.acked)
+            lost = lease.unsettled - lease.in_flight - len(lease.acked)
             if lost <= 0 or lease not in self._leases:
-                # Either its acknowledgements have ended it or they will be refused: whoever sends them hears which.
+                # Its acknowledgements ended the claim, or will be refused: their sender learns which.
                 return
             lease.valid_until = 0.0
         logger.warning(
-            "The claim on %d message(s) of queue %r ended before it was renewed: they may run elsewhere now",
+            "The claim on %d message(s) of queue %r ended before it was renewed: another worker may run them now",
             lost,
             lease.queue,
         )
-        self.settled(lease, lease.left)
+        self.settled(lease, lease.unsettled)
 
     def _renew_holders(self, holders: list[str]) -> bool:
         if not holders:

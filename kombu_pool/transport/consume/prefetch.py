@@ -1,199 +1,217 @@
-"""How many messages a channel may be lent: the free part of its prefetch limit, which all its consumers share."""
+"""The prefetch window of a channel: how many messages its consumers may hold, all together."""
 
 from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
-    from kombu_pool.transport.consume.deliveries import Subscription
     from kombu_pool.transport.consume.leases import Lease
 
 
-#: Slots of which a quarter keeps who works busy for as long as a claim takes.
-_MANY = 8
+#: From this limit on, a quarter of the slots hides the latency of a claim.
+_LARGE_WINDOW = 8
 
 
-class Credit:
-    """A channel's credit, and what Kombu and Celery look for as ``channel.qos``.
+class SlotUser(Protocol):
+    """The consumers of one queue, as the window sees them."""
 
-    A message takes a slot from when it is claimed until the store knows that it is done. So what comes back from a
-    consumer that is killed is never more than its limit, however many acknowledgements were on their way.
+    no_ack: bool
+    last_served: int
+    empty_until: float
+
+    @property
+    def ready(self) -> int:
+        """Return how many claimed messages wait for delivery."""
+
+    @property
+    def consumers(self) -> Sequence[object]:
+        """Return those that are not cancelled."""
+
+
+class PrefetchWindow:
+    """The slots of a channel, and what Kombu and Celery find as ``channel.qos``.
+
+    A message holds a slot from its claim until the store knows that it is settled. So what a killed consumer gives back
+    never exceeds the limit, however many acknowledgements were unsent.
     """
 
-    #: Seconds for which slots are kept for a claim under way: a pool that does not answer must not have them for long.
-    PATIENCE = 0.5
-    #: Seconds for which they are kept for whose turn it is, until the claim begins; and after which who found them kept
-    #: for another looks again.
-    TURN = 0.1
+    #: How long slots stay reserved for a claim in progress, in seconds: a pool that hangs must not keep them.
+    RESERVATION_TTL = 0.5
+    #: How long yielded slots stay reserved until the other consumers' claim begins, in seconds; also the pause before
+    #: consumers that found all slots reserved ask again.
+    YIELD_TTL = 0.1
 
-    def __init__(self, read_ahead: int, wake: Callable[[Iterable[Subscription]], None]) -> None:
+    def __init__(self, read_ahead: int, wake: Callable[[Iterable[SlotUser]], None]) -> None:
         self.prefetch_count = 0
         self.leases: set[Lease] = set()
         self.paused = False
-        #: Who waits for a slot, in whichever pool; who frees one empties it and wakes them.
-        self.starved: set[Subscription] = set()
-        #: Who found no slot, or left them to others, when it last asked for some: it is woken, but still to come.
-        self._waiting: set[Subscription] = set()
+        #: Consumers that wait for a slot, in any pool; a slot that becomes free empties the set and wakes them.
+        self.waiting: set[SlotUser] = set()
+        #: Consumers whose last request got no slot, or that yielded theirs; woken or not, they have not claimed since.
+        self._unserved: set[SlotUser] = set()
         self._acked = 0
-        self._coming = 0
-        #: The slots that claims under way may take, each until when they are kept for it.
-        self._promised: dict[Subscription, tuple[int, float]] = {}
-        self._promising = threading.Lock()
+        self._freed_by_ack = 0
+        #: The slots reserved for claims in progress, each with the monotonic end of the reservation.
+        self._reserved: dict[SlotUser, tuple[int, float]] = {}
+        self._lock = threading.Lock()
         self._refused = False
         self._read_ahead = read_ahead
         self._wake = wake
 
     def outstanding(self) -> int:
-        """Count what was lent and is not settled."""
-        return sum(lease.left for lease in list(self.leases))
+        """Return how many messages are claimed and not settled."""
+        return sum(lease.unsettled for lease in list(self.leases))
 
     def can_consume(self) -> bool:
-        """Tell whether another message may be delivered. Celery replaces this to stop prefetching."""
-        return not self.prefetch_count or self.outstanding() - self._coming < self.prefetch_count
+        """Return whether another message may be delivered. Celery replaces this method to stop prefetching."""
+        return not self.prefetch_count or self.outstanding() - self._freed_by_ack < self.prefetch_count
 
-    def room(self, subscription: Subscription, *, patient: bool, coming: int = 0) -> int:
-        """Return how many messages to claim for a subscription now, when so many slots come back with that very claim.
+    def claimable(self, user: SlotUser, *, linger: bool, freed_by_ack: int = 0) -> int:
+        """Return how many messages to claim now; ``freed_by_ack`` slots become free with that very claim.
 
-        A claim costs the same for one message as for many. So, while ``patient``, nothing is claimed for a channel that
-        still has something to do and few of its slots free.
+        A claim of one message costs as much as a claim of many. With ``linger``, a channel that still has work and few
+        free slots therefore claims nothing yet.
         """
-        # Set before looking: a slot that comes free in between is then not missed.
-        self._acked, self._coming = 0, coming
-        self.starved.add(subscription)
-        room = 0 if self.paused or not self.can_consume() else self._room(subscription, patient=patient)
-        self._coming = 0
-        if room > 0:
-            self.starved.discard(subscription)
-            self._waiting.discard(subscription)
+        # Set before looking: a slot that becomes free in between is not missed.
+        self._acked, self._freed_by_ack = 0, freed_by_ack
+        self.waiting.add(user)
+        slots = 0 if self.paused or not self.can_consume() else self._free(user, linger=linger)
+        self._freed_by_ack = 0
+        if slots > 0:
+            self.waiting.discard(user)
+            self._unserved.discard(user)
         else:
-            self._waiting.add(subscription)
-        return room
+            self._unserved.add(user)
+        return slots
 
-    def _room(self, subscription: Subscription, *, patient: bool) -> int:
-        if self._is_unlimited(subscription):
-            missing = self._read_ahead - subscription.ready
+    def _free(self, user: SlotUser, *, linger: bool) -> int:
+        if self._is_unlimited(user):
+            missing = self._read_ahead - user.ready
             return missing if missing * 2 >= self._read_ahead else 0
-        outstanding = self.outstanding() - self._coming
+        outstanding = self.outstanding() - self._freed_by_ack
         free = self.prefetch_count - outstanding
-        if patient and outstanding and not self._is_worth_a_claim(free):
-            # They count towards what is waited for.
+        if linger and outstanding and not self._is_worth_a_claim(free):
+            # These slots count towards the number that ends the wait.
             self._acked += free
             return 0
         return min(free, self._read_ahead)
 
-    def is_anothers_turn(self, subscription: Subscription, room: int, coming: int = 0) -> bool:
-        """Tell whether another one waits for these slots that was fed before: who would claim now gives way to it.
+    def is_behind(self, user: SlotUser, slots: int, freed_by_ack: int = 0) -> bool:
+        """Return whether consumers that were served earlier wait for these slots; ``user`` then yields.
 
-        A store cannot tell what another one has waiting: without turns, whoever claims again with each acknowledgement
-        would have all slots for as long as its queue is not empty.
+        A store does not tell what other queues hold. Without this order, the consumers that claim again with each
+        acknowledgement would keep all slots until their queue is empty.
         """
-        if self._is_unlimited(subscription) or not self._waiting:
+        if self._is_unlimited(user) or not self._unserved:
             return False
-        with self._promising:
-            return self._unpromised(subscription, room, coming) > 0 and self._next_in_turn(subscription) is not None
+        with self._lock:
+            return self._unreserved(user, slots, freed_by_ack) > 0 and self._served_earlier(user) is not None
 
-    def give_way(self, subscription: Subscription) -> None:
-        """Keep all slots that are free for whose turn it is, for a moment, and wake it."""
-        with self._promising:
-            self.starved.add(subscription)
-            self._waiting.add(subscription)
-            self._promised.pop(subscription, None)
-            first = self._next_in_turn(subscription)
+    def yield_slots(self, user: SlotUser) -> None:
+        """Reserve all free slots for the consumers that were served earliest, for YIELD_TTL, and wake them."""
+        with self._lock:
+            self.waiting.add(user)
+            self._unserved.add(user)
+            self._reserved.pop(user, None)
+            first = self._served_earlier(user)
             if first is not None:
-                free = self._unpromised(first, self.prefetch_count)
-                self._promised[first] = max(0, free), time.monotonic() + self.TURN
+                free = self._unreserved(first, self.prefetch_count)
+                self._reserved[first] = max(0, free), time.monotonic() + self.YIELD_TTL
             self._refused = True
-        self.replenish(but=subscription)
+        self.wake_waiting(but=user)
 
-    def _next_in_turn(self, subscription: Subscription) -> Subscription | None:
-        """Return who was fed before it, and waits for slots with something to claim, as far as is known.
+    def _served_earlier(self, user: SlotUser) -> SlotUser | None:
+        """Return the waiting consumers that were served earliest, and before ``user``, and may have messages.
 
-        Who did not come when it was its turn is passed over until it does.
+        Consumers that let a reservation expire are passed over until they ask again.
         """
         now = time.monotonic()
-        for other, (_, until) in list(self._promised.items()):
-            if other in self._waiting and until <= now:
-                del self._promised[other]
-                self._waiting.discard(other)
-        waiting = [
+        for other, (_, until) in list(self._reserved.items()):
+            if other in self._unserved and until <= now:
+                del self._reserved[other]
+                self._unserved.discard(other)
+        earlier = [
             other
-            for other in list(self._waiting)
-            if other.fed < subscription.fed and now >= other.quiet_until and other.consumers and not other.no_ack
+            for other in list(self._unserved)
+            if other.last_served < user.last_served
+            and now >= other.empty_until
+            and other.consumers
+            and not other.no_ack
         ]
-        return min(waiting, key=lambda other: other.fed, default=None)
+        return min(earlier, key=lambda other: other.last_served, default=None)
 
-    def promise(self, subscription: Subscription, room: int, coming: int = 0) -> int:
-        """Return how many of so many slots to claim for, now that others may claim, too; see :meth:`claimed`."""
-        if room <= 0 or self._is_unlimited(subscription):
-            return room
-        with self._promising:
-            # As in room(): set before looking.
-            self.starved.add(subscription)
-            room = self._unpromised(subscription, room, coming)
-            if room > 0:
-                self.starved.discard(subscription)
-                self._promised[subscription] = room, time.monotonic() + self.PATIENCE
+    def reserve(self, user: SlotUser, slots: int, freed_by_ack: int = 0) -> int:
+        """Reserve up to so many slots for a claim, and return how many; :meth:`unreserve` ends the reservation."""
+        if slots <= 0 or self._is_unlimited(user):
+            return slots
+        with self._lock:
+            # Set before looking, as in claimable().
+            self.waiting.add(user)
+            slots = self._unreserved(user, slots, freed_by_ack)
+            if slots > 0:
+                self.waiting.discard(user)
+                self._reserved[user] = slots, time.monotonic() + self.RESERVATION_TTL
             else:
-                self._waiting.add(subscription)
+                self._unserved.add(user)
                 self._refused = True
-        return room
+        return slots
 
-    def _unpromised(self, subscription: Subscription, room: int, coming: int = 0) -> int:
-        """Return how many of so many slots are promised to nobody else."""
-        now, promised = time.monotonic(), self._promised.items()
-        others = sum(slots for other, (slots, until) in promised if other is not subscription and now < until)
-        return min(room, self.prefetch_count - self.outstanding() + coming - others)
+    def _unreserved(self, user: SlotUser, slots: int, freed_by_ack: int = 0) -> int:
+        """Return how many of so many slots are reserved for no other consumers."""
+        now, reserved = time.monotonic(), self._reserved.items()
+        others = sum(count for other, (count, until) in reserved if other is not user and now < until)
+        return min(slots, self.prefetch_count - self.outstanding() + freed_by_ack - others)
 
-    def claimed(self, subscription: Subscription) -> None:
-        """Hear that the claim is over for which slots were promised: what it did not take is free for others."""
-        with self._promising:
-            self._promised.pop(subscription, None)
+    def unreserve(self, user: SlotUser) -> None:
+        """End the reservation of a claim that is over: the slots that it did not use are free."""
+        with self._lock:
+            self._reserved.pop(user, None)
             refused, self._refused = self._refused, False
         if refused:
-            self.replenish()
+            self.wake_waiting()
 
-    def _is_unlimited(self, subscription: Subscription) -> bool:
-        return subscription.no_ack or not self.prefetch_count
+    def _is_unlimited(self, user: SlotUser) -> bool:
+        return user.no_ack or not self.prefetch_count
 
-    def is_lingering(self) -> bool:
-        """Tell whether there is a slot that patience alone leaves free."""
+    def should_linger(self) -> bool:
+        """Return whether slots are free that a claim with ``linger`` leaves unused."""
         return bool(self.prefetch_count) and self.can_consume()
 
-    def delivered(self, subscription: Subscription) -> None:
-        """Hear of a delivery while somebody is starved: read on once half of what was read ahead is gone."""
-        if self._is_unlimited(subscription) and subscription.ready * 2 <= self._read_ahead:
-            self.replenish()
+    def delivered(self, user: SlotUser) -> None:
+        """Wake the waiting consumers once half of the messages read ahead is delivered."""
+        if self._is_unlimited(user) and user.ready * 2 <= self._read_ahead:
+            self.wake_waiting()
 
     def acknowledged(self) -> None:
-        """Hear of an acknowledgement while somebody is starved, and wake them once a claim is worth it."""
+        """Count an acknowledgement, and wake the waiting consumers once the free slots are worth a claim."""
         self._acked += 1
         if self._is_worth_a_claim(self._acked):
-            self.replenish()
+            self.wake_waiting()
 
     def _is_worth_a_claim(self, slots: int) -> bool:
-        """Tell whether so many free slots are: most of them, where the rest keeps a few processes busy meanwhile."""
-        return slots * 4 >= self.prefetch_count * (3 if self.prefetch_count >= _MANY else 2)
+        """Return whether so many slots are: half of the window, or three quarters of a large one."""
+        return slots * 4 >= self.prefetch_count * (3 if self.prefetch_count >= _LARGE_WINDOW else 2)
 
     def settled(self, lease: Lease) -> None:
-        """Hear that the store knows of some of a lease's messages that they are done."""
-        if lease.left <= 0:
+        """Free the slots of a lease's messages that the store knows to be settled."""
+        if lease.unsettled <= 0:
             self.leases.discard(lease)
-        if self.starved:
-            self.replenish()
+        if self.waiting:
+            self.wake_waiting()
 
-    def replenish(self, but: Subscription | None = None) -> None:
-        """Wake who is starved, but for one that is so because it left the slots to the others."""
-        starved = self.starved - {but}
-        # Who is starved from now on stays so.
-        self.starved.difference_update(starved)
-        self._wake(starved)
+    def wake_waiting(self, but: SlotUser | None = None) -> None:
+        """Wake the waiting consumers except ``but``, which yielded its slots to them."""
+        waiting = self.waiting - {but}
+        # Consumers that begin to wait after this line stay in the set.
+        self.waiting.difference_update(waiting)
+        self._wake(waiting)
 
-    def forget(self, subscription: Subscription) -> None:
-        """Hear that a subscription has no consumer left, and keep nothing for it."""
-        self.starved.discard(subscription)
-        self._waiting.discard(subscription)
-        self.claimed(subscription)
+    def forget(self, user: SlotUser) -> None:
+        """Drop all state of consumers that are cancelled."""
+        self.waiting.discard(user)
+        self._unserved.discard(user)
+        self.unreserve(user)

@@ -1,4 +1,4 @@
-"""Gathers acknowledgements for a few milliseconds, and sends those of one queue to the store together."""
+"""Collects acknowledgements for a few milliseconds, and sends those of one queue to its store together."""
 
 from __future__ import annotations
 
@@ -25,14 +25,16 @@ Batch: TypeAlias = "dict[Lease, list[str]]"
 
 
 class Settlement:
-    """Deletes what was acknowledged and frees what nobody will acknowledge, from a daemon thread of its own."""
+    """Deletes acknowledged messages and releases undeliverable ones, from a daemon thread."""
 
-    #: Seconds between two tries, and between two looks for what nobody rang for.
-    RETRY, LOOK = 0.5, 1.0
-    #: The most delays for which the thread leaves it to others to send acknowledgements along with their claims.
-    TURNS = 4
-    #: The longest delay, in seconds: a store that takes its time is not told the more often for that.
-    SLOWEST = 0.05
+    #: Pause after a failed flush, in seconds.
+    RETRY = 0.5
+    #: Longest pause between two flushes, in seconds: bounds the wait of what is queued without a wake-up.
+    MAX_WAIT = 1.0
+    #: The most delays for which the thread leaves acknowledgements to claims that carry them along.
+    MAX_DELAYS = 4
+    #: The longest delay, in seconds: a slow store is not asked more often than this allows.
+    MAX_DELAY = 0.05
 
     def __init__(
         self,
@@ -47,49 +49,50 @@ class Settlement:
         self._claims = claims
         self._renewal = renewal
         self._delay = delay
-        self._dirty: deque[Lease] = deque()
-        self._taken_at = 0.0
-        #: The batches of which a store is being told.
-        self._under_way: set[int] = set()
-        self._pace = 0.0
-        self._orphaned: deque[tuple[Lease, str]] = deque()
+        self._pending: deque[Lease] = deque()
+        self._begun_at = 0.0
+        #: The ids of the batches that a request to a store carries right now.
+        self._in_flight: set[int] = set()
+        self._mean_duration = 0.0
+        self._to_release: deque[tuple[Lease, str]] = deque()
         self._wake = threading.Event()
-        self._ringing = False
+        self._woken = False
         self._flushing = threading.Lock()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closed = False
-        #: How many acknowledgements the stores have refused, for the claims had ended.
-        self.late = 0
+        #: How many acknowledgements the stores refused because their claims had ended.
+        self.refused = 0
         self._late_names: dict[str, str] = {}
 
     def ack(self, lease: Lease, message_id: str, message: Message | None = None) -> None:
-        """Delete the message soon; ``message`` is what was delivered, to be named if that comes too late."""
+        """Queue the deletion of a message; ``message`` is the delivery, named in the log if the claim has ended."""
         if message is not None and time.monotonic() >= lease.valid_until:
             self._late_names[message_id] = name_of(message)
         lease.acked.append(message_id)
-        # Looked at after the append, and reset before the ids are taken: none is left behind.
-        if not lease.is_dirty:
-            self._mark(lease)
+        # Checked after the append, and reset before the ids are taken: no id is left behind.
+        if not lease.has_pending:
+            self._queue(lease)
 
-    def _mark(self, lease: Lease) -> None:
-        lease.is_dirty = True
-        self._dirty.append(lease)
-        if not self._ringing:
-            self.ring()
+    def _queue(self, lease: Lease) -> None:
+        lease.has_pending = True
+        self._pending.append(lease)
+        if not self._woken:
+            self.wake()
 
-    def orphan(self, lease: Lease, message_id: str) -> None:
-        """Free, soon, a message that nobody can acknowledge any more.
+    def release_later(self, lease: Lease, message_id: str) -> None:
+        """Queue the release of a message that no consumer can settle any more.
 
-        The garbage collector may call this in the middle of anything, so it takes no lock: the thread looks by itself.
+        The garbage collector may call this at any point of any thread, so it takes no lock and wakes no thread: the
+        thread looks within MAX_WAIT.
         """
-        self._orphaned.append((lease, message_id))
+        self._to_release.append((lease, message_id))
 
     def release(self, lease: Lease, message_ids: list[str]) -> None:
-        """Free messages now, where they stood."""
-        self._renewal.telling(lease, len(message_ids))
+        """Release messages now, to their places in the queue."""
+        self._renewal.begin_settling(lease, len(message_ids))
         try:
-            if lease.left <= len(message_ids):
+            if lease.unsettled <= len(message_ids):
                 self._claims.delete(lease.queue, lease.claim_id, lease.project)
             else:
                 self._claims.release(lease.queue, lease.claim_id, message_ids, lease.project)
@@ -97,30 +100,30 @@ class Settlement:
             self._renewal.settled(lease, len(message_ids))
 
     def reject(self, lease: Lease, message_ids: list[str]) -> None:
-        """Dead-letter messages now, or delete them if their queue has nowhere for dead letters to go."""
+        """Dead-letter messages now, or delete them if their queue has no target for dead letters."""
         pairs = [(message_id, lease.claim_id) for message_id in message_ids]
-        self._renewal.telling(lease, len(message_ids))
+        self._renewal.begin_settling(lease, len(message_ids))
         try:
             refused = self._messages.reject(lease.queue, pairs, lease.project)
         finally:
             self._renewal.settled(lease, len(message_ids))
         if refused:
-            self._complain({lease: message_ids}, refused)
+            self._log_refused({lease: message_ids}, refused)
 
     def flush(self) -> None:
-        """Send all that was gathered, now.
+        """Send everything queued, now.
 
         Raises:
-            KombuPoolError: the store did not take all of it; what is left is tried again.
+            KombuPoolError: a store did not take all of it; the rest is queued again.
         """
         with self._flushing:
-            self.send([self._dirty.popleft() for _ in range(len(self._dirty))])
-            while self._orphaned:
-                lease, message_id = self._orphaned.popleft()
+            self.send([self._pending.popleft() for _ in range(len(self._pending))])
+            while self._to_release:
+                lease, message_id = self._to_release.popleft()
                 self.release(lease, [message_id])
 
     def close(self) -> None:
-        """Send what was gathered and stop; what cannot be sent comes back when its claim ends."""
+        """Send everything queued and stop the thread; what cannot be sent returns to its queue with its claim's end."""
         self._closed = True
         self._wake.set()
         thread = self._thread
@@ -129,136 +132,137 @@ class Settlement:
         try:
             self.flush()
         except KombuPoolError as error:
-            logger.warning("Some acknowledgements could not be sent: %s", error)
+            logger.warning("Some acknowledgements could not be sent; their messages will run again: %s", error)
 
-    def ring(self) -> None:
-        """Wake the thread, which starts with the first call."""
+    def wake(self) -> None:
+        """Wake the thread; the first call starts it."""
         if self._thread is None:
             with self._starting:
                 if self._thread is None and not self._closed:
                     self._thread = threading.Thread(target=self._run, name="kombu_pool-settlement", daemon=True)
                     self._thread.start()
-        self._ringing = True
+        self._woken = True
         self._wake.set()
 
     def _run(self) -> None:
         while not self._closed:
-            self._wake.wait(self.LOOK)
-            self._gather()
+            self._wake.wait(self.MAX_WAIT)
+            self._collect()
             self._wake.clear()
-            self._ringing = False
+            self._woken = False
             try:
                 self.flush()
             except KombuPoolError as error:
                 logger.warning("Some acknowledgements are not sent yet: %s", error)
                 time.sleep(self.RETRY)
-                self.ring()
+                self.wake()
             except Exception:
-                logger.exception("Acknowledgements could not be sent")
+                logger.exception("Acknowledgements could not be sent; retrying in %g s", self.RETRY)
                 time.sleep(self.RETRY)
 
-    def _gather(self) -> None:
-        for _ in range(self.TURNS if self._delay else 0):
+    def _collect(self) -> None:
+        """Wait while claims carry acknowledgements along, at most MAX_DELAYS delays."""
+        for _ in range(self.MAX_DELAYS if self._delay else 0):
             begun = time.monotonic()
-            time.sleep(max(self._delay, 3 * self._pace))
-            if self._taken_at < begun and not self._under_way:
+            time.sleep(max(self._delay, 3 * self._mean_duration))
+            if self._begun_at < begun and not self._in_flight:
                 return
 
     def send(self, leases: Iterable[Lease]) -> None:
-        """Send what was gathered of these leases, now; raises as :meth:`flush` does."""
+        """Send the acknowledgements of these leases, now; raises as :meth:`flush` does."""
         queues: dict[tuple[str, Project], list[Lease]] = {}
         for lease in leases:
             queues.setdefault((lease.queue, lease.project), []).append(lease)
         failure: KombuPoolError | None = None
-        silent: set[str] = set()
-        for (queue, project), dirty in queues.items():
-            if silent and self._pool_of(queue, project) in silent:
-                # It was waited for already: more of that would keep those of the other pools back.
-                self._dirty.extend(dirty)
+        down: set[str] = set()
+        for (queue, project), pending in queues.items():
+            if down and self._pool_of(queue, project) in down:
+                # One timeout a pool: more would delay the other pools' acknowledgements.
+                self._pending.extend(pending)
                 continue
-            batch = self.take(dirty)
+            batch = self.begin_flush(pending)
             try:
                 if batch:
-                    self.taken(batch, self._messages.delete_claimed(queue, held(batch), project))
+                    self.flushed(batch, self._messages.delete_claimed(queue, pairs_of(batch), project))
             except KombuPoolError as error:
-                self.put_back(batch)
+                self.flush_failed(batch)
                 failure = error
                 if isinstance(error, PoolUnavailable):
-                    silent.add(error.pool)
+                    down.add(error.pool)
             except BaseException:
-                self.put_back(batch)
-                self._dirty.extend(lease for others in queues.values() for lease in others if lease not in batch)
+                self.flush_failed(batch)
+                self._pending.extend(lease for others in queues.values() for lease in others if lease not in batch)
                 raise
         if failure is not None:
             raise failure
 
-    # For whoever sends acknowledgements along with something else.
+    # For claims that carry acknowledgements along.
 
-    def take(self, leases: Iterable[Lease]) -> Batch:
-        """Take what was gathered of leases of one queue: the store is told of it next, or it is put back."""
+    def begin_flush(self, leases: Iterable[Lease]) -> Batch:
+        """Take the acknowledgements of leases of one queue; :meth:`flushed` or :meth:`flush_failed` follows."""
         batch: Batch = {}
         for lease in leases:
-            lease.is_dirty = False
-            ids = _taken(lease.acked)
+            lease.has_pending = False
+            ids = _take_all(lease.acked)
             if ids:
                 batch[lease] = ids
-                self._renewal.telling(lease, len(ids))
-        self._taken_at = time.monotonic()
+                self._renewal.begin_settling(lease, len(ids))
+        self._begun_at = time.monotonic()
         if batch:
-            self._under_way.add(id(batch))
+            self._in_flight.add(id(batch))
         return batch
 
-    def put_back(self, batch: Batch) -> None:
-        """Gather again what could not be sent, or of which nobody knows whether it arrived."""
-        self._under_way.discard(id(batch))
+    def flush_failed(self, batch: Batch) -> None:
+        """Queue a batch again that was not sent, or whose answer got lost."""
+        self._in_flight.discard(id(batch))
         for lease, ids in batch.items():
-            lease.in_doubt = True
+            lease.ambiguous = True
             lease.acked.extend(ids)
-            self._renewal.telling(lease, -len(ids))
-            self._mark(lease)
+            self._renewal.begin_settling(lease, -len(ids))
+            self._queue(lease)
 
-    def taken(self, batch: Batch, refused: Sequence[tuple[str, str]]) -> None:
-        """Hear that the store knows of a batch, but for what it refused."""
-        self._under_way.discard(id(batch))
-        # Others may have taken some since; what comes of that is a shorter pace.
-        self._pace = min(self.SLOWEST, (self._pace + time.monotonic() - self._taken_at) / 2)
+    def flushed(self, batch: Batch, refused: Sequence[tuple[str, str]]) -> None:
+        """Count a batch as settled, and log the (message id, claim id) pairs that the store refused."""
+        self._in_flight.discard(id(batch))
+        # Another thread may have begun a batch since; that only shortens the mean.
+        self._mean_duration = min(self.MAX_DELAY, (self._mean_duration + time.monotonic() - self._begun_at) / 2)
         for lease, ids in batch.items():
             self._renewal.settled(lease, len(ids))
         if refused:
-            self._complain(batch, refused)
+            self._log_refused(batch, refused)
         if self._late_names:
             for ids in batch.values():
                 for message_id in ids:
                     self._late_names.pop(message_id, None)
 
-    def _complain(self, batch: Batch, refused: Sequence[tuple[str, str]]) -> None:
-        # What was sent before an answer got lost may be gone for that very reason.
-        doubtful = {lease.claim_id for lease in batch if lease.in_doubt}
-        late = [message_id for message_id, claim_id in refused if claim_id not in doubtful]
+    def _log_refused(self, batch: Batch, refused: Sequence[tuple[str, str]]) -> None:
+        # A lost answer may have been a success: the store then refuses the second try for that reason.
+        ambiguous = {lease.claim_id for lease in batch if lease.ambiguous}
+        late = [message_id for message_id, claim_id in refused if claim_id not in ambiguous]
         if late:
-            self.late += len(late)
+            self.refused += len(late)
             logger.warning(
-                "Queue %r refused %d late acknowledgement(s): the claims had ended, so these ran elsewhere too: %s "
-                "(%d in all)",
+                "Queue %r refused %d late acknowledgement(s): the claims had ended, so other workers may have run "
+                "these messages too: %s (%d in all)",
                 next(iter(batch)).queue,
                 len(late),
                 ", ".join(self._late_names.get(message_id, message_id) for message_id in late),
-                self.late,
+                self.refused,
             )
 
 
 def name_of(message: Message) -> str:
-    """Return how a message's sender knows it: by a task's id, if it is one."""
+    """Return the name by which a message's producer knows it: a task's id, if it is a task."""
     return str(message.headers.get("id") or message.properties.get("correlation_id") or message.delivery_tag)
 
 
-def held(batch: Batch) -> list[tuple[str, str]]:
+def pairs_of(batch: Batch) -> list[tuple[str, str]]:
     """Return the (message id, claim id) pairs of a batch."""
     return [(message_id, lease.claim_id) for lease, ids in batch.items() for message_id in ids]
 
 
-def _taken(acked: deque[str]) -> list[str]:
-    """Take all ids; another thread may be taking some at the same time."""
+def _take_all(acked: deque[str]) -> list[str]:
+    """Remove and return all ids; another thread may take some at the same time."""
     taken: list[str] = []
     try:
         while True:

@@ -1,7 +1,7 @@
-"""Whose turn it is on a queue with ``x-single-active-consumer``: one consumer gets all messages, the others wait.
+"""Single active consumer: of a queue with ``x-single-active-consumer``, one consumer gets all messages.
 
-Who is active owns an exclusive queue beside it, and so loses its turn as any owner does: when it cancels, when its
-connection ends, or when its process dies.
+The active consumer owns an exclusive queue beside it. It loses that queue, and its place, as any owner does: when it
+cancels, when its connection ends, or when its process dies.
 """
 
 from __future__ import annotations
@@ -20,38 +20,38 @@ if TYPE_CHECKING:
 
     from kombu_pool.transport.declare.queues import Queues
 
-#: What the name of the queue that stands for the turn begins with.
-PREFIX = "kombu_pool.turn/"
+#: The prefix of the exclusive queue whose owner is active.
+PREFIX = "kombu_pool.single_active/"
 
 
-class Turn:
-    """The turn of one subscription."""
+class SingleActiveConsumer:
+    """The candidacy of one channel's consumers of a queue."""
 
-    #: Seconds between two questions whether it is ours, or still ours.
-    PERIOD = 1.0
+    #: Period of the question whether these consumers are active, in seconds.
+    POLL_INTERVAL = 1.0
 
     def __init__(self, queues: Queues, queue: str, arguments: Mapping[str, Any], ttl: float) -> None:
         self._queues = queues
         self._name = PREFIX + queue
         self._arguments = {name: arguments[name] for name in (FLAVOR_ARGUMENT,) if name in arguments}
         self._ttl = ttl
-        self._owner = exclusive_owners.new()
-        self._ours = False
-        self._asked_at = self._known_at = float("-inf")
+        self._owner = exclusive_owners.new_owner_id()
+        self._active = False
+        self._asked_at = self._confirmed_at = float("-inf")
 
-    def is_ours(self) -> bool:
-        """Tell whether the subscription may claim; take the turn if nobody has it."""
+    def is_active(self) -> bool:
+        """Return whether these consumers may claim; become active if no others are."""
         now = time.monotonic()
-        if now >= self._asked_at + self.PERIOD:
+        if now >= self._asked_at + self.POLL_INTERVAL:
             self._asked_at = now
             try:
-                self._ours, self._known_at = self._take(), now
+                self._active, self._confirmed_at = self._acquire(), now
             except KombuPoolError:
-                # Who cannot ask keeps it for as long as nobody else can get it.
-                self._ours = self._ours and now < self._known_at + self._ttl
-        return self._ours
+                # While the store is unreachable, no other consumers can become active before the ttl ends.
+                self._active = self._active and now < self._confirmed_at + self._ttl
+        return self._active
 
-    def _take(self) -> bool:
+    def _acquire(self) -> bool:
         try:
             self._queues.declare(
                 self._name, self._owner, durable=False, exclusive=True, auto_delete=False, arguments=self._arguments
@@ -60,18 +60,20 @@ class Turn:
             return False
         return True
 
-    def give_up(self, *, quietly: bool = False) -> None:
-        """Let somebody else have it; ``quietly``: without a word to the store, where nobody may answer."""
-        exclusive_owners.end(self._owner)
-        if self._ours and not quietly:
+    def resign(self, *, locally: bool = False) -> None:
+        """Stop being active; ``locally``: without a request to the store, which may not answer."""
+        exclusive_owners.retire(self._owner)
+        if self._active and not locally:
             self._queues.retire_owner(self._owner)
             self._queues.delete(self._name)
-        elif self._ours:
+        elif self._active:
             self._queues.stop_renewing(self._owner)
-        self._ours, self._asked_at = False, float("inf")
+        self._active, self._asked_at = False, float("inf")
 
 
-def turn_of(queues: Queues, queue: str, declared: Mapping[str, Any], ttl: float) -> Turn | None:
-    """Return the turn of a new subscription to a queue, if it takes one."""
+def single_active_of(
+    queues: Queues, queue: str, declared: Mapping[str, Any], ttl: float
+) -> SingleActiveConsumer | None:
+    """Return the candidacy for a queue that was declared so; None without ``x-single-active-consumer``."""
     arguments = declared.get("arguments") or {}
-    return Turn(queues, queue, arguments, ttl) if arguments.get(SINGLE_ACTIVE) is True else None
+    return SingleActiveConsumer(queues, queue, arguments, ttl) if arguments.get(SINGLE_ACTIVE) is True else None

@@ -1,4 +1,4 @@
-"""Wakes the event loop when a thread has something for it."""
+"""Wakes the event loop when a thread has messages for it."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class Bell:
-    """A socket pair that makes the event loop's poll return. Its own, for a hub of Kombu 5.6 has no waker."""
+class Waker:
+    """A socket pair whose readable end ends the event loop's poll. A hub of Kombu 5.6 has no waker to use instead."""
 
-    #: Seconds after which the loop turns by itself. A signal does not end its poll: without a timer, an idle worker
-    #: would hear only after five seconds that it should stop.
-    TURN = 0.5
+    #: Period of the loop's timer, in seconds. A signal does not end the loop's poll: without a timer an idle worker
+    #: would notice a shutdown signal only after five seconds.
+    TIMER_PERIOD = 0.5
 
     def __init__(self) -> None:
         self._reader, self._writer = socket.socketpair()
         self._reader.setblocking(False)
         self._writer.setblocking(False)
-        self._rung = False
+        self._is_set = False
         self._loop: Any = None
         self._timer: Any = None
 
-    def hang(self, loop: Any, heard: Callable[..., None], *arguments: Any) -> None:
-        """Let the event loop call ``heard`` when the bell has rung."""
-        self.take_down()
+    def register(self, loop: Any, callback: Callable[..., None], *arguments: Any) -> None:
+        """Make the event loop call ``callback`` after each :meth:`wake`."""
+        self.unregister()
         self._loop = loop
-        loop.add_reader(self.fileno(), heard, *arguments)
-        self._timer = loop.call_repeatedly(self.TURN, _turn)
+        loop.add_reader(self.fileno(), callback, *arguments)
+        self._timer = loop.call_repeatedly(self.TIMER_PERIOD, _end_poll)
 
-    def take_down(self) -> None:
-        """Take it out of its loop. Idempotent."""
+    def unregister(self) -> None:
+        """Remove the waker from its loop. Idempotent."""
         if self._loop is not None:
             self._loop.remove_reader(self.fileno())
             self._timer.cancel()
@@ -42,26 +42,26 @@ class Bell:
     def fileno(self) -> int:
         return self._reader.fileno()
 
-    def ring(self) -> None:
-        """Ring, unless it rings already."""
-        if not self._rung:
-            self._rung = True
-            # Full: then it rings. Closed: then nobody listens.
+    def wake(self) -> None:
+        """Make the socket readable, unless it is. From any thread."""
+        if not self._is_set:
+            self._is_set = True
+            # Full: the loop wakes anyway. Closed: no loop is left.
             with contextlib.suppress(OSError):
                 self._writer.send(b"\0")
 
-    def quiet(self) -> None:
-        """Stop ringing; what comes after this rings again."""
+    def drain(self) -> None:
+        """Make the socket unreadable; the next :meth:`wake` counts again."""
         with contextlib.suppress(OSError):
             self._reader.recv(4096)
-        self._rung = False
+        self._is_set = False
 
     def close(self) -> None:
-        """Take it out of its loop and close it."""
-        self.take_down()
+        """Remove the waker from its loop and close its sockets."""
+        self.unregister()
         self._reader.close()
         self._writer.close()
 
 
-def _turn() -> None:
-    """Let the loop turn: it needs no more."""
+def _end_poll() -> None:
+    """Do nothing: the timer that calls this has ended the loop's poll."""

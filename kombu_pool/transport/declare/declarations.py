@@ -1,4 +1,4 @@
-"""A channel's half that declares: exchanges, queues, and what is bound to what."""
+"""The half of a channel that declares exchanges, queues and bindings."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from kombu_pool.errors import ExchangeDoesNotExist
 from kombu_pool.transport.declare.exchanges import TYPES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from kombu_pool.transport.connection import PoolConnection
-    from kombu_pool.transport.declare.queues import Declared
+    from kombu_pool.model import Project
+    from kombu_pool.storage import BindingsController
+    from kombu_pool.transport.declare.exchanges import Router
+    from kombu_pool.transport.declare.queues import Declared, Queues
 
 EXCHANGE_DECLARE, QUEUE_BIND, QUEUE_DELETE = (40, 10), (50, 20), (50, 40)
 
@@ -23,12 +25,25 @@ EXCHANGE_DECLARE, QUEUE_BIND, QUEUE_DELETE = (40, 10), (50, 20), (50, 40)
 class DeclarationMethods:
     """``exchange.*`` and ``queue.*``."""
 
-    def __init__(self, connection: PoolConnection) -> None:
-        self._owner = connection
-        self._queues = connection.broker.queues
-        self._bindings = connection.broker.control.bindings_controller
-        self._router = connection.broker.router
-        self._tenant = connection.options.project
+    _project: Project
+    #: Raises RecoverableConnectionError if nothing would renew what the channel owns.
+    require_open: Callable[[], None]
+
+    def __init__(
+        self,
+        owner: str,
+        queues: Queues,
+        bindings: BindingsController,
+        router: Router,
+        exclusive: set[str],
+        flush_acks: Callable[[], None],
+    ) -> None:
+        self._owner = owner
+        self._queues = queues
+        self._bindings = bindings
+        self._router = router
+        self._exclusive = exclusive
+        self._flush_acks = flush_acks
 
     def exchange_declare(
         self,
@@ -44,8 +59,8 @@ class DeclarationMethods:
         """Declare an exchange.
 
         Raises:
-            NotFound: ``passive``, and there is none.
-            PreconditionFailed: there is one, of another type; or there is no such type.
+            NotFound: ``passive``, and the exchange does not exist.
+            PreconditionFailed: it exists with another type; or there is no such type.
         """
         if not exchange:
             return
@@ -58,7 +73,7 @@ class DeclarationMethods:
                 EXCHANGE_DECLARE,
                 "Channel.exchange_declare",
             )
-        if self._bindings.create_exchange(exchange, type, durable, auto_delete, arguments, self._tenant):
+        if self._bindings.create_exchange(exchange, type, durable, auto_delete, arguments, self._project):
             self._router.forget(exchange)
             return
         there = self._exchange(exchange, "exchange_declare")["type"]
@@ -72,23 +87,23 @@ class DeclarationMethods:
     def _exchange(self, exchange: str, method: str) -> Any:
         self._router.predeclare(exchange)
         try:
-            return self._bindings.get_exchange(exchange, self._tenant)
+            return self._bindings.get_exchange(exchange, self._project)
         except ExchangeDoesNotExist as error:
             raise NotFound(
                 f"NOT_FOUND - no exchange '{exchange}' here", EXCHANGE_DECLARE, f"Channel.{method}"
             ) from error
 
     def exchange_delete(self, exchange: str, if_unused: bool = False, nowait: bool = False) -> None:
-        """Delete an exchange and its bindings; the queues stay.
+        """Delete an exchange and its bindings, but no queue.
 
         Raises:
-            PreconditionFailed: ``if_unused``, and something is bound to it.
+            PreconditionFailed: ``if_unused``, and it has bindings.
         """
-        if if_unused and self._bindings.list(exchange, self._tenant):
+        if if_unused and self._bindings.list(exchange, self._project):
             raise PreconditionFailed(
                 f"PRECONDITION_FAILED - exchange '{exchange}' in use", EXCHANGE_DECLARE, "Channel.exchange_delete"
             )
-        self._bindings.delete_exchange(exchange, self._tenant)
+        self._bindings.delete_exchange(exchange, self._project)
         self._router.forget(exchange)
 
     def exchange_bind(
@@ -99,7 +114,7 @@ class DeclarationMethods:
         nowait: bool = False,
         arguments: Mapping[str, Any] | None = None,
     ) -> None:
-        """Lead messages from one exchange to another."""
+        """Bind an exchange to another, which becomes the source of its messages."""
         self._bind(source, destination, routing_key, arguments, "exchange")
 
     def exchange_unbind(
@@ -110,7 +125,7 @@ class DeclarationMethods:
         nowait: bool = False,
         arguments: Mapping[str, Any] | None = None,
     ) -> None:
-        """Undo :meth:`exchange_bind`."""
+        """Remove the binding that :meth:`exchange_bind` made."""
         self._unbind(source, destination, routing_key, arguments, "exchange")
 
     def queue_declare(
@@ -124,31 +139,32 @@ class DeclarationMethods:
         arguments: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> Declared:
-        """Declare a queue: register it in the catalog and create it in its pool; without a name, it gets one.
+        """Declare a queue: register it in the catalog and create it in its pool. Without a name, one is generated.
 
         Returns:
             (name, free messages, consumers).
 
         Raises:
-            NotFound: ``passive``, and there is none.
-            PreconditionFailed, ResourceLocked: there is one, declared otherwise or another connection's.
+            NotFound: ``passive``, and the queue does not exist.
+            PreconditionFailed: it was declared with other properties or arguments.
+            ResourceLocked: it is exclusive to another connection.
         """
         name = queue or f"amq.gen-{uuid.uuid4().hex}"
         if passive:
-            self._queues.require(name, self._owner.id, "queue_declare")
+            self._queues.require(name, self._owner, "queue_declare")
             return self._queues.counts(name)
         if exclusive:
-            self._owner.require_open()
+            self.require_open()
         self._queues.declare(
             name,
-            self._owner.id,
+            self._owner,
             durable=durable,
             exclusive=exclusive,
             auto_delete=auto_delete,
             arguments=arguments or {},
         )
         if exclusive:
-            self._owner.exclusive.add(name)
+            self._exclusive.add(name)
         return self._queues.counts(name)
 
     def queue_bind(
@@ -160,14 +176,14 @@ class DeclarationMethods:
         nowait: bool = False,
         **options: Any,
     ) -> None:
-        """Lead messages from an exchange to a queue.
+        """Bind a queue to an exchange.
 
         Raises:
             NotFound: there is no such queue or exchange.
         """
         if not exchange:
             return
-        self._queues.require(queue, self._owner.id, "queue_bind")
+        self._queues.require(queue, self._owner, "queue_bind")
         self._bind(exchange, queue, routing_key, arguments, "queue")
 
     def queue_unbind(
@@ -179,7 +195,7 @@ class DeclarationMethods:
         nowait: bool = False,
         **options: Any,
     ) -> None:
-        """Undo :meth:`queue_bind`. Idempotent."""
+        """Remove the binding that :meth:`queue_bind` made. Idempotent."""
         if exchange:
             self._unbind(exchange, queue, routing_key, arguments, "queue")
 
@@ -188,7 +204,7 @@ class DeclarationMethods:
     ) -> None:
         self._router.predeclare(exchange, *([destination] if kind == "exchange" else []))
         try:
-            self._bindings.bind(exchange, destination, routing_key or "", arguments, kind, self._tenant)
+            self._bindings.bind(exchange, destination, routing_key or "", arguments, kind, self._project)
         except ExchangeDoesNotExist as error:
             raise NotFound(
                 f"NOT_FOUND - no exchange '{error.exchange}' here", QUEUE_BIND, f"Channel.{kind}_bind"
@@ -198,35 +214,34 @@ class DeclarationMethods:
     def _unbind(
         self, exchange: str, destination: str, routing_key: str, arguments: Mapping[str, Any] | None, kind: str
     ) -> None:
-        self._bindings.unbind(exchange, destination, routing_key or "", arguments, kind, self._tenant)
+        self._bindings.unbind(exchange, destination, routing_key or "", arguments, kind, self._project)
         self._router.forget(exchange)
-        self._queues.delete_unbound(exchange, project=self._tenant)
+        self._queues.delete_unbound(exchange, project=self._project)
 
     def queue_purge(self, queue: str, nowait: bool = False, **options: Any) -> int:
-        """Delete the messages of a queue that nobody holds, and return how many they were.
+        """Delete the messages of a queue that are not claimed, and return their number.
 
         Raises:
             NotFound: there is no such queue.
         """
-        self._queues.require(queue, self._owner.id, "queue_purge")
+        self._queues.require(queue, self._owner, "queue_purge")
         return self._queues.purge(queue)
 
     def queue_delete(
         self, queue: str, if_unused: bool = False, if_empty: bool = False, nowait: bool = False, **options: Any
     ) -> int:
-        """Delete a queue with its messages and bindings, and return how many free messages it had. Idempotent.
+        """Delete a queue with its messages and bindings, and return the number of its free messages. Idempotent.
 
         Raises:
-            PreconditionFailed: ``if_unused`` and it has a consumer, or ``if_empty`` and it has a message, be it
-                delayed or held by a consumer.
-            ResourceLocked: it is another connection's.
+            PreconditionFailed: ``if_unused`` and it has a consumer, or ``if_empty`` and it has a message in any state.
+            ResourceLocked: it is exclusive to another connection.
         """
         try:
-            self._queues.require(queue, self._owner.id, "queue_delete")
+            self._queues.require(queue, self._owner, "queue_delete")
         except NotFound:
             return 0
-        # What was acknowledged before must not look like a late acknowledgement after.
-        self._owner.broker.settlement.flush()
+        # Acknowledgements sent after the deletion would be logged as late.
+        self._flush_acks()
         there = self._queues.counts(queue)
         for refused, why in (
             (if_unused and there.consumer_count, "in use"),
@@ -237,11 +252,11 @@ class DeclarationMethods:
                     f"PRECONDITION_FAILED - queue '{queue}' {why}", QUEUE_DELETE, "Channel.queue_delete"
                 )
         self._queues.delete(queue)
-        self._owner.exclusive.discard(queue)
+        self._exclusive.discard(queue)
         return there.message_count
 
     def prepare_queue_arguments(self, arguments: Mapping[str, Any] | None, **options: Any) -> Mapping[str, Any]:
-        """Return queue arguments with those that Kombu's ``Queue`` names in its own words."""
+        """Return queue arguments, with Kombu's ``Queue`` options under their RabbitMQ names."""
         prepared: Mapping[str, Any] = to_rabbitmq_queue_arguments(arguments or {}, **options)
         return prepared
 
@@ -249,9 +264,9 @@ class DeclarationMethods:
         """Return (queue or exchange, exchange, routing key) of every binding of the project."""
         return [
             (binding["destination"], binding["exchange"], binding["routing_key"])
-            for binding in self._bindings.list(None, self._tenant)
+            for binding in self._bindings.list(None, self._project)
         ]
 
     def _size(self, queue: str) -> int:
-        """Return the queue's free messages, under the name by which Celery and Flower ask."""
+        """Return the number of free messages; Celery and Flower call this name."""
         return self._queues.counts(queue).message_count

@@ -1,7 +1,7 @@
-"""Names connections so that another process of the machine can tell whether one that owns a queue still lives.
+"""Ids of connections that own exclusive queues, by which other processes of the machine see whether the owner lives.
 
-A process that is killed cannot give back what it owned. Its successor, which may bear the same name and need the same
-queue, would otherwise wait until the claims of the dead one end.
+A killed process cannot delete its exclusive queues. Its successor, which may need a queue of the same name, would
+otherwise wait until the dead process's ownership expires.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from pathlib import Path
 _living: set[str] = set()
 
 
-def new() -> str:
-    """Name a connection of this process."""
+def new_owner_id() -> str:
+    """Return an id for a connection of this process."""
     owner = f"{_machine()}:{os.getpid()}:{_started(os.getpid())}:{uuid.uuid4().hex}"
     _living.add(owner)
     return owner
 
 
-def end(owner: str) -> None:
-    """Let a connection of this process own nothing any more. Idempotent."""
+def retire(owner: str) -> None:
+    """Mark a connection of this process as dead. Idempotent."""
     _living.discard(owner)
 
 
-def is_gone(owner: str) -> bool:
-    """Tell whether a connection is surely dead; False where nobody can know, as of other machines."""
+def is_dead(owner: str) -> bool:
+    """Return whether a connection is certainly dead; False where that cannot be known, as of other machines."""
     machine, _, rest = owner.partition(":")
     pid, _, rest = rest.partition(":")
     if machine != _machine() or not pid.isdecimal():
@@ -41,7 +41,7 @@ def is_gone(owner: str) -> bool:
 
 @cache
 def _machine() -> str:
-    """Name this boot of the machine, and the processes that can be seen from here; "" where both are unknown."""
+    """Return an id of this boot of the machine and of the pid namespace; "" where both are unknown."""
     with suppress(OSError):
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot}-{Path('/proc/self/ns/pid').stat().st_ino}"
@@ -57,14 +57,14 @@ def _runs(pid: int, started: str) -> bool:
         return False
     except OSError:
         return True
-    # The number may have gone to another process since.
+    # The pid may belong to another process by now.
     return _started(pid) == started
 
 
 def _started(pid: int) -> str:
-    """Return when a process began, in its system's words; "dead" of one that ended, "" where nobody says."""
+    """Return the start time of a process in clock ticks; "dead" for a zombie, "" where it is unknown."""
     try:
-        # What follows the name, which may hold anything: the state, and as the twentieth the time.
+        # The fields after the name, which may hold anything: the state is the first, the start time the twentieth.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return ""

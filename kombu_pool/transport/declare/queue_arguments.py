@@ -1,4 +1,4 @@
-"""What the arguments of ``queue.declare`` ask of the store that keeps the queue."""
+"""The arguments of ``queue.declare``, and the queue metadata by which a store honours them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from kombu_pool.model import Metadata
 
-#: The key of a queue's metadata that keeps how it was declared.
+#: The key of a queue's metadata that holds the properties and arguments of its declaration.
 DECLARED = "declared"
 
 EXPIRES = "x-expires"
@@ -34,21 +34,21 @@ _TTL, _LIMIT, _PRIORITY = "x-message-ttl", "x-delivery-limit", "x-max-priority"
 _EXCHANGE, _ROUTING_KEY, _STRATEGY = "x-dead-letter-exchange", "x-dead-letter-routing-key", "x-dead-letter-strategy"
 _LENGTH, _BYTES, _OVERFLOW = "x-max-length", "x-max-length-bytes", "x-overflow"
 
-#: Refuses what is too much, and dead-letters it.
+#: The ``x-overflow`` that refuses excess messages and dead-letters them.
 REJECT_PUBLISH_DLX = "reject-publish-dlx"
-#: Stands for the exchange of a queue that limits deliveries and has none of its own.
-OVERDUE = "kombu_pool.delivery_limit"
+#: Stands for the dead-letter exchange of a queue with a delivery limit and no such exchange.
+DELIVERY_LIMIT_EXCHANGE = "kombu_pool.delivery_limit"
 HIGHEST_PRIORITY = 255
 
-HEEDED = frozenset(
+SUPPORTED = frozenset(
     {
         EXPIRES, FLAVOR_ARGUMENT, SINGLE_ACTIVE, _TTL, _LIMIT, _PRIORITY, _EXCHANGE, _ROUTING_KEY, _LENGTH, _BYTES,
         _OVERFLOW,
     }
 )  # fmt: skip
-#: Arguments that name a kind of RabbitMQ's queues; every queue here is durable, replicated as its store is, and lazy,
-#: and every dead letter arrives at least once.
-WITHOUT_MEANING = frozenset(
+#: Arguments that choose a type of RabbitMQ queue. Every queue here is durable, lazy, and replicated as its store is;
+#: every dead letter arrives at least once.
+IGNORED = frozenset(
     {
         "x-queue-type", "x-queue-mode", "x-queue-version", "x-queue-leader-locator", "x-queue-master-locator",
         "x-ha-policy", "x-ha-nodes", "x-initial-cluster-size", "x-quorum-initial-group-size", "x-max-in-memory-length",
@@ -58,56 +58,56 @@ WITHOUT_MEANING = frozenset(
 
 
 def policy_of(name: str, arguments: Mapping[str, Any]) -> Metadata:
-    """Return the metadata by which a store does what the arguments say.
+    """Return the metadata by which a store honours the arguments.
 
     Raises:
-        PreconditionFailed: one of them makes no sense.
+        PreconditionFailed: an argument has an invalid value.
     """
-    given = Given(name, arguments)
+    checked = QueueArguments(name, arguments)
     metadata: Metadata = {}
-    ttl = given.seconds(_TTL)
+    ttl = checked.seconds(_TTL)
     if ttl is not None:
-        # A ttl of 0 means never in a store, and at once in AMQP.
+        # A ttl of 0 never expires in a store, and expires at once in AMQP.
         metadata[DEFAULT_MESSAGE_TTL] = ttl or 0.001
-    given.number(_PRIORITY, 0, HIGHEST_PRIORITY)
-    _add_bounds(metadata, given)
-    _add_dead_letters(metadata, given)
+    checked.number(_PRIORITY, 0, HIGHEST_PRIORITY)
+    _add_length_limit(metadata, checked)
+    _add_dead_letters(metadata, checked)
     return metadata
 
 
 def unknown(arguments: Mapping[str, Any]) -> set[str]:
-    """Return the arguments that nobody knows."""
-    return arguments.keys() - HEEDED - WITHOUT_MEANING
+    """Return the arguments that are neither supported nor known to have no effect."""
+    return arguments.keys() - SUPPORTED - IGNORED
 
 
 def lifetime_of(name: str, arguments: Mapping[str, Any]) -> float | None:
-    """Return the seconds that the queue outlives its last use; None: for ever."""
-    return Given(name, arguments).seconds(EXPIRES)
+    """Return how long the queue outlives its last use, in seconds; None: for ever."""
+    return QueueArguments(name, arguments).seconds(EXPIRES)
 
 
-def buries_refused(arguments: Mapping[str, Any]) -> bool:
-    """Tell whether a full queue dead-letters what it refuses."""
+def dead_letters_refused(arguments: Mapping[str, Any]) -> bool:
+    """Return whether a full queue dead-letters what it refuses."""
     return arguments.get(_OVERFLOW) == REJECT_PUBLISH_DLX and arguments.get(_EXCHANGE) is not None
 
 
-def _add_bounds(metadata: Metadata, given: Given) -> None:
+def _add_length_limit(metadata: Metadata, arguments: QueueArguments) -> None:
     for argument, key in ((_LENGTH, MAX_LENGTH), (_BYTES, MAX_LENGTH_BYTES)):
-        most = given.number(argument, 0)
+        most = arguments.number(argument, 0)
         if most is not None:
-            # What holds nothing at all takes nothing that waits; a store cannot say so, and one message is next to it.
+            # A store has no length limit of 0; 1 is the closest.
             metadata[key] = most or 1
-    how = given.one_of(_OVERFLOW, (DROP_HEAD, REJECT_PUBLISH, REJECT_PUBLISH_DLX))
+    how = arguments.one_of(_OVERFLOW, (DROP_HEAD, REJECT_PUBLISH, REJECT_PUBLISH_DLX))
     if how in (REJECT_PUBLISH, REJECT_PUBLISH_DLX):
         metadata[OVERFLOW] = REJECT_PUBLISH
 
 
-def _add_dead_letters(metadata: Metadata, given: Given) -> None:
-    exchange, routing_key = given.text(_EXCHANGE), given.text(_ROUTING_KEY)
+def _add_dead_letters(metadata: Metadata, arguments: QueueArguments) -> None:
+    exchange, routing_key = arguments.text(_EXCHANGE), arguments.text(_ROUTING_KEY)
     if routing_key is not None and exchange is None:
-        raise given.refusal(_ROUTING_KEY, f"needs {_EXCHANGE}")
-    limit = given.number(_LIMIT, -1)
+        raise arguments.refusal(_ROUTING_KEY, f"needs {_EXCHANGE}")
+    limit = arguments.number(_LIMIT, -1)
     if limit is not None and limit >= 0:
-        # It counts the deliveries beyond the first.
+        # The limit counts the deliveries after the first.
         metadata[MAX_CLAIM_COUNT] = limit + 1
     if exchange is not None:
         metadata[DEAD_LETTER_EXCHANGE] = exchange
@@ -115,23 +115,23 @@ def _add_dead_letters(metadata: Metadata, given: Given) -> None:
         if routing_key is not None:
             metadata[DEAD_LETTER_ROUTING_KEY] = routing_key
     elif MAX_CLAIM_COUNT in metadata:
-        metadata[DEAD_LETTER_EXCHANGE] = OVERDUE
+        metadata[DEAD_LETTER_EXCHANGE] = DELIVERY_LIMIT_EXCHANGE
 
 
-class Given:
-    """The arguments of one declaration, read one by one."""
+class QueueArguments:
+    """The arguments of one declaration, checked one by one."""
 
     def __init__(self, queue: str, arguments: Mapping[str, Any]) -> None:
         self._queue = queue
         self._arguments = arguments
 
     def seconds(self, argument: str) -> float | None:
-        """Return a duration that is given in milliseconds."""
+        """Return the seconds of an argument in milliseconds."""
         value = self._arguments.get(argument)
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-            raise self.refusal(argument, f"must be milliseconds of 0 or more, not {value!r}")
+            raise self.refusal(argument, f"must be a number of milliseconds of 0 or more, not {value!r}")
         return value / 1000
 
     def number(self, argument: str, least: int, most: int | None = None) -> int | None:
@@ -157,14 +157,14 @@ class Given:
         return value
 
     def one_of(self, argument: str, values: tuple[str, ...]) -> str | None:
-        """Return one of some texts."""
+        """Return a text that is one of ``values``."""
         value = self.text(argument)
         if value is not None and value not in values:
             raise self.refusal(argument, f"must be one of {', '.join(values)}, not {value!r}")
         return value
 
     def refusal(self, argument: str, why: str) -> PreconditionFailed:
-        """Return the error of an argument."""
+        """Return the error for an argument."""
         return PreconditionFailed(
             f"PRECONDITION_FAILED - {argument} of queue '{self._queue}' {why}", (50, 10), "Channel.queue_declare"
         )

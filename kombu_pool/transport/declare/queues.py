@@ -1,18 +1,17 @@
-"""Queues as AMQP has them: declared with arguments, exclusive or not, gone when their time has come."""
+"""Queues as AMQP has them: declared with arguments, exclusive, auto-delete, expiring."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from amqp.exceptions import NotFound, PreconditionFailed, ResourceLocked
 
 from kombu_pool.errors import ExchangeDoesNotExist, QueueDoesNotExist
 from kombu_pool.storage import FLAVOR
-from kombu_pool.transport.declare import exclusive_owners
-from kombu_pool.transport.declare import queue_arguments as arguments_of
+from kombu_pool.transport.declare import exclusive_owners, queue_arguments
 from kombu_pool.transport.declare.queue_arguments import DECLARED
 
 if TYPE_CHECKING:
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from kombu_pool.model import Metadata, Project
     from kombu_pool.pooling import DataDriver
     from kombu_pool.storage import ControlDriver
-    from kombu_pool.transport.consume.leases import Renewal
     from kombu_pool.transport.declare.exchanges import Router
     from kombu_pool.transport.options import TransportOptions
 
@@ -36,6 +34,16 @@ class Declared(NamedTuple):
     consumer_count: int
 
 
+class HolderRenewal(Protocol):
+    """Keeps holders of this process alive."""
+
+    def keep_alive(self, holder: str) -> None:
+        """Renew a holder from now on."""
+
+    def stop_renewing(self, holder: str) -> None:
+        """Renew a holder no more."""
+
+
 class Queues:
     """The queues of one project."""
 
@@ -44,7 +52,7 @@ class Queues:
         data: DataDriver,
         control: ControlDriver,
         router: Router,
-        renewal: Renewal,
+        renewal: HolderRenewal,
         options: TransportOptions,
     ) -> None:
         self.project = options.project
@@ -60,11 +68,11 @@ class Queues:
     def declare(
         self, name: str, owner: str, *, durable: bool, exclusive: bool, auto_delete: bool, arguments: Mapping[str, Any]
     ) -> None:
-        """Create the queue unless it is there; ``owner`` is the connection that declares it.
+        """Create the queue unless it exists; ``owner`` is the id of the connection that declares it.
 
         Raises:
-            PreconditionFailed: it is there, and was declared otherwise.
-            ResourceLocked: it is there, and is another connection's alone.
+            PreconditionFailed: it exists with other properties or arguments.
+            ResourceLocked: it is exclusive to another connection.
         """
         declared = {
             "durable": bool(durable),
@@ -73,12 +81,12 @@ class Queues:
             "arguments": {key: arguments[key] for key in sorted(arguments)},
         }
         metadata = self._metadata(name, declared)
-        lifetime = arguments_of.lifetime_of(name, arguments)
+        lifetime = queue_arguments.lifetime_of(name, arguments)
         if _is_temporary(declared) and not self._data.queue_controller.exists(name, self.project):
-            # Before it is there: whoever dies in between leaves something that goes by itself.
-            self._count_down(name, owner, declared, lifetime)
+            # Before it exists: a process that dies in between then leaves a queue that expires.
+            self._start_expiry(name, owner, declared, lifetime)
         created = self._data.queue_controller.create(name, metadata, self.project)
-        if not created and self._is_orphaned(name, owner):
+        if not created and self._owner_is_dead(name, owner):
             self.delete(name)
             created = self._data.queue_controller.create(name, metadata, self.project)
         if not created:
@@ -86,12 +94,12 @@ class Queues:
             if lifetime is not None:
                 self._consumers.touch(name, self.project)
             return
-        self._count_down(name, owner, declared, lifetime)
+        self._start_expiry(name, owner, declared, lifetime)
 
-    def _count_down(self, name: str, owner: str, declared: Metadata, lifetime: float | None) -> None:
-        """Let a queue that was declared so go once nobody uses it."""
+    def _start_expiry(self, name: str, owner: str, declared: Metadata, lifetime: float | None) -> None:
+        """Make a queue with these properties expire once it is unused."""
         if declared["exclusive"]:
-            # Should there never be more than this, it goes as well.
+            # If the process dies before the next line, the queue still expires.
             self._consumers.set_lifetime(name, self._ttl, self.project, from_now=True)
             self._consumers.add_holder(name, owner, self._ttl, self.project, consuming=False)
             self._consumers.set_lifetime(name, 0.0, self.project)
@@ -101,21 +109,21 @@ class Queues:
         elif declared["auto_delete"]:
             self._consumers.set_lifetime(name, 0.0, self.project)
 
-    def _is_orphaned(self, name: str, owner: str) -> bool:
-        """Tell whether the queue belongs to another connection alone, which is dead."""
-        alone = (self._declared(name) or {}).get("exclusive")
-        if alone in (None, owner):
+    def _owner_is_dead(self, name: str, owner: str) -> bool:
+        """Return whether the queue is exclusive to another connection, which is dead."""
+        exclusive = (self._declared(name) or {}).get("exclusive")
+        if exclusive in (None, owner):
             return False
-        # Nobody may have been there to tidy up since.
-        return exclusive_owners.is_gone(alone) or (self.project, name) in self._consumers.expired_queues()
+        # No maintenance may have run since its death.
+        return exclusive_owners.is_dead(exclusive) or (self.project, name) in self._consumers.expired_queues()
 
     def _metadata(self, name: str, declared: Metadata) -> Metadata:
         arguments = declared["arguments"]
-        for argument in arguments_of.unknown(arguments) - self._warned:
+        for argument in queue_arguments.unknown(arguments) - self._warned:
             self._warned.add(argument)
-            logger.warning("The queue argument %r has no effect here", argument)
-        metadata: Metadata = {DECLARED: declared, **arguments_of.policy_of(name, arguments)}
-        flavor = arguments.get(arguments_of.FLAVOR_ARGUMENT) or self._flavor(name)
+            logger.warning("The queue argument %r is unknown and has no effect", argument)
+        metadata: Metadata = {DECLARED: declared, **queue_arguments.policy_of(name, arguments)}
+        flavor = arguments.get(queue_arguments.FLAVOR_ARGUMENT) or self._flavor(name)
         if flavor:
             metadata[FLAVOR] = flavor
         return metadata
@@ -129,7 +137,7 @@ class Queues:
         there = self._declared(name)
         if there is None:
             return
-        self._refuse_strangers(name, owner, there)
+        self._require_access(name, owner, there)
         ours = {**declared, "exclusive": bool(declared["exclusive"])}
         theirs = {**there, "exclusive": bool(there.get("exclusive"))}
         for key in ("durable", "exclusive", "auto_delete", "arguments"):
@@ -142,7 +150,7 @@ class Queues:
                 )
 
     def _declared(self, name: str) -> Metadata | None:
-        """Return how the queue was declared; None when it came by the library."""
+        """Return the properties and arguments of the declaration; None if the queue was created by the library."""
         try:
             declared: Metadata | None = self._data.queue_controller.get_metadata(name, self.project).get(DECLARED)
         except QueueDoesNotExist:
@@ -150,31 +158,31 @@ class Queues:
         return declared
 
     @staticmethod
-    def _refuse_strangers(name: str, owner: str, declared: Metadata) -> None:
+    def _require_access(name: str, owner: str, declared: Metadata) -> None:
         if declared.get("exclusive") not in (None, owner):
             raise ResourceLocked(
-                f"RESOURCE_LOCKED - queue '{name}' belongs to another connection alone",
+                f"RESOURCE_LOCKED - queue '{name}' is exclusive to another connection",
                 (50, 10),
                 "Channel.queue_declare",
             )
 
     def require(self, name: str, owner: str, method: str) -> Metadata:
-        """Return how the queue was declared.
+        """Return the properties and arguments of the queue's declaration.
 
         Raises:
             NotFound: there is no such queue.
-            ResourceLocked: it is another connection's alone.
+            ResourceLocked: it is exclusive to another connection.
         """
         try:
             metadata = self._data.queue_controller.get_metadata(name, self.project)
         except QueueDoesNotExist as error:
             raise NotFound(f"NOT_FOUND - no queue '{name}' here", (50, 10), f"Channel.{method}") from error
         declared: Metadata = metadata.get(DECLARED) or {}
-        self._refuse_strangers(name, owner, declared)
+        self._require_access(name, owner, declared)
         return declared
 
     def counts(self, name: str) -> Declared:
-        """Return the queue's free messages and living consumers."""
+        """Return the numbers of the queue's free messages and live consumers."""
         return Declared(
             name,
             self._data.message_controller.count(name, self.project),
@@ -182,20 +190,20 @@ class Queues:
         )
 
     def total(self, name: str) -> int:
-        """Return how many messages the queue has, free or not."""
+        """Return the number of messages in any state."""
         messages: int = self._data.queue_controller.stats(name, self.project)["messages"]["total"]
         return messages
 
     def purge(self, name: str) -> int:
-        """Delete what nobody holds, and return how many messages that were."""
+        """Delete the messages that are not claimed, and return their number."""
         return self._data.message_controller.purge(name, self.project)
 
     def delete(self, name: str) -> None:
-        """Delete the queue, its bindings, and the exchanges that were to go with the last of those."""
+        """Delete the queue, its bindings, and the auto-delete exchanges that lose their last binding."""
         self.delete_of(self.project, name)
 
     def expire(self, project: Project, name: str) -> None:
-        """Delete a queue that nobody has used for its lifetime, but none that is to stay."""
+        """Delete a queue that was unused for its lifetime, unless it was declared to stay."""
         try:
             declared = self._data.queue_controller.get_metadata(name, project).get(DECLARED)
         except QueueDoesNotExist:
@@ -203,7 +211,7 @@ class Queues:
         if declared is None or _is_temporary(declared):
             self.delete_of(project, name)
         else:
-            # Somebody was about to declare it otherwise when it was declared like this.
+            # Another process set the lifetime for a declaration that lost the race against this one.
             self._consumers.forget(name, project)
 
     def delete_of(self, project: Project, name: str) -> None:
@@ -214,7 +222,7 @@ class Queues:
         self.delete_unbound(*exchanges, project=project)
 
     def delete_unbound(self, *exchanges: str, project: Project) -> None:
-        """Delete those of the exchanges that are auto-delete and have no binding left."""
+        """Delete the exchanges that are auto-delete and have no binding left."""
         self._router.forget(*exchanges)
         for exchange in dict.fromkeys(exchanges):
             with contextlib.suppress(ExchangeDoesNotExist):
@@ -226,12 +234,12 @@ class Queues:
             self._bindings.delete_exchange(exchange, project)
 
     def add_consumer(self, name: str, holder: str) -> None:
-        """Count a consumer of the queue, and keep it alive."""
+        """Add a consumer of the queue, and renew it from now on."""
         self._consumers.add_holder(name, holder, self._ttl, self.project)
         self._renewal.keep_alive(holder)
 
     def remove_consumer(self, name: str, holder: str) -> None:
-        """Count a consumer no more; an auto-delete queue goes with the last."""
+        """Remove a consumer; an auto-delete queue is deleted with the last one."""
         self._renewal.stop_renewing(holder)
         self._consumers.remove_holders([holder])
         declared = self._declared(name)
@@ -239,16 +247,16 @@ class Queues:
             self.delete(name)
 
     def retire_owner(self, owner: str) -> None:
-        """Let the exclusive queues of a connection that closes be deleted with the next tidying."""
+        """Make the exclusive queues of a closing connection expire with the next maintenance."""
         self.stop_renewing(owner)
         self._consumers.remove_holders([owner])
 
     def stop_renewing(self, owner: str) -> None:
-        """Keep an owner alive no longer."""
+        """Renew an owner no more."""
         self._renewal.stop_renewing(owner)
 
 
 def _is_temporary(declared: Metadata) -> bool:
-    """Tell whether a queue that was declared so goes by itself."""
-    has_lifetime = arguments_of.lifetime_of("", declared["arguments"]) is not None
+    """Return whether a queue with this declaration expires or is deleted automatically."""
+    has_lifetime = queue_arguments.lifetime_of("", declared["arguments"]) is not None
     return bool(declared["exclusive"] or declared["auto_delete"] or has_lifetime)

@@ -10,16 +10,16 @@ from kombu_pool.errors import KombuPoolError
 
 if TYPE_CHECKING:
     from kombu_pool.model import NewMessage
-    from kombu_pool.transport.publish.publishing import PublishingMethods
+    from kombu_pool.transport.publish.posting_channel import PostingChannel
 
-#: Kombu has the class from 5.7 on, as it has the batches.
+#: Kombu has the class, and batches, from 5.7 on.
 BatchPublishError: type[Exception] = getattr(exceptions, "BatchPublishError", exceptions.OperationalError)
 
 
 class PublishBatch:
-    """The messages of one batch, by the queue that they go to; each queue gets its share in one post."""
+    """The messages of one batch, by queue; a flush posts once to each queue."""
 
-    def __init__(self, channel: PublishingMethods, max_size: int) -> None:
+    def __init__(self, channel: PostingChannel, max_size: int) -> None:
         self.channel = channel
         self._max_size = max_size
         self._posts: dict[str, list[NewMessage]] = {}
@@ -27,11 +27,11 @@ class PublishBatch:
         self._closed = False
 
     def publish(self, message: Any, exchange: str = "", routing_key: str = "", **options: Any) -> None:
-        """Add a message; the batch flushes itself when it is full."""
+        """Add a message; a full batch flushes itself."""
         if self._closed:
             raise RuntimeError("The batch is closed: open another one with Producer.batch()")
         if type(message) is dict:
-            # The caller may publish the same one elsewhere before this is posted.
+            # The caller may publish the same dictionary elsewhere before this one is posted.
             message = dict(message)
         new, queues = self.channel.routed(message, exchange, routing_key, **options)
         for queue in queues:
@@ -41,7 +41,7 @@ class PublishBatch:
             self.flush()
 
     def flush(self) -> None:
-        """Post what was added since the last flush.
+        """Post the messages added since the last flush.
 
         Raises:
             BatchPublishError: a store did not answer; some of the messages may be stored, and none is sent again.
@@ -52,14 +52,14 @@ class PublishBatch:
                 self.channel.post(queue, messages)
             except KombuPoolError as error:
                 raise BatchPublishError(
-                    f"{len(messages)} messages to queue {queue!r} are uncertain, and those after them: {error}"
+                    f"{len(messages)} messages to queue {queue!r} and all after them may not be stored: {error}"
                 ) from error
 
     def discard(self) -> None:
-        """Forget what was added since the last flush."""
+        """Drop the messages added since the last flush."""
         self._posts, self._size = {}, 0
 
     def close(self) -> None:
-        """Take no more messages; what was not flushed is forgotten."""
+        """Drop the messages added since the last flush, and refuse further ones."""
         self.discard()
         self._closed = True

@@ -1,4 +1,4 @@
-"""Gathers the messages that a thread publishes in a row, so that each queue gets many of them in one post."""
+"""Buffers consecutive publishes of a thread, so that one post to each queue carries many messages."""
 
 from __future__ import annotations
 
@@ -11,50 +11,48 @@ from kombu.exceptions import OperationalError
 
 from kombu_pool.errors import ConnectionError as StoreConnectionError
 from kombu_pool.transport.options import is_ours
-from kombu_pool.transport.publish import unconfirmed
+from kombu_pool.transport.publish.unconfirmed import ProducerSequence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from kombu_pool.model import IdempotencyKey, NewMessage
-    from kombu_pool.transport.connection import PoolConnection
-    from kombu_pool.transport.publish.publishing import PublishingMethods
+    from kombu_pool.transport.publish.posting_channel import PostingChannel
 
 logger = logging.getLogger(__name__)
 
-#: What the context at hand gathers; each thread and each greenlet has its own.
-current: ContextVar[Gathering | None] = ContextVar("gathering", default=None)
+#: The buffer of the current context; each thread and each greenlet has its own.
+current: ContextVar[PublishBuffer | None] = ContextVar("buffer", default=None)
 
 
-class Gathering:
-    """What was published over one Kombu connection and is not posted yet.
+class PublishBuffer:
+    """The messages that were published over one Kombu connection and are not posted yet.
 
-    It belongs to the connection and not to a channel, for a channel does not survive a reconnect.
+    It belongs to the connection, not to a channel: a channel does not survive a reconnect.
     """
 
-    #: The most messages, and bytes of their bodies, that wait: a worker need not wait for the last of a long row.
-    MOST, MOST_BYTES = 500, 1 << 22
+    #: The most messages, and bytes of their bodies, that a buffer holds: bounds the wait of a consumer for the first.
+    MAX_MESSAGES, MAX_BYTES = 500, 1 << 22
 
-    def __init__(self, client: Any, *, asked_for: bool) -> None:
+    def __init__(self, client: Any, *, explicit: bool) -> None:
         self._client = client
-        self._asked_for = asked_for
+        self._explicit = explicit
         self._posts: dict[str, list[NewMessage]] = {}
-        #: Of posts that failed: nobody knows how far.
-        self._tickets: dict[str, IdempotencyKey] = {}
-        self._poster = unconfirmed.Poster()
+        #: The keys of posts that failed and may be stored, by queue.
+        self._keys: dict[str, IdempotencyKey] = {}
+        self._sequence = ProducerSequence()
         self._size = self._bytes = 0
 
-    def takes(self, link: PoolConnection) -> bool:
-        """Tell whether what is published over this connection is gathered."""
-        return link.client is self._client and (self._asked_for or link.options.batch_groups)
+    def accepts(self, client: Any, batch_groups: bool) -> bool:
+        """Return whether it buffers what is published over this Kombu connection."""
+        return client is self._client and (self._explicit or batch_groups)
 
-    def add(self, channel: PublishingMethods, message: Any, exchange: str, routing_key: str) -> None:
+    def add(self, channel: PostingChannel, message: Any, exchange: str, routing_key: str) -> None:
         """Add a message.
 
-        When there are enough, those before it are posted first: if that fails, this one was not taken, and whoever
-        publishes it may do so again.
+        A full buffer is flushed first. If that fails, the message was not added, and may be published again.
         """
-        if self._size >= self.MOST or self._bytes >= self.MOST_BYTES:
+        if self._size >= self.MAX_MESSAGES or self._bytes >= self.MAX_BYTES:
             self.flush(channel)
         if type(message) is dict:
             message = dict(message)
@@ -64,70 +62,67 @@ class Gathering:
         self._size += 1
         self._bytes += len(new["body"]["body"] or "")
 
-    def flush(self, channel: PublishingMethods) -> None:
-        """Post what waits. What could not be posted for want of a connection waits on, and can be flushed again.
-
-        Then what had arrived all the same is not stored twice.
-        """
+    def flush(self, channel: PostingChannel) -> None:
+        """Post everything. Messages whose post got no answer stay, and the next flush stores them once."""
         for queue in list(self._posts):
-            idempotency_key = self._tickets.get(queue) or self._poster.idempotency_key()
+            key = self._keys.get(queue) or self._sequence.next_key()
             try:
-                channel.post(queue, self._posts[queue], idempotency_key=idempotency_key, apart=True)
+                channel.post(queue, self._posts[queue], idempotency_key=key, one_by_one=True)
             except StoreConnectionError:
-                self._tickets[queue] = idempotency_key
+                self._keys[queue] = key
                 raise
             except Exception:
-                self._forget(queue)
+                self._drop(queue)
                 raise
-            self._forget(queue)
+            self._drop(queue)
         self._size = self._bytes = 0
 
-    def _forget(self, queue: str) -> None:
+    def _drop(self, queue: str) -> None:
         del self._posts[queue]
-        self._tickets.pop(queue, None)
+        self._keys.pop(queue, None)
 
 
 @contextmanager
 def gather(
-    producer: Any, retry_policy: Mapping[str, Any] | None = None, *, asked_for: bool = True
-) -> Iterator[Gathering | None]:
-    """Post what ``producer`` publishes within this context in few posts, the last of them before the context ends.
+    producer: Any, retry_policy: Mapping[str, Any] | None = None, *, explicit: bool = True
+) -> Iterator[PublishBuffer | None]:
+    """Buffer what ``producer`` publishes within this context; everything is posted before the context ends.
 
-    What is published by the same thread over the producer's connection counts; with a broker of another kind all is
-    as without. If the block fails, what was published before that is posted nevertheless. ``retry_policy`` is
-    Celery's ``task_publish_retry_policy`` for the last post; without one, it is tried once.
+    It concerns publishes of the same thread over the producer's connection, and has no effect on a broker of another
+    kind. If the block raises, what was published before is posted nevertheless. ``retry_policy`` (Celery's
+    ``task_publish_retry_policy``) is for the last post; without it there is one try.
 
     Raises:
         OperationalError: a store did not answer; some of the messages may be stored.
-        MessageNacked: a queue is full and refuses more; those before are stored.
+        MessageNacked: a queue is full and refuses more; the messages before are stored.
     """
     client = producer.connection
     if not _is_pool(client):
         yield None
         return
-    gathering = Gathering(client, asked_for=asked_for)
-    token = current.set(gathering)
+    buffer = PublishBuffer(client, explicit=explicit)
+    token = current.set(buffer)
     try:
-        yield gathering
+        yield buffer
     except BaseException as error:
         current.reset(token)
-        _rescue(producer, gathering, error)
+        _flush_after(error, producer, buffer)
         raise
     current.reset(token)
-    # Kombu connects again, and raises its own error in the end.
-    client.ensure(producer, lambda: gathering.flush(producer.channel), **(retry_policy or {"max_retries": 0}))()
+    # Kombu reconnects, and raises its own error in the end.
+    client.ensure(producer, lambda: buffer.flush(producer.channel), **(retry_policy or {"max_retries": 0}))()
 
 
 def _is_pool(client: Any) -> bool:
-    """Tell whether a Kombu connection leads to us, also after a failover."""
+    """Return whether a Kombu connection leads to a pool, also after a failover."""
     return client.transport.driver_type == "pool" and all(map(is_ours, client.alt))
 
 
-def _rescue(producer: Any, gathering: Gathering, error: BaseException) -> None:
-    """Post what was published before something else failed; a store that just did not answer is not asked again."""
+def _flush_after(error: BaseException, producer: Any, buffer: PublishBuffer) -> None:
+    """Post what was published before the block raised, unless a store just failed to answer."""
     if isinstance(error, OperationalError | StoreConnectionError):
         return
     try:
-        gathering.flush(producer.channel)
+        buffer.flush(producer.channel)
     except Exception:
-        logger.warning("What was published before %r could not be posted", error, exc_info=True)
+        logger.warning("The messages published before %r could not be posted", error, exc_info=True)

@@ -1,6 +1,6 @@
-"""How a Kombu message lies in a store, and what its properties mean there.
+"""The form of a Kombu message in a store, and the effect of its properties there.
 
-The record is a mapping of Kombu's own words, so that a user of the library can read it: ``body`` (bytes or text),
+The record is a mapping with Kombu's own keys, which a user of the library can read: ``body`` (bytes or text),
 ``content-type``, ``content-encoding``, ``headers``, ``properties``, ``exchange`` and ``routing-key``.
 """
 
@@ -20,9 +20,9 @@ Envelope = dict[str, Any]
 
 MAX_PRIORITY = 255
 
-#: An eta closer than this is not worth a delay: the message would be due before a worker looked at it.
+#: The shortest delay of an eta, in seconds: a closer eta is due before a worker claims the message.
 SHORTEST_DELAY = 0.05
-#: An eta further away is as good as never, and what a store is asked to count to must be finite.
+#: The longest delay of an eta, in seconds: a store needs a finite number.
 LONGEST_DELAY = 5e9
 
 
@@ -30,7 +30,7 @@ _BODIES = (bytes, str)
 
 
 def wrap(body: Any, routing_key: str, exchange: str) -> Envelope:
-    """Make an envelope of what is no Kombu message: a text, bytes, or what somebody posted through the library."""
+    """Return an envelope for a text, bytes, or a body that was posted through the library."""
     if isinstance(body, bytes):
         content_type, encoding = "application/data", "binary"
     elif isinstance(body, str):
@@ -53,7 +53,7 @@ def _text(value: Any) -> str:
 
 
 def enveloped(body: Any, queue: str) -> Envelope:
-    """Return a stored body if it is an envelope; one of somebody else's, whatever it looks like, gets one of ours."""
+    """Return a stored body if it is an envelope, else an envelope around it."""
     try:
         known = type(body["headers"]) is dict and type(body["properties"]) is dict and type(body["body"]) in _BODIES
     except (KeyError, TypeError):
@@ -63,16 +63,16 @@ def enveloped(body: Any, queue: str) -> Envelope:
 
 
 def new_message(envelope: Envelope, *, delay_eta: bool) -> NewMessage:
-    """Return what to post: the envelope with its expiration and priority and, if ``delay_eta``, its eta heeded.
+    """Return the message to post: with the envelope's expiration, priority and, with ``delay_eta``, eta applied.
 
     Raises:
-        InvalidMessage: one of them makes no sense.
+        InvalidMessage: one of them is invalid.
     """
     properties = envelope["properties"]
     message: NewMessage = {"ttl": None, "body": envelope}
     expiration = properties.get("expiration")
     if expiration is not None:
-        # AMQP's expiration of 0 means: now or never. There is no "now" in a store, so it gets an instant.
+        # AMQP's expiration of 0 means: deliver at once or expire. A store's shortest ttl comes next to that.
         message["ttl"] = max(_milliseconds(expiration), 1) / 1000
     priority = properties.get("priority")
     if priority:
@@ -100,7 +100,7 @@ def _priority(priority: Any) -> int:
 
 
 def _delay(message: NewMessage, eta: Any, now: float) -> None:
-    """Delay the message until its eta; what cannot be read as one is left to the worker."""
+    """Delay the message until its eta; an eta that cannot be parsed is left to the worker."""
     try:
         due = datetime.fromisoformat(eta.replace("Z", "+00:00") if eta.endswith("Z") else eta)
     except (AttributeError, ValueError):
@@ -109,5 +109,5 @@ def _delay(message: NewMessage, eta: Any, now: float) -> None:
     if delay > SHORTEST_DELAY:
         message["delay"] = delay
         if message["ttl"]:
-            # The time to live is for waiting in the queue; AMQP counts it from when the message arrives there.
+            # The ttl counts from the message's arrival in the queue, as in AMQP.
             message["ttl"] += delay

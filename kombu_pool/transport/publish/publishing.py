@@ -1,10 +1,10 @@
-"""A channel's half that publishes."""
+"""The half of a channel that publishes."""
 
 from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from amqp.exceptions import ChannelError, MessageNacked, NotFound
 
@@ -15,34 +15,56 @@ from kombu_pool.errors import (
     QueueDoesNotExist,
     QueueIsFull,
 )
-from kombu_pool.transport.publish import buffer as gatherings
+from kombu_pool.transport.publish import buffer as buffers
 from kombu_pool.transport.publish import envelope as envelopes
 from kombu_pool.transport.publish import unconfirmed
 from kombu_pool.transport.publish.batch import PublishBatch
-from kombu_pool.transport.publish.unconfirmed import Doubt
+from kombu_pool.transport.publish.unconfirmed import UnconfirmedPublish
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from kombu_pool.model import IdempotencyKey, NewMessage
-    from kombu_pool.transport.connection import PoolConnection
+    from kombu_pool.model import IdempotencyKey, NewMessage, Project
+    from kombu_pool.transport.options import TransportOptions
     from kombu_pool.transport.publish.envelope import Envelope
 
 logger = logging.getLogger(__name__)
 
 
+class EpochCheck(Protocol):
+    """Raises ConnectionError if a queue or exchange is missing because the control store lost its data."""
+
+    def require(self) -> None:
+        """Check now."""
+
+    def require_periodically(self) -> None:
+        """Check unless that was done a moment ago."""
+
+
 class PublishingMethods:
     """``basic.publish`` and what belongs to it."""
 
-    def __init__(self, connection: PoolConnection) -> None:
-        #: Called with (error, exchange, routing key, message) for a mandatory message that no queue takes.
+    _project: Project
+
+    def __init__(
+        self,
+        client: Any,
+        options: TransportOptions,
+        post: Callable[..., Sequence[str]],
+        route: Callable[[str, str, Mapping[str, Any]], Sequence[str]],
+        epoch: EpochCheck,
+        publish_refused: Callable[[Project, str, Sequence[NewMessage]], None],
+    ) -> None:
+        #: Called with (error, exchange, routing key, message) for a mandatory message that is unroutable.
         self.events: defaultdict[str, set[Callable[..., Any]]] = defaultdict(set)
-        self._project = connection.options.project
-        self._where = connection.options.identity
-        self._delay_eta = connection.options.delay_eta
-        self._link = connection
-        self._post = connection.broker.data.message_controller.post
-        self._route = connection.broker.router.route
+        self._kombu_connection = client
+        self._store_identity = options.identity
+        self._delay_eta = options.delay_eta
+        self._batch_groups = options.batch_groups
+        self._post = post
+        self._route = route
+        self._epoch = epoch
+        self._publish_refused = publish_refused
 
     def prepare_message(
         self,
@@ -53,7 +75,7 @@ class PublishingMethods:
         headers: dict[str, Any] | None = None,
         properties: dict[str, Any] | None = None,
     ) -> Envelope:
-        """Return what :meth:`basic_publish` takes."""
+        """Return the envelope that :meth:`basic_publish` takes."""
         if properties is None:
             properties = {}
         if priority is not None:
@@ -75,63 +97,65 @@ class PublishingMethods:
         immediate: bool = False,
         **options: Any,
     ) -> None:
-        """Publish a message: it is stored in every queue that takes it when this returns, unless it is gathered.
+        """Publish a message: every queue that it is routed to has stored it when this returns, unless it is buffered.
 
         ``message`` is what :meth:`prepare_message` returned, or a text or bytes. ``immediate`` and the timeouts among
-        ``options`` say nothing here: a post is confirmed by the store's answer, which the store's own limits bound.
+        ``options`` have no effect: the store's answer confirms a post, and the store's own timeouts bound it.
 
         Raises:
             NotFound: there is no such exchange.
             PoolUnavailable: a store did not answer; the message may be stored. Published again, it is stored once.
-            MessageNacked: a queue is full and refuses more; others that take it may have it.
+            MessageNacked: a queue is full and refuses it; other queues may have stored it.
             ConnectionError: the control store lost all that it held, the exchange or the queue with it.
-            InvalidMessage: it cannot be stored.
+            InvalidMessage: the message cannot be stored.
         """
-        gathering = gatherings.current.get()
-        if gathering is not None and gathering.takes(self._link):
+        buffer = buffers.current.get()
+        if buffer is not None and buffer.accepts(self._kombu_connection, self._batch_groups):
             if not mandatory:
-                gathering.add(self, message, exchange, routing_key)
+                buffer.add(self, message, exchange, routing_key)
                 return
-            gathering.flush(self)
+            buffer.flush(self)
         new, queues = self.routed(message, exchange, routing_key, mandatory=mandatory)
-        doubt = unconfirmed.find(message, self._where)
-        if doubt is not None:
-            self._publish_again(doubt, new, queues, mandatory)
+        earlier = unconfirmed.find(message, self._store_identity)
+        if earlier is not None:
+            self._publish_again(earlier, new, queues, mandatory)
             return
-        poster, stored = unconfirmed.poster(), 0
+        sequence, stored = unconfirmed.acquire_sequence(), 0
         try:
             for queue in queues:
-                self.post(queue, (new,), mandatory=mandatory, idempotency_key=poster.idempotency_key())
+                self.post(queue, (new,), mandatory=mandatory, idempotency_key=sequence.next_key())
                 stored += 1
         except ConnectionError:
-            doubt = Doubt(new["body"], self._where, poster)
-            doubt.note(queues[:stored], queues[stored], poster.last_ticket())
-            doubt.remember()
+            publish = UnconfirmedPublish(new["body"], self._store_identity, sequence)
+            publish.record(queues[:stored], queues[stored], sequence.last_key())
+            publish.remember()
             raise
         except Exception:
-            unconfirmed.give_back(poster)
+            unconfirmed.release_sequence(sequence)
             raise
-        unconfirmed.give_back(poster)
+        unconfirmed.release_sequence(sequence)
 
-    def _publish_again(self, doubt: Doubt, new: NewMessage, queues: Sequence[str], mandatory: bool) -> None:
-        """Publish a message that failed to those queues that have not got it, for all that is known."""
+    def _publish_again(
+        self, earlier: UnconfirmedPublish, new: NewMessage, queues: Sequence[str], mandatory: bool
+    ) -> None:
+        """Publish a message again to the queues that have not confirmed it, with the keys of the first try."""
         try:
             for queue in queues:
-                if queue not in doubt.stored:
-                    self.post(queue, (new,), mandatory=mandatory, idempotency_key=doubt.idempotency_key(queue))
-                    doubt.stored.add(queue)
+                if queue not in earlier.stored:
+                    self.post(queue, (new,), mandatory=mandatory, idempotency_key=earlier.key_for(queue))
+                    earlier.stored.add(queue)
         except ConnectionError:
             raise
         except Exception:
-            doubt.forget()
+            earlier.forget()
             raise
-        doubt.forget()
-        unconfirmed.give_back(doubt.poster)
+        earlier.forget()
+        unconfirmed.release_sequence(earlier.sequence)
 
     def routed(
         self, message: Any, exchange: str, routing_key: str, mandatory: bool = False, **options: Any
     ) -> tuple[NewMessage, Sequence[str]]:
-        """Return a message as it is to be posted, and the queues that take it."""
+        """Return a message as it is posted, and the queues that it is routed to."""
         if type(message) is not dict:
             message = envelopes.wrap(message, routing_key, exchange)
         else:
@@ -143,11 +167,11 @@ class PublishingMethods:
         try:
             queues = self._route(exchange, routing_key, message["headers"])
         except ExchangeDoesNotExist as error:
-            self._link.memory.require()
+            self._epoch.require()
             raise NotFound(f"NOT_FOUND - no exchange '{exchange}' here", (60, 40), "Channel.basic_publish") from error
         if not queues:
-            self._link.memory.require_now_and_then()
-            self._unroutable(message, mandatory)
+            self._epoch.require_periodically()
+            self._return(message, mandatory)
         return new, queues
 
     def post(
@@ -157,36 +181,37 @@ class PublishingMethods:
         mandatory: bool = False,
         idempotency_key: IdempotencyKey | None = None,
         *,
-        apart: bool = False,
+        one_by_one: bool = False,
     ) -> None:
-        """Post messages to a queue; one that is gone takes none, as in AMQP.
+        """Post messages to a queue; an absent queue stores none, as in AMQP.
 
-        ``apart``: those before one that is refused are stored, as if each had been posted by itself.
+        ``one_by_one``: if one is refused, those before it are stored, as if each had been posted alone.
 
         Raises:
-            MessageNacked: it is full and refuses more.
-            InvalidMessage: one cannot be stored.
+            MessageNacked: the queue is full and refuses them.
+            InvalidMessage: a message cannot be stored.
         """
         try:
             self._post(queue, messages, None, self._project, idempotency_key=idempotency_key)
         except (QueueIsFull, InvalidMessage) as error:
-            if apart and len(messages) > 1:
+            if one_by_one and len(messages) > 1:
                 for message in messages:
                     self.post(queue, (message,), mandatory)
             elif isinstance(error, QueueIsFull):
-                self._link.broker.dead_letters.refuse(self._project, queue, messages)
+                self._publish_refused(self._project, queue, messages)
                 raise MessageNacked(f"NACK - queue '{queue}' is full and takes no more") from error
             else:
                 raise
         except QueueDoesNotExist:
-            self._link.memory.require()
+            self._epoch.require()
             for message in messages:
-                self._unroutable(message["body"], mandatory)
+                self._return(message["body"], mandatory)
 
-    def _unroutable(self, envelope: Envelope, mandatory: bool) -> None:
+    def _return(self, envelope: Envelope, mandatory: bool) -> None:
+        """Return an unroutable message to its producer if it is mandatory; drop it otherwise."""
         exchange, routing_key = envelope["exchange"], envelope["routing-key"]
         if not mandatory:
-            logger.debug("No queue takes what was published to exchange %r with key %r", exchange, routing_key)
+            logger.debug("A message to exchange %r with key %r is unroutable and dropped", exchange, routing_key)
             return
         error = ChannelError("NO_ROUTE", (60, 50), "basic.return", 312)
         for listener in tuple(self.events["basic_return"]):

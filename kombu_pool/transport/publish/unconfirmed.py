@@ -1,9 +1,9 @@
-"""Publishes that failed, nobody knows how far: what Kombu tries again goes out with the tickets that it had.
+"""Recognizes a message that is published again after a publish without an answer, so that it is stored once.
 
-Kombu's ``Producer.publish(retry=True)`` hands the very same dictionary of properties over again, on another channel of
-another connection. Celery's own retry, from within a task, makes new ones, but for the headers, and the correlation id
-is the task's. Nothing else counts as the same message, however alike it looks: who publishes it again on purpose means
-two.
+The second try carries the idempotency keys of the first. Kombu's ``Producer.publish(retry=True)`` passes the very same
+dictionary of properties again, to another channel of another connection. Celery's own retry, from within a task, makes
+new properties except for the headers, and the correlation id is the task's. Nothing else counts as the same message,
+however alike it looks: publishing an equal message on purpose stores two.
 """
 
 from __future__ import annotations
@@ -21,128 +21,131 @@ if TYPE_CHECKING:
 
     from kombu_pool.transport.publish.envelope import Envelope
 
-#: Messages that a process remembers at the most.
-MOST = 1000
-#: Seconds for which it does: less than the stores, for they began before the publish failed.
-LIFE = IDEMPOTENCY_WINDOW * 0.9
-_POSTER_BYTES = 12
+#: The most unconfirmed publishes that a process remembers.
+MAX_REMEMBERED = 1000
+#: How long they are remembered, in seconds: less than by the stores, whose window began before the publish failed.
+WINDOW = IDEMPOTENCY_WINDOW * 0.9
+_PRODUCER_ID_BYTES = 12
 
 
-class Poster:
-    """Numbers the posts of one publish at a time; with one in doubt it makes no others, so that stores remember it."""
+class ProducerSequence:
+    """The producer id and sequence numbers of one publish at a time.
 
-    __slots__ = ("_name", "last")
+    With an unconfirmed publish it makes no other posts, for a store remembers only the last post of a producer.
+    """
+
+    __slots__ = ("_producer", "last")
 
     def __init__(self) -> None:
-        self._name = os.urandom(_POSTER_BYTES)
-        #: The number of the last post.
+        self._producer = os.urandom(_PRODUCER_ID_BYTES)
+        #: The sequence number of the last post.
         self.last = 0
 
-    def idempotency_key(self) -> IdempotencyKey:
-        """Return the ticket of another post."""
+    def next_key(self) -> IdempotencyKey:
+        """Return the key of another post."""
         self.last += 1
-        return IdempotencyKey(self._name, self.last)
+        return IdempotencyKey(self._producer, self.last)
 
-    def last_ticket(self) -> IdempotencyKey:
-        """Return the ticket of the last one."""
-        return IdempotencyKey(self._name, self.last)
-
-
-_idle: deque[Poster] = deque()
-
-#: Take a poster back for other publishes.
-give_back = _idle.append
+    def last_key(self) -> IdempotencyKey:
+        """Return the key of the last post."""
+        return IdempotencyKey(self._producer, self.last)
 
 
-def poster() -> Poster:
-    """Lend a poster: to be given back, unless one of its posts is in doubt."""
+_idle: deque[ProducerSequence] = deque()
+
+#: Return a sequence to be used by other publishes.
+release_sequence = _idle.append
+
+
+def acquire_sequence() -> ProducerSequence:
+    """Return a sequence for one publish; :func:`release_sequence` follows, unless the publish is unconfirmed."""
     try:
         return _idle.pop()
     except IndexError:
-        return Poster()
+        return ProducerSequence()
 
 
-class Doubt:
-    """A message, the queues that have it, and the tickets of the posts of which that is not known."""
+class UnconfirmedPublish:
+    """A message, the queues that confirmed it, and the keys of the posts without an answer."""
 
-    def __init__(self, message: Envelope, where: object, poster: Poster) -> None:
-        self.poster = poster
+    def __init__(self, message: Envelope, store_identity: object, sequence: ProducerSequence) -> None:
+        self.sequence = sequence
         self.stored: set[str] = set()
-        self._tickets: dict[str, IdempotencyKey] = {}
+        self._keys: dict[str, IdempotencyKey] = {}
         self._since = time.monotonic()
-        # Held, so that nothing else comes to be at their places in memory.
+        # Referenced, so that no other dictionary gets their addresses in memory.
         self._properties, self._headers = message["properties"], message["headers"]
-        self._content = _content(message, where)
+        self._content = _content(message, store_identity)
 
-    def idempotency_key(self, queue: str) -> IdempotencyKey:
-        """Return the ticket for a post to a queue: that which it had, if it was tried before."""
-        if queue not in self._tickets:
-            self._tickets[queue] = self.poster.idempotency_key()
-        return self._tickets[queue]
+    def key_for(self, queue: str) -> IdempotencyKey:
+        """Return the key for a post to a queue: the one of the first try, if there was one."""
+        if queue not in self._keys:
+            self._keys[queue] = self.sequence.next_key()
+        return self._keys[queue]
 
-    def note(self, stored: Iterable[str], queue: str, idempotency_key: IdempotencyKey) -> None:
-        """Note that queues have the message, and that one of them may."""
+    def record(self, stored: Iterable[str], queue: str, key: IdempotencyKey) -> None:
+        """Record the queues that confirmed the message, and the one that did not answer."""
         self.stored.update(stored)
-        self._tickets[queue] = idempotency_key
+        self._keys[queue] = key
 
-    def is_of(self, message: Envelope, where: object) -> bool:
-        """Tell whether this is the same message, on its way to the same store."""
-        if self.is_over() or _content(message, where) != self._content:
+    def is_of(self, message: Envelope, store_identity: object) -> bool:
+        """Return whether this is the same message, published to the same store."""
+        if self.is_over() or _content(message, store_identity) != self._content:
             return False
         if message["properties"] is self._properties:
             return True
-        name = self._properties.get("correlation_id")
-        same = name is not None and message["properties"].get("correlation_id") == name
+        correlation_id = self._properties.get("correlation_id")
+        same = correlation_id is not None and message["properties"].get("correlation_id") == correlation_id
         return same and message["headers"] is self._headers
 
     def is_over(self) -> bool:
-        """Tell whether the stores may have forgotten it."""
-        return time.monotonic() - self._since >= LIFE
+        """Return whether the stores may have forgotten the post."""
+        return time.monotonic() - self._since >= WINDOW
 
     def remember(self) -> None:
-        """Let the message be known when it is published again."""
-        for key, doubt in list(known.items()):
-            if len(known) > len(self._keys) * (MOST - 1) or doubt.is_over():
-                known.pop(key, None)
-        for key in self._keys:
-            known[key] = self
+        """Make :func:`find` recognize the message."""
+        for address, other in list(remembered.items()):
+            if len(remembered) > len(self._addresses) * (MAX_REMEMBERED - 1) or other.is_over():
+                remembered.pop(address, None)
+        for address in self._addresses:
+            remembered[address] = self
 
     def forget(self) -> None:
-        """Let it be like any other."""
-        for key in self._keys:
-            known.pop(key, None)
+        """Make :func:`find` recognize the message no more."""
+        for address in self._addresses:
+            remembered.pop(address, None)
 
     @property
-    def _keys(self) -> tuple[int, int]:
+    def _addresses(self) -> tuple[int, int]:
         return id(self._properties), id(self._headers)
 
 
-#: By the places in memory of a message's properties and headers, the oldest first.
-known: dict[int, Doubt] = {}
+#: By the addresses in memory of a message's properties and headers, the oldest first.
+remembered: dict[int, UnconfirmedPublish] = {}
 
 
-def find(message: Any, where: object) -> Doubt | None:
-    """Return what is known of a message that failed, if it is published again; None for any other."""
-    if not known or type(message) is not dict:
+def find(message: Any, store_identity: object) -> UnconfirmedPublish | None:
+    """Return the unconfirmed publish of this very message; None for any other message."""
+    if not remembered or type(message) is not dict:
         return None
     for part in ("properties", "headers"):
-        doubt = known.get(id(message[part]))
-        if doubt is not None and doubt.is_of(message, where):
-            return doubt
+        publish = remembered.get(id(message[part]))
+        if publish is not None and publish.is_of(message, store_identity):
+            return publish
     return None
 
 
-def _content(message: Envelope, where: object) -> tuple[object, ...]:
+def _content(message: Envelope, store_identity: object) -> tuple[object, ...]:
     body = message["body"]
     text = (len(body), hash(body)) if isinstance(body, (bytes, str)) else id(body)
-    return where, message["exchange"], message["routing-key"], text
+    return store_identity, message["exchange"], message["routing-key"], text
 
 
-def _forget_all() -> None:
-    """Begin anew in a child: the posters are its parent's, and so is what is in doubt."""
+def _after_fork() -> None:
+    """Forget everything in a child process: the sequences and the unconfirmed publishes are its parent's."""
     _idle.clear()
-    known.clear()
+    remembered.clear()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_all)
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,4 +1,4 @@
-"""Notices that the control store lost all that it held, and what was declared there over this connection with it."""
+"""Notices that the control store lost all its data, and with it what a connection declared."""
 
 from __future__ import annotations
 
@@ -8,53 +8,57 @@ from typing import TYPE_CHECKING
 from kombu_pool import errors
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kombu_pool.storage import ControlDriver
 
-FORGOTTEN = "The control store lost all that it held: what was declared there has to be declared anew"
+DATA_LOST = "The control store lost all that it held: queues and exchanges must be declared again"
 
 
-class Memory:
-    """The epoch of the control store when a connection was opened.
+class ControlEpoch:
+    """The epoch of the control store when a connection was opened; ``on_change`` ends that connection.
 
-    Kombu declares a queue once a connection, and never again. So a connection that outlives what was declared must
-    fail, for then Kombu opens another one and declares everything anew.
+    Kombu declares a queue once a connection. A connection that outlives its declarations must therefore fail, so that
+    Kombu opens another one and declares everything again.
     """
 
-    #: Seconds for which the store is trusted while messages go nowhere, as events do that nobody listens to.
-    TRUST = 1.0
+    #: How long messages may go nowhere, as events without a listener do, before the epoch is read again, in seconds.
+    CHECK_PERIOD = 1.0
 
-    def __init__(self, control: ControlDriver) -> None:
+    def __init__(self, control: ControlDriver, on_change: Callable[[], None]) -> None:
         self._control = control
+        self._on_change = on_change
         self._epoch = ""
-        self._asked_at = 0.0
+        self._read_at = 0.0
 
     def begin(self) -> None:
-        """Ask for the epoch, and so whether the store answers: some are opened without a word to who serves them.
+        """Read the epoch when a connection opens, which also shows whether the store answers.
 
         Raises:
             ConnectionError: it does not.
         """
-        self._epoch = self._ask()
+        self._epoch = self._read()
 
     def require(self) -> None:
-        """Refuse to take a queue or an exchange for deleted when its whole store lost what it held.
+        """Raise if a missing queue or exchange is missing because the store lost its data.
 
         Raises:
-            ConnectionError: it did, or it does not answer.
+            ConnectionError: the store did, or it does not answer.
         """
-        if self._ask() != self._epoch:
-            raise errors.ConnectionError(FORGOTTEN)
+        if self._read() != self._epoch:
+            raise errors.ConnectionError(DATA_LOST)
 
-    def require_now_and_then(self) -> None:
-        """Do as :meth:`require` does, unless that was done a moment ago."""
-        if time.monotonic() - self._asked_at >= self.TRUST:
+    def require_periodically(self) -> None:
+        """Do what :meth:`require` does, unless the epoch was read less than CHECK_PERIOD seconds ago."""
+        if time.monotonic() - self._read_at >= self.CHECK_PERIOD:
             self.require()
 
-    def fades(self, epoch: str) -> bool:
-        """Tell, once, that the store is in another epoch."""
+    def compare(self, epoch: str) -> None:
+        """Call ``on_change`` once if this is another epoch."""
         known, self._epoch = self._epoch, epoch
-        return known != epoch
+        if known != epoch:
+            self._on_change()
 
-    def _ask(self) -> str:
-        self._asked_at = time.monotonic()
+    def _read(self) -> str:
+        self._read_at = time.monotonic()
         return self._control.epoch()

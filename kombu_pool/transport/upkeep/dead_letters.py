@@ -1,9 +1,9 @@
-"""Dead letters as AMQP has them: published to the exchange of their queue, with ``x-death`` saying what they died of.
+"""Dead letters as AMQP has them: published to their queue's exchange, with ``x-death`` saying why they are dead.
 
-``x-death`` is a list of tables, the last death first: ``queue``, ``reason``, ``count`` (how often it died there of
-that), ``time`` (seconds since the epoch), ``exchange`` and ``routing-keys`` (how it came there), and the
-``original-expiration``. The headers ``x-first-death-*`` and ``x-last-death-*`` say ``queue``, ``reason`` and
-``exchange`` of the first and the last.
+``x-death`` is a list of tables, the last death first: ``queue``, ``reason``, ``count`` (deaths in this queue for this
+reason), ``time`` (seconds since the epoch), ``exchange`` and ``routing-keys`` (how the message came there), and the
+``original-expiration``. The headers ``x-first-death-*`` and ``x-last-death-*`` hold ``queue``, ``reason`` and
+``exchange`` of the first and the last death.
 """
 
 from __future__ import annotations
@@ -17,7 +17,11 @@ from kombu_pool.storage import DeadLetterHooks
 from kombu_pool.storage.dead_letters import DeadLetterReason
 from kombu_pool.storage.policy import policy as policy_of
 from kombu_pool.transport.declare.exchanges import Router
-from kombu_pool.transport.declare.queue_arguments import DECLARED, OVERDUE, buries_refused
+from kombu_pool.transport.declare.queue_arguments import (
+    DECLARED,
+    DELIVERY_LIMIT_EXCHANGE,
+    dead_letters_refused,
+)
 from kombu_pool.transport.publish import envelope as envelopes
 
 if TYPE_CHECKING:
@@ -29,15 +33,16 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Where a message ends that was delivered too often from a queue without a dead-letter exchange.
+#: The queue for messages that reached the delivery limit of a queue without a dead-letter exchange.
 DEFAULT_DEAD_LETTER_QUEUE = "kombu_pool.dead_letters"
-#: RabbitMQ's words for reasons of ours.
-WORDS = {DeadLetterReason.DELIVERY_LIMIT: "delivery_limit"}
-_BY_THEMSELVES = frozenset({DeadLetterReason.EXPIRED, DeadLetterReason.MAX_LENGTH})
+#: RabbitMQ's words for reasons that a store calls otherwise.
+RABBITMQ_REASONS = {DeadLetterReason.DELIVERY_LIMIT: "delivery_limit"}
+#: Reasons without a consumer's doing: a message that returns to a queue for these alone would cycle for ever.
+_AUTOMATIC = frozenset({DeadLetterReason.EXPIRED, DeadLetterReason.MAX_LENGTH})
 
 
 class DeadLetterPublisher:
-    """Publishes dead letters for the stores, which know no exchanges."""
+    """Publishes dead letters for the stores, which know no exchanges; ``data`` returns the driver that posts them."""
 
     def __init__(self, data: Callable[[], DataDriver], control: ControlDriver) -> None:
         self._data = data
@@ -46,44 +51,51 @@ class DeadLetterPublisher:
         self.hooks = DeadLetterHooks(publish=self.publish, restore_address=restore_address)
 
     def publish(self, project: Project, exchange: str, routing_key: str | None, message: NewMessage) -> bool:
-        """Store a dead letter in every queue that takes it; False when there is none.
+        """Store a dead letter in every queue that the exchange leads to; return False when there is none.
 
         Raises:
-            KombuPoolError: a queue that should take it is out of reach, or full.
+            KombuPoolError: one of these queues is unreachable or full.
         """
         origin = message["dead_letter"]
-        envelope = buried(message["body"], origin)
-        if exchange == OVERDUE:
+        envelope = dead_letter_envelope(message["body"], origin)
+        if exchange == DELIVERY_LIMIT_EXCHANGE:
             return self._keep(project, envelope, message)
         key = envelope["routing-key"] if routing_key is None else routing_key
-        queues = [queue for queue in self._route(project, exchange, key, envelope) if not _goes_round(envelope, queue)]
+        queues = [queue for queue in self._route(project, exchange, key, envelope) if not _would_cycle(envelope, queue)]
         envelope["exchange"], envelope["routing-key"] = exchange, key
-        letter: NewMessage = {**message, "ttl": None, "body": envelope}
-        return any([self._post(project, queue, letter) for queue in queues])  # noqa: C419 - to each of them
+        dead: NewMessage = {**message, "ttl": None, "body": envelope}
+        return any([self._post(project, queue, dead) for queue in queues])  # noqa: C419 - to each of them
 
-    def refuse(self, project: Project, queue: str, messages: Sequence[NewMessage]) -> None:
-        """Dead-letter what a full queue refused, if it was declared to do so."""
+    def publish_refused(self, project: Project, queue: str, messages: Sequence[NewMessage]) -> None:
+        """Dead-letter messages that a full queue refused, if its arguments ask for that."""
         try:
             metadata = self._data().queue_controller.get_metadata(queue, project)
         except QueueDoesNotExist:
             return
-        policy = policy_of(metadata)
-        if policy.dead_letter_exchange is None or not buries_refused(metadata.get(DECLARED, {}).get("arguments", {})):
+        policy, arguments = policy_of(metadata), metadata.get(DECLARED, {}).get("arguments", {})
+        if policy.dead_letter_exchange is None or not dead_letters_refused(arguments):
             return
         origin: DeadLetter = {"queue": queue, "reason": DeadLetterReason.MAX_LENGTH, "time": time.time(), "count": 0}
         for message in messages:
-            letter: NewMessage = {**message, "dead_letter": origin, "delay": 0}
-            self.publish(project, policy.dead_letter_exchange, policy.dead_letter_routing_key, letter)
+            dead: NewMessage = {**message, "dead_letter": origin, "delay": 0}
+            self.publish(project, policy.dead_letter_exchange, policy.dead_letter_routing_key, dead)
 
     def _keep(self, project: Project, envelope: Envelope, message: NewMessage) -> bool:
-        """Keep what was delivered too often, and nothing else, of a queue that has no exchange for its dead letters."""
+        """Store a message over the delivery limit of a queue without an exchange for its dead letters.
+
+        Dead letters of such a queue for any other reason are dropped.
+        """
         if message["dead_letter"]["reason"] != DeadLetterReason.DELIVERY_LIMIT:
             return False
-        letter: NewMessage = {**message, "ttl": None, "body": envelope}
-        if not self._post(project, DEFAULT_DEAD_LETTER_QUEUE, letter):
+        dead: NewMessage = {**message, "ttl": None, "body": envelope}
+        if not self._post(project, DEFAULT_DEAD_LETTER_QUEUE, dead):
             self._data().queue_controller.create(DEFAULT_DEAD_LETTER_QUEUE, {}, project)
-            self._post(project, DEFAULT_DEAD_LETTER_QUEUE, letter)
-        logger.warning("A message was delivered too often and ends in queue %r", DEFAULT_DEAD_LETTER_QUEUE)
+            self._post(project, DEFAULT_DEAD_LETTER_QUEUE, dead)
+        logger.warning(
+            "A message of queue %r reached the delivery limit and is moved to queue %r",
+            message["dead_letter"]["queue"],
+            DEFAULT_DEAD_LETTER_QUEUE,
+        )
         return True
 
     def _route(self, project: Project, exchange: str, routing_key: str, envelope: Envelope) -> Sequence[str]:
@@ -95,19 +107,19 @@ class DeadLetterPublisher:
         try:
             return router.route(exchange, routing_key, envelope["headers"])
         except ExchangeDoesNotExist:
-            logger.warning("There is no exchange %r to take dead letters", exchange)
+            logger.warning("The dead-letter exchange %r does not exist; its dead letters are dropped", exchange)
             return ()
 
-    def _post(self, project: Project, queue: str, letter: NewMessage) -> bool:
+    def _post(self, project: Project, queue: str, dead: NewMessage) -> bool:
         try:
-            self._data().message_controller.post(queue, [letter], None, project)
+            self._data().message_controller.post(queue, [dead], None, project)
         except QueueDoesNotExist:
             return False
         return True
 
 
-def buried(body: Any, origin: DeadLetter) -> Envelope:
-    """Return the envelope of a dead letter: with its death told in its headers, and without an expiration."""
+def dead_letter_envelope(body: Any, origin: DeadLetter) -> Envelope:
+    """Return the envelope of a dead letter: its death is added to its headers, its expiration is removed."""
     envelope = dict(envelopes.enveloped(body, origin["queue"]))
     properties = {name: value for name, value in envelope["properties"].items() if name != "expiration"}
     envelope["headers"] = headers_of(envelope, origin)
@@ -116,11 +128,10 @@ def buried(body: Any, origin: DeadLetter) -> Envelope:
 
 
 def headers_of(envelope: Envelope, origin: DeadLetter) -> dict[str, Any]:
-    """Return the headers of an envelope with one more death; the same death is told once."""
+    """Return the headers of an envelope with one more death; the same death is added once."""
     headers: dict[str, Any] = envelope["headers"]
-    told = headers.get("x-death")
-    earlier = [death for death in told if isinstance(death, dict)] if isinstance(told, list) else []
-    queue, reason = origin["queue"], WORDS.get(origin["reason"], origin["reason"])
+    earlier = _deaths(headers)
+    queue, reason = origin["queue"], RABBITMQ_REASONS.get(origin["reason"], origin["reason"])
     same = next((death for death in earlier if (death.get("queue"), death.get("reason")) == (queue, reason)), None)
     if same is not None and same.get("time") == origin["time"]:
         return headers
@@ -136,32 +147,36 @@ def headers_of(envelope: Envelope, origin: DeadLetter) -> dict[str, Any]:
     expiration = envelope["properties"].get("expiration")
     if expiration is not None:
         death["original-expiration"] = str(expiration)
-    told_now = {"queue": queue, "reason": reason, "exchange": exchange}
-    first = {} if "x-first-death-queue" in headers else {f"x-first-death-{name}": told_now[name] for name in told_now}
-    last = {f"x-last-death-{name}": told_now[name] for name in told_now}
+    this = {"queue": queue, "reason": reason, "exchange": exchange}
+    first = {} if "x-first-death-queue" in headers else {f"x-first-death-{name}": this[name] for name in this}
+    last = {f"x-last-death-{name}": this[name] for name in this}
     return {**headers, **first, **last, "x-death": [death, *(other for other in earlier if other is not same)]}
 
 
 def restore_address(queue: str, body: Any) -> Any:
-    """Return the body of a letter that goes back to a queue, with the address by which it came there before it died.
+    """Return the body of a dead letter that is redriven to ``queue``, with the address by which it first came there.
 
-    A task that is tried again is sent to where it came from: that shall not be where the dead are. In a queue in which
-    it never died it has that queue's own address. Its ``x-death`` stays, so that the next death counts on.
+    A task's retry is sent to the address of its message, which must not be the dead-letter queue. In a queue where the
+    message never died, the address is the queue's own. ``x-death`` stays, so that the next death continues its count.
     """
     envelope = envelopes.enveloped(body, queue)
     if envelope is not body:
         return body
-    told = envelope["headers"].get("x-death")
-    deaths = [death for death in told if isinstance(death, dict)] if isinstance(told, list) else []
-    there = next((death for death in deaths if death.get("queue") == queue), {})
+    there = next((death for death in _deaths(envelope["headers"]) if death.get("queue") == queue), {})
     keys = there.get("routing-keys") or [queue]
     return {**envelope, "exchange": there.get("exchange") or "", "routing-key": keys[0]}
 
 
-def _goes_round(envelope: Envelope, queue: str) -> bool:
-    """Tell whether the message was in that queue before, and went on by itself since: it would go round for ever."""
+def _deaths(headers: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the tables of ``x-death``, which another program may have filled with anything."""
+    deaths = headers.get("x-death")
+    return [death for death in deaths if isinstance(death, dict)] if isinstance(deaths, list) else []
+
+
+def _would_cycle(envelope: Envelope, queue: str) -> bool:
+    """Return whether the message left that queue before, and all its deaths since were automatic."""
     for death in envelope["headers"].get("x-death", ()):
-        if death["reason"] not in _BY_THEMSELVES:
+        if death["reason"] not in _AUTOMATIC:
             return False
         if death["queue"] == queue:
             return True

@@ -1,4 +1,4 @@
-"""Tidies up after those who died: queues that nobody uses any more, dead letters, and the space of what expired."""
+"""Deletes queues that expired, dead-letters what is dead, and gives space back, for all processes of the store."""
 
 from __future__ import annotations
 
@@ -19,28 +19,30 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class Housekeeping:
-    """A daemon thread of every process that consumes; it starts with the first consumer."""
+class Maintenance:
+    """A daemon thread of every consuming process; it starts with the first consumer."""
 
-    #: How many looks for abandoned queues there are for each collection, which only gives space back.
-    COLLECT = 5
+    #: Runs between two garbage collections, which only give space back.
+    RUNS_PER_GC = 5
 
-    def __init__(self, data: DataDriver, control: ControlDriver, queues: Queues, look_back: Callable[[], None]) -> None:
+    def __init__(
+        self, data: DataDriver, control: ControlDriver, queues: Queues, check_epoch: Callable[[], None]
+    ) -> None:
         self._data = data
         self._control = control
         self._queues = queues
-        self._look_back = look_back
+        self._check_epoch = check_epoch
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
-        self._pause = control.consumers_controller.poll_interval
+        self._interval = control.consumers_controller.poll_interval
         self._collected_at = time.monotonic()
 
     def start(self) -> None:
         """Start the thread, unless it runs."""
         with self._lock:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="kombu_pool-housekeeping", daemon=True)
+                self._thread = threading.Thread(target=self._run, name="kombu_pool-maintenance", daemon=True)
                 self._thread.start()
 
     def close(self) -> None:
@@ -50,22 +52,22 @@ class Housekeeping:
             self._thread.join(timeout=5.0)
 
     def _run(self) -> None:
-        # The processes of one machine start together; they need not tidy up together.
-        while not self._stop.wait(self._pause * random.uniform(0.75, 1.25)):  # noqa: S311 - no secret
+        # Jitter: the processes of one machine start together and must not all ask at the same moment.
+        while not self._stop.wait(self._interval * random.uniform(0.75, 1.25)):  # noqa: S311 - no secret
             try:
-                self.tidy()
+                self.run_once()
             except KombuPoolError as error:
-                logger.info("Tidying up waits: %s", error)
+                logger.info("Maintenance waits for the store: %s", error)
             except Exception:
-                logger.exception("Tidying up failed")
+                logger.exception("Maintenance failed; retrying in %g s", self._interval)
 
-    def tidy(self) -> None:
-        """Delete the queues that nobody has used for their lifetime; bury the dead; collect, if it is time."""
-        self._look_back()
+    def run_once(self) -> None:
+        """Check the epoch, delete expired queues, dead-letter what is dead, and collect garbage if it is time."""
+        self._check_epoch()
         for project, queue in self._control.consumers_controller.expired_queues():
-            logger.debug("Queue %r is deleted: nobody has used it for its lifetime", queue)
+            logger.debug("Queue %r expired and is deleted", queue)
             self._queues.expire(project, queue)
         self._data.dead_letter_all()
-        if time.monotonic() - self._collected_at >= self.COLLECT * self._pause:
+        if time.monotonic() - self._collected_at >= self.RUNS_PER_GC * self._interval:
             self._collected_at = time.monotonic()
             self._data.gc()

@@ -1,0 +1,239 @@
+"""Delivers the messages that fetchers claimed for one connection, in the thread that drains events or runs the hub."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from kombu_pool.transport.consume.claiming import Claimer
+from kombu_pool.transport.consume.fetcher import Fetcher
+from kombu_pool.transport.consume.waker import Waker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from kombu_pool import errors
+    from kombu_pool.model import Message, Project
+    from kombu_pool.storage import DataDriver
+    from kombu_pool.transport.consume.leases import Lease, Renewal
+    from kombu_pool.transport.consume.queue_consumers import QueueConsumers
+    from kombu_pool.transport.consume.settlement import Settlement
+
+logger = logging.getLogger(__name__)
+
+Ready = tuple["QueueConsumers", "Lease", "Message"]
+
+
+class Dispatcher:
+    """The consuming half of a connection.
+
+    Fetchers append messages to ``_ready`` from their threads; the thread that drains events, or the hub, takes them.
+    """
+
+    #: The most messages delivered in one tick of the event loop, so that its timers run in between.
+    MAX_DELIVERIES_PER_TICK = 100
+    #: How long closing waits for a thread that may be inside a call to a hanging store, in seconds.
+    JOIN_TIMEOUT = 5.0
+
+    def __init__(
+        self,
+        data: DataDriver,
+        renewal: Renewal,
+        settlement: Settlement,
+        project: Project,
+        pool_of: Callable[[str, Project], str | None],
+        start_maintenance: Callable[[], None],
+    ) -> None:
+        self.claimer = Claimer(data, renewal, settlement, project, self.put)
+        self._settlement = settlement
+        self._project = project
+        self._pool_of = pool_of
+        self._start_maintenance = start_maintenance
+        self._ready: deque[Ready] = deque()
+        self._failures: deque[errors.ConnectionError] = deque(maxlen=1)
+        self._arrived = threading.Event()
+        self._lock = threading.RLock()
+        self._fetchers: dict[str | None, Fetcher] = {}
+        self._waker: Waker | None = None
+        self._stopped = False
+
+    # For the thread that drains events, or the hub.
+
+    def drain_events(self, timeout: float | None = None) -> None:
+        """Deliver one message; a timeout of 0 does not wait for one to be published.
+
+        Raises:
+            TimeoutError: no message came within ``timeout`` seconds.
+            PoolUnavailable: no pool that this connection consumes from answers.
+        """
+        if self._deliver_one():
+            return
+        until = None if timeout is None else time.monotonic() + timeout
+        while True:
+            self._arrived.clear()
+            if self._claims_inline:
+                for fetcher in list(self._fetchers.values()):
+                    fetcher.claim_inline(blocking=timeout != 0)
+            if self._deliver_one():
+                return
+            left = None if until is None else until - time.monotonic()
+            if (left is not None and left <= 0) or not self._arrived.wait(left):
+                raise TimeoutError(f"no message within {timeout} s")
+
+    def on_readable(self) -> None:
+        """Deliver what is ready: the hub calls this when the waker is readable."""
+        waker = self._waker
+        if waker is None:
+            return
+        waker.drain()
+        try:
+            for _ in range(self.MAX_DELIVERIES_PER_TICK):
+                if not self._deliver_one():
+                    return
+        finally:
+            # A callback may have raised: the messages behind its own must not wait for the next wake-up.
+            if self._ready:
+                waker.wake()
+
+    def _deliver_one(self) -> bool:
+        """Deliver the next message whose claim is valid; return whether there was one."""
+        if self._failures:
+            raise self._failures.popleft()
+        while True:
+            try:
+                queue_consumers, lease, message = self._ready.popleft()
+            except IndexError:
+                return False
+            consumers = queue_consumers.consumers
+            consumer = consumers[0] if len(consumers) == 1 else queue_consumers.next_consumer()
+            if consumer is not None and time.monotonic() < lease.valid_until:
+                queue_consumers.deliver(queue_consumers, consumer, lease, message)
+                return True
+            queue_consumers.delivered += 1
+            # A claim that is late may still live; it must not hold the message until this process ends.
+            self._settlement.release_later(lease, message["id"])
+            self._settlement.wake()
+
+    def waker(self) -> Waker:
+        """Return the waker of the event loop. With it, only fetcher threads claim."""
+        if self._waker is None:
+            self._waker = Waker()
+            if self._ready or self._failures:
+                self._waker.wake()
+            self.wake()
+        return self._waker
+
+    @property
+    def _claims_inline(self) -> bool:
+        """Return whether the thread that drains events also claims, once nothing is ready.
+
+        A hub must never wait for a store; nor is one of several pools allowed to delay the others.
+        """
+        return self._waker is None and len(self._fetchers) == 1
+
+    # For fetchers, from their threads.
+
+    def put(self, consumers: QueueConsumers, lease: Lease, messages: Sequence[Message]) -> bool:
+        """Make claimed messages ready; return False if no consumer is left for them."""
+        with self._lock:
+            if self._stopped or not consumers.consumers:
+                return False
+            consumers.claimed += len(messages)
+            self._ready.extend([(consumers, lease, message) for message in messages])
+            self._notify()
+        return True
+
+    def report(self, failure: errors.ConnectionError) -> None:
+        """Take note of a failing pool. The connection fails only when all of its pools do."""
+        with self._lock:
+            if all(fetcher.failure is not None for fetcher in self._fetchers.values() if not fetcher.is_idle):
+                self.fail(failure)
+
+    def fail(self, failure: errors.ConnectionError) -> None:
+        """Raise an error from the next :meth:`drain_events`, so that Kombu opens another connection."""
+        with self._lock:
+            self._failures.append(failure)
+            self._notify()
+
+    def _notify(self) -> None:
+        self._arrived.set()
+        if self._waker is not None:
+            self._waker.wake()
+
+    def migrate_mapped(self, fetcher: Fetcher) -> None:
+        """Move consumers whose queues have a pool by now from the fetcher without a pool to that pool's."""
+        for consumers in fetcher.served:
+            if self._pool_of(consumers.queue, self._project) is not None:
+                fetcher.remove(consumers)
+                self.add(consumers)
+
+    # For channels.
+
+    def add(self, consumers: QueueConsumers) -> None:
+        """Fetch messages for the consumers of a queue."""
+        self._start_maintenance()
+        pool = self._pool_of(consumers.queue, self._project)
+        with self._lock:
+            fetcher = self._fetchers.get(pool)
+            if fetcher is None:
+                fetcher = self._fetchers[pool] = Fetcher(pool, self.claimer, self)
+            fetcher.add(consumers)
+        # From the second fetcher on, the first one's thread claims.
+        self.wake()
+
+    def remove(self, consumers: QueueConsumers) -> None:
+        """Fetch no more for consumers that are all cancelled, and release at once what is ready for them."""
+        with self._lock:
+            for fetcher in self._fetchers.values():
+                fetcher.remove(consumers)
+        consumers.window.forget(consumers)
+        # A claim in progress releases what it gets, for no consumer is left; wait until it has.
+        if consumers.claiming.acquire(timeout=self.JOIN_TIMEOUT):
+            consumers.claiming.release()
+        with self._lock:
+            undelivered = [item for item in self._ready if item[0] is consumers]
+            for item in undelivered:
+                self._ready.remove(item)
+            consumers.delivered = consumers.claimed
+            for pool in [pool for pool, fetcher in self._fetchers.items() if fetcher.is_idle]:
+                self._fetchers.pop(pool).stop()
+        by_lease: dict[Lease, list[str]] = {}
+        for _, lease, message in undelivered:
+            by_lease.setdefault(lease, []).append(message["id"])
+        for lease, message_ids in by_lease.items():
+            self._settlement.release(lease, message_ids)
+
+    def wake(self, waiting: Iterable[object] | None = None) -> None:
+        """Make the fetchers of these consumers, or all fetchers, look for free slots again."""
+        if self._claims_inline:
+            self._arrived.set()
+            return
+        for fetcher in list(self._fetchers.values()):
+            if waiting is None or fetcher.serves_any(waiting):
+                fetcher.wake()
+
+    # The end.
+
+    def stop(self) -> None:
+        """End the fetchers, at most JOIN_TIMEOUT each, and close the waker; what is ready is not delivered."""
+        with self._lock:
+            self._stopped = True
+            fetchers = list(self._fetchers.values())
+            self._fetchers.clear()
+            self._notify()
+        for fetcher in fetchers:
+            fetcher.stop()
+        for fetcher in fetchers:
+            fetcher.join(self.JOIN_TIMEOUT)
+        if self._waker is not None:
+            self._waker.close()
+            self._waker = None
+
+    def release_ready(self) -> None:
+        """Queue the release of all messages that were not delivered."""
+        for _, lease, message in self._ready:
+            self._settlement.release_later(lease, message["id"])
+        self._ready.clear()

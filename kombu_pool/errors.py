@@ -28,8 +28,7 @@
     ├── NoPoolFound
     └── PoolCapabilitiesMismatch
 
-The first line of an error's docstring, without its full stop, is its message. The values that it names are attributes
-of the error.
+An error's message is the first line of its docstring; the values in it are attributes of the error.
 """
 
 from __future__ import annotations

@@ -51,10 +51,7 @@ class DataDriver(ABC):
 
     @property
     def identity(self) -> str:
-        """A random id that was made with the store: the same for every driver of the store; "" if it has none.
-
-        It distinguishes two URIs of one store from two stores.
-        """
+        """A random id, made with the store and the same for every driver of it; "" if the store has none."""
         return ""
 
     @abstractmethod
@@ -91,22 +88,20 @@ class DataDriver(ABC):
     ) -> RedriveResult:
         """Move dead letters out of ``queue``: each into the queue that it came from, or all into ``target``.
 
-        Candidates are the free messages with a ``dead_letter`` header. ``reasons`` keeps those with one of these
-        reasons, ``origins`` those from one of these queues, ``message_ids`` those with these ids; ``limit`` bounds
-        their number, 0 means all. A message that was dead-lettered several times has the origin of the last time.
-        Delayed and claimed messages, messages without the header, and the record of an ``unreadable`` one, which is no
-        message, stay.
+        Candidates are the free messages with a ``dead_letter`` header, without ``unreadable`` ones. ``reasons`` keeps
+        those with one of these reasons, ``origins`` those from one of these queues (the last one, after several
+        deaths), ``message_ids`` those with these ids; ``limit`` bounds their number, 0 means all.
 
         Dead letters move in the order of the dead-letter queue. They keep body and priority, and start as new messages:
         at the end of the queue, free at once, with a ``claim_count`` of 0, no header, and no ttl but their queue's
         default. A body's own record of its deaths is kept, and continued if the message dies again.
 
         Each is claimed, stored in its target, and only then deleted here under its claim: no other consumer receives
-        it meanwhile, and no crash loses it. A process that crashes in between leaves up to 100 of them in both queues,
-        as does one that is suspended for more than a minute; a redriven message is delivered at least once. The work
-        is done in batches of at most 100 messages, and examines no more messages than were free at the start: so it
-        ends even if the redriven messages die again at once. Messages that stay are not claimed; one that its target
-        refused is released, with one more ``claim_count``.
+        it meanwhile, and no crash loses it. A process that crashes in between, or is suspended for more than a minute,
+        leaves up to 100 of them in both queues; a redriven message is delivered at least once. The work is done in
+        batches of at most 100 messages and examines no more messages than were free at the start: so it ends even if
+        the redriven messages die again at once. Messages that stay are not claimed, except for those that their target
+        refused: they are released, with one more ``claim_count``.
 
         A dead letter whose target is absent, full, unreachable or refuses it stays, and is counted in ``remaining``; a
         failing target does not stop the others. After a target was full or unreachable, no further message is tried on

@@ -206,12 +206,7 @@ class Redrive:
         refused = self._driver.message_controller.delete_claimed(self._queue, held, self._project) if held else ()
         if refused:
             self._result.duplicated += len(refused)
-            logger.warning(
-                "%d redriven dead letters are still in queue %r, too: their claim of %g s ended before the deletion",
-                len(refused),
-                self._queue,
-                RESERVATION_TTL,
-            )
+            logger.warning("%d redriven dead letters are still in queue %r: their claim ended", len(refused), self._queue)
 
 
 def _count(counts: dict[str, int], queue: str, more: int) -> None:

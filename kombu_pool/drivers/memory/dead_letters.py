@@ -14,7 +14,6 @@ from kombu_pool.storage.dead_letters import RESERVATION_TTL, DeadLetterOutcome, 
 
 if TYPE_CHECKING:
     from kombu_pool.clock import Clock
-    from kombu_pool.drivers.memory.states import DeadMessage
     from kombu_pool.drivers.memory.store import DataStore, Scope, StoredQueue
     from kombu_pool.model import DeadLetter, NewMessage
     from kombu_pool.storage import DeadLetterHooks
@@ -116,7 +115,7 @@ class DeadLetters:
         """Move dead letters within this store; return their number, and those for other stores, now reserved."""
         found = self._store.queues.get(scope)
         waiting = [dead for dead in found.backlog.dead.values() if dead.reserved_until <= now] if found else []
-        dead_letters = [self._of_dead(scope, dead, now) for dead in waiting]
+        dead_letters = [self.from_message(scope, dead.message, dead.reason, now) for dead in waiting]
         remote = []
         for dead, dead_letter in zip(waiting, dead_letters, strict=True):
             if self.is_local(dead_letter):
@@ -126,9 +125,6 @@ class DeadLetters:
                 dead.reserved_until = now + RESERVATION_TTL
                 remote.append(dead_letter)
         return len(dead_letters) - len(remote), remote
-
-    def _of_dead(self, scope: Scope, dead: DeadMessage, now: float) -> DeadLetterRecord:
-        return self.from_message(scope, dead.message, dead.reason, now)
 
     def _finish(self, dead_letter: DeadLetterRecord, outcome: DeadLetterOutcome) -> bool:
         """Apply the outcome of a forward to this store; return whether the message has left its queue."""

@@ -70,7 +70,7 @@ class Claimer:
     def claim(
         self, queue: str, metadata: ClaimMetadata, limit: int, project: Project
     ) -> tuple[str | None, Sequence[Message]]:
-        """Implement :meth:`ClaimController.create`."""
+        """Claim messages as :meth:`ClaimController.create` promises."""
         if not self._has_claimable(queue, project, limit):
             return None, []
         claim = secrets.randbits(63)
@@ -81,7 +81,7 @@ class Claimer:
     def claim_by_id(
         self, queue: str, message_ids: Iterable[str], metadata: ClaimMetadata, project: Project
     ) -> tuple[str | None, Sequence[Message]]:
-        """Implement :meth:`ClaimController.claim_by_id`."""
+        """Claim messages as :meth:`ClaimController.claim_by_id` promises."""
         numbers = [message_number(message_id) for message_id in dict.fromkeys(message_ids)]
         if not self._has_claimable(queue, project, len(numbers)):
             return None, []
@@ -96,7 +96,7 @@ class Claimer:
         return (claim_id_of(claim), request.messages) if rows else (None, [])
 
     def pop(self, queue: str, limit: int, project: Project) -> Sequence[Message]:
-        """Implement :meth:`MessageController.pop`."""
+        """Pop messages as :meth:`MessageController.pop` promises."""
         if not self._has_claimable(queue, project, limit):
             return []
         request = ClaimRequest(queue, project, limit, None)
@@ -164,7 +164,7 @@ class Claimer:
         """Move a dead letter whose target is in this store; reserve any other. Return whether it was moved."""
         if dead_letters.is_local(connection, letter, request.project):
             dead_letters.store_dead_letter(self._database, connection, letter, request.project)
-            dead_letters.remove(connection, queue, letter)
+            dead_letters.remove_message(connection, queue, letter)
             return True
         if request.reservation is None:
             request.reservation, ends = secrets.randbits(63), request.now + RESERVATION_TTL
@@ -188,7 +188,7 @@ class Claimer:
             if not stored:
                 letter.target = UNREADABLE_QUEUE
                 dead_letters.store_dead_letter(self._database, connection, letter, request.project)
-            dead_letters.remove(connection, queue, letter)
+            dead_letters.remove_message(connection, queue, letter)
         if request.reservation is not None:
             end_claim(connection, request.reservation, last_claim=None)
         request.reservation = None

@@ -19,7 +19,7 @@ from kombu_pool.drivers.sqlite.codec import project_key, project_of
 from kombu_pool.drivers.sqlite.limits import make_room
 from kombu_pool.drivers.sqlite.posting import lower_expiry, next_number
 from kombu_pool.drivers.sqlite.statements import statements
-from kombu_pool.drivers.sqlite.states import advance
+from kombu_pool.drivers.sqlite.states import advance, remove
 from kombu_pool.errors import CorruptRecord, KombuPoolError
 from kombu_pool.storage import UNREADABLE_QUEUE
 from kombu_pool.storage import dead_letters as storage
@@ -43,7 +43,6 @@ _SQL = statements("dead_letters")
 _SOURCE, _FIRST, _REMOVE = _SQL["source"], _SQL["first"], _SQL["remove"]
 _QUEUES = statements("queues")
 _MESSAGES = statements("messages")
-_DELETION = statements("deletion")
 
 #: Dead letters that one transaction moves at most.
 _CHUNK = 100
@@ -101,7 +100,7 @@ class DeadLetterMover:
         self._not_before: dict[int, float] = {}
 
     def dead_letter_all(self) -> int:
-        """Implement :meth:`DataDriver.dead_letter_all`."""
+        """Move all dead messages as :meth:`DataDriver.dead_letter_all` promises."""
         now = self._clock.time()
         for (queue,) in self._database.rows(_SQL["queues_with_expired"], (now,)):
             advance(self._database, queue, now, _ADVANCE_LIMIT)
@@ -251,12 +250,9 @@ def _client(connection: sqlite3.Connection, row: Row) -> str | None:
     return client
 
 
-def remove(connection: sqlite3.Connection, queue: int, letter: DeadLetter) -> None:
+def remove_message(connection: sqlite3.Connection, queue: int, letter: DeadLetter) -> None:
     """Remove the message of a dead letter, free or claimed, from its queue."""
-    number, rank = letter.row[0], letter.row[1]
-    connection.execute(_DELETION["free"], (queue, rank, number))
-    connection.execute(_DELETION["claimed"], (number,))
-    connection.execute(_DELETION["message"], (number,))
+    remove(connection, queue, [(letter.row[0], letter.row[1], None)])
 
 
 def forward(hooks: DeadLetterHooks, policy: Policy, letter: DeadLetter, project: Project) -> DeadLetterOutcome:

@@ -36,7 +36,7 @@ _MARK_CLAIMED_DEAD = statements("dead_letters")["mark_claimed_dead"]
 def delete(
     database: Database, clock: Clock, queue: str, message_id: str, project: Project, claim_id: str | None
 ) -> None:
-    """Implement :meth:`MessageController.delete`."""
+    """Delete a message as :meth:`MessageController.delete` promises."""
     claim = None if claim_id is None else claim_number(claim_id)
     if claim == -1:
         raise ClaimDoesNotExist(claim_id, queue, project)
@@ -69,7 +69,7 @@ def delete_many(
     project: Project,
     claim_ids: Sequence[str] | None,
 ) -> None:
-    """Implement :meth:`MessageController.bulk_delete`."""
+    """Delete messages as :meth:`MessageController.bulk_delete` promises."""
     numbers = [message_number(message_id) for message_id in dict.fromkeys(message_ids)]
     claims = None if claim_ids is None else {claim_number(claim_id) for claim_id in claim_ids}
     with database.write as connection:
@@ -111,7 +111,7 @@ class _NotAllHeldError(Exception):
 def delete_claimed(
     database: Database, clock: Clock, queue: str, held: Sequence[tuple[str, str]], project: Project
 ) -> Sequence[tuple[str, str]]:
-    """Implement :meth:`MessageController.delete_claimed`."""
+    """Delete messages as :meth:`MessageController.delete_claimed` promises."""
     if not held:
         return []
     claims = {claim_id: claim_number(claim_id) for claim_id in {claim_id for _, claim_id in held}}
@@ -160,7 +160,7 @@ def _delete_each(connection: sqlite3.Connection, pairs: list[tuple[int, int]], l
 def reject(
     database: Database, clock: Clock, queue: str, held: Sequence[tuple[str, str]], project: Project
 ) -> tuple[Sequence[tuple[str, str]], int | None]:
-    """Implement :meth:`MessageController.reject`; return also the queue, or None if it has no dead-letter target."""
+    """Reject messages as :meth:`MessageController.reject` promises; return also the queue, if it dead-letters them."""
     if not held:
         return [], None
     claims = {claim_id: claim_number(claim_id) for claim_id in {claim_id for _, claim_id in held}}

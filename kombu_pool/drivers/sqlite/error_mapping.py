@@ -49,7 +49,7 @@ def code_of(error: BaseException) -> int:
 
 
 def is_busy(error: BaseException) -> bool:
-    """Return whether another connection holds the lock."""
+    """Return whether the file is locked by another connection."""
     return isinstance(error, sqlite3.OperationalError) and code_of(error) in _BUSY_CODES
 
 

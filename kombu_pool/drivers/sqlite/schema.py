@@ -18,7 +18,6 @@ APPLICATION_ID = 0x6B706F6C  # "kpol"
 LAYOUT_VERSION = 2
 _PAGE_SIZE = 4096
 _OLDEST = (3, 35, 0)  # the first with RETURNING
-_REMEDY = "move the file away or delete it: before 0.1.0 layouts are not migrated"
 
 
 def prepare(path: str) -> None:
@@ -96,13 +95,12 @@ def _is_new(connection: sqlite3.Connection, path: str) -> bool:
             f"{path} is a SQLite database of another application"
             f" (application_id {application:#x}, not {APPLICATION_ID:#x}); name another file, or move this one away"
         )
-    if version > LAYOUT_VERSION:
+    if version != LAYOUT_VERSION:
+        age, remedy = ("a newer", "upgrade kombu_pool, or ") if version > LAYOUT_VERSION else ("an older", "")
         raise IncompatibleStore(
-            f"{path} was written by a newer kombu_pool (layout version {version}, this one needs {LAYOUT_VERSION}):"
-            f" upgrade kombu_pool, or {_REMEDY}"
+            f"{path} was written by {age} kombu_pool (layout version {version}, this one needs {LAYOUT_VERSION}):"
+            f" {remedy}move the file away or delete it: before 0.1.0 layouts are not migrated"
         )
-    if version < LAYOUT_VERSION:
-        raise IncompatibleStore(f"{path} has layout version {version}, kombu_pool needs {LAYOUT_VERSION}: {_REMEDY}")
     return False
 
 

@@ -11,13 +11,9 @@ HOT = [
     *((subject, name) for subject in ("claims", "claiming", "states") for name in statements(subject)),
     *(("dead_letters", name) for name in statements("dead_letters") if name != "queues_with_dead"),
     *((subject, name) for subject in ("limits", "watch") for name in statements(subject)),
-    *(
-        ("collector", name)
-        for name in ("deleted", "free", "remove_free_up_to", "delayed", "claims", "claimed", "expiring")
-    ),
-    *(("collector", "message"), ("bindings", "generation"), ("catalogue", "one"), ("consumers", "expired")),
-    *(("consumers", "renew"),),
-    *(("consumers", "count"), ("consumers", "refresh"), ("queues", "find")),
+    *(("collector", name) for name in ("deleted", "free", "remove_free_up_to", "delayed", "claims", "claimed")),
+    *(("collector", "expiring"), ("collector", "message"), ("queues", "find"), ("bindings", "generation")),
+    *(("catalogue", "one"), *(("consumers", name) for name in ("expired", "renew", "count", "refresh"))),
 ]
 
 

@@ -60,6 +60,7 @@ def identify(uri: str) -> None:
         os.write(sending, driver.identity.encode())
         os._exit(0)
     child = os.read(receiving, 100).decode()
+    os.wait()
     report(driver.identity if child == driver.identity else None)
 
 

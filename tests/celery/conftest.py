@@ -11,15 +11,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-#: The modules whose tests run over a broker, if that is not all: what differs there, at a price that one can pay.
+#: Broker -> the modules whose tests run over it, if not all: those where stores differ, at an acceptable cost.
 _WHERE_STORES_DIFFER = {"test_eta", "test_groups", "test_leases", "test_outages", "test_pools", "test_remote_control"}
 ONLY_IN = {"redis-cluster": _WHERE_STORES_DIFFER, "mongodb": _WHERE_STORES_DIFFER}
-#: The modules whose tests run over the first broker only: whatever the store, they show the same.
+#: Modules whose tests run over the first broker only: the store makes no difference.
 ANY_BROKER = {"test_event_loop", "test_worker_options"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what starts workers: all that is here."""
+    """Mark the tests that start workers: all tests of this folder."""
     for item in items:
         if "tests/celery/" in item.path.as_posix():
             item.add_marker(pytest.mark.celery)
@@ -36,13 +36,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def make_broker(request: pytest.FixtureRequest) -> Callable[[Path], Broker]:
-    """Make a broker in a new folder."""
+    """Return a function that makes a broker in a new folder."""
     return BROKERS[request.param]
 
 
 @pytest.fixture
 def broker(make_broker: Callable[[Path], Broker], tmp_path: Path) -> Iterator[Broker]:
-    """A broker of the test's own."""
+    """A private broker of the test."""
     broker = make_broker(tmp_path)
     yield broker
     broker.close()
@@ -50,7 +50,7 @@ def broker(make_broker: Callable[[Path], Broker], tmp_path: Path) -> Iterator[Br
 
 @pytest.fixture
 def site(broker: Broker, tmp_path: Path) -> Iterator[Site]:
-    """A site of the test's own."""
+    """A private site of the test."""
     site = Site(tmp_path, broker.url)
     yield site
     site.close()
@@ -58,7 +58,7 @@ def site(broker: Broker, tmp_path: Path) -> Iterator[Site]:
 
 @pytest.fixture(scope="module")
 def shared_site(make_broker: Callable[[Path], Broker], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A site of the module's own."""
+    """A site that the tests of a module share."""
     folder = tmp_path_factory.mktemp("site")
     broker = make_broker(folder)
     site = Site(folder, broker.url)

@@ -1,4 +1,4 @@
-"""Celery's commands, as an operator types them."""
+"""Celery's commands, run as on the command line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 @pytest.fixture(scope="module")
 def worker(shared_site):
-    """One worker for all tests that need one."""
+    """One worker for all tests of this module."""
     worker = shared_site.lone_worker("--pool=solo", "--task-events")
     yield worker
     worker.stop()
@@ -20,7 +20,7 @@ def worker(shared_site):
 
 @pytest.fixture
 def amqp(site):
-    """Type lines into ``celery amqp`` and return what it answers."""
+    """Return a function that enters lines into ``celery amqp`` and returns its output."""
 
     def amqp(*lines: str) -> list[str]:
         printed = site.run("amqp", "repl", typed="".join(f"{line}\n" for line in lines))
@@ -52,7 +52,7 @@ def test_report_names_the_transport(site):
 def test_control_shuts_a_worker_down(site):
     worker = site.lone_worker("--pool=solo")
 
-    # A worker that stops does not answer.
+    # A stopping worker does not reply.
     site.run("control", "shutdown", "--timeout", "0.1", code=os.EX_UNAVAILABLE)
 
     assert worker.wait() == 0
@@ -79,12 +79,12 @@ def test_call_sends_a_task(shared_site, worker):
 
 def test_events_are_dumped(shared_site, worker):
     dump = shared_site.start("events", "--dump")
-    dump.says("heartbeat")
+    dump.wait_for_log("heartbeat")
 
     result = shared_site.send("add", 2, 3)
 
     for event in ("task received", "task started", "task succeeded"):
-        dump.says(f"{event}: add({result.id})")
+        dump.wait_for_log(f"{event}: add({result.id})")
     assert worker.name in dump.log
 
 

@@ -1,4 +1,4 @@
-"""Tasks that are due later wait in the store, and come when they are due."""
+"""Tasks with an ETA stay in the store until they are due."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from datetime import datetime, timedelta, timezone
 
 from tests.support.celery.worker import eventually
 
-#: Seconds after its ETA within which a task is to run on an idle queue.
-SOON_ENOUGH = 0.2
+#: Most seconds between the ETA and the run of a task on an idle queue.
+MAX_LATENESS = 0.2
 NUMBER = 15
 
 
 def lateness(site, seconds: float) -> list[float]:
-    """Let tasks be due within so many seconds; return how long after that each ran, or before it."""
+    """Send tasks that are due within so many seconds; return how long after its ETA each ran."""
     now = datetime.now(timezone.utc)
     due = [now + timedelta(seconds=seconds * number / NUMBER) for number in range(5, NUMBER + 5)]
     random.shuffle(due)
@@ -30,9 +30,9 @@ def test_tasks_come_within_200_ms_of_their_eta_and_no_worker_keeps_them_until_th
     inspected = site.inspect(worker)
 
     assert late[0] >= 0
-    # A machine that does other things meanwhile is forgiven for some.
-    assert late[2 * NUMBER // 3] < SOON_ENOUGH
-    assert late[-1] < 10 * SOON_ENOUGH
+    # A busy machine may delay some of them.
+    assert late[2 * NUMBER // 3] < MAX_LATENESS
+    assert late[-1] < 10 * MAX_LATENESS
     assert inspected.scheduled() == {worker.name: []}
     assert inspected.reserved() == {worker.name: []}
     assert site.counts() == (len(hidden), 0)

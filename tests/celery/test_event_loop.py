@@ -1,4 +1,4 @@
-"""How a connection behaves in the event loop of a worker."""
+"""A connection in the event loop of a worker."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ def hub():
     hub.close()
 
 
-def turns(hub: Hub, connection) -> float:
-    """Return how many seconds two turns of the loop take in which nothing happens."""
+def two_ticks(hub: Hub, connection) -> float:
+    """Return the seconds of two ticks of the idle loop."""
     connection.transport.register_with_event_loop(connection.connection, hub)
-    # As a prefork pool has one: the loop sleeps until the next timer.
+    # The timer of a prefork pool: the loop sleeps until the next timer.
     hub.call_repeatedly(5.0, list)
     loop = hub.create_loop()
     begun = time.monotonic()
@@ -27,20 +27,20 @@ def turns(hub: Hub, connection) -> float:
     return time.monotonic() - begun
 
 
-def living(hub: Hub) -> list[object]:
+def active_timers(hub: Hub) -> list[object]:
     """Return the timers that will fire."""
     return [entry for *_, entry in hub.timer.queue if not entry.canceled]
 
 
 def test_the_loop_turns_by_itself_for_a_signal_does_not_wake_it(site, hub):
     with site.app.connection() as connection:
-        assert turns(hub, connection) < 2.0
+        assert two_ticks(hub, connection) < 2.0
 
 
 def test_a_closed_connection_leaves_nothing_in_the_loop(site, hub):
     with site.app.connection() as connection:
-        turns(hub, connection)
-        assert len(living(hub)) == 2
+        two_ticks(hub, connection)
+        assert len(active_timers(hub)) == 2
 
     assert hub.readers == {}
-    assert len(living(hub)) == 1
+    assert len(active_timers(hub)) == 1

@@ -1,4 +1,4 @@
-"""Groups: all tasks of one reach a queue in few posts."""
+"""Groups: all tasks of a group are posted together."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.celery.worker import eventually
 
 
 class Posts:
-    """Counts the posts of this process, and lets some fail."""
+    """Counts the posts of this process, and makes some fail."""
 
     def __init__(self, post):
         self._post = post
@@ -32,7 +32,7 @@ class Posts:
     def __call__(self, channel, queue, messages, mandatory=False, idempotency_key=None, **options):
         if self.failing:
             self.failing -= 1
-            raise PoolUnavailable("default", "it was told to fail")
+            raise PoolUnavailable("default", "simulated failure")
         self._post(channel, queue, messages, mandatory, idempotency_key, **options)
         self.sizes.append((queue, len(messages)))
 
@@ -60,7 +60,7 @@ def numbers(site, count, **options):
 
 
 def waiting(site) -> list[str]:
-    """Take the tasks that wait, and return the first argument of each, in order."""
+    """Consume the queued tasks, and return the first argument of each, in order."""
     with site.app.connection_for_read() as connection:
         channel = connection.default_channel
         return [message.payload[0][0] for message in iter(lambda: channel.basic_get("celery", no_ack=True), None)]
@@ -156,17 +156,17 @@ def test_a_store_that_fails_half_way_gets_each_task_once(site, posts, monkeypatc
 def test_a_store_that_stays_away_is_an_operational_error(site, posts, options):
     posts.failing = 10
 
-    with pytest.raises(OperationalError, match="told to fail"):
+    with pytest.raises(OperationalError, match="simulated failure"):
         numbers(site, 20).apply_async(**options)
 
     assert posts.sizes == []
 
 
 def test_an_outage_is_an_operational_error(broker, tmp_path):
-    site = Site(tmp_path, broker.impatient_url)
+    site = Site(tmp_path, broker.short_timeout_url)
     numbers(site, 1).apply_async()
 
-    with broker.outage(), pytest.raises(OperationalError, match=broker.outage_says):
+    with broker.outage(), pytest.raises(OperationalError, match=broker.outage_error):
         numbers(site, 20).apply_async(retry=False)
 
     site.close()

@@ -1,4 +1,4 @@
-"""A task is one worker's for as long as that lives, and another's soon after it died."""
+"""A task stays claimed while its worker lives, and is released soon after the worker dies."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import pytest
 
 from tests.support.celery.worker import eventually
 
-#: Seconds; a machine that is busy for two thirds of it is a late renewal.
+#: Claim TTL, in seconds; a delay of two thirds of it makes a renewal late.
 TTL = 2.0
 
 
 @pytest.fixture
 def brief(site):
-    """The settings of workers whose claims live for two seconds."""
+    """Settings of workers with a claim TTL of two seconds."""
     return {"broker_transport_options": {"claim_ttl": TTL}, "task_acks_late": True}
 
 
@@ -24,14 +24,14 @@ def brief(site):
 def test_a_task_of_three_claim_ttls_runs_once(site, brief, pool):
     first = site.lone_worker(f"--pool={pool}", "--concurrency=1", **brief)
     result = site.send("work_late", "long", 3.2 * TTL)
-    eventually(lambda: site.journal.said() == ["begin long"])
+    eventually(lambda: site.journal.texts() == ["begin long"])
     second = site.lone_worker(f"--pool={pool}", "--concurrency=1", **brief)
 
     site.answer(result)
     eventually(lambda: site.counts() == (0, 0))
 
     assert site.answer(site.send("add", 1, 1)) == 2
-    assert site.journal.said() == ["begin long", "end long"]
+    assert site.journal.texts() == ["begin long", "end long"]
     assert "received" not in second.log.partition("add")[0]
     assert "elsewhere" not in first.log
 
@@ -39,7 +39,7 @@ def test_a_task_of_three_claim_ttls_runs_once(site, brief, pool):
 def test_what_a_busy_worker_has_prefetched_stays_its_own(site, brief):
     site.lone_worker("--pool=solo", **brief)
     site.send("work_late", "long", 2.5 * TTL)
-    eventually(lambda: site.journal.said() == ["begin long"])
+    eventually(lambda: site.journal.texts() == ["begin long"])
     names = [f"behind {number}" for number in range(3)]
     results = [site.send("work_late", name, 0) for name in names]
     eventually(lambda: site.counts() == (0, 4))
@@ -47,7 +47,7 @@ def test_what_a_busy_worker_has_prefetched_stays_its_own(site, brief):
     for result in results:
         site.answer(result)
 
-    assert [site.journal.said().count(f"begin {name}") for name in names] == [1, 1, 1]
+    assert [site.journal.texts().count(f"begin {name}") for name in names] == [1, 1, 1]
 
 
 def test_a_worker_that_keeps_its_etas_keeps_them_beyond_their_claims_ttl(site, brief):
@@ -60,22 +60,22 @@ def test_a_worker_that_keeps_its_etas_keeps_them_beyond_their_claims_ttl(site, b
 
     assert site.counts() == (0, 1)
     site.answer(result)
-    assert site.journal.said() == ["due"]
+    assert site.journal.texts() == ["due"]
 
 
 def test_the_task_of_a_killed_worker_is_run_by_another_within_a_claim_ttl(site, brief):
     first = site.lone_worker("--pool=prefork", "--concurrency=1", **brief)
-    result = site.send("wait_late", "orphan", "open")
-    eventually(lambda: site.journal.said() == ["begin orphan"])
+    result = site.send("wait_late", "released", "open")
+    eventually(lambda: site.journal.texts() == ["begin released"])
     site.lone_worker("--pool=prefork", "--concurrency=1", **brief)
 
     first.kill()
     killed = time.monotonic()
-    eventually(lambda: site.journal.said() == ["begin orphan"] * 2)
+    eventually(lambda: site.journal.texts() == ["begin released"] * 2)
     elapsed = time.monotonic() - killed
     (site.folder / "open").touch()
 
-    assert site.answer(result) == "orphan"
+    assert site.answer(result) == "released"
     assert elapsed < TTL + 2
     eventually(lambda: site.counts() == (0, 0))
 
@@ -96,7 +96,7 @@ def test_what_a_killed_worker_had_prefetched_is_run_by_another(site, brief):
 def test_the_task_of_a_killed_child_is_run_again(site):
     worker = site.lone_worker("--pool=prefork", "--concurrency=1")
 
-    result = site.send("die_once", "cat")
+    result = site.send("kill_once", "cat")
 
     assert site.answer(result) == "cat"
     first, second = site.journal.pids("begin cat")
@@ -108,16 +108,16 @@ def test_the_task_of_a_killed_child_is_run_again(site):
 def test_a_stopped_worker_that_wakes_up_again_goes_on(site, brief):
     first = site.lone_worker("--pool=solo", **brief)
     site.send("wait_late", "sleeper", "open")
-    eventually(lambda: site.journal.said() == ["begin sleeper"])
+    eventually(lambda: site.journal.texts() == ["begin sleeper"])
 
     os.kill(first.pid, signal.SIGSTOP)
     site.lone_worker("--pool=solo", **brief)
-    eventually(lambda: site.journal.said() == ["begin sleeper"] * 2)
+    eventually(lambda: site.journal.texts() == ["begin sleeper"] * 2)
     os.kill(first.pid, signal.SIGCONT)
     (site.folder / "open").touch()
 
-    eventually(lambda: site.journal.said().count("end sleeper") == 2)
-    # Only one of them may acknowledge it, and the other says so.
+    eventually(lambda: site.journal.texts().count("end sleeper") == 2)
+    # Only one of them may acknowledge it; the other logs the refusal.
     eventually(lambda: "may run elsewhere now" in first.log or "ran elsewhere too" in first.log)
     assert {site.answer(site.send("process")) for _ in range(20)} <= {first.pid, *site.pids()}
     eventually(lambda: site.counts() == (0, 0))

@@ -1,4 +1,4 @@
-"""Workers that come and go leave nothing behind but the queue of their tasks."""
+"""Stopped and killed workers leave nothing behind but the task queue."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.support.celery.worker import eventually
 
 
 def leftovers(site) -> list[str]:
-    """Return what there is besides the task queue, its binding and its exchange."""
+    """Return everything except the task queue, its binding and its exchange."""
     with site.store() as store:
         queues = [queue["name"] for queue in next(store.queue_controller.list(limit=0))]
         bound = [binding["destination"] for binding in store.control.bindings_controller.list()]

@@ -1,12 +1,12 @@
-"""Several workers on one broker find each other, share the work, and hear what is said to all."""
+"""Several workers on one broker: mingle, gossip, shared work and broadcasts."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.support.celery.worker import SOON, eventually
+from tests.support.celery.worker import TIMEOUT, eventually
 
-#: Workers here notice soon that a neighbour is gone.
+#: Settings with which a worker soon notices that another one is gone.
 BRIEF = {"event_queue_expires": 1, "control_queue_expires": 1, "broker_transport_options": {"claim_ttl": 1.0}}
 
 
@@ -26,21 +26,21 @@ def test_a_new_worker_learns_what_the_others_know(site):
 def test_a_worker_notices_that_a_neighbour_came_and_went(site):
     first = site.worker("--pool=solo", "--loglevel=debug")
     second = site.worker("--pool=solo", name="neighbour")
-    first.says("sync with neighbour@tests")
+    first.wait_for_log("sync with neighbour@tests")
 
     second.stop()
 
-    first.says("neighbour@tests left")
+    first.wait_for_log("neighbour@tests left")
 
 
 def test_a_worker_notices_that_a_neighbour_was_killed(site):
     first = site.worker("--pool=solo", **BRIEF)
     second = site.worker("--pool=solo", "--heartbeat-interval=1", name="neighbour", **BRIEF)
-    first.says("sync with neighbour@tests")
+    first.wait_for_log("sync with neighbour@tests")
 
     second.kill()
 
-    first.says("missed heartbeat from neighbour@tests", within=2 * SOON)
+    first.wait_for_log("missed heartbeat from neighbour@tests", within=2 * TIMEOUT)
 
 
 def test_two_workers_share_the_work_and_double_none(site):
@@ -50,8 +50,8 @@ def test_two_workers_share_the_work_and_double_none(site):
     for result in results:
         site.answer(result)
 
-    assert sorted(site.journal.said()) == sorted(
-        f"{what} {number}" for number in range(100) for what in ("begin", "end")
+    assert sorted(site.journal.texts()) == sorted(
+        f"{event} {number}" for number in range(100) for event in ("begin", "end")
     )
     assert {entry.pid for entry in site.journal.entries()} == {worker.pid for worker in workers}
 
@@ -59,18 +59,18 @@ def test_two_workers_share_the_work_and_double_none(site):
 def test_everybody_answers_a_broadcast(site):
     workers = [site.lone_worker("--pool=solo") for _ in range(3)]
 
-    answers = site.app.control.ping(timeout=SOON, limit=3)
+    answers = site.app.control.ping(timeout=TIMEOUT, limit=3)
 
     assert {name for answer in answers for name in answer} == {worker.name for worker in workers}
 
 
 @pytest.mark.parametrize("pool", ["solo", "prefork"])
 def test_a_broadcast_task_runs_in_every_worker(site, pool):
-    site.tell_everybody()
+    site.add_broadcast_queue()
     for _ in range(2):
         site.lone_worker(f"--pool={pool}", "--concurrency=1")
 
-    site.send("note", "to all", queue="everybody", exchange="everybody", routing_key="")
+    site.send("note", "to all", queue="broadcast", exchange="broadcast", routing_key="")
 
-    eventually(lambda: site.journal.said() == ["to all"] * 2)
+    eventually(lambda: site.journal.texts() == ["to all"] * 2)
     assert len(set(site.journal.pids("to all"))) == 2

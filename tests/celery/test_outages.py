@@ -1,4 +1,4 @@
-"""A worker lives on while nobody can write to its store, and goes on afterwards."""
+"""A worker survives an outage of its store, and continues afterwards."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from tests.support.celery.brokers import SqliteBroker
 from tests.support.celery.site import Site
 from tests.support.celery.worker import eventually
 
-#: Longer than a connection of an impatient URL waits, so that what it tries fails.
+#: Longer than the timeout of a connection, so that calls fail, in seconds.
 OUTAGE = 3.0
-#: Seconds within which whoever sends a task is told that it cannot be sent, though it was tried again three times.
-TOLD = 30.0
+#: Most seconds until sending a task fails, with three retries.
+SEND_TIMEOUT = 30.0
 
 
 @pytest.fixture
 def site(broker, tmp_path):
-    """A site whose connections give up soon."""
-    site = Site(tmp_path, broker.impatient_url)
+    """A site whose connections have short timeouts."""
+    site = Site(tmp_path, broker.short_timeout_url)
     yield site
     site.close()
 
@@ -29,7 +29,7 @@ def site(broker, tmp_path):
 def test_no_task_is_lost_or_doubled(site, broker, pool):
     worker = site.worker(f"--pool={pool}", "--concurrency=2", worker_prefetch_multiplier=4)
     results = [site.send("work", str(number), 0.05) for number in range(40)]
-    eventually(lambda: len(site.journal.said()) > 10)
+    eventually(lambda: len(site.journal.texts()) > 10)
 
     with broker.outage():
         begun = time.monotonic()
@@ -37,8 +37,8 @@ def test_no_task_is_lost_or_doubled(site, broker, pool):
     for result in results:
         site.answer(result)
 
-    assert sorted(site.journal.said()) == sorted(
-        f"{what} {number}" for number in range(40) for what in ("begin", "end")
+    assert sorted(site.journal.texts()) == sorted(
+        f"{event} {number}" for number in range(40) for event in ("begin", "end")
     )
     assert site.answer(site.send("add", 1, 1)) == 2
     eventually(lambda: site.counts() == (0, 0))
@@ -48,7 +48,7 @@ def test_no_task_is_lost_or_doubled(site, broker, pool):
 
 def test_a_late_task_that_is_cancelled_as_the_connection_is_lost_is_run_again(site, broker):
     if isinstance(broker, SqliteBroker):
-        pytest.skip("who holds the lock of a file ends no connection to it")
+        pytest.skip("a locked file ends no connection")
     worker = site.lone_worker(
         "--pool=prefork",
         "--concurrency=2",
@@ -57,16 +57,16 @@ def test_a_late_task_that_is_cancelled_as_the_connection_is_lost_is_run_again(si
     )
     late = site.send("wait_late", "late", "open")
     others = [site.send("work", str(number), 0.05) for number in range(40)]
-    eventually(lambda: len(site.journal.said()) > 10)
+    eventually(lambda: len(site.journal.texts()) > 10)
 
     with broker.outage():
-        worker.says("Connection to broker lost")
-    eventually(lambda: site.journal.said().count("begin late") == 2)
+        worker.wait_for_log("Connection to broker lost")
+    eventually(lambda: site.journal.texts().count("begin late") == 2)
     (site.folder / "open").touch()
 
     assert site.answer(late) == "late"
     assert [site.answer(result) for result in others] == [str(number) for number in range(40)]
-    assert site.journal.said().count("end late") == 1
+    assert site.journal.texts().count("end late") == 1
     eventually(lambda: site.counts() == (0, 0))
 
 
@@ -74,7 +74,7 @@ def test_whoever_sends_a_task_meanwhile_is_told(site, broker):
     site.lone_worker("--pool=solo")
     site.answer(site.send("add", 1, 1))
 
-    with broker.outage(), pytest.raises(OperationalError, match=broker.outage_says):
+    with broker.outage(), pytest.raises(OperationalError, match=broker.outage_error):
         site.send("add", 2, 2, retry=False)
     result = site.send("add", 3, 3)
 
@@ -88,7 +88,7 @@ def test_whoever_sends_a_task_and_lets_celery_try_again_is_told_in_the_end(site,
     with broker.outage(), pytest.raises(OperationalError):
         site.app.tasks["note"].delay("meanwhile")
 
-    assert time.monotonic() - begun < TOLD
+    assert time.monotonic() - begun < SEND_TIMEOUT
 
 
 def test_a_worker_that_starts_meanwhile_waits(site, broker):
@@ -96,7 +96,7 @@ def test_a_worker_that_starts_meanwhile_waits(site, broker):
 
     with broker.outage():
         worker = site.lone_worker("--pool=solo", ready=False)
-        worker.says("Trying again in")
+        worker.wait_for_log("Trying again in")
 
     worker.ready()
-    eventually(lambda: site.journal.said() == ["before"])
+    eventually(lambda: site.journal.texts() == ["before"])

@@ -1,4 +1,4 @@
-"""A worker shows nobody the password of its broker."""
+"""No output of a worker contains the password of its broker."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from tests.support.celery.site import Site
 from tests.support.servers.redis_quoted_password import QuotedPasswordServer
 
-#: Nobody is there.
-AWAY = "pool+redis://:gone@127.0.0.1:1/0"
+#: A broker URL without a server.
+UNREACHABLE = "pool+redis://:gone@127.0.0.1:1/0"
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_neither_its_answers_nor_its_log_hold_the_password(site, server):
 def test_an_outage_is_told_of_without_the_password(site, server):
     server.pause()
     worker = site.lone_worker("--pool=solo", "--loglevel=debug", ready=False)
-    worker.says("Trying again in")
+    worker.wait_for_log("Trying again in")
 
     server.resume()
 
@@ -54,7 +54,7 @@ def test_an_outage_is_told_of_without_the_password(site, server):
 
 
 def test_an_alternate_is_as_secret(tmp_path, url, server):
-    site = Site(tmp_path, f"{AWAY};{url}")
+    site = Site(tmp_path, f"{UNREACHABLE};{url}")
     worker = site.lone_worker("--pool=solo", "--loglevel=debug")
 
     stats = json.dumps(site.inspect(worker).stats())

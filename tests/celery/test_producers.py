@@ -7,12 +7,12 @@ import sys
 
 import pytest
 
-from tests.support.celery.worker import SOON, eventually
+from tests.support.celery.worker import TIMEOUT, eventually
 
 
 @pytest.fixture
 def script(site):
-    """Start a program that has the application as ``app``."""
+    """Return a function that starts a program with the application as ``app``."""
     running = []
 
     def script(text: str) -> subprocess.Popen:
@@ -36,28 +36,30 @@ def script(site):
 def test_a_plain_script_sends_a_task_and_ends_quietly(site, script):
     site.lone_worker("--pool=solo")
 
-    printed, _ = script("print(app.tasks['add'].delay(2, 3).get(timeout=20, interval=0.02))").communicate(timeout=SOON)
+    printed, _ = script("print(app.tasks['add'].delay(2, 3).get(timeout=20, interval=0.02))").communicate(
+        timeout=TIMEOUT
+    )
 
     assert printed == "5\n"
 
 
 def test_what_is_sent_before_there_is_a_worker_waits_for_it(site, script):
-    printed, _ = script("app.tasks['note'].delay('early')").communicate(timeout=SOON)
+    printed, _ = script("app.tasks['note'].delay('early')").communicate(timeout=TIMEOUT)
 
     site.lone_worker("--pool=solo")
 
     assert printed == ""
-    eventually(lambda: site.journal.said() == ["early"])
+    eventually(lambda: site.journal.texts() == ["early"])
 
 
 def test_four_programs_send_200_tasks_to_one_worker(site, script):
     site.lone_worker("--pool=threads", "--concurrency=4")
     programs = [script(f"for n in range(50): app.tasks['note'].delay(f'{program}-{{n}}')") for program in range(4)]
 
-    assert [program.communicate(timeout=SOON)[0] for program in programs] == [""] * 4
+    assert [program.communicate(timeout=TIMEOUT)[0] for program in programs] == [""] * 4
 
-    eventually(lambda: len(site.journal.said()) >= 200)
-    assert sorted(site.journal.said()) == sorted(f"{program}-{n}" for program in range(4) for n in range(50))
+    eventually(lambda: len(site.journal.texts()) >= 200)
+    assert sorted(site.journal.texts()) == sorted(f"{program}-{n}" for program in range(4) for n in range(50))
     eventually(lambda: site.counts() == (0, 0))
 
 
@@ -70,10 +72,10 @@ def test_a_program_that_forked_sends_from_both_processes(site, script):
         "child = os.fork()\n"
         "app.tasks['note'].delay('child' if child == 0 else 'parent')\n"
         "if child: assert os.waitpid(child, 0)[1] == 0\n"
-    ).communicate(timeout=SOON)
+    ).communicate(timeout=TIMEOUT)
 
-    eventually(lambda: len(site.journal.said()) == 3)
-    assert sorted(site.journal.said()) == ["before", "child", "parent"]
+    eventually(lambda: len(site.journal.texts()) == 3)
+    assert sorted(site.journal.texts()) == ["before", "child", "parent"]
     assert "Error" not in printed
 
 
@@ -83,5 +85,5 @@ def test_tasks_of_higher_priority_come_first(site):
 
     site.lone_worker("--pool=solo", worker_prefetch_multiplier=1)
 
-    eventually(lambda: len(site.journal.said()) == 4)
-    assert site.journal.said() == ["9", "5", "5", "0"]
+    eventually(lambda: len(site.journal.texts()) == 4)
+    assert site.journal.texts() == ["9", "5", "5", "0"]

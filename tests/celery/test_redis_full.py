@@ -1,4 +1,4 @@
-"""A Redis whose memory is full takes no tasks, and gives those that it has."""
+"""A Redis server without free memory accepts no tasks, but delivers those that it stores."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def site(server, tmp_path):
 
 @pytest.fixture
 def limit(server):
-    """Let the server's memory be full, or not: ``limit(bytes)``, 0 for no limit."""
+    """Return a function that limits the server's memory: ``limit(bytes)``, 0 for no limit."""
     return lambda size: server.ask("CONFIG SET", "maxmemory", size)
 
 
 def fill(site):
-    """Send tasks until no more are taken, and return how many were, and what the sender is told."""
+    """Send tasks until one is refused; return the number of accepted tasks and the error text."""
     for number in range(100_000):
         try:
             site.send("note_unanswered", f"{number} {'x' * 10_000}")
@@ -44,16 +44,16 @@ def fill(site):
 def test_what_waits_is_worked_off_and_the_worker_lives_on(site, server, limit):
     result = site.send("wait_late", "gate", "open")
     worker = site.lone_worker("--pool=prefork", "--concurrency=1", worker_prefetch_multiplier=4)
-    eventually(lambda: site.journal.said() == ["begin gate"])
+    eventually(lambda: site.journal.texts() == ["begin gate"])
     limit(server.ask("INFO", "memory")["used_memory"] + 3_000_000)
 
-    sent, said = fill(site)
+    sent, error = fill(site)
     (site.folder / "open").touch()
     site.answer(result)
-    eventually(lambda: len(site.journal.said()) == sent + 2)
+    eventually(lambda: len(site.journal.texts()) == sent + 2)
     limit(0)
 
-    assert "it is out of memory: raise maxmemory" in said
+    assert "it is out of memory: raise maxmemory" in error
     assert site.answer(site.send("add", 1, 1)) == 2
     eventually(lambda: site.counts() == (0, 0))
     assert site.inspect(worker).ping() == {worker.name: {"ok": "pong"}}
@@ -79,4 +79,4 @@ def test_a_worker_under_a_server_without_a_byte_left_goes_on_when_there_is_memor
     assert site.answer(site.send("add", 1, 1)) == 2
     eventually(lambda: site.counts() == (0, 0))
     assert site.inspect(worker).ping() == {worker.name: {"ok": "pong"}}
-    assert "refused" not in "".join(site.journal.said())
+    assert "refused" not in "".join(site.journal.texts())

@@ -1,4 +1,4 @@
-"""A Redis that stands still for a while, as one that is swapped out or snapshotted, costs a worker nothing but time."""
+"""A stalled Redis server, as during swapping or a snapshot, delays a worker without other effects."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.celery.site import Site
 from tests.support.celery.worker import eventually
 from tests.support.servers.redis_server import Server
 
-#: Seconds: several times what a connection waits for an answer, and less than a claim lives.
+#: Seconds: several times the timeout of a connection, and less than the claim TTL.
 STALL = 20.0
 SHORT = [f"short {number}" for number in range(60)]
 LONG = "long"
@@ -36,7 +36,7 @@ def test_a_worker_goes_on_after_a_stall_and_no_task_runs_twice(site, server):
     worker = site.worker("--pool=prefork", "--concurrency=2", task_acks_late=True)
     long = site.send("work_late", LONG, STALL + 3)
     results = [site.send("work_late", name, 0.05) for name in SHORT]
-    eventually(lambda: len(site.journal.said()) > len(SHORT) / 2)
+    eventually(lambda: len(site.journal.texts()) > len(SHORT) / 2)
 
     server.pause()
     begun = time.monotonic()
@@ -45,7 +45,9 @@ def test_a_worker_goes_on_after_a_stall_and_no_task_runs_twice(site, server):
     for result in [*results, long]:
         site.answer(result)
 
-    assert Counter(site.journal.said()) == {f"{what} {name}": 1 for what in ("begin", "end") for name in [*SHORT, LONG]}
+    assert Counter(site.journal.texts()) == {
+        f"{event} {name}": 1 for event in ("begin", "end") for name in [*SHORT, LONG]
+    }
     assert site.answer(site.send("add", 1, 1)) == 2
     eventually(lambda: site.counts() == (0, 0))
     assert site.inspect(worker).ping() == {worker.name: {"ok": "pong"}}

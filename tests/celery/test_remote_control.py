@@ -1,4 +1,4 @@
-"""``inspect`` and ``control``: what a worker says of itself, and does when told to."""
+"""``inspect`` and ``control``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.celery.worker import eventually
 
 @pytest.fixture(scope="module")
 def worker(shared_site):
-    """One worker of two processes, for all tests here."""
+    """One worker with two processes for all tests of this module."""
     worker = shared_site.lone_worker("--pool=prefork", "--concurrency=2")
     yield worker
     worker.stop()
@@ -25,7 +25,7 @@ def site(worker, shared_site):
 
 @pytest.fixture
 def ask(site, worker):
-    """Ask the worker something."""
+    """Return a function that calls an ``inspect`` method of the worker."""
 
     def ask(question: str, *arguments: object):
         (answer,) = getattr(site.inspect(worker), question)(*arguments).values()
@@ -35,7 +35,7 @@ def ask(site, worker):
 
 
 class Gate:
-    """Tasks that run until the gate is opened."""
+    """Tasks that run until :meth:`open`."""
 
     def __init__(self, site, number: int) -> None:
         self.site = site
@@ -43,7 +43,7 @@ class Gate:
         self.file = f"{self.names[0]}-open"
         self.results = [site.send("wait_for", name, self.file) for name in self.names]
         self.ids = [result.id for result in self.results]
-        eventually(lambda: {f"begin {name}" for name in self.names} <= set(site.journal.said()))
+        eventually(lambda: {f"begin {name}" for name in self.names} <= set(site.journal.texts()))
 
     def open(self) -> None:
         (self.site.folder / self.file).touch()
@@ -53,7 +53,7 @@ class Gate:
 
 @pytest.fixture
 def busy(site):
-    """Both processes of the worker at work."""
+    """Tasks that keep both processes of the worker busy."""
     gate = Gate(site, 2)
     yield gate
     gate.open()
@@ -84,7 +84,7 @@ def test_it_holds_no_more_than_its_prefetch_limit(site, ask, busy):
     counts = site.counts()
     busy.open()
 
-    # Those that run are acknowledged already.
+    # The running tasks are acknowledged already.
     assert counts == (12, 8)
     assert [site.answer(result) for result in waiting] == [2] * 20
 
@@ -128,7 +128,7 @@ def test_a_revoked_task_is_not_run(site, worker, ask, busy):
     busy.open()
 
     eventually(lambda: result.state == "REVOKED")
-    assert "revoked" not in site.journal.said()
+    assert "revoked" not in site.journal.texts()
 
 
 def test_a_delayed_task_can_be_revoked(site, worker):
@@ -136,7 +136,7 @@ def test_a_delayed_task_can_be_revoked(site, worker):
     site.app.control.revoke(result.id, destination=[worker.name], reply=True)
 
     eventually(lambda: result.state == "REVOKED")
-    assert "revoked in time" not in site.journal.said()
+    assert "revoked in time" not in site.journal.texts()
 
 
 def test_a_running_task_can_be_terminated(site, worker, ask):
@@ -147,7 +147,7 @@ def test_a_running_task_can_be_terminated(site, worker, ask):
     eventually(lambda: gate.results[0].state == "REVOKED")
     eventually(lambda: site.counts() == (0, 0))
     assert ask("active") == []
-    assert site.journal.said().count(f"begin {gate.names[0]}") == 1
+    assert site.journal.texts().count(f"begin {gate.names[0]}") == 1
 
 
 def test_it_consumes_from_a_queue_when_told_to_and_until_told_to_stop(site, worker, ask):

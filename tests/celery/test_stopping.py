@@ -1,4 +1,4 @@
-"""A worker that is told to stop gives back what it has not begun, and loses nothing."""
+"""A stopping worker releases the messages that it has not begun, and loses none."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ frees_late_tasks = pytest.mark.skipif(
 
 
 def hold(site, *arguments, **settings):
-    """Start a worker that runs one task and has prefetched three; return it with the results of all four."""
+    """Start a worker with one running and three prefetched tasks; return it with the results of all four."""
     worker = site.lone_worker("--concurrency=1", *arguments, **settings)
     results = [site.send("wait_late", "held", "open")]
-    eventually(lambda: site.journal.said() == ["begin held"])
+    eventually(lambda: site.journal.texts() == ["begin held"])
     results += [site.send("work_late", f"behind {number}", 0) for number in range(3)]
     eventually(lambda: site.counts() == (0, 4))
     return worker, results
 
 
 def begun(site) -> list[str]:
-    return sorted(said.removeprefix("begin ") for said in site.journal.said() if said.startswith("begin "))
+    return sorted(text.removeprefix("begin ") for text in site.journal.texts() if text.startswith("begin "))
 
 
 @pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
@@ -35,8 +35,8 @@ def test_a_warm_shutdown_loses_and_doubles_nothing(site, pool):
 
     worker.signal(signal.SIGTERM)
     if pool != "solo":
-        # A solo worker hears of it after its task.
-        worker.says("Warm shutdown")
+        # A solo worker handles the signal after its task.
+        worker.wait_for_log("Warm shutdown")
     (site.folder / "open").touch()
     assert worker.wait() == 0
     free, claimed = site.counts()
@@ -88,7 +88,7 @@ def test_what_is_given_back_keeps_its_place(site):
     site.lone_worker("--pool=solo")
     site.answer(result)
 
-    assert [said for said in site.journal.said() if said.startswith("begin")][1:] == [
+    assert [text for text in site.journal.texts() if text.startswith("begin")][1:] == [
         "begin held",
         "begin behind 0",
         "begin behind 1",
@@ -101,7 +101,7 @@ def test_what_is_given_back_keeps_its_place(site):
 def test_an_idle_worker_stops_soon(site):
     worker = site.lone_worker("--pool=threads")
 
-    asked = time.monotonic()
+    start = time.monotonic()
     worker.stop()
 
-    assert time.monotonic() - asked < 4.0
+    assert time.monotonic() - start < 4.0

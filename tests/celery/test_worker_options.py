@@ -1,4 +1,4 @@
-"""What a worker's command line and settings change."""
+"""Options and settings of a worker."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.support.celery.worker import eventually
 
 
 def begun(site) -> set[str]:
-    return {said.removeprefix("begin ") for said in site.journal.said() if said.startswith("begin ")}
+    return {text.removeprefix("begin ") for text in site.journal.texts() if text.startswith("begin ")}
 
 
 def test_a_prefetch_multiplier_of_one_holds_one_task_for_each_process(site):
@@ -92,8 +92,8 @@ def test_a_worker_takes_tasks_of_its_queues_only(site):
     for queue in ("mine", "theirs", "also-mine"):
         site.send("note", queue, queue=queue)
 
-    eventually(lambda: len(site.journal.said()) == 2)
-    assert set(site.journal.said()) == {"mine", "also-mine"}
+    eventually(lambda: len(site.journal.texts()) == 2)
+    assert set(site.journal.texts()) == {"mine", "also-mine"}
     assert site.counts("theirs") == (1, 0)
 
 
@@ -103,7 +103,7 @@ def test_beat_sends_what_is_due(site):
 
     beat = site.start("beat", "--max-interval=1")
 
-    eventually(lambda: site.journal.said()[:3] == ["tick"] * 3)
+    eventually(lambda: site.journal.texts()[:3] == ["tick"] * 3)
     beat.stop()
 
 
@@ -112,7 +112,7 @@ def test_a_worker_beats_itself(site):
 
     site.lone_worker("--pool=prefork", "--concurrency=1", "--beat")
 
-    eventually(lambda: site.journal.said()[:2] == ["tick"] * 2)
+    eventually(lambda: site.journal.texts()[:2] == ["tick"] * 2)
 
 
 def test_results_in_a_database_work_beside_the_broker(site):

@@ -1,4 +1,4 @@
-"""Each test here is a scenario, which runs over each store and counts what happened; ``make chaos`` shows that."""
+"""The chaos scenarios: each test is one, runs over each store, and counts events that ``make chaos`` prints."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from tests.support.celery.site import Site
 from tests.support.chaos.report import COUNTS, NAME, WHERE, Report
 from tests.support.chaos.scale import SEED, SMALL, SMOKE, SMOKE_STORE, STORE, Scale, is_full
-from tests.support.chaos.scheduling import Lanes
+from tests.support.chaos.scheduling import GroupScheduling
 from tests.support.chaos.stores import STORES
 
 if TYPE_CHECKING:
@@ -24,34 +24,34 @@ _SEED = int(os.environ.get(SEED) or (random.SystemRandom().randrange(10**6) if i
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "scenario(name, *stores): what make chaos calls it, and where it makes sense")
+    config.addinivalue_line("markers", "scenario(name, *stores): its name in make chaos, and its stores")
     if is_full() and not hasattr(config, "workerinput"):
         os.environ[SEED] = str(_SEED)  # for the processes that run the scenarios
         config.pluginmanager.register(Report(config, f"{SEED}={_SEED}"))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run each scenario over the stores where it makes sense, or the one that was asked for."""
+    """Run each scenario over the stores where it makes sense, or over the selected one."""
     scenario = metafunc.definition.get_closest_marker("scenario")
     if scenario is None:
         return
-    asked = os.environ.get(STORE) if is_full() else SMOKE_STORE
-    if asked and asked not in STORES:
-        raise pytest.UsageError(f"{STORE} must be one of {', '.join(STORES)}, not {asked!r}")
-    stores = [store for store in (scenario.args[1:] or STORES) if asked in (None, "", store)]
+    selected = os.environ.get(STORE) if is_full() else SMOKE_STORE
+    if selected and selected not in STORES:
+        raise pytest.UsageError(f"{STORE} must be one of {', '.join(STORES)}, not {selected!r}")
+    stores = [store for store in (scenario.args[1:] or STORES) if selected in (None, "", store)]
     metafunc.parametrize("store", stores if is_full() or scenario.args[0] in SMOKE else [])
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Lanes | None:
-    return Lanes(config, log) if is_full() else None
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> GroupScheduling | None:
+    return GroupScheduling(config, log) if is_full() else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what has no store: it is not for now."""
-    left_out = [item for item in items if item.get_closest_marker("scenario") and _store_of(item) is None]
-    items[:] = [item for item in items if item not in left_out]
-    config.hook.pytest_deselected(items=left_out)
+    """Deselect scenarios without a store in this run."""
+    deselected = [item for item in items if item.get_closest_marker("scenario") and _store_of(item) is None]
+    items[:] = [item for item in items if item not in deselected]
+    config.hook.pytest_deselected(items=deselected)
 
 
 def _store_of(item: pytest.Item) -> str | None:
@@ -59,7 +59,7 @@ def _store_of(item: pytest.Item) -> str | None:
     return store if isinstance(store, str) else None
 
 
-# What a scenario has.
+# Fixtures of the scenarios.
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def scale() -> Scale:
 
 @pytest.fixture
 def rng(request: pytest.FixtureRequest) -> random.Random:
-    """Draws the same in each run with the same seed."""
+    """A random generator with the same draws in each run with the same seed."""
     return random.Random(f"{_SEED} {request.node.name}")  # noqa: S311 - no secret
 
 
@@ -80,20 +80,20 @@ def seed() -> int:
 
 @pytest.fixture
 def tally(record_property: Callable[[str, Any], None]) -> Callable[..., None]:
-    """Say what was counted: ``tally(published=3, lost=0)``; it is shown though the scenario fails later."""
+    """Record counts, such as ``tally(published=3, lost=0)``; they are printed even if the scenario fails later."""
     return lambda **counts: record_property(COUNTS, counts)
 
 
 @pytest.fixture(autouse=True)
 def _named(store: str, request: pytest.FixtureRequest, record_property: Callable[[str, Any], None]) -> None:
-    """Say which scenario this is, and where it happens."""
+    """Record the scenario's name and its store."""
     record_property(NAME, request.node.get_closest_marker("scenario").args[0])
     record_property(WHERE, store)
 
 
 @pytest.fixture
 def broker(store: str, tmp_path: Path) -> Iterator[Broker]:
-    """A broker of the scenario's own."""
+    """A private broker of the scenario."""
     broker = STORES[store].broker(tmp_path)
     yield broker
     broker.close()
@@ -101,15 +101,15 @@ def broker(store: str, tmp_path: Path) -> Iterator[Broker]:
 
 @pytest.fixture
 def make_site(broker: Broker, tmp_path: Path) -> Iterator[Callable[..., Site]]:
-    """Make a site whose tasks are those of this folder: ``make_site(**settings)``."""
+    """Return a function that makes a site with the chaos tasks: ``make_site(**settings)``."""
     made: list[Site] = []
 
     def make(**settings: Any) -> Site:
-        ours = {
+        defaults = {
             "imports": ["tests.support.chaos.tasks", "tests.support.chaos.dropped_jobs"],
             "task_ignore_result": True,
         }
-        made.append(Site(tmp_path, broker.url, **ours, **settings))
+        made.append(Site(tmp_path, broker.url, **defaults, **settings))
         return made[-1]
 
     yield make

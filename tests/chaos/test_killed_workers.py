@@ -1,4 +1,4 @@
-"""Workers whose processes are killed one after the other, while there is much to do."""
+"""Workers under load whose processes are killed one after the other."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from kombu import Producer, Queue
 
 from tests.support.celery.worker import eventually
-from tests.support.chaos.task_outcomes import Ledger
+from tests.support.chaos.task_outcomes import TaskOutcomes
 from tests.support.chaos.tasks import WORK
 
 if TYPE_CHECKING:
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
 
 WORKERS, CONCURRENCY, MULTIPLIER, TTL = 4, 2, 8, 5.0
 PREFETCH = CONCURRENCY * MULTIPLIER
-#: Seconds that everything may take beyond the sending: the rest, the restarts and the last claims' end.
+#: Most seconds after the sending: for the remaining tasks, the restarts and the end of the last claims.
 REST = 60.0
 
 
 class Sender(threading.Thread):
-    """Sends tasks, spread over the killing, until there are enough or time is up; never far ahead of who does them."""
+    """Sends the tasks, spread over the time of the kills and never far ahead of the workers."""
 
-    AHEAD, AT_ONCE = 4000, 100
+    MAX_AHEAD, BATCH = 4000, 100
 
-    def __init__(self, site: Site, ledger: Ledger, scale: Scale) -> None:
+    def __init__(self, site: Site, outcomes: TaskOutcomes, scale: Scale) -> None:
         super().__init__(daemon=True)
-        self._site, self._ledger, self._scale = site, ledger, scale
+        self._site, self._ledger, self._scale = site, outcomes, scale
         self.sent = 0
 
     def run(self) -> None:
@@ -47,29 +47,29 @@ class Sender(threading.Thread):
                 if self._is_early(seconds):
                     time.sleep(0.05)
                 else:
-                    self._send(producer, range(self.sent, self.sent + self.AT_ONCE))
+                    self._send(producer, range(self.sent, self.sent + self.BATCH))
 
     def _is_early(self, seconds: float) -> bool:
-        """Tell whether the next ones are for later: the last ones should be there when the killing ends."""
+        """Return whether to wait: the last tasks should be sent when the kills end."""
         planned = self._scale.tasks * seconds / self._scale.killing
-        return self.sent > min(planned, len(self._ledger.ended)) + self.AHEAD
+        return self.sent > min(planned, len(self._ledger.ended)) + self.MAX_AHEAD
 
     def _send(self, producer: Producer, numbers: range) -> None:
-        """Send them together: one by one, they would take most of what the workers need."""
-        with producer.batch(max_size=self.AT_ONCE):
+        """Send a batch: single publishes would use most of the processor time that the workers need."""
+        with producer.batch(max_size=self.BATCH):
             for number in numbers:
                 headers, properties, body, _ = self._site.app.amqp.as_task_v2(f"t{number}", WORK)
                 producer.publish(body, routing_key="celery", headers=headers, **properties)
         self.sent = numbers.stop
 
 
-class Crew:
-    """Workers, of which there are always as many."""
+class WorkerGroup:
+    """A constant number of workers."""
 
     def __init__(self, site: Site, rng: random.Random) -> None:
         self._site, self._rng = site, rng
         self._workers = [self._start() for _ in range(WORKERS)]
-        self._orphans: set[int] = set()
+        self._remaining_children: set[int] = set()
         self.mains: set[int] = set()
         self.children: set[int] = set()
 
@@ -77,12 +77,12 @@ class Crew:
         arguments = ("--pool=prefork", f"--concurrency={CONCURRENCY}", "--loglevel=WARNING")
         return self._site.lone_worker(*arguments, ready=False)
 
-    def kill_one(self, at_work: set[str]) -> None:
-        """Kill any process of a worker that is at work; a worker without its main process is replaced."""
-        living = [number for number, worker in enumerate(self._workers) if str(worker.pid) in at_work]
-        if not living:
+    def kill_one(self, busy: set[str]) -> None:
+        """Kill a random process of a busy worker; replace the worker if it is the main process."""
+        candidates = [number for number, worker in enumerate(self._workers) if str(worker.pid) in busy]
+        if not candidates:
             return
-        number = self._rng.choice(living)
+        number = self._rng.choice(candidates)
         worker = self._workers[number]
         children = sorted(worker.children())
         victim = self._rng.choice([worker.pid, *children])
@@ -90,7 +90,7 @@ class Crew:
         os.kill(victim, signal.SIGKILL)
         if victim == worker.pid:
             worker.wait()
-            self._orphans.update(children)
+            self._remaining_children.update(children)
             self._workers[number] = self._start()
 
     @property
@@ -101,10 +101,10 @@ class Crew:
         return "\n".join(worker.log for worker in self._workers)
 
     def close(self) -> None:
-        """End the children of the dead that are still there."""
+        """Kill the workers, and the remaining children of killed ones."""
         for worker in self._workers:
             worker.close()
-        for pid in self._orphans:
+        for pid in self._remaining_children:
             if _is_celery(pid):
                 os.kill(pid, signal.SIGKILL)
 
@@ -124,28 +124,28 @@ def test_no_task_is_lost_and_only_what_a_killed_process_held_is_run_again(
 ) -> None:
     options = {"claim_ttl": TTL}
     site = make_site(broker_transport_options=options, worker_prefetch_multiplier=MULTIPLIER)
-    ledger = Ledger(site.journal.path)
-    crew = Crew(site, rng)
-    sender = Sender(site, ledger, scale)
+    outcomes = TaskOutcomes(site.journal.path)
+    group = WorkerGroup(site, rng)
+    sender = Sender(site, outcomes, scale)
     try:
         sender.start()
-        eventually(lambda: ledger.read().ended)
+        eventually(lambda: outcomes.read().ended)
         began = due = time.monotonic()
-        while len(ledger.read().ended) < sender.sent or sender.is_alive():
-            assert time.monotonic() < began + scale.sending + REST, f"{sender.sent - len(ledger.ended)} are not done"
+        while len(outcomes.read().ended) < sender.sent or sender.is_alive():
+            assert time.monotonic() < began + scale.sending + REST, f"{sender.sent - len(outcomes.ended)} are not done"
             time.sleep(0.05)
             if due <= time.monotonic() < began + scale.killing:
-                crew.kill_one(ledger.workers)
+                group.kill_one(outcomes.workers)
                 due = time.monotonic() + scale.kills_every
         eventually(lambda: site.counts() == (0, 0), REST)
     finally:
-        crew.close()
-    charged, unaccounted = ledger.read().charge(crew.children, crew.mains)
-    lost = sender.sent - len(ledger.ended)
-    tally(tasks=sender.sent, kills=crew.kills, run_again=ledger.begun - len(ledger.runs), lost=lost)
+        group.close()
+    repeats, unattributed = outcomes.read().attribute_repeats(group.children, group.mains)
+    lost = sender.sent - len(outcomes.ended)
+    tally(tasks=sender.sent, kills=group.kills, run_again=outcomes.begun - len(outcomes.runs), lost=lost)
 
     assert lost == 0
-    assert crew.kills
-    assert unaccounted == []
-    assert max((count for pid, count in charged.items() if pid in crew.children), default=0) <= 1
-    assert max((count for pid, count in charged.items() if pid in crew.mains), default=0) <= PREFETCH
+    assert group.kills
+    assert unattributed == []
+    assert max((count for pid, count in repeats.items() if pid in group.children), default=0) <= 1
+    assert max((count for pid, count in repeats.items() if pid in group.mains), default=0) <= PREFETCH

@@ -1,4 +1,4 @@
-"""Tasks that outlast the claims on them, and tasks for later, while workers come and go."""
+"""Tasks longer than a claim TTL and tasks with an ETA, while workers start and stop."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.celery.worker import eventually
-from tests.support.chaos.task_outcomes import Ledger
+from tests.support.chaos.task_outcomes import TaskOutcomes
 from tests.support.chaos.tasks import WORK
 
 if TYPE_CHECKING:
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from tests.support.chaos.scale import Scale
 
 TTL, TTLS, LONG = 2.0, 5, 4
-#: Seconds between one worker that leaves and the next.
-TURN = 1.0
-#: Seconds for which a worker that has forgotten a task waits for it, with all that it still holds: 30 in billiard.
-WAIT = 45
+#: Seconds between two replacements of a worker.
+INTERVAL = 1.0
+#: Timeout of a worker's end, in seconds: billiard waits 30 s for a task that was dropped.
+END_TIMEOUT = 45
 
 
 @pytest.mark.timeout(240)
@@ -33,7 +33,7 @@ def test_each_is_run_once_though_workers_come_and_go(
     make_site: Callable[..., Site], rng: random.Random, scale: Scale, tally: Callable[..., None]
 ) -> None:
     site = make_site(broker_transport_options={"claim_ttl": TTL}, worker_prefetch_multiplier=2)
-    ledger = Ledger(site.journal.path)
+    outcomes = TaskOutcomes(site.journal.path)
 
     def start() -> Worker:
         return site.lone_worker("--pool=prefork", "--concurrency=3")
@@ -46,25 +46,25 @@ def test_each_is_run_once_though_workers_come_and_go(
             later = rng.uniform(0, TTLS * TTL)
             site.app.send_task(WORK, task_id=f"eta-{number}", countdown=later, producer=producer)
     until = time.monotonic() + 120
-    while len(ledger.read().ended) < LONG + scale.etas:
-        assert time.monotonic() < until, f"only {len(ledger.ended)} are done"
-        time.sleep(TURN)
+    while len(outcomes.read().ended) < LONG + scale.etas:
+        assert time.monotonic() < until, f"only {len(outcomes.ended)} are done"
+        time.sleep(INTERVAL)
         workers.append(start())
         left.append(workers.pop(0))
         left[-1].signal(signal.SIGTERM)
-    exits = [worker.wait(WAIT) for worker in left]
+    exits = [worker.wait(END_TIMEOUT) for worker in left]
     eventually(lambda: site.counts() == (0, 0))
-    ledger.read()
-    run_again = len(ledger.repeated())
-    doubled = ledger.doubled()
+    outcomes.read()
+    run_again = len(outcomes.repeated())
+    duplicated = outcomes.duplicated()
     tally(
         long=LONG,
         etas=scale.etas,
         workers=len(workers) + len(left),
-        run_again=len(doubled),
-        run_again_after_Celery_forgot=run_again - len(doubled),
+        run_again=len(duplicated),
+        run_again_after_Celery_dropped=run_again - len(duplicated),
     )
 
-    assert doubled == {}
-    assert set(ledger.ended) == set(ledger.runs)
+    assert duplicated == {}
+    assert set(outcomes.ended) == set(outcomes.runs)
     assert set(exits) <= {0}

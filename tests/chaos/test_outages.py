@@ -1,4 +1,4 @@
-"""Publishers and consumers whose store fails for a while, and comes back."""
+"""Publishers and consumers during an outage of their store."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.support.chaos.scale import Scale
 
 PUBLISHERS, CONSUMERS, TTL = 2, 2, 2.0
-#: Seconds within which everybody is at work again.
+#: Timeout of the recovery of all clients, in seconds.
 RECOVERY = 40.0
 
 pytestmark = pytest.mark.timeout(180)
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.timeout(180)
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[[str], Clients]]:
-    """Start publishers and consumers."""
+    """Return a function that starts publishers and consumers."""
     started: list[Clients] = []
 
     def start(url: str) -> Clients:
@@ -62,8 +62,8 @@ def left(url: str) -> int:
         store.close()
 
 
-def settle(clients: Clients, url: str) -> dict[str, int]:
-    """See everybody at work again, let them finish, and hold what was consumed against what was published."""
+def check_recovery(clients: Clients, url: str) -> dict[str, int]:
+    """Wait until all clients work again, end them, and compare the consumed messages with the published ones."""
     try:
         clients.wait_for_all(RECOVERY)
     except AssertionError as error:
@@ -74,12 +74,12 @@ def settle(clients: Clients, url: str) -> dict[str, int]:
     eventually(lambda: sent <= {body for body, _ in clients.all_seen()} and not left(url), RECOVERY)
     clients.stop_consuming()
     seen = clients.all_seen()
-    again = sum(lent > 1 for _, lent in seen)
+    again = sum(count > 1 for _, count in seen)
     assert {body for body, _ in seen} == sent
-    # Whoever was told of an error may have published it already.
+    # A publish that failed may have taken effect.
     assert all(times <= 1 + retried[body] for (body, _), times in seen.items())
-    # Whoever connects again while the store takes some writes and refuses others may lose as much once more.
-    assert all(count <= PREFETCH for count in clients.came_back().values())
+    # A client that reconnects while the store accepts only some writes may lose as many messages once more.
+    assert all(count <= PREFETCH for count in clients.redelivered().values())
     return {
         "published": len(sent),
         "tried_again": sum(retried.values()),
@@ -98,7 +98,7 @@ def test_a_store_is_killed_and_started_again(
     time.sleep(scale.down)
     server.restart()
 
-    tally(down=scale.down, **settle(clients, server.url))
+    tally(down=scale.down, **check_recovery(clients, server.url))
 
 
 @pytest.mark.scenario("cut network", "redis", "mongodb")
@@ -112,19 +112,19 @@ def test_the_network_carries_nothing_for_a_while(
         time.sleep(scale.cut)
         proxy.unblock()
 
-        tally(cut=scale.cut, **settle(clients, server.url))
+        tally(cut=scale.cut, **check_recovery(clients, server.url))
 
 
 @pytest.mark.scenario("locked file", "sqlite")
 def test_another_process_locks_the_file(
     broker: Broker, start: Callable[[str], Clients], scale: Scale, tally: Callable[..., None]
 ) -> None:
-    clients = start(broker.impatient_url)
+    clients = start(broker.short_timeout_url)
 
     with broker.outage():
         time.sleep(scale.lock)
 
-    tally(locked=scale.lock, **settle(clients, broker.url))
+    tally(locked=scale.lock, **check_recovery(clients, broker.url))
 
 
 @pytest.mark.scenario("full disk", "sqlite")
@@ -143,7 +143,7 @@ def test_the_disk_is_full(
             clients.wait_for_errors()
             time.sleep(scale.full)
 
-        tally(full=scale.full, by="a small disk" if mounted else "a limit on files", **settle(clients, url))
+        tally(full=scale.full, by="a small disk" if mounted else "a limit on files", **check_recovery(clients, url))
         clients.kill()
 
 
@@ -168,6 +168,6 @@ def test_a_process_forks_in_the_midst_of_publishing(
 
 
 def bodies(url: str) -> list[str]:
-    """Take all messages of the queue."""
+    """Consume all messages of the queue."""
     with Connection(url) as connection:
         return take_all(connection.default_channel, "q")

@@ -1,4 +1,4 @@
-"""The remote control of many workers that are killed: their queues, and the replies that were on their way."""
+"""The control queues and pending replies of many killed workers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.support.celery.brokers import Broker
     from tests.support.chaos.scale import Scale
 
-TTL, EXPIRES, A_PROCESS, ASKERS = 2.0, 2.0, 25, 4
+TTL, EXPIRES, PER_PROCESS, ASKERS = 2.0, 2.0, 25, 4
 
 
 @pytest.fixture
@@ -26,9 +26,9 @@ def programs() -> Iterator[Programs]:
     started.kill()
 
 
-def named(contents: list[str]) -> list[str]:
-    """Return what of a store's contents is somebody's: a mailbox's, a reply queue's, or bound for one."""
-    return [line for line in contents if "doomed-" in line or ".reply.celery.pidbox" in line]
+def of_mailboxes(contents: list[str]) -> list[str]:
+    """Return the contents of a store that belong to a killed mailbox or a reply queue."""
+    return [line for line in contents if "killed-" in line or ".reply.celery.pidbox" in line]
 
 
 @pytest.mark.timeout(120)
@@ -42,28 +42,30 @@ def test_nothing_is_left_of_them_after_their_expiry(
     def contents() -> list[str]:
         return STORES[store].contents(broker.url)
 
-    # One worker lives on; only who consumes from something tidies up.
+    # One worker stays alive: only processes that consume run the maintenance.
     assert programs.start("serve", names=["living"], **start).line() == "ready"
-    polite = programs.start("ask", seconds=0.1, **start)
-    assert polite.line() == "asking"
-    polite.finish()
-    eventually(lambda: not named(contents()))
+    finished = programs.start("ask", seconds=0.1, **start)
+    assert finished.line() == "asking"
+    finished.finish()
+    eventually(lambda: not of_mailboxes(contents()))
     before = contents()
-    names = [f"doomed-{number}" for number in range(scale.boxes)]
-    doomed = [
-        programs.start("serve", names=names[first : first + A_PROCESS], **start)
-        for first in range(0, len(names), A_PROCESS)
+    names = [f"killed-{number}" for number in range(scale.boxes)]
+    served = [
+        programs.start("serve", names=names[first : first + PER_PROCESS], **start)
+        for first in range(0, len(names), PER_PROCESS)
     ]
-    for process in doomed:
+    for process in served:
         assert process.line() == "ready"
     askers = [programs.start("ask", seconds=60.0, **start) for _ in range(ASKERS)]
     for process in askers:
         assert process.line() == "asking"
     eventually(lambda: sum(".reply.celery.pidbox" in line for line in contents()) >= ASKERS)
-    most = named(contents())
-    for process in (*askers, *doomed):
+    most = of_mailboxes(contents())
+    for process in (*askers, *served):
         process.kill()
-    eventually(lambda: not named(contents()) and len(contents()) <= len(before), 60, lambda: "\n".join(contents()))
-    tally(mailboxes=len(names), askers=ASKERS, entries_of_theirs=len(most), left=len(named(contents())))
+    eventually(
+        lambda: not of_mailboxes(contents()) and len(contents()) <= len(before), 60, lambda: "\n".join(contents())
+    )
+    tally(mailboxes=len(names), askers=ASKERS, entries_of_theirs=len(most), left=len(of_mailboxes(contents())))
 
     assert all(any(name in line for line in most) for name in names)

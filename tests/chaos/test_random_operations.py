@@ -1,4 +1,4 @@
-"""Random sequences of operations, on a store and on the memory store, which must answer alike."""
+"""Random sequences of operations on a store and on the memory store, whose answers must be equal."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
     from tests.support.chaos.scale import Scale
 
-STEPS, AT_ONCE = 30, 100
+STEPS, BATCH = 30, 100
 
 
 class Pair:
-    """Two stores that all sequences share; each has a project of its own in them."""
+    """Two stores for all sequences, each of which uses a project of its own."""
 
     def __init__(self, store: str, folder: Path) -> None:
         self.clock = ManualClock()
@@ -43,7 +43,7 @@ class Pair:
 
 
 class SharedStoreComparison(StoreComparison):
-    """A comparison in a project of its own, which leaves the stores open for the next one."""
+    """A comparison in a new project that keeps the stores open for the next one."""
 
     pair: Pair
 
@@ -74,7 +74,7 @@ def test_the_store_answers_as_the_memory_store_does(
         run_state_machine_as_test(
             machine,
             settings=settings(
-                max_examples=min(AT_ONCE, scale.examples),
+                max_examples=min(BATCH, scale.examples),
                 stateful_step_count=STEPS,
                 database=None,
                 deadline=None,

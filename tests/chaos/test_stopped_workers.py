@@ -1,4 +1,4 @@
-"""A worker that stands still for longer than its claims live, and then goes on as if nothing had happened."""
+"""A worker that is stopped for longer than its claim TTL, and then continues."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TTL, TTLS, HELD_AT_ONCE = 2.0, 3, 8
 
 
 def refused(log: str) -> int:
-    """Return how many acknowledgements of a worker the store has refused."""
+    """Return how many acknowledgements of a worker the store refused."""
     return sum(map(int, re.findall(r"refused (\d+) late acknowledgement", log)))
 
 
@@ -34,10 +34,10 @@ def test_nothing_is_acknowledged_by_who_does_not_hold_it_any_more(
     site = make_site(broker_transport_options={"claim_ttl": TTL}, worker_prefetch_multiplier=1)
 
     def begun(by: str) -> int:
-        return sum(line.startswith("begin") and line.endswith(f" {by}@tests") for line in site.journal.said())
+        return sum(line.startswith("begin") and line.endswith(f" {by}@tests") for line in site.journal.texts())
 
     def ended(by: str) -> int:
-        return sum(line.startswith("end") and line.endswith(f" {by}@tests") for line in site.journal.said())
+        return sum(line.startswith("end") and line.endswith(f" {by}@tests") for line in site.journal.texts())
 
     threads = ("--pool=threads", f"--concurrency={HELD_AT_ONCE}")
     stopped = site.lone_worker(*threads, name="stopped")
@@ -52,13 +52,13 @@ def test_nothing_is_acknowledged_by_who_does_not_hold_it_any_more(
     eventually(lambda: time.monotonic() > stopped_at + TTLS * TTL)
     (site.folder / "open-stopped@tests").touch()
     os.kill(stopped.pid, signal.SIGCONT)
-    # It does what it has begun; but that is the second one's now.
+    # The worker finishes its tasks, but the second worker holds their messages now.
     eventually(lambda: ended("stopped") == HELD_AT_ONCE)
     eventually(lambda: refused(stopped.log) == HELD_AT_ONCE)
     still_held = site.counts()
     stopped.stop()
 
-    # Had the store taken one of those acknowledgements, the third worker would not be given its message.
+    # If the store had accepted one of those acknowledgements, the third worker would not receive its message.
     second.kill()
     (site.folder / "open-third@tests").touch()
     site.lone_worker(*threads, name="third")

@@ -1,4 +1,4 @@
-"""Processes of plain Kombu that go on whatever becomes of their broker, and what they wrote down meanwhile."""
+"""Publishers and consumers of plain Kombu, in processes that continue through outages and record their messages."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ logger = logging.getLogger(__name__)
 
 QUEUE = Queue("q")
 PREFETCH = 16
-PATIENCE = {"interval_start": 0.05, "interval_step": 0.1, "interval_max": 0.5}
-#: Seconds without a message after which a consumer looks whether it was told to end.
-TURN = 0.2
+RETRY_POLICY = {"interval_start": 0.05, "interval_step": 0.1, "interval_max": 0.5}
+#: Timeout of a drain, in seconds, after which a consumer checks whether it must end.
+DRAIN_TIMEOUT = 0.2
 
 
 class Client(NamedTuple):
-    """A process, and the file in which it writes."""
+    """A process and the file of its records."""
 
     program: Program
     record: Path
 
     def lines(self) -> list[list[str]]:
         text = self.record.read_text() if self.record.exists() else ""
-        # A line without an end is still being written.
+        # A line without a newline is not complete yet.
         return [line.split() for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
 
@@ -58,7 +58,7 @@ class Clients:
         self.consumers: list[Client] = []
 
     def start(self, publishers: int, consumers: int) -> None:
-        """Start so many, and wait until all of them are at work, if somebody gives the consumers something to do."""
+        """Start the processes; with publishers, wait until all processes have sent or received a message."""
         self.consumers += [self._start("consume", f"c{number}") for number in range(consumers)]
         self.publishers += [self._start("publish", f"p{number}") for number in range(publishers)]
         if publishers:
@@ -69,19 +69,19 @@ class Clients:
         return Client(self._programs.start(program, name=name, record=str(record), **self._arguments), record)
 
     def wait_for_all(self, limit: float = LIMIT) -> None:
-        """Wait until each of them has done something from now on."""
+        """Wait until each process has sent or received another message."""
         self._wait_for_more(self.publishers, self.sent, limit)
         self._wait_for_more(self.consumers, self.seen, limit)
 
     def wait_for_errors(self) -> None:
-        """Wait until each publisher has been told of an error from now on."""
+        """Wait until each publisher has met another error."""
         self._wait_for_more(self.publishers, self.retried)
 
     @staticmethod
-    def _wait_for_more(clients: list[Client], what: Callable[[Client], list[Any]], limit: float = LIMIT) -> None:
-        before = {client: len(what(client)) for client in clients}
+    def _wait_for_more(clients: list[Client], records: Callable[[Client], list[Any]], limit: float = LIMIT) -> None:
+        before = {client: len(records(client)) for client in clients}
         for client, count in before.items():
-            eventually(partial(_has_more, client, what, count), limit)
+            eventually(partial(_has_more, client, records, count), limit)
 
     def stop_publishing(self) -> None:
         self._stop(self.publishers)
@@ -97,33 +97,33 @@ class Clients:
             client.program.finish()
 
     def kill(self) -> None:
-        """Leave nobody behind."""
+        """Kill the processes that are still running."""
         self._programs.kill()
 
-    # What they did.
+    # The records.
 
     @staticmethod
     def sent(publisher: Client) -> list[str]:
-        """Return what it was told is published."""
-        return [body for what, body in publisher.lines() if what == "sent"]
+        """Return the bodies of the confirmed publishes."""
+        return [body for kind, body in publisher.lines() if kind == "sent"]
 
     @staticmethod
     def retried(publisher: Client) -> list[str]:
-        """Return what it published again after an error."""
-        return [body for what, body in publisher.lines() if what == "failed"]
+        """Return the bodies that were published again after an error."""
+        return [body for kind, body in publisher.lines() if kind == "failed"]
 
     @staticmethod
     def seen(consumer: Client) -> list[tuple[str, int]]:
-        """Return what it was given, and how often that had been lent."""
-        return [(body, int(lent)) for body, lent, _ in consumer.lines()]
+        """Return the received bodies with their delivery counts."""
+        return [(body, int(count)) for body, count, _ in consumer.lines()]
 
-    def came_back(self) -> Counter[tuple[str, str]]:
-        """Count what came back of what each connection of each consumer was given: what was lent once more later."""
-        given = [(consumer.record.name, *line) for consumer in self.consumers for line in consumer.lines()]
+    def redelivered(self) -> Counter[tuple[str, str]]:
+        """Count, for each connection of each consumer, the messages that were delivered again later."""
+        deliveries = [(consumer.record.name, *line) for consumer in self.consumers for line in consumer.lines()]
         last: dict[str, int] = {}
-        for _, body, lent, _ in given:
-            last[body] = max(int(lent), last.get(body, 0))
-        return Counter((name, link) for name, body, lent, link in given if int(lent) < last[body])
+        for _, body, count, _ in deliveries:
+            last[body] = max(int(count), last.get(body, 0))
+        return Counter((name, number) for name, body, count, number in deliveries if int(count) < last[body])
 
     def all_sent(self) -> set[str]:
         return {body for publisher in self.publishers for body in self.sent(publisher)}
@@ -135,51 +135,51 @@ class Clients:
         return Counter(pair for consumer in self.consumers for pair in self.seen(consumer))
 
 
-def _has_more(client: Client, what: Callable[[Client], list[Any]], than: int) -> bool:
-    return len(what(client)) > than
+def _has_more(client: Client, records: Callable[[Client], list[Any]], than: int) -> bool:
+    return len(records(client)) > than
 
 
-# What the processes run.
+# The programs of the processes.
 
 
 @contextmanager
 def writing(record: str) -> Iterator[Callable[..., object]]:
-    """Append lines to a file, each in one write: a process that is killed leaves whole ones."""
+    """Append lines to a file, each in one write, so that a killed process leaves only complete lines."""
     with Path(record).open("ab", buffering=0) as file:
         yield lambda *words: os.write(file.fileno(), f"{' '.join(map(str, words))}\n".encode())
 
 
-def told_to_end() -> threading.Event:
+def end_requested() -> threading.Event:
     ended = threading.Event()
     threading.Thread(target=lambda: (heard(), ended.set()), daemon=True).start()
     return ended
 
 
 def publish(url: str, name: str, record: str, options: dict[str, Any]) -> None:
-    """Publish numbered messages, each until it is published, until told to end."""
-    ended, number = told_to_end(), 0
+    """Publish numbered messages, retrying each until it is confirmed, until a line on stdin."""
+    ended, number = end_requested(), 0
     with Connection(url, transport_options=options) as connection, writing(record) as write:
-        producer = Producer(connection.ensure_connection(**PATIENCE), auto_declare=False)
+        producer = Producer(connection.ensure_connection(**RETRY_POLICY), auto_declare=False)
         while not ended.is_set():
             body, number = f"{name}-{number}", number + 1
-            policy = {**PATIENCE, "errback": lambda error, interval, body=body: write("failed", body)}
+            policy = {**RETRY_POLICY, "errback": lambda error, interval, body=body: write("failed", body)}
             producer.publish(body, routing_key=QUEUE.name, declare=[QUEUE], retry=True, retry_policy=policy)
             write("sent", body)
 
 
 def consume(url: str, name: str, record: str, options: dict[str, Any]) -> None:
-    """Consume, acknowledge and write down until told to end; connect again whenever the connection fails."""
-    ended, links = told_to_end(), 0
+    """Consume, acknowledge and record until a line on stdin; reconnect after each connection error."""
+    ended, connections = end_requested(), 0
     with writing(record) as write:
 
         def take(message: Message) -> None:
-            write(message.payload, message.delivery_info["delivery_count"], links)
+            write(message.payload, message.delivery_info["delivery_count"], connections)
             message.ack()
 
         while not ended.is_set():
-            links += 1
+            connections += 1
             with Connection(url, transport_options=options) as connection:
-                connection.ensure_connection(**PATIENCE)
+                connection.ensure_connection(**RETRY_POLICY)
                 try:
                     drain(connection, take, ended)
                 except connection.connection_errors:
@@ -192,7 +192,7 @@ def drain(connection: Connection, take: Callable[[Message], None], ended: thread
     with consumer:
         while not ended.is_set():
             with suppress(TimeoutError):
-                connection.drain_events(timeout=TURN)
+                connection.drain_events(timeout=DRAIN_TIMEOUT)
 
 
 if __name__ == "__main__":

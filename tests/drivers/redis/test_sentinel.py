@@ -61,7 +61,7 @@ def test_everybody_goes_on_when_the_master_dies_and_when_it_changes_places(senti
     # The sentinels would do this too, but only after ten seconds.
     killed.ask("REPLICAOF", "127.0.0.1", master.port)
     eventually(lambda: len(master.ask("ROLE")[2]) == 1)
-    sentinels.forward()
+    sentinels.manual_failover()
     clients.wait_for_all()
 
     clients.stop_publishing()

@@ -1,4 +1,4 @@
-"""The Celery application of these tests: the same in a worker, in a command and in the test itself."""
+"""The Celery application of the tests, of their workers and of their commands."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from kombu.common import Broadcast
 
 from tests.support.celery.task_journal import Journal
 
-#: What tells a process of ours its broker, its folder and its settings.
+#: Environment variables with the broker URL, the folder and the settings.
 BROKER, FOLDER, SETTINGS = "TESTED_BROKER", "TESTED_FOLDER", "TESTED_SETTINGS"
-#: A queue that every worker has a copy of, and the setting that adds it.
-EVERYBODY = "everybody"
-#: A queue whose dead letters go to another one, and the setting that adds it: how often a message is delivered again.
-MORTAL, DEAD = "mortal", "dead"
+#: The broadcast queue, of which each worker has its own copy; also the setting that adds it.
+BROADCAST = "broadcast"
+#: A queue with a delivery limit and its dead-letter queue; ``LIMITED`` is also the setting that adds it, the limit.
+LIMITED, DEAD = "limited", "dead"
 
 
 def journal() -> Journal:
@@ -43,7 +43,7 @@ def fail(text: str) -> None:
 def third_time(self: Task) -> int:
     """Succeed at the third try.
 
-    Celery says that a task is tried again after it sent that try: if that succeeded before, nobody ever hears of it.
+    Celery stores the state RETRY only after it sent the next try, which must not succeed before that.
     """
     if self.request.retries < 2:
         raise self.retry(countdown=0.5)
@@ -64,7 +64,7 @@ def process() -> int:
 
 
 def work(name: str, seconds: float) -> str:
-    """Say when it begins and when it is done."""
+    """Write the begin and the end of the task to the journal."""
     journal().write(f"begin {name}")
     time.sleep(seconds)
     journal().write(f"end {name}")
@@ -72,7 +72,7 @@ def work(name: str, seconds: float) -> str:
 
 
 def wait_for(name: str, file: str) -> str:
-    """Say when it begins, and be done once there is such a file."""
+    """Write the begin and the end to the journal; end once the file exists."""
     journal().write(f"begin {name}")
     while not Path(os.environ[FOLDER], file).exists():
         time.sleep(0.02)
@@ -80,8 +80,8 @@ def wait_for(name: str, file: str) -> str:
     return name
 
 
-def die_once(name: str) -> str:
-    """Kill the process that it runs in, the first time."""
+def kill_once(name: str) -> str:
+    """Kill the task's own process at the first run."""
     first = not journal().pids(f"begin {name}")
     journal().write(f"begin {name}")
     if first:
@@ -89,13 +89,13 @@ def die_once(name: str) -> str:
     return name
 
 
-def refuse(text: str, requeue: bool) -> None:
+def reject(text: str, requeue: bool) -> None:
     """Reject the message."""
     raise Reject(text, requeue=requeue)
 
 
-def refuse_until(self: Task, file: str, history: list[Any] | None = None) -> list[Any]:
-    """Reject the message unless there is such a file; then be tried once more, and return how it came to that."""
+def reject_until(self: Task, file: str, history: list[Any] | None = None) -> list[Any]:
+    """Reject the message until the file exists; then retry once, and return the deaths and the routing key."""
     if not Path(os.environ[FOLDER], file).exists():
         raise Reject(file, requeue=False)
     if history is None:
@@ -105,30 +105,30 @@ def refuse_until(self: Task, file: str, history: list[Any] | None = None) -> lis
 
 
 def delivery(self: Task) -> dict[str, Any]:
-    """Return how the task was delivered."""
+    """Return the delivery information of the task."""
     return dict(self.request.delivery_info)
 
 
 PLAIN = (add, total, fail, note, when, process, work, wait_for)
 BOUND = (third_time, delivery)
-LATE = (die_once, refuse)
-LATE_BOUND = (refuse_until,)
+LATE = (kill_once, reject)
+LATE_BOUND = (reject_until,)
 
 
 def queues() -> list[Queue]:
-    return [Queue("celery"), Broadcast(EVERYBODY)]
+    return [Queue("celery"), Broadcast(BROADCAST)]
 
 
-def mortal_queues(limit: int) -> list[Queue]:
-    letters = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": DEAD, "x-delivery-limit": limit}
-    return [Queue("celery"), Queue(MORTAL, queue_arguments=letters)]
+def limited_queues(limit: int) -> list[Queue]:
+    arguments = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": DEAD, "x-delivery-limit": limit}
+    return [Queue("celery"), Queue(LIMITED, queue_arguments=arguments)]
 
 
 def application(broker: str, folder: Path, **settings: Any) -> Celery:
-    """Make the application, for one test or one process."""
+    """Return the application of one test or one process."""
     results = folder / "results"
     results.mkdir(exist_ok=True)
-    backend = f"tests.support.celery.file_results:WholeFiles+{results.as_uri()}"
+    backend = f"tests.support.celery.file_results:AtomicFilesystemBackend+{results.as_uri()}"
     app = Celery("tested", broker=broker, backend=backend, set_as_current=False)
     app.conf.update(
         broker_connection_retry_on_startup=True,
@@ -136,11 +136,11 @@ def application(broker: str, folder: Path, **settings: Any) -> Celery:
         worker_hijack_root_logger=True,
         worker_cancel_long_running_tasks_on_connection_loss=False,
     )
-    if settings.pop(EVERYBODY, False):
+    if settings.pop(BROADCAST, False):
         app.conf.task_queues = queues()
-    limit = settings.pop(MORTAL, None)
+    limit = settings.pop(LIMITED, None)
     if limit is not None:
-        app.conf.task_queues = mortal_queues(limit)
+        app.conf.task_queues = limited_queues(limit)
     app.conf.update(settings)
     for function in PLAIN:
         app.task(name=function.__name__)(function)
@@ -158,7 +158,7 @@ def application(broker: str, folder: Path, **settings: Any) -> Celery:
 
 
 def __getattr__(name: str) -> Celery:
-    """Make ``app`` as the environment says, for ``celery -A``."""
+    """Create ``app`` from the environment, for ``celery -A``."""
     if name not in ("app", "celery"):
         raise AttributeError(name)
     settings = json.loads(os.environ[SETTINGS])

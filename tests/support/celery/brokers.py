@@ -1,4 +1,4 @@
-"""The brokers that the workers of these tests use: one entry more runs all of them over another store."""
+"""The brokers that the Celery tests run over. A new entry in ``BROKERS`` runs them over another store."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ if TYPE_CHECKING:
 
 
 class Broker(Protocol):
-    """A store of one's own."""
+    """A private store."""
 
-    #: Its broker URL.
+    #: The broker URL.
     url: str
-    #: One whose connections give up after a second at most.
-    impatient_url: str
+    #: A broker URL with timeouts of at most one second.
+    short_timeout_url: str
 
-    #: What an error says of an outage.
-    outage_says: str
+    #: A part of the error text during an outage.
+    outage_error: str
 
     def outage(self) -> object:
-        """Let nobody write to the store within this context."""
+        """Make the store unusable within this context."""
 
     def close(self) -> None:
-        """End what serves it."""
+        """End the store's servers."""
 
 
 class SqliteBroker:
-    """A file."""
+    """A SQLite file."""
 
-    #: Takes the only write lock that there is, until its input ends.
-    _HOLD = """
+    #: Holds the write lock of the file until the end of stdin.
+    _HOLD_LOCK = """
 import sqlite3, sys
 connection = sqlite3.connect(sys.argv[1], timeout=10)
 connection.execute("BEGIN IMMEDIATE")
@@ -49,29 +49,29 @@ sys.stdin.read()
     def __init__(self, folder: Path) -> None:
         self._path = folder / "broker.db"
         self.url = f"pool+sqlite:///{self._path}"
-        self.impatient_url = f"{self.url}?busy_timeout=1"
-        self.outage_says = "locked by another process"
+        self.short_timeout_url = f"{self.url}?busy_timeout=1"
+        self.outage_error = "locked by another process"
 
     @contextmanager
     def outage(self) -> Iterator[None]:
-        command = [sys.executable, "-c", self._HOLD, str(self._path)]
+        command = [sys.executable, "-c", self._HOLD_LOCK, str(self._path)]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
             assert holder.stdout.readline() == b"held\n"
             yield
             holder.stdin.close()
 
     def close(self) -> None:
-        """Leave the file to its folder."""
+        """Do nothing: the file is deleted with its folder."""
 
 
 class RedisBroker:
-    """A server of one's own, which keeps what it has over a restart."""
+    """A private Redis server."""
 
     def __init__(self, folder: Path) -> None:
         self._server = Server()
         self.url = f"pool+{self._server.uri()}"
-        self.impatient_url = f"{self.url}?socket_timeout=1"
-        self.outage_says = "imeout"
+        self.short_timeout_url = f"{self.url}?socket_timeout=1"
+        self.outage_error = "imeout"
 
     @contextmanager
     def outage(self) -> Iterator[None]:
@@ -86,12 +86,12 @@ class RedisBroker:
 
 
 class ClusterBroker:
-    """A part of the cluster that all tests share."""
+    """A key prefix on the shared Redis Cluster."""
 
     def __init__(self, folder: Path) -> None:
         self.url = f"pool+{fresh_cluster_uri()}"
-        self.impatient_url = f"{self.url}&socket_timeout=1"
-        self.outage_says = "imeout"
+        self.short_timeout_url = f"{self.url}&socket_timeout=1"
+        self.outage_error = "imeout"
 
     @contextmanager
     def outage(self) -> Iterator[None]:
@@ -106,17 +106,17 @@ class ClusterBroker:
             shared_cluster().wait_until_ready()
 
     def close(self) -> None:
-        """Leave the cluster to the others."""
+        """Do nothing: other tests use the cluster."""
 
 
 class MongoBroker:
-    """A database on the replica set that all tests share."""
+    """A database on the shared MongoDB replica set."""
 
     def __init__(self, folder: Path) -> None:
         self.url = f"pool+{mongodb.fresh_uri()}"
         self._servers = mongodb.shared_replica_set()
-        self.impatient_url = f"{self.url}&socketTimeoutMS=1000&serverSelectionTimeoutMS=1000"
-        self.outage_says = "imed out"
+        self.short_timeout_url = f"{self.url}&socketTimeoutMS=1000&serverSelectionTimeoutMS=1000"
+        self.outage_error = "imed out"
 
     @contextmanager
     def outage(self) -> Iterator[None]:
@@ -127,10 +127,10 @@ class MongoBroker:
             self._servers.resume()
 
     def close(self) -> None:
-        """Leave the servers to the others."""
+        """Do nothing: other tests use the servers."""
 
 
-#: How to make a broker in a new folder, by name.
+#: Name -> constructor, which takes a new folder.
 BROKERS: dict[str, Callable[[Path], Broker]] = {
     "sqlite": SqliteBroker,
     "redis": RedisBroker,

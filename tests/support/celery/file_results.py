@@ -1,4 +1,4 @@
-"""Celery's file result backend, with files that are whole whenever they are read."""
+"""Celery's filesystem result backend with atomic writes."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 from celery.backends.filesystem import FilesystemBackend
 
 
-class WholeFiles(FilesystemBackend):
-    """Put a result in the place of the one before it, where Celery's own writes over it.
+class AtomicFilesystemBackend(FilesystemBackend):
+    """Replaces a result file, where Celery's own backend overwrites it.
 
-    Two processes may write one task's states at once: its retry in the one, what came of that in the other.
+    Two processes may write the state of one task at once: the RETRY in one, the result of the next try in the other.
     """
 
     def set(self, key: bytes, value: bytes | str) -> None:
-        aside = key + f".{os.getpid()}.{threading.get_ident()}".encode()
-        super().set(aside, value)
-        Path(os.fsdecode(self._filename(aside))).replace(os.fsdecode(self._filename(key)))
+        temporary = key + f".{os.getpid()}.{threading.get_ident()}".encode()
+        super().set(temporary, value)
+        Path(os.fsdecode(self._filename(temporary))).replace(os.fsdecode(self._filename(key)))

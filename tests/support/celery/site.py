@@ -1,4 +1,4 @@
-"""A broker, a folder and an application of one's own, with the workers that belong to them."""
+"""A private broker, folder and Celery application, with the workers started for them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 
 import kombu_pool
-from tests.support.celery.application import BROKER, EVERYBODY, FOLDER, SETTINGS, application, queues
-from tests.support.celery.task_journal import Journal
-from tests.support.celery.worker import ALONE, CELERY, SOON, Process, Worker
+from tests.support.celery.application import BROADCAST, BROKER, FOLDER, SETTINGS, application, queues
+from tests.support.celery.task_journal import TaskJournal
+from tests.support.celery.worker import ALONE, CELERY, TIMEOUT, Process, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,19 +26,19 @@ if TYPE_CHECKING:
     from kombu_pool.pooling import DataDriver
 
 ROOT = Path(__file__).parents[3]
-#: Characters of a log's end that are told of.
-_TOLD = 5000
+#: Characters of the end of a log that an error shows.
+_LOG_TAIL = 5000
 
 
 class Site:
-    """Where one test, or all tests of a module, let Celery work."""
+    """The Celery deployment of one test, or of all tests of a module."""
 
     def __init__(self, folder: Path, broker: str, **settings: Any) -> None:
         self.folder = folder
         self.broker = broker
         self.settings = settings
         self.app = application(broker, folder, **settings)
-        self.journal = Journal(folder / "journal")
+        self.journal = TaskJournal(folder / "journal")
         self._numbers = itertools.count(1)
         self._processes: list[Process] = []
 
@@ -54,7 +54,7 @@ class Site:
     # Processes.
 
     def worker(self, *arguments: str, name: str | None = None, ready: bool = True, **settings: Any) -> Worker:
-        """Start a worker; it is killed with the site unless somebody stopped it."""
+        """Start a worker; the site kills it if it is still running at the end."""
         number = next(self._numbers)
         worker = Worker(
             self.folder / f"worker-{number}.log", self.environment(**settings), name or f"worker-{number}", *arguments
@@ -63,17 +63,17 @@ class Site:
         return worker.ready() if ready else worker
 
     def lone_worker(self, *arguments: str, **options: Any) -> Worker:
-        """Start a worker that looks for no neighbours."""
+        """Start a worker without mingle, gossip and heartbeat."""
         return self.worker(*ALONE, *arguments, **options)
 
     def start(self, *arguments: str) -> Process:
-        """Start another command that runs until it is stopped."""
+        """Start another Celery command that runs until it is stopped."""
         process = Process(self.folder / f"command-{next(self._numbers)}.log", self.environment(), *arguments)
         self._processes.append(process)
         return process
 
     def run(self, *arguments: str, typed: str = "", code: int = 0) -> str:
-        """Run a command with the input ``typed`` until it ends with ``code``; return what it printed."""
+        """Run a command with ``typed`` as its input; check its exit code and return its output."""
         done = subprocess.run(
             [*CELERY, *arguments],
             env=self.environment(),
@@ -89,42 +89,42 @@ class Site:
         return done.stdout
 
     def pids(self) -> set[int]:
-        """Return the processes that were started here."""
+        """Return the ids of the started processes."""
         return {process.pid for process in self._processes}
 
     def close(self) -> None:
         for process in self._processes:
             process.close()
-        # Kombu's pools outlive the application, and would keep their connections to a broker that is gone.
+        # Kombu's pools outlive the application and would keep connections to a stopped broker.
         for pool in (self.app.producer_pool, self.app.pool):
             pool.force_close_all()
         self.app.close()
 
     # Tasks.
 
-    def tell_everybody(self) -> None:
-        """Let workers that start from now on, and the application, know a queue of which each has a copy."""
-        self.settings[EVERYBODY] = True
+    def add_broadcast_queue(self) -> None:
+        """Add the broadcast queue to the application and to workers that start later."""
+        self.settings[BROADCAST] = True
         self.app.conf.task_queues = queues()
 
     def send(self, task: str, *arguments: Any, **options: Any) -> Any:
-        """Send a task by its name."""
+        """Send the task of that name."""
         return self.app.tasks[task].apply_async(arguments, **options)
 
     def signature(self, task: str, *arguments: Any, **options: Any) -> Any:
         return self.app.tasks[task].s(*arguments).set(**options)
 
     def answer(self, result: ResultBase) -> Any:
-        """Wait for a result; Celery's file backend has to be asked again and again."""
+        """Wait for a result by polling, which Celery's filesystem backend needs."""
         try:
-            return result.get(timeout=SOON, interval=0.02, disable_sync_subtasks=False)
+            return result.get(timeout=TIMEOUT, interval=0.02, disable_sync_subtasks=False)
         except CeleryTimeoutError:
-            logs = "\n".join(f"{process.log_file.name}:\n{process.log[-_TOLD:]}" for process in self._processes)
-            raise AssertionError(f"no answer for {result} within {SOON} s; what was said last:\n{logs}") from None
+            logs = "\n".join(f"{process.log_file.name}:\n{process.log[-_LOG_TAIL:]}" for process in self._processes)
+            raise AssertionError(f"no result of {result} within {TIMEOUT} s; the ends of the logs:\n{logs}") from None
 
     def inspect(self, *workers: Worker) -> Inspect:
-        """Ask these workers only, so that nobody waits for the answers of others."""
-        return self.app.control.inspect(destination=[worker.name for worker in workers], timeout=SOON)
+        """Inspect only these workers, so that the call ends with their answers."""
+        return self.app.control.inspect(destination=[worker.name for worker in workers], timeout=TIMEOUT)
 
     # The store.
 

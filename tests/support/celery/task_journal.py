@@ -1,4 +1,4 @@
-"""A file in which tasks write what they did, whatever process they ran in."""
+"""A file to which tasks of all processes append lines."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ if TYPE_CHECKING:
 
 
 class Entry(NamedTuple):
-    """What one task did once."""
+    """A line, and the process that wrote it."""
 
-    what: str
+    text: str
     pid: int
 
 
-class Journal:
-    """Appends whole lines, so that writers never mix."""
+class TaskJournal:
+    """Appends lines in single writes, so that lines of several processes never mix."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def write(self, what: str) -> None:
+    def write(self, text: str) -> None:
         with self.path.open("a") as file:
-            file.write(f"{os.getpid()} {what}\n")
+            file.write(f"{os.getpid()} {text}\n")
 
     def entries(self) -> list[Entry]:
         if not self.path.exists():
             return []
         lines = self.path.read_text().splitlines()
-        return [Entry(what, int(pid)) for pid, _, what in (line.partition(" ") for line in lines)]
+        return [Entry(text, int(pid)) for pid, _, text in (line.partition(" ") for line in lines)]
 
-    def said(self) -> list[str]:
-        """Return what was written, in order."""
-        return [entry.what for entry in self.entries()]
+    def texts(self) -> list[str]:
+        """Return the lines in order."""
+        return [entry.text for entry in self.entries()]
 
-    def pids(self, what: str) -> list[int]:
-        """Return who wrote this, in order."""
-        return [entry.pid for entry in self.entries() if entry.what == what]
+    def pids(self, text: str) -> list[int]:
+        """Return the processes that wrote this line, in order."""
+        return [entry.pid for entry in self.entries() if entry.text == text]

@@ -1,4 +1,4 @@
-"""What these scenarios run in processes of their own."""
+"""Programs that the chaos scenarios run in child processes."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from kombu import Connection, Producer
 from kombu.pidbox import Mailbox
 
 import kombu_pool  # noqa: F401 - importing it is what makes pool:// known to Kombu
-from tests.support.kombu_clients import PATIENCE, QUEUE, told_to_end, writing
+from tests.support.kombu_clients import QUEUE, RETRY_POLICY, end_requested, writing
 from tests.support.transport.child_programs import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Seconds that a child has to publish and to end.
-_PATIENCE = 20.0
+#: Timeout of a forked child, in seconds.
+_CHILD_TIMEOUT = 20.0
 
 
 def fork(url: str, record: str, pauses: list[float], options: dict[str, Any]) -> None:
-    """Publish in a thread all the while, and fork in the midst of it: each child publishes over what it inherited."""
+    """Publish in a thread, and fork meanwhile: each child publishes over the inherited connection."""
     ended = threading.Event()
     connection = Connection(url, transport_options=options)
     with writing(record) as write:
-        producer = Producer(connection.ensure_connection(**PATIENCE), auto_declare=False)
+        producer = Producer(connection.ensure_connection(**RETRY_POLICY), auto_declare=False)
         QUEUE(connection.default_channel).declare()
         thread = threading.Thread(target=_publish_until, args=(producer, write, ended))
         thread.start()
@@ -63,7 +63,7 @@ def _fork_one(connection: Connection, write: Callable[..., object], name: str) -
             status = 0
         finally:
             os._exit(status)
-    until = time.monotonic() + _PATIENCE
+    until = time.monotonic() + _CHILD_TIMEOUT
     while time.monotonic() < until:
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:
@@ -72,7 +72,7 @@ def _fork_one(connection: Connection, write: Callable[..., object], name: str) -
         time.sleep(0.002)
     os.kill(child, 9)
     os.waitpid(child, 0)
-    raise AssertionError(f"{name} hangs")
+    raise AssertionError(f"{name} did not end")
 
 
 def _mailbox(connection: Connection, expires: float) -> Mailbox:
@@ -83,8 +83,8 @@ def _mailbox(connection: Connection, expires: float) -> Mailbox:
 
 
 def serve(url: str, names: list[str], expires: float, options: dict[str, Any]) -> None:
-    """Serve as many workers' mailboxes, until told to end."""
-    ended = told_to_end()
+    """Serve the mailboxes of these workers until a line on stdin."""
+    ended = end_requested()
     with Connection(url, transport_options=options) as connection:
         mailbox = _mailbox(connection, expires)
         consumers = []
@@ -101,7 +101,7 @@ def serve(url: str, names: list[str], expires: float, options: dict[str, Any]) -
 
 
 def ask(url: str, expires: float, seconds: float, options: dict[str, Any]) -> None:
-    """Ask all workers something, and wait so long for more answers than there are."""
+    """Ping all workers, and wait the whole time for further replies."""
     with Connection(url, transport_options=options) as connection:
         say("asking")
         mailbox = _mailbox(connection, expires)

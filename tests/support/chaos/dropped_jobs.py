@@ -1,8 +1,8 @@
-"""Writes down which tasks Celery's prefork pool forgets as its worker stops, though a child of it may run them.
+"""Records the tasks that Celery's prefork pool drops while its worker stops, although a child may run them.
 
-A worker that stops drops each job that no child has confirmed yet, and also one that it has written to a child's pipe
-already (`AsynPool.flush`). The child runs that one; nobody acknowledges it, so its message is another worker's later.
-That is so with every broker: which runs are Celery's own can be told from ours only by what is written down here.
+A stopping worker drops each job that no child has confirmed, also one that is already written to a child's pipe
+(`AsynPool.flush`). The child runs that job, but its message is not acknowledged, so another worker receives it later.
+This happens with every broker; only these records distinguish such a repeated run from a defect of the transport.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from functools import wraps
 from celery.concurrency.asynpool import AsynPool
 
 from tests.support.celery.application import journal
-from tests.support.chaos.task_outcomes import FORGOTTEN
+from tests.support.chaos.task_outcomes import DROPPED
 
 _flush = AsynPool.flush
 
 
 @wraps(_flush)
-def _flush_and_say(pool: AsynPool) -> None:
+def _flush_and_record(pool: AsynPool) -> None:
     for job in tuple(pool._cache.values()):
         if job._write_to is not None and not job._accepted:
-            journal().write(f"{FORGOTTEN} {job.correlation_id} {os.getpid()}")
+            journal().write(f"{DROPPED} {job.correlation_id} {os.getpid()}")
     _flush(pool)
 
 
-AsynPool.flush = _flush_and_say
+AsynPool.flush = _flush_and_record

@@ -1,4 +1,4 @@
-"""Shows a line for each scenario and store, as soon as it ended, in place of pytest's dots."""
+"""Prints a line for each scenario and store when it ends, instead of pytest's dots."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-#: What a scenario's report carries.
+#: Properties of a scenario's test report.
 COUNTS, NAME, WHERE = "counts", "scenario", "store"
 _VERDICTS = {"passed": "kept", "failed": "BROKEN"}
 
 
 class Report:
-    """A plugin of pytest."""
+    """The pytest plugin that prints the lines."""
 
     def __init__(self, config: pytest.Config, seed: str) -> None:
         self._config = config
@@ -33,20 +33,21 @@ class Report:
             self._terminal.rewrite(f"{self._seconds()}  {nodeid.rpartition('::')[2][:100]} ...", erase=True)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        of = dict(report.user_properties)
-        if NAME not in of or (report.when != "call" and report.passed):
+        properties = dict(report.user_properties)
+        if NAME not in properties or (report.when != "call" and report.passed):
             return
         if self._terminal.isatty:
             self._terminal.rewrite("", erase=True)
         verdict = _VERDICTS.get(report.outcome, report.outcome)
-        counts = ", ".join(_shown(*pair) for pair in of.get(COUNTS, {}).items())
-        what = f"{verdict:7} {of[NAME]:17} {of[WHERE]:8} {self._seed:12} {report.duration:5.1f} s  {counts}"
-        self._terminal.write_line(f"{self._seconds()}  {what}")
+        counts = ", ".join(_format(*pair) for pair in properties.get(COUNTS, {}).items())
+        scenario = f"{properties[NAME]:17} {properties[WHERE]:8} {self._seed:12}"
+        line = f"{verdict:7} {scenario} {report.duration:5.1f} s  {counts}"
+        self._terminal.write_line(f"{self._seconds()}  {line}")
 
     def _seconds(self) -> str:
         return f"{time.monotonic() - self._began:5.0f} s"
 
 
-def _shown(name: str, value: object) -> str:
+def _format(name: str, value: object) -> str:
     words = name.replace("_", " ")
     return f"{value:,} {words}" if isinstance(value, int) else f"{words}: {value}"

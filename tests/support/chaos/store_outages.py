@@ -1,4 +1,4 @@
-"""Makes stores unusable for a while: stopped, out of reach, locked, or without room."""
+"""Makes stores unusable for a time: stopped, unreachable, locked, or out of space."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
     from tests.support.servers.proxy import Proxy
 
-#: The size of a disk that is to be full.
 _MIB = 1024 * 1024
+#: Size of the disk that is filled, in bytes.
 _DISK = 8 * _MIB
 
 
 class Redis:
-    """A Redis that has each command on its disk before it answers."""
+    """A Redis server that writes each command to disk before it answers."""
 
     def __init__(self) -> None:
         self._server = Server(appendonly="yes", appendfsync="always")
@@ -43,7 +43,7 @@ class Redis:
 
 
 class MongoDB:
-    """A replica set of one."""
+    """A replica set of one member."""
 
     def __init__(self) -> None:
         self._servers = ReplicaSet()
@@ -51,7 +51,7 @@ class MongoDB:
         self.url = f"pool+{self._servers.uri()}"
 
     def url_through(self, proxy: Proxy) -> str:
-        # A client would learn the server's own address from it, and go there.
+        # Without directConnection, a client would connect to the address that the server reports, past the proxy.
         return f"pool+mongodb://127.0.0.1:{proxy.port}/test?directConnection=true"
 
     def kill(self) -> None:
@@ -69,7 +69,7 @@ SERVERS = {"redis": Redis, "mongodb": MongoDB}
 
 @contextmanager
 def disk(folder: Path) -> Iterator[bool]:
-    """Mount a small disk on the folder; False: that is not allowed here."""
+    """Mount a small disk on the folder; yield False if mounting is not permitted."""
     command = ["mount", "-t", "tmpfs", "-o", f"size={_DISK}", "none", str(folder)]
     try:
         mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
@@ -84,7 +84,7 @@ def disk(folder: Path) -> Iterator[bool]:
 
 @contextmanager
 def filled(folder: Path) -> Iterator[None]:
-    """Let a file take all the room that is left on the folder's disk."""
+    """Fill the folder's disk with a file."""
     ballast = folder / "ballast"
     with ballast.open("wb", buffering=0) as file, suppress(OSError):
         while True:
@@ -97,7 +97,7 @@ def filled(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def limited(pids: list[int], size: int) -> Iterator[None]:
-    """Let no file of these processes grow beyond ``size`` bytes."""
+    """Limit the file size of these processes to ``size`` bytes."""
     before = {pid: resource.prlimit(pid, resource.RLIMIT_FSIZE) for pid in pids}
     for pid, (_, hard) in before.items():
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, hard))

@@ -1,4 +1,4 @@
-"""The stores that chaos comes over, and what is to be found in them past all drivers."""
+"""The stores of the chaos scenarios, and their raw contents."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Store:
-    """A kind of store: how to make one in a folder, and all rows, keys' members or documents of the one at an URL."""
+    """A kind of store: its broker in a folder, and all rows, key members or documents of the store at a URL."""
 
     broker: Callable[[Path], Broker]
     contents: Callable[[str], list[str]]
@@ -40,7 +40,7 @@ def _redis(url: str) -> Iterator[str]:
         for key in client.scan_iter(count=1000):
             kind = client.type(key)
             if kind == b"hash":
-                # A queue that lives remembers for ten minutes who posted to it: a field that begins with an @ for each.
+                # A live queue keeps idempotency records for ten minutes: one field with the prefix @ for each producer.
                 fields = [pair for pair in client.hgetall(key).items() if not pair[0].startswith(b"@")]
                 yield from (f"{key!r}: {name!r} {value!r}" for name, value in fields)
             elif kind == b"zset":
@@ -56,7 +56,7 @@ def _redis(url: str) -> Iterator[str]:
 def _mongodb(url: str) -> Iterator[str]:
     with pymongo.MongoClient(url.removeprefix("pool+")) as client:
         database = client.get_default_database()
-        # A deleted queue is kept for two minutes, so that what is being posted to it meanwhile goes as well.
+        # The record of a deleted queue is kept for two minutes, so that concurrent posts to it are deleted as well.
         for name in set(database.list_collection_names()) - {"kombu_pool_deleted_queues"}:
             yield from (f"{name}: {document}" for document in database[name].find())
 

@@ -1,4 +1,4 @@
-"""What the journal says of each task: in which process it began, whether it was done, and which worker forgot it."""
+"""The outcome of each task, from the journal: its runs, whether it ended, and the workers that dropped it."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
-#: What is written of a task that its worker forgot.
-FORGOTTEN = "forgotten"
+#: Journal entry of a task that its worker dropped.
+DROPPED = "dropped"
 
 
 class Run(NamedTuple):
-    """A task was begun by a process of a worker (its main process, or its name)."""
+    """A run of a task in a process of a worker, which is identified by its main process or its name."""
 
     task: str
     pid: int
     worker: str
 
 
-class Ledger:
-    """Reads the journal as it grows."""
+class TaskOutcomes:
+    """Reads the journal incrementally."""
 
     def __init__(self, journal: Path) -> None:
         self._journal = journal
@@ -30,13 +30,13 @@ class Ledger:
         self._rest = b""
         self.runs: dict[str, list[Run]] = defaultdict(list)
         self.ended: Counter[str] = Counter()
-        #: Which workers forgot a task, of those that wrote it down.
-        self.forgotten: dict[str, set[str]] = defaultdict(set)
+        #: Task -> the workers that recorded dropping it.
+        self.dropped: dict[str, set[str]] = defaultdict(set)
         self._last: dict[int, Run] = {}
-        #: The workers that have begun something.
+        #: The workers that have begun a task.
         self.workers: set[str] = set()
 
-    def read(self) -> Ledger:
+    def read(self) -> TaskOutcomes:
         if not self._journal.exists():
             return self
         with self._journal.open("rb") as file:
@@ -45,15 +45,15 @@ class Ledger:
         self._position += len(data)
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
-            self._take(*line.decode().split())
+            self._record(*line.decode().split())
         return self
 
-    def _take(self, pid: str, what: str, task: str, worker: str) -> None:
-        if what == "end":
+    def _record(self, pid: str, event: str, task: str, worker: str) -> None:
+        if event == "end":
             self.ended[task] += 1
             return
-        if what == FORGOTTEN:
-            self.forgotten[task].add(worker)
+        if event == DROPPED:
+            self.dropped[task].add(worker)
             return
         run = self._last[int(pid)] = Run(task, int(pid), worker)
         self.runs[task].append(run)
@@ -67,28 +67,30 @@ class Ledger:
         """Return the runs of each task that was begun more than once."""
         return {task: runs for task, runs in self.runs.items() if len(runs) > 1}
 
-    def doubled(self) -> dict[str, list[Run]]:
-        """Return the runs of each task that was begun more than once by workers that had not forgotten it."""
-        known = {
-            task: [run for run in runs if run.worker not in self.forgotten[task]]
+    def duplicated(self) -> dict[str, list[Run]]:
+        """Return the runs of each task that was begun more than once by workers that had not dropped it."""
+        kept = {
+            task: [run for run in runs if run.worker not in self.dropped[task]]
             for task, runs in self.repeated().items()
         }
-        return {task: runs for task, runs in known.items() if len(runs) > 1}
+        return {task: runs for task, runs in kept.items() if len(runs) > 1}
 
-    def charge(self, children: Collection[int], mains: Collection[int]) -> tuple[Counter[int], list[list[Run]]]:
-        """Lay each run that was one too many at the door of the killed process that held the message.
+    def attribute_repeats(
+        self, children: Collection[int], mains: Collection[int]
+    ) -> tuple[Counter[int], list[list[Run]]]:
+        """Attribute each repeated run to the killed process that held the message.
 
-        A child holds the one task that it began last; a main process all that its worker has been lent. Return how many
-        each is charged with, and the runs of tasks that nobody who was killed can answer for.
+        A child holds only the task that it began last; a main process holds all messages that its worker has claimed.
+        Return the number of repeats of each process, and the runs of tasks that no killed process held.
         """
-        charged: Counter[int] = Counter()
+        repeats: Counter[int] = Counter()
         unaccounted = []
         for runs in self.repeated().values():
             holders = [holder for run in runs if (holder := self._holder(run, children, mains)) is not None]
             if len(runs) - len(holders) > 1:
                 unaccounted.append(runs)
-            charged.update(holders[: len(runs) - 1])
-        return charged, unaccounted
+            repeats.update(holders[: len(runs) - 1])
+        return repeats, unaccounted
 
     def _holder(self, run: Run, children: Collection[int], mains: Collection[int]) -> int | None:
         if run.pid in children and self._last[run.pid] == run:

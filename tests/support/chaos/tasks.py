@@ -1,4 +1,4 @@
-"""The tasks of these scenarios: each writes down that it begins and that it is done, and in which worker."""
+"""The tasks of the chaos scenarios: each writes its begin, its end and its worker to the journal."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 WORK, HELD, POISON = "chaos.work", "chaos.held", "chaos.poison"
 
 
-def _write(what: str, task: Task) -> None:
-    journal().write(f"{what} {task.request.id} {os.getppid()}")
+def _write(event: str, task: Task) -> None:
+    journal().write(f"{event} {task.request.id} {os.getppid()}")
 
 
 @shared_task(bind=True, name=WORK, acks_late=True, reject_on_worker_lost=True)
 def work(self: Task, seconds: float = 0.0) -> None:
-    """Take so long."""
+    """Sleep."""
     _write("begin", self)
     if seconds:
         time.sleep(seconds)
@@ -33,7 +33,7 @@ def work(self: Task, seconds: float = 0.0) -> None:
 
 @shared_task(bind=True, name=HELD, acks_late=True)
 def held(self: Task) -> None:
-    """Wait until there is a file with the worker's name, and note whose work it was."""
+    """Wait until there is a file with the worker's name; record the worker by its name."""
     name = self.request.hostname
     journal().write(f"begin {self.request.id} {name}")
     while not Path(os.environ[FOLDER], f"open-{name}").exists():
@@ -43,7 +43,7 @@ def held(self: Task) -> None:
 
 @shared_task(bind=True, name=POISON, acks_late=True, reject_on_worker_lost=True)
 def poison(self: Task) -> None:
-    """Kill the whole worker: its main process first, which could give the message back."""
+    """Kill the whole worker: its main process first, which could release the message."""
     _write("begin", self)
     os.kill(os.getppid(), signal.SIGKILL)
     os.kill(os.getpid(), signal.SIGKILL)

@@ -40,7 +40,7 @@ class Proxy:
         self._listener.close()
 
     def lose_answer_to(self, part: bytes, times: int = 1, then: Callable[[], object] = lambda: None) -> None:
-        """Close the connection, after calling ``then``, instead of relaying the answer to a request containing ``part``."""
+        """Close the connection, after calling ``then``, instead of relaying the answer to a request with ``part``."""
         self._drop, self._times, self._after_answer = part, times, then
 
     def before(self, part: bytes, action: Callable[[], object]) -> None:

@@ -1,7 +1,7 @@
 """A driver of one's own: ``journal://`` keeps messages in memory, and writes a line in a file for each.
 
-It lives in ``own_driver/``, a project that ``pip install ./own_driver`` would install. To run without that, this script
-writes by hand, into a temporary folder, what pip would: the entry point that names the driver.
+The driver is the project ``own_driver/``, which ``pip install ./own_driver`` installs. This script runs without that:
+it writes the entry point that names the driver, as pip would, into a temporary folder.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ DRIVER = Path(__file__).parent / "own_driver"
 
 
 def main() -> None:
-    """Make the driver known, and put a pool of its kind beside another one."""
+    """Install the driver for this process, and use a pool of its kind."""
     with tempfile.TemporaryDirectory(prefix="kombu_pool-") as folder:
-        make_known(Path(folder))
+        install(Path(folder))
         journal = Path(folder, "journal.jsonl")
         store = kombu_pool.open(f"sqlite:///{folder}/control.db")
         try:
@@ -29,17 +29,17 @@ def main() -> None:
         print("the journal:", journal.read_text(), sep="\n", end="")
 
 
-def make_known(folder: Path) -> None:
-    """Do what pip does with the driver's ``pyproject.toml``."""
-    installed = folder / "kombu_pool_journal-0.1.0.dist-info"
-    installed.mkdir()
-    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: kombu-pool-journal\nVersion: 0.1.0\n")
-    (installed / "entry_points.txt").write_text("[kombu_pool.drivers]\njournal = journal_driver\n")
+def install(folder: Path) -> None:
+    """Write the entry point of the driver's ``pyproject.toml``, and extend the import path."""
+    metadata = folder / "kombu_pool_journal-0.1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: kombu-pool-journal\nVersion: 0.1.0\n")
+    (metadata / "entry_points.txt").write_text("[kombu_pool.drivers]\njournal = journal_driver\n")
     sys.path += [str(folder), str(DRIVER)]
 
 
 def use(store: kombu_pool.DataDriver) -> None:
-    """Post two messages and consume them: nobody need know which driver keeps them."""
+    """Post two messages and consume them, as with any other store."""
     store.queue_controller.create("orders")
     store.message_controller.post("orders", [{"ttl": 60, "body": "tea"}, {"ttl": 60, "body": "cake"}], client_uuid=None)
     claim, messages = store.claim_controller.create("orders", {"ttl": 60, "grace": 60})

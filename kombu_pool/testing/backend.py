@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Backend:
-    """A new store with a driver for it, and what a test does behind the driver's back."""
+    """A new store with a driver for it, and access to the store that bypasses the driver."""
 
     def __init__(self, store: Store, folder: Path, clock: ManualClock) -> None:
         self.clock = clock

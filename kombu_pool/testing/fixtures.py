@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from kombu_pool.testing.stores import Store
 
 
+#: The reason for which the tests of the control plane are skipped.
+NO_CONTROL = "no Store of STORES has control=True"
+
+
 class MakeQueue(Protocol):
     """Creates queues: ``queues(name, project, **metadata)``."""
 
@@ -38,29 +42,26 @@ def clock() -> ManualClock:
 @pytest.fixture
 def backend(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock) -> Iterator[Backend]:
     """Each store."""
-    with closing(Backend(request.param, tmp_path, clock)) as opened:
-        yield opened
+    yield from _open(request.param, "STORES is empty", tmp_path, clock)
 
 
 @pytest.fixture
 def leaf(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock) -> Iterator[Backend]:
     """Each store without pooling, for what only a store promises."""
-    with closing(Backend(request.param, tmp_path, clock)) as opened:
-        yield opened
+    yield from _open(request.param, "no Store of STORES is without pools", tmp_path, clock)
 
 
 @pytest.fixture
-def both_planes(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock) -> Iterator[Backend]:
+def both_planes(control_store: Store | None, tmp_path: Path, clock: ManualClock) -> Iterator[Backend]:
     """Each store that can be the control store, too."""
-    with closing(Backend(request.param, tmp_path, clock)) as opened:
-        yield opened
+    yield from _open(control_store, NO_CONTROL, tmp_path, clock)
 
 
 @pytest.fixture
 def compared(request: pytest.FixtureRequest) -> Store:
     """Each store but the memory store."""
-    store: Store = request.param
-    return store
+    store: Store | None = request.param
+    return store or pytest.skip("STORES has the memory store only")
 
 
 @pytest.fixture
@@ -105,10 +106,16 @@ def absent(driver: DataDriver) -> QueueHandle:
 
 
 @pytest.fixture
-def control_uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def control_store(request: pytest.FixtureRequest) -> Store | None:
+    """Each store that can be the control store, or None if there is none."""
+    store: Store | None = request.param
+    return store
+
+
+@pytest.fixture
+def control_uri(control_store: Store | None, tmp_path: Path) -> str:
     """The URI of each control store."""
-    uri: str = request.param.uri(tmp_path, "control")
-    return uri
+    return control_store.uri(tmp_path, "control") if control_store else pytest.skip(NO_CONTROL)
 
 
 @pytest.fixture
@@ -116,3 +123,10 @@ def control(control_uri: str, clock: ManualClock) -> Iterator[ControlDriver]:
     """A driver of each control store."""
     with closing(drivers.open_control(control_uri, clock=clock)) as driver:
         yield driver
+
+
+def _open(store: Store | None, absence: str, folder: Path, clock: ManualClock) -> Iterator[Backend]:
+    if store is None:
+        pytest.skip(absence)
+    with closing(Backend(store, folder, clock)) as opened:
+        yield opened

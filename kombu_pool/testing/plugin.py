@@ -1,4 +1,4 @@
-"""The pytest plugin of the suite: collects its modules where they are imported, once for each store named there."""
+"""The pytest plugin of the suite: it collects the modules that a test module imports, over the stores named there."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ if TYPE_CHECKING:
 
 SUITE = "kombu_pool.testing.conformance."
 
-#: The fixtures that run over stores, each with the stores that it takes and why there may be none.
-_PARAMETRIZED: dict[str, tuple[Callable[[Store], bool], str]] = {
-    "backend": (lambda _: True, "STORES is empty"),
-    "leaf": (lambda store: not store.pools, "no Store of STORES is without pools"),
-    "both_planes": (lambda store: store.control, "no Store of STORES has control=True"),
-    "control_uri": (lambda store: store.control, "no Store of STORES has control=True"),
-    "compared": (lambda store: not store.is_reference, "STORES has the memory store only"),
+#: The fixtures that are repeated for the stores, each with the stores that it takes.
+_REPEATED: dict[str, Callable[[Store], bool]] = {
+    "backend": lambda _: True,
+    "leaf": lambda store: not store.pools,
+    "compared": lambda store: not store.is_reference,
+    "control_store": lambda store: store.control,
 }
 
 
@@ -67,8 +66,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if suite is None:
         return
     for fixture in metafunc.fixturenames:
-        if fixture in _PARAMETRIZED:
-            takes, reason = _PARAMETRIZED[fixture]
-            stores = [pytest.param(store, id=name) for name, store in suite.stores.items() if takes(store)]
-            nothing = [pytest.param(None, id="none", marks=pytest.mark.skip(reason=reason))]
-            metafunc.parametrize(fixture, stores or nothing, indirect=True)
+        if fixture in _REPEATED:
+            stores = [pytest.param(store, id=name) for name, store in suite.stores.items() if _REPEATED[fixture](store)]
+            metafunc.parametrize(fixture, stores or [pytest.param(None, id="none")], indirect=True)

@@ -26,8 +26,8 @@ class Store:
         uri: returns the URI of a new, empty store, for a folder that the test deletes afterwards and a name.
         control: whether the driver is tested as a control store, too.
         pools: the number of pools of a pooling driver over such stores; 0 tests the driver by itself.
-        corrupt: replaces the record of a message by :data:`UNREADABLE`, behind the driver's back, for the store's URI,
-            the project, the queue and the message's id. Without it, the tests of unreadable records are skipped.
+        corrupt: replaces the record of a message by :data:`UNREADABLE`, bypassing the driver; called with the store's
+            URI, the project, the queue and the message's id. Without it, the tests of unreadable records are skipped.
         examples: the number of random sequences of operations that are compared with the memory store.
     """
 

@@ -1,3 +1,5 @@
+"""Input and options that a driver refuses, each by its value."""
+
 from __future__ import annotations
 
 import datetime as dt

@@ -1,3 +1,5 @@
+"""Exchanges and bindings of the control store."""
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
@@ -243,7 +245,7 @@ def test_the_generation_stays_while_nothing_changes(bound: BindingsController) -
     bound.create_exchange("x", "topic")
     bound.bind("x", "a", "key.a")
     bound.unbind("x", "a", "no key")
-    bound.unbind_queue("nobody")
+    bound.unbind_queue("unbound")
     bound.bind("y", "a", "key.a")
 
     assert bound.generation("x") == before

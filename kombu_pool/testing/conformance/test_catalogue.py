@@ -1,3 +1,5 @@
+"""The assignment of queues to pools."""
+
 from __future__ import annotations
 
 import threading
@@ -109,7 +111,7 @@ def test_entries_are_listed_by_queue(catalogue: CatalogueController) -> None:
     assert listed[:4] == ["B", "a", "b", "q00"]
     assert len(listed) == 23
     assert [entry["queue"] for entry in catalogue.list(None)] == ["global"]
-    assert list(catalogue.list("nobody")) == []
+    assert list(catalogue.list("absent")) == []
 
 
 def test_drop_all_forgets_every_entry(catalogue: CatalogueController) -> None:

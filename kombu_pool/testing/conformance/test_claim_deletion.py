@@ -1,4 +1,4 @@
-"""Who may delete which message: the table of ``MessageController.delete``, and the deletions of many at once."""
+"""Deletion of claimed messages: the table of ``MessageController.delete``, and the calls that delete many."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""Claims: their order, their expiry, renewal and release."""
+
 from __future__ import annotations
 
 import threading
@@ -98,8 +100,8 @@ def test_a_thousand_messages_can_be_claimed_and_deleted_together(queue: QueueHan
 def test_each_lending_is_counted(queue: QueueHandle, clock: ManualClock) -> None:
     (message_id,) = queue.post("a")
 
-    for lending in (1, 2, 3):
-        assert queue.claim(ttl=60).messages[0]["claim_count"] == lending
+    for count in (1, 2, 3):
+        assert queue.claim(ttl=60).messages[0]["claim_count"] == count
         clock.advance(60)
 
     assert queue.get(message_id)["claim_count"] == 3
@@ -337,13 +339,14 @@ def test_releasing_twice_frees_once(queue: QueueHandle) -> None:
 
 def test_claims_of_many_threads_never_meet(backend: Backend, queue: QueueHandle) -> None:
     queue.post(*range(400))
-    lent, lock = [], threading.Lock()
+    claimed: list[int] = []
+    lock = threading.Lock()
 
     def work() -> None:
         mine = QueueHandle(backend.another(), queue.name, None)
         while (held := mine.claim(limit=7)).id:
             with lock:
-                lent.extend(bodies(held))
+                claimed.extend(bodies(held))
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
@@ -351,4 +354,4 @@ def test_claims_of_many_threads_never_meet(backend: Backend, queue: QueueHandle)
     for thread in threads:
         thread.join(60)
 
-    assert sorted(lent) == [*range(400)]
+    assert sorted(claimed) == [*range(400)]

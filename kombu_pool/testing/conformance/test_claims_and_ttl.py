@@ -1,4 +1,4 @@
-"""How long a message lives that is claimed."""
+"""The ttl of a claimed message."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from kombu_pool.testing.clock import ManualClock
     from kombu_pool.testing.handles import QueueHandle
 
-# Zaqar's own examples, for messages of ttl 120: the claim's ttl and grace, and the messages' ttl afterwards.
+# Zaqar's examples for messages of ttl 120: the claim's ttl, its grace, and the messages' ttl afterwards.
 LIVES = [(777, 0, 777), (777, 23, 800), (121, 22, 143), (60, 30, 120)]
 
 

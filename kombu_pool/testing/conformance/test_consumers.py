@@ -1,3 +1,5 @@
+"""Holders and consumers of queues, and the queues that expire without them."""
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING

@@ -50,7 +50,7 @@ def test_a_dead_letter_may_be_published(routed: QueueHandle, published: HookCall
 
 
 def test_each_kind_of_dead_letter_is_published(routed: QueueHandle, published: HookCalls, clock: ManualClock) -> None:
-    routed.post("lent")
+    routed.post("claimed")
     routed.claim(ttl=10)
     clock.advance(10)
     routed.claim()
@@ -63,7 +63,7 @@ def test_each_kind_of_dead_letter_is_published(routed: QueueHandle, published: H
     routed.claim()
 
     assert [(dead_letter[3]["body"], dead_letter[3]["dead_letter"]["reason"]) for dead_letter in published] == [
-        ("lent", "max_claim_count"),
+        ("claimed", "max_claim_count"),
         ("rejected", "rejected"),
         ("overflowed", "maxlen"),
         ("expired", "expired"),

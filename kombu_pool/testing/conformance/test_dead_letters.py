@@ -1,3 +1,5 @@
+"""Messages that reach the delivery limit, and records that cannot be decoded."""
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING

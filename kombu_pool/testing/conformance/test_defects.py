@@ -1,4 +1,4 @@
-"""What goes wrong in Zaqar and must not here: each test is named after a defect that was seen there."""
+"""Defects of Zaqar that this contract excludes: each test names what should have happened there."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""Drivers: their capabilities, their health, and several of them over one store."""
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING

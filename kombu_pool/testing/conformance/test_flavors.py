@@ -1,3 +1,5 @@
+"""Flavors of the control store."""
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any

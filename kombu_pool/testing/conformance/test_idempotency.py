@@ -1,4 +1,4 @@
-"""A post that is made again with its ticket is stored once."""
+"""A post that is repeated with its idempotency key is stored once."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from kombu_pool.testing.clock import ManualClock
     from kombu_pool.testing.fixtures import MakeQueue
 
-ME, OTHER = b"client-1" * 2, b"client-2" * 2
-FIRST = IdempotencyKey(ME, 1)
+PRODUCER, OTHER = b"client-1" * 2, b"client-2" * 2
+FIRST = IdempotencyKey(PRODUCER, 1)
 
 
 def consume_all(queue: QueueHandle) -> list[Any]:
-    """Consume all that there is."""
+    """Claim and delete the free messages, and return their bodies."""
     held = queue.claim()
     assert queue.delete_claimed([(message, held.id) for message in ids(held)]) == []
     return bodies(held)
@@ -81,7 +81,7 @@ def test_delay_ttl_and_priority_change_nothing_of_that(queue: QueueHandle, clock
 def test_the_next_number_is_another_post(queue: QueueHandle) -> None:
     first = queue.post("a", idempotency_key=FIRST)
 
-    second = queue.post("a", idempotency_key=IdempotencyKey(ME, 2))
+    second = queue.post("a", idempotency_key=IdempotencyKey(PRODUCER, 2))
 
     assert first != second
     assert queue.all() == ["a", "a"]
@@ -89,9 +89,9 @@ def test_the_next_number_is_another_post(queue: QueueHandle) -> None:
 
 def test_the_last_of_many_posts_is_known(queue: QueueHandle) -> None:
     for number in range(1, 6):
-        last = queue.post(number, idempotency_key=IdempotencyKey(ME, number))
+        last = queue.post(number, idempotency_key=IdempotencyKey(PRODUCER, number))
 
-    assert queue.post(5, idempotency_key=IdempotencyKey(ME, 5)) == last
+    assert queue.post(5, idempotency_key=IdempotencyKey(PRODUCER, 5)) == last
     assert queue.all() == [1, 2, 3, 4, 5]
 
 
@@ -168,7 +168,7 @@ def test_a_full_queue_knows_it_and_does_not_refuse_it(queues: MakeQueue) -> None
     queue = queues("q", _max_length=2, _overflow="reject-publish")
     first = queue.post("a", "b", idempotency_key=FIRST)
     with pytest.raises(QueueIsFull):
-        queue.post("c", idempotency_key=IdempotencyKey(ME, 2))
+        queue.post("c", idempotency_key=IdempotencyKey(PRODUCER, 2))
 
     again = queue.post("a", "b", idempotency_key=FIRST)
 

@@ -1,3 +1,5 @@
+"""Listings of messages: order, pages, markers and filters."""
+
 from __future__ import annotations
 
 import uuid
@@ -117,9 +119,9 @@ def test_an_empty_marker_starts_at_the_beginning(queue: QueueHandle) -> None:
 def test_own_messages_are_left_out(queue: QueueHandle) -> None:
     queue.post("mine", client="me")
     queue.post("theirs", client="them")
-    queue.post("nobody's", client=None)
+    queue.post("anonymous", client=None)
 
-    assert bodies(queue.page(client_uuid="me")[0]) == ["theirs", "nobody's"]
+    assert bodies(queue.page(client_uuid="me")[0]) == ["theirs", "anonymous"]
 
 
 def test_echo_shows_own_messages_too(queue: QueueHandle) -> None:
@@ -130,10 +132,10 @@ def test_echo_shows_own_messages_too(queue: QueueHandle) -> None:
 
 
 def test_without_a_client_nothing_is_left_out(queue: QueueHandle) -> None:
-    queue.post("somebody's", client="me")
-    queue.post("nobody's", client=None)
+    queue.post("of a client", client="me")
+    queue.post("anonymous", client=None)
 
-    assert bodies(queue.page(echo=False, client_uuid=None)[0]) == ["somebody's", "nobody's"]
+    assert bodies(queue.page(echo=False, client_uuid=None)[0]) == ["of a client", "anonymous"]
 
 
 def test_a_client_is_known_by_its_text(queue: QueueHandle) -> None:
@@ -145,11 +147,11 @@ def test_a_client_is_known_by_its_text(queue: QueueHandle) -> None:
 
 
 def test_a_client_named_none_is_not_nobody(queue: QueueHandle) -> None:
-    queue.post("nobody's", client=None)
+    queue.post("anonymous", client=None)
     queue.post("of None", client="None")
 
-    assert bodies(queue.page(client_uuid="None")[0]) == ["nobody's"]
-    assert bodies(queue.page(client_uuid=None)[0]) == ["nobody's", "of None"]
+    assert bodies(queue.page(client_uuid="None")[0]) == ["anonymous"]
+    assert bodies(queue.page(client_uuid=None)[0]) == ["anonymous", "of None"]
 
 
 def test_claimed_messages_are_shown_when_asked_for(queue: QueueHandle) -> None:

@@ -1,3 +1,5 @@
+"""Messages: bodies, order, ttl, delay, and reading and deleting them."""
+
 from __future__ import annotations
 
 import uuid

@@ -1,3 +1,5 @@
+"""Names of any characters, and the isolation of queues and projects."""
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
@@ -97,14 +99,14 @@ def test_a_control_store_takes_any_name(control: ControlDriver, name: str) -> No
 def test_similar_scopes_are_different_queues(
     queues: MakeQueue, driver: DataDriver, first: Scope, second: Scope
 ) -> None:
-    mine, theirs = queues(first[1], first[0], whose="mine"), QueueHandle(driver, second[1], second[0])
+    mine, theirs = queues(first[1], first[0], side="mine"), QueueHandle(driver, second[1], second[0])
     assert not driver.queue_controller.exists(second[1], project=second[0])
 
-    theirs.create(whose="theirs")
+    theirs.create(side="theirs")
     mine.post("mine")
 
     assert theirs.all() == []
-    assert driver.queue_controller.get(first[1], project=first[0]) == {"whose": "mine"}
+    assert driver.queue_controller.get(first[1], project=first[0]) == {"side": "mine"}
     theirs.drop()
     assert mine.free() == ["mine"]
 

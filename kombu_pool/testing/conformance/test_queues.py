@@ -1,3 +1,5 @@
+"""Queues of a data store and of a control store: metadata, listing and statistics."""
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
     from kombu_pool.storage import ControlDriver, DataDriver, QueueController
     from kombu_pool.testing.backend import Backend
     from kombu_pool.testing.clock import ManualClock
+    from kombu_pool.testing.stores import Store
 
 METADATA = {"text": "ünï", "number": 1, "nested": {"list": [1, 2.5, None, True]}, "_default_message_ttl": 300}
 
@@ -25,9 +28,10 @@ def controller(driver: DataDriver) -> QueueController:
 
 
 @pytest.fixture(params=["data", "control"])
-def either(request: pytest.FixtureRequest, driver: DataDriver, control: ControlDriver) -> QueueController:
-    """The queue controller of each plane: both promise the same but for the messages."""
-    return (driver if request.param == "data" else control).queue_controller
+def either(request: pytest.FixtureRequest, driver: DataDriver, control_store: Store | None) -> QueueController:
+    """The queue controller of each plane: both promise the same, except for the messages."""
+    plane: ControlDriver | DataDriver = driver if request.param == "data" else request.getfixturevalue("control")
+    return plane.queue_controller
 
 
 def test_creating_says_whether_the_queue_is_new(controller: QueueController) -> None:

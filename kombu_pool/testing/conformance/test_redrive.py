@@ -1,4 +1,4 @@
-"""Dead letters that are given back to the queues that they came from."""
+"""Redriving dead letters to the queues that they came from."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def origin(queues: MakeQueue, dlq: QueueHandle) -> QueueHandle:
-    """A queue whose messages are lent twice at most, and then go to the graveyard."""
+    """A queue whose messages go to ``dlq`` when they were claimed twice, are rejected or expire."""
     return queues("origin", _max_claim_count=2, _dead_letter_queue="dlq", _dead_letter_expired=True)
 
 
 def reject_all(queue: QueueHandle, *bodies: Any, **options: Any) -> None:
-    """Let messages die of rejection."""
+    """Post messages and reject them, and wait for their dead-lettering."""
     posted = queue.post(*bodies, **options)
     assert queue.reject(queue.claim_by_id(posted)) == []
     while queue.driver.dead_letter_all():
@@ -30,7 +30,7 @@ def reject_all(queue: QueueHandle, *bodies: Any, **options: Any) -> None:
 
 
 def dead_letter(body: Any, queue: str = "origin", reason: str = "rejected", **options: Any) -> dict[str, Any]:
-    """Return a message that died, as another store hands it over."""
+    """Return a dead letter as another store forwards it."""
     header = {"queue": queue, "reason": reason, "time": 1.0, "count": 1}
     return {"ttl": None, "body": body, "dead_letter": header, **options}
 
@@ -171,7 +171,7 @@ def test_only_those_that_are_named_go(origin: QueueHandle, dlq: QueueHandle) -> 
 
 def test_what_stays_was_not_lent(origin: QueueHandle, dlq: QueueHandle) -> None:
     reject_all(origin, "a")
-    dlq.post("no letter")
+    dlq.post("no dead letter")
 
     dlq.redrive(reasons=["expired"])
     dlq.redrive(origins=["other"])
@@ -270,7 +270,6 @@ def test_a_queue_or_a_target_that_does_not_exist_is_an_error(
 
 
 def test_letters_that_die_again_at_once_are_given_back_once(queues: MakeQueue, dlq: QueueHandle) -> None:
-    """A queue that buries each message but the last when the next comes."""
     queue = queues("one", _max_length=1, _dead_letter_queue="dlq")
     queue.post(*range(150))
     assert dlq.count() == 149

@@ -1,4 +1,4 @@
-"""Rejected messages: dead-lettered, or deleted where the queue has no place for dead letters."""
+"""Rejected messages: dead-lettered, or deleted where the queue has no dead-letter target."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""Subscriptions of a queue."""
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any

@@ -1,0 +1,6 @@
+"""The conformance suite of kombu_pool, over ``journal://``. Run it with ``pytest`` where the driver is installed."""
+
+from kombu_pool.testing import Store
+from kombu_pool.testing.conformance import *  # noqa: F403 - the tests and their fixtures
+
+STORES = {"journal": Store(lambda folder, name: f"journal://{folder}/{name}?file={folder}/{name}.jsonl")}

@@ -206,7 +206,7 @@ class Redrive:
         refused = self._driver.message_controller.delete_claimed(self._queue, held, self._project) if held else ()
         if refused:
             self._result.duplicated += len(refused)
-            logger.warning("%d redriven dead letters are still in queue %r: their claim ended", len(refused), self._queue)
+            logger.warning("%d redriven dead letters are still in %r: their claim ended", len(refused), self._queue)
 
 
 def _count(counts: dict[str, int], queue: str, more: int) -> None:

@@ -41,7 +41,7 @@ def prepared(channel, body=b"", **message):
     ids=["object", "nested", "huge-number"],
 )
 def test_a_body_that_cannot_be_encoded_is_refused(working, body):
-    with pytest.raises(errors.MessageNotEncodable, match="what JSON can hold, or bytes"):
+    with pytest.raises(errors.MessageNotEncodable, match="JSON values, bytes"):
         working.basic_publish(prepared(working, body), routing_key="q")
 
     assert count(working, "q") == 0

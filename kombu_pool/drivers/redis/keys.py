@@ -42,8 +42,8 @@ class QueueKeys(NamedTuple):
     message by the end of its delay. ``expiring`` zset: message by its expiry. ``claimed`` zset: message and claim, in
     order. ``claim_ends`` zset: claim by its end. ``claims`` hash: claim -> start, ttl and messages; claim and # -> how
     many of them it still holds. ``claim_counts`` hash: message -> number of its ended claims, and the last one.
-    ``wakeup`` list: one entry while a free message has woken no watch. ``subscriptions`` hash. ``dead`` zset: the number
-    of a death and the message, by the end of its reservation. ``dead_letters`` hash: the same -> reason and record.
+    ``wakeup`` list: one entry while a free message has woken no watch. ``subscriptions`` hash. ``dead`` zset: number of
+    the death and message, by the end of the reservation. ``dead_letters`` hash: the same -> reason and record.
     """
 
     queue: bytes
@@ -71,7 +71,7 @@ def queue_keys(prefix: str, project: Project, name: str) -> QueueKeys:
 class KeySets(NamedTuple):
     """The keys of one queue, and the lists of them that scripts take.
 
-    The order of ``states`` and ``dead_lettering`` is that of ``lua/include/state_keys.lua`` and ``dead_letter_keys.lua``;
+    The order of ``states`` and ``dead_lettering`` is that of ``lua/include/queue.lua`` and ``dead_letters.lua``;
     the order of ``posting`` and ``acking`` is that of the heads of ``post.lua`` and ``ack.lua``.
     """
 

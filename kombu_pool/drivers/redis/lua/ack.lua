@@ -1,11 +1,10 @@
--- ack: delete messages under the claims that hold them.
--- include clock
--- include batches
--- KEYS  1 records (hash)  2 free (zset)  3 delayed (zset)  4 expiring (zset)  5 claimed (zset)  6 claims (zset)
---       7 leases (hash)  8 lent (hash)
+-- ack: delete messages under the claims that hold them. Advances no state: a claim past its end refuses.
+-- KEYS  RECORDS to CLAIM_COUNTS: see queue
 -- ARGV  now, then for each claim its id and the ids of the messages (joined, each once)
 -- Returns for each claim '' when all were deleted, else the ids of those that were not (joined).
 local RECORDS, FREE, DELAYED, EXPIRING, CLAIMED, CLAIM_ENDS, CLAIMS, CLAIM_COUNTS = unpack(KEYS)
+-- include clock
+-- include batches
 local now = clock(ARGV[1])
 
 -- sort_out: which of the messages the claim held until just now; the others are free, delayed, gone or another's.

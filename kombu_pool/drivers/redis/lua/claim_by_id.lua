@@ -1,10 +1,10 @@
--- claim_by_id: lend some messages to one claim, those of them that are free, wherever they stand.
+-- claim_by_id: claim those of the given messages that are free, wherever they are in the order.
+-- KEYS  see queue
+-- ARGV  now, claim, ttl, grace, ids (joined)
+-- Returns {ids claimed (joined), their records, their claim counts, now}; false when none is free, or there is no such
+--   queue; 'advance' or 'take_dead': see states.
 -- include queue
 -- include hold_claim
--- KEYS  those of settle
--- ARGV  now, claim, ttl, grace, ids (joined)
--- Returns {ids lent (joined), their records, their marks in `lent`, now}; false when none is free, or there is no such
---   queue; 'advance' or 'take_dead': run it again.
 local state, now = advance(ARGV[1])
 if state ~= 'current' then return state end
 local claim, ttl, grace = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])

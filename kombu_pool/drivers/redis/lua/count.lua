@@ -1,8 +1,8 @@
--- count: how many messages there are in each state.
--- include queue
--- KEYS  those of settle
+-- count: count the messages in each state.
+-- KEYS  see queue
 -- ARGV  now
--- Returns {free, delayed, claimed, now}; false when there is no such queue; 'advance' or 'take_dead': run it again.
+-- Returns {free, delayed, claimed, now}; false when there is no such queue; 'advance' or 'take_dead': see states.
+-- include queue
 local state, now = advance(ARGV[1])
 if state ~= 'current' then return state end
 local free, delayed, claimed = redis.call('ZCARD', FREE), redis.call('ZCARD', DELAYED), redis.call('ZCARD', CLAIMED)

@@ -1,7 +1,7 @@
--- create: make a queue, unless it is there.
--- KEYS  1 queue (hash)
--- ARGV  the number before its first message's, then fields and their values
--- Returns 1, or 0 when it was there.
+-- create: create a queue, unless it exists.
+-- KEYS  QUEUE: see queue
+-- ARGV  number before the first message's, then fields and their values
+-- Returns 1, or 0 when it existed.
 local QUEUE = KEYS[1]
 if redis.call('EXISTS', QUEUE) == 1 then return 0 end
 redis.call('HSET', QUEUE, 'last', ARGV[1], unpack(ARGV, 2))

@@ -1,9 +1,9 @@
--- delete: forget one message, a claimed one only under its claim.
--- include queue
--- KEYS  those of settle
+-- delete: delete one message, a claimed one only under its claim.
+-- KEYS  see queue
 -- ARGV  now, message, claim ('' for none)
--- Returns 1 when it is gone; false when there is no such queue; 'advance' or 'take_dead': run it again; else why it stays:
---   'claimed', 'unclaimed', 'claimed by another', 'no such claim'.
+-- Returns 1 when the message is gone; false when there is no such queue; 'advance' or 'take_dead': see states; else why
+--   it stays: 'claimed', 'unclaimed', 'claimed by another', 'no such claim'.
+-- include queue
 local state = advance(ARGV[1])
 if state ~= 'current' then return state end
 local id, claim = ARGV[2], ARGV[3]

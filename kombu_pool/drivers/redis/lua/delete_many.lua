@@ -1,9 +1,9 @@
--- delete_many: forget messages, whatever their state; or, with claims, only if these hold them all.
+-- delete_many: delete messages in any state; or, given claims, only if these hold them all.
+-- KEYS  see queue
+-- ARGV  now, messages (joined), claims (joined; '-' for any state)
+-- Returns 1; false when there is no such queue; 'advance' or 'take_dead': see states; or, with nothing deleted,
+--   {message} that is not claimed, or {message, claim} for a claim that is not among them.
 -- include queue
--- KEYS  those of settle
--- ARGV  now, messages (joined), claims (joined; '-' for whatever state)
--- Returns 1; false when there is no such queue; 'advance' or 'take_dead': run it again; or, when nothing went, {message}
---   that is not claimed, or {message, claim} that holds it and is not among them.
 local state = advance(ARGV[1])
 if state ~= 'current' then return state end
 local there, ids = {}, split(ARGV[2])

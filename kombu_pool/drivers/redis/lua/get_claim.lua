@@ -1,9 +1,9 @@
--- get_claim: look at a claim.
--- include queue
--- KEYS  those of settle
+-- get_claim: read a claim and its messages.
+-- KEYS  see queue
 -- ARGV  now, claim
--- Returns {since and ttl (two doubles), ids that it holds (joined), records, marks in `lent`, now}; false when it has
---   ended, or there is no such queue; 'advance' or 'take_dead': run it again.
+-- Returns {start and ttl (two doubles), ids that it holds (joined), records, claim counts, now}; false when it has
+--   ended, or there is no such queue; 'advance' or 'take_dead': see states.
+-- include queue
 local state, now = advance(ARGV[1])
 if state ~= 'current' then return state end
 local lease = redis.call('HGET', CLAIMS, ARGV[2])

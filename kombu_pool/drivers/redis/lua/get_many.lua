@@ -1,9 +1,9 @@
--- get_many: look at messages by their ids.
--- include queue
--- KEYS  those of settle
+-- get_many: read messages by their ids.
+-- KEYS  see queue
 -- ARGV  now, messages (joined)
--- Returns {records, marks in `lent`, claims that hold them, now}, with nil for what is not there; false when there is
---   no such queue; 'advance' or 'take_dead': run it again.
+-- Returns {records, claim counts, claims that hold them, now}, with nil for each missing one; false when there is no
+--   such queue; 'advance' or 'take_dead': see states.
+-- include queue
 local state, now = advance(ARGV[1])
 if state ~= 'current' then return state end
 local ids, holders = split(ARGV[2]), {}

@@ -1,5 +1,5 @@
--- oldest_and_newest: the first and the last message of each priority, among those in order: free and claimed ones.
--- KEYS  1 free (zset)  2 claimed (zset)
+-- oldest_and_newest: the first and the last message of each priority among the free and the claimed ones.
+-- KEYS  FREE and CLAIMED: see queue
 -- Returns their ids.
 local ids = {}
 for _, key in ipairs(KEYS) do

@@ -1,9 +1,9 @@
--- peek: whether there is something to claim or to bury, and else when there may be.
--- include queue
--- KEYS  those of settle
+-- peek: return whether there is something to claim or to dead-letter, and otherwise when there may be.
+-- KEYS  see queue
 -- ARGV  now
--- Returns 1 when there is, and the bell is rung; else the seconds until the next deadline, or '' without one; false
---   when there is no such queue.
+-- Returns 1 when there is, after a wake-up; else the seconds until the next deadline, or '' without one; false when
+--   there is no such queue.
+-- include queue
 local state, now = advance(ARGV[1])
 if not state then return false end
 -- Whoever claims buries what is dead.

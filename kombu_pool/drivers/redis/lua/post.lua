@@ -1,12 +1,12 @@
--- post: store messages at the end of the line, or aside until their delay is over.
+-- post: store messages as free ones, or as delayed ones until their delay is over.
+-- KEYS  QUEUE, RECORDS, FREE, DELAYED, EXPIRING and WAKEUP: see queue
+-- ARGV  see store_messages
+-- Returns the messages' ids (joined); false when there is no such queue; 'bounded': post_bounded must do it.
 local QUEUE, RECORDS, FREE, DELAYED, EXPIRING, WAKEUP = unpack(KEYS)
 -- include clock
 -- include wakeup
 -- include batches
 -- include duplicate_post
--- KEYS  those of add, then  6 bell (list; none in a cluster)
--- ARGV  now, then those of add
--- Returns the messages' ids, joined; false when there is no such queue; 'bounded': post_strictly.
 local head = redis.call('HMGET', QUEUE, 'last', 'ttl', 'delay', 'next', 'bounded', ARGV[2])
 if not head[1] then return false end
 if head[5] then return 'bounded' end
@@ -15,6 +15,6 @@ if is_duplicate(head[6], ARGV[3]) then return duplicate_ids(now, head, head[6]) 
 local found = prepare(now, head)
 local was_empty = not WAKEUP and redis.call('ZCARD', FREE) == 0
 local is_next = store(found, head[4], head[6])
--- Who waits must know of an earlier deadline too.
+-- A watch must learn of an earlier deadline too.
 if (#found.free > 0 and (WAKEUP or was_empty)) or (is_next and #found.delayed > 0) then wake(QUEUE, WAKEUP) end
 return table.concat(found.ids)

@@ -1,8 +1,8 @@
--- purge: forget every message that is not claimed. What stays is put aside meanwhile: it is little, the rest is much.
--- include queue
--- KEYS  those of settle
+-- purge: delete every message that is not claimed. The claimed ones, the fewer, are read first and restored after.
+-- KEYS  see queue
 -- ARGV  now
--- Returns how many went; false when there is no such queue; 'advance' or 'take_dead': run it again.
+-- Returns how many; false when there is no such queue; 'advance' or 'take_dead': see states.
+-- include queue
 local state = advance(ARGV[1])
 if state ~= 'current' then return state end
 local count = redis.call('ZCARD', FREE) + redis.call('ZCARD', DELAYED)
@@ -14,8 +14,8 @@ local function kept(command, key)
   return #ids > 0 and lookup(command, key, ids) or {}
 end
 
--- put_back: add what was found again, as (id, value), or for a zset as (value, id).
-local function put_back(command, key, found)
+-- restore: add what was read again, as (id, value), or for a zset as (value, id).
+local function restore(command, key, found)
   local pairs_of = {}
   for index, id in ipairs(ids) do
     if found[index] then
@@ -27,10 +27,10 @@ local function put_back(command, key, found)
   if #pairs_of > 0 then batched(command, key, pairs_of) end
 end
 
-local records, expiring, lent = kept('HMGET', RECORDS), kept('ZMSCORE', EXPIRING), kept('HMGET', CLAIM_COUNTS)
+local records, expiring, claim_counts = kept('HMGET', RECORDS), kept('ZMSCORE', EXPIRING), kept('HMGET', CLAIM_COUNTS)
 redis.call('UNLINK', RECORDS, FREE, DELAYED, EXPIRING, CLAIM_COUNTS)
 if counts_bytes then redis.call('HSET', QUEUE, 'free_bytes', 0) end
-put_back('HSET', RECORDS, records)
-put_back('ZADD', EXPIRING, expiring)
-put_back('HSET', CLAIM_COUNTS, lent)
+restore('HSET', RECORDS, records)
+restore('ZADD', EXPIRING, expiring)
+restore('HSET', CLAIM_COUNTS, claim_counts)
 return count

@@ -1,9 +1,9 @@
--- reject: let messages be dead that claims hold; or delete them, where nothing takes dead letters.
--- include dead_letters
--- KEYS  those of dead
+-- reject: make messages dead that claims hold; or delete them, if the queue has no dead-letter queue or exchange.
+-- KEYS  see dead_letters
 -- ARGV  now, then for each claim its id and the ids of the messages (joined, each once)
--- Returns {1 when something dead is to be buried, for each claim the ids of those that it does not hold (joined)};
---   false when there is no such queue; 'advance': run it again.
+-- Returns {1 when dead letters are due, for each claim the ids that it does not hold (joined)}; false when there is no
+--   such queue; 'advance': see states.
+-- include dead_letters
 local state, now = advance(ARGV[1])
 if state ~= 'current' then return state end
 local has_dlq = redis.call('HEXISTS', QUEUE, 'has_dlq') == 1

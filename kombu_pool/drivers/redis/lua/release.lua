@@ -1,8 +1,8 @@
--- release: free messages of a claim, where they stood.
+-- release: free messages of a claim at their old place in the order.
+-- KEYS  see queue
+-- ARGV  now, claim, ids (joined; '' for all that it holds), increment of their claim counts (0: as if never claimed)
+-- Returns how many; false when there is no such queue; 'advance' or 'take_dead': see states.
 -- include queue
--- KEYS  those of settle
--- ARGV  now, claim, ids (joined; '' for all that it holds), what the lending counts for (0 when it was none)
--- Returns how many; false when there is no such queue; 'advance' or 'take_dead': run it again.
 local state = advance(ARGV[1])
 if state ~= 'current' then return state end
 local claim = ARGV[2]

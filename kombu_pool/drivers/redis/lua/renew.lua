@@ -1,9 +1,9 @@
--- renew: let a claim live for some time from now.
+-- renew: let a claim end `ttl` seconds from now.
+-- KEYS  see queue
+-- ARGV  now, claim, ttl, grace
+-- Returns 1; false when the claim has ended, or there is no such queue; 'advance' or 'take_dead': see states.
 -- include queue
 -- include extend_expiry
--- KEYS  those of settle
--- ARGV  now, claim, ttl, grace
--- Returns 1; false when the claim has ended, or there is no such queue; 'advance' or 'take_dead': run it again.
 local state, now = advance(ARGV[1])
 if state ~= 'current' then return state end
 local claim, ttl, grace = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])

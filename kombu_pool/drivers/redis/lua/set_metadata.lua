@@ -1,6 +1,6 @@
--- set_metadata: replace what a queue's metadata says.
--- KEYS  1 queue (hash)
--- ARGV  fields and their values; those that few queues have go unless they are named
+-- set_metadata: replace a queue's metadata.
+-- KEYS  QUEUE: see queue
+-- ARGV  fields and their values; optional fields that are not among them are removed
 -- Returns 1, or 0 when there is no such queue.
 local QUEUE = KEYS[1]
 if redis.call('EXISTS', QUEUE) == 0 then return 0 end

@@ -1,35 +1,35 @@
--- take_dead: let what has expired be dead, and take the first of the dead, to bury them. Nobody else gets them meanwhile.
+-- take_dead: make expired messages dead, and reserve the first of the dead for one caller.
+-- KEYS  see dead_letters
+-- ARGV  now, limit (0 to reserve none), seconds of the reservation
+-- Returns {1 when there are more, now, the queue's metadata, the dead (joined), their dead letters}; false when there
+--   is no such queue.
 -- include dead_letters
--- KEYS  those of dead
--- ARGV  now, limit (0 to take none), seconds to park
--- Returns {1 when there is more, now, the queue's metadata, the dead (joined), their letters}; false when there is no
---   such queue.
 local state, now = advance(ARGV[1])
 if not state then
   if QUEUES_WITH_DEAD then redis.call('ZREM', QUEUES_WITH_DEAD, QUEUE) end
   return false
 end
 
--- portion: the first of the dead, as many as are no burden together; one at the least.
+-- portion: the first of the dead, one at least, up to MAX_BYTES together.
 local function portion(members)
-  local size, most, LIGHT = 0, 0, 8 * 1024 * 1024
+  local size, last, MAX_BYTES = 0, 0, 8 * 1024 * 1024
   for index, member in ipairs(members) do
     size = size + redis.call('HSTRLEN', DEAD_LETTERS, member)
-    if index > 1 and size > LIGHT then break end
-    most = index
+    if index > 1 and size > MAX_BYTES then break end
+    last = index
   end
-  return {unpack(members, 1, most)}
+  return {unpack(members, 1, last)}
 end
 
 local again, limit = dead_due, tonumber(ARGV[2])
--- A Redis that is out of memory lets a script add what it needs once it has removed something.
+-- Removed first: see OUT OF MEMORY in states.
 redis.call('HDEL', QUEUE, 'dead_due')
--- Who took them is gone: they are back where they stood.
+-- Reservations that ended belonged to callers that are gone.
 reserve(redis.call('ZRANGEBYSCORE', DEAD, '(0', now, 'LIMIT', 0, CHUNK), 0)
 local members = limit > 0 and portion(redis.call('ZRANGEBYSCORE', DEAD, 0, 0, 'LIMIT', 0, limit)) or {}
 reserve(members, now + tonumber(ARGV[3]))
 schedule(again)
-local letters = #members > 0 and redis.call('HMGET', DEAD_LETTERS, unpack(members)) or {}
+local dead_letters = #members > 0 and redis.call('HMGET', DEAD_LETTERS, unpack(members)) or {}
 local is_more = state ~= 'current' or first_score(DEAD) == 0
 local metadata = redis.call('HGET', QUEUE, 'metadata')
-return {is_more and 1 or 0, string.format('%.6f', now), metadata, table.concat(members), letters}
+return {is_more and 1 or 0, string.format('%.6f', now), metadata, table.concat(members), dead_letters}

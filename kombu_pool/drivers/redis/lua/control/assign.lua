@@ -1,8 +1,8 @@
 -- control/assign: assign one queue to one pool.
--- KEYS  1 pool's member by queue's (hash)    2 queues by name (zset)    3 number of queues by pool's member (hash)
---       4 pools by member (hash)
--- ARGV  queue's member, pool's member, "absent" to leave an assigned queue where it is, "present" to refuse another
--- Returns {"unmapped", ""}, {"pool", ""} when there is no such pool, or {"", member of the pool assigned to now}.
+-- KEYS  pool's member by queue's (hash), queues by name (zset), number of queues by pool's member (hash), pools by
+--   member (hash)
+-- ARGV  queue's member, pool's member, "absent" to keep an existing assignment, "present" to require one
+-- Returns {"unmapped", ""}, {"pool", ""} when there is no such pool, or {"", member of the pool that is assigned now}.
 local POOL_OF_QUEUE, QUEUE_NAMES, QUEUE_COUNTS, POOLS = unpack(KEYS)
 local assigned = redis.call('HGET', POOL_OF_QUEUE, ARGV[1])
 if assigned and ARGV[3] == 'absent' then

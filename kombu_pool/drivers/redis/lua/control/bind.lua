@@ -1,8 +1,7 @@
--- control/bind: add one binding, unless it is there.
--- KEYS  1 exchanges by member (hash)    2 the last generation    3 bindings (hash)    4 bindings by exchange (zset)
---       5 bindings by destination (zset)
--- ARGV  binding, members of the exchanges that must be there, that which it comes from first
--- Returns {1 when it was added, place of the first of these members that is not there or 0}.
+-- control/bind: add one binding, unless it exists.
+-- KEYS  see bindings
+-- ARGV  binding, members of the exchanges that must exist, its source first
+-- Returns {1 when it was added, place of the first of these members that does not exist or 0}.
 -- include bindings
 for place = 2, #ARGV do
   if redis.call('HEXISTS', EXCHANGES, ARGV[place]) == 0 then

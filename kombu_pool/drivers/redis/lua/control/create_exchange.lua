@@ -1,7 +1,7 @@
--- control/create_exchange: add one exchange, unless it is there.
--- KEYS  1 exchanges by member (hash)    2 the last generation    3 exchanges by name (zset)
+-- control/create_exchange: add one exchange, unless it exists.
+-- KEYS  see bindings
 -- ARGV  member, record
--- Returns 1, or 0 when it was there.
+-- Returns 1, or 0 when it existed.
 -- include bindings
 if redis.call('HEXISTS', EXCHANGES, ARGV[1]) == 1 then
   return 0

@@ -1,6 +1,6 @@
--- control/delete: remove one record.
--- KEYS  1 records by member (hash)    2 members by name (zset)    3 members by something else (zset), or none
--- ARGV  member, member of the third key
+-- control/delete: delete one record.
+-- KEYS  records by member (hash), members by name (zset), members in another order (zset) or none
+-- ARGV  member, member in the other order
 -- Returns nothing.
 local RECORDS, NAMES, OTHER_ORDER = unpack(KEYS)
 redis.call('HDEL', RECORDS, ARGV[1])

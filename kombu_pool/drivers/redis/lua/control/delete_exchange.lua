@@ -1,6 +1,5 @@
 -- control/delete_exchange: remove one exchange, with the bindings from it and to it.
--- KEYS  1 exchanges by member (hash)    2 the last generation    3 bindings (hash)    4 bindings by exchange (zset)
---       5 bindings by destination (zset)    6 exchanges by name (zset)
+-- KEYS  see bindings
 -- ARGV  member, the bounds of the bindings from it, the bounds of the bindings to it
 -- Returns nothing.
 -- include bindings

@@ -1,8 +1,8 @@
--- control/delete_pool: remove one pool, unless it is needed.
--- KEYS  1 pools by member (hash)    2 pools by name (zset)    3 flavors by name, then project (zset)
---       4 number of queues by pool's member (hash)
+-- control/delete_pool: delete one pool, unless it is in use.
+-- KEYS  pools by member (hash), pools by name (zset), flavors by name, then project (zset), number of queues by pool's
+--   member (hash)
 -- ARGV  member
--- Returns {"queues", their number} or {"flavor", its name} of which it is the last, or {"", ""}.
+-- Returns {"queues", their number}, {"flavor", its name} if it is the flavor's last pool, or {"", ""}.
 local POOLS, POOL_NAMES, FLAVORS_BY_NAME, QUEUE_COUNTS = unpack(KEYS)
 local record = redis.call('HGET', POOLS, ARGV[1])
 if not record then

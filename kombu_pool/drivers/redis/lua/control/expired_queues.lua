@@ -1,9 +1,8 @@
--- control/expired_queues: find queues that nobody has held for longer than their lifetime.
--- KEYS  1 lifetime by queue (hash)    2 last use by queue (hash)    3 queues by when they may be abandoned (zset)
---       4 holders by queue (zset)    5 queues by holder (zset)    6 holders by when they die (zset)
+-- control/expired_queues: list queues without a holder for longer than their lifetime. Checks due queues only, at most
+-- ten times the limit.
+-- KEYS  see consumers
 -- ARGV  now, limit
--- Returns the queues' members. Looks closer at those only whose time may have come, and at ten times limit at most.
--- include clock
+-- Returns the queues' members.
 -- include consumers
 local now, limit = clock(ARGV[1]), tonumber(ARGV[2])
 local found, left = {}, 10 * limit

@@ -1,5 +1,5 @@
 -- control/page: read some records by name.
--- KEYS  1 records by member (hash)    2 members by name (zset)
+-- KEYS  records by member (hash), members by name (zset)
 -- ARGV  the bounds of the members, limit: at most a few thousands
 -- Returns the members and their records.
 local RECORDS, NAMES = unpack(KEYS)

@@ -1,6 +1,6 @@
 -- control/put: write one record.
--- KEYS  1 records by member (hash)    2 members by name (zset)    3 members by something else (zset), or none
--- ARGV  member, record, "absent" or "present" for what must be there before or "", member of the third key
+-- KEYS  records by member (hash), members by name (zset), members in another order (zset) or none
+-- ARGV  member, record, "absent" or "present" if the record must be, or "", member in the other order
 -- Returns 1 when it was written.
 local RECORDS, NAMES, OTHER_ORDER = unpack(KEYS)
 local present = redis.call('HEXISTS', RECORDS, ARGV[1])

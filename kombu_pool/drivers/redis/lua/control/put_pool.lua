@@ -1,10 +1,10 @@
--- control/put_pool: write one pool, unless it breaks a promise or takes another one's URI.
--- KEYS  1 pools by member (hash)    2 pools by name (zset)    3 capabilities by flavor's member (hash)
---       4 flavors by name, then project (zset)
--- ARGV  member, record, URI, flavor or "", the record that must be there before or "", what the pool can do...
--- Returns {"lacks", capability...}, {"taken", member of the other pool}, {"changed"} when another record is there,
--- or {"put"}. Looks at every pool: they are few, and this is rare.
--- A record is URI, weight, flavor and options, a NUL between two; no flavor is an empty one.
+-- control/put_pool: write one pool, unless it lacks a capability of its flavor or has another pool's URI. Reads every
+-- pool: they are few, and this is rare.
+-- KEYS  pools by member (hash), pools by name (zset), capabilities by flavor's member (hash), flavors by name, then
+--   project (zset)
+-- ARGV  member, record, URI, flavor or "", the record that must be there before or "", the pool's capabilities...
+-- Returns {"lacks", capability...}, {"taken", member of the other pool}, {"changed"} when another record is there, or
+--   {"put"}. A record is URI, weight, flavor ("" for none) and options, a NUL between two.
 local POOLS, POOL_NAMES, FLAVORS, FLAVORS_BY_NAME = unpack(KEYS)
 local member, record, uri, flavor, before = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 if before ~= '' and redis.call('HGET', POOLS, member) ~= before then
@@ -16,7 +16,8 @@ for i = 6, #ARGV do
   can[ARGV[i]] = true
 end
 local answer = {'lacks'}
-local entries = flavor == '' and {} or redis.call('ZRANGEBYLEX', FLAVORS_BY_NAME, '[' .. flavor .. '\0', '(' .. flavor .. '\1')
+local first, last = '[' .. flavor .. '\0', '(' .. flavor .. '\1'
+local entries = flavor == '' and {} or redis.call('ZRANGEBYLEX', FLAVORS_BY_NAME, first, last)
 for _, entry in ipairs(entries) do
   local project = string.sub(entry, #flavor + 2)
   for _, capability in ipairs(cmsgpack.unpack(redis.call('HGET', FLAVORS, project .. '\0' .. flavor))) do

@@ -1,6 +1,5 @@
--- control/remove_queue: forget one queue's lifetime and its holders.
--- KEYS  1 lifetime by queue (hash)    2 last use by queue (hash)    3 queues by when they may be abandoned (zset)
---       4 holders by queue (zset)    5 queues by holder (zset)    6 holders by when they die (zset)
+-- control/remove_queue: remove one queue's lifetime and its holders.
+-- KEYS  see consumers
 -- ARGV  now, queue's member
 -- Returns nothing.
 -- include consumers

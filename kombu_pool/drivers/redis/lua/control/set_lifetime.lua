@@ -1,9 +1,7 @@
--- control/set_lifetime: let one queue be abandoned after a while.
--- KEYS  1 lifetime by queue (hash)    2 last use by queue (hash)    3 queues by when they may be abandoned (zset)
---       4 holders by queue (zset)    5 queues by holder (zset)    6 holders by when they die (zset)
+-- control/set_lifetime: let one queue expire when it was unused for its lifetime.
+-- KEYS  see consumers
 -- ARGV  now, queue's member, seconds, 1 when they count from now on
 -- Returns nothing.
--- include clock
 -- include consumers
 local queue = ARGV[2]
 redis.call('HDEL', LIFETIMES, queue)

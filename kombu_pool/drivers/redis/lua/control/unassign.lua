@@ -1,5 +1,5 @@
 -- control/unassign: remove one queue from the catalogue.
--- KEYS  1 pool's member by queue's (hash)    2 queues by name (zset)    3 number of queues by pool's member (hash)
+-- KEYS  pool's member by queue's (hash), queues by name (zset), number of queues by pool's member (hash)
 -- ARGV  queue's member
 -- Returns nothing.
 local POOL_OF_QUEUE, QUEUE_NAMES, QUEUE_COUNTS = unpack(KEYS)

@@ -1,8 +1,7 @@
 -- control/unbind: remove one binding.
--- KEYS  1 exchanges by member (hash)    2 the last generation    3 bindings (hash)    4 bindings by exchange (zset)
---       5 bindings by destination (zset)
+-- KEYS  see bindings
 -- ARGV  binding
--- Returns 1, or 0 when it was not there.
+-- Returns 1, or 0 when it did not exist.
 -- include bindings
 local source = remove_binding(ARGV[1])
 if not source then

@@ -1,8 +1,7 @@
--- control/unbind_queue: remove all bindings to one queue.
--- KEYS  1 exchanges by member (hash)    2 the last generation    3 bindings (hash)    4 bindings by exchange (zset)
---       5 bindings by destination (zset)
+-- control/unbind_queue: remove all bindings to one queue. Reads no other queue's bindings.
+-- KEYS  see bindings
 -- ARGV  the bounds of the bindings to it
--- Returns the stored names of the exchanges that they came from. Looks at no other queue's bindings.
+-- Returns the stored names of their exchanges.
 -- include bindings
 local names = {}
 for _, source in ipairs(remove_bindings_to(ARGV[1], ARGV[2])) do

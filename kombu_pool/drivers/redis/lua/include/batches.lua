@@ -1,5 +1,5 @@
--- batched: run a command on a list of any length, CHUNK arguments at a time, and sum up the numbers that it answers.
--- Lua's unpack ends near 8,000.
+-- batched: run a command on a list of any length, CHUNK arguments at a time, and return the sum of its integer answers.
+-- Lua's unpack fails near 8,000 values.
 local CHUNK = 1000
 local function batched(command, key, arguments)
   local sum = 0
@@ -9,7 +9,7 @@ local function batched(command, key, arguments)
   return sum
 end
 
--- looked_up: the same for a command that answers with an element for each argument.
+-- lookup: the same for a command that returns one element for each argument.
 local function lookup(command, key, arguments)
   if #arguments <= CHUNK then return redis.call(command, key, unpack(arguments)) end
   local found = {}
@@ -20,7 +20,7 @@ local function lookup(command, key, arguments)
   return found
 end
 
--- split: the ids of which a text is made, of eight bytes if nothing else is said.
+-- split: the ids in a joined string, each of `size` bytes (8 by default).
 local function split(ids, size)
   local parts = {}
   size = size or 8

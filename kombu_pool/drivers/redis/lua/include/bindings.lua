@@ -1,12 +1,11 @@
--- What all who change exchanges and bindings share: KEYS 1 to 5.
--- KEYS  1 exchanges by member (hash): sixteen digits, which are the generation, and a record    2 the last generation
---       3 bindings (hash): binding -> its number, which was a generation
---       4 bindings by exchange and number (zset)    5 bindings by destination and number (zset)
+-- bindings: exchanges and their bindings.
+-- KEYS  exchanges by member (hash): sixteen digits, the generation, then a record; the last generation; bindings
+--   (hash): binding -> its number, once a generation; bindings by exchange and number (zset); bindings by destination
+--   and number (zset); exchanges by name (zset), for the scripts on exchanges only
 -- A binding is its project, exchange, kind of destination, destination, routing key and arguments, a NUL between two.
-
--- Return a generation: later than the last one, and than those which a server may have given that is lost by now.
 local EXCHANGES, GENERATION, BINDINGS, BY_EXCHANGE, BY_DESTINATION, EXCHANGE_NAMES = unpack(KEYS)
 
+-- next_generation: a generation after the last one, and after those that a server lost in a failover may have given.
 local function next_generation()
   local last = tonumber(redis.call('GET', GENERATION) or 0)
   local time = redis.call('TIME')
@@ -16,7 +15,7 @@ local function next_generation()
   return generation
 end
 
--- Give an exchange another generation, if it is there.
+-- renew_generation: give an exchange a new generation, if it exists.
 local function renew_generation(exchange)
   local stored = redis.call('HGET', EXCHANGES, exchange)
   if stored then
@@ -24,14 +23,14 @@ local function renew_generation(exchange)
   end
 end
 
--- Return the members of both orders for a binding of a number.
+-- entries: the members of BY_EXCHANGE and BY_DESTINATION for a binding and its number.
 local function entries(binding, number)
   local project, exchange, kind, destination, rest = string.match(binding, '^(%Z*)%z(%Z*)%z(%Z*)%z(%Z*)%z(.*)$')
   return table.concat({project, exchange, number, kind, destination, rest}, '\0'),
     table.concat({project, kind, destination, number, exchange, rest}, '\0')
 end
 
--- Remove a binding; return its exchange's member, or nil when it was not there.
+-- remove_binding: remove a binding; its exchange's member, or nil when it did not exist.
 local function remove_binding(binding)
   local number = redis.call('HGET', BINDINGS, binding)
   if not number then
@@ -44,7 +43,8 @@ local function remove_binding(binding)
   return string.match(binding, '^%Z*%z%Z*')
 end
 
--- Remove all bindings to a destination, by its bounds; return the members of their exchanges, each once, in order.
+-- remove_bindings_to: remove the bindings to a destination, given by its bounds; the members of their exchanges, each
+-- once, in order.
 local function remove_bindings_to(first, last)
   local sources, seen = {}, {}
   for _, entry in ipairs(redis.call('ZRANGEBYLEX', BY_DESTINATION, first, last)) do

@@ -1,4 +1,4 @@
--- clock: what the time is: what the caller says, or else the server's own.
+-- clock: the caller's time if it gives one ('' if not), else the server's, in seconds since the epoch.
 local function clock(given)
   if given ~= '' then return tonumber(given) end
   local time = redis.call('TIME')

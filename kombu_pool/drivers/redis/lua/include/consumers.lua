@@ -1,14 +1,12 @@
--- What all who deal with holders share: all KEYS.
--- KEYS  1 lifetime by queue's member (hash): seconds    2 when a queue was last used, whoever holds it (hash)
---       3 queues by when they may be abandoned, if not later (zset)    4 holders by queue and kind (zset)
---       5 queues by holder (zset)    6 holder and queue by when the holder dies (zset)
--- A queue with a lifetime is in 3 once it was held or its seconds count; what it says there is never too late.
--- A Redis whose memory is full refuses a script's first addition, unless something was taken out before. Who consumes
--- from it must not be refused: so what is replaced is taken out first.
-
--- Look at a queue once its lifetime has passed from a moment on, at which it was held or used.
+-- consumers: the holders of queues, and the lifetimes of queues without one.
+-- KEYS  lifetime in seconds by queue (hash), last use by queue without regard to holders (hash), queues by their
+--   earliest possible expiry (zset), holders by queue and kind (zset), queues by holder (zset), holder and queue by the
+--   holder's end (zset). MAY_EXPIRE has each queue whose lifetime has begun, and its score is never too late.
+-- Consumers of a Redis that is out of memory must not be refused: so what is replaced is removed first (see states).
 local LIFETIMES, LAST_USED, MAY_EXPIRE, HOLDERS, HELD_QUEUES, HOLDER_ENDS = unpack(KEYS)
+-- include clock
 
+-- expire_after: let a queue expire when its lifetime has passed since a moment of use.
 local function expire_after(queue, moment)
   local lifetime = redis.call('HGET', LIFETIMES, queue)
   if lifetime then
@@ -17,19 +15,18 @@ local function expire_after(queue, moment)
   end
 end
 
--- Note when a queue was last used.
+-- set_last_used: set the time of a queue's last use.
 local function set_last_used(queue, moment)
   redis.call('HDEL', LAST_USED, queue)
   redis.call('HSET', LAST_USED, queue, string.format('%.17g', moment))
   expire_after(queue, moment)
 end
 
--- Return the bounds of the members that begin with a text.
+-- span: the bounds of the members that begin with a text.
 local function span(text)
   return '[' .. text .. '\0', '(' .. text .. '\1'
 end
 
--- Return the queues of a holder.
 local function queues_of(holder)
   local queues = redis.call('ZRANGEBYLEX', HELD_QUEUES, span(holder))
   for i, entry in ipairs(queues) do
@@ -38,7 +35,7 @@ local function queues_of(holder)
   return queues
 end
 
--- Return the holders of a queue, of either kind.
+-- holders_of: the holders of a queue, of either kind.
 local function holders_of(queue)
   local holders = redis.call('ZRANGEBYLEX', HOLDERS, span(queue))
   for i, entry in ipairs(holders) do
@@ -47,27 +44,26 @@ local function holders_of(queue)
   return holders
 end
 
--- Tell whether a queue has holders, living or dead.
+-- is_held: whether a queue has holders, live or ended.
 local function is_held(queue)
   local first, last = span(queue)
   return #redis.call('ZRANGEBYLEX', HOLDERS, first, last, 'LIMIT', 0, 1) > 0
 end
 
--- Return when a holder of a queue dies, or has died.
+-- end_of: when a holder of a queue ends, or has ended.
 local function end_of(holder, queue)
   return tonumber(redis.call('ZSCORE', HOLDER_ENDS, holder .. '\0' .. queue) or 0)
 end
 
--- Remove a holder of a queue.
 local function remove_holder(holder, queue)
   redis.call('ZREM', HOLDERS, queue .. '\0c\0' .. holder, queue .. '\0o\0' .. holder)
   redis.call('ZREM', HELD_QUEUES, holder .. '\0' .. queue)
   redis.call('ZREM', HOLDER_ENDS, holder .. '\0' .. queue)
 end
 
--- End a holder of a queue. It counts like the death that it is, which may have been earlier.
+-- end_holder: end a holder of a queue. Its end counts as a use of the queue, at an earlier time if it ended before.
 local function end_holder(holder, queue, now)
-  local died = math.min(end_of(holder, queue), now)
+  local ended = math.min(end_of(holder, queue), now)
   remove_holder(holder, queue)
-  set_last_used(queue, math.max(tonumber(redis.call('HGET', LAST_USED, queue) or 0), died))
+  set_last_used(queue, math.max(tonumber(redis.call('HGET', LAST_USED, queue) or 0), ended))
 end

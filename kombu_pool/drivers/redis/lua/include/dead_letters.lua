@@ -1,16 +1,18 @@
--- dead_letters: keep what is dead until it is buried. What includes this, behind settle, has as KEYS those of settle, but
--- before the bell
---   10 dead (zset): the number of a death and the message -> when its parking ends; 0 when nobody is at it
---   11 letters (hash): the same -> 'reason:count:expiry:' and the message's record
--- and behind the bell, as a cluster has not
---   13 dying (zset): queue -> when somebody is to look there for what is dead
--- The queue's hash has, while there are any, `died`: the number of the last death, and `due`: when to bury.
+-- dead_letters: the keys of the scripts that keep dead messages until they are dead-lettered, and their states.
+-- KEYS  as KeySets.dead_lettering and QueueKeys describe them; a Redis Cluster has neither WAKEUP nor QUEUES_WITH_DEAD
+--   DEAD (zset): number of the death and message -> end of its reservation; 0 when it is not reserved
+--   DEAD_LETTERS (hash): the same -> 'reason:count:expiry:' and the message's record
+--   QUEUES_WITH_DEAD (zset): queue -> when to look for dead letters there
+-- A queue with dead letters has in its hash `last_dead`, the number of the last death, and `dead_due`, the time of the
+-- next attempt.
 local QUEUE, RECORDS, FREE, DELAYED, EXPIRING, CLAIMED, CLAIM_ENDS, CLAIMS, CLAIM_COUNTS,
   DEAD, DEAD_LETTERS, WAKEUP, QUEUES_WITH_DEAD = unpack(KEYS)
 -- include states
+
+-- Bytes of a member of DEAD.
 local MEMBER = 16
 
-local function note_dead_due(at)
+local function schedule_queue(at)
   if QUEUES_WITH_DEAD then redis.call('ZADD', QUEUES_WITH_DEAD, 'LT', string.format('%.6f', at), QUEUE) end
 end
 
@@ -28,26 +30,26 @@ mark_dead = function(ids, reason)
   end
   delete_messages(ids)
   local first, number = first_score(DEAD), tonumber(redis.call('HGET', QUEUE, 'last_dead') or 0)
-  local dead, letters = {}, {}
+  local dead, dead_letters = {}, {}
   for index, id in ipairs(ids) do
     if records[index] then
       number = number + 1
       local member = struct.pack('>I8', number) .. id
       dead[#dead + 1], dead[#dead + 2] = 0, member
-      letters[#letters + 1] = member
-      letters[#letters + 1] = string.format('%s:%d:%s:', reason, counts[index], expiries[index] or '') .. records[index]
+      local front = string.format('%s:%d:%s:', reason, counts[index], expiries[index] or '')
+      dead_letters[#dead_letters + 1], dead_letters[#dead_letters + 2] = member, front .. records[index]
     end
   end
   if #dead == 0 then return end
   batched('ZADD', DEAD, dead)
-  batched('HSET', DEAD_LETTERS, letters)
+  batched('HSET', DEAD_LETTERS, dead_letters)
   redis.call('HSET', QUEUE, 'last_dead', string.format('%.0f', number))
-  -- Where those before could not be buried just now, these have to wait with them.
+  -- Behind dead letters whose delivery just failed, these wait for the same retry.
   if not dead_due or first ~= 0 then set_due(0) end
-  note_dead_due(0)
+  schedule_queue(0)
 end
 
--- arrange: note when to look next, after something was done about the dead; `again`: when what waits is tried again.
+-- schedule: set the next attempt after the dead letters changed; `again` is the retry time of failed deliveries.
 local function schedule(again)
   local first = first_score(DEAD)
   if first then
@@ -60,10 +62,10 @@ local function schedule(again)
   local expiry = expires_to_dlq() and first_score(EXPIRING)
   if expiry and (not first or expiry < first) then first = expiry end
   redis.call('ZREM', QUEUES_WITH_DEAD, QUEUE)
-  if first then note_dead_due(first) end
+  if first then schedule_queue(first) end
 end
 
--- park: let the dead wait until then; 0: until somebody takes them.
+-- reserve: reserve dead messages until a time; 0 ends their reservation.
 local function reserve(members, till)
   local scored = {}
   for index, member in ipairs(members) do
@@ -75,7 +77,6 @@ local function reserve(members, till)
   end
 end
 
--- forget_dead: they are buried.
 local function delete_dead(members)
   if #members == 0 then return end
   batched('ZREM', DEAD, members)

@@ -1,6 +1,6 @@
+-- duplicate_post: the ids of a post made before, derived from what is kept of it. That is written again, since a
+-- producer that waits for replicas waits for the last write of its connection.
 -- include store_messages
--- duplicate_post: the ids of a post that was made before, by what is kept of it; what includes this, behind add. It is noted
--- anew, for who waits for replicas waits for what was written.
 local function duplicate_ids(now, head, kept)
   local before = struct.unpack('>I8', '\0' .. string.sub(kept, 10, 16)) - 1
   local found = prepare(now, {before, head[2], head[3]})

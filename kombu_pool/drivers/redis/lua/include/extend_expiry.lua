@@ -1,5 +1,4 @@
--- extend_expiry: let those of a claim's messages that would expire before it live until its end plus `grace`.
--- KEYS  those of settle
+-- extend_expiry: let a claim's messages that would expire before the claim live until its end plus `grace`.
 local function extend_expiry(ids, ends, ttl, grace)
   local scores, expiring, records = lookup('ZMSCORE', EXPIRING, ids), {}, {}
   for index, id in ipairs(ids) do

@@ -1,15 +1,14 @@
+-- hold_claim: let a claim hold messages in addition to those that it already holds.
 -- include extend_expiry
--- hold_claim: let a claim hold messages, besides those that it holds already.
--- KEYS  those of settle
-local function hold_claim(claim_of, now, seconds, taken)
+local function hold_claim(claim, now, seconds, ids)
   local members, ends = {}, now + seconds
-  for index, id in ipairs(taken) do members[2 * index - 1], members[2 * index] = 0, id .. claim_of end
+  for index, id in ipairs(ids) do members[2 * index - 1], members[2 * index] = 0, id .. claim end
   batched('ZADD', CLAIMED, members)
-  local lease = redis.call('HGET', CLAIMS, claim_of)
-  local before = lease and string.sub(lease, 17) or ''
-  redis.call('ZADD', CLAIM_ENDS, string.format('%.6f', ends), claim_of)
-  redis.call('HSET', CLAIMS, claim_of, struct.pack('>dd', now, seconds) .. before .. table.concat(taken))
-  redis.call('HINCRBY', CLAIMS, claim_of .. '#', #taken)
+  local stored = redis.call('HGET', CLAIMS, claim)
+  local before = stored and string.sub(stored, 17) or ''
+  redis.call('ZADD', CLAIM_ENDS, string.format('%.6f', ends), claim)
+  redis.call('HSET', CLAIMS, claim, struct.pack('>dd', now, seconds) .. before .. table.concat(ids))
+  redis.call('HINCRBY', CLAIMS, claim .. '#', #ids)
   lower_deadline(redis.call('HGET', QUEUE, 'next'), ends)
 end
 

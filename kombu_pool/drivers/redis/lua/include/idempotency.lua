@@ -1,20 +1,21 @@
--- idempotency: know a post that is made again. A ticket is two arguments: '@' and the poster, and the post's number, a double;
--- or '' twice. The queue's hash has a field for each poster: the number of his last post, the id of its first message, and
--- when it was made, each of eight bytes.
+-- idempotency: recognise a post made again. An idempotency key is two arguments: '@' and the producer's id, and the
+-- sequence number as a double; or '' twice. The queue's hash has a field for each producer: the sequence number of its
+-- last post, the id of that post's first message, and the time of the post, eight bytes each.
 
--- How long a poster is remembered, in seconds.
+-- How long a producer's last post is kept, in seconds.
 local IDEMPOTENCY_WINDOW = 600
 
--- is_known: whether a poster of whom that is kept has made his post of this number, or a later one.
-local function is_duplicate(kept, number)
-  return kept and struct.unpack('>d', kept) >= struct.unpack('>d', number)
+-- is_duplicate: whether the producer's kept post has this sequence number, or a later one.
+local function is_duplicate(kept, sequence)
+  return kept and struct.unpack('>d', kept) >= struct.unpack('>d', sequence)
 end
 
--- forget_posters: look at some fields, by chance, and remove those of who has not posted for long; how many.
+-- delete_old_producers: sample some fields, and delete those of producers outside the window; how many.
 local function delete_old_producers(now, some)
   local found, old = redis.call('HRANDFIELD', QUEUE, some, 'WITHVALUES'), {}
   for index = 1, #found, 2 do
-    if string.byte(found[index]) == 64 and now - struct.unpack('>d', string.sub(found[index + 1], 17)) > IDEMPOTENCY_WINDOW then
+    local is_producer = string.byte(found[index]) == 64
+    if is_producer and now - struct.unpack('>d', string.sub(found[index + 1], 17)) > IDEMPOTENCY_WINDOW then
       old[#old + 1] = found[index]
     end
   end

@@ -1,3 +1,4 @@
--- queue: what the scripts on one queue share: its keys, in the order of KeySets.states, and the states of its messages.
+-- queue: the keys of the scripts on one queue, and the states of its messages.
+-- KEYS  as KeySets.states and QueueKeys describe them; a Redis Cluster has no WAKEUP
 local QUEUE, RECORDS, FREE, DELAYED, EXPIRING, CLAIMED, CLAIM_ENDS, CLAIMS, CLAIM_COUNTS, WAKEUP = unpack(KEYS)
 -- include states

@@ -1,26 +1,26 @@
+-- states: advance every message to the state that its deadlines give it now. The includer names the KEYS.
+-- OUT OF MEMORY: a Redis that is out of memory refuses a script's first addition, unless the script removed something
+-- before it. So scripts that must run then remove first what they replace.
 -- include clock
 -- include wakeup
 -- include batches
--- states: bring every message into the state that the time gives it. What includes this has as KEYS
---   1 queue (hash)    2 records (hash)    3 free (zset)     4 delayed (zset)    5 expiring (zset)
---   6 claimed (zset)  7 claims (zset)     8 leases (hash)   9 lent (hash)      10 bell (list; none in a cluster)
 
--- How many messages and claims went.
+-- How many messages expired and claims ended.
 local collected = 0
 
--- When somebody is to look at the queue's dead messages; nil without any.
+-- When the queue's dead letters are due for another attempt; nil without any.
 local dead_due
 
--- Whether the hash of the queue has a `weight`: what its free messages weigh together.
+-- Whether the queue's hash has `free_bytes`, the size of its free messages.
 local counts_bytes = false
 
--- die: let messages be dead, for a reason. Only scripts that include `dead` have the keys for it.
+-- mark_dead: make messages dead, for a reason. Defined by dead_letters, which has the keys for it.
 local mark_dead
 
--- Messages that one run moves at the most: Redis serves nobody else meanwhile. Those that die take their records along.
+-- Messages that one run advances at most, as Redis is blocked meanwhile. Dead ones are fewer: their records move too.
 local BUDGET, DEAD_BUDGET = 2000, 500
 
--- weighed: what messages weigh together: the bytes of their records, but for the front that each of them has.
+-- size_of: the size of messages: the bytes of their records without the FIXED_BYTES that every record begins with.
 local FIXED_BYTES = 18
 local function size_of(ids)
   local sum = 0
@@ -28,41 +28,41 @@ local function size_of(ids)
   return sum
 end
 
--- weigh: note that messages came to those that are free (1), or left them (-1). Their records must be there still.
+-- count_bytes: count messages that become free (1) or stop being free (-1). Their records must still exist.
 local function count_bytes(ids, sign)
   if counts_bytes and #ids > 0 then redis.call('HINCRBY', QUEUE, 'free_bytes', sign * size_of(ids)) end
 end
 
--- came_back: free messages of a claim that ended, where they stood; `claim` is what they will say of it.
--- Takes the members of `claimed` that are to go.
-local function release(members, claim, counts)
+-- release: free messages of a claim at their old place in the order, given as members of CLAIMED, and add `increment`
+-- to their claim counts; `claim` is what the counts name as the last claim.
+local function release(members, claim, increment)
   if #members == 0 then return end
   batched('ZREM', CLAIMED, members)
-  local ids, line, claim_counts = {}, {}, {}
+  local ids, free, claim_counts = {}, {}, {}
   for index, member in ipairs(members) do ids[index] = string.sub(member, 1, 8) end
   local before = lookup('HMGET', CLAIM_COUNTS, ids)
   for index, id in ipairs(ids) do
-    line[2 * index - 1], line[2 * index] = 0, id
+    free[2 * index - 1], free[2 * index] = 0, id
     local count = before[index] and tonumber(string.match(before[index], '^%d+')) or 0
-    claim_counts[2 * index - 1], claim_counts[2 * index] = id, (count + counts) .. ':' .. claim
+    claim_counts[2 * index - 1], claim_counts[2 * index] = id, (count + increment) .. ':' .. claim
   end
-  batched('ZADD', FREE, line)
+  batched('ZADD', FREE, free)
   batched('HSET', CLAIM_COUNTS, claim_counts)
   count_bytes(ids, 1)
 end
 
--- held: the members of `claimed` that a claim holds still.
+-- members_of: the members of CLAIMED that a claim still holds.
 local function members_of(claim)
-  local lease = redis.call('HGET', CLAIMS, claim)
+  local stored = redis.call('HGET', CLAIMS, claim)
   local members = {}
-  if not lease then return members end
-  for index, id in ipairs(split(string.sub(lease, 17))) do members[index] = id .. claim end
+  if not stored then return members end
+  for index, id in ipairs(split(string.sub(stored, 17))) do members[index] = id .. claim end
   if #members == 0 then return members end
-  local scores, there = lookup('ZMSCORE', CLAIMED, members), {}
+  local scores, held = lookup('ZMSCORE', CLAIMED, members), {}
   for index, score in ipairs(scores) do
-    if score then there[#there + 1] = members[index] end
+    if score then held[#held + 1] = members[index] end
   end
-  return there
+  return held
 end
 
 local function delete_claim(claim)
@@ -70,7 +70,7 @@ local function delete_claim(claim)
   redis.call('HDEL', CLAIMS, claim, claim .. '#')
 end
 
--- holder: the claim that holds a message, if there is one.
+-- claim_of: the claim that holds a message, if any.
 local function claim_of(id)
   local member = redis.call('ZRANGEBYLEX', CLAIMED, '[' .. id, '(' .. id .. string.rep('\255', 9), 'LIMIT', 0, 1)[1]
   return member and string.sub(member, 9)
@@ -84,7 +84,7 @@ local function only_free(ids)
   return free
 end
 
--- remove: forget messages, whatever their state; a claim whose last message goes ends with it.
+-- delete_messages: delete messages in any state; a claim ends with its last message.
 local function delete_messages(ids)
   for _, id in ipairs(ids) do
     local claim = claim_of(id)
@@ -102,7 +102,7 @@ local function delete_messages(ids)
   return batched('HDEL', RECORDS, ids)
 end
 
--- note_deadline: let the queue be settled at that time, at the latest.
+-- lower_deadline: set the queue's next deadline if it is earlier than the known one.
 local function lower_deadline(known, at)
   if not known or at < tonumber(known) then
     redis.call('HSET', QUEUE, 'next', string.format('%.6f', at))
@@ -133,10 +133,10 @@ end
 local function end_delays(now, budget)
   local delayed = redis.call('ZRANGEBYSCORE', DELAYED, '-inf', now, 'LIMIT', 0, math.max(budget, 0))
   if #delayed > 0 then
-    local line = {}
-    for index, id in ipairs(delayed) do line[2 * index - 1], line[2 * index] = 0, id end
+    local free = {}
+    for index, id in ipairs(delayed) do free[2 * index - 1], free[2 * index] = 0, id end
     batched('ZREM', DELAYED, delayed)
-    batched('ZADD', FREE, line)
+    batched('ZADD', FREE, free)
     count_bytes(delayed, 1)
   end
   return budget - #delayed
@@ -146,10 +146,10 @@ local function expires_to_dlq()
   return string.sub(redis.call('HGET', QUEUE, 'bounded') or '', 1, 1) == '1'
 end
 
--- settle_expiring: the budget that is left; and whether there is something that only who includes `dead` can settle.
+-- expire: the budget that is left, and whether expired messages need a script that includes dead_letters.
 local function expire(now, budget)
-  local most = math.min(math.max(budget, 0), mark_dead and DEAD_BUDGET or BUDGET)
-  local expired = redis.call('ZRANGEBYSCORE', EXPIRING, '-inf', now, 'LIMIT', 0, most)
+  local limit = math.min(math.max(budget, 0), mark_dead and DEAD_BUDGET or BUDGET)
+  local expired = redis.call('ZRANGEBYSCORE', EXPIRING, '-inf', now, 'LIMIT', 0, limit)
   if #expired == 0 then return budget, false end
   if not expires_to_dlq() then
     collected = collected + delete_messages(expired)
@@ -161,8 +161,6 @@ local function expire(now, budget)
   return budget - #expired, false
 end
 
--- settle: 'current' once all is in the state that `now` gives it; 'advance' when there is more to do than one run may;
--- 'take_dead' when something expired that is to be buried.
 local function advance_states(now, known)
   if not known or tonumber(known) > now then return 'current' end
   local budget, needs_take_dead = expire(now, end_delays(now, end_claims(now, BUDGET)))
@@ -171,16 +169,16 @@ local function advance_states(now, known)
     local score = first_score(key)
     if score and (not first or score < first) then first = score end
   end
-  -- Taken out first: a Redis that is out of memory lets a script add what it needs once it has removed something.
-  redis.call('HDEL', QUEUE, 'next')
+  redis.call('HDEL', QUEUE, 'next')  -- removed first: see OUT OF MEMORY
   if first then redis.call('HSET', QUEUE, 'next', string.format('%.6f', first)) end
   if budget < BUDGET and redis.call('ZCARD', FREE) > 0 then wake(QUEUE, WAKEUP) end
   if not first or first > now then return 'current' end
   return needs_take_dead and 'take_dead' or 'advance'
 end
 
--- open: 'current' and the time; or false, there is no such queue; or 'advance', run it again: it took all that one run may;
--- or 'take_dead', run that first.
+-- advance: 'current' and the time once every state is the present one. Otherwise false: there is no such queue;
+-- 'advance': the budget is spent, run the script again; 'take_dead': expired messages have to become dead letters, run
+-- take_dead and then the script again.
 local function advance(given)
   local head = redis.call('HMGET', QUEUE, 'last', 'next', 'dead_due', 'free_bytes')
   if not head[1] then return false end

@@ -1,22 +1,21 @@
+-- store_messages: store messages in a queue. The includer names QUEUE, RECORDS, FREE, DELAYED and EXPIRING.
+-- ARGV  now, idempotency key (two arguments), then for each message its options ('' for none, else
+--   'priority:ttl:delay') and its record
 -- include idempotency
--- store_messages: store messages in a queue. What includes this has as KEYS
---   1 queue (hash)  2 records (hash)  3 free (zset)  4 delayed (zset)  5 expiring (zset)
--- and as ARGV the second and the third one a ticket, as tickets has it, and from the fourth on, for each message what it
--- asks for ('' for nothing, else 'priority:ttl:delay') and its record.
 
--- sort_out: what becomes of the messages; `head` is the queue's last number, longest ttl and usual delay.
--- ids; for the keys pairs of arguments; when a deadline comes first, and when something expires first.
+-- prepare: the arguments that store the messages; `head` is the queue's last number, longest ttl and default delay.
+-- Returns ids, the score or field pairs of each key, the first deadline, and the first expiry.
 local function prepare(now, head)
   local number, created = tonumber(head[1]), struct.pack('>d', now)
-  local longest, usual = tonumber(head[2] or 0), tonumber(head[3] or 0)
+  local longest, default = tonumber(head[2] or 0), tonumber(head[3] or 0)
   local records, free, delayed, expiring, ids = {}, {}, {}, {}, {}
   local deadline, expiry
 
   for index = 4, #ARGV, 2 do
-    local asked, record = ARGV[index], ARGV[index + 1]
-    local priority, ttl, delay = 0, 0, usual
-    if asked ~= '' then
-      local first, second, third = string.match(asked, '^(%d+):([^:]*):(.*)$')
+    local options, record = ARGV[index], ARGV[index + 1]
+    local priority, ttl, delay = 0, 0, default
+    if options ~= '' then
+      local first, second, third = string.match(options, '^(%d+):([^:]*):(.*)$')
       priority, ttl = tonumber(first), tonumber(second)
       if third ~= '' then delay = tonumber(third) end
     end
@@ -46,8 +45,8 @@ local function prepare(now, head)
   }
 end
 
--- add: store what was sorted out, in a queue that knew of a deadline, and what it had of the poster; whether there is an
--- earlier deadline now.
+-- store: store prepared messages in a queue, given its known deadline and the producer's kept post; whether the
+-- deadline is earlier now.
 local function store(found, known, kept)
   batched('HSET', RECORDS, found.records)
   if #found.free > 0 then batched('ZADD', FREE, found.free) end
@@ -59,7 +58,7 @@ local function store(found, known, kept)
     redis.call('HSET', QUEUE, 'last', last)
   else
     redis.call('HSET', QUEUE, 'last', last, ARGV[2], ARGV[3] .. found.ids[1] .. found.created)
-    -- A new poster is the time to look for old ones: so there are never many of them for each that is at work.
+    -- Each new producer deletes some old ones, so that the hash stays in proportion to the active producers.
     if not kept then delete_old_producers(struct.unpack('>d', found.created), 5) end
   end
   if is_next then redis.call('HSET', QUEUE, 'next', string.format('%.6f', found.deadline)) end

@@ -1,10 +1,9 @@
--- subscriptions/delete: remove a subscription, if it is there.
--- include clock
--- include subscriptions
--- KEYS  those of subscriptions
+-- subscriptions/delete: delete a subscription, if it exists.
+-- KEYS  see subscriptions
 -- ARGV  now, id
--- Returns how many went.
-local stored = redis.call('HGET', subscriptions, ARGV[2])
+-- Returns how many were deleted.
+-- include subscriptions
+local stored = redis.call('HGET', SUBSCRIPTIONS, ARGV[2])
 if not stored then return 0 end
-redis.call('HDEL', subscriptions, ARGV[2], '=' .. cmsgpack.unpack(stored).subscriber)
+redis.call('HDEL', SUBSCRIPTIONS, ARGV[2], '=' .. cmsgpack.unpack(stored).subscriber)
 return 1

@@ -21,7 +21,7 @@ def origin(queues: MakeQueue, dlq: QueueHandle) -> QueueHandle:
     return queues("origin", _max_claim_count=2, _dead_letter_queue="dlq", _dead_letter_expired=True)
 
 
-def reject_all(queue: QueueHandle, *bodies: Any, **options: Any) -> None:
+def post_and_reject(queue: QueueHandle, *bodies: Any, **options: Any) -> None:
     """Post messages and reject them, and wait for their dead-lettering."""
     posted = queue.post(*bodies, **options)
     assert queue.reject(queue.claim_by_id(posted)) == []
@@ -36,7 +36,7 @@ def dead_letter(body: Any, queue: str = "origin", reason: str = "rejected", **op
 
 
 def test_dead_letters_go_back_in_their_order_and_begin_anew(origin: QueueHandle, dlq: QueueHandle) -> None:
-    reject_all(origin, "a", "b", {"deep": [b"\x00"]}, ttl=100)
+    post_and_reject(origin, "a", "b", {"deep": [b"\x00"]}, ttl=100)
     origin.post("waits")
 
     done = dlq.redrive()
@@ -52,8 +52,8 @@ def test_dead_letters_go_back_in_their_order_and_begin_anew(origin: QueueHandle,
 
 
 def test_priorities_are_kept(origin: QueueHandle, dlq: QueueHandle) -> None:
-    reject_all(origin, "low", "low too")
-    reject_all(origin, "high", priority=9)
+    post_and_reject(origin, "low", "low too")
+    post_and_reject(origin, "high", priority=9)
 
     dlq.redrive()
 
@@ -98,7 +98,7 @@ def test_what_expired_lives_on_for_as_long_as_its_queue_lets_messages_live(
 
 def test_a_queue_that_delays_its_messages_does_not_delay_these(queues: MakeQueue, dlq: QueueHandle) -> None:
     queue = queues("slow", _default_message_delay=100, _dead_letter_queue="dlq")
-    reject_all(queue, "a", delay=0)
+    post_and_reject(queue, "a", delay=0)
 
     dlq.redrive()
 
@@ -110,8 +110,8 @@ def test_letters_of_several_queues_each_find_their_own(
 ) -> None:
     other = queues("other", _dead_letter_queue="dlq")
     for number in range(3):
-        reject_all(origin, f"m{number}")
-        reject_all(other, f"o{number}")
+        post_and_reject(origin, f"m{number}")
+        post_and_reject(other, f"o{number}")
 
     assert dlq.redrive().moved == {"origin": 3, "other": 3}
 
@@ -119,7 +119,7 @@ def test_letters_of_several_queues_each_find_their_own(
 
 
 def test_they_can_be_given_to_another_queue(queues: MakeQueue, origin: QueueHandle, dlq: QueueHandle) -> None:
-    reject_all(origin, "a", "b")
+    post_and_reject(origin, "a", "b")
     rescue = queues("rescue")
 
     assert dlq.redrive(target="rescue").moved == {"rescue": 2}
@@ -128,7 +128,7 @@ def test_they_can_be_given_to_another_queue(queues: MakeQueue, origin: QueueHand
 
 
 def test_no_more_than_the_limit_go(origin: QueueHandle, dlq: QueueHandle) -> None:
-    reject_all(origin, *range(250))
+    post_and_reject(origin, *range(250))
 
     assert dlq.redrive(limit=3).moved == {"origin": 3}
     assert dlq.redrive(limit=120).moved == {"origin": 120}
@@ -139,7 +139,7 @@ def test_no_more_than_the_limit_go(origin: QueueHandle, dlq: QueueHandle) -> Non
 
 
 def test_only_those_of_a_reason_go(origin: QueueHandle, dlq: QueueHandle, clock: ManualClock) -> None:
-    reject_all(origin, "rejected")
+    post_and_reject(origin, "rejected")
     origin.post("expired", ttl=10)
     clock.advance(10)
     origin.driver.dead_letter_all()
@@ -151,8 +151,8 @@ def test_only_those_of_a_reason_go(origin: QueueHandle, dlq: QueueHandle, clock:
 
 def test_only_those_of_a_queue_go(queues: MakeQueue, origin: QueueHandle, dlq: QueueHandle) -> None:
     other = queues("other", _dead_letter_queue="dlq")
-    reject_all(origin, "m")
-    reject_all(other, "o")
+    post_and_reject(origin, "m")
+    post_and_reject(other, "o")
 
     assert dlq.redrive(origins={"other"}).moved == {"other": 1}
 
@@ -160,7 +160,7 @@ def test_only_those_of_a_queue_go(queues: MakeQueue, origin: QueueHandle, dlq: Q
 
 
 def test_only_those_that_are_named_go(origin: QueueHandle, dlq: QueueHandle) -> None:
-    reject_all(origin, *"abcd")
+    post_and_reject(origin, *"abcd")
     dead_letters = dlq.page()[0]
 
     done = dlq.redrive(message_ids=[dead_letters[2]["id"], dead_letters[1]["id"], "nonsense"])
@@ -170,7 +170,7 @@ def test_only_those_that_are_named_go(origin: QueueHandle, dlq: QueueHandle) -> 
 
 
 def test_what_stays_was_not_lent(origin: QueueHandle, dlq: QueueHandle) -> None:
-    reject_all(origin, "a")
+    post_and_reject(origin, "a")
     dlq.post("no dead letter")
 
     dlq.redrive(reasons=["expired"])
@@ -182,7 +182,7 @@ def test_what_stays_was_not_lent(origin: QueueHandle, dlq: QueueHandle) -> None:
 
 def test_what_is_no_dead_letter_stays(origin: QueueHandle, dlq: QueueHandle) -> None:
     dlq.post("before")
-    reject_all(origin, "a")
+    post_and_reject(origin, "a")
     dlq.post("behind")
 
     done = dlq.redrive()
@@ -192,7 +192,7 @@ def test_what_is_no_dead_letter_stays(origin: QueueHandle, dlq: QueueHandle) -> 
 
 
 def test_what_is_claimed_or_delayed_stays(origin: QueueHandle, dlq: QueueHandle) -> None:
-    reject_all(origin, "claimed", "free")
+    post_and_reject(origin, "claimed", "free")
     held = dlq.claim(limit=1)
     dlq.post_raw([dead_letter("delayed", delay=100)])
 
@@ -206,7 +206,7 @@ def test_what_is_claimed_or_delayed_stays(origin: QueueHandle, dlq: QueueHandle)
 def test_what_cannot_be_read_stays(backend: Backend, origin: QueueHandle, dlq: QueueHandle) -> None:
     backend.corrupt("origin", *origin.post("a"))
     assert origin.claim() == (None, [])
-    reject_all(origin, "b")
+    post_and_reject(origin, "b")
 
     assert dlq.redrive().moved == {"origin": 1}
 
@@ -217,8 +217,8 @@ def test_a_queue_that_is_gone_gets_nothing_and_stops_no_other(
     queues: MakeQueue, origin: QueueHandle, dlq: QueueHandle
 ) -> None:
     gone = queues("gone", _dead_letter_queue="dlq")
-    reject_all(gone, "g1", "g2")
-    reject_all(origin, "m")
+    post_and_reject(gone, "g1", "g2")
+    post_and_reject(origin, "m")
     gone.drop()
 
     done = dlq.redrive()
@@ -232,8 +232,8 @@ def test_a_queue_that_is_gone_gets_nothing_and_stops_no_other(
 
 def test_a_full_queue_takes_what_it_has_room_for(queues: MakeQueue, dlq: QueueHandle) -> None:
     full = queues("full", _max_length=3, _overflow="reject-publish", _dead_letter_queue="dlq")
-    reject_all(full, "a", "b")
-    reject_all(full, "c", "d")
+    post_and_reject(full, "a", "b")
+    post_and_reject(full, "c", "d")
     full.post("waits")
 
     done = dlq.redrive()
@@ -247,7 +247,7 @@ def test_a_full_queue_takes_what_it_has_room_for(queues: MakeQueue, dlq: QueueHa
 
 def test_a_queue_that_makes_room_buries_its_first_for_them(queues: MakeQueue, dlq: QueueHandle) -> None:
     short = queues("short", _max_length=2, _dead_letter_queue="dlq")
-    reject_all(short, "a")
+    post_and_reject(short, "a")
     short.post("b", "c")
 
     assert dlq.redrive().moved == {"short": 1}
@@ -259,7 +259,7 @@ def test_a_queue_that_makes_room_buries_its_first_for_them(queues: MakeQueue, dl
 def test_a_queue_or_a_target_that_does_not_exist_is_an_error(
     absent: QueueHandle, origin: QueueHandle, dlq: QueueHandle
 ) -> None:
-    reject_all(origin, "a")
+    post_and_reject(origin, "a")
 
     with pytest.raises(errors.QueueDoesNotExist, match="'absent'"):
         absent.redrive()
@@ -270,6 +270,7 @@ def test_a_queue_or_a_target_that_does_not_exist_is_an_error(
 
 
 def test_letters_that_die_again_at_once_are_given_back_once(queues: MakeQueue, dlq: QueueHandle) -> None:
+    """The queue dead-letters every message but the last."""
     queue = queues("one", _max_length=1, _dead_letter_queue="dlq")
     queue.post(*range(150))
     assert dlq.count() == 149
@@ -282,7 +283,7 @@ def test_letters_that_die_again_at_once_are_given_back_once(queues: MakeQueue, d
 
 def test_a_queue_can_be_its_own_dead_letter_queue(queues: MakeQueue) -> None:
     queue = queues("own", _dead_letter_queue="own")
-    reject_all(queue, "a", "b")
+    post_and_reject(queue, "a", "b")
 
     assert queue.redrive().moved == {"own": 2}
 
@@ -291,7 +292,7 @@ def test_a_queue_can_be_its_own_dead_letter_queue(queues: MakeQueue) -> None:
 
 
 def test_who_wants_to_is_told_after_each_step(origin: QueueHandle, dlq: QueueHandle) -> None:
-    reject_all(origin, *range(150))
+    post_and_reject(origin, *range(150))
     reports = []
 
     dlq.redrive(progress=lambda done: reports.append((done.seen, done.total, dict(done.moved))))
@@ -300,7 +301,7 @@ def test_who_wants_to_is_told_after_each_step(origin: QueueHandle, dlq: QueueHan
 
 
 def test_who_is_told_may_have_enough(origin: QueueHandle, dlq: QueueHandle) -> None:
-    reject_all(origin, *range(150))
+    post_and_reject(origin, *range(150))
 
     done = dlq.redrive(progress=lambda done: done.seen == 100)
 
@@ -311,8 +312,8 @@ def test_who_is_told_may_have_enough(origin: QueueHandle, dlq: QueueHandle) -> N
 def test_projects_stay_apart(queues: MakeQueue, origin: QueueHandle, dlq: QueueHandle) -> None:
     theirs = queues("origin", "p", _dead_letter_queue="dlq")
     their_dlq = queues("dlq", "p")
-    reject_all(theirs, "theirs")
-    reject_all(origin, "ours")
+    post_and_reject(theirs, "theirs")
+    post_and_reject(origin, "ours")
 
     assert their_dlq.redrive().moved == {"origin": 1}
 
@@ -324,7 +325,7 @@ def test_letters_reach_a_queue_of_another_pool(backend: Backend, queues: MakeQue
     backend.place("there", 1)
     there = queues("there")
     here = queues("here", _dead_letter_queue="there")
-    reject_all(here, "a", b"\x00", priority=4)
+    post_and_reject(here, "a", b"\x00", priority=4)
 
     assert there.redrive().moved == {"here": 2}
 
@@ -372,7 +373,7 @@ def test_a_claim_that_ended_meanwhile_leaves_the_letter_to_its_next_holder(leaf:
 def test_a_record_that_cannot_be_read_is_an_error_until_a_claim_sets_it_aside(
     backend: Backend, origin: QueueHandle, dlq: QueueHandle
 ) -> None:
-    reject_all(origin, "a", "b")
+    post_and_reject(origin, "a", "b")
     backend.corrupt("dlq", dlq.page()[0][0]["id"])
 
     with pytest.raises(errors.CorruptRecord):

@@ -14,7 +14,7 @@ from celery.exceptions import Reject
 from kombu import Queue
 from kombu.common import Broadcast
 
-from tests.support.celery.task_journal import Journal
+from tests.support.celery.task_journal import TaskJournal
 
 #: Environment variables with the broker URL, the folder and the settings.
 BROKER, FOLDER, SETTINGS = "TESTED_BROKER", "TESTED_FOLDER", "TESTED_SETTINGS"
@@ -24,8 +24,8 @@ BROADCAST = "broadcast"
 LIMITED, DEAD = "limited", "dead"
 
 
-def journal() -> Journal:
-    return Journal(Path(os.environ[FOLDER], "journal"))
+def journal() -> TaskJournal:
+    return TaskJournal(Path(os.environ[FOLDER], "journal"))
 
 
 def add(x: int, y: int) -> int:

@@ -9,10 +9,10 @@ from kombu_pool.transport.publish import celery_groups
 from kombu_pool.transport.publish.buffer import gather
 from kombu_pool.transport.transport import Transport
 
-# Kombu looks up the whole scheme of a URL that it fails over to, a stranger's too.
+# Kombu looks up the whole scheme of a failover URL, also of a third party's driver.
 _kombu_pool_entry.register(*(f"pool+{scheme}" for scheme in schemes()))
 
-# Whoever imports this after Celery need not wait for the first connection.
+# After an import of Celery, groups buffer from here on, not only from the first connection on.
 celery_groups.install()
 
 __all__ = ["Channel", "Transport", "gather"]

@@ -30,7 +30,7 @@ def url(store: Store, tmp_path: Path) -> str:
 
 @pytest.fixture(params=[name for name, store in STORES.items() if store.shared])
 def shared_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The broker URL of a new, empty store that other processes see too."""
+    """The broker URL of a new, empty store that processes share."""
     return f"pool+{STORES[request.param].uri(tmp_path)}"
 
 
@@ -65,7 +65,7 @@ def channel(connection: Connection) -> Any:
 
 @pytest.fixture
 def elsewhere(connect: Callable[..., Connection]) -> Connection:
-    """A connection that shares nothing with the others but the store, as if it were another process's."""
+    """A connection that shares only the store with the others, like one of another process."""
     return connect(ack_delay=0.003)
 
 

@@ -1,4 +1,4 @@
-"""Bad input: the error that it gets says what is wrong and what would be right, and the connection goes on."""
+"""Bad input: the error names the fault and its remedy, and the connection stays usable."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def limited_url(url):
 
 
 class Unheard:
-    """A value that no store can hold."""
+    """A value that no store can encode."""
 
 
 def prepared(channel, body=b"", **message):
@@ -140,7 +140,7 @@ def test_a_path_below_a_file_is_named(tmp_path):
         Connection(f"pool+sqlite:///{tmp_path}/file/x.db").connect()
 
 
-@pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no folder here in which nobody can write")
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder in which no user can write")
 def test_a_folder_that_cannot_be_made_is_named():
     with pytest.raises(errors.ConfigurationError, match="the folder /proc/kombu_pool cannot be made"):
         Connection("pool+sqlite:////proc/kombu_pool/x.db").connect()

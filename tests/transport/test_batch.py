@@ -12,7 +12,7 @@ pytestmark = pytest.mark.skipif(not hasattr(Producer, "batch"), reason="batches 
 
 @pytest.fixture
 def producer(channel):
-    """A producer, the queues q and r on its channel."""
+    """A producer; the queues q and r are declared on its channel."""
     declare(channel, "q", "r")
     return Producer(channel)
 

@@ -1,4 +1,4 @@
-"""A store that is away is missed when one connects to it, not when one uses it."""
+"""An unreachable store is noticed on connecting, not on the first use."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kombu_pool.transport import broker as brokers
 from tests.support.servers.redis_cluster import Cluster
 from tests.support.servers.redis_server import Server
 
-#: Connects once: Kombu would try again for as long as it may.
+#: One attempt to connect: Kombu would retry without end.
 ONCE = {"max_retries": 0}
 
 
@@ -25,7 +25,7 @@ def server(request):
 
 @pytest.fixture
 def url(server):
-    """A URL whose connections give up soon."""
+    """A URL with a short connection timeout."""
     uri = server.uri()
     return f"pool+{uri}?socket_timeout=0.3&socket_connect_timeout=0.3"
 
@@ -37,7 +37,7 @@ def nodes(server):
 
 @pytest.fixture
 def outage(nodes):
-    """Let the store answer nobody."""
+    """Stop the store from answering."""
     for node in nodes:
         node.pause()
     yield
@@ -46,7 +46,7 @@ def outage(nodes):
 
 
 def commands(nodes):
-    """Return how many commands the store was sent, but for our own question."""
+    """Return how many commands the store received, without this one."""
     skipped = ("cmdstat_info", "cmdstat_ping")
     return sum(
         stat["calls"]

@@ -1,4 +1,4 @@
-"""Consuming: who gets which message, and what becomes of it."""
+"""Consuming: which consumer gets a message, and how it is settled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dead-letter exchanges: what ends there, and what ``x-death`` says of it."""
+"""Dead-letter exchanges: which messages they get, with which ``x-death``."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def deaths(message):
     return [(death["queue"], death["reason"], death["count"]) for death in message.headers["x-death"]]
 
 
-def tidy(channel):
-    """Do what a consuming process does every few seconds."""
+def run_maintenance(channel):
+    """Run maintenance as a consuming process does every few seconds."""
     channel.connection.broker.maintenance.run_once()
 
 
@@ -64,7 +64,7 @@ def test_a_routing_key_of_its_own_leads_to_a_queue_by_its_name(channel):
 
     channel.basic_nack(2, multiple=True, requeue=False)
 
-    # The consumer looks for more meanwhile, and may have found them dead and be about to bury them.
+    # The consumer claims meanwhile, and may be dead-lettering them at this moment.
     eventually(lambda: count(channel, "dead") == 2)
     assert take_all(channel, "dead") == ["a", "b"]
 
@@ -82,7 +82,7 @@ def test_what_expires_goes_to_the_dead_letter_exchange(channel, dead):
     declare(channel, "q", arguments={**DLX, "x-message-ttl": 10})
     publish(channel, "q", "a")
     time.sleep(0.02)
-    tidy(channel)
+    run_maintenance(channel)
 
     assert deaths(get(channel, dead)) == [("q", "expired", 1)]
 
@@ -91,7 +91,7 @@ def test_a_message_with_an_expiration_does_so_too(channel, dead):
     declare(channel, "q", arguments=DLX)
     publish(channel, "q", "a", expiration=0.01)
     time.sleep(0.02)
-    tidy(channel)
+    run_maintenance(channel)
 
     message = get(channel, dead)
     assert deaths(message) == [("q", "expired", 1)]
@@ -190,7 +190,7 @@ def test_retrying_by_a_queue_that_waits_counts_the_rounds(channel):
     for _ in range(2):
         channel.basic_get("work").reject()
         time.sleep(0.02)
-        tidy(channel)
+        run_maintenance(channel)
 
     message = get(channel, "work")
     assert deaths(message) == [("wait", "expired", 2), ("work", "rejected", 2)]
@@ -205,7 +205,7 @@ def test_what_would_go_round_by_itself_for_ever_is_dropped(channel):
     publish(channel, "a", "x")
     for _ in range(4):
         time.sleep(0.02)
-        tidy(channel)
+        run_maintenance(channel)
 
     assert (count(channel, "a"), count(channel, "b")) == (0, 0)
 

@@ -1,4 +1,4 @@
-"""Who drains events by himself claims, too, while the fetcher's thread sleeps until its store tells of something."""
+"""The thread that drains events claims inline while the fetcher's thread waits in its store's watch."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from kombu_pool.transport.consume.claiming import Claimer
 from kombu_pool.transport.consume.fetcher import Fetcher
 from tests.support.transport.traffic import consume, declare, eventually, publish
 
-#: Seconds that nobody waits who is told, where somebody who looks again by himself takes five.
+#: Bound of a wait that a wake-up ends, in seconds; without the wake-up it takes five.
 SOON = 3.0
 
 
 class Deaf(Watch):
-    """A watch that has not heard of anything yet."""
+    """A watch that reports nothing."""
 
     def __init__(self):
         self._interrupted = threading.Event()
@@ -35,7 +35,7 @@ class Deaf(Watch):
 
 
 def asleep(connection):
-    """Wait until the only fetcher's thread sleeps in its store, and return the fetcher."""
+    """Wait until the only fetcher's thread waits in its store's watch, and return the fetcher."""
     (fetcher,) = connection.default_channel.connection.dispatcher._fetchers.values()
     eventually(lambda: fetcher._watching is not None)
     return fetcher
@@ -91,13 +91,13 @@ def test_what_comes_as_who_drains_finds_nothing_is_not_left_for_long(connection,
             found_nothing.append(not got)
             publish(late, "q", "late")
             eventually(lambda: fetcher._watching is None)
-            # The thread is on its way to claim, and has to wait for this.
+            # The thread is about to claim, and waits for this claim.
             time.sleep(0.05)
         return got
 
     monkeypatch.setattr(Claimer, "claim", claim)
     while not found_nothing:
-        # The thread may be claiming just then.
+        # The thread may be claiming at this moment.
         with pytest.raises(TimeoutError):
             connection.drain_events(timeout=0)
     began = time.monotonic()

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.timeout(60)
 
 
 class Loop:
-    """A hub that a test turns until something has happened."""
+    """A hub that a test runs until a condition holds."""
 
     def __init__(self):
         self.hub = Hub()
@@ -87,13 +87,13 @@ def test_the_hub_delivers_what_was_there_before(loop, connection, channel):
 
 
 def test_many_messages_leave_the_hub_time_for_its_timers(loop, inbox, channel):
-    turns = []
-    loop.hub.call_repeatedly(0.001, lambda: turns.append(len(inbox.messages)))
+    ticks = []
+    loop.hub.call_repeatedly(0.001, lambda: ticks.append(len(inbox.messages)))
     publish_many(channel, 3000)
 
     loop.until(lambda: len(inbox.messages) == 3000)
 
-    assert any(0 < seen < 3000 for seen in turns)
+    assert any(0 < seen < 3000 for seen in ticks)
 
 
 def test_the_prefetch_limit_holds_and_an_ack_from_another_thread_makes_room(loop, inbox, channel):

@@ -1,4 +1,4 @@
-"""Exchanges and bindings: where a message goes, whoever bound what."""
+"""Exchanges and bindings: where a message goes, whichever process made the binding."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An exclusive queue is free again as soon as the connection that owned it is dead."""
+"""An exclusive queue can be declared again as soon as the connection that owned it is dead."""
 
 from __future__ import annotations
 

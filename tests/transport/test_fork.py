@@ -1,4 +1,4 @@
-"""Forks: what a child inherits is its parent's, and both go on."""
+"""Forks: a child owns nothing of its parent's, and both stay usable."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def in_child(work):
     if child == 0:
         try:
             work()
-        except BaseException:  # noqa: BLE001 - the child must not go on with the parent's tests, whatever happened
+        except BaseException:  # noqa: BLE001 - the child must not go on with the parent's tests, whatever the error
             traceback.print_exc()
             os._exit(1)
         os._exit(0)

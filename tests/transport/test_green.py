@@ -1,4 +1,4 @@
-"""Under gevent and eventlet, whatever waits lets the others go on, and nobody waits in vain."""
+"""Under gevent and eventlet, a waiting greenlet blocks no other one, and its wait ends."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from tests.support.transport.child_programs import Programs
 
 @pytest.fixture(params=["gevent", "eventlet"])
 def green(request, shared_url):
-    """What a process of greenlets says: the delays of its messages, what became of a long task, the longest stall."""
+    """The output of a process of greenlets: the delays of its messages, the fate of a long task, the longest stall."""
     if importlib.util.find_spec(request.param) is None:
-        # To import it here would change what this process does at a fork.
+        # Importing it here would change what this process does at a fork.
         pytest.skip(f"{request.param} is not installed")
     started = Programs("tests.support.transport.greenlet_program")
     program = started.start(request.param, url=shared_url)

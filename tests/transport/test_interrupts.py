@@ -1,4 +1,4 @@
-"""An exception out of a signal's handler, in the middle of anything: what was acknowledged is not done again for it."""
+"""An exception of a signal handler at any point: acknowledged messages are not delivered again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.transport.traffic import eventually
 
 
 def interrupt_once(monkeypatch, controller, method, interrupted):
-    """Let a call of the main thread that tells of acknowledgements be interrupted before it reaches the store."""
+    """Interrupt a call of the main thread that sends acknowledgements, before it reaches the store."""
     genuine = getattr(controller, method)
 
     def call(self, queue, held, *arguments):
@@ -40,7 +40,7 @@ def test_an_acknowledgement_whose_sending_was_interrupted_is_sent_again(url, mon
             connection.Producer().publish(body, routing_key="q")
         with Consumer(channel, [queue], on_message=got.append, prefetch_count=1):
             connection.drain_events(timeout=5)
-            channel.flow(active=False)  # nobody else claims
+            channel.flow(active=False)  # only this test claims
             got[0].ack()
 
             if together:

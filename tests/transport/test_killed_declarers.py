@@ -1,4 +1,4 @@
-"""Who dies in the middle of a declaration leaves nothing that does not go by itself."""
+"""A process that dies while declaring leaves nothing that does not expire."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ALONE = {"exclusive": True}
 
 
 class Died(BaseException):
-    """What a process that is killed does not get to handle."""
+    """Stands for a SIGKILL, which no code handles."""
 
 
 def die(*_, **__):

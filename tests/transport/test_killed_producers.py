@@ -1,4 +1,4 @@
-"""Producers that are killed at any moment: what they were told is stored is there, and nothing of theirs in half."""
+"""Producers killed at any moment: confirmed messages are stored, and no batch is stored in part."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from kombu import Producer
 from tests.support.transport.traffic import declare, eventually, take_all
 
 PRODUCERS = 4
-#: A batch goes into its queue in one post.
+#: The size of a batch, which is one post.
 SIZE = 20
 
 
 @pytest.fixture
 def killed(opened, shared_url, programs, tmp_path):
-    """Kill producers in the midst of it: ``killed(size)`` returns what was told, and all there is."""
+    """Kill producers while they publish: ``killed(size)`` returns the confirmed messages and all stored ones."""
 
     def killed(size):
         channel = opened(shared_url).channel()
@@ -45,7 +45,7 @@ def test_what_was_published_is_there_and_nothing_twice(killed):
 
     assert set(told) <= set(stored)
     assert set(stored.values()) == {1}
-    # What each was about to be told.
+    # The batches whose confirmation was in progress.
     assert len(stored) - len(told) <= PRODUCERS
 
 

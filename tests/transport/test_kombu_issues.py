@@ -1,4 +1,4 @@
-"""What users of Kombu's other transports suffer from, and must not here; each test is named after the pain."""
+"""Faults that users of Kombu's other transports report, and that must not occur here; each test is named after one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def in_(seconds):
 
 
 def test_an_eta_beyond_the_visibility_timeout_is_delivered_once(connect):
-    """A task that waits for longer than a claim lives came again with every timeout."""
+    """A task that waited for longer than the visibility timeout was delivered again with each timeout."""
     channels = [connect(claim_ttl=0.5, ack_delay=delay).channel() for delay in (0.002, 0.003)]
     declare(channels[0], "q")
     inboxes = [consume(channel, "q", ack=True) for channel in channels]
@@ -39,7 +39,7 @@ def test_an_eta_beyond_the_visibility_timeout_is_delivered_once(connect):
 
 
 def test_an_eta_that_a_worker_holds_for_longer_than_its_claim_lives_is_not_delivered_again(connect, elsewhere):
-    """Each worker got the same task that waited in another one's memory."""
+    """Every worker got the task that waited in another worker's memory."""
     ours = connect(claim_ttl=1.0, delay_eta=False)
     channel = ours.channel()
     declare(channel, "q")
@@ -66,7 +66,7 @@ def test_many_etas_do_not_fill_a_workers_memory(channel):
 
 
 def test_a_visibility_timeout_is_not_waited_for_after_a_clean_stop(connect, elsewhere):
-    """What a worker held when it stopped stayed invisible for an hour."""
+    """The messages of a stopped worker stayed invisible for an hour."""
     connection = connect(claim_ttl=3600)
     channel = connection.channel()
     declare(channel, "q")
@@ -79,7 +79,7 @@ def test_a_visibility_timeout_is_not_waited_for_after_a_clean_stop(connect, else
 
 
 def test_requeueing_does_not_copy_a_message_to_every_queue_that_its_key_matches(channel):
-    """Restoring a message published it anew through its exchange."""
+    """Restoring a message published it again through its exchange."""
     for name, key in (("q", "a.*"), ("r", "#"), ("s", "*.b")):
         Queue(name, Exchange("e", type="topic"), key)(channel).declare()
     publish(channel, "a.b", "x", exchange="e")
@@ -93,7 +93,7 @@ def test_requeueing_does_not_copy_a_message_to_every_queue_that_its_key_matches(
 
 
 def test_a_fanout_message_is_not_lost_while_its_consumer_is_away(channel, connection, connect):
-    """Broadcasts over PUB/SUB were dropped whenever nobody listened, or too many came at once."""
+    """Broadcasts over PUB/SUB were dropped without a listener, and when too many came at once."""
     Queue("q", Exchange("e", type="fanout"))(channel).declare()
     inbox = consume(channel, "q", ack=True, consumer_tag="tag")
     publish(channel, "", 0, exchange="e")
@@ -108,7 +108,7 @@ def test_a_fanout_message_is_not_lost_while_its_consumer_is_away(channel, connec
 
 
 def test_a_binding_does_not_vanish(channel, elsewhere):
-    """An evicted key of bindings dropped every message that was published since."""
+    """After the eviction of a key of bindings, every published message was dropped."""
     Queue("q", Exchange("e"), "k")(channel).declare()
     elsewhere.channel()
 
@@ -119,7 +119,7 @@ def test_a_binding_does_not_vanish(channel, elsewhere):
 
 
 def test_no_reply_queue_is_left_behind_by_one_who_never_comes_back(connect, elsewhere):
-    """Queues of replies that nobody fetched any more grew to gigabytes."""
+    """Reply queues without a consumer grew to gigabytes."""
     connection = connect(claim_ttl=0.5)
     mailbox = Mailbox("test", type="fanout", accept=["json"])(connection)
     assert mailbox.multi_call("anything", timeout=0.1) == []
@@ -134,7 +134,7 @@ def test_no_reply_queue_is_left_behind_by_one_who_never_comes_back(connect, else
 
 
 def test_event_queues_of_dead_consumers_go(connect, elsewhere):
-    """A monitor that was killed left its queue behind, to be filled for ever."""
+    """A killed monitor left its queue, which filled up for ever."""
     connection = connect(claim_ttl=0.5)
     channel = connection.channel()
     channel.queue_declare("celeryev.x", auto_delete=True, arguments={"x-expires": 300, "x-message-ttl": 500})
@@ -149,7 +149,7 @@ def test_event_queues_of_dead_consumers_go(connect, elsewhere):
 
 
 def test_zero_is_the_lowest_priority(channel):
-    """With one transport 0 came first, with another last."""
+    """With one transport priority 0 was first, with another last."""
     declare(channel, "q")
     for priority in (0, 9, 5):
         publish(channel, "q", priority, priority=priority)
@@ -167,7 +167,7 @@ def test_priorities_above_9_are_not_collapsed(channel):
 
 
 def test_a_second_consumer_of_a_queue_does_not_steal_the_first_ones_messages(connection):
-    """Connections knew one callback a queue; cancelling the thief killed both."""
+    """A connection had one callback a queue; cancelling the second consumer ended both."""
     channel = connection.channel()
     declare(channel, "q")
     first = consume(channel, "q", ack=True)
@@ -187,7 +187,7 @@ def test_a_passive_declaration_finds_an_empty_queue(channel, elsewhere):
 
 
 def test_a_queue_is_deleted_by_one_who_never_declared_it(channel, elsewhere):
-    """Nothing was deleted, for the deleting process had no binding of it in its memory."""
+    """Nothing was deleted, because the deleting process had no binding in its memory."""
     Queue("q", Exchange("e"), "k")(channel).declare()
 
     elsewhere.channel().queue_delete("q")
@@ -196,7 +196,7 @@ def test_a_queue_is_deleted_by_one_who_never_declared_it(channel, elsewhere):
 
 
 def test_deleting_an_exchange_deletes_no_queue(channel):
-    """Empty queues went with the exchange that they were bound to."""
+    """Empty queues were deleted with the exchange that they were bound to."""
     Queue("q", Exchange("e"), "k")(channel).declare()
 
     channel.exchange_delete("e")
@@ -205,7 +205,7 @@ def test_deleting_an_exchange_deletes_no_queue(channel):
 
 
 def test_a_message_that_celery_did_not_write_does_not_kill_the_consumer(channel, url):
-    """A foreign record raised a decoding error that nobody could survive, and came again for ever."""
+    """A foreign record raised a fatal decoding error, and was delivered again for ever."""
     declare(channel, "q")
     library = drivers.open_data(url.removeprefix("pool+"))
     library.message_controller.post("q", [{"ttl": None, "body": {"not": ["kombu's"]}}], None)
@@ -220,7 +220,7 @@ def test_a_message_that_celery_did_not_write_does_not_kill_the_consumer(channel,
 
 
 def test_a_consumer_reconnects_and_is_no_zombie(connection):
-    """After a restart of the broker workers sat there connected, and consumed nothing."""
+    """After a restart of the broker, workers were connected and consumed nothing."""
     declare(connection.channel(), "q")
     inbox = Inbox(connection, ack=True)
     for number in range(3):
@@ -235,7 +235,7 @@ def test_a_consumer_reconnects_and_is_no_zombie(connection):
 
 
 def test_opening_and_closing_connections_leaves_no_threads(url):
-    """Connections piled up until the store took no more."""
+    """Connections accumulated until the store refused more."""
 
     def cycle():
         with Connection(url) as connection:
@@ -254,7 +254,7 @@ def test_opening_and_closing_connections_leaves_no_threads(url):
 
 
 def test_settled_messages_leave_nothing_behind(channel, connection, url):
-    """Rows of done messages were hidden, and kept for ever."""
+    """Rows of acknowledged messages were hidden, and kept for ever."""
     declare(channel, "q")
     publish(channel, "q", *range(20))
     inbox = consume(channel, "q", ack=True)

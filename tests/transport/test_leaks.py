@@ -1,4 +1,4 @@
-"""What processes and connections leave behind, in the stores and in a process: nothing."""
+"""Processes and connections leave nothing, in the stores or in a process."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from tests.support.transport.child_programs import brief_mailbox, double
 from tests.support.transport.stores import STORES
 from tests.support.transport.traffic import declare, eventually
 
-#: Let what a dead process leaves go soon.
+#: A short claim ttl: the queues of a dead process expire soon.
 BRIEF = {"claim_ttl": 1.0}
 PROCESSES = 2
-#: For each process; each has two queues. In a MongoDB each that sleeps has a change stream, which takes its time.
+#: Timeout a process, in seconds. Each has two queues; on MongoDB each waiting one opens a change stream, which is slow.
 NODES = {"sqlite": 50, "redis": 50, "mongodb": 12}
 ROUNDS, AT_ONCE = 10, 20
 
@@ -36,7 +36,7 @@ def rows(uri: str) -> dict[str, int]:
 
 
 def keys(uri: str) -> dict[str, int]:
-    """Count what is in each key of a Redis."""
+    """Count the members of each key of a Redis."""
     sizes = {"hash": "hlen", "zset": "zcard", "set": "scard", "list": "llen", "stream": "xlen"}
     with redis.Redis.from_url(uri, decode_responses=True) as client:
         kinds = {key: client.type(key) for key in client.scan_iter()}
@@ -53,12 +53,12 @@ def documents(uri: str) -> dict[str, int]:
 RAW = {"sqlite": rows, "redis": keys, "mongodb": documents}
 
 
-#: The survivor's, whose own queue is another after its first message.
+#: The surviving node's queue, which changes after its first message.
 NAME = "survivor"
 
 
 class Survivor:
-    """A node that lives on, and tidies up after the others."""
+    """A node that lives on, and runs maintenance."""
 
     def __init__(self, connection):
         mailbox = brief_mailbox(connection)
@@ -74,15 +74,15 @@ class Survivor:
         self._mailbox.abcast("double", {"n": 1})
 
     def read(self):
-        """Do what one is told."""
+        """Answer a call."""
         with suppress(TimeoutError):
             self._connection.drain_events(timeout=0.05)
 
 
 @pytest.mark.parametrize("kind", RAW)
 def test_many_killed_processes_leave_no_row_in_any_store(kind, tmp_path, opened, programs, monkeypatch):
-    # For so long a MongoDB remembers a deleted queue, for whoever may still be posting to it.
-    monkeypatch.setattr("kombu_pool.drivers.mongodb.collector._ABANDONED", 1.0)
+    # The MongoDB driver keeps a deleted queue for so long: a producer may still be posting to it.
+    monkeypatch.setattr("kombu_pool.drivers.mongodb.collector._POST_TIMEOUT", 1.0)
     uri = STORES[kind].uri(tmp_path)
     url = f"pool+{uri}"
     survivor = Survivor(opened(url, **BRIEF))
@@ -112,7 +112,7 @@ def test_many_killed_processes_leave_no_row_in_any_store(kind, tmp_path, opened,
 
 
 def usage() -> dict[str, int]:
-    """Count what a process can leak."""
+    """Count the threads and files of this process."""
     gc.collect()
     me = psutil.Process()
     return {"threads": threading.active_count(), "files": me.num_fds(), "sockets": len(me.net_connections())}
@@ -129,7 +129,7 @@ def use(url: str) -> Connection:
 @pytest.mark.parametrize("kind", RAW)
 @pytest.mark.parametrize("end", [Connection.release, Connection.collect], ids=["closed", "dropped"])
 def test_connections_that_end_leave_no_thread_and_no_file(kind, end, tmp_path, monkeypatch):
-    monkeypatch.setattr(Transport, "PAUSE", 0.0)
+    monkeypatch.setattr(Transport, "RECONNECT_PAUSE", 0.0)
     url = f"pool+{STORES[kind].uri(tmp_path)}"
     end(use(url))
     before = usage()

@@ -1,4 +1,4 @@
-"""Claims live exactly as long as their holder: renewed while it works, back when it dies, given back when it leaves."""
+"""Claims live as long as their holder: renewed while it works, ended after its death, released when it closes."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tests.support.transport.traffic import Inbox, consume, count, declare, even
 
 pytestmark = pytest.mark.timeout(60)
 
-#: Long enough to be renewed in time on a machine that is busy with other tests.
+#: Long enough for a renewal in time on a machine that is busy with other tests.
 SHORT = {"claim_ttl": 1.0}
 
 
 @pytest.fixture
 def held(shared_url, opened, programs):
-    """A process that holds the messages a and b of the queue q, and a channel that looks on."""
+    """A process that holds the messages a and b of the queue q, and a channel of another connection."""
     channel = opened(shared_url, **SHORT).channel()
     declare(channel, "q")
     publish(channel, "q", "a", "b", "c")
@@ -39,7 +39,7 @@ def test_a_claim_is_renewed_while_a_callback_blocks(connect):
     blocked = threading.Event()
 
     def work(message):
-        # Three claims' lives, in which the other one tries to get it.
+        # Three claim ttls, in which the other connection tries to get it.
         theirs.basic_consume("q", callback=stolen)
         with pytest.raises(TimeoutError):
             theirs.connection.client.drain_events(timeout=3 * SHORT["claim_ttl"])

@@ -1,4 +1,4 @@
-"""Publishes whose answer got lost: nobody knows whether they were stored, and Kombu tries them again."""
+"""Publishes whose answer got lost: they may be stored, and Kombu tries them again."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from kombu_pool.pooling import open_pools
 from kombu_pool.transport.publish import unconfirmed
 from tests.support.transport.traffic import count, declare, take_all
 
-#: How often and how soon to try again.
+#: Kombu's retry policy of these tests.
 RETRY = {"max_retries": 5, "interval_start": 0.0, "interval_step": 0.0}
 
 
 class Answers:
-    """Has stores do what they are asked, and loses their answers to posts."""
+    """Executes the calls of stores, and loses the answers to posts."""
 
     def __init__(self):
         self._lost = {}
 
     def lose(self, queue, times=1, meanwhile=lambda: None):
-        """Lose the next answers of a queue's store, and then do something before anybody hears of it."""
+        """Lose the next answers of a queue's store, and call ``then`` before the error is raised."""
         self._lost[queue] = times, meanwhile
 
     def open(self, uri, **options):
@@ -54,7 +54,7 @@ def answers(monkeypatch):
 
 @pytest.fixture
 def producer(answers, connection):
-    """A producer, the queues q, r and s being there and bound to amq.fanout."""
+    """A producer; the queues q, r and s exist and are bound to amq.fanout."""
     channel = connection.channel()
     declare(channel, "q", "r", "s")
     for queue in ("q", "r", "s"):
@@ -64,7 +64,7 @@ def producer(answers, connection):
 
 @pytest.fixture
 def consumer(producer, elsewhere):
-    """The channel of somebody else."""
+    """The channel of another connection."""
     return elsewhere.channel()
 
 
@@ -210,7 +210,7 @@ def test_what_was_refused_is_in_no_doubt(producer, consumer):
 
 
 def test_no_more_of_what_failed_is_remembered_than_is_said(opened, answers, monkeypatch):
-    channel = opened("pool+memory://doubtful").channel()
+    channel = opened("pool+memory://unconfirmed").channel()
     declare(channel, "q")
     answers.lose("q", 50)
     monkeypatch.setattr(unconfirmed, "MAX_REMEMBERED", 10)

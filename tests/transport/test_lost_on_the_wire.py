@@ -1,4 +1,4 @@
-"""Posts through a proxy that loses the store's answer, while somebody takes the message that it was about."""
+"""Posts through a proxy that loses the store's answer, while another connection consumes the message."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LETTER = {"queue": "q", "reason": "rejected", "time": 1.0, "count": 1}
-#: How often and how soon to try again.
+#: Kombu's retry policy of these tests.
 RETRY = {"max_retries": 5, "interval_start": 0.0, "interval_step": 0.0}
 
 
 @dataclass
 class Wire:
-    """A way to a store: the URI past the proxy, the one by way of it, and what is in requests.
+    """A store: its URI without and with the proxy, and bytes by which the proxy recognizes requests.
 
-    In the one that posts, and in the last of those that post several messages.
+    Those of a post of one message, and of the last request of a post of several.
     """
 
     proxy: Proxy
@@ -75,7 +75,7 @@ def _mongodb(port, name, post, end):
 
 
 def _to_messages(command):
-    """Return what is in a request that does this to the messages."""
+    """Return the bytes of a request with this command on messages."""
     return command + b"\x00\x14\x00\x00\x00kombu_pool_messages"
 
 
@@ -103,13 +103,13 @@ def wire(request):
 
 @pytest.fixture
 def consumer(wire, opened):
-    """The channel of somebody who consumes from the queue q, past the proxy."""
+    """The channel of a connection without the proxy, which consumes from the queue q."""
     channel = opened(wire.plain, ack_delay=0.003).channel()
     declare(channel, "q")
     return channel
 
 
-# PyMongo, and what is between it and us, may try again by themselves, and the link to a Redis may not.
+# PyMongo may retry by itself; the client of a Redis must not.
 @pytest.mark.parametrize("times", [1, 3])
 def test_what_was_consumed_before_it_is_published_again_is_not_stored_again(wire, consumer, opened, times):
     consumed = []
@@ -176,7 +176,7 @@ def test_dead_letters_are_given_back_once(wire, consumer, opened, what):
     data, seen = (opened(url).channel().connection.broker.data for url in (wire.tapped, wire.plain))
     seen.message_controller.post("dead", [{"ttl": None, "body": n, "dead_letter": LETTER} for n in range(3)], None)
     request = wire.request if what == "post" else wire.end
-    # PyMongo asks for that again by itself.
+    # PyMongo retries this request by itself.
     times = 2 if request == b"commitTransaction" else 1
     taken = []
 

@@ -1,4 +1,4 @@
-"""Many processes on one queue, some of which die: nothing is lost, and nothing is done twice for want of care."""
+"""Many processes on one queue, some of which die: nothing is lost, and only claimed messages are delivered again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ OPTIONS = {"claim_ttl": 1.5}
 
 
 class Workers:
-    """Consumer processes, each with a record of what it was given."""
+    """Consumer processes, each with a record of its deliveries."""
 
     def __init__(self, programs, url, folder):
         self._programs = programs
@@ -45,28 +45,28 @@ class Workers:
             program.finish()
 
     def seen(self, record):
-        """Return (body, how often it had been lent) of everything in a record, in order."""
+        """Return (body, claim count) of each delivery in a record, in order."""
         lines = record.read_text().splitlines() if record.exists() else []
-        return [(body, int(lent)) for body, lent, _ in map(str.split, lines)]
+        return [(body, int(claims)) for body, claims, _ in map(str.split, lines)]
 
     def most_held(self):
         lines = [line for record in self.records if record.exists() for line in record.read_text().splitlines()]
         return max(int(line.split()[2]) for line in lines)
 
     def whose_messages_came_again(self):
-        """Return the records of those who were given a message that somebody was given once more."""
+        """Return the records with a message that was delivered once more elsewhere."""
         given = {}
         for record in self.records:
-            for body, lent in self.seen(record):
-                given.setdefault(body, []).append((lent, record))
+            for body, claims in self.seen(record):
+                given.setdefault(body, []).append((claims, record))
         return {record for times in given.values() for _, record in sorted(times)[:-1]}
 
     def most_that_came_again(self):
-        """Return how many messages of one record at most were given to somebody once more."""
+        """Return the largest number of messages of one record that were delivered once more elsewhere."""
         given = {}
         for record in self.records:
-            for body, lent in self.seen(record):
-                given.setdefault(body, []).append((lent, record))
+            for body, claims in self.seen(record):
+                given.setdefault(body, []).append((claims, record))
         again = [record for times in given.values() for _, record in sorted(times)[:-1]]
         return max((again.count(record) for record in set(again)), default=0)
 
@@ -97,13 +97,13 @@ def test_nothing_is_lost_and_only_what_the_killed_held_comes_twice(shared_url, o
     while workers.total() != sent:
         assert time.monotonic() < until, f"{len(sent - workers.total())} messages were not seen"
         time.sleep(0.1)
-        # On a busy machine a process may need longer to start than the others have to live.
+        # On a busy machine a process may start later than the others are killed.
         at_once = len(workers.killed) < 3 or workers.newest_is_at_work()
         if time.monotonic() >= next_kill + (0 if at_once else 3):
             workers.kill_the_oldest()
             workers.start()
             next_kill += 1
-    # What the last one that was killed had not acknowledged is claimed for it still, and comes again.
+    # The unacknowledged messages of the last killed process are still claimed, and come again.
     eventually(lambda: channel._queues.total("q") == 0)
     for producer in producers:
         producer.finish()

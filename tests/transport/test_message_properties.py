@@ -1,4 +1,4 @@
-"""What a message carries: properties, headers, bodies of every kind, and those that cannot be read."""
+"""Properties, headers, bodies of every kind, and bodies that cannot be decoded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Redis and an SQLite file behind one connection: each serves its queues, whatever becomes of the other."""
+"""A Redis and an SQLite file behind one connection: each serves its queues during an outage of the other."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from tests.support.transport.traffic import Inbox, consume, declare, eventually,
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
 
-#: Seconds within which a pool's return is noticed: the longest pause between two attempts, and the attempt itself.
+#: Bound of the time until a pool's return is noticed, in seconds: the longest pause and one attempt.
 RETURN = 3.0
-#: Seconds that a message takes at the most on a machine with much else to do.
+#: Bound of the delay of a message on a busy machine, in seconds.
 PROMPT = 0.5
 
 
 @pytest.fixture
 def server():
-    """The Redis that is a pool, and keeps what it has over a restart."""
+    """The Redis that is a pool; its data survives a restart."""
     with Server(appendonly="yes", appendfsync="always") as server:
         yield server
 
@@ -72,7 +72,7 @@ def inbox(channel):
 
 
 def consume_both(channel):
-    """Consume from both queues on one connection; the consumer has got a message of each."""
+    """Consume from both queues on one connection; a message of each was delivered."""
     inbox = Inbox(channel.connection.client, ack=True)
     for queue in ("plain", "fast.one"):
         channel.basic_consume(queue, callback=inbox)
@@ -94,7 +94,7 @@ def stored(uri, queue):
 
 
 def slowest(channel, inbox, queue, number=20):
-    """Publish and consume so many messages, one after the other; return how long the slowest took."""
+    """Publish and consume messages one after the other; return the longest delay."""
     taken = []
     for _ in range(number):
         begun = time.monotonic()
@@ -203,7 +203,7 @@ def test_known_queues_go_on_without_the_control_store_and_declaring_says_what_is
     inbox = consume_both(channel)
 
     control_server.kill()
-    # Long enough for all that was read of the catalogue to become too old several times.
+    # Several times the cache ttl of the catalogue.
     begun = time.monotonic()
     delay = 0.0
     while time.monotonic() < begun + 2:
@@ -212,5 +212,5 @@ def test_known_queues_go_on_without_the_control_store_and_declaring_says_what_is
         declare(channel, "new")
     control_server.restart()
 
-    # Both the queue's pool and the pool's store are asked for in vain.
+    # Neither the queue's pool nor the pool's store answers.
     assert delay < 4 * PROMPT

@@ -1,4 +1,4 @@
-"""Passwords open stores, and are nowhere to be seen."""
+"""Passwords open stores, and are shown nowhere."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def given(**options):
 
 
 def used(**options):
-    """Return a connection that has its transport, which is what hides something."""
+    """Return a connection with its transport, which redacts it."""
     connection = given(**options)
     assert connection.transport
     return connection

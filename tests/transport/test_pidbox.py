@@ -1,4 +1,4 @@
-"""Mailboxes: Kombu's remote control, on which Celery's stands."""
+"""Mailboxes: Kombu's remote control, which Celery uses."""
 
 from __future__ import annotations
 

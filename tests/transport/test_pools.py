@@ -1,4 +1,4 @@
-"""Many pools behind one connection: where queues land, and what one pool's failure leaves alone."""
+"""Many pools behind one connection: the assignment of queues, and what an outage of one pool does not concern."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kombu_pool.transport.consume.prefetch import PrefetchWindow
 from tests.support.transport.pool_outages import Outages
 from tests.support.transport.traffic import Inbox, consume, count, declare, eventually, publish, take_all
 
-#: Seconds that nobody waits who is told, where somebody who looks again by himself takes five.
+#: Bound of a wait that a wake-up ends, in seconds; without the wake-up it takes five.
 SOON = 4.0
 RETRY = {"max_retries": 3, "interval_start": 0.01, "interval_step": 0.01}
 
@@ -60,7 +60,7 @@ def channel(connect, options):
 
 
 def stored(uri, queue):
-    """Count the messages of a queue in a store, behind the back of all that routes."""
+    """Count the messages of a queue in a store, without routing."""
     driver = drivers.open_data(uri)
     try:
         return driver.message_controller.count(queue)
@@ -193,7 +193,7 @@ def test_consuming_from_a_pool_goes_on_when_it_answers_again(channel, fast):
 
 
 def test_the_connection_fails_when_none_of_its_pools_answers(channel, fast, monkeypatch):
-    # A store that is switched off wakes nobody, as one that breaks does.
+    # A store that is switched off sends no wake-up, unlike one that breaks.
     monkeypatch.setattr(Fetcher, "MAX_WAIT", 0.5)
     inbox = consume(channel, "fast.one")
     inbox.expect_no_more()
@@ -286,8 +286,8 @@ def test_a_connection_closes_in_time_though_its_pool_is_away(channel, fast):
 
 
 @pytest.fixture(params=[1, 4])
-def starving(channel, fast, request, caplog):
-    """The inbox of a consumer that holds as much as it may of a long queue of the pool a, while b's has a message."""
+def contended(channel, fast, request, caplog):
+    """The inbox of a consumer whose slots a long queue of pool a fills, while the queue of pool b has a message."""
     caplog.set_level(logging.INFO, "kombu_pool")
     channel.basic_qos(prefetch_count=request.param)
     publish(channel, "plain", *range(100))
@@ -300,19 +300,19 @@ def starving(channel, fast, request, caplog):
     return inbox
 
 
-def test_a_pool_that_stays_away_is_told_of_once(starving, fast, caplog):
+def test_a_pool_that_stays_away_is_told_of_once(contended, fast, caplog):
     fast.switch_off("b")
     for number in range(100):
-        starving.wait_for(number + 1)[number].ack()
+        contended.wait_for(number + 1)[number].ack()
     fast.switch_on("b")
-    starving.wait_for(101)
+    contended.wait_for(101)
 
-    assert starving.bodies == [*range(100), "late"]
+    assert contended.bodies == [*range(100), "late"]
     eventually(lambda: "'b' is reachable again" in caplog.text)
     assert caplog.text.count("'b' is unreachable") == 1
 
 
-def test_a_pool_that_stays_away_is_asked_ever_more_seldom_until_it_answers(starving, fast, monkeypatch):
+def test_a_pool_that_stays_away_is_asked_ever_more_seldom_until_it_answers(contended, fast, monkeypatch):
     pauses, genuine = [], Fetcher._pause
 
     def pause(fetcher, seconds):
@@ -323,12 +323,12 @@ def test_a_pool_that_stays_away_is_asked_ever_more_seldom_until_it_answers(starv
     monkeypatch.setattr(Fetcher, "_pause", pause)
     fast.switch_off("b")
     for number in range(100):
-        # It has its turns meanwhile, in which there is nothing to ask it for as well.
-        starving.wait_for(number + 1)[number].ack()
+        # Slots are offered to pool b meanwhile, also while it has nothing to claim.
+        contended.wait_for(number + 1)[number].ack()
         time.sleep(0.01)
     eventually(lambda: len(pauses) >= 4)
     fast.switch_on("b")
-    starving.wait_for(101)[100].ack()
+    contended.wait_for(101)[100].ack()
     told = len(pauses)
     fast.switch_off("b")
     eventually(lambda: len(pauses) > told)
@@ -338,16 +338,16 @@ def test_a_pool_that_stays_away_is_asked_ever_more_seldom_until_it_answers(starv
     assert pauses[told] == 0.1
 
 
-def test_a_pool_that_cannot_be_told_what_is_done_is_named_though_it_is_anothers_turn(starving, fast, caplog):
+def test_a_pool_that_cannot_be_told_what_is_done_is_named_though_it_is_anothers_turn(contended, fast, caplog):
     fast.switch_off("a")
-    for message in starving.messages:
+    for message in contended.messages:
         message.ack()
 
     eventually(lambda: "'a' is unreachable" in caplog.text)
 
     fast.switch_on("a")
-    while "late" not in starving.bodies:
-        starving.wait_for(len(starving.messages) + 1)[-1].ack()
+    while "late" not in contended.bodies:
+        contended.wait_for(len(contended.messages) + 1)[-1].ack()
 
 
 @pytest.mark.parametrize("limit", [1, 2, 4, 10])
@@ -381,7 +381,7 @@ def test_the_claims_of_two_pools_at_one_time_keep_to_their_channels_limit(channe
         return genuine(*arguments)
 
     monkeypatch.setattr(Claimer, "claim", claim)
-    # As long as a busy machine takes to claim.
+    # Longer than a claim takes on a busy machine.
     monkeypatch.setattr(PrefetchWindow, "RESERVATION_TTL", 30.0)
     for queue in ("plain", "fast.one"):
         channel.basic_consume(queue)

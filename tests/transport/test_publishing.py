@@ -1,4 +1,4 @@
-"""Publishing: what is stored, where, and when."""
+"""Publishing: which queues store a message, and when it is confirmed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The prefetch limit: a hard one, of what a channel's consumers hold together."""
+"""The prefetch limit: an upper bound of what a channel's consumers hold together."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kombu_pool.transport.consume.claiming import Claimer
 from kombu_pool.transport.consume.fetcher import Fetcher
 from tests.support.transport.traffic import consume, count, declare, eventually, publish, take_all
 
-#: Seconds that nobody waits who is told, where somebody who looks again by himself takes five.
+#: Bound of a wait that a wake-up ends, in seconds; without the wake-up it takes five.
 SOON = 3.0
 
 
@@ -86,7 +86,7 @@ def test_what_is_done_is_told_with_the_next_claim_though_another_channels_queue_
 
 @pytest.fixture
 def asleep(filled):
-    """The inbox of q, whose channel has room for one message, once another channel's queue is waited for."""
+    """The inbox of q, with a prefetch limit of 1, once the fetcher waits for another channel's queue."""
     declare(filled, "empty")
     filled.basic_qos(prefetch_count=1)
     inbox = consume(filled, "q", ack=True)

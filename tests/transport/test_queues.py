@@ -182,7 +182,7 @@ def test_the_order_of_the_arguments_makes_no_difference(channel):
 
 
 def test_an_argument_that_is_no_number_of_milliseconds_is_refused(channel):
-    with pytest.raises(PreconditionFailed, match="x-expires of queue 'q' must be milliseconds"):
+    with pytest.raises(PreconditionFailed, match="x-expires of queue 'q' must be a number of milliseconds"):
         declare(channel, "q", arguments={"x-expires": "soon"})
 
     assert not exists(channel, "q")

@@ -1,4 +1,4 @@
-"""Kombu's ways to go on after a failure: mixins that connect again, ``autoretry``, ``ensure``, pools, alternates."""
+"""Kombu's ways to reconnect: mixins, ``autoretry``, ``ensure``, pools of connections, failover URLs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.transport.traffic import count, declare, take_all
 
 pytestmark = pytest.mark.timeout(60)
 
-#: How often and how soon to try again.
+#: Kombu's retry policy of these tests.
 RETRY = {"max_retries": 20, "interval_start": 0.01, "interval_step": 0.01, "interval_max": 0.05}
 
 
@@ -32,7 +32,7 @@ def pool(store, tmp_path, monkeypatch):
 
 @pytest.fixture
 def connection(connect, pool):
-    """A connection whose queues are in the pool; the queue q is there."""
+    """A connection whose queues are in the pool; the queue q exists."""
     connection = connect(pools=[{"name": "only", "uri": pool.uri("only"), "weight": 100}])
     declare(connection.channel(), "q")
     return connection
@@ -47,7 +47,7 @@ def switch_on_at_an_error(pool):
 
 
 class Interrupted(ConsumerMixin):
-    """Has its store fail once it has got a message, come back when that was noticed, and publish another message."""
+    """Switches its store off after a delivery, on again after the error, and publishes another message."""
 
     def __init__(self, connection, pool):
         self.connection = connection
@@ -78,14 +78,14 @@ class Interrupted(ConsumerMixin):
 
 
 def test_a_mixin_connects_again_and_goes_on(connection, pool, monkeypatch):
-    # A store that is switched off wakes nobody, as one that breaks does.
+    # A store that is switched off sends no wake-up, unlike one that breaks.
     monkeypatch.setattr(Fetcher, "MAX_WAIT", 0.5)
     connection.Producer().publish("a", routing_key="q")
     worker = Interrupted(connection, pool)
 
     worker.run()
 
-    # An acknowledgement that was under way may be lost with the connection.
+    # An acknowledgement in flight may be lost with the connection.
     assert [body for body in worker.seen if body == "a"] in (["a"], ["a", "a"])
     assert worker.seen[-1] == "b"
     assert worker.connected == 2
@@ -173,7 +173,7 @@ def test_heartbeats_may_be_asked_for_though_none_are_needed(url):
         assert connection.channel().queue_declare("q").queue == "q"
 
 
-# Alternates: real servers, one of which dies.
+# Failover URLs: real servers, one of which dies.
 
 
 @pytest.fixture
@@ -188,7 +188,7 @@ def urls(servers):
 
 
 class Consuming(ConsumerMixin):
-    """Takes messages from q, and tells somebody of each."""
+    """Consumes from q, and calls a function for each message."""
 
     def __init__(self, connection, heard):
         self.connection = connection

@@ -1,4 +1,4 @@
-"""Dead letters of Kombu's that are given back: where they come from, and what they tell of their deaths."""
+"""Redriven dead letters of Kombu's: their address, and their ``x-death``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kombu's own conveniences work: simple queues, mixins, pools of connections, and the way to wait for an event."""
+"""Kombu's conveniences: simple queues, mixins, pools of connections, ``eventloop``."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def servers():
 
 @pytest.fixture(params=["sqlite", "redis", "mongodb"])
 def control(request, tmp_path):
-    """The control store's URI: that of a store which is no pool."""
+    """The URI of the control store, which is no pool."""
     make = {"sqlite": lambda: f"sqlite:///{tmp_path}/control.db", "redis": fresh_uri, "mongodb": mongodb.fresh_uri}
     return make[request.param]()
 
@@ -101,7 +101,7 @@ def test_a_long_queue_does_not_keep_those_of_other_pools_waiting(channel, prefet
 
     inbox.wait_for(200)
 
-    # Half of its fair share is a sixth of all.
+    # A third is the fair share; a sixth is half of it.
     assert min(inbox.bodies[:200].count(queue) for queue in QUEUES) >= 33
 
 
@@ -119,7 +119,7 @@ def test_a_pool_with_nothing_to_do_is_left_alone_while_another_is_busy(channel, 
     publish(channel, "file", *range(200))
     inbox.wait_for(200)
 
-    # Whoever begins to wait for news of a queue looks once more.
+    # A new watch is followed by one more claim.
     assert len([queue for queue in asked if queue != "file"]) <= 2 * len(PAUSED)
 
 

@@ -1,4 +1,4 @@
-"""Which routing keys a topic binding takes, held to the plainest reading of AMQP's rules."""
+"""Topic bindings, compared with a plain implementation of AMQP's rules."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PATTERNS = st.lists(st.one_of(WORDS, st.sampled_from(["*", "#"])), min_size=1, m
 
 
 def takes(pattern: list[str], words: list[str]) -> bool:
-    """Match word by word, trying for each # every number of words."""
+    """Match word by word; try every number of words for each #."""
     if not pattern:
         return not words
     first, *rest = pattern

@@ -1,4 +1,4 @@
-"""Broker URLs: which store each leads to, how it is shown, and what a wrong one is told."""
+"""Broker URLs: the store of each, its representation, and the error of a wrong one."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_connections_of_one_url_share_kombus_pools(state):
 
 @pytest.fixture
 def down(monkeypatch):
-    """Let pool+down:// be a store that cannot be reached."""
+    """Make pool+down:// an unreachable store."""
     import kombu_pool.drivers as found  # noqa: PLC0415 - the module whose registry is changed
     from kombu_pool.drivers import memory  # noqa: PLC0415
 

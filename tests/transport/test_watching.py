@@ -1,4 +1,4 @@
-"""A watch tells at once of a message, whatever else it was told of."""
+"""A watch reports a message at once, whatever it reported before."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from tests.support.transport.traffic import declare, publish, take_all
 
 LIMIT = 20.0
-#: Less than the time after which a watch that heard nothing looks by itself.
+#: Shorter than the polling period of a watch, in seconds.
 SOON = 2.0
 NAMES = ("q1", "q2", "q3")
 names = itertools.cycle(NAMES)
@@ -29,7 +29,7 @@ def watch(connection, channel):
 
 
 def quiet(watch):
-    """Wait until the watch has nothing more to say."""
+    """Wait until the watch reports nothing more."""
     for _ in range(20):
         if not watch.wait(0.02):
             return
@@ -47,7 +47,7 @@ def later(action):
 
 
 def told_of_a_message(watch, channel):
-    """Post while the watch is waited on, and return the seconds until it told; messages are taken again."""
+    """Post during a wait, and return the seconds until it ended; the messages are popped."""
     name = next(names)
     posting = later(lambda: publish(channel, name, "a"))
     begun = time.monotonic()

@@ -1,4 +1,4 @@
-"""Other processes: what they run, and how a test starts, watches and kills them."""
+"""Child processes: the functions that they run, and how a test starts, reads and kills them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ HERE = "tests.support.transport.child_programs"
 
 
 class Program:
-    """A process that runs one of the functions below, or one of another module that ends as this one does."""
+    """A process that runs one of the functions below, or of another module with the same last lines."""
 
     def __init__(self, name: str, arguments: dict[str, Any], module: str = HERE) -> None:
         self._process = subprocess.Popen(
@@ -56,14 +56,14 @@ class Program:
             take(line.rstrip("\n"))
 
     def line(self, limit: float = LIMIT) -> str:
-        """Return the next line that it says."""
+        """Return the next line of its output."""
         try:
             return self._lines.get(timeout=limit)
         except queue.Empty:
             raise AssertionError(f"it said nothing within {limit} s; its log: {self.log}") from None
 
     def tell(self, line: str = "") -> None:
-        """Send it a line."""
+        """Write a line to its input."""
         self._process.stdin.write(line + "\n")
         self._process.stdin.flush()
 
@@ -71,18 +71,18 @@ class Program:
         self._process.send_signal(number)
 
     def kill(self) -> None:
-        """Kill it, unless it has ended, without a chance to say goodbye."""
+        """Kill it with SIGKILL, unless it has ended."""
         self._process.send_signal(signal.SIGKILL)
         self._process.send_signal(signal.SIGCONT)
         self._end()
 
     def finish(self, limit: float = LIMIT) -> None:
-        """Wait until it has done its work."""
+        """Wait until it ends by itself."""
         assert self._process.wait(limit) == 0, self.log
         self._end()
 
     def dies(self, limit: float = LIMIT) -> None:
-        """Wait until it has killed itself."""
+        """Wait until it ends by SIGKILL."""
         assert self._process.wait(limit) == -signal.SIGKILL, self.log
         self._end()
 
@@ -102,13 +102,13 @@ class Programs:
         self._started: list[Program] = []
 
     def start(self, program: str, /, **arguments: Any) -> Program:
-        """Start a process that runs the function of that name."""
+        """Start a process that runs the function of this name."""
         started = Program(program, arguments, self._module)
         self._started.append(started)
         return started
 
     def run(self, program: str, /, **arguments: Any) -> None:
-        """Run it to its end."""
+        """Run the function in a process, and wait for its end."""
         self.start(program, **arguments).finish()
 
     def kill(self) -> None:
@@ -117,7 +117,7 @@ class Programs:
 
 
 def say(line: Any) -> None:
-    print(line, flush=True)  # noqa: T201 - how it talks with the test
+    print(line, flush=True)  # noqa: T201 - the test reads it
 
 
 def heard() -> str:
@@ -125,7 +125,7 @@ def heard() -> str:
 
 
 def bind(url: str, exchange: str, queue: str, key: str = "") -> None:
-    """Bind a queue, declaring both."""
+    """Declare an exchange and a queue, and bind them."""
     with Connection(url) as connection:
         channel = connection.channel()
         channel.exchange_declare(exchange, "direct")
@@ -134,7 +134,7 @@ def bind(url: str, exchange: str, queue: str, key: str = "") -> None:
 
 
 def unbind(url: str, exchange: str, queue: str, key: str = "") -> None:
-    """Take a binding away."""
+    """Remove a binding."""
     with Connection(url) as connection:
         connection.channel().queue_unbind(queue, exchange, key)
 
@@ -148,7 +148,7 @@ def publish(url: str, queue: str, name: str, number: int, exchange: str = "") ->
 
 
 def produce(url: str, queue: str, name: str, size: int, record: str) -> None:
-    """Publish name-0, name-1, ... for ever, each ``size`` times in one batch, and write down what is published."""
+    """Publish name-0, name-1, ... for ever, each ``size`` times in one batch, and print each published name."""
     with Connection(url) as connection, Path(record).open("ab", buffering=0) as told:
         producer = Producer(connection.channel())
         for number in itertools.count():
@@ -159,7 +159,7 @@ def produce(url: str, queue: str, name: str, size: int, record: str) -> None:
 
 
 def own(url: str, queue: str, options: dict[str, Any], **declaration: Any) -> None:
-    """Declare a queue, consume from it, and live on."""
+    """Declare a queue, consume from it, and run on."""
     connection = Connection(url, transport_options=options)
     channel = connection.channel()
     channel.queue_declare(queue, **declaration)
@@ -169,7 +169,7 @@ def own(url: str, queue: str, options: dict[str, Any], **declaration: Any) -> No
 
 
 def hold(url: str, queue: str, number: int, options: dict[str, Any]) -> None:
-    """Consume, say what came, hold ``number`` messages unacknowledged; acknowledge them when told to, and close."""
+    """Consume and print ``number`` messages; acknowledge them on the next input line, and close."""
     connection = Connection(url, transport_options=options)
     channel = connection.channel()
     channel.basic_qos(prefetch_count=number)
@@ -190,7 +190,7 @@ def hold(url: str, queue: str, number: int, options: dict[str, Any]) -> None:
 
 
 def leave(url: str, queue: str, number: int, options: dict[str, Any]) -> None:
-    """Consume, say what came, and close without acknowledging anything when told to."""
+    """Consume and print messages; close on the next input line, without acknowledging any."""
     with Connection(url, transport_options=options) as connection:
         channel = connection.channel()
         held = []
@@ -202,7 +202,7 @@ def leave(url: str, queue: str, number: int, options: dict[str, Any]) -> None:
 
 
 def slow(url: str, queue: str, options: dict[str, Any]) -> None:
-    """Consume all there is, take one, wait to be told to go on, and say whether there is more to take."""
+    """Consume, take one message, wait for an input line, and print whether there is another one to take."""
     with Connection(url, transport_options=options) as connection:
         channel = connection.channel()
         channel.basic_consume(queue, callback=lambda message: say(message.payload))
@@ -217,7 +217,7 @@ def slow(url: str, queue: str, options: dict[str, Any]) -> None:
 
 
 def block(url: str, queue: str, seconds: float, options: dict[str, Any]) -> None:
-    """Consume one message, and block in its callback for so long before it is acknowledged."""
+    """Consume one message, and block in its callback before acknowledging it."""
     with Connection(url, transport_options=options) as connection:
 
         def work(message: Any) -> None:
@@ -233,14 +233,12 @@ def block(url: str, queue: str, seconds: float, options: dict[str, Any]) -> None
 
 
 def work(url: str, queue: str, record: str, options: dict[str, Any]) -> None:
-    """Consume with a prefetch of 64, write down what came, and acknowledge it, until told to end."""
+    """Consume with a prefetch limit of 64, record and acknowledge each message, until the next input line."""
     ended = threading.Event()
     threading.Thread(target=lambda: (heard(), ended.set()), daemon=True).start()
     with (
         Connection(url, transport_options=options) as connection,
-        Path(record).open(
-            "a", encoding="utf-8"
-        ) as seen,  # one write a line: a process that is killed leaves whole ones
+        Path(record).open("a", encoding="utf-8") as seen,  # one write a line: a killed process leaves whole lines
     ):
 
         def take(message: Any) -> None:
@@ -272,7 +270,7 @@ def serve(url: str, name: str) -> None:
 
 
 def serve_many(url: str, name: str, number: int, options: dict[str, Any]) -> None:
-    """Serve ``number`` mailboxes over as many connections, each with a reply queue, and live on."""
+    """Serve ``number`` mailboxes over as many connections, each with a reply queue, and run on."""
     kept = []
     for each in range(number):
         connection = Connection(url, transport_options=options)
@@ -285,7 +283,7 @@ def serve_many(url: str, name: str, number: int, options: dict[str, Any]) -> Non
 
 
 def brief_mailbox(connection: Connection) -> Mailbox:
-    """Return a mailbox whose queues outlive their owner by a second at most."""
+    """Return a mailbox whose queues expire at most a second after their owner's end."""
     return Mailbox("test", type="fanout", accept=["json"], queue_expires=1.0, reply_queue_expires=1.0)(connection)
 
 

@@ -1,4 +1,4 @@
-"""A process of greenlets: everything that could block gives way to them. Run with ``gevent`` or ``eventlet``."""
+"""A process with monkey-patched blocking calls: run with the argument ``gevent`` or ``eventlet``."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from kombu import Connection, Producer
 import kombu_pool  # noqa: F401 - importing it is what makes pool:// known to Kombu
 from tests.support.transport.child_programs import LIMIT, say
 
-#: Seconds between two messages, and for which a task works: longer than the claims of this process live.
+#: Pause between two messages, and duration of a task, in seconds: longer than the claim ttl of this process.
 PAUSE, WORK = 0.2, 2.2
 OPTIONS = {"claim_ttl": 1.0}
 NUMBER = 5
 
 
 def publish(url: str) -> None:
-    """Publish the time a few times, over a connection of its own."""
+    """Publish the time a few times, over a separate connection."""
     with Connection(url) as connection:
         producer = Producer(connection.channel())
         for _ in range(NUMBER):
@@ -41,7 +41,7 @@ def publish(url: str) -> None:
 
 
 def hear(connection: Connection) -> None:
-    """Say how long each message took to come."""
+    """Print the delay of each message."""
     delays: list[float] = []
     channel = connection.channel()
     channel.basic_consume("q", callback=lambda message: (delays.append(time.time() - message.payload), message.ack()))
@@ -51,7 +51,7 @@ def hear(connection: Connection) -> None:
 
 
 def work(connection: Connection) -> None:
-    """Hold a message for longer than its claim lives, and say whether somebody else could get it meanwhile."""
+    """Hold a message for longer than the claim ttl, and print whether another connection could get it meanwhile."""
     channel = connection.channel()
     channel.queue_declare("slow")
     Producer(channel).publish("a", routing_key="slow")
@@ -74,7 +74,7 @@ def main(url: str) -> None:
 
     greenlets = [threading.Thread(target=target, args=args) for target, args in ((publish, (url,)), (tick, ()))]
     with Connection(url, transport_options=OPTIONS) as connection:
-        # Nobody keeps what is published to a queue that is not there yet.
+        # A message to a queue that does not exist yet would be dropped.
         connection.channel().queue_declare("q")
         for greenlet in greenlets:
             greenlet.start()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Outages(Stores):
-    """The pools' stores, which can be switched off by name."""
+    """The pools' stores; each can be switched off by its name."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, pools: Mapping[str, str]) -> None:
         super().__init__(SYSTEM_CLOCK, monkeypatch)

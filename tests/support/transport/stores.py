@@ -75,7 +75,7 @@ def _corrupt_first_redis(uri: str, queue: str) -> None:
     client = redis.RedisCluster if parsed.scheme == "redis+cluster" else redis.Redis
     with client.from_url(address) as store:
         message = min(store.hkeys(keys.records))
-        # When it was posted, its ttl and the length of its head stay.
+        # The creation time, the ttl and the length of the head stay valid.
         store.hset(keys.records, message, store.hget(keys.records, message)[:16] + b"\0\0" + BROKEN)
 
 

@@ -1,4 +1,4 @@
-"""Sends messages, and collects those that come."""
+"""Publishes messages, and collects deliveries."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
     from kombu import Connection, Message
 
-#: Seconds within which whatever must happen has happened.
+#: Timeout of an expected event, in seconds.
 LIMIT = 20.0
-#: Seconds without a message after which none is on its way.
+#: How long no message must come to prove that none is on its way, in seconds.
 QUIET = 0.25
 
 
 class Inbox:
-    """The callback of a consumer that keeps what it gets."""
+    """The callback of a consumer; it keeps the messages."""
 
     def __init__(self, connection: Connection, ack: bool = False) -> None:
         self.messages: list[Message] = []
@@ -45,7 +45,7 @@ class Inbox:
         return self.messages
 
     def expect_no_more(self) -> None:
-        """Fail if another message comes."""
+        """Fail if another message is delivered."""
         with pytest.raises(TimeoutError):
             self._connection.drain_events(timeout=QUIET)
 
@@ -99,7 +99,7 @@ def eventually(happened: Callable[[], Any], limit: float = LIMIT) -> Any:
 
 
 def exists(channel: Any, queue: str) -> bool:
-    """Tell whether there is such a queue, be it another connection's alone."""
+    """Return whether the queue exists, even as an exclusive queue of another connection."""
     try:
         channel.queue_declare(queue, passive=True)
     except NotFound:
@@ -110,5 +110,5 @@ def exists(channel: Any, queue: str) -> bool:
 
 
 def outlast_trust(channel: Any) -> None:
-    """Let what was read of the exchanges get too old to be trusted."""
+    """Wait until the cached generations of exchanges are over."""
     time.sleep(channel.connection.broker.control.bindings_controller.generation_ttl)

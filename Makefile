@@ -2,7 +2,7 @@
 #
 #   make quickstart   a Celery worker on pool://, its tasks and their results
 #   make test         all tests, with the servers that they start
-#   make check        what CI runs: format, lint, types, layers, tests
+#   make check        what CI runs: format, lint, types, layers, language, tests
 #   make chaos        ten minutes of kills, cuts and full disks; STORE=redis asks only one store, SEED=7 repeats a run
 #   make servers      install those servers, where that may be done
 #   make bench        the benchmarks, with peers beside us; STORE=redis or STORE=mongodb asks only about that
@@ -17,7 +17,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help quickstart test check format lint types layers chaos servers bench clean
+.PHONY: help quickstart test check format lint types layers language chaos servers bench clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -39,7 +39,7 @@ quickstart: $(VENV)/.celery.installed
 test: $(VENV)/.dev.installed servers
 	$(PYTEST) -n $(JOBS) --dist loadscope --cov
 
-check: format lint types layers test
+check: format lint types layers language test
 
 format: $(VENV)/.dev.installed
 	$(BIN)/ruff format --check .
@@ -52,6 +52,9 @@ types: $(VENV)/.dev.installed
 
 layers: $(VENV)/.dev.installed
 	$(BIN)/lint-imports --no-cache
+
+language: $(VENV)/.dev.installed
+	$(BIN)/python -m tests.support.language
 
 chaos: $(VENV)/.dev.installed servers
 	@KOMBU_POOL_CHAOS=yes STORE=$(STORE) SEED=$(SEED) timeout --foreground --signal=INT 600 $(PYTEST) -q -n 2 --dist loadscope tests/chaos

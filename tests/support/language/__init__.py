@@ -1,0 +1,1 @@
+"""Checks the project's language: its sentences by ``prose.txt``, its names by ``words.txt``."""

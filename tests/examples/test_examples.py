@@ -11,6 +11,7 @@ import psutil
 import pytest
 import redis
 
+from kombu_pool.drivers.redis.keys import store_key
 from tests.support.servers.redis_shared import fresh_uri
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -61,7 +62,7 @@ def test_the_redis_of_an_example_is_left_as_it_was(tmp_path):
     run("redis_pools.py", tmp_path, uri)
 
     with redis.Redis.from_url(uri) as client:
-        assert client.keys() == []
+        assert client.keys() == [store_key("kombu-pool-example", "layout")]
 
 
 def test_an_example_without_its_redis_says_what_it_needs(tmp_path):

@@ -1,4 +1,4 @@
-"""A store in a Redis, 6.2 or newer, or a Valkey: both planes, alone, behind Sentinel, or as a Redis Cluster.
+"""A data and control store in a Redis, 6.2 or newer, or a Valkey: standalone, behind Sentinel, or a Redis Cluster.
 
 ``redis://``, ``rediss://`` (TLS), ``redis+socket://``, ``redis+sentinel://`` and ``redis+cluster://``.
 """
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 def open_data(
     uri: StoreUri,
     *,
-    control: AnyControlDriver | None,  # noqa: ARG001 - it needs none
+    control: AnyControlDriver | None,  # noqa: ARG001 - it needs no control store
     conf: Any,
-    cache: Any,  # noqa: ARG001 - a script sees what there is
+    cache: Any,  # noqa: ARG001 - scripts read the current state
     clock: Clock,
     options: Mapping[str, Any],
     dead_letter_hooks: DeadLetterHooks,
 ) -> DataDriver:
-    """Open the Redis for messages."""
+    """Open a message store; connects on first use."""
     return DataDriver(locate(uri, options, conf), clock, dead_letter_hooks)
 
 
@@ -38,10 +38,10 @@ def open_control(
     uri: StoreUri,
     *,
     conf: Any,
-    cache: Any,  # noqa: ARG001 - the catalog remembers what it looked up
+    cache: Any,  # noqa: ARG001 - the catalog caches assignments
     clock: Clock,
 ) -> ControlDriver:
-    """Open the Redis for the control plane."""
+    """Open a control store; connects on first use."""
     return ControlDriver(uri.text, locate(uri, {}, conf), clock)
 
 

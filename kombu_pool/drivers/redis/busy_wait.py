@@ -1,4 +1,4 @@
-"""Waits awake for an answer that comes in a moment: to fall asleep and to be woken takes longer than many a Redis."""
+"""Busy-waiting for the reply of a near server, which arrives sooner than a sleeping thread would wake."""
 
 from __future__ import annotations
 
@@ -6,39 +6,38 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from redis import Connection
+    import redis
 
-#: After so many answers in a row that did not come in time, so many are waited for asleep.
-_MISSES, _REST = 3, 1000
+#: Late replies in a row after which busy-waiting is suspended, and the number of replies for which it then is.
+_MAX_LATE, _SUSPENDED_REPLIES = 3, 1000
 
 
-class Vigil:
-    """How long to stay awake, and whether it was worth it lately.
+class BusyWait:
+    """Polls a connection for at most ``seconds``, and pauses while that is in vain.
 
-    Over a network, or beside a server that is busy, it is not: then next to nothing is tried. Threads share it without
-    a lock; a count that one of them spoils does no harm.
+    It is in vain over a network or on a busy machine. Threads share it without a lock: a lost count does no harm.
     """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._missed = 0
-        self._asleep = 0
+        self._late = 0
+        self._suspended = 0
 
-    def keep(self, connection: Connection) -> None:
-        """Return when the answer is there, or has to be waited for asleep."""
+    def wait(self, raw: redis.Connection) -> None:
+        """Return when the reply has arrived, or when the caller must block for it."""
         if not self._seconds:
             return
-        if self._asleep > 0:
-            self._asleep -= 1
+        if self._suspended > 0:
+            self._suspended -= 1
             return
         until = time.perf_counter() + self._seconds
-        while not connection.can_read(0):
+        while not raw.can_read(0):
             if time.perf_counter() > until:
-                self._miss()
+                self._count_late()
                 return
-        self._missed = 0
+        self._late = 0
 
-    def _miss(self) -> None:
-        self._missed += 1
-        if self._missed >= _MISSES:
-            self._missed, self._asleep = 0, _REST
+    def _count_late(self) -> None:
+        self._late += 1
+        if self._late >= _MAX_LATE:
+            self._late, self._suspended = 0, _SUSPENDED_REPLIES

@@ -1,4 +1,4 @@
-"""How messages leave the line: to a claim, to a pop, or aside when they were lent too often or cannot be read."""
+"""Claims messages, or pops them, and dead-letters those over their delivery limit and those that are unreadable."""
 
 from __future__ import annotations
 
@@ -8,173 +8,205 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool.drivers.redis import codec
-from kombu_pool.drivers.redis.dead_letter_records import Aside
-from kombu_pool.drivers.redis.deletion import ACK, Acknowledgement
+from kombu_pool.drivers.redis.dead_letter_records import Candidate
+from kombu_pool.drivers.redis.deletion import ACK, ClaimedPairs
 from kombu_pool.drivers.redis.scripts import script
-from kombu_pool.drivers.redis.store import AGAIN
+from kombu_pool.drivers.redis.store import RUN_AGAIN
 from kombu_pool.errors import ConnectionError, CorruptRecord  # noqa: A004 - Zaqar's name for it
 from kombu_pool.storage.dead_letters import RESERVATION_TTL, DeadLetterReason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kombu_pool.drivers.redis.burying import Burying
-    from kombu_pool.drivers.redis.dead_letters import DeadLetters
+    from kombu_pool.drivers.redis.dead_letters import DeadLetterMover, DeadMessages
     from kombu_pool.drivers.redis.keys import KeySets
     from kombu_pool.drivers.redis.store import Store
     from kombu_pool.model import ClaimMetadata, Message, Project
 
 _CLAIM = script("claim", writes=False)
+_CLAIM_BY_ID = script("claim_by_id", writes=False)
 _RELEASE = script("release", writes=False)
-#: Messages that one run of the script lends at the most: Redis serves nobody else meanwhile.
-_AT_ONCE = 1000
-#: Claims whose answer got lost that are remembered.
-_DOUBTFUL = 100
+#: Messages that one run of a script claims; Redis serves no other client meanwhile.
+_BATCH = 1000
+#: Claims with a lost reply that are remembered, to be released before the next claim.
+_MAX_UNCONFIRMED = 100
 
 
 @dataclass
-class Lending:
-    """One call that lends: under which claim, for how long, how many, and what was lent so far."""
+class ClaimRequest:
+    """One call that claims: the claim, its ttl, the limit, and what was claimed so far."""
 
     queue: str
     project: Project
     keys: KeySets
     claim: bytes
     ttl: float
-    #: None: the messages expire when they would have.
+    #: None: the messages keep their expiry.
     grace: float | None
     limit: int
     messages: list[Message] = field(default_factory=list)
-    #: Messages that should be dead-lettered but that no store takes: lent all the same.
-    unwanted: list[bytes] = field(default_factory=list)
-    #: What the script that acknowledges left.
-    left: Sequence[bytes] = ()
-    #: Whether something dead was seen that is to be buried.
-    to_bury: bool = False
+    #: Messages over their delivery limit that no dead-letter queue takes: claimed nevertheless.
+    exempt: list[bytes] = field(default_factory=list)
+    #: Reply of the script that acknowledges.
+    ack_reply: Sequence[bytes] = ()
+    #: Whether the queue has dead messages to dead-letter.
+    has_dead: bool = False
 
     @property
     def missing(self) -> int:
-        """How many to lend in the next run."""
-        return min(self.limit - len(self.messages), _AT_ONCE)
+        """How many messages the next run claims."""
+        return min(self.limit - len(self.messages), _BATCH)
 
 
-class Lender:
-    """Lends messages, or gives them away."""
+class Claimer:
+    """Claims messages, or pops them."""
 
-    def __init__(self, store: Store, dead_letters: DeadLetters, burying: Burying) -> None:
+    def __init__(self, store: Store, mover: DeadLetterMover, dead_messages: DeadMessages) -> None:
         self._store = store
-        self._dead_letters = dead_letters
-        self._burying = burying
-        self._doubtful: deque[tuple[KeySets, bytes]] = deque(maxlen=_DOUBTFUL)
+        self._mover = mover
+        self._dead_messages = dead_messages
+        self._unconfirmed: deque[tuple[KeySets, bytes]] = deque(maxlen=_MAX_UNCONFIRMED)
 
-    def lend(
+    def claim(
         self, queue: str, metadata: ClaimMetadata, limit: int, project: Project
     ) -> tuple[str | None, Sequence[Message]]:
-        """Lend as ``ClaimController.create`` promises."""
-        lending = self._draw(queue, project, limit, metadata["ttl"], metadata["grace"])
-        return (lending.claim.hex(), lending.messages) if lending.messages else (None, [])
+        """Claim as ``ClaimController.create`` promises."""
+        request = self._claim(queue, project, limit, metadata["ttl"], metadata["grace"])
+        return (request.claim.hex(), request.messages) if request.messages else (None, [])
 
     def ack_and_claim(
         self, queue: str, held: Sequence[tuple[str, str]], metadata: ClaimMetadata, limit: int, project: Project
     ) -> tuple[Sequence[tuple[str, str]], str | None, Sequence[Message]]:
-        """Delete and lend as ``ClaimController.ack_and_claim`` promises."""
-        done = Acknowledgement(held)
-        lending = self._draw(queue, project, limit, metadata["ttl"], metadata["grace"], done)
-        claim_id = lending.claim.hex() if lending.messages else None
-        return done.refused(lending.left) if done.arguments else held, claim_id, lending.messages
+        """Delete and claim as ``ClaimController.ack_and_claim`` promises."""
+        acked = ClaimedPairs(held)
+        request = self._claim(queue, project, limit, metadata["ttl"], metadata["grace"], acked)
+        claim_id = request.claim.hex() if request.messages else None
+        return acked.refused(request.ack_reply) if acked.arguments else held, claim_id, request.messages
+
+    def claim_by_id(
+        self, queue: str, ids: Sequence[bytes], metadata: ClaimMetadata, project: Project
+    ) -> tuple[str | None, Sequence[Message]]:
+        """Claim as ``ClaimController.claim_by_id`` promises; after a lost reply the claim holds until it ends."""
+        claim, keys = os.urandom(codec.ID_BYTES), self._store.keys(project, queue)
+        arguments = (claim, metadata["ttl"], metadata["grace"], b"".join(sorted(ids)))
+        found = self._store.run(_CLAIM_BY_ID, keys, *arguments)
+        if not found:
+            return None, []
+        claimed, records, claim_counts, now = found
+        messages, unreadable = [], []
+        for index, message in enumerate(codec.split_ids(claimed)):
+            count = codec.claim_count_of(claim_counts, index)[0]
+            try:
+                messages.append(codec.to_message(message, records[index], claim.hex(), count + 1, float(now)))
+            except CorruptRecord:
+                unreadable.append(message)
+        if unreadable:
+            self._store.run(_RELEASE, keys, claim, b"".join(unreadable), 0)
+        return (claim.hex(), messages) if messages else (None, [])
 
     def pop(self, queue: str, limit: int, project: Project) -> Sequence[Message]:
-        """Give away as ``MessageController.pop`` promises: what could not be read is not given away unseen."""
-        lending = self._draw(queue, project, limit, RESERVATION_TTL, None)
-        if not lending.messages:
+        """Pop as ``MessageController.pop`` promises: under a claim, so that an unreadable message is not lost."""
+        request = self._claim(queue, project, limit, RESERVATION_TTL, None)
+        if not request.messages:
             return []
-        ids = b"".join(bytes.fromhex(message["id"]) for message in lending.messages)
-        (left,) = self._store.link.call(ACK, lending.keys.acking, self._store.now(), lending.claim, ids)
-        missed = set(codec.names(left))
-        return [message for message in lending.messages if message["id"] not in missed]
+        ids = b"".join(bytes.fromhex(message["id"]) for message in request.messages)
+        (joined,) = self._store.client.call(ACK, request.keys.acking, self._store.now(), request.claim, ids)
+        refused = set(codec.hex_ids(joined))
+        return [message for message in request.messages if message["id"] not in refused]
 
-    def _draw(
+    def _claim(
         self,
         queue: str,
         project: Project,
         limit: int,
         ttl: float,
         grace: float | None,
-        done: Acknowledgement | None = None,
-    ) -> Lending:
-        if self._doubtful:
-            self._give_back()
+        acked: ClaimedPairs | None = None,
+    ) -> ClaimRequest:
+        if self._unconfirmed:
+            self._release_unconfirmed()
         keys = self._store.keys(project, queue)
-        lending = Lending(queue, project, keys, os.urandom(codec.ID_BYTES), ttl, grace, limit)
+        request = ClaimRequest(queue, project, keys, os.urandom(codec.ID_BYTES), ttl, grace, limit)
         try:
-            more = self._run(lending, done)
-            while more and lending.missing > 0:
-                more = self._run(lending)
+            more = self._run(request, acked)
+            while more and request.missing > 0:
+                more = self._run(request)
         except ConnectionError:
-            # It may have been lent all the same, to nobody.
-            self._doubtful.append((keys, lending.claim))
+            # The claim may exist, without a holder.
+            self._unconfirmed.append((keys, request.claim))
             raise
-        if lending.to_bury:
-            self._burying.bury_besides(queue, project)
-        return lending
+        if request.has_dead:
+            self._dead_messages.try_dead_letter(queue, project)
+        return request
 
-    def _run(self, lending: Lending, done: Acknowledgement | None = None) -> bool:
-        """Lend once, with what is done told in the same breath; return whether there may be more."""
-        missing, parking = lending.missing, os.urandom(codec.ID_BYTES)
-        answer = self._ask(lending, done, parking)
-        if answer is None:
+    def _run(self, request: ClaimRequest, acked: ClaimedPairs | None = None) -> bool:
+        """Run the script once, after that of ``acked``; return whether there may be more to claim."""
+        missing, reservation = request.missing, os.urandom(codec.ID_BYTES)
+        reply = self._call(request, acked, reservation)
+        if reply is None:
             return False
-        ids, marks, stored, parked, parked_marks, parked_records, expiries, now, *to_bury = answer
-        lending.to_bury = lending.to_bury or bool(to_bury)
-        unreadable = self._hand_out(lending, codec.split(ids), marks, stored, float(now))
-        overdue = [
-            Aside(message, parked_records[index], codec.mark(parked_marks, index)[0], _time(expiries[index]))
-            for index, message in enumerate(codec.split(parked))
+        ids, claim_counts, stored, reserved, reserved_counts, reserved_records, expiries, now, *has_dead = reply
+        request.has_dead = request.has_dead or bool(has_dead)
+        unreadable = self._add_claimed(request, codec.split_ids(ids), claim_counts, stored, float(now))
+        over_limit = [
+            Candidate(
+                message,
+                reserved_records[index],
+                codec.claim_count_of(reserved_counts, index)[0],
+                _time(expiries[index]),
+            )
+            for index, message in enumerate(codec.split_ids(reserved))
         ]
-        if overdue:
-            kept = self._dead_letters.put_aside(lending.queue, lending.project, parking, overdue, float(now))
-            lending.unwanted += kept
+        if over_limit:
+            request.exempt += self._dead_letter(request, reservation, over_limit, float(now))
         if unreadable:
-            self._dead_letters.put_aside(lending.queue, lending.project, lending.claim, unreadable, float(now))
-        return bool(overdue or unreadable) or len(stored) == missing
+            self._dead_letter(request, request.claim, unreadable, float(now))
+        return bool(over_limit or unreadable) or len(stored) == missing
 
-    def _ask(self, lending: Lending, done: Acknowledgement | None, parking: bytes) -> Any:
-        """Return the claim script's answer; what the other one leaves is kept in ``lending.left``."""
-        store, keys = self._store, lending.keys
-        grace = "" if lending.grace is None else lending.grace
-        unwanted = b"".join(lending.unwanted)
-        arguments = (lending.claim, lending.ttl, grace, lending.missing, parking, RESERVATION_TTL, unwanted)
-        if done is None or not done.arguments:
-            return store.run(_CLAIM, keys, *arguments) if lending.missing > 0 else None
+    def _dead_letter(
+        self, request: ClaimRequest, claim: bytes, messages: Sequence[Candidate], now: float
+    ) -> list[bytes]:
+        return self._mover.dead_letter_claimed(request.queue, request.project, claim, messages, now)
+
+    def _call(self, request: ClaimRequest, acked: ClaimedPairs | None, reservation: bytes) -> Any:
+        """Return the claim script's reply; that of the other script is kept in ``request.ack_reply``."""
+        store, keys = self._store, request.keys
+        grace = "" if request.grace is None else request.grace
+        exempt = b"".join(request.exempt)
+        arguments = (request.claim, request.ttl, grace, request.missing, reservation, RESERVATION_TTL, exempt)
+        if acked is None or not acked.arguments:
+            return store.run(_CLAIM, keys, *arguments) if request.missing > 0 else None
         now = store.now()
-        acknowledging = (ACK, keys.acking, (now, *done.arguments))
-        if lending.missing <= 0:
-            (lending.left,) = store.link.together([acknowledging])
+        acking = (ACK, keys.acking, (now, *acked.arguments))
+        if request.missing <= 0:
+            (request.ack_reply,) = store.client.call_together([acking])
             return None
-        lending.left, answer = store.link.together([acknowledging, (_CLAIM, keys.states, (now, *arguments))])
-        return store.run(_CLAIM, keys, *arguments) if answer in AGAIN else answer
+        request.ack_reply, reply = store.client.call_together([acking, (_CLAIM, keys.states, (now, *arguments))])
+        return store.run(_CLAIM, keys, *arguments) if reply in RUN_AGAIN else reply
 
-    def _hand_out(
-        self, lending: Lending, ids: list[bytes], marks: Sequence[Any], stored: Sequence[bytes], now: float
-    ) -> list[Aside]:
-        """Add what was lent to the messages; return what of it cannot be read."""
-        claim_id = lending.claim.hex()
+    def _add_claimed(
+        self, request: ClaimRequest, ids: list[bytes], claim_counts: Sequence[Any], stored: Sequence[bytes], now: float
+    ) -> list[Candidate]:
+        """Add claimed messages to the request; return the unreadable ones."""
+        claim_id = request.claim.hex()
         unreadable = []
         for index, message in enumerate(ids):
-            count = codec.mark(marks, index)[0] if marks else 0
+            count = codec.claim_count_of(claim_counts, index)[0] if claim_counts else 0
             try:
-                lending.messages.append(codec.shown(message, stored[index], claim_id, count + 1, now))
+                request.messages.append(codec.to_message(message, stored[index], claim_id, count + 1, now))
             except CorruptRecord as error:
-                unreadable.append(Aside(message, stored[index], count, None, DeadLetterReason.DELIVERY_LIMIT, error))
+                unreadable.append(
+                    Candidate(message, stored[index], count, None, DeadLetterReason.DELIVERY_LIMIT, error)
+                )
         return unreadable
 
-    def _give_back(self) -> None:
-        while self._doubtful:
-            keys, claim = self._doubtful.popleft()
+    def _release_unconfirmed(self) -> None:
+        while self._unconfirmed:
+            keys, claim = self._unconfirmed.popleft()
             try:
                 self._store.run(_RELEASE, keys, claim, b"", 1)
             except ConnectionError:
-                self._doubtful.append((keys, claim))
+                self._unconfirmed.append((keys, claim))
                 raise
 
 

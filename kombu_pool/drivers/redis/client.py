@@ -1,4 +1,4 @@
-"""The connections of this process to one Redis: few, bounded, and shared by all that it does there.
+"""The client of one Redis: it runs scripts and commands over a few connections that all users in the process share.
 
 A command takes the connection that was used last. The client object of redis-py is not in between: it takes three
 times as long for a call.
@@ -16,10 +16,19 @@ from typing import TYPE_CHECKING, Any
 
 from redis import exceptions as redis_errors
 
-from kombu_pool.drivers.redis.busy_wait import Vigil
-from kombu_pool.drivers.redis.connection import BACKOFF, Wire, ask, ask_all, ask_awake, ask_each
-from kombu_pool.drivers.redis.connector import Addresses
-from kombu_pool.drivers.redis.error_mapping import FAULTS, translated, translation, word_of
+from kombu_pool.drivers.redis.busy_wait import BusyWait
+from kombu_pool.drivers.redis.connection import (
+    BACKOFF,
+    Connection,
+    execute,
+    execute_all,
+    execute_busy_waiting,
+    execute_each,
+)
+from kombu_pool.drivers.redis.connector import Connector
+from kombu_pool.drivers.redis.error_mapping import CLIENT_ERRORS, error_code, translated, translation
+from kombu_pool.drivers.redis.server_check import check_layout
+from kombu_pool.drivers.shared_connections import SharedConnections
 from kombu_pool.errors import (
     ConnectionError,  # noqa: A004 - Zaqar's name for it
     KombuPoolError,
@@ -29,36 +38,37 @@ from kombu_pool.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from redis import Connection
+    import redis
 
     from kombu_pool.drivers.redis.location import Location
     from kombu_pool.drivers.redis.scripts import Script
 
-#: What Redis says, by its words, instead of beginning with what it was asked: it starts, or is the master no more.
-_NOT_NOW = frozenset({"LOADING", "MASTERDOWN", "READONLY"})
-#: Seconds after which a thread that wants a connection looks whether one got lost.
-_TURN = 0.1
+#: Error codes of commands that were not executed: the server is loading, or is no longer the master.
+_NOT_EXECUTED = frozenset({"LOADING", "MASTERDOWN", "READONLY"})
+#: Interval at which a thread that waits for a connection checks whether one was lost, in seconds.
+_LOSS_CHECK_INTERVAL = 0.1
 
 
-class Link:
+class Client:
     """Runs scripts and commands on one Redis."""
 
-    #: Whether one script may use the keys of several queues.
+    #: Whether a script may only use the keys of one queue.
     is_cluster = False
 
     def __init__(self, location: Location) -> None:
         self.location = location
-        self._addresses = Addresses(location)
-        self._vigil = Vigil(location.busy_wait)
+        self._connector = Connector(location)
+        self._busy_wait = BusyWait(location.busy_wait)
+        self._is_layout_checked = False
         self._start()
-        _living.add(self)
+        _clients.add(self)
 
     def _start(self) -> None:
         self._pid = os.getpid()
-        self._idle: deque[Wire] = deque()
-        self._waiting: deque[Wire] = deque()
-        #: All that commands go through. One gets lost when a signal's handler raises at the wrong moment.
-        self._wires: weakref.WeakSet[Wire] = weakref.WeakSet()
+        self._idle: deque[Connection] = deque()
+        self._blocking: deque[Connection] = deque()
+        #: All connections for commands. One is lost when a signal handler raises while it is being released.
+        self._connections: weakref.WeakSet[Connection] = weakref.WeakSet()
         self._closed = False
         self.renew_lock()
 
@@ -66,22 +76,22 @@ class Link:
         """Run a script.
 
         Raises:
-            ConnectionError: Redis did not answer, or not enough replicas did; the script may have run.
-            StoreFull: it takes no writes now; the script did nothing.
+            ConnectionError: Redis did not reply, or too few replicas confirmed; the script may have run.
+            StoreFull: Redis refuses writes; the script changed nothing.
         """
         arguments = (str(len(keys)), *keys, *args)
-        return self._use(keys[0], lambda connection: self._run(connection, script, arguments), again=script.repeatable)
+        return self._use(keys[0], lambda raw: self._run(raw, script, arguments), retry=script.repeatable)
 
     def command(self, *args: Any) -> Any:
-        """Run one command that does no harm when it runs twice; raises as :meth:`call` does.
+        """Run one command that may run twice without harm; raises as :meth:`call` does.
 
-        If it takes a key, that comes first.
+        Its key, if it takes one, is its first argument.
         """
-        return self._use(args[1] if len(args) > 1 else b"", lambda connection: ask(connection, args), again=True)
+        return self._use(args[1] if len(args) > 1 else b"", lambda raw: execute(raw, args), retry=True)
 
     def commands(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """Run such commands in one round trip, and raise the first error among the answers once all have run."""
-        return self._use(b"", lambda connection: ask_all(connection, commands), again=True) if commands else []
+        """Run such commands in one round trip; raise the first error once all have run."""
+        return self._use(b"", lambda raw: execute_all(raw, commands), retry=True) if commands else []
 
     def calls(self, script: Script, each: Sequence[tuple[Sequence[bytes], Sequence[Any]]]) -> list[Any]:
         """Run a repeatable script for several (keys, arguments), in one round trip."""
@@ -93,7 +103,7 @@ class Link:
                 raise
         return [self.call(script, keys, *args) for keys, args in each]
 
-    def together(self, calls: Sequence[tuple[Script, Sequence[bytes], Sequence[Any]]]) -> list[Any]:
+    def call_together(self, calls: Sequence[tuple[Script, Sequence[bytes], Sequence[Any]]]) -> list[Any]:
         """Run scripts on one queue, one after the other, in one round trip.
 
         Raises as :meth:`call` does; all of them may have run then.
@@ -101,196 +111,221 @@ class Link:
         if self.is_cluster:
             return [self.call(script, keys, *args) for script, keys, args in calls]
         commands = [("EVALSHA", script.sha, len(keys), *keys, *args) for script, keys, args in calls]
-        answers: list[Any] = self._use(calls[0][1][0], lambda connection: _begun(connection, commands), again=False)
+        replies: list[Any] = self._use(calls[0][1][0], lambda raw: _execute_if_able(raw, commands), retry=False)
         for index, (script, keys, args) in enumerate(calls):
-            if isinstance(answers[index], redis_errors.NoScriptError):
-                answers[index] = self.call(script, keys, *args)
-            elif isinstance(answers[index], Exception):
-                raise translation(answers[index], self.location) from answers[index]
-        return answers
+            if isinstance(replies[index], redis_errors.NoScriptError):
+                replies[index] = self.call(script, keys, *args)
+            elif isinstance(replies[index], Exception):
+                raise translation(replies[index], self.location) from replies[index]
+        return replies
 
-    def _use(self, key: bytes | str, work: Callable[[Connection], Any], *, again: bool) -> Any:
+    def _use(self, key: bytes | str, work: Callable[[redis.Connection], Any], *, retry: bool) -> Any:
+        self._require_layout()
+        return self._use_unchecked(key, work, retry=retry)
+
+    def _require_layout(self) -> None:
+        if not self._is_layout_checked:
+            check_layout(
+                lambda *args: self._use_unchecked(args[1], lambda raw: execute(raw, args), retry=True), self.location
+            )
+            self._is_layout_checked = True
+
+    def _use_unchecked(self, key: bytes | str, work: Callable[[redis.Connection], Any], *, retry: bool) -> Any:
         try:
-            return self.lend(work, again=again)
-        except FAULTS as error:
+            return self.with_connection(work, retry=retry)
+        except CLIENT_ERRORS as error:
             if isinstance(error, KombuPoolError):
                 raise
             raise translation(error, self.location) from error
 
-    def lend(self, work: Callable[[Connection], Any], *, again: bool) -> Any:
-        """Hand a connection to ``work``; raises what redis-py does.
+    def with_connection(self, work: Callable[[redis.Connection], Any], *, retry: bool) -> Any:
+        """Call ``work`` with a connection and return its result; raises what redis-py does.
 
-        It is handed another one, once, when the first was lost and ``again``; and in any case when Redis has refused to
-        begin with it.
+        It is called once more, with a new connection, when the first one was lost and ``retry`` is true; and in any
+        case when Redis refused to execute it.
         """
-        wire = self._take()
+        connection = self._acquire()
         try:
-            return self._attempt(wire, work, again=again)
+            return self._attempt(connection, work, retry=retry)
         except redis_errors.RedisError as error:
-            if word_of(error) not in _NOT_NOW:
+            if error_code(error) not in _NOT_EXECUTED:
                 raise
-            return self._insist(wire, work, again=again)
+            return self._attempt_again(connection, work, retry=retry)
         finally:
-            self._give_back(wire)
+            self._release(connection)
 
-    def _insist(self, wire: Wire, work: Callable[[Connection], Any], *, again: bool) -> Any:
+    def _attempt_again(self, connection: Connection, work: Callable[[redis.Connection], Any], *, retry: bool) -> Any:
         for pause in BACKOFF[:-1]:
             time.sleep(pause)
             try:
-                return self._attempt(wire, work, again=again)
+                return self._attempt(connection, work, retry=retry)
             except redis_errors.RedisError as error:
-                if word_of(error) not in _NOT_NOW:
+                if error_code(error) not in _NOT_EXECUTED:
                     raise
         time.sleep(BACKOFF[-1])
-        return self._attempt(wire, work, again=again)
+        return self._attempt(connection, work, retry=retry)
 
-    def _attempt(self, wire: Wire, work: Callable[[Connection], Any], *, again: bool) -> Any:
-        # Who cannot connect has tried often enough: only what was under way is tried again.
-        connection = wire.ready()
-        wire.owes = True  # until its answer was read, whatever comes in between
+    def _attempt(self, connection: Connection, work: Callable[[redis.Connection], Any], *, retry: bool) -> Any:
+        # Outside the block below: connecting has made its attempts, and only what was sent is sent again.
+        raw = connection.ready()
+        connection.has_unread_reply = True  # until it is read, whatever interrupts that
         try:
-            answer = work(connection)
+            result = work(raw)
         except KombuPoolError:
-            wire.owes = False
+            connection.has_unread_reply = False
             raise
         except redis_errors.ResponseError as error:
-            if word_of(error) not in _NOT_NOW:
-                wire.owes = False  # else the master may be another one by now
+            if error_code(error) not in _NOT_EXECUTED:
+                connection.has_unread_reply = False  # else the master may be another one by now
             raise
         except (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError) as error:
-            self._note(error)
-            if not again or word_of(error) in _NOT_NOW:
+            self._report_timeout(error)
+            if not retry or error_code(error) in _NOT_EXECUTED:
                 raise
         else:
-            wire.owes = False
-            return answer
-        return self._attempt(wire, work, again=False)
+            connection.has_unread_reply = False
+            return result
+        return self._attempt(connection, work, retry=False)
 
-    def _note(self, error: BaseException | None) -> None:
+    def _report_timeout(self, error: BaseException | None) -> None:
         if isinstance(error, (redis_errors.TimeoutError, TimeoutError)):
-            self._addresses.doubt()
+            self._connector.report_timeout()
 
-    def _run(self, connection: Connection, script: Script, arguments: tuple[Any, ...]) -> Any:
+    def _run(self, raw: redis.Connection, script: Script, arguments: tuple[Any, ...]) -> Any:
         try:
-            return self._answer(connection, script, ("EVALSHA", script.sha, *arguments))
+            return self._execute(raw, script, ("EVALSHA", script.sha, *arguments))
         except redis_errors.NoScriptError:
-            return self._answer(connection, script, ("EVAL", script.text, *arguments))
+            return self._execute(raw, script, ("EVAL", script.text, *arguments))
 
-    def _answer(self, connection: Connection, script: Script, command: tuple[Any, ...]) -> Any:
-        wanted = self.location.min_replicas
-        if not wanted or not script.writes:
-            return ask_awake(connection, command, self._vigil) if script.awake else ask(connection, command)
-        seconds = self.location.min_replicas_timeout
-        answer, replicas = ask_all(connection, [command, ("WAIT", wanted, int(seconds * 1000))])
-        if replicas < wanted:
+    def _execute(self, raw: redis.Connection, script: Script, command: tuple[Any, ...]) -> Any:
+        required = self.location.min_replicas
+        if not required or not script.writes:
+            return execute_busy_waiting(raw, command, self._busy_wait) if script.awake else execute(raw, command)
+        timeout = self.location.min_replicas_timeout
+        reply, replicas = execute_all(raw, [command, ("WAIT", required, int(timeout * 1000))])
+        if replicas < required:
             raise ConnectionError(
-                f"{self.location}: it is stored, but only {replicas} of min_replicas={wanted} "
-                f"replica(s) confirmed it within {seconds} s"
+                f"{self.location}: the write is stored, but only {replicas} of min_replicas={required} "
+                f"replica(s) confirmed it within {timeout} s"
             )
-        return answer
+        return reply
 
     # Connections.
 
     @contextmanager
-    def waiting(self, key: bytes) -> Iterator[Wire]:
-        """Lend a connection, to the node that has the key, to wait on: those of the commands are not for that."""
-        self._check_process()
+    def blocking_connection(self, key: bytes) -> Iterator[Connection]:
+        """Give a connection to the node of the key for blocking commands; those for other commands must not block."""
+        self._reset_after_fork()
         try:
-            wire = self._waiting.pop()
+            connection = self._blocking.pop()
         except IndexError:
-            wire = self._new_wire("watch:")
+            connection = self._new_connection("watch:")
         try:
             with translated(self.location):
-                yield wire
+                yield connection
         except BaseException as error:
-            wire.drop()
-            self._note(error.__cause__)
+            connection.disconnect()
+            self._report_timeout(error.__cause__)
             raise
         finally:
-            wire.rest()
+            connection.mark_used()
             if self._closed:
-                wire.drop()
-            self._waiting.append(wire)
+                connection.disconnect()
+            self._blocking.append(connection)
 
     def close(self) -> None:
-        """Close every connection that is not in use, and those that are once they are not. Idempotent."""
+        """Close the idle connections now and the others on their release. Idempotent."""
         if self._pid == os.getpid():
             self._closed = True
-            for wire in [*self._idle, *self._waiting]:
-                wire.drop()
+            for connection in [*self._idle, *self._blocking]:
+                connection.disconnect()
 
-    def _take(self) -> Wire:
-        self._check_process()
+    def _acquire(self) -> Connection:
+        self._reset_after_fork()
         try:
             return self._idle.pop()
         except IndexError:
-            return self._another()
+            return self._acquire_new()
 
-    def _another(self) -> Wire:
-        """Return a new wire or, when there are enough, one that comes back."""
+    def _acquire_new(self) -> Connection:
+        """Return a new connection, or one that was released when there are ``max_connections``."""
         until = time.monotonic() + 2 * self.location.socket_timeout
         with self._lock:
-            self._seekers += 1
+            self._waiters += 1
             try:
                 while True:
                     with suppress(IndexError):
                         return self._idle.pop()
-                    if len(self._wires) < self.location.max_connections:
-                        wire = self._new_wire("")
-                        self._wires.add(wire)
-                        return wire
-                    self._await_wire(until - time.monotonic())
+                    if len(self._connections) < self.location.max_connections:
+                        connection = self._new_connection("")
+                        self._connections.add(connection)
+                        return connection
+                    self._await_release(until - time.monotonic())
             finally:
-                self._seekers -= 1
+                self._waiters -= 1
 
-    def _await_wire(self, left: float) -> None:
-        if left <= 0:
+    def _await_release(self, timeout: float) -> None:
+        if timeout <= 0:
             raise ConnectionError(f"{self.location}: all max_connections={self.location.max_connections} are busy")
-        self._returned.wait(min(left, _TURN))
+        self._released.wait(min(timeout, _LOSS_CHECK_INTERVAL))
 
-    def _give_back(self, wire: Wire) -> None:
-        wire.rest()
-        if self._closed or wire.owes:
-            wire.drop()
-        self._idle.append(wire)
-        if self._seekers:
+    def _release(self, connection: Connection) -> None:
+        connection.mark_used()
+        if self._closed or connection.has_unread_reply:
+            connection.disconnect()
+        self._idle.append(connection)
+        if self._waiters:
             with self._lock:
-                self._returned.notify()
+                self._released.notify()
 
-    def _new_wire(self, purpose: str) -> Wire:
-        return Wire(lambda: self._addresses.connect(purpose), self.location.health_check_interval)
+    def _new_connection(self, purpose: str) -> Connection:
+        return Connection(lambda: self._connector.connect(purpose), self.location.health_check_interval)
 
-    def _check_process(self) -> None:
+    def _reset_after_fork(self) -> None:
         if self._pid != os.getpid():
-            # The parent's sockets are left as they are: to use one, or to shut it down, would be heard by the parent.
-            self._inherited = (self._idle, self._waiting)
+            # Kept without use: closing the parent's sockets would shut them down for the parent too.
+            self._inherited = (self._idle, self._blocking)
             self._start()
 
     def renew_lock(self) -> None:
         """Replace the locks, which a thread of the parent process may have held at the fork."""
-        # Not the condition's own: that one is entered in Python, where a signal's handler may leave it locked.
+        # Not the condition's own lock: it is entered in Python, where a signal handler may leave it locked.
         self._lock = threading.Lock()
-        self._returned = threading.Condition(self._lock)
-        self._seekers = 0
-        self._addresses.renew_lock()
+        self._released = threading.Condition(self._lock)
+        self._waiters = 0
+        self._connector.renew_lock()
 
 
-def _begun(connection: Connection, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
-    """Return the answers to commands, errors among them; raises when Redis has refused to begin with any."""
-    answers = ask_each(connection, commands)
-    refusals = [answer for answer in answers if isinstance(answer, Exception) and word_of(answer) in _NOT_NOW]
-    if refusals and all(answer in refusals or isinstance(answer, redis_errors.NoScriptError) for answer in answers):
+def _execute_if_able(raw: redis.Connection, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+    """Return the replies to commands, errors among them; raise the error if Redis executed none of them."""
+    replies = execute_each(raw, commands)
+    refusals = [reply for reply in replies if isinstance(reply, Exception) and error_code(reply) in _NOT_EXECUTED]
+    if refusals and all(reply in refusals or isinstance(reply, redis_errors.NoScriptError) for reply in replies):
         raise refusals[0]
-    return answers
+    return replies
 
 
-_living: weakref.WeakSet[Link] = weakref.WeakSet()
+_clients: weakref.WeakSet[Client] = weakref.WeakSet()
 
 
 def _after_fork() -> None:
-    for link in list(_living):
-        link.renew_lock()
+    for client in list(_clients):
+        client.renew_lock()
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
+
+
+def _open(location: Location) -> Client:
+    if location.is_cluster:
+        # Imported on demand: it loads what redis-py knows of clusters.
+        from kombu_pool.drivers.redis.cluster_client import ClusterClient  # noqa: PLC0415
+
+        return ClusterClient(location)
+    return Client(location)
+
+
+_shared: SharedConnections[Location, Client] = SharedConnections(_open, lambda client: client.location)
+acquire = _shared.acquire
+release = _shared.release

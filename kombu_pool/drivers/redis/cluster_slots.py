@@ -1,4 +1,4 @@
-"""Which node of a Redis Cluster has which keys."""
+"""The slot map of a Redis Cluster: which node has which keys."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from redis import exceptions as redis_errors
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
-from kombu_pool.drivers.redis.error_mapping import FAULTS
+from kombu_pool.drivers.redis.error_mapping import CLIENT_ERRORS
 from kombu_pool.errors import (
     ConfigurationError,
     ConnectionError,  # noqa: A004 - Zaqar's name for it
@@ -21,30 +21,30 @@ if TYPE_CHECKING:
 
 
 def slot_of(key: bytes | str) -> int:
-    """Return the number of the slot that a key is in."""
+    """Return the number of a key's slot."""
     return int(key_slot(key.encode() if isinstance(key, str) else key))
 
 
-class Range(NamedTuple):
-    """Slots that one master has, which comes first among its nodes."""
+class SlotRange(NamedTuple):
+    """Slots of one master, which is the first of its nodes."""
 
     first: int
     last: int
     nodes: tuple[Address, ...]
 
 
-class Slots:
-    """What the cluster said last of who has which slot.
+class SlotMap:
+    """The owners of the slots, as a node of the cluster last reported them.
 
-    ``ask`` returns a node's answer to CLUSTER SLOTS, or raises what redis-py does. Any node may be asked.
+    ``fetch_slots`` returns a node's reply to CLUSTER SLOTS, or raises what redis-py does. Any node has the whole map.
     """
 
-    def __init__(self, location: Location, ask: Callable[[Address], Any]) -> None:
+    def __init__(self, location: Location, fetch_slots: Callable[[Address], Any]) -> None:
         self._location = location
-        self._ask = ask
-        self._known: tuple[Address, ...] = location.nodes
-        self._learned = 0
-        self._note([])
+        self._fetch_slots = fetch_slots
+        self._nodes: tuple[Address, ...] = location.nodes
+        self._version = 0
+        self._store([])
         self.renew_lock()
 
     def renew_lock(self) -> None:
@@ -52,54 +52,54 @@ class Slots:
         self._lock = threading.Lock()
 
     def owner(self, slot: int) -> Address:
-        """Return the node that has a slot.
+        """Return the master of a slot.
 
         Raises:
-            ConnectionError: nobody has it, or no node answers.
+            ConnectionError: the slot has none, or no node replies.
         """
         if self._owners[slot] is None:
-            self._learn()
+            self._refresh()
         owner = self._owners[slot]
         if owner is None:
             raise ConnectionError(f"{self._location}: no node has slot {slot}")
         return owner
 
     def moved(self, slot: int, address: Address) -> None:
-        """Note who has a slot now. Where one has moved, others may have."""
+        """Store the new owner of a slot, and refresh the map: other slots may have moved with it."""
         if self._owners[slot] != address:
-            self._learn(first=address)
+            self._refresh(first=address)
             self._owners[slot] = address
             self.masters.add(address)
 
     def lost(self, address: Address) -> None:
-        """Note that a node does not answer: another one may have its slots by now."""
-        self._learn(last=address)
+        """Refresh the map after a node did not reply: its slots may have a new owner."""
+        self._refresh(last=address)
 
-    def _learn(self, first: Address | None = None, last: Address | None = None) -> None:
-        before = self._learned
+    def _refresh(self, first: Address | None = None, last: Address | None = None) -> None:
+        before = self._version
         with self._lock:
-            if self._learned == before:
-                order = [node for node in (first, *self._known) if node and node != last]
-                self._note(self._ranges([*order, last] if last else order))
-                self._learned += 1
+            if self._version == before:
+                order = [node for node in (first, *self._nodes) if node and node != last]
+                self._store(self._fetch([*order, last] if last else order))
+                self._version += 1
 
-    def _note(self, ranges: list[Range]) -> None:
+    def _store(self, ranges: list[SlotRange]) -> None:
         owners: list[Address | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
         for first, last, nodes in ranges:
             owners[first : last + 1] = [nodes[0]] * (last + 1 - first)
         self._owners = owners
         self.masters = {found.nodes[0] for found in ranges}
-        # The nodes of the URI may all have been replaced since, and those that replaced them be away for a while.
-        known = [node for found in ranges for node in found.nodes]
-        self._known = tuple(dict.fromkeys((*known, *self._location.nodes)))
+        # The URI's nodes stay in the list: those that replaced them may all be down later.
+        reported = [node for found in ranges for node in found.nodes]
+        self._nodes = tuple(dict.fromkeys((*reported, *self._location.nodes)))
 
-    def _ranges(self, nodes: list[Address]) -> list[Range]:
-        """Return what the first node says that knows something."""
-        fault: Exception = ConnectionError(f"{self._location}: its nodes are in no cluster yet")
+    def _fetch(self, nodes: list[Address]) -> list[SlotRange]:
+        """Return the map of the first node that has one."""
+        fault: Exception = ConnectionError(f"{self._location}: its nodes have not joined a cluster yet")
         for node in dict.fromkeys(nodes):
             try:
-                ranges = _read(self._ask(node), node)
-            except FAULTS as error:
+                ranges = _parse(self._fetch_slots(node), node)
+            except CLIENT_ERRORS as error:
                 if isinstance(error, redis_errors.ResponseError) and "cluster support disabled" in str(error):
                     raise ConfigurationError(f"{self._location}: {node[0]}:{node[1]} is in no Redis Cluster") from error
                 fault = error
@@ -109,13 +109,13 @@ class Slots:
         raise fault
 
 
-def _read(answer: Any, asked: Address) -> list[Range]:
+def _parse(reply: Any, source: Address) -> list[SlotRange]:
     return [
-        Range(first, last, tuple(named(host, port, asked) for host, port, *_ in nodes))
-        for first, last, *nodes in answer
+        SlotRange(first, last, tuple(node_address(host, port, source) for host, port, *_ in nodes))
+        for first, last, *nodes in reply
     ]
 
 
-def named(host: bytes | None, port: int, by: Address) -> Address:
-    """Return the address of a node that another one named; without a host it is the one at which we asked."""
-    return (host or b"").decode() or by[0], int(port)
+def node_address(host: bytes | None, port: int, source: Address) -> Address:
+    """Return the address of a node that ``source`` reported; without a host, that of ``source`` and the port."""
+    return (host or b"").decode() or source[0], int(port)

@@ -1,9 +1,9 @@
-"""How messages are laid out in Redis, and how they are shown.
+"""Messages as Redis holds them: their ids and records, and the way back.
 
-An id is eight bytes: 255 less the priority, then the message's number in its queue, so that ids in byte order are
-messages in order. A record is: when it was posted and its ttl (two doubles), the length of its head (two bytes), its
-head (MessagePack: client, dead letter; absent when neither is known), and its body's record. The first eight bytes are
-put before the rest by the script that stores it. All numbers are big-endian.
+An id has eight bytes: 255 less the priority, then the message's number in its queue, so that ids in byte order are
+messages in order. A record holds the time of the post and the ttl (two doubles), the length of the head (two bytes),
+the head (MessagePack: client, dead letter header; empty without either), and the record of the body. The script that
+stores a message puts the first eight bytes before the rest. All numbers are big-endian.
 """
 
 from __future__ import annotations
@@ -25,139 +25,135 @@ if TYPE_CHECKING:
     from kombu_pool.storage.validation import ValidMessage
 
 ID_BYTES = 8
-#: A dead message: the number of its death, and its id.
-DEAD_BYTES = 16
+#: Bytes of a dead message's id: the number of its death, then its id.
+DEAD_ID_BYTES = 16
 _ID = re.compile(r"[0-9a-f]{16}")
-_REST = struct.Struct(">dH")
-_FRONT = struct.Struct(">ddH")
-NO_TICKET = (b"", b"")
-_NUMBER = struct.Struct(">d")
-_PLAIN = _REST.pack(0.0, 0)
-_LONGEST_HEAD = 0xFFFF
+_FIXED = struct.Struct(">ddH")
+_FIXED_BUT_TIME = struct.Struct(">dH")
+NO_IDEMPOTENCY_KEY = (b"", b"")
+_SEQUENCE = struct.Struct(">d")
+_NO_TTL_NO_HEAD = _FIXED_BUT_TIME.pack(0.0, 0)
+_MAX_HEAD_BYTES = 0xFFFF
 
 
-class Stored(NamedTuple):
-    """A record, taken apart."""
+class Record(NamedTuple):
+    """The parts of a record."""
 
     created: float
     ttl: float
     client: str | None
     dead_letter: DeadLetter | None
-    record: bytes
+    body: bytes
 
 
-def pack(ttl: float, client: str | None, dead_letter: DeadLetter | None, record: bytes) -> bytes:
-    """Return the record of a message, but for the time at which it is posted."""
+def pack(ttl: float, client: str | None, dead_letter: DeadLetter | None, body: bytes) -> bytes:
+    """Return the record of a message without the time of its post."""
     if not ttl and client is None and dead_letter is None:
-        return _PLAIN + record
+        return _NO_TTL_NO_HEAD + body
     head = b"" if client is None and dead_letter is None else msgspec.msgpack.encode((client, dead_letter))
-    if len(head) > _LONGEST_HEAD:
+    if len(head) > _MAX_HEAD_BYTES:
         head = msgspec.msgpack.encode((None, dead_letter))
-    return _REST.pack(ttl, len(head)) + head + record
+    return _FIXED_BUT_TIME.pack(ttl, len(head)) + head + body
 
 
-def pack_ticket(idempotency_key: IdempotencyKey | None) -> tuple[bytes, bytes]:
-    """Return a ticket as the scripts want it."""
-    return (
-        NO_TICKET
-        if idempotency_key is None
-        else (b"@" + idempotency_key.producer, _NUMBER.pack(idempotency_key.sequence))
-    )
+def pack_idempotency_key(key: IdempotencyKey | None) -> tuple[bytes, bytes]:
+    """Return an idempotency key as two arguments of a script."""
+    return NO_IDEMPOTENCY_KEY if key is None else (b"@" + key.producer, _SEQUENCE.pack(key.sequence))
 
 
-def storable(text: str) -> str:
-    """Return a text of which all can be stored: for what UTF-8 cannot hold, a queue's name may, it has escapes."""
+def escape_surrogates(text: str) -> str:
+    """Return a text that UTF-8 can encode: lone surrogates, which a queue's name may hold, become escapes."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def asked(incoming: ValidMessage) -> str:
-    """Return what a message asks of the script that stores it."""
-    if not incoming.priority and not incoming.ttl and incoming.delay is None:
+def post_options(message: ValidMessage) -> str:
+    """Return priority, ttl and delay as the script that stores the message takes them."""
+    if not message.priority and not message.ttl and message.delay is None:
         return ""
-    delay = "" if incoming.delay is None else repr(incoming.delay)
-    return f"{incoming.priority}:{incoming.ttl!r}:{delay}"
+    delay = "" if message.delay is None else repr(message.delay)
+    return f"{message.priority}:{message.ttl!r}:{delay}"
 
 
-def unpack(stored: bytes) -> Stored:
-    """Take a record apart.
+def unpack(stored: bytes) -> Record:
+    """Return the parts of a record.
 
     Raises:
-        CorruptRecord: it is none of ours, or not whole.
+        CorruptRecord: it is incomplete, or not a record.
     """
     try:
-        created, ttl, length = _FRONT.unpack_from(stored)
+        created, ttl, length = _FIXED.unpack_from(stored)
         client, dead_letter = msgspec.msgpack.decode(stored[18 : 18 + length]) if length else (None, None)
     except (struct.error, msgspec.DecodeError, ValueError, TypeError) as error:
         raise CorruptRecord(str(error) or type(error).__name__) from error
-    return Stored(created, ttl, client, dead_letter, stored[18 + length :])
+    return Record(created, ttl, client, dead_letter, stored[18 + length :])
 
 
-def shown(message: bytes, stored: bytes, claim_id: str | None, claim_count: int, now: float) -> Message:
+def to_message(message_id: bytes, stored: bytes, claim_id: str | None, claim_count: int, now: float) -> Message:
     """Return a message.
 
     Raises:
         CorruptRecord: its record cannot be decoded.
     """
-    created, ttl, _, dead_letter, record = unpack(stored)
-    view: Message = {
-        "id": message.hex(),
+    created, ttl, _, dead_letter, body = unpack(stored)
+    message: Message = {
+        "id": message_id.hex(),
         "age": max(0, int(now - created)),
-        "ttl": seconds(ttl),
-        "body": decode(record),
+        "ttl": to_seconds(ttl),
+        "body": decode(body),
         "claim_id": claim_id,
         "claim_count": claim_count,
     }
-    if message[0] != 255:  # noqa: PLR2004 - priority 0, as the module says
-        view["priority"] = 255 - message[0]
+    if message_id[0] != 255:  # noqa: PLR2004 - priority 0, as the module says
+        message["priority"] = 255 - message_id[0]
     if dead_letter is not None:
-        view["dead_letter"] = dead_letter
-    return view
+        message["dead_letter"] = dead_letter
+    return message
 
 
-def read(found: Sequence[Any], messages: Sequence[bytes]) -> list[Message]:
-    """Return those of the messages that are there, from (records, marks, claims that hold them, now)."""
-    stored, marks, holders, now = found
-    views = []
-    for index, message in enumerate(messages):
+def to_messages(found: Sequence[Any], ids: Sequence[bytes]) -> list[Message]:
+    """Return the messages that exist, from (records, claim counts, their claims, now)."""
+    stored, claim_counts, claims, now = found
+    messages = []
+    for index, message_id in enumerate(ids):
         if stored[index] is not None:
-            count, last = mark(marks, index)
-            holder = holders[index]
-            claim_id, count = (holder.hex(), count + 1) if holder else (last, count)
-            views.append(shown(message, stored[index], claim_id, count, float(now)))
-    return views
+            count, last_claim = claim_count_of(claim_counts, index)
+            claim = claims[index]
+            claim_id, count = (claim.hex(), count + 1) if claim else (last_claim, count)
+            messages.append(to_message(message_id, stored[index], claim_id, count, float(now)))
+    return messages
 
 
-def mark(marks: Sequence[bytes | None], index: int) -> tuple[int, str | None]:
-    """Return how often a message came back from a claim, and from which unless that released it."""
-    found = marks[index] if index < len(marks) else None
+def claim_count_of(claim_counts: Sequence[bytes | None], index: int) -> tuple[int, str | None]:
+    """Return the number of a message's ended claims, and the id of the last one unless that released it."""
+    found = claim_counts[index] if index < len(claim_counts) else None
     if found is None:
         return 0, None
     count, _, claim = found.partition(b":")
     return int(count), claim.hex() or None
 
 
-def seconds(value: float) -> float:
+def to_seconds(value: float) -> float:
     """Return a duration as it was given: a whole number if it is one."""
     return int(value) if math.isfinite(value) and value == int(value) else value
 
 
-def split(ids: bytes, size: int = ID_BYTES) -> list[bytes]:
+def split_ids(joined: bytes, size: int = ID_BYTES) -> list[bytes]:
     """Return the ids that a script joined."""
-    return [ids[start : start + size] for start in range(0, len(ids), size)]
+    return [joined[start : start + size] for start in range(0, len(joined), size)]
 
 
-def names(ids: bytes) -> list[str]:
-    """Return the names of the ids that a script joined."""
-    text = ids.hex()
+def hex_ids(joined: bytes) -> list[str]:
+    """Return the ids that a script joined, in hexadecimal."""
+    text = joined.hex()
     return [text[start : start + 16] for start in range(0, len(text), 16)]
 
 
-def id_of(name: object) -> bytes | None:
-    """Return the id of a message or a claim by its name; None for what cannot be one."""
-    return bytes.fromhex(name) if isinstance(name, str) and _ID.fullmatch(name) else None
+def parse_id(text: object) -> bytes | None:
+    """Return the id of a message or a claim from its hexadecimal form, None for any other value."""
+    return bytes.fromhex(text) if isinstance(text, str) and _ID.fullmatch(text) else None
 
 
-def ids_of(given: Sequence[str]) -> list[bytes]:
-    """Return the ids of the names, each once, without what cannot be one."""
-    ids = (id_of(name) for name in dict.fromkeys(given))
-    return [message for message in ids if message is not None]
+def parse_ids(texts: Sequence[str]) -> list[bytes]:
+    """Return the ids of hexadecimal texts, each once, without other values."""
+    ids = (parse_id(text) for text in dict.fromkeys(texts))
+    return [found for found in ids if found is not None]

@@ -1,4 +1,4 @@
-"""Gives back the space of what has expired, queue by queue."""
+"""Deletes what has expired, queue by queue."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from kombu_pool.drivers.redis.keys import name_of, project_of
 from kombu_pool.drivers.redis.scripts import script
-from kombu_pool.drivers.redis.store import AGAIN, TAKE_DEAD
+from kombu_pool.drivers.redis.store import RUN_AGAIN, TAKE_DEAD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,41 +16,42 @@ if TYPE_CHECKING:
     from kombu_pool.model import Project
 
 _COLLECT = script("collect", repeatable=True, writes=False)
-_AT_ONCE = 100
+#: Queues that are read in one round trip.
+_PAGE_SIZE = 100
 
 
 class Collector:
-    """Settles every queue of the store."""
+    """Advances the states of every queue of the store."""
 
     def __init__(self, store: Store, subscriptions: SubscriptionController) -> None:
         self._store = store
         self._subscriptions = subscriptions
 
     def collect(self) -> int:
-        """Collect everywhere; return how many messages, claims and subscriptions went."""
+        """Delete what has expired; return the number of messages, claims and subscriptions."""
         return sum(self._collect(project, queue) for project, queue in self._queues())
 
     def _collect(self, project: Project, queue: str) -> int:
         keys = self._store.keys(project, queue)
-        gone, more = 0, True
+        count, more = 0, True
         while more:
-            answer = self._store.link.call(_COLLECT, keys.states, self._store.now())
-            if answer is None:
-                return gone
-            state, went = answer
+            reply = self._store.client.call(_COLLECT, keys.states, self._store.now())
+            if reply is None:
+                return count
+            state, collected = reply
             if state == TAKE_DEAD:
-                self._store.mourn(keys)
-            more = state in AGAIN
-            gone += went
-        return gone + self._subscriptions.collect(project, queue)
+                self._store.mark_expired_dead(keys)
+            more = state in RUN_AGAIN
+            count += collected
+        return count + self._subscriptions.collect(project, queue)
 
     def _queues(self) -> Iterator[tuple[Project, str]]:
         after = b"-"
         while True:
-            members = self._store.link.command("ZRANGEBYLEX", self._store.index, after, "+", "LIMIT", 0, _AT_ONCE)
+            members = self._store.client.command("ZRANGEBYLEX", self._store.index, after, "+", "LIMIT", 0, _PAGE_SIZE)
             for member in members:
                 key, _, name = member.partition(b"/")
                 yield project_of(key.decode()), name_of(name)
-            if len(members) < _AT_ONCE:
+            if len(members) < _PAGE_SIZE:
                 return
             after = b"(" + members[-1]

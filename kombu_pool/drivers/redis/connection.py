@@ -1,138 +1,138 @@
-"""One connection to a Redis, which is opened, tried out and opened again as need be."""
+"""One connection to a Redis, which is opened on demand, checked after a pause and replaced when it is lost."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Any
 
-# What redis-py packs with, too; its own way there takes as long as all the rest of sending a command.
+# redis-py packs with it too; its own wrapper around it takes as long as all the rest of sending a command.
 from hiredis import pack_command
 from redis import exceptions as redis_errors
 
-from kombu_pool.drivers.redis.error_mapping import FAULTS
+from kombu_pool.drivers.redis.error_mapping import CLIENT_ERRORS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from redis import Connection
+    import redis
 
-    from kombu_pool.drivers.redis.busy_wait import Vigil
+    from kombu_pool.drivers.redis.busy_wait import BusyWait
 
-#: Seconds between the attempts to connect that one call makes.
+#: Pauses between the attempts of one call to connect, in seconds.
 BACKOFF = (0.05, 0.2)
-#: Seconds without use after which a connection is looked at before it is trusted: the server may have closed it.
-_STALE = 0.25
-#: Seconds to wait for the sign of life of such a connection; a new one then gets all the time that there is.
-_LIFE = 2.0
+#: Idle time after which a connection is checked before use, in seconds: the server may have closed it.
+_STALE_AFTER = 0.25
+#: Timeout of the PING that checks an idle connection, in seconds; a new connection then has the whole socket timeout.
+_PING_TIMEOUT = 2.0
 
-_TEXTS = frozenset({bytes, str})
+_TEXT_TYPES = frozenset({bytes, str})
 
 
-class Wire:
-    """A redis-py connection, or the place of one."""
+class Connection:
+    """A redis-py connection, or none until the first use and after :meth:`disconnect`."""
 
-    __slots__ = ("__weakref__", "_check_after", "_connection", "_open", "_used", "owes")
+    __slots__ = ("__weakref__", "_health_check_interval", "_open", "_raw", "_used_at", "has_unread_reply")
 
-    def __init__(self, open_connection: Callable[[], Connection], check_after: float) -> None:
-        self._open = open_connection
-        self._check_after = check_after
-        self._connection: Connection | None = None
-        self._used = 0.0
-        #: Whether there was a question whose answer nobody has read: the next one would take it for its own.
-        self.owes = False
+    def __init__(self, open_raw: Callable[[], redis.Connection], health_check_interval: float) -> None:
+        self._open = open_raw
+        self._health_check_interval = health_check_interval
+        self._raw: redis.Connection | None = None
+        self._used_at = 0.0
+        #: Whether a command was sent whose reply is unread: the next command would take it for its own.
+        self.has_unread_reply = False
 
-    def ready(self) -> Connection:
-        """Return the connection, open and as sound as one can tell."""
-        connection = self._connection
-        if connection is not None:
-            idle = time.monotonic() - self._used
-            if not self.owes and (idle < _STALE or self._is_sound(connection, idle)):
-                return connection
-            self.drop()
-        self._connection = self._connect()
-        return self._connection
+    def ready(self) -> redis.Connection:
+        """Return the redis-py connection, opened again if it is closed, stale or has an unread reply."""
+        raw = self._raw
+        if raw is not None:
+            idle = time.monotonic() - self._used_at
+            if not self.has_unread_reply and (idle < _STALE_AFTER or self._is_healthy(raw, idle)):
+                return raw
+            self.disconnect()
+        self._raw = self._connect()
+        return self._raw
 
-    def _connect(self) -> Connection:
-        """Connect; when it is refused, with a few attempts: a Redis that is restarted is back in a moment."""
+    def _connect(self) -> redis.Connection:
+        """Connect, with a few attempts when it is refused: a restarted Redis is back within a moment."""
         for pause in BACKOFF:
             try:
                 return self._open()
             except (redis_errors.AuthenticationError, redis_errors.TimeoutError):
-                # A password does not get better, and who has waited for so long has waited enough.
+                # A password stays wrong, and a timeout has used the time of this call.
                 raise
-            except FAULTS:
+            except CLIENT_ERRORS:
                 time.sleep(pause)
         return self._open()
 
-    def _is_sound(self, connection: Connection, idle: float) -> bool:
+    def _is_healthy(self, raw: redis.Connection, idle: float) -> bool:
         try:
-            if connection.can_read(0):
-                return False  # an end of file, or an answer that nobody asked for
-            if idle > self._check_after > 0:
-                self.owes = True
-                if not _lives(connection):
+            if raw.can_read(0):
+                return False  # an end of file, or a reply to no command
+            if idle > self._health_check_interval > 0:
+                self.has_unread_reply = True
+                if not _answers_ping(raw):
                     return False
-                self.owes = False
-        except FAULTS:
+                self.has_unread_reply = False
+        except CLIENT_ERRORS:
             return False
         return True
 
-    def rest(self) -> None:
-        """Note that it was used just now."""
-        self._used = time.monotonic()
+    def mark_used(self) -> None:
+        """Store the time of this use."""
+        self._used_at = time.monotonic()
 
-    def drop(self) -> None:
-        """Close the connection: an answer may be on its way that nobody waits for."""
-        connection, self._connection = self._connection, None
-        self.owes = False
-        if connection is not None:
-            connection.disconnect()
+    def disconnect(self) -> None:
+        """Close the connection, along with a reply that may be on its way."""
+        raw, self._raw = self._raw, None
+        self.has_unread_reply = False
+        if raw is not None:
+            raw.disconnect()
 
 
-def _lives(connection: Connection) -> bool:
-    connection.send_packed_command(connection.pack_command("PING"), check_health=False)
-    if not connection.can_read(min(_LIFE, connection.socket_timeout)):
+def _answers_ping(raw: redis.Connection) -> bool:
+    raw.send_packed_command(raw.pack_command("PING"), check_health=False)
+    if not raw.can_read(min(_PING_TIMEOUT, raw.socket_timeout)):
         return False
-    connection.read_response()
+    raw.read_response()
     return True
 
 
-def ask(connection: Connection, command: tuple[Any, ...]) -> Any:
-    """Send one command and return its answer."""
-    connection.send_packed_command((pack_command(_texts(command)),), check_health=False)
-    return connection.read_response()
+def execute(raw: redis.Connection, command: tuple[Any, ...]) -> Any:
+    """Send a command and return its reply."""
+    raw.send_packed_command((pack_command(_without_numbers(command)),), check_health=False)
+    return raw.read_response()
 
 
-def ask_awake(connection: Connection, command: tuple[Any, ...], vigil: Vigil) -> Any:
-    """Do as :func:`ask` does, and wait awake for a moment."""
-    connection.send_packed_command((pack_command(_texts(command)),), check_health=False)
-    vigil.keep(connection)
-    return connection.read_response()
+def execute_busy_waiting(raw: redis.Connection, command: tuple[Any, ...], busy_wait: BusyWait) -> Any:
+    """Send a command and return its reply, busy-waiting for it first."""
+    raw.send_packed_command((pack_command(_without_numbers(command)),), check_health=False)
+    busy_wait.wait(raw)
+    return raw.read_response()
 
 
-def ask_all(connection: Connection, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
-    """Send commands together and return their answers; raises the first error among them, once all are read."""
-    answers = ask_each(connection, commands)
-    fault = next((answer for answer in answers if isinstance(answer, redis_errors.ResponseError)), None)
-    if fault is not None:
-        raise fault
-    return answers
+def execute_all(raw: redis.Connection, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+    """Send commands in one round trip and return their replies; raise the first error once all are read."""
+    replies = execute_each(raw, commands)
+    error = next((reply for reply in replies if isinstance(reply, redis_errors.ResponseError)), None)
+    if error is not None:
+        raise error
+    return replies
 
 
-def ask_each(connection: Connection, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
-    """Send commands together and return their answers, errors among them."""
-    connection.send_packed_command([pack_command(_texts(command)) for command in commands], check_health=False)
-    answers: list[Any] = []
+def execute_each(raw: redis.Connection, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+    """Send commands in one round trip and return their replies, errors among them."""
+    raw.send_packed_command([pack_command(_without_numbers(command)) for command in commands], check_health=False)
+    replies: list[Any] = []
     for _ in commands:
         try:
-            answers.append(connection.read_response())
+            replies.append(raw.read_response())
         except redis_errors.ResponseError as error:
-            answers.append(error)
-    return answers
+            replies.append(error)
+    return replies
 
 
-def _texts(command: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return a command without numbers: hiredis crashes the process at one when a signal's handler raises meanwhile."""
-    if _TEXTS.issuperset(map(type, command)):
+def _without_numbers(command: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return a command of texts: hiredis crashes the process if a signal handler raises while it packs a number."""
+    if _TEXT_TYPES.issuperset(map(type, command)):
         return command
     return tuple([part if isinstance(part, (bytes, str)) else repr(part) for part in command])

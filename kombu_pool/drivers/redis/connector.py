@@ -1,4 +1,4 @@
-"""Opens connections to the Redis that a location means, which with Sentinel is another one after a failover."""
+"""Opens connections to the Redis of a location; behind Sentinel that is another server after a failover."""
 
 from __future__ import annotations
 
@@ -15,79 +15,78 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from kombu_pool.drivers.redis.connection import ask
-from kombu_pool.drivers.redis.server_check import inspect
+from kombu_pool.drivers.redis.connection import execute
+from kombu_pool.drivers.redis.server_check import check_server
 
 if TYPE_CHECKING:
-    from redis import Connection
-
     from kombu_pool.drivers.redis.location import Location
 
-#: Seconds for which a consumer waits at a stretch. After that, and the time that an answer may take, a connection that
-#: brings nothing is known to be dead.
-WAIT = 4.0
-#: Seconds for an attempt to connect soon after Redis did not answer, so that calls in a row do not add up their waits.
-_PROBE = 1.0
+#: Longest blocking wait of a watch, in seconds. A connection without a reply for the socket timeout longer is dead.
+BLOCK_TIMEOUT = 4.0
+#: Timeout of an attempt to connect soon after a timeout, in seconds: the waits of successive calls must not add up.
+_PROBE_TIMEOUT = 1.0
+#: Timeout of each Sentinel, in seconds: one that is down must not use the time of the others.
+_SENTINEL_TIMEOUT = 1.0
 
 
-class Addresses:
-    """Knows where the Redis of a location is now, and whether it answered of late."""
+class Connector:
+    """Opens connections, and keeps whether the server was checked and whether it timed out lately."""
 
     def __init__(self, location: Location) -> None:
         self._location = location
         self._sentinel: Sentinel | None = None
-        self._inspected = False
-        self._doubted_until = float("-inf")
+        self._is_checked = False
+        self._unresponsive_until = float("-inf")
         self.renew_lock()
 
     def renew_lock(self) -> None:
         """Replace the lock, which a thread of the parent process may have held at the fork."""
         self._lock = threading.Lock()
 
-    def doubt(self) -> None:
-        """Take it that Redis will not answer the next calls either: somebody has just waited long enough."""
-        self._doubted_until = time.monotonic() + self._location.socket_timeout
+    def report_timeout(self) -> None:
+        """Mark the server as unresponsive for one socket timeout: connecting to it is probed first."""
+        self._unresponsive_until = time.monotonic() + self._location.socket_timeout
 
-    def connect(self, purpose: str) -> Connection:
-        """Return an open connection; its name tells the server's owner who we are and what it is for."""
-        if time.monotonic() < self._doubted_until:
-            self._open(purpose, min(_PROBE, self._location.socket_timeout)).disconnect()
+    def connect(self, purpose: str) -> redis.Connection:
+        """Return an open connection, whose name in CLIENT LIST names the host, the process and the purpose."""
+        if time.monotonic() < self._unresponsive_until:
+            self._open(purpose, min(_PROBE_TIMEOUT, self._location.socket_timeout)).disconnect()
         try:
-            connection = self._open(purpose, self._location.socket_timeout + (WAIT if purpose else 0.0))
+            raw = self._open(purpose, self._location.socket_timeout + (BLOCK_TIMEOUT if purpose else 0.0))
         except redis_errors.TimeoutError:
-            self.doubt()
+            self.report_timeout()
             raise
-        if not self._inspected:
-            self._inspect(connection)
-        return connection
+        if not self._is_checked:
+            self._check(raw)
+        return raw
 
-    def _inspect(self, connection: Connection) -> None:
+    def _check(self, raw: redis.Connection) -> None:
         with self._lock:
-            if not self._inspected:
-                inspect(connection, self._location)
-                self._inspected = True
+            if not self._is_checked:
+                check_server(raw, self._location)
+                self._is_checked = True
 
-    def _open(self, purpose: str, seconds: float) -> Connection:
+    def _open(self, purpose: str, timeout: float) -> redis.Connection:
         location = self._location
-        connection: Connection
+        raw: redis.Connection
         settings = {
             **base_settings(location),
-            "socket_timeout": seconds,
-            "socket_connect_timeout": min(seconds, location.socket_connect_timeout),
+            "socket_timeout": timeout,
+            "socket_connect_timeout": min(timeout, location.socket_connect_timeout),
         }
         if location.db:
-            settings["db"] = str(location.db)  # hiredis should be given no numbers
+            settings["db"] = str(location.db)  # hiredis must be given no numbers
         if location.path:
-            connection = redis.UnixDomainSocketConnection(path=location.path, **settings)
+            raw = redis.UnixDomainSocketConnection(path=location.path, **settings)
         else:
             host, port = self._master() if location.service else location.nodes[0]
             kind = redis.SSLConnection if location.ssl else redis.Connection
-            connection = kind(host=host, port=port, socket_keepalive=True, **settings, **tls_settings(location))
-        connection.connect()
+            raw = kind(host=host, port=port, socket_keepalive=True, **settings, **tls_settings(location))
+        raw.connect()
         with suppress(redis_errors.NoPermissionError):
-            # A name is a courtesy: who may not give one may work all the same, as it often is before Redis 7.0.
-            ask(connection, ("CLIENT", "SETNAME", client_name(purpose)))
-        return connection
+            # The name only informs operators; before Redis 7.0 many users may not set it.
+            execute(raw, ("CLIENT", "SETNAME", client_name(purpose)))
+        return raw
 
     def _master(self) -> tuple[str, int]:
         with self._lock:
@@ -98,7 +97,7 @@ class Addresses:
 
 
 def base_settings(location: Location) -> dict[str, Any]:
-    """Return what every client and connection of redis-py is given: one attempt, our timeouts."""
+    """Return the settings of every client and connection of redis-py: one attempt, our timeouts."""
     return {
         "username": location.username,
         "password": location.password,
@@ -111,7 +110,7 @@ def base_settings(location: Location) -> dict[str, Any]:
 
 
 def tls_settings(location: Location) -> dict[str, Any]:
-    """Return what redis-py is given for TLS; nothing without."""
+    """Return the settings of redis-py for TLS; none without TLS."""
     if not location.ssl:
         return {}
     return {
@@ -124,7 +123,7 @@ def tls_settings(location: Location) -> dict[str, Any]:
 
 
 def client_name(purpose: str) -> str:
-    """Return a connection's name, which CLIENT LIST shows; Redis takes no spaces in it."""
+    """Return a connection's name for CLIENT LIST, in which Redis allows no spaces."""
     host = "".join(letter if letter.isalnum() or letter in ".-" else "_" for letter in socket.gethostname())
     return f"kombu-pool:{purpose}{host}:{os.getpid()}"
 
@@ -136,7 +135,6 @@ def _sentinel(location: Location) -> Sentinel:
         "password": location.sentinel_password,
         **({"ssl": True, **tls_settings(location)} if location.ssl else {}),
     }
-    # A sentinel that does not answer must not take the time of those that would.
-    seconds = min(location.socket_timeout, 1.0)
-    settings["socket_timeout"] = settings["socket_connect_timeout"] = seconds
+    timeout = min(location.socket_timeout, _SENTINEL_TIMEOUT)
+    settings["socket_timeout"] = settings["socket_connect_timeout"] = timeout
     return Sentinel(location.nodes, sentinel_kwargs=settings)

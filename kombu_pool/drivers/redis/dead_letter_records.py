@@ -1,4 +1,4 @@
-"""What becomes of a message that is dead-lettered: the record and the header that it has then, and its ttl."""
+"""The record, the header and the ttl that a message gets as a dead letter."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from kombu_pool.storage.policy import policy_of, write
 if TYPE_CHECKING:
     from kombu_pool.drivers.redis.keys import KeySets
     from kombu_pool.drivers.redis.store import Store
-    from kombu_pool.model import DeadLetter, NewMessage, Project
+    from kombu_pool.model import DeadLetter as Header
+    from kombu_pool.model import NewMessage, Project
     from kombu_pool.storage.policy import Policy
 
 
 class Source(NamedTuple):
-    """The queue that letters leave, the claim that holds them, or none for dead ones, and the time."""
+    """The queue that dead letters leave, the claim that holds them, or b"" for dead messages, and the time."""
 
     queue: str
     project: Project
@@ -32,109 +33,108 @@ class Source(NamedTuple):
     now: float
 
 
-def source(store: Store, queue: str, project: Project, metadata: bytes, claim: bytes, now: float) -> Source:
-    """Return where letters come from."""
+def source_of(store: Store, queue: str, project: Project, metadata: bytes, claim: bytes, now: float) -> Source:
+    """Return the source of dead letters."""
     return Source(queue, project, store.keys(project, queue), policy_of(metadata), claim, now)
 
 
-class Aside(NamedTuple):
-    """A message that is to be dead-lettered; ``message`` is its id, behind the number of its death if it is dead.
+class Candidate(NamedTuple):
+    """A message to dead-letter; ``id`` is its id, after the number of its death if it is dead.
 
-    With an error: it cannot be read.
+    ``error`` is set if the message is unreadable.
     """
 
-    message: bytes
+    id: bytes
     stored: bytes
-    lent: int
+    claim_count: int
     expires: float | None
     reason: str = DeadLetterReason.DELIVERY_LIMIT
     error: CorruptRecord | None = None
 
 
-def dead(message: bytes, kept: bytes) -> Aside:
-    """Return a dead message, as the scripts keep it."""
-    reason, count, expires, stored = kept.split(b":", 3)
-    return Aside(message, stored, int(count), float(expires) if expires else None, reason.decode())
+def parse_dead(dead_id: bytes, stored: bytes) -> Candidate:
+    """Return a dead message from what the scripts store of it."""
+    reason, count, expires, record = stored.split(b":", 3)
+    return Candidate(dead_id, record, int(count), float(expires) if expires else None, reason.decode())
 
 
-class Letter(NamedTuple):
-    """What is stored of it in the queue ``target`` (None: published to an exchange); ``ttl`` 0 is for ever."""
+class DeadLetter(NamedTuple):
+    """A message as it is stored in the queue ``target`` (None: published to an exchange); ``ttl`` 0 is for ever."""
 
-    message: bytes
+    id: bytes
     target: str | None
     created: float
     client: str | None
-    record: bytes
-    header: DeadLetter
+    body: bytes
+    header: Header
     ttl: float
     expires: float | None
 
     @property
     def is_unreadable(self) -> bool:
-        """Tell whether it is one because it cannot be read."""
+        """Return whether its reason is that it is unreadable."""
         return self.header["reason"] == DeadLetterReason.UNREADABLE
 
     @property
     def priority(self) -> int:
-        """Its priority, here and there."""
-        return 255 - self.message[-codec.ID_BYTES]
+        """Its priority, which it keeps."""
+        return 255 - self.id[-codec.ID_BYTES]
 
-    def moved(self) -> tuple[Any, ...]:
-        """Return what the script is told that moves it."""
-        rest = codec.pack(self.ttl, self.client, self.header, self.record)
-        return self.message, struct.pack(">d", self.created) + rest, "" if self.expires is None else self.expires
+    def move_arguments(self) -> tuple[Any, ...]:
+        """Return the arguments of the script that moves it."""
+        rest = codec.pack(self.ttl, self.client, self.header, self.body)
+        return self.id, struct.pack(">d", self.created) + rest, "" if self.expires is None else self.expires
 
-    def posted(self) -> tuple[Any, ...]:
-        """Return what the scripts are told that post it."""
-        left = 0 if self.expires is None else max(0.001, self.expires - self.header["time"])
-        rest = codec.pack(self.ttl, self.client, self.header, self.record)
-        return f"{self.priority}:{left!r}:0", rest
+    def post_arguments(self) -> tuple[Any, ...]:
+        """Return the arguments of the scripts that post it."""
+        ttl = 0 if self.expires is None else max(0.001, self.expires - self.header["time"])
+        return f"{self.priority}:{ttl!r}:0", codec.pack(self.ttl, self.client, self.header, self.body)
 
-    def handed_over(self) -> NewMessage:
-        """Return it as another store, or an exchange, is given it."""
+    def to_new_message(self) -> NewMessage:
+        """Return it as another store or an exchange takes it."""
         return {
             "ttl": None if self.expires is None else self.expires - self.header["time"],
-            "body": msgspec.msgpack.decode(self.record),
+            "body": msgspec.msgpack.decode(self.body),
             "delay": 0,
             "priority": self.priority,
             "dead_letter": self.header,
         }
 
 
-def letter(of: Source, aside: Aside) -> Letter:
-    """Return the letter of a message, which is unreadable if it cannot be read, whatever the reason."""
-    error = aside.error
+def to_dead_letter(source: Source, candidate: Candidate) -> DeadLetter:
+    """Return the dead letter of a message; its reason is ``unreadable`` whenever it cannot be read."""
+    error = candidate.error
     try:
-        stored = codec.unpack(aside.stored)
-        decode(stored.record)
+        record = codec.unpack(candidate.stored)
+        decode(record.body)
     except CorruptRecord as corrupt:
         error = error or corrupt
-        stored = _salvaged(aside.stored, of.now)
-    target, reason, record = of.policy.dead_letter_queue, aside.reason, stored.record
+        record = _salvage(candidate.stored, source.now)
+    target, reason, body = source.policy.dead_letter_queue, candidate.reason, record.body
     if error is not None:
         target, reason = target or UNREADABLE_QUEUE, DeadLetterReason.UNREADABLE
-        record = write({"record": record, "error": str(error)})
-    header: DeadLetter = {
-        "queue": codec.storable(of.queue),
+        body = write({"record": body, "error": str(error)})
+    header: Header = {
+        "queue": codec.escape_surrogates(source.queue),
         "reason": reason,
-        "time": of.now,
-        "count": aside.lent,
+        "time": source.now,
+        "count": candidate.claim_count,
     }
-    ttl, expires = _lifetime(of, stored.ttl, aside.expires)
-    return Letter(aside.message, target, stored.created, stored.client, record, header, ttl, expires)
+    ttl, expires = _lifetime(source, record.ttl, candidate.expires)
+    return DeadLetter(candidate.id, target, record.created, record.client, body, header, ttl, expires)
 
 
-def _lifetime(of: Source, ttl: float, expires: float | None) -> tuple[float, float | None]:
-    if of.policy.dead_letter_ttl:
-        return of.policy.dead_letter_ttl, of.now + of.policy.dead_letter_ttl
-    if expires is not None and expires <= of.now:
+def _lifetime(source: Source, ttl: float, expires: float | None) -> tuple[float, float | None]:
+    if source.policy.dead_letter_ttl:
+        return source.policy.dead_letter_ttl, source.now + source.policy.dead_letter_ttl
+    if expires is not None and expires <= source.now:
         return 0, None
     return ttl, expires
 
 
-def _salvaged(stored: bytes, now: float) -> codec.Stored:
-    """Return what can be told of a record that cannot be decoded."""
+def _salvage(stored: bytes, now: float) -> codec.Record:
+    """Return what is readable of a record whose body is not."""
     try:
         return codec.unpack(stored)
     except CorruptRecord:
-        return codec.Stored(now, 0, None, None, stored)
+        return codec.Record(now, 0, None, None, stored)

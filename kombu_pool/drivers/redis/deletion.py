@@ -1,4 +1,4 @@
-"""What is asked of the script that deletes messages under their claims, and what its answer says."""
+"""Arguments and replies of the scripts that delete or reject messages under their claims."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ if TYPE_CHECKING:
 ACK = script("ack", writes=False)
 
 
-class Acknowledgement:
-    """(message id, claim id) pairs, by claim."""
+class ClaimedPairs:
+    """Pairs of message id and claim id, grouped by claim."""
 
-    def __init__(self, held: Sequence[tuple[str, str]]) -> None:
-        self._held = held
+    def __init__(self, pairs: Sequence[tuple[str, str]]) -> None:
+        self._pairs = pairs
         by_claim: dict[str, list[str]] = {}
-        for message_id, claim_id in held:
+        for message_id, claim_id in pairs:
             by_claim.setdefault(claim_id, []).append(message_id)
-        #: The script's arguments after the time: for each claim its id, and those of its messages.
+        #: The script's arguments after the time: the id of each claim, and those of its messages.
         self.arguments: list[bytes] = []
-        self._asked: list[tuple[str, list[bytes]]] = []
+        self._sent: list[tuple[str, list[bytes]]] = []
         for claim_id, message_ids in by_claim.items():
-            claim, ids = codec.id_of(claim_id), codec.ids_of(message_ids)
+            claim, ids = codec.parse_id(claim_id), codec.parse_ids(message_ids)
             if claim is not None and ids:
                 self.arguments += (claim, b"".join(ids))
-                self._asked.append((claim_id, ids))
+                self._sent.append((claim_id, ids))
 
-    def refused(self, left: Sequence[bytes]) -> list[tuple[str, str]]:
-        """Return the pairs that were not deleted, by the script's answer."""
-        if not any(left) and sum(len(ids) for _, ids in self._asked) == len(self._held):
+    def refused(self, reply: Sequence[bytes]) -> list[tuple[str, str]]:
+        """Return the pairs whose messages were not deleted, from the script's reply: those ids for each claim."""
+        if not any(reply) and sum(len(ids) for _, ids in self._sent) == len(self._pairs):
             return []
-        gone = {
-            (message.hex(), claim_id)
-            for (claim_id, ids), kept in zip(self._asked, left, strict=True)
-            for message in set(ids).difference(codec.split(kept))
+        done = {
+            (message_id.hex(), claim_id)
+            for (claim_id, ids), refused in zip(self._sent, reply, strict=True)
+            for message_id in set(ids).difference(codec.split_ids(refused))
         }
-        return [pair for pair in self._held if pair not in gone]
+        return [pair for pair in self._pairs if pair not in done]

@@ -1,22 +1,21 @@
-"""The message store in a Redis."""
+"""The driver of a message store in a Redis."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.drivers.redis import links
-from kombu_pool.drivers.redis.burying import Burying
-from kombu_pool.drivers.redis.claiming import Lender
+from kombu_pool.drivers.redis.claiming import Claimer
 from kombu_pool.drivers.redis.claims import ClaimController
+from kombu_pool.drivers.redis.client import acquire, release
 from kombu_pool.drivers.redis.collector import Collector
-from kombu_pool.drivers.redis.dead_letters import DeadLetters
+from kombu_pool.drivers.redis.dead_letters import DeadLetterMover, DeadMessages
 from kombu_pool.drivers.redis.messages import MessageController
-from kombu_pool.drivers.redis.posting import Poster
+from kombu_pool.drivers.redis.posting import MessageWriter
 from kombu_pool.drivers.redis.queues import QueueController
-from kombu_pool.drivers.redis.server_check import read_info
+from kombu_pool.drivers.redis.server_check import parse_info, read_identity
 from kombu_pool.drivers.redis.store import Store
 from kombu_pool.drivers.redis.subscriptions import SubscriptionController
-from kombu_pool.drivers.redis.watch import BellWatch, ChannelWatch, RedisWatch
+from kombu_pool.drivers.redis.watch import ChannelWatch, RedisWatch, WakeupListWatch
 from kombu_pool.errors import KombuPoolError
 from kombu_pool.model import Capabilities
 from kombu_pool.storage import DataDriver as Contract
@@ -33,45 +32,50 @@ CAPABILITIES = tuple(Capabilities)
 
 
 class DataDriver(Contract):
-    """Messages in one Redis."""
+    """Messages in one Redis, under one key prefix."""
 
     capabilities = CAPABILITIES
 
     def __init__(self, location: Location, clock: Clock, dead_letter_hooks: DeadLetterHooks) -> None:
         self.dead_letter_hooks = dead_letter_hooks
-        self._link = links.acquire(location)
-        self._store = store = Store(self._link, clock)
+        self._client = acquire(location)
+        self._store = store = Store(self._client, clock)
         self._closed = False
-        poster = Poster(store)
-        dead_letters = DeadLetters(store, poster, dead_letter_hooks)
-        self._burying = burying = Burying(store, dead_letters)
-        lender = Lender(store, dead_letters, burying)
+        writer = MessageWriter(store)
+        mover = DeadLetterMover(store, writer, dead_letter_hooks)
+        self._dead_messages = dead_messages = DeadMessages(store, mover)
+        claimer = Claimer(store, mover, dead_messages)
         self.queue_controller = QueueController(store)
-        self.message_controller = MessageController(store, poster, lender, burying, location.max_message_size)
-        self.claim_controller = ClaimController(store, lender)
-        self.subscription_controller = SubscriptionController(self._link, clock)
+        self.message_controller = MessageController(store, writer, claimer, dead_messages, location.max_message_size)
+        self.claim_controller = ClaimController(store, claimer)
+        self.subscription_controller = SubscriptionController(self._client, clock)
         self._collector = Collector(store, self.subscription_controller)
 
+    @property
+    def identity(self) -> str:
+        """The random id that was made with the store; another one once the store was emptied. One round trip."""
+        return read_identity(self._client.command, self._client.location)
+
     def watch(self, queues: Iterable[tuple[Project, str]]) -> RedisWatch:
-        return (ChannelWatch if self._link.is_cluster else BellWatch)(self._store, queues)
+        return (ChannelWatch if self._client.is_cluster else WakeupListWatch)(self._store, queues)
 
     def is_alive(self) -> bool:
         return bool(self.health()["storage_reachable"])
 
     def health(self) -> dict[str, Any]:
-        health: dict[str, Any] = {"storage_reachable": False, "uri": str(self._link.location)}
+        health: dict[str, Any] = {"storage_reachable": False, "uri": str(self._client.location)}
         if self._closed:
             return {**health, "error": "closed"}
         try:
-            health["queues"] = self._link.command("ZCARD", self._store.index)
+            health["queues"] = self._client.command("ZCARD", self._store.index)
             health["storage_reachable"] = True
-            facts = read_info(self._link.command("INFO"))
+            info = parse_info(self._client.command("INFO"))
         except KombuPoolError as error:
             return {**health, "error": str(error)}
-        return {**health, "version": facts.get("redis_version"), "bytes": int(facts.get("used_memory", 0))}
+        return {**health, "version": info.get("redis_version"), "bytes": int(info.get("used_memory", 0))}
 
     def dead_letter_all(self) -> int:
-        return self._burying.bury_all()
+        return self._dead_messages.dead_letter_all()
 
     def gc(self) -> int:
         return self._collector.collect()
@@ -79,4 +83,4 @@ class DataDriver(Contract):
     def close(self) -> None:
         if not self._closed:
             self._closed = True
-            links.release(self._link)
+            release(self._client)

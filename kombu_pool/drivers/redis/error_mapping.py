@@ -1,4 +1,4 @@
-"""Says in our errors what Redis and its client say in theirs: the one place that knows their classes."""
+"""The mapping of errors of Redis and redis-py to ours: the one place that knows their classes."""
 
 from __future__ import annotations
 
@@ -21,38 +21,38 @@ from kombu_pool.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: What a call into the client may raise.
-FAULTS = (redis_errors.RedisError, OSError, UnicodeEncodeError)
+#: What a call into redis-py may raise.
+CLIENT_ERRORS = (redis_errors.RedisError, OSError, UnicodeEncodeError)
 
-# Redis says what is wrong by the first word of its answer. Connection errors pass by themselves.
-_MEANINGS: dict[str, tuple[type[KombuPoolError], str]] = {
+# Redis names an error by the first word of its reply. Connection errors pass without help.
+_BY_CODE: dict[str, tuple[type[KombuPoolError], str]] = {
     "READONLY": (ConnectionError, "it is a read-only replica"),
-    "LOADING": (ConnectionError, "it is reading its data"),
-    "MASTERDOWN": (ConnectionError, "its master is away"),
+    "LOADING": (ConnectionError, "it is loading its data"),
+    "MASTERDOWN": (ConnectionError, "its master is down"),
     "CLUSTERDOWN": (ConnectionError, "the cluster does not serve these keys"),
-    "TRYAGAIN": (ConnectionError, "the keys are on their way to another node"),
-    "ASK": (ConnectionError, "the keys are on their way to another node"),
-    "MOVED": (ConnectionError, "its nodes do not agree on who has the keys"),
-    "NOREPLICAS": (ConnectionError, "too few of its replicas are there"),
+    "TRYAGAIN": (ConnectionError, "the keys are moving to another node"),
+    "ASK": (ConnectionError, "the keys are moving to another node"),
+    "MOVED": (ConnectionError, "its nodes disagree on which of them has the keys"),
+    "NOREPLICAS": (ConnectionError, "too few of its replicas are connected"),
     "BUSY": (ConnectionError, "it is busy with a script"),
     "UNBLOCKED": (ConnectionError, "it became a replica"),
-    "OOM": (StoreFull, "it is out of memory: raise maxmemory, or consume what waits"),
-    "MISCONF": (StoreFull, "it takes no writes while it cannot save them to its disk"),
+    "OOM": (StoreFull, "it is out of memory: raise maxmemory, or consume messages"),
+    "MISCONF": (StoreFull, "it refuses writes while it cannot save them to its disk"),
     "NOPERM": (ConfigurationError, "the user lacks a permission"),
-    "WRONGTYPE": (IncompatibleStore, "a key of ours holds something else; set another key_prefix"),
-    # As it begins, for it has no word of its own.
+    "WRONGTYPE": (IncompatibleStore, "a key under our prefix holds another type; set another key_prefix"),
+    # The beginning of "DB index is out of range", which has no code.
     "DB": (ConfigurationError, "the server has no database of that number"),
 }
-# What a script ran into, Redis 6.2 says behind where: "...: @user_script: 12: -READONLY You can't write ...".
-_WORD = re.compile(r"(?:\A|: )-?([A-Z]+)\b")
+# Redis 6.2 puts the code of a script's error behind its place: "...: @user_script: 12: -READONLY You can't write ...".
+_CODE = re.compile(r"(?:\A|: )-?([A-Z]+)\b")
 
 
 @contextmanager
 def translated(where: object) -> Iterator[None]:
-    """Raise our errors for the client's within the block."""
+    """Raise our errors in place of the client's within the block."""
     try:
         yield
-    except FAULTS as error:
+    except CLIENT_ERRORS as error:
         if isinstance(error, KombuPoolError):
             raise
         raise translation(error, where) from error
@@ -63,21 +63,21 @@ def translation(error: BaseException, where: object) -> KombuPoolError:
     if isinstance(error, UnicodeEncodeError):
         return InvalidMessage(f"{error.object!r} cannot be stored: {error.reason}")
     text = str(error) or type(error).__name__
-    word = word_of(error)
-    if word in _MEANINGS:
-        kind, meaning = _MEANINGS[word]
+    code = error_code(error)
+    if code in _BY_CODE:
+        kind, meaning = _BY_CODE[code]
         return kind(f"{where}: {meaning} ({text})")
-    lost = isinstance(error, (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError))
-    return (ConnectionError if lost else StoreError)(f"{where}: {text}")
+    is_lost = isinstance(error, (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError))
+    return (ConnectionError if is_lost else StoreError)(f"{where}: {text}")
 
 
-def word_of(error: BaseException) -> str:
-    """Return the word by which Redis names the fault; the client cuts those off that it has a class for."""
-    named = next((word for kind, word in _CUT if isinstance(error, kind)), None)
-    return named or next((word for word in _WORD.findall(str(error)) if word in _MEANINGS), "")
+def error_code(error: BaseException) -> str:
+    """Return the code of a Redis error, or ""; redis-py cuts off the codes for which it has a class."""
+    code = next((code for kind, code in _BY_CLASS if isinstance(error, kind)), None)
+    return code or next((code for code in _CODE.findall(str(error)) if code in _BY_CODE), "")
 
 
-_CUT: tuple[tuple[type[BaseException], str], ...] = (
+_BY_CLASS: tuple[tuple[type[BaseException], str], ...] = (
     (redis_errors.ReadOnlyError, "READONLY"),
     (redis_errors.BusyLoadingError, "LOADING"),
     (redis_errors.OutOfMemoryError, "OOM"),

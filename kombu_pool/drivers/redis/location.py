@@ -1,4 +1,4 @@
-"""Where a store is and how it is to be used: what a URI and the options around it come to."""
+"""The location of a store, and its settings, from a URI and options."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _HOST = re.compile(r"(?:\[(?P<v6>[^\]]+)\]|(?P<name>[^:\[\]]*))(?::(?P<port>\d{1
 
 @dataclass(frozen=True)
 class Location:
-    """A Redis, by ``scheme``, and its settings. Two equal locations share their connections."""
+    """A Redis, of the kind that ``scheme`` names, and its settings. Equal locations share their connections."""
 
     text: str
     scheme: str
@@ -58,12 +58,12 @@ class Location:
 
     @property
     def is_cluster(self) -> bool:
-        """Tell whether the keys are spread over the nodes of a Redis Cluster."""
+        """Return whether it is a Redis Cluster."""
         return self.scheme == "redis+cluster"
 
 
 def locate(uri: StoreUri, options: Mapping[str, Any], conf: Any) -> Location:
-    """Read a URI and the options above it.
+    """Return the location of a URI; options take precedence over its query.
 
     Raises:
         ConfigurationError: the URI or an option cannot work.
@@ -100,22 +100,22 @@ def locate(uri: StoreUri, options: Mapping[str, Any], conf: Any) -> Location:
 
 
 def _check_quoting(uri: StoreUri) -> None:
-    """Tell of a password that ends too early, before any other error shows the rest of it."""
+    """Refuse an unquoted password, before another error shows the part of it behind its supposed end."""
     path = "" if uri.scheme == "redis+socket" else uri.path
     if "@" in path or any("@" in name for name in uri.options):
         raise ConfigurationError(
-            f"{uri}: in a user's name or a password, / ? # @ : and % are %2F %3F %23 %40 %3A and %25"
+            f"{uri}: quote / ? # @ : and % in a user name or a password as %2F %3F %23 %40 %3A and %25"
         )
 
 
 def _check_files(uri: StoreUri, values: Mapping[str, Any]) -> None:
     for name in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile"):
         if values["ssl"] and values[name] and not Path(values[name]).is_file():
-            raise ConfigurationError(f"{uri}: {name}={values[name]!r} is no file that can be read here")
+            raise ConfigurationError(f"{uri}: {name}={values[name]!r} is not a readable file")
 
 
 def _authority(uri: StoreUri) -> tuple[str | None, str | None, str]:
-    """Split ``user:password@hosts``; either of the two may be absent."""
+    """Split ``user:password@hosts``; user and password are optional."""
     credentials, at, hosts = uri.authority.rpartition("@")
     if not at:
         return None, None, hosts
@@ -124,7 +124,7 @@ def _authority(uri: StoreUri) -> tuple[str | None, str | None, str]:
 
 
 def _nodes(uri: StoreUri, hosts: str) -> tuple[Address, ...]:
-    """Read ``host1:port,host2``; no host is this machine."""
+    """Return the addresses in ``host1:port,host2``; the default host is localhost."""
     default = SENTINEL_PORT if uri.scheme == "redis+sentinel" else PORT
     nodes = tuple(_node(uri, host, default) for host in hosts.split(","))
     if len(nodes) > 1 and uri.scheme in {"redis", "rediss"}:
@@ -145,14 +145,16 @@ def _node(uri: StoreUri, host: str, default: int) -> Address:
 
 def _socket(uri: StoreUri, hosts: str) -> str:
     if hosts or uri.path in {"", "/"}:
-        raise ConfigurationError(f"{uri}: a socket is a file: redis+socket:///run/redis/redis.sock?db=0")
+        raise ConfigurationError(
+            f"{uri}: the path must be that of a socket, as in redis+socket:///run/redis/redis.sock?db=0"
+        )
     return uri.path
 
 
 def _service(uri: StoreUri, db: int | None) -> tuple[str, int | None]:
     service, _, number = uri.path.strip("/").partition("/")
     if not service:
-        raise ConfigurationError(f"{uri} names no master: redis+sentinel://host1,host2/MASTER/0")
+        raise ConfigurationError(f"{uri} names no master, as redis+sentinel://host1,host2/MASTER/0 does")
     return service, _database(uri, number, db)
 
 

@@ -1,12 +1,12 @@
-"""Messages: posting, reading, deleting."""
+"""The controller of messages."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool.drivers.redis import codec
-from kombu_pool.drivers.redis.codec import asked, pack
-from kombu_pool.drivers.redis.deletion import ACK, Acknowledgement
+from kombu_pool.drivers.redis.codec import pack, post_options
+from kombu_pool.drivers.redis.deletion import ACK, ClaimedPairs
 from kombu_pool.drivers.redis.scripts import script
 from kombu_pool.errors import (
     ClaimDoesNotExist,
@@ -25,33 +25,35 @@ from kombu_pool.storage.validation import validate
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from kombu_pool.drivers.redis.burying import Burying
-    from kombu_pool.drivers.redis.claiming import Lender
-    from kombu_pool.drivers.redis.posting import Poster
+    from kombu_pool.drivers.redis.claiming import Claimer
+    from kombu_pool.drivers.redis.dead_letters import DeadMessages
+    from kombu_pool.drivers.redis.posting import MessageWriter
     from kombu_pool.drivers.redis.store import Store
     from kombu_pool.model import IdempotencyKey, Message, NewMessage, Project
 
-_READ = script("get_many", repeatable=True, writes=False)
+_GET_MANY = script("get_many", repeatable=True, writes=False)
 _PAGE = script("page", repeatable=True, writes=False)
 _FIRST = script("first", repeatable=True, writes=False)
 _COUNT = script("count", repeatable=True, writes=False)
 _REJECT = script("reject", writes=False)
 _DELETE = script("delete", repeatable=True)
-_DISCARD = script("delete_many", repeatable=True)
+_DELETE_MANY = script("delete_many", repeatable=True)
 _PURGE = script("purge")
-_WHATEVER_STATE = b"-"
+_ANY_STATE = b"-"
 
 
 class MessageController(Contract):
     """Messages in hashes, their states in sorted sets."""
 
-    def __init__(self, store: Store, poster: Poster, lender: Lender, burying: Burying, max_message_size: int) -> None:
+    def __init__(
+        self, store: Store, writer: MessageWriter, claimer: Claimer, dead_messages: DeadMessages, max_message_size: int
+    ) -> None:
         self._store = store
-        self._link = store.link
-        self._poster = poster
-        self._lender = lender
-        self._burying = burying
-        self._limit = max_message_size
+        self._client = store.client
+        self._writer = writer
+        self._claimer = claimer
+        self._dead_messages = dead_messages
+        self._max_message_size = max_message_size
 
     def post(
         self,
@@ -62,19 +64,19 @@ class MessageController(Contract):
         *,
         idempotency_key: IdempotencyKey | None = None,
     ) -> Sequence[str]:
-        client = None if client_uuid is None else codec.storable(str(client_uuid))
-        arguments: list[Any] = [*codec.pack_ticket(idempotency_key)]
+        client = None if client_uuid is None else codec.escape_surrogates(str(client_uuid))
+        arguments: list[Any] = [*codec.pack_idempotency_key(idempotency_key)]
         for message in messages:
-            incoming = validate(message, self._limit)
-            arguments += (asked(incoming), pack(incoming.ttl, client, incoming.dead_letter, incoming.record))
-        if len(arguments) == len(codec.NO_TICKET):
+            valid = validate(message, self._max_message_size)
+            arguments += (post_options(valid), pack(valid.ttl, client, valid.dead_letter, valid.record))
+        if len(arguments) == len(codec.NO_IDEMPOTENCY_KEY):
             return []
-        ids, to_bury = self._poster.post(queue, project, arguments)
+        ids, has_dead = self._writer.post(queue, project, arguments)
         if ids is None:
             raise QueueDoesNotExist(queue, project)
-        if to_bury:
-            self._burying.bury_besides(queue, project)
-        return codec.names(ids)
+        if has_dead:
+            self._dead_messages.try_dead_letter(queue, project)
+        return codec.hex_ids(ids)
 
     def list(
         self,
@@ -87,18 +89,19 @@ class MessageController(Contract):
         include_claimed: bool = False,
         include_delayed: bool = False,
     ) -> Iterator[Any]:
-        after = codec.id_of(marker) if marker else b""
+        after = codec.parse_id(marker) if marker else b""
         if after is None:
             return iter(([], ""))
-        hidden = "" if echo or client_uuid is None else codec.storable(str(client_uuid))
+        hidden = "" if echo or client_uuid is None else codec.escape_surrogates(str(client_uuid))
         with_states = (int(include_claimed), int(include_delayed))
         keys = self._store.keys(project, queue)
         found = self._store.run(_PAGE, keys, after, limit, hidden, *with_states)
         if found is None:
             return iter(([], ""))
         ids, *parts = found
-        views = sorted(codec.read(parts, codec.split(ids)), key=lambda view: view["id"])[: limit or None]
-        return iter((views, views[-1]["id"] if views else ""))
+        messages = codec.to_messages(parts, codec.split_ids(ids))
+        messages = sorted(messages, key=lambda message: message["id"])[: limit or None]
+        return iter((messages, messages[-1]["id"] if messages else ""))
 
     def get(self, queue: str, message_id: str, project: Project = None) -> Message:
         found = self._read(queue, [message_id], project)
@@ -110,71 +113,72 @@ class MessageController(Contract):
 
     def first(self, queue: str, project: Project = None, sort: int = 1) -> Message:
         if sort not in {1, -1}:
-            raise ValueError(f"sort is 1 for the first message or -1 for the last, not {sort!r}")
+            raise ValueError(f"sort must be 1 for the first message or -1 for the last, not {sort!r}")
         while True:
             found = self._store.run(_FIRST, self._store.keys(project, queue), sort)
             if found is None:
                 raise QueueDoesNotExist(queue, project)
             if not found:
                 raise QueueIsEmpty(queue, project)
-            # It may be gone by the next question; then another one is the first.
-            if views := self._read(queue, [found.hex()], project):
-                return views[0]
+            # It may be gone by now; then another one is the first.
+            if messages := self._read(queue, [found.hex()], project):
+                return messages[0]
 
     def bulk_get(self, queue: str, message_ids: Iterable[str], project: Project = None) -> Sequence[Message]:
         return self._read(queue, message_ids, project) or []
 
     def _read(self, queue: str, message_ids: Iterable[str], project: Project) -> Sequence[Message] | None:
-        ids = codec.ids_of(list(message_ids))
-        found = self._store.run(_READ, self._store.keys(project, queue), b"".join(ids))
-        return None if found is None else codec.read(found, ids)
+        ids = codec.parse_ids(list(message_ids))
+        found = self._store.run(_GET_MANY, self._store.keys(project, queue), b"".join(ids))
+        return None if found is None else codec.to_messages(found, ids)
 
     def delete(self, queue: str, message_id: str, project: Project = None, claim: str | None = None) -> None:
-        message, holder = codec.id_of(message_id), b"" if claim is None else codec.id_of(claim)
+        message, holder = codec.parse_id(message_id), b"" if claim is None else codec.parse_id(claim)
         keys = self._store.keys(project, queue)
         if holder is None:
-            if self._link.command("EXISTS", keys.queue):
+            if self._client.command("EXISTS", keys.queue):
                 raise ClaimDoesNotExist(claim, queue, project)
             return
         if message is None:
             return
-        answer = self._store.run(_DELETE, keys, message, holder)
-        if isinstance(answer, bytes):
-            raise _refusal(answer, message_id, claim, queue, project)
+        reply = self._store.run(_DELETE, keys, message, holder)
+        if isinstance(reply, bytes):
+            raise _refusal(reply, message_id, claim, queue, project)
 
     def bulk_delete(
         self, queue: str, message_ids: Iterable[str], project: Project = None, claim_ids: Sequence[str] | None = None
     ) -> None:
-        ids = codec.ids_of(list(message_ids))
-        claims = _WHATEVER_STATE if claim_ids is None else b"".join(codec.ids_of(claim_ids))
-        answer = self._store.run(_DISCARD, self._store.keys(project, queue), b"".join(ids), claims)
-        if isinstance(answer, list):
-            message, *holder = (part.hex() for part in answer)
+        ids = codec.parse_ids(list(message_ids))
+        claims = _ANY_STATE if claim_ids is None else b"".join(codec.parse_ids(claim_ids))
+        reply = self._store.run(_DELETE_MANY, self._store.keys(project, queue), b"".join(ids), claims)
+        if isinstance(reply, list):
+            message, *holder = (part.hex() for part in reply)
             raise ClaimDoesNotMatch(holder[0], queue, project) if holder else MessageNotClaimed(message)
 
     def pop(self, queue: str, limit: int, project: Project = None) -> Sequence[Message]:
-        return self._lender.pop(queue, limit, project)
+        return self._claimer.pop(queue, limit, project)
 
     def delete_claimed(
         self, queue: str, held: Sequence[tuple[str, str]], project: Project = None
     ) -> Sequence[tuple[str, str]]:
-        done = Acknowledgement(held)
-        if not done.arguments:
+        pairs = ClaimedPairs(held)
+        if not pairs.arguments:
             return list(held)
         keys = self._store.keys(project, queue).acking
-        return done.refused(self._link.call(ACK, keys, self._store.now(), *done.arguments))
+        return pairs.refused(self._client.call(ACK, keys, self._store.now(), *pairs.arguments))
 
     def reject(self, queue: str, held: Sequence[tuple[str, str]], project: Project = None) -> Sequence[tuple[str, str]]:
-        done = Acknowledgement(held)
-        answer = None
-        if done.arguments:
-            answer = self._store.run_mourning(_REJECT, self._store.keys(project, queue).dead_lettering, *done.arguments)
-        if answer is None:
+        pairs = ClaimedPairs(held)
+        reply = None
+        if pairs.arguments:
+            keys = self._store.keys(project, queue).dead_lettering
+            reply = self._store.run_dead_lettering(_REJECT, keys, *pairs.arguments)
+        if reply is None:
             return list(held)
-        to_bury, *left = answer
-        if to_bury:
-            self._burying.bury_besides(queue, project)
-        return done.refused(left)
+        has_dead, *refused = reply
+        if has_dead:
+            self._dead_messages.try_dead_letter(queue, project)
+        return pairs.refused(refused)
 
     def purge(self, queue: str, project: Project = None) -> int:
         return int(self._store.run(_PURGE, self._store.keys(project, queue)) or 0)
@@ -184,11 +188,11 @@ class MessageController(Contract):
         return 0 if counts is None else int(counts[0])
 
 
-def _refusal(why: bytes, message_id: str, claim: str | None, queue: str, project: Project) -> Exception:
-    if why == b"claimed":
+def _refusal(reason: bytes, message_id: str, claim: str | None, queue: str, project: Project) -> Exception:
+    if reason == b"claimed":
         return MessageIsClaimed(message_id)
-    if why == b"unclaimed":
+    if reason == b"unclaimed":
         return MessageNotClaimed(message_id)
-    if why == b"claimed by another":
+    if reason == b"claimed by another":
         return MessageNotClaimedBy(message_id, claim)
     return ClaimDoesNotExist(claim, queue, project)

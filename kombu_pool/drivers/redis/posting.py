@@ -1,4 +1,4 @@
-"""How messages come into a queue, and how those go that have to make room for them."""
+"""Stores messages in a queue, and makes room for them in a queue that is bounded."""
 
 from __future__ import annotations
 
@@ -14,60 +14,60 @@ if TYPE_CHECKING:
     from kombu_pool.model import Project
 
 _POST = script("post", awake=True)
-_POST_STRICTLY = script("post_bounded", awake=True)
+_POST_BOUNDED = script("post_bounded", awake=True)
 _BOUNDED = b"bounded"
 _FULL = b"full"
-#: Queues that are remembered to be strict.
-_REMEMBERED = 10_000
+#: Queues that are remembered as bounded; the set is emptied when it is full.
+_MAX_REMEMBERED = 10_000
 
 
-class Poster:
-    """Posts by the script that the queue needs: a strict one has a longest length, or buries what expires.
+class MessageWriter:
+    """Posts with the script that the queue needs: a bounded one has a max length, or dead-letters what expires.
 
-    Which queues are strict is found out by posting to them, and remembered: who is wrong pays with a round trip, or
-    with a bit of the server's time once the queue is strict no more.
+    The reply to a post tells whether the queue is bounded, which is remembered. A wrong memory costs a round trip, or
+    some time of the server once the queue is no longer bounded.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._strict: set[bytes] = set()
+        self._bounded: set[bytes] = set()
 
     def post(self, queue: str, project: Project, arguments: Sequence[Any]) -> tuple[bytes | None, bool]:
-        """Store messages, behind their ticket, as the scripts want them.
+        """Store messages, which follow their idempotency key in the arguments of the scripts.
 
         Returns:
-            Their ids, joined, and whether something is to be buried. No ids, but None: there is no such queue.
+            Their ids, joined, or None when the queue does not exist; and whether the queue has dead messages.
 
         Raises:
-            QueueIsFull: the queue refuses more than it has room for; none was stored.
+            QueueIsFull: the queue rejects overflow and lacks room for all of them; none was stored.
         """
         store = self._store
         keys = store.keys(project, queue)
-        if keys.queue not in self._strict:
-            ids = store.link.call(_POST, keys.posting, store.now(), *arguments)
+        if keys.queue not in self._bounded:
+            ids = store.client.call(_POST, keys.posting, store.now(), *arguments)
             if ids != _BOUNDED:
                 return ids, False
             self._remember(keys.queue)
-        return self._post_strictly(queue, project, arguments)
+        return self._post_bounded(queue, project, arguments)
 
     def make_room(self, queue: str, project: Project) -> None:
-        """Let the first messages in line go if the queue is too long."""
-        self._post_strictly(queue, project, ())
+        """Drop the first messages of a queue that exceeds its max length."""
+        self._post_bounded(queue, project, ())
 
-    def _post_strictly(self, queue: str, project: Project, arguments: Sequence[Any]) -> tuple[bytes | None, bool]:
+    def _post_bounded(self, queue: str, project: Project, arguments: Sequence[Any]) -> tuple[bytes | None, bool]:
         keys = self._store.keys(project, queue).dead_lettering
-        answer = self._store.run_mourning(_POST_STRICTLY, keys, *arguments)
-        if answer is None:
+        reply = self._store.run_dead_lettering(_POST_BOUNDED, keys, *arguments)
+        if reply is None:
             return None, False
-        if answer == _FULL:
+        if reply == _FULL:
             raise QueueIsFull(queue, project)
-        ids, is_too_long, to_bury = answer
+        ids, is_too_long, has_dead = reply
         while is_too_long:
-            # A longest length that is new to a long queue: no script may take as long as that takes.
-            _, is_too_long, to_bury = self._store.run_mourning(_POST_STRICTLY, keys) or (b"", 0, 0)
-        return ids, bool(to_bury)
+            # A long queue got a max length: to shorten it would take one script too long.
+            _, is_too_long, has_dead = self._store.run_dead_lettering(_POST_BOUNDED, keys) or (b"", 0, 0)
+        return ids, bool(has_dead)
 
     def _remember(self, queue: bytes) -> None:
-        if len(self._strict) >= _REMEMBERED:
-            self._strict.clear()
-        self._strict.add(queue)
+        if len(self._bounded) >= _MAX_REMEMBERED:
+            self._bounded.clear()
+        self._bounded.add(queue)

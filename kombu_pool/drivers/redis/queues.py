@@ -1,4 +1,4 @@
-"""The message store's queues."""
+"""The controller of the queues of a message store."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
     from kombu_pool.model import Metadata, Project
     from kombu_pool.storage.policy import Policy
 
-CREATE = script("create")
-_AMEND = script("set_metadata", repeatable=True)
+_CREATE = script("create")
+_SET_METADATA = script("set_metadata", repeatable=True)
 _COUNT = script("count", repeatable=True, writes=False)
-_ENDS = script("oldest_and_newest", repeatable=True, writes=False)
-#: Numbers begin anywhere: a queue that is made anew, or elsewhere, must not give an old id to a new message.
-_FIRST_NUMBERS = 48
-# Queues or messages that are looked at in one round trip.
-_AT_ONCE = 500
+_OLDEST_AND_NEWEST = script("oldest_and_newest", repeatable=True, writes=False)
+#: Bits of the random number before a queue's first message: a queue that is created again must not reuse ids.
+_FIRST_NUMBER_BITS = 48
+#: Queues or messages that are read in one round trip.
+_PAGE_SIZE = 500
 
 
 class QueueController(Contract):
-    """Queues: a hash each, and an index of all of them."""
+    """Queues as a hash each, and an index of all of them."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._link = store.link
+        self._client = store.client
 
     def list(
         self,
@@ -48,29 +48,29 @@ class QueueController(Contract):
         detailed: bool = False,
         name: str | None = None,
     ) -> Iterator[Any]:
-        shown: list[dict[str, Any]] = []
+        matching: list[dict[str, Any]] = []
         for found, metadata in self._existing(project, marker, name or ""):
             given = read(metadata) if kfilter or detailed else {}
             if all(key in given and given[key] == value for key, value in kfilter.items()):
-                shown.append({"name": found, "metadata": given} if detailed else {"name": found})
-                if len(shown) == limit:
+                matching.append({"name": found, "metadata": given} if detailed else {"name": found})
+                if len(matching) == limit:
                     break
-        return page(shown, lambda item: str(item["name"]))
+        return page(matching, lambda item: str(item["name"]))
 
     def _existing(self, project: Project, marker: str | None, part: str) -> Iterator[tuple[str, bytes]]:
-        """Give queues by name; the index may name one that was deleted, or never came to be."""
+        """Yield the queues that exist, by name; the index may have entries of queues that do not."""
         head = project_key(project).encode() + b"/"
         after = b"(" + head + name_bytes(marker) if marker else b"[" + head
         beyond = b"(" + head[:-1] + b"0"  # the byte after the slash
         while True:
-            members = self._link.command("ZRANGEBYLEX", self._store.index, after, beyond, "LIMIT", 0, _AT_ONCE)
+            members = self._client.command("ZRANGEBYLEX", self._store.index, after, beyond, "LIMIT", 0, _PAGE_SIZE)
             found = [name_of(member[len(head) :]) for member in members]
             found = [queue for queue in found if part in queue]
-            metadata = self._link.commands(
+            metadata = self._client.commands(
                 [("HGET", self._store.keys(project, queue).queue, "metadata") for queue in found]
             )
             yield from ((queue, one) for queue, one in zip(found, metadata, strict=True) if one is not None)
-            if len(members) < _AT_ONCE:
+            if len(members) < _PAGE_SIZE:
                 return
             after = b"(" + members[-1]
 
@@ -79,40 +79,43 @@ class QueueController(Contract):
 
     def set_metadata(self, name: str, metadata: Metadata, project: Project = None) -> None:
         keys, written = self._store.keys(project, name), write(metadata)
-        noted = self._noted_as_dying(keys, written)
-        self._link.commands(noted)
-        if not self._link.call(_AMEND, (keys.queue,), *_fields(written)):
+        entries = self._dead_index_entries(keys, written)
+        self._client.commands(entries)
+        if not self._client.call(_SET_METADATA, (keys.queue,), *_fields(written)):
             raise QueueDoesNotExist(name, project)
-        # Again, for somebody may have looked there in between, and found nothing to come back for.
-        self._link.commands(noted)
+        # Again: in between, dead_letter_all may have found nothing there and removed the entry.
+        self._client.commands(entries)
 
     def create(self, name: str, metadata: Metadata | None = None, project: Project = None) -> bool:
         written = write(metadata or {})
         if self.exists(name, project):
             return False
         keys = self._store.keys(project, name)
-        entries = [("ZADD", self._store.index, 0, _entry(project, name)), *self._noted_as_dying(keys, written)]
-        self._link.commands(entries)
-        if not self._link.call(CREATE, (keys.queue,), secrets.randbits(_FIRST_NUMBERS), *_fields(written)):
+        entries = [
+            ("ZADD", self._store.index, 0, _index_entry(project, name)),
+            *self._dead_index_entries(keys, written),
+        ]
+        self._client.commands(entries)
+        if not self._client.call(_CREATE, (keys.queue,), secrets.randbits(_FIRST_NUMBER_BITS), *_fields(written)):
             return False
-        # Before it, for a queue without an entry is listed and collected nowhere, should this process die; and after
-        # it, for somebody may have deleted the queue in between. An entry without a queue does no harm.
-        self._link.commands(entries)
+        # Written before the queue, as one without an entry is never listed or collected if this process dies; and after
+        # it, as a deletion in between has removed the entry. An entry without a queue does no harm.
+        self._client.commands(entries)
         return True
 
-    def _noted_as_dying(self, keys: KeySets, metadata: bytes) -> tuple[tuple[Any, ...], ...]:
-        """Return what lets bury() look at a queue of that metadata: from then on it knows when there is need."""
+    def _dead_index_entries(self, keys: KeySets, metadata: bytes) -> tuple[tuple[Any, ...], ...]:
+        """Return the commands that make dead_letter_all check a queue of that metadata; scripts set its time then."""
         return (("ZADD", self._store.queues_with_dead, 0, keys.queue),) if policy_of(metadata).has_dlq else ()
 
     def exists(self, name: str, project: Project = None) -> bool:
-        return bool(self._link.command("EXISTS", self._store.keys(project, name).queue))
+        return bool(self._client.command("EXISTS", self._store.keys(project, name).queue))
 
     def delete(self, name: str, project: Project = None) -> None:
-        # In this order: who creates the queue meanwhile makes its entry last.
+        # The entry goes first: a concurrent creation writes it last.
         keys = self._store.keys(project, name)
-        self._link.commands(
+        self._client.commands(
             [
-                ("ZREM", self._store.index, _entry(project, name)),
+                ("ZREM", self._store.index, _index_entry(project, name)),
                 ("ZREM", self._store.queues_with_dead, keys.queue),
                 ("UNLINK", *keys.every),
             ]
@@ -126,7 +129,9 @@ class QueueController(Contract):
         free, delayed, claimed, now = counts
         waiting = free + delayed
         messages: dict[str, Any] = {"claimed": claimed, "free": waiting, "total": waiting + claimed}
-        ids = sorted({*self._link.call(_ENDS, (keys.free, keys.claimed)), *self._delayed(keys)}, key=_number)
+        ids = sorted(
+            {*self._client.call(_OLDEST_AND_NEWEST, (keys.free, keys.claimed)), *self._delayed(keys)}, key=_number
+        )
         for which, message in zip(("oldest", "newest"), (ids[:1] + ids[-1:]), strict=False):
             summary = self._summary(keys, message, float(now))
             if summary is not None:
@@ -134,15 +139,15 @@ class QueueController(Contract):
         return {"messages": messages}
 
     def _delayed(self, keys: KeySets) -> Iterator[bytes]:
-        """Give the delayed messages, which are not kept in order, a page at a time."""
+        """Yield the first and the last message of each page of delayed messages, which are sorted by time."""
         start = 0
-        while ids := self._link.command("ZRANGE", keys.delayed, start, start + _AT_ONCE - 1):
+        while ids := self._client.command("ZRANGE", keys.delayed, start, start + _PAGE_SIZE - 1):
             yield min(ids, key=_number)
             yield max(ids, key=_number)
-            start += _AT_ONCE
+            start += _PAGE_SIZE
 
     def _summary(self, keys: KeySets, message: bytes, now: float) -> dict[str, Any] | None:
-        stored = self._link.command("HGET", keys.records, message)
+        stored = self._client.command("HGET", keys.records, message)
         if stored is None:
             return None
         created = codec.unpack(stored).created
@@ -151,10 +156,10 @@ class QueueController(Contract):
 
     def calculate_resource_count(self, project: Project = None) -> int:
         head = project_key(project).encode()
-        return int(self._link.command("ZLEXCOUNT", self._store.index, b"[" + head + b"/", b"(" + head + b"0"))
+        return int(self._client.command("ZLEXCOUNT", self._store.index, b"[" + head + b"/", b"(" + head + b"0"))
 
     def _metadata(self, name: str, project: Project) -> bytes:
-        found: bytes | None = self._link.command("HGET", self._store.keys(project, name).queue, "metadata")
+        found: bytes | None = self._client.command("HGET", self._store.keys(project, name).queue, "metadata")
         if found is None:
             raise QueueDoesNotExist(name, project)
         return found
@@ -174,11 +179,11 @@ def _fields(metadata: bytes) -> list[Any]:
 
 
 def _bounds_field(policy: Policy) -> str:
-    """Return what scripts heed of a queue to which nobody may simply post."""
+    """Return the policy of a bounded queue as scripts read it."""
     return f"{policy.expires_to_dlq:d}:{policy.rejects_overflow:d}:{policy.max_length}:{policy.max_length_bytes}"
 
 
-def _entry(project: Project, name: str) -> bytes:
+def _index_entry(project: Project, name: str) -> bytes:
     return project_key(project).encode() + b"/" + name_bytes(name)
 
 

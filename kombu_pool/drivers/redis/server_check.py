@@ -1,56 +1,107 @@
-"""Looks at a Redis when it is met: too old a one is refused, one that may lose messages is warned of, once."""
+"""Checks of a Redis before its first use: its version, its eviction policy, and the layout of what it stores for us."""
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+import secrets
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
 
 from redis import exceptions as redis_errors
 
-from kombu_pool.drivers.redis.connection import ask
-from kombu_pool.errors import IncompatibleStore
+from kombu_pool.drivers.redis.connection import execute
+from kombu_pool.drivers.redis.keys import store_key
+from kombu_pool.errors import (
+    ConfigurationError,
+    ConnectionError,  # noqa: A004 - Zaqar's name for it
+    IncompatibleStore,
+    StoreFull,
+)
 
 if TYPE_CHECKING:
-    from redis import Connection
+    from collections.abc import Callable
+
+    import redis
 
     from kombu_pool.drivers.redis.location import Location
 
 logger = logging.getLogger(__name__)
 
-OLDEST = (6, 2)
+OLDEST_VERSION: Final = (6, 2)
+#: Version of the layout of all keys: their names, their types, and what they hold.
+LAYOUT_VERSION: Final = 1
 
 
-def inspect(connection: Connection, location: Location) -> None:
-    """Look at the Redis behind a connection.
+def check_server(raw: redis.Connection, location: Location) -> None:
+    """Refuse a server that is too old, and warn of one that may evict messages.
 
     Raises:
-        IncompatibleStore: it is too old, or a newer version of kombu_pool wrote what it holds.
+        IncompatibleStore: it is too old.
     """
     try:
-        facts = read_info(ask(connection, ("INFO",)))
+        info = parse_info(execute(raw, ("INFO",)))
     except redis_errors.NoPermissionError:
-        logger.info("%s: the user may not ask INFO, so nobody looks whether the server may lose messages", location)
+        logger.info("%s: its version and maxmemory-policy are not checked, as the user may not run INFO", location)
     else:
-        judge(facts, location)
+        check_info(info, location)
 
 
-def read_info(text: bytes) -> dict[str, str]:
-    """Return what INFO says, by its names."""
+def parse_info(text: bytes) -> dict[str, str]:
+    """Return the fields of an INFO reply by name."""
     lines = (line.partition(":") for line in text.decode("utf-8", "replace").splitlines())
     return {name: value for name, colon, value in lines if colon}
 
 
-def judge(facts: dict[str, str], location: Location) -> None:
-    """Say what is wrong with a server; raises as :func:`inspect` does."""
-    version = facts.get("redis_version", "")
+def check_info(info: dict[str, str], location: Location) -> None:
+    """Check the fields of INFO; raises as :func:`check_server` does."""
+    version = info.get("redis_version", "")
     numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
-    if numbers and numbers < OLDEST:
+    if numbers and numbers < OLDEST_VERSION:
         raise IncompatibleStore(f"{location} is Redis {version}; kombu_pool needs 6.2 or newer")
-    policy = facts.get("maxmemory_policy", "noeviction")
+    policy = info.get("maxmemory_policy", "noeviction")
     if policy != "noeviction":
         logger.warning(
-            "%s has maxmemory-policy %s: once its memory is full it deletes messages that nobody has consumed. "
+            "%s has maxmemory-policy %s: once its memory is full it deletes messages that were not consumed. "
             "Set it to noeviction.",
             location,
             policy,
         )
+
+
+def check_layout(command: Callable[..., Any], location: Location) -> None:
+    """Refuse a store of another layout version; create the identity of a new store.
+
+    A server that refuses the write is checked without it: it may still be read and consumed from.
+
+    Raises:
+        ConfigurationError: the store has another layout.
+    """
+    if _stored_identity(command, location) is None:
+        with suppress(StoreFull, ConnectionError):
+            read_identity(command, location)
+
+
+def read_identity(command: Callable[..., Any], location: Location) -> str:
+    """Return the random id that is made with a store, after its creation if there is none; raises as above."""
+    while (identity := _stored_identity(command, location)) is None:
+        # One command, so that of two processes that open a new store one wins.
+        command("SET", _layout_key(location), f"{LAYOUT_VERSION}:{secrets.token_hex(8)}", "NX")
+    return identity
+
+
+def _stored_identity(command: Callable[..., Any], location: Location) -> str | None:
+    found: bytes | None = command("GET", _layout_key(location))
+    if found is None:
+        return None
+    version, _, identity = found.decode("utf-8", "replace").partition(":")
+    if version != str(LAYOUT_VERSION):
+        raise ConfigurationError(
+            f"{location}: the keys under key_prefix={location.key_prefix!r} have the layout version {version}, and "
+            f"this version of kombu_pool needs {LAYOUT_VERSION}: set another key_prefix, or delete these keys "
+            "(layouts older than 0.1.0 are not migrated)"
+        )
+    return identity
+
+
+def _layout_key(location: Location) -> bytes:
+    return store_key(location.key_prefix, "layout")

@@ -1,40 +1,40 @@
-"""What the controllers of the message store share: its scripts' keys and time, and how a script is run to its end."""
+"""The message store as its controllers share it: the keys and the time that scripts take, and the loop around them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from kombu_pool.clock import SystemClock
 from kombu_pool.drivers.redis.keys import QUEUES_WITH_DEAD, KeySets, key_sets, scope_of, store_key
 from kombu_pool.drivers.redis.scripts import script
-from kombu_pool.drivers.redis.times import now_argument
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kombu_pool.clock import Clock
-    from kombu_pool.drivers.redis.client import Link
+    from kombu_pool.drivers.redis.client import Client
     from kombu_pool.drivers.redis.scripts import Script
     from kombu_pool.model import Project
 
-_MOURN = script("take_dead", repeatable=True, writes=False)
-#: What a script answers that is to be run again, for there was more to settle than one run may.
+_TAKE_DEAD = script("take_dead", repeatable=True, writes=False)
+#: Reply of a script that must run again: more messages change their state by now than one run may move.
 ADVANCE = b"advance"
-#: What it answers when first somebody has to see to messages that expired and are to be buried.
+#: Reply of a script that must run again after ``take_dead``: messages expired that are to be dead-lettered.
 TAKE_DEAD = b"take_dead"
-AGAIN = (ADVANCE, TAKE_DEAD)
+RUN_AGAIN = (ADVANCE, TAKE_DEAD)
 
 
 class Store:
     """The messages of one Redis under one prefix."""
 
-    def __init__(self, link: Link, clock: Clock) -> None:
-        self.link = link
+    def __init__(self, client: Client, clock: Clock) -> None:
+        self.client = client
         self.clock = clock
-        self._prefix = link.location.key_prefix
-        self._is_cluster = link.is_cluster
-        #: The queues that there are, each as its project's stored form, a slash, and its name.
+        self._prefix = client.location.key_prefix
+        self._is_cluster = client.is_cluster
+        #: All queues, each as its project's stored form, a slash and its name.
         self.index = store_key(self._prefix, "queues")
-        #: Of these, those where something may be dead, by when to look; in a cluster all that bury anything, as 0.
+        #: Queues that may have dead messages, by the time to look; in a cluster all with dead-lettering, at 0.
         self.queues_with_dead = store_key(self._prefix, QUEUES_WITH_DEAD)
 
     def keys(self, project: Project, queue: str) -> KeySets:
@@ -50,21 +50,26 @@ class Store:
         return now_argument(self.clock)
 
     def run(self, script: Script, keys: KeySets, *args: Any) -> Any:
-        """Run a script that settles its queue first, again and again while that is more than one run may do."""
+        """Run a script that advances the states of its queue first, as often as that takes."""
         while True:
-            answer = self.link.call(script, keys.states, self.now(), *args)
-            if answer not in AGAIN:
-                return answer
-            if answer == TAKE_DEAD:
-                self.mourn(keys)
+            reply = self.client.call(script, keys.states, self.now(), *args)
+            if reply not in RUN_AGAIN:
+                return reply
+            if reply == TAKE_DEAD:
+                self.mark_expired_dead(keys)
 
-    def run_mourning(self, script: Script, keys: Sequence[bytes], *args: Any) -> Any:
-        """Run a script that has the keys for the dead likewise."""
+    def run_dead_lettering(self, script: Script, keys: Sequence[bytes], *args: Any) -> Any:
+        """Run a script that has the keys of dead messages too, as often as it takes."""
         while True:
-            answer = self.link.call(script, keys, self.now(), *args)
-            if answer != ADVANCE:
-                return answer
+            reply = self.client.call(script, keys, self.now(), *args)
+            if reply != ADVANCE:
+                return reply
 
-    def mourn(self, keys: KeySets) -> None:
-        """Let messages of a queue be dead that expired and are to be buried; as many as one run may."""
-        self.link.call(_MOURN, keys.dead_lettering, self.now(), 0, 0)
+    def mark_expired_dead(self, keys: KeySets) -> None:
+        """Mark expired messages of a queue as dead, as many as one run of a script may."""
+        self.client.call(_TAKE_DEAD, keys.dead_lettering, self.now(), 0, 0)
+
+
+def now_argument(clock: Clock) -> str | float:
+    """Return the argument ``now`` of scripts: "" for the time of Redis, which all processes share, or a test's time."""
+    return "" if isinstance(clock, SystemClock) else clock.time()

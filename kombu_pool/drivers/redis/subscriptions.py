@@ -1,4 +1,4 @@
-"""Subscriptions."""
+"""The controller of subscriptions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kombu_pool.drivers.redis.keys import name_bytes, name_of, queue_keys
 from kombu_pool.drivers.redis.scripts import script
-from kombu_pool.drivers.redis.times import now_argument
+from kombu_pool.drivers.redis.store import now_argument
 from kombu_pool.errors import (
     ConfigurationError,
     QueueDoesNotExist,
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from kombu_pool.clock import Clock
-    from kombu_pool.drivers.redis.client import Link
+    from kombu_pool.drivers.redis.client import Client
     from kombu_pool.drivers.redis.scripts import Script
     from kombu_pool.model import Project, Subscription
 
@@ -32,8 +32,9 @@ _LIST = script("subscriptions/list", repeatable=True, writes=False)
 _CHANGE = script("subscriptions/update", repeatable=True)
 _DELETE = script("subscriptions/delete", repeatable=True)
 _COLLECT = script("subscriptions/collect")
-# What these answer besides: false is None here.
+#: Reply of the scripts for a queue that does not exist. For a subscription that does not, it is None.
 _NO_QUEUE: Final = -1
+#: Reply of the script that updates when another subscription has the subscriber.
 _TAKEN: Final = 0
 
 _CHANGEABLE = ("subscriber", "ttl", "options")
@@ -43,8 +44,8 @@ _ID = re.compile("[0-9a-f]{16}")
 class SubscriptionController(Contract):
     """Subscriptions in a hash for each queue."""
 
-    def __init__(self, link: Link, clock: Clock) -> None:
-        self._link = link
+    def __init__(self, client: Client, clock: Clock) -> None:
+        self._client = client
         self._clock = clock
 
     def list(
@@ -53,27 +54,29 @@ class SubscriptionController(Contract):
         if marker and not _stored_id(marker):
             return page([], str)
         found = self._call(_LIST, queue, project, marker or "", limit)
-        return page([_shown(queue, subscription) for subscription in found], lambda item: str(item["id"]))
+        return page([_to_subscription(queue, subscription) for subscription in found], lambda item: str(item["id"]))
 
     def get(self, queue: str, subscription_id: str, project: Project = None) -> Subscription:
         found = self._require(_GET, queue, project, _stored_id(subscription_id), sought=subscription_id)
-        return _shown(queue, found)
+        return _to_subscription(queue, found)
 
     def get_with_subscriber(self, queue: str, subscriber: str, project: Project = None) -> Subscription:
-        return _shown(queue, self._require(_GET, queue, project, b"=" + name_bytes(subscriber), sought=subscriber))
+        return _to_subscription(
+            queue, self._require(_GET, queue, project, b"=" + name_bytes(subscriber), sought=subscriber)
+        )
 
     def create(
         self, queue: str, subscriber: str, ttl: float, options: Mapping[str, Any], project: Project = None
     ) -> str | None:
         values = {"subscriber": subscriber, "ttl": ttl, "options": options}
-        made = self._call(_CREATE, queue, project, *(_stored(name, value) for name, value in values.items()))
-        if made == _NO_QUEUE:
+        created = self._call(_CREATE, queue, project, *(_stored(name, value) for name, value in values.items()))
+        if created == _NO_QUEUE:
             raise QueueDoesNotExist(queue, project)
-        return None if made is None else str(made, "ascii")
+        return None if created is None else str(created, "ascii")
 
     def update(self, queue: str, subscription_id: str, project: Project = None, **kwargs: Any) -> None:
         if not kwargs or not set(kwargs) <= set(_CHANGEABLE):
-            raise ConfigurationError(f"a subscription can change {', '.join(_CHANGEABLE)}; given: {sorted(kwargs)}")
+            raise ConfigurationError(f"update() of a subscription takes {', '.join(_CHANGEABLE)}, not {sorted(kwargs)}")
         self._change(queue, subscription_id, project, kwargs)
 
     def exists(self, queue: str, subscription_id: str, project: Project = None) -> bool:
@@ -86,35 +89,35 @@ class SubscriptionController(Contract):
         self._change(queue, subscription_id, project, {"confirmed": confirmed is None or confirmed})
 
     def collect(self, project: Project, queue: str) -> int:
-        """Remove the queue's subscriptions that have expired, and return how many they were."""
+        """Delete the queue's expired subscriptions; return how many there were."""
         return int(self._call(_COLLECT, queue, project))
 
     def _change(self, queue: str, subscription_id: str, project: Project, changes: Mapping[str, Any]) -> None:
-        named = [part for name, value in changes.items() for part in (name, _stored(name, value))]
+        fields = [part for name, value in changes.items() for part in (name, _stored(name, value))]
         stored_id = _stored_id(subscription_id)
-        if self._require(_CHANGE, queue, project, stored_id, *named, sought=subscription_id) == _TAKEN:
+        if self._require(_CHANGE, queue, project, stored_id, *fields, sought=subscription_id) == _TAKEN:
             raise SubscriptionAlreadyExists
 
-    def _require(self, what: Script, queue: str, project: Project, *args: Any, sought: str) -> Any:
-        found = self._call(what, queue, project, *args)
+    def _require(self, script: Script, queue: str, project: Project, *args: Any, sought: str) -> Any:
+        found = self._call(script, queue, project, *args)
         if found == _NO_QUEUE:
             raise QueueDoesNotExist(queue, project)
         if found is None:
             raise SubscriptionDoesNotExist(sought)
         return found
 
-    def _call(self, what: Script, queue: str, project: Project, *args: Any) -> Any:
-        keys = queue_keys(self._link.location.key_prefix, project, queue)
-        return self._link.call(what, (keys.queue, keys.subscriptions), now_argument(self._clock), *args)
+    def _call(self, script: Script, queue: str, project: Project, *args: Any) -> Any:
+        keys = queue_keys(self._client.location.key_prefix, project, queue)
+        return self._client.call(script, (keys.queue, keys.subscriptions), now_argument(self._clock), *args)
 
 
 def _stored_id(subscription_id: str) -> str:
-    """Return an id, or "" for what cannot be one: nothing is stored under that."""
+    """Return a subscription's id, or "" for a text that cannot be one; nothing is stored under ""."""
     return subscription_id if _ID.fullmatch(subscription_id) else ""
 
 
 def _stored(name: str, value: Any) -> bytes | int:
-    """Return the stored form of what is known of a subscription under a name."""
+    """Return the stored form of a field of a subscription."""
     if name == "subscriber":
         return name_bytes(value)
     if name == "confirmed":
@@ -122,7 +125,7 @@ def _stored(name: str, value: Any) -> bytes | int:
     return write(dict(value or {})) if name == "options" else write(value or 0)
 
 
-def _shown(queue: str, stored: Any) -> Subscription:
+def _to_subscription(queue: str, stored: Any) -> Subscription:
     found_id, subscriber, ttl, age, options, confirmed = stored
     return {
         "id": str(found_id, "ascii"),

@@ -1,9 +1,9 @@
-"""Waiting for something to claim: asleep in Redis until it rings, a delay or a claim ends, or somebody interrupts.
+"""Watches that wait in Redis for a wake-up, for the end of a delay or a claim, or for an interrupt.
 
-A bell is a list that a script puts one entry into when there is something to claim and nobody was woken for it yet.
-Redis gives the entry to whoever has waited longest, so that one publish wakes one consumer, whose claim rings again if
-it leaves something. In a Redis Cluster nobody can wait for lists of several queues at once: there the scripts publish
-to a channel of the queue's, which wakes all who wait.
+A wake-up list gets one entry from a script when a message is claimable and no watch was woken for it yet. Redis hands
+the entry to the watch that has waited longest, so that one publish wakes one consumer, whose claim wakes the next one
+if it leaves messages. In a Redis Cluster no command may wait for the lists of several queues: there the scripts publish
+to a channel of the queue, which wakes all watches.
 """
 
 from __future__ import annotations
@@ -18,53 +18,54 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool.clock import SystemClock
-from kombu_pool.drivers.redis.connection import ask
-from kombu_pool.drivers.redis.connector import WAIT
+from kombu_pool.drivers.redis.connection import execute
+from kombu_pool.drivers.redis.connector import BLOCK_TIMEOUT
 from kombu_pool.drivers.redis.scripts import script
 from kombu_pool.storage import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from redis import Connection
+    import redis
 
-    from kombu_pool.drivers.redis.connection import Wire
+    from kombu_pool.drivers.redis.connection import Connection
     from kombu_pool.drivers.redis.store import Store
     from kombu_pool.model import Project
 
-_LOOK = script("peek", repeatable=True, writes=False)
-#: A clock that is not the server's may be moved at any time.
-_FOREIGN_CLOCK = 0.02
-#: Less than what a server's timer can tell.
-_SHORTEST = 0.001
+_PEEK = script("peek", repeatable=True, writes=False)
+#: Interval of polling with a clock other than the server's, in seconds: it may be moved at any time.
+_CLOCK_POLL_INTERVAL = 0.02
+#: Shortest timeout of a wait, in seconds: the server's timer is no finer.
+_MIN_TIMEOUT = 0.001
 
 
 class RedisWatch(Watch):
-    """Looks at the queues, and listens for news of them while there is nothing."""
+    """Peeks at the queues, and waits for a wake-up while they have nothing to claim."""
 
     def __init__(self, store: Store, queues: Iterable[tuple[Project, str]]) -> None:
         self._store = store
         self._keys = [store.keys(project, name) for project, name in queues]
         self._interrupted = False
         self._closed = False
-        self._listening: Connection | None = None
-        # Held where that connection is hung up, and where it is given away: then its socket may be another's.
+        #: The connection to shut down on an interrupt.
+        self._listening: redis.Connection | None = None
+        # Held while that is shut down, and while it is released: after that its socket may be another one's.
         self._interrupting = threading.RLock()
         self._pid = os.getpid()
 
     def wait(self, timeout: float) -> bool:
-        self._check_process()
+        self._reset_after_fork()
         deadline = time.monotonic() + timeout
         while not self._closed:
             self._prepare()
-            ready, due = self._look()
+            ready, due = self._peek()
             if self._was_interrupted() or ready:
                 return True
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
             try:
-                if self._listen(min(left, WAIT), due):
+                if self._listen(min(left, BLOCK_TIMEOUT), due):
                     return True
             except Exception:
                 if not self._was_interrupted():
@@ -79,21 +80,24 @@ class RedisWatch(Watch):
         with self._interrupting:
             self._interrupted = True
             if self._listening is not None:
-                # Heard at once by the thread that waits for it, whether or not the server answers.
-                _hang_up(self._listening)
+                # Wakes the waiting thread at once, whether or not the server replies.
+                _shut_down(self._listening)
 
     def close(self) -> None:
         self._closed = True
         self.interrupt()
 
     @abstractmethod
-    def _listen(self, seconds: float, due: float) -> bool:
-        """Listen for so long, or until something is due; tell whether there was news. Interrupted, it may raise."""
+    def _listen(self, timeout: float, due: float) -> bool:
+        """Wait for a wake-up for at most ``timeout`` and ``due`` seconds; return whether one came.
+
+        May raise when it is interrupted.
+        """
 
     def _prepare(self) -> None:
-        """Do what has to be done before a look, for nothing to be missed after it."""
+        """Subscribe, where a wake-up after the peek would be missed otherwise."""
 
-    def _check_process(self) -> None:
+    def _reset_after_fork(self) -> None:
         if self._pid != os.getpid():
             self._pid, self._listening, self._closed = os.getpid(), None, False
             self._interrupting = threading.RLock()
@@ -103,65 +107,68 @@ class RedisWatch(Watch):
             was, self._interrupted = self._interrupted, False
             return was
 
-    def _look(self) -> tuple[bool, float]:
-        """Tell whether there is something to claim, and else in how many seconds there may be."""
+    def _peek(self) -> tuple[bool, float]:
+        """Return whether a queue has something to claim, and in how many seconds one may have."""
         now = self._store.now()
-        answers = self._store.link.calls(_LOOK, [(keys.states, (now,)) for keys in self._keys])
-        if 1 in answers:
+        replies = self._store.client.calls(_PEEK, [(keys.states, (now,)) for keys in self._keys])
+        if 1 in replies:
             return True, 0.0
-        due = min((float(answer) for answer in answers if answer), default=math.inf)
+        due = min((float(reply) for reply in replies if reply), default=math.inf)
         if not isinstance(self._store.clock, SystemClock):
-            due = min(due, _FOREIGN_CLOCK)
-        return False, max(due, _SHORTEST)
+            due = min(due, _CLOCK_POLL_INTERVAL)
+        return False, max(due, _MIN_TIMEOUT)
 
 
-class BellWatch(RedisWatch):
-    """Waits for the bells of the queues."""
+class WakeupListWatch(RedisWatch):
+    """Waits with BLPOP on the wake-up lists of the queues."""
 
-    def _listen(self, seconds: float, due: float) -> bool:
+    def _listen(self, timeout: float, due: float) -> bool:
         if not self._keys:
-            time.sleep(min(seconds, _FOREIGN_CLOCK))
+            time.sleep(min(timeout, _CLOCK_POLL_INTERVAL))
             return False
-        with self._store.link.waiting(self._keys[0].wakeup) as wire, self._hung_up_when_interrupted(wire) as connection:
-            return self._hear(wire, connection, seconds, due)
+        with (
+            self._store.client.blocking_connection(self._keys[0].wakeup) as connection,
+            self._shut_down_on_interrupt(connection) as raw,
+        ):
+            return self._await_wakeup(connection, raw, timeout, due)
 
     @contextmanager
-    def _hung_up_when_interrupted(self, wire: Wire) -> Iterator[Connection]:
-        connection = wire.ready()
+    def _shut_down_on_interrupt(self, connection: Connection) -> Iterator[redis.Connection]:
+        raw = connection.ready()
         with self._interrupting:
-            self._listening = connection
+            self._listening = raw
             if self._interrupted:
-                _hang_up(connection)
+                _shut_down(raw)
         try:
-            yield connection
+            yield raw
         finally:
             with self._interrupting:
                 self._listening = None
-            # Before the next look: what rings for a connection that nobody listens to rings for nobody.
-            if self._interrupted or wire.owes:
-                wire.drop()
+            # Before the next peek: a wake-up for a connection without a listener would be lost.
+            if self._interrupted or connection.has_unread_reply:
+                connection.disconnect()
 
-    def _hear(self, wire: Wire, connection: Connection, seconds: float, due: float) -> bool:
-        bells: list[Any] = [keys.wakeup for keys in self._keys]
-        command = connection.pack_command("BLPOP", *bells, repr(max(seconds, _SHORTEST)))
-        connection.send_packed_command(command, check_health=False)
-        # The server's own timer is coarse: what is due is waited for by ours.
-        if due < seconds and not connection.can_read(due):
-            wire.owes = True
+    def _await_wakeup(self, connection: Connection, raw: redis.Connection, timeout: float, due: float) -> bool:
+        lists: list[Any] = [keys.wakeup for keys in self._keys]
+        command = raw.pack_command("BLPOP", *lists, repr(max(timeout, _MIN_TIMEOUT)))
+        raw.send_packed_command(command, check_health=False)
+        # By our timer, as the server's is coarse.
+        if due < timeout and not raw.can_read(due):
+            connection.has_unread_reply = True
             return False
-        return connection.read_response() is not None
+        return raw.read_response() is not None
 
 
 class ChannelWatch(RedisWatch):
-    """Subscribes to the channels of the queues, on a connection that it keeps until it is closed."""
+    """Subscribes to the channels of the queues, on a connection that it holds until it is closed."""
 
     def __init__(self, store: Store, queues: Iterable[tuple[Project, str]]) -> None:
         super().__init__(store, queues)
-        self._lent = ExitStack()
+        self._subscription = ExitStack()
         self._waiting = threading.Lock()
 
     def wait(self, timeout: float) -> bool:
-        self._check_process()
+        self._reset_after_fork()
         with self._waiting:
             return super().wait(timeout)
 
@@ -169,63 +176,63 @@ class ChannelWatch(RedisWatch):
         super().close()
         if self._pid == os.getpid():
             with self._waiting:
-                self._lent.close()
+                self._subscription.close()
 
-    def _check_process(self) -> None:
+    def _reset_after_fork(self) -> None:
         if self._pid != os.getpid():
-            self._inherited, self._lent = self._lent, ExitStack()
+            self._inherited, self._subscription = self._subscription, ExitStack()
             self._waiting = threading.Lock()
-        super()._check_process()
+        super()._reset_after_fork()
 
     def _was_interrupted(self) -> bool:
         with self._interrupting:
             was = super()._was_interrupted()
             if was:
-                self._forget()
+                self._unsubscribe()
             return was
 
-    def _forget(self) -> None:
+    def _unsubscribe(self) -> None:
         self._listening = None
-        self._lent.close()
+        self._subscription.close()
 
     def _prepare(self) -> None:
         if self._listening is not None or not self._keys:
             return
-        wire = self._lent.enter_context(self._store.link.waiting(self._keys[0].queue))
-        self._lent.callback(wire.drop)
-        connection = wire.ready()
+        connection = self._subscription.enter_context(self._store.client.blocking_connection(self._keys[0].queue))
+        self._subscription.callback(connection.disconnect)
+        raw = connection.ready()
         for keys in self._keys:
-            ask(connection, ("SUBSCRIBE", keys.queue))
-        self._listening = connection
+            execute(raw, ("SUBSCRIBE", keys.queue))
+        self._listening = raw
 
-    def _listen(self, seconds: float, due: float) -> bool:
-        connection = self._listening
-        if connection is None:
-            time.sleep(min(seconds, _FOREIGN_CLOCK))
+    def _listen(self, timeout: float, due: float) -> bool:
+        raw = self._listening
+        if raw is None:
+            time.sleep(min(timeout, _CLOCK_POLL_INTERVAL))
             return False
         try:
-            return self._hear(connection, min(seconds, due))
+            return self._await_wakeup(raw, min(timeout, due))
         except Exception:
-            self._forget()
+            self._unsubscribe()
             raise
 
-    def _hear(self, connection: Connection, seconds: float) -> bool:
-        if not connection.can_read(seconds):
-            if seconds >= WAIT:
-                ask(connection, ("PING",))  # a connection that is dead says nothing either
+    def _await_wakeup(self, raw: redis.Connection, timeout: float) -> bool:
+        if not raw.can_read(timeout):
+            if timeout >= BLOCK_TIMEOUT:
+                execute(raw, ("PING",))  # a dead connection is silent too
             return False
-        while connection.can_read(0):
-            connection.read_response()
+        while raw.can_read(0):
+            raw.read_response()
         return True
 
 
-def _hang_up(connection: Connection) -> None:
-    """End a connection so that it fails whoever uses it next, or waits for it now.
+def _shut_down(raw: redis.Connection) -> None:
+    """Shut a connection's socket down, so that its current or next use fails.
 
-    One that is closed opens itself again, and is deaf. And who is about to wait for a socket that is closed meanwhile
-    waits for whatever has its number by then.
+    Closing it would not do: redis-py opens a closed connection again, and a thread that is about to wait for a closed
+    socket waits for whichever socket has its number by then.
     """
-    ended = connection._sock  # noqa: SLF001 - redis-py ends no connection without closing it
+    ended = raw._sock  # noqa: SLF001 - redis-py ends no connection without closing it
     if ended is not None:
         with suppress(OSError):
             ended.shutdown(socket.SHUT_RDWR)

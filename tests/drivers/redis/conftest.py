@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from kombu_pool import drivers
-from tests.conformance.handles import QueueHandle
+from kombu_pool.testing import QueueHandle
 from tests.support.redis.monitor import commands_during
 from tests.support.servers.redis_shared import fresh_uri, shared_server
 

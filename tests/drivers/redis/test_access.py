@@ -59,7 +59,7 @@ def test_a_user_with_a_password_is_let_in(secured, open_queue, kind):
 
 
 def test_a_server_that_another_authority_vouches_for_is_refused(secured, open_driver, tmp_path):
-    certificates._vouch(tmp_path)
+    certificates._create_authority(tmp_path)
     driver = open_driver(f"{secured.uri().partition('?')[0]}?ssl_ca_certs={tmp_path / 'ca.pem'}")
 
     with pytest.raises(errors.ConnectionError, match="CERTIFICATE_VERIFY_FAILED"):
@@ -79,7 +79,7 @@ def test_a_certificate_need_not_be_checked(secured, open_driver):
 
 @pytest.mark.parametrize("option", ["ssl_ca_certs", "ssl_certfile", "ssl_keyfile"])
 def test_a_file_of_certificates_that_is_not_there_is_named(secured, open_driver, option):
-    with pytest.raises(errors.ConfigurationError, match=rf"{option}='/not/there\.pem' is no file"):
+    with pytest.raises(errors.ConfigurationError, match=rf"{option}='/not/there\.pem' is not a readable file"):
         open_driver(f"rediss://{secured.address}/0?{option}=/not/there.pem")
 
 

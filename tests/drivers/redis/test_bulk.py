@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kombu_pool import errors
-from kombu_pool.clock import ManualClock
-from tests.conformance.handles import UNKNOWN_ID, bodies, ids
+from kombu_pool.testing import UNKNOWN_ID, ManualClock, bodies, ids
 
 COUNTS = [5_000, 20_000]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kombu_pool import drivers
-from kombu_pool.drivers.redis.busy_wait import Vigil
+from kombu_pool.drivers.redis.busy_wait import BusyWait
 from tests.support.servers.redis_shared import fresh_uri
 
 
@@ -20,27 +20,27 @@ class Line:
         return self.looked > self.looks
 
 
-def looks(vigil, line):
+def looks(busy_wait, line):
     line.looked = 0
-    vigil.keep(line)
+    busy_wait.wait(line)
     return line.looked
 
 
 def test_it_looks_until_there_is_something():
-    assert looks(Vigil(10.0), Line(looks=5)) == 6
+    assert looks(BusyWait(10.0), Line(looks=5)) == 6
 
 
 def test_it_gives_up_when_its_time_is_over():
-    assert looks(Vigil(0.001), Line(looks=10**9)) > 0
+    assert looks(BusyWait(0.001), Line(looks=10**9)) > 0
 
 
 def test_without_seconds_it_does_not_look():
-    assert looks(Vigil(0.0), Line(looks=0)) == 0
+    assert looks(BusyWait(0.0), Line(looks=0)) == 0
 
 
 def test_after_three_answers_too_late_it_rests_and_then_tries_again():
-    vigil, late = Vigil(0.000001), Line(looks=10**9)
-    tried = [looks(vigil, late) > 0 for _ in range(1010)]
+    busy_wait, late = BusyWait(0.000001), Line(looks=10**9)
+    tried = [looks(busy_wait, late) > 0 for _ in range(1010)]
 
     assert tried[:3] == [True] * 3
     assert not any(tried[3:1003])
@@ -48,10 +48,10 @@ def test_after_three_answers_too_late_it_rests_and_then_tries_again():
 
 
 def test_an_answer_in_time_makes_up_for_late_ones():
-    vigil = Vigil(0.01)
+    busy_wait = BusyWait(0.01)
     for _ in range(10):
-        assert looks(vigil, Line(looks=10**9)) > 0
-        assert looks(vigil, Line(looks=0)) == 1
+        assert looks(busy_wait, Line(looks=10**9)) > 0
+        assert looks(busy_wait, Line(looks=0)) == 1
 
 
 def test_publishing_works_with_it_and_without():

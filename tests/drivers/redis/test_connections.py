@@ -9,9 +9,9 @@ import time
 import pytest
 
 from kombu_pool import drivers, errors
-from kombu_pool.drivers.redis.client import Link
+from kombu_pool.drivers.redis.client import Client
 from kombu_pool.drivers.redis.location import locate
-from tests.conformance.handles import bodies, ids
+from kombu_pool.testing import bodies, ids
 from tests.support.servers.redis_server import Server
 from tests.support.servers.waiting import first_answer
 
@@ -42,8 +42,8 @@ def connections(server):
     return ask
 
 
-def wires(link):
-    return [*link._idle, *link._waiting]
+def opened(redis_client):
+    return [*redis_client._idle, *redis_client._blocking]
 
 
 def in_threads(work):
@@ -100,37 +100,37 @@ def test_drivers_of_one_location_share_their_connections_until_the_last_is_close
 
 def test_connections_stay_as_many_when_they_fail_again_and_again(uri):
     location = locate(drivers.parse(uri.replace("127.0.0.1", "127.0.0.9")), {"socket_connect_timeout": 0.05}, None)
-    link = Link(location)
+    redis_client = Client(location)
 
     def fail(number):
         with pytest.raises(errors.ConnectionError, match="refused"):
-            link.command("PING")
+            redis_client.command("PING")
 
     in_threads(fail)
 
-    assert len(wires(link)) <= 2
-    link.close()
+    assert len(opened(redis_client)) <= 2
+    redis_client.close()
 
 
 def test_a_server_is_looked_at_once_though_many_threads_meet_it(uri, server):
-    link = Link(locate(drivers.parse(uri), {"max_connections": THREADS}, None))
+    redis_client = Client(locate(drivers.parse(uri), {"max_connections": THREADS}, None))
     server.ask("CONFIG", "RESETSTAT")
 
-    in_threads(lambda number: link.command("BLPOP", f"nothing {number}", 0.1))
+    in_threads(lambda number: redis_client.command("BLPOP", f"nothing {number}", 0.1))
 
-    assert len(wires(link)) > 1
+    assert len(opened(redis_client)) > 1
     assert server.client().info("commandstats")["cmdstat_info"]["calls"] == 1
-    link.close()
+    redis_client.close()
 
 
 def test_a_connection_that_got_lost_is_replaced(uri):
-    link = Link(locate(drivers.parse(uri), {}, None))
+    redis_client = Client(locate(drivers.parse(uri), {}, None))
     for _ in range(3):
         # As when a signal's handler raises just now.
-        link._take()
+        redis_client._acquire()
 
-    assert link.command("PING") == b"PONG"
-    link.close()
+    assert redis_client.command("PING") == b"PONG"
+    redis_client.close()
 
 
 def test_each_socket_has_a_timeout(uri, open_queue):
@@ -139,12 +139,12 @@ def test_each_socket_has_a_timeout(uri, open_queue):
     in_threads(queue.post)
     queue.pop(THREADS)
     watch.wait(0.01)
-    link = queue.driver._link
+    redis_client = queue.driver._client
     # A watch hangs up what it did not hear out.
-    with link.waiting(b"") as wire:
-        wire.ready()
+    with redis_client.blocking_connection(b"") as connection:
+        connection.ready()
 
-    sockets = [wire._connection._sock.gettimeout() for wire in wires(link)]
+    sockets = [connection._raw._sock.gettimeout() for connection in opened(redis_client)]
 
     assert min(sockets) == 1.5
     assert 1 < max(sockets) < 10
@@ -153,12 +153,12 @@ def test_each_socket_has_a_timeout(uri, open_queue):
 
 def test_who_finds_all_connections_busy_is_told_in_time(uri, open_queue):
     queue = open_queue(f"{uri}?max_connections=1&socket_timeout=0.1")
-    taken = queue.driver._link._take()
+    taken = queue.driver._client._acquire()
 
     with pytest.raises(errors.ConnectionError, match="all max_connections=1 are busy"):
         queue.count()
 
-    queue.driver._link._give_back(taken)
+    queue.driver._client._release(taken)
     assert queue.count() == 0
 
 
@@ -178,26 +178,26 @@ def test_connections_that_the_server_closed_are_replaced_without_a_word(server, 
     for call in calls:
         for found in connections():
             server.ask("CLIENT", "KILL", "ID", found["id"])
-        idle(queue.driver._link)
+        idle(queue.driver._client)
         call()
 
     assert queue.all() == ["b"]
 
 
-def idle(link):
+def idle(redis_client):
     """Let its connections look as if nobody had used them for a while."""
-    for wire in wires(link):
-        wire._used -= 10
+    for connection in opened(redis_client):
+        connection._used_at -= 10
 
 
 def test_a_watch_outlives_its_connection(server, queue, connections):
     watch = queue.driver.watch([(None, queue.name)])
     watch.wait(0.01)
-    with queue.driver._link.waiting(b"") as wire:
-        wire.ready()
+    with queue.driver._client.blocking_connection(b"") as connection:
+        connection.ready()
     for found in connections():
         server.ask("CLIENT", "KILL", "ID", found["id"])
-    idle(queue.driver._link)
+    idle(queue.driver._client)
 
     assert watch.wait(0.05) is False
     queue.post("a")

@@ -8,9 +8,9 @@ import pytest
 from redis.crc import key_slot
 
 from kombu_pool import drivers, errors
-from kombu_pool.clock import ManualClock
 from kombu_pool.drivers.redis import keys
-from tests.conformance.handles import page_of
+from kombu_pool.testing import ManualClock, page_of
+from tests.support.redis.stored_keys import stored_keys
 from tests.support.servers.redis_server import Server
 from tests.support.servers.redis_shared import fresh_uri, shared_server
 
@@ -134,7 +134,7 @@ def test_nothing_is_left_of_what_was_deleted(control, client):
     control.pools_controller.delete("pool")
     control.queue_controller.delete("q", "p")
 
-    assert client.keys() == [key("generation")]
+    assert stored_keys(client) == {key("generation")}
 
 
 def test_drop_all_leaves_everything_else(control, client):
@@ -164,7 +164,7 @@ def test_forgotten_pools_still_have_the_queues_that_are_assigned_to_them(control
 def test_all_keys_are_on_one_node_of_a_cluster(control, client):
     fill(control)
 
-    slots = {key_slot(name) for name in client.scan_iter()}
+    slots = {key_slot(name) for name in stored_keys(client)}
 
     assert slots == {key_slot(b"control")}
 
@@ -310,7 +310,11 @@ def test_holders_that_died_without_a_word_do_not_pile_up(control, client, clock)
     for number in range(50):
         control.consumers_controller.add_holder("q", f"alive {number}", 60)
 
-    assert [client.zcard(key(f"consumers:{part}")) for part in ("holders", "held_queues", "holder_ends")] == [50, 50, 50]
+    assert [client.zcard(key(f"consumers:{part}")) for part in ("holders", "held_queues", "holder_ends")] == [
+        50,
+        50,
+        50,
+    ]
     assert control.consumers_controller.count("q") == 50
 
 

@@ -9,10 +9,9 @@ from collections import Counter
 import pytest
 
 from kombu_pool import errors
-from kombu_pool.clock import ManualClock
 from kombu_pool.drivers.redis.scripts import script
 from kombu_pool.storage.dead_letters import RESERVATION_TTL
-from tests.conformance.handles import QueueHandle, bodies, ids
+from kombu_pool.testing import ManualClock, QueueHandle, bodies, ids
 from tests.support.servers.proxy import Proxy
 from tests.support.servers.redis_server import Server
 from tests.support.transport.child_programs import Programs

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from redis.crc import key_slot
 
-from kombu_pool.clock import ManualClock
 from kombu_pool.drivers.redis.keys import (
     QUEUES_WITH_DEAD,
     key_sets,
@@ -16,7 +15,7 @@ from kombu_pool.drivers.redis.keys import (
     scope_of,
     store_key,
 )
-from tests.conformance.handles import ids
+from kombu_pool.testing import ManualClock, ids
 
 NAMES = ["", "{", "}", "{}", "}{", "a{b}c", "/", "a/b", "\0", "%", "%7B", "=", ":", " ", "é", "\ud800", "🐇", "x" * 999]
 SCOPES = [(None, name) for name in NAMES] + [(name, "q") for name in NAMES] + [(name, name) for name in NAMES]

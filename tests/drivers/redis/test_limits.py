@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from kombu_pool import errors
-from kombu_pool.clock import ManualClock
 from kombu_pool.drivers.redis.keys import queue_keys
-from tests.conformance.handles import QueueHandle, ids
+from kombu_pool.testing import ManualClock, QueueHandle, ids
 
 KEYS = queue_keys("kombu-pool", None, "q")
 #: What stands before the body's record in each record.

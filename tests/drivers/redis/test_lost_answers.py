@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from kombu_pool import errors
-from kombu_pool.clock import ManualClock
 from kombu_pool.drivers.redis.scripts import script
-from tests.conformance.handles import bodies, ids
+from kombu_pool.testing import ManualClock, bodies, ids
 from tests.support.servers.proxy import Proxy
 from tests.support.servers.redis_server import Server
 

@@ -10,7 +10,7 @@ from collections import Counter
 
 import pytest
 
-from tests.conformance.handles import bodies, ids
+from kombu_pool.testing import bodies, ids
 from tests.support.transport.child_programs import Programs
 
 POSTERS, EACH, CONSUMERS = 4, 2_000, 4

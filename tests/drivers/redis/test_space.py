@@ -7,11 +7,11 @@ import threading
 import msgspec
 import pytest
 
-from kombu_pool.clock import ManualClock
 from kombu_pool.drivers.redis.keys import queue_keys
 from kombu_pool.model import IdempotencyKey
 from kombu_pool.storage import IDEMPOTENCY_WINDOW
-from tests.conformance.handles import ids, page_of
+from kombu_pool.testing import ManualClock, ids, page_of
+from tests.support.redis.stored_keys import stored_keys
 from tests.support.servers.redis_server import Server
 
 RECORD = 1024
@@ -44,9 +44,9 @@ def fill(uri, open_queue, clock):
 
 
 def sizes(client):
-    """Return how many things each key holds."""
+    """Return how many entries each key has."""
     count = {"hash": client.hlen, "zset": client.zcard, "list": client.llen}
-    return {key: count[client.type(key).decode()](key) for key in client.scan_iter()}
+    return {key: count[client.type(key).decode()](key) for key in stored_keys(client)}
 
 
 def test_a_waiting_message_of_a_kilobyte_takes_half_of_one_besides(open_queue):

@@ -5,11 +5,12 @@ import multiprocessing
 import pytest
 
 from kombu_pool import drivers
-from kombu_pool.clock import SYSTEM_CLOCK, ManualClock
-from kombu_pool.drivers.redis.client import Link
+from kombu_pool.clock import SYSTEM_CLOCK
+from kombu_pool.drivers.redis.client import Client
 from kombu_pool.drivers.redis.keys import queue_keys
 from kombu_pool.drivers.redis.location import locate
 from kombu_pool.drivers.redis.subscriptions import SubscriptionController
+from kombu_pool.testing import ManualClock
 from tests.support.servers.redis_shared import fresh_uri
 
 QUEUE = "q"
@@ -27,29 +28,29 @@ def uri():
 
 
 @pytest.fixture
-def link(uri):
-    opened = Link(locate(drivers.parse(uri), {}, None))
+def redis_client(uri):
+    opened = Client(locate(drivers.parse(uri), {}, None))
     yield opened
     opened.close()
 
 
 @pytest.fixture
-def keys(link):
-    return queue_keys(link.location.key_prefix, None, QUEUE)
+def keys(redis_client):
+    return queue_keys(redis_client.location.key_prefix, None, QUEUE)
 
 
 @pytest.fixture
-def subscriptions(link, keys, clock):
-    link.command("HSET", keys.queue, "last", 0)
-    return SubscriptionController(link, clock)
+def subscriptions(redis_client, keys, clock):
+    redis_client.command("HSET", keys.queue, "last", 0)
+    return SubscriptionController(redis_client, clock)
 
 
 def create_all(uri):
     """Subscribe everybody, as a process of its own."""
-    link = Link(locate(drivers.parse(uri), {}, None))
-    controller = SubscriptionController(link, SYSTEM_CLOCK)
+    redis_client = Client(locate(drivers.parse(uri), {}, None))
+    controller = SubscriptionController(redis_client, SYSTEM_CLOCK)
     made = [controller.create(QUEUE, subscriber, 60, {}) for subscriber in SUBSCRIBERS]
-    link.close()
+    redis_client.close()
     return made
 
 
@@ -66,7 +67,7 @@ def test_of_two_processes_one_subscribes_somebody(subscriptions, uri):
         assert subscriptions.get_with_subscriber(QUEUE, subscriber)["id"] == winner
 
 
-def test_collecting_leaves_nothing_of_what_has_expired(subscriptions, link, keys, clock):
+def test_collecting_leaves_nothing_of_what_has_expired(subscriptions, redis_client, keys, clock):
     subscriptions.create(QUEUE, "http://a", 60, {})
     renamed = subscriptions.create(QUEUE, "http://b", 60, {})
     subscriptions.update(QUEUE, renamed, subscriber="http://c")
@@ -75,12 +76,12 @@ def test_collecting_leaves_nothing_of_what_has_expired(subscriptions, link, keys
 
     assert subscriptions.collect(None, QUEUE) == 2
     assert subscriptions.collect(None, QUEUE) == 0
-    assert link.command("HLEN", keys.subscriptions) == 2
+    assert redis_client.command("HLEN", keys.subscriptions) == 2
     subscriptions.delete(QUEUE, kept)
-    assert not link.command("EXISTS", keys.subscriptions)
+    assert not redis_client.command("EXISTS", keys.subscriptions)
 
 
-def test_a_subscriber_takes_over_the_place_of_an_expired_subscription(subscriptions, link, keys, clock):
+def test_a_subscriber_takes_over_the_place_of_an_expired_subscription(subscriptions, redis_client, keys, clock):
     subscriptions.create(QUEUE, "http://a", 60, {})
     subscriptions.create(QUEUE, "http://b", 60, {})
     other = subscriptions.create(QUEUE, "http://c", 0, {})
@@ -92,7 +93,7 @@ def test_a_subscriber_takes_over_the_place_of_an_expired_subscription(subscripti
     assert subscriptions.get_with_subscriber(QUEUE, "http://a")["id"] == again
     assert subscriptions.get_with_subscriber(QUEUE, "http://b")["id"] == other
     assert subscriptions.collect(None, QUEUE) == 0
-    assert link.command("HLEN", keys.subscriptions) == 4
+    assert redis_client.command("HLEN", keys.subscriptions) == 4
 
 
 def test_an_id_is_given_once_though_the_clock_stands(subscriptions):

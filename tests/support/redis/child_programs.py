@@ -102,8 +102,8 @@ def be_interrupted(uri: str, times: int) -> None:
             signal.setitimer(signal.ITIMER_REAL, 0)
         if number % 10 == 0:
             # As if nobody had used them for long.
-            for wire in queue.driver._link._idle:
-                wire._used -= 10
+            for connection in queue.driver._client._idle:
+                connection._used_at -= 10
     queue.post("at the end")
     say(json.dumps(wrong))
 

@@ -1,11 +1,18 @@
-"""Exchanges and bindings."""
+"""The controller of exchanges and bindings."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool import codec
-from kombu_pool.drivers.redis.control.key_encoding import SEPARATOR, member, name_of, project_bytes, span, stored_name
+from kombu_pool.drivers.redis.control.key_encoding import (
+    SEPARATOR,
+    member,
+    name_of,
+    prefix_range,
+    project_bytes,
+    stored_name,
+)
 from kombu_pool.drivers.redis.control.tables import Table
 from kombu_pool.drivers.redis.keys import control_key, name_bytes
 from kombu_pool.drivers.redis.keys import name_of as text_of
@@ -17,7 +24,7 @@ from kombu_pool.storage.policy import write
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from kombu_pool.drivers.redis.client import Link
+    from kombu_pool.drivers.redis.client import Client
     from kombu_pool.model import Binding, Exchange, Project
 
 _CREATE = script("control/create_exchange")
@@ -26,19 +33,19 @@ _BIND = script("control/bind")
 _UNBIND = script("control/unbind")
 _UNBIND_QUEUE = script("control/unbind_queue")
 _EXCHANGE, _QUEUE = "exchange", "queue"
-#: Digits of a generation, which an exchange's record begins with; a binding's number is one, too.
+#: Digits of a generation at the beginning of an exchange's record. A binding's number has as many.
 _DIGITS = 16
 
 
 class BindingsController(Contract):
-    """Exchanges in a table, bindings in sorted sets by what they come from and by what they lead to."""
+    """Exchanges in a table, bindings in sorted sets by exchange and by destination."""
 
     generation_ttl = 1.0
 
-    def __init__(self, link: Link) -> None:
-        prefix = link.location.key_prefix
-        self._link = link
-        self._table = Table(link, "exchanges")
+    def __init__(self, client: Client) -> None:
+        prefix = client.location.key_prefix
+        self._client = client
+        self._table = Table(client, "exchanges")
         self._bindings, self._from, self._to, self._last = (
             control_key(prefix, part) for part in ("bindings", "bindings:from", "bindings:to", "generation")
         )
@@ -55,21 +62,21 @@ class BindingsController(Contract):
     ) -> bool:
         record = write((name_bytes(type), bool(durable), bool(auto_delete), dict(arguments or {})))
         keys = (*self._keys, self._table.names)
-        return bool(self._link.call(_CREATE, keys, member(project, name), record))
+        return bool(self._client.call(_CREATE, keys, member(project, name), record))
 
     def get_exchange(self, name: str, project: Project = None) -> Exchange:
         found = self._table.find(project, name)
         if found is None:
             raise ExchangeDoesNotExist(name, project)
-        return _shown(name, found)
+        return _to_exchange(name, found)
 
     def list_exchanges(self, project: Project = None) -> Sequence[Exchange]:
-        return [_shown(*row) for row in self._table.rows(project)]
+        return [_to_exchange(*row) for row in self._table.rows(project)]
 
     def delete_exchange(self, name: str, project: Project = None) -> None:
         kind = stored_name(_EXCHANGE)
-        arguments = (member(project, name), *_starting(project, name), *_leading(project, kind, name))
-        self._link.call(_DELETE, (*self._keys, self._table.names), *arguments)
+        arguments = (member(project, name), *_range_from(project, name), *_range_to(project, kind, name))
+        self._client.call(_DELETE, (*self._keys, self._table.names), *arguments)
 
     def generation(self, exchange: str, project: Project = None) -> int:
         found = self._table.find(project, exchange)
@@ -86,7 +93,7 @@ class BindingsController(Contract):
     ) -> bool:
         needed = [exchange, destination] if destination_type == _EXCHANGE else [exchange]
         binding = _stored(project, exchange, destination_type, destination, routing_key, arguments)
-        bound, missing = self._link.call(_BIND, self._keys, binding, *(member(project, name) for name in needed))
+        bound, missing = self._client.call(_BIND, self._keys, binding, *(member(project, name) for name in needed))
         if missing:
             raise ExchangeDoesNotExist(needed[missing - 1], project)
         return bool(bound)
@@ -101,18 +108,18 @@ class BindingsController(Contract):
         project: Project = None,
     ) -> bool:
         binding = _stored(project, exchange, destination_type, destination, routing_key, arguments)
-        return bool(self._link.call(_UNBIND, self._keys, binding))
+        return bool(self._client.call(_UNBIND, self._keys, binding))
 
     def unbind_queue(self, queue: str, project: Project = None) -> Sequence[str]:
-        sources = self._link.call(_UNBIND_QUEUE, self._keys, *_leading(project, stored_name(_QUEUE), queue))
+        sources = self._client.call(_UNBIND_QUEUE, self._keys, *_range_to(project, stored_name(_QUEUE), queue))
         return [name_of(source) for source in sources]
 
     def list(self, exchange: str | None = None, project: Project = None) -> Sequence[Binding]:
-        bounds = span(project_bytes(project)) if exchange is None else _starting(project, exchange)
-        entries = [entry.split(SEPARATOR, 6) for entry in self._link.command("ZRANGEBYLEX", self._from, *bounds)]
+        bounds = prefix_range(project_bytes(project)) if exchange is None else _range_from(project, exchange)
+        entries = [entry.split(SEPARATOR, 6) for entry in self._client.command("ZRANGEBYLEX", self._from, *bounds)]
         if exchange is None:
             entries.sort(key=lambda entry: entry[2])
-        return [_binding(*entry) for entry in entries]
+        return [_to_binding(*entry) for entry in entries]
 
 
 def _stored(
@@ -123,20 +130,20 @@ def _stored(
     routing_key: str,
     arguments: Mapping[str, Any] | None,
 ) -> bytes:
-    """Return the stored form of a binding, whose parts the scripts tell apart."""
+    """Return the stored form of a binding, whose parts the scripts split."""
     names = (exchange, destination_type, destination, routing_key)
     return SEPARATOR.join((project_bytes(project), *map(stored_name, names), write(dict(arguments or {}))))
 
 
-def _starting(project: Project, exchange: str) -> tuple[bytes, bytes]:
-    return span(project_bytes(project), stored_name(exchange))
+def _range_from(project: Project, exchange: str) -> tuple[bytes, bytes]:
+    return prefix_range(project_bytes(project), stored_name(exchange))
 
 
-def _leading(project: Project, kind: bytes, destination: str) -> tuple[bytes, bytes]:
-    return span(project_bytes(project), kind, stored_name(destination))
+def _range_to(project: Project, kind: bytes, destination: str) -> tuple[bytes, bytes]:
+    return prefix_range(project_bytes(project), kind, stored_name(destination))
 
 
-def _binding(
+def _to_binding(
     _project: bytes,
     exchange: bytes,
     _number: bytes,
@@ -154,7 +161,7 @@ def _binding(
     }
 
 
-def _shown(name: str, record: bytes) -> Exchange:
+def _to_exchange(name: str, record: bytes) -> Exchange:
     type_, durable, auto_delete, arguments = codec.decode(record[_DIGITS:])
     return {
         "name": name,

@@ -1,4 +1,4 @@
-"""The catalogue."""
+"""The controller of the catalogue."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kombu_pool.storage import CatalogueController as Contract
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kombu_pool.drivers.redis.client import Link
+    from kombu_pool.drivers.redis.client import Client
     from kombu_pool.model import CatalogueEntry, Project
 
 _ASSIGN = script("control/assign", repeatable=True)
@@ -22,17 +22,17 @@ _UNASSIGN = script("control/unassign", repeatable=True)
 
 
 def queues_key(prefix: str) -> bytes:
-    """Return the key that has the number of queues of each pool that has any."""
+    """Return the key of the number of queues of each pool."""
     return control_key(prefix, "catalogue:queues")
 
 
 class CatalogueController(Contract):
-    """The catalogue in a table of pools' members."""
+    """The catalogue in a table, whose records are pools."""
 
-    def __init__(self, link: Link) -> None:
-        prefix = link.location.key_prefix
-        self._link = link
-        self._table = Table(link, "catalogue")
+    def __init__(self, client: Client) -> None:
+        prefix = client.location.key_prefix
+        self._client = client
+        self._table = Table(client, "catalogue")
         self._queues = queues_key(prefix)
         self._keys = (self._table.records, self._table.names, self._queues)
         self._pools = control_key(prefix, "pools")
@@ -54,7 +54,7 @@ class CatalogueController(Contract):
         self._assign(project, queue, pool, "")
 
     def delete(self, project: Project, queue: str) -> None:
-        self._link.call(_UNASSIGN, self._keys, member(project, queue))
+        self._client.call(_UNASSIGN, self._keys, member(project, queue))
 
     def update(self, project: Project, queue: str, pool: str | None = None) -> None:
         if pool is None:
@@ -70,7 +70,7 @@ class CatalogueController(Contract):
 
     def _assign(self, project: Project, queue: str, pool: str, when: str) -> str:
         arguments = (member(project, queue), member(None, pool), when)
-        obstacle, assigned = self._link.call(_ASSIGN, (*self._keys, self._pools), *arguments)
+        obstacle, assigned = self._client.call(_ASSIGN, (*self._keys, self._pools), *arguments)
         if obstacle == b"unmapped":
             raise QueueNotMapped(queue, project)
         if obstacle == b"pool":

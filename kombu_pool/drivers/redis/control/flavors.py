@@ -1,4 +1,4 @@
-"""The flavors."""
+"""The controller of flavors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kombu_pool.storage.policy import write
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from kombu_pool.drivers.redis.client import Link
+    from kombu_pool.drivers.redis.client import Client
     from kombu_pool.model import Flavor, Project
 
 _PUT = script("control/put", repeatable=True)
@@ -26,17 +26,17 @@ _DELETE = script("control/delete", repeatable=True)
 
 
 def projects_key(prefix: str) -> bytes:
-    """Return the key that has flavors by their name first: pools ask for those of all projects."""
+    """Return the key of the flavors by name, then project: a pool needs those of all projects."""
     return control_key(prefix, "flavors:projects")
 
 
 class FlavorsController(Contract):
     """Flavors in a table."""
 
-    def __init__(self, link: Link) -> None:
-        self._link = link
-        self._table = Table(link, "flavors")
-        self._projects = projects_key(link.location.key_prefix)
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._table = Table(client, "flavors")
+        self._projects = projects_key(client.location.key_prefix)
         self._keys = (self._table.records, self._table.names, self._projects)
 
     def list(
@@ -63,14 +63,14 @@ class FlavorsController(Contract):
             raise FlavorDoesNotExist(name)
 
     def delete(self, name: str, project: Project = None) -> None:
-        self._link.call(_DELETE, self._keys, member(project, name), _by_name(project, name))
+        self._client.call(_DELETE, self._keys, member(project, name), _by_name(project, name))
 
     def drop_all(self) -> None:
         self._table.drop(self._projects)
 
     def _put(self, project: Project, name: str, capabilities: object, when: str) -> bool:
         arguments = (member(project, name), write(capabilities), when, _by_name(project, name))
-        return bool(self._link.call(_PUT, self._keys, *arguments))
+        return bool(self._client.call(_PUT, self._keys, *arguments))
 
 
 def _by_name(project: Project, name: str) -> bytes:

@@ -1,7 +1,7 @@
-"""How projects and names become members of a hash or a sorted set.
+"""Encodes projects and names as members of a hash or a sorted set.
 
-The parts of a member have a NUL between them. Whatever a name holds, its stored form holds none, and two stored forms
-are in the byte order of their names: so the members that begin alike are a range of a sorted set.
+The parts of a member have a NUL between them. The stored form of a name has none, whatever the name holds, and stored
+forms sort as their names do. So all members with the same first parts are a range of a sorted set.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from kombu_pool.model import Project
 
 SEPARATOR = b"\0"
-_BEHIND = b"\1"
+_AFTER_SEPARATOR = b"\1"
 
 
 def stored_name(name: str) -> bytes:
@@ -23,7 +23,7 @@ def stored_name(name: str) -> bytes:
 
 
 def name_of(stored: bytes) -> str:
-    """Return the name of its stored form."""
+    """Return the name from its stored form."""
     return keys.name_of(stored.replace(b"\1\1", b"\0").replace(b"\1\2", b"\1"))
 
 
@@ -33,7 +33,7 @@ def project_bytes(project: Project) -> bytes:
 
 
 def member(project: Project, name: str) -> bytes:
-    """Return the member of a project's queue, exchange, or the like."""
+    """Return the member of a queue, an exchange or the like of a project."""
     return project_bytes(project) + SEPARATOR + stored_name(name)
 
 
@@ -43,7 +43,7 @@ def scope_of(stored: bytes) -> tuple[Project, str]:
     return keys.project_of(project.decode()), name_of(name)
 
 
-def span(*parts: bytes) -> tuple[bytes, bytes]:
-    """Return the bounds of the members that begin with these parts, and go on."""
-    beginning = SEPARATOR.join(parts)
-    return b"[" + beginning + SEPARATOR, b"(" + beginning + _BEHIND
+def prefix_range(*parts: bytes) -> tuple[bytes, bytes]:
+    """Return the bounds of the members that have these parts and further ones."""
+    prefix = SEPARATOR.join(parts)
+    return b"[" + prefix + SEPARATOR, b"(" + prefix + _AFTER_SEPARATOR

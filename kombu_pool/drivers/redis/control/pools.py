@@ -1,4 +1,4 @@
-"""The pools."""
+"""The controller of pools."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from kombu_pool.storage.policy import write
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from kombu_pool.drivers.redis.client import Link
+    from kombu_pool.drivers.redis.client import Client
     from kombu_pool.model import Flavor, Pool
 
 _PUT = script("control/put_pool", repeatable=True)
@@ -33,7 +33,7 @@ _DELETE = script("control/delete_pool", repeatable=True)
 
 
 class StoredPool(NamedTuple):
-    """What is kept of a pool, with its options as they are stored."""
+    """A pool as it is stored, with its options encoded."""
 
     uri: str
     weight: int
@@ -42,12 +42,12 @@ class StoredPool(NamedTuple):
 
     @classmethod
     def of(cls, record: bytes) -> StoredPool:
-        """Read a record, whose parts have a NUL between them: the scripts read it too."""
+        """Return the pool of a record; the scripts read records too."""
         uri, weight, flavor, options = record.split(SEPARATOR, 3)
         return cls(name_of(uri), int(weight), name_of(flavor) or None, options)
 
     def record(self) -> bytes:
-        """Return what :meth:`of` reads."""
+        """Return the record: its parts, with a NUL between them."""
         parts = (stored_name(self.uri), b"%d" % self.weight, stored_name(self.flavor or ""), self.options)
         return SEPARATOR.join(parts)
 
@@ -55,10 +55,10 @@ class StoredPool(NamedTuple):
 class PoolsController(Contract):
     """Pools in a table."""
 
-    def __init__(self, link: Link) -> None:
-        prefix = link.location.key_prefix
-        self._link = link
-        self._table = Table(link, "pools")
+    def __init__(self, client: Client) -> None:
+        prefix = client.location.key_prefix
+        self._client = client
+        self._table = Table(client, "pools")
         own, flavors = (self._table.records, self._table.names), projects_key(prefix)
         self._put_keys = (*own, control_key(prefix, "flavors"), flavors)
         self._delete_keys = (*own, flavors, queues_key(prefix))
@@ -93,7 +93,7 @@ class PoolsController(Contract):
             before = self._require(name)
 
     def delete(self, name: str) -> None:
-        obstacle, value = self._link.call(_DELETE, self._delete_keys, member(None, name))
+        obstacle, value = self._client.call(_DELETE, self._delete_keys, member(None, name))
         if obstacle == b"queues":
             raise PoolInUse(name, int(value))
         if obstacle == b"flavor":
@@ -109,11 +109,11 @@ class PoolsController(Contract):
         return found
 
     def _put(self, name: str, pool: StoredPool, before: bytes) -> bool:
-        """Write the pool; False when ``before`` is not, or no longer, what is there. b"" stands for anything."""
-        can = sorted(pool_validation.capability_names(pool.uri))
+        """Store the pool if its record still is ``before``, or any for b""; return whether it was."""
+        capabilities = sorted(pool_validation.capability_names(pool.uri))
         flavor = stored_name(pool.flavor or "")
-        arguments = (member(None, name), pool.record(), stored_name(pool.uri), flavor, before, *can)
-        obstacle, *values = self._link.call(_PUT, self._put_keys, *arguments)
+        arguments = (member(None, name), pool.record(), stored_name(pool.uri), flavor, before, *capabilities)
+        obstacle, *values = self._client.call(_PUT, self._put_keys, *arguments)
         if obstacle == b"lacks":
             raise PoolCapabilitiesMismatch(name, pool.flavor, ", ".join(sorted(value.decode() for value in values)))
         if obstacle == b"taken":

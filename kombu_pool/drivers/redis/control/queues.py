@@ -1,4 +1,4 @@
-"""The control plane's queues: their names and their metadata."""
+"""The controller of the queues of the control plane: their names and their metadata."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from kombu_pool.storage.policy import read, write
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from kombu_pool.drivers.redis.client import Link
+    from kombu_pool.drivers.redis.client import Client
     from kombu_pool.model import Metadata, Project
 
 
 class RecordedQueues(QueueController):
-    """Queues without messages."""
+    """Names and metadata of queues, whose messages are in the pools."""
 
-    def __init__(self, link: Link) -> None:
-        self._table = Table(link, "queues")
+    def __init__(self, client: Client) -> None:
+        self._table = Table(client, "queues")
 
     def list(
         self,

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from kombu_pool import drivers
-from kombu_pool.drivers.redis.cluster_client import ClusterLink
+from kombu_pool.drivers.redis.cluster_client import ClusterClient
 from kombu_pool.drivers.redis.location import locate
 from tests.support.servers.redis_cluster import Cluster
 
@@ -27,18 +27,18 @@ def cluster(servers):
 
 
 @pytest.fixture
-def open_link(cluster):
+def open_client(cluster):
     opened = []
 
     def make(**options):
-        opened.append(ClusterLink(locate(drivers.parse(cluster.uri()), options, None)))
+        opened.append(ClusterClient(locate(drivers.parse(cluster.uri()), options, None)))
         return opened[-1]
 
     yield make
-    for link in opened:
-        link.close()
+    for redis_client in opened:
+        redis_client.close()
 
 
 @pytest.fixture
-def link(open_link):
-    return open_link()
+def redis_client(open_client):
+    return open_client()

@@ -4,8 +4,9 @@ import pytest
 
 from kombu_pool import drivers, errors
 from kombu_pool.drivers.redis.keys import queue_keys
-from tests.conformance.handles import QueueHandle, bodies
+from kombu_pool.testing import QueueHandle, bodies
 from tests.support.redis.cluster_keys import owner_of
+from tests.support.redis.stored_keys import LAYOUT_KEY
 
 
 @pytest.fixture
@@ -60,4 +61,4 @@ def test_what_is_rejected_waits_while_the_node_of_its_dead_letter_queue_is_full(
     assert dead.free() == ["a", "b"]
     for name in ("q", elsewhere):
         driver.queue_controller.delete(name)
-    assert [node.ask("DBSIZE") for node in cluster.nodes] == [0, 0, 0]
+    assert [key for node in cluster.nodes for key in node.ask("KEYS", "*")] == [LAYOUT_KEY]

@@ -200,7 +200,7 @@ class Client:
     def _execute(self, raw: redis.Connection, script: Script, command: tuple[Any, ...]) -> Any:
         required = self.location.min_replicas
         if not required or not script.writes:
-            return execute_busy_waiting(raw, command, self._busy_wait) if script.awake else execute(raw, command)
+            return execute_busy_waiting(raw, command, self._busy_wait) if script.busy_wait else execute(raw, command)
         timeout = self.location.min_replicas_timeout
         reply, replicas = execute_all(raw, [command, ("WAIT", required, int(timeout * 1000))])
         if replicas < required:

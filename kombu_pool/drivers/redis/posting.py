@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.redis.store import Store
     from kombu_pool.model import Project
 
-_POST = script("post", awake=True)
-_POST_BOUNDED = script("post_bounded", awake=True)
+_POST = script("post", busy_wait=True)
+_POST_BOUNDED = script("post_bounded", busy_wait=True)
 _BOUNDED = b"bounded"
 _FULL = b"full"
 #: Queues that are remembered as bounded; the set is emptied when it is full.

@@ -17,7 +17,7 @@ class Script(NamedTuple):
 
     ``repeatable``: running it again after a lost answer does no harm and gives the same answer.
     ``writes``: its effect must reach the replicas before it counts. A claim or its end need not: what a failover loses
-    of it comes back. ``awake``: the caller has nothing else to do than to wait for the answer.
+    of it comes back. ``busy_wait``: the caller busy-waits for the reply.
     """
 
     name: str
@@ -25,14 +25,14 @@ class Script(NamedTuple):
     text: bytes
     repeatable: bool
     writes: bool
-    awake: bool = False
+    busy_wait: bool = False
 
 
 @cache
-def script(name: str, *, repeatable: bool = False, writes: bool = True, awake: bool = False) -> Script:
+def script(name: str, *, repeatable: bool = False, writes: bool = True, busy_wait: bool = False) -> Script:
     """Return the script ``lua/<name>.lua``, its include lines replaced by files of ``lua/include``."""
     text = _resolve(name, set()).encode()
-    return Script(name, hashlib.sha1(text).hexdigest().encode(), text, repeatable, writes, awake)  # noqa: S324 - Redis' choice
+    return Script(name, hashlib.sha1(text).hexdigest().encode(), text, repeatable, writes, busy_wait)  # noqa: S324 - Redis' choice
 
 
 def _resolve(path: str, included: set[str]) -> str:

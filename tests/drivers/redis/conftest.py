@@ -16,19 +16,19 @@ def uri():
 
 @pytest.fixture
 def client(uri):
-    """A client of that database, past all drivers."""
+    """A redis-py client of that database."""
     return shared_server().client(int(uri.rpartition("/")[2]))
 
 
 @pytest.fixture
 def commands(client):
-    """Return what the server runs, for this database, while one works: ``commands(work)``."""
+    """Return the commands that the server runs in this database during a call: ``commands(work)``."""
     return lambda work: commands_during(client, work)
 
 
 @pytest.fixture
 def open_driver():
-    """Open a message store; it is closed at the end."""
+    """Open a message store, which is closed at the end: ``open_driver(uri)``."""
     opened = []
 
     def make(where, **options):
@@ -42,7 +42,7 @@ def open_driver():
 
 @pytest.fixture
 def open_queue(open_driver):
-    """Open a message store and make a queue in it: ``open_queue(uri)``."""
+    """Open a message store and create a queue in it: ``open_queue(uri)``."""
 
     def make(where, name="q", project=None, metadata=None, **options):
         driver = open_driver(where, **options)

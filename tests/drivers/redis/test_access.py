@@ -24,14 +24,14 @@ def secured():
 
 @pytest.fixture(scope="module")
 def server():
-    """A server that anybody may use, and users that may less."""
+    """A server whose default user needs no password."""
     with Server() as server:
         yield server
 
 
 @pytest.fixture
 def user(server):
-    """Make a user with these rules, and return the URI by which it comes."""
+    """Create a user with these rules, and return its URI."""
 
     def make(*rules):
         server.ask("FLUSHALL")

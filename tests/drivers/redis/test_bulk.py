@@ -1,4 +1,4 @@
-"""Thousands of messages in one call: more than what Lua's unpack takes at once, which ends near 8,000."""
+"""Thousands of messages in one call: more than Lua's unpack takes at once, which is near 8,000."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_many_messages_expire_at_once(queue, count, posted, clock):
     while went := queue.driver.gc():
         collected += went
 
-    # Besides the messages, the claim.
+    # The messages and the claim.
     assert collected == count + 1
     assert queue.stats()["total"] == 0
 

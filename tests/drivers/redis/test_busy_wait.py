@@ -1,4 +1,4 @@
-"""Waiting awake is given up where it does not pay, and tried again after a while."""
+"""Busy-waiting is suspended where replies are late, and tried again later."""
 
 from __future__ import annotations
 
@@ -7,40 +7,40 @@ from kombu_pool.drivers.redis.busy_wait import BusyWait
 from tests.support.servers.redis_shared import fresh_uri
 
 
-class Line:
-    """Something to read from, which has nothing for so many looks."""
+class RawConnection:
+    """A connection whose reply has arrived after a number of polls."""
 
-    def __init__(self, looks):
-        self.looks = looks
-        self.looked = 0
+    def __init__(self, polls):
+        self._polls = polls
+        self.polled = 0
 
     def can_read(self, timeout):
         assert timeout == 0
-        self.looked += 1
-        return self.looked > self.looks
+        self.polled += 1
+        return self.polled > self._polls
 
 
-def looks(busy_wait, line):
-    line.looked = 0
-    busy_wait.wait(line)
-    return line.looked
+def polls(busy_wait, raw):
+    raw.polled = 0
+    busy_wait.wait(raw)
+    return raw.polled
 
 
 def test_it_looks_until_there_is_something():
-    assert looks(BusyWait(10.0), Line(looks=5)) == 6
+    assert polls(BusyWait(10.0), RawConnection(polls=5)) == 6
 
 
 def test_it_gives_up_when_its_time_is_over():
-    assert looks(BusyWait(0.001), Line(looks=10**9)) > 0
+    assert polls(BusyWait(0.001), RawConnection(polls=10**9)) > 0
 
 
 def test_without_seconds_it_does_not_look():
-    assert looks(BusyWait(0.0), Line(looks=0)) == 0
+    assert polls(BusyWait(0.0), RawConnection(polls=0)) == 0
 
 
 def test_after_three_answers_too_late_it_rests_and_then_tries_again():
-    busy_wait, late = BusyWait(0.000001), Line(looks=10**9)
-    tried = [looks(busy_wait, late) > 0 for _ in range(1010)]
+    busy_wait, late = BusyWait(0.000001), RawConnection(polls=10**9)
+    tried = [polls(busy_wait, late) > 0 for _ in range(1010)]
 
     assert tried[:3] == [True] * 3
     assert not any(tried[3:1003])
@@ -50,8 +50,8 @@ def test_after_three_answers_too_late_it_rests_and_then_tries_again():
 def test_an_answer_in_time_makes_up_for_late_ones():
     busy_wait = BusyWait(0.01)
     for _ in range(10):
-        assert looks(busy_wait, Line(looks=10**9)) > 0
-        assert looks(busy_wait, Line(looks=0)) == 1
+        assert polls(busy_wait, RawConnection(polls=10**9)) > 0
+        assert polls(busy_wait, RawConnection(polls=0)) == 1
 
 
 def test_publishing_works_with_it_and_without():

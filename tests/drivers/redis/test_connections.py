@@ -1,4 +1,4 @@
-"""The connections of a process: few, named, bounded in time, and replaced when the server closed them."""
+"""The connections of a process: few, named, with timeouts, and replaced when the server closed them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def uri(server):
 
 @pytest.fixture
 def connections(server):
-    """Return what the server says of the connections of our drivers."""
+    """Return the server's list of our connections: ``connections()``."""
     client = server.client()
 
     def ask():
@@ -126,7 +126,7 @@ def test_a_server_is_looked_at_once_though_many_threads_meet_it(uri, server):
 def test_a_connection_that_got_lost_is_replaced(uri):
     redis_client = Client(locate(drivers.parse(uri), {}, None))
     for _ in range(3):
-        # As when a signal's handler raises just now.
+        # As after a signal handler that raised before the release.
         redis_client._acquire()
 
     assert redis_client.command("PING") == b"PONG"
@@ -140,7 +140,7 @@ def test_each_socket_has_a_timeout(uri, open_queue):
     queue.pop(THREADS)
     watch.wait(0.01)
     redis_client = queue.driver._client
-    # A watch hangs up what it did not hear out.
+    # A watch closes its connection when a reply is outstanding.
     with redis_client.blocking_connection(b"") as connection:
         connection.ready()
 
@@ -185,7 +185,7 @@ def test_connections_that_the_server_closed_are_replaced_without_a_word(server, 
 
 
 def idle(redis_client):
-    """Let its connections look as if nobody had used them for a while."""
+    """Make the connections look idle for a while."""
     for connection in opened(redis_client):
         connection._used_at -= 10
 

@@ -16,7 +16,7 @@ from tests.support.servers.redis_shared import fresh_uri, shared_server
 
 QUEUES = [f"q{number}" for number in range(50)]
 DAY = 86_400
-#: In byte order. A NUL and what escapes it are what could be mistaken for the end of a name.
+#: In byte order. A NUL, or its escape, could be mistaken for the end of a name.
 NAMES = ["", "\0", "\0\0", "\1", "\1\1", "a", "a\0b", "a\1", "a/b", "a{b}", "é", "\ud800"]
 
 
@@ -44,7 +44,7 @@ def client(uri):
 
 @pytest.fixture
 def full():
-    """A server whose memory ``full.ask`` can declare full."""
+    """A server whose memory a test makes full with ``full.ask``."""
     with Server(maxmemory_policy="noeviction") as server:
         yield server
 
@@ -54,7 +54,7 @@ def key(part):
 
 
 def fill(control):
-    """Have something of every kind."""
+    """Store a record of every kind."""
     control.queue_controller.create("q", {"a": 1}, "p")
     control.flavors_controller.create("fast", "p", ["FIFO"])
     control.pools_controller.create("pool", 1, "memory://pool", "fast")
@@ -69,7 +69,7 @@ def fill(control):
 
 
 def register_all(uri, pool):
-    """Register every queue, as a process of its own."""
+    """Register every queue, in another process."""
     control = drivers.open_control(uri)
     assigned = [control.catalogue_controller.insert_if_absent(None, queue, pool) for queue in QUEUES]
     made = [control.queue_controller.create(queue) for queue in QUEUES]
@@ -79,7 +79,7 @@ def register_all(uri, pool):
 
 
 def calls(client, work):
-    """Return how often each command ran while ``work`` did, within scripts too."""
+    """Return how often each command ran during ``work``, in scripts too."""
     client.config_resetstat()
     work()
     found = {name.removeprefix("cmdstat_"): stats["calls"] for name, stats in client.info("commandstats").items()}

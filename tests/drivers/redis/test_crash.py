@@ -1,4 +1,4 @@
-"""A Redis that writes each command to its disk before it answers may crash as often as it likes."""
+"""Repeated crashes of a Redis that writes each command to its disk before it replies."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def clients(server, tmp_path):
     clients.kill()
 
 
-def left(server):
+def remaining(server):
     store = kombu_pool.open(server.uri())
     try:
         return store.queue_controller.stats("q")["messages"]["total"]
@@ -46,12 +46,12 @@ def test_what_was_published_is_consumed_and_everybody_goes_on(server, clients):
         clients.wait_for_all()
     clients.stop_publishing()
     sent, retried = clients.all_sent(), clients.all_retried()
-    eventually(lambda: sent <= {body for body, _ in clients.all_seen()} and not left(server))
+    eventually(lambda: sent <= {body for body, _ in clients.all_seen()} and not remaining(server))
     clients.stop_consuming()
 
     seen = clients.all_seen()
     assert {body for body, _ in seen} == sent
-    # Whoever was told of an error may have published it already.
+    # A publish that failed may have been stored.
     assert all(times <= 1 + retried[body] for (body, _), times in seen.items())
-    # Lent again is only what somebody had, and could not acknowledge, when Redis crashed.
-    assert sum(lent > 1 for _, lent in seen) <= CRASHES * CONSUMERS * PREFETCH
+    # Redelivered are only messages that a consumer held, and could not acknowledge, when Redis crashed.
+    assert sum(claim_count > 1 for _, claim_count in seen) <= CRASHES * CONSUMERS * PREFETCH

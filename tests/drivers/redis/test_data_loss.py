@@ -1,4 +1,4 @@
-"""A Redis that was emptied, or came back without what it held: nobody goes on as if nothing had happened."""
+"""A Redis that was emptied, or restarted without its data: the loss is noticed, and queues are declared again."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_publish_to_a_queue_that_somebody_deleted_goes_nowhere_as_ever(uri):
 
 
 def drained(connection):
-    """Drain events once; False when there were none."""
+    """Drain events once; return whether there were any."""
     try:
         connection.drain_events(timeout=0.05)
     except TimeoutError:

@@ -1,4 +1,4 @@
-"""What is dead waits in the store, for whoever buries it: one at a time, and none of it gets lost on the way."""
+"""Dead messages wait in the store; one process at a time dead-letters them, and a crash loses none."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def clock():
     return ManualClock()
 
 
-def let_die(queue, *bodies):
+def post_and_reject(queue, *bodies):
     """Post and reject messages."""
     queue.post(*bodies)
     queue.reject(queue.claim(limit=len(bodies)))
@@ -43,7 +43,7 @@ def publish_to(seen):
 
 
 def scripts_in(lines):
-    """Return the names of the scripts that were run."""
+    """Return the names of the scripts that ran."""
     known = ("post", "post_bounded", "claim", "ack", "reject", "take_dead", "move_dead", "queues_with_dead")
     names = {script(name).sha: name for name in known}
     return [names[line.command[1]] for line in lines if not line.by_script]
@@ -54,8 +54,8 @@ def scripts_in(lines):
 
 def test_a_process_that_is_killed_while_it_buries_loses_nothing(uri, open_queue, clock, programs):
     queue = open_queue(uri, metadata=EXCHANGE, clock=clock)
-    let_die(queue, "a", "b")
-    victim = programs.start("bury", uri=uri, answers=1)
+    post_and_reject(queue, "a", "b")
+    victim = programs.start("dead_letter", uri=uri, answers=1)
     assert [json.loads(victim.line()), json.loads(victim.line())] == ["a", "b"]
     seen = []
     queue.driver.dead_letter_hooks.publish = publish_to(seen)
@@ -70,11 +70,11 @@ def test_a_process_that_is_killed_while_it_buries_loses_nothing(uri, open_queue,
 
 def test_what_was_stored_there_and_not_removed_here_is_buried_again(uri, open_queue, clock):
     queue = open_queue(uri, metadata=EXCHANGE, clock=clock)
-    let_die(queue, "a", "b")
+    post_and_reject(queue, "a", "b")
     seen = []
 
-    def crash(*letter):
-        publish_to(seen)(*letter)
+    def crash(*dead_letter):
+        publish_to(seen)(*dead_letter)
         raise KeyboardInterrupt
 
     queue.driver.dead_letter_hooks.publish = crash
@@ -91,10 +91,10 @@ def test_a_move_that_nobody_heard_of_is_not_made_twice(open_queue, clock):
     with Server() as server, Proxy(server.port) as proxy:
         dead = open_queue(server.uri(), "dead", clock=clock)
         queue = open_queue(proxy.uri, metadata=HOME, clock=clock)
-        let_die(queue, "warm up")
+        post_and_reject(queue, "warm up")
         proxy.lose_answer_to(script("move_dead").sha)
 
-        let_die(queue, "a")
+        post_and_reject(queue, "a")
 
         clock.advance(RESERVATION_TTL)
         assert queue.driver.dead_letter_all() == 0
@@ -105,10 +105,10 @@ def test_what_is_taken_and_never_heard_of_is_buried_after_a_while(open_queue, cl
     with Server() as server, Proxy(server.port) as proxy:
         dead = open_queue(server.uri(), "dead", clock=clock)
         queue = open_queue(proxy.uri, metadata=HOME, clock=clock)
-        let_die(queue, "warm up")
+        post_and_reject(queue, "warm up")
         proxy.lose_answer_to(script("take_dead").sha)
 
-        let_die(queue, "a")
+        post_and_reject(queue, "a")
 
         assert queue.driver.dead_letter_all() == 0
         clock.advance(RESERVATION_TTL)
@@ -116,7 +116,7 @@ def test_what_is_taken_and_never_heard_of_is_buried_after_a_while(open_queue, cl
         assert dead.free() == ["warm up", "a"]
 
 
-# Together.
+# Two processes.
 
 
 @pytest.mark.parametrize("metadata", [EXCHANGE, HOME])
@@ -125,11 +125,11 @@ def test_two_processes_bury_each_message_once(uri, open_queue, open_driver, cloc
     queue = open_queue(uri, metadata={**metadata, "_dead_letter_expired": True}, clock=clock)
     queue.post(*range(2000), ttl=10)
     clock.advance(10)
-    diggers = [programs.start("bury", uri=uri, answers=10**6, later=10) for _ in range(2)]
+    processes = [programs.start("dead_letter", uri=uri, answers=10**6, later=10) for _ in range(2)]
 
-    for digger in diggers:
-        digger.tell()
-    seen = Counter(body for digger in diggers for body in lines_of(digger))
+    for process in processes:
+        process.tell()
+    seen = Counter(body for process in processes for body in lines_of(process))
 
     if metadata is HOME:
         seen = Counter(dead.free())
@@ -144,7 +144,7 @@ def lines_of(program):
     return lines
 
 
-# Out of reach.
+# Unreachable targets.
 
 
 def test_who_uses_a_queue_tries_again_only_after_a_while(uri, open_queue, clock):
@@ -156,8 +156,8 @@ def test_who_uses_a_queue_tries_again_only_after_a_while(uri, open_queue, clock)
         raise errors.PoolUnavailable("pool", "down")
 
     queue.driver.dead_letter_hooks.publish = fail
-    let_die(queue, "a")
-    let_die(queue, "b")
+    post_and_reject(queue, "a")
+    post_and_reject(queue, "b")
     queue.claim()
     assert tried == ["a"]
     clock.advance(5)
@@ -168,8 +168,8 @@ def test_who_uses_a_queue_tries_again_only_after_a_while(uri, open_queue, clock)
 
 def test_order_survives_that_it_was_out_of_reach(uri, open_queue, clock):
     queue = open_queue(uri, metadata=EXCHANGE, clock=clock)
-    let_die(queue, "a", "b")
-    let_die(queue, "c")
+    post_and_reject(queue, "a", "b")
+    post_and_reject(queue, "c")
     seen = []
     queue.driver.dead_letter_hooks.publish = publish_to(seen)
 
@@ -179,13 +179,13 @@ def test_order_survives_that_it_was_out_of_reach(uri, open_queue, clock):
 
 def test_one_that_nobody_takes_does_not_stop_those_behind_it(uri, open_queue, clock):
     queue = open_queue(uri, metadata=EXCHANGE, clock=clock)
-    let_die(queue, *range(5))
+    post_and_reject(queue, *range(5))
     seen = []
 
-    def refuse_the_first(*letter):
-        if letter[3]["body"] == 0:
+    def refuse_the_first(*dead_letter):
+        if dead_letter[3]["body"] == 0:
             raise errors.MessageTooLarge(1, 1)
-        return publish_to(seen)(*letter)
+        return publish_to(seen)(*dead_letter)
 
     queue.driver.dead_letter_hooks.publish = refuse_the_first
 
@@ -195,7 +195,7 @@ def test_one_that_nobody_takes_does_not_stop_those_behind_it(uri, open_queue, cl
 
 def test_a_watch_sleeps_while_the_dead_are_out_of_reach(uri, open_queue, clock):
     queue = open_queue(uri, metadata=EXCHANGE, clock=clock)
-    let_die(queue, "a")
+    post_and_reject(queue, "a")
     watch = queue.driver.watch([(None, "q")])
 
     assert watch.wait(0.1) is False
@@ -208,8 +208,8 @@ def test_a_watch_sleeps_while_the_dead_are_out_of_reach(uri, open_queue, clock):
 
 def test_a_watch_wakes_for_what_a_dead_process_left(uri, open_queue, clock):
     queue = open_queue(uri, metadata=EXCHANGE, clock=clock)
-    let_die(queue, "a")
-    queue.driver.dead_letter_hooks.publish = lambda *letter: (_ for _ in ()).throw(KeyboardInterrupt)
+    post_and_reject(queue, "a")
+    queue.driver.dead_letter_hooks.publish = lambda *dead_letter: (_ for _ in ()).throw(KeyboardInterrupt)
     with pytest.raises(KeyboardInterrupt):
         queue.driver.dead_letter_all()
     watch = queue.driver.watch([(None, "q")])
@@ -220,7 +220,7 @@ def test_a_watch_wakes_for_what_a_dead_process_left(uri, open_queue, clock):
     watch.close()
 
 
-# What it costs.
+# Costs.
 
 
 def test_an_ordinary_queue_costs_what_it_did(uri, open_queue, commands):
@@ -230,7 +230,7 @@ def test_an_ordinary_queue_costs_what_it_did(uri, open_queue, commands):
     ran = commands(lambda: use(queue))
 
     assert scripts_in(ran) == ["post", "claim", "ack", "claim", "ack"]
-    # How many keys each is given, and how many commands all of them run.
+    # The number of keys of each, and of commands of all.
     assert [line.command[2] for line in ran if not line.by_script] == [b"6", b"10", b"8", b"10", b"8"]
     assert sum(line.by_script for line in ran) == 57
 
@@ -248,7 +248,7 @@ def test_burying_costs_one_look_when_nothing_is_dead(uri, open_driver, clock, co
     for number in range(50):
         driver.queue_controller.create(f"q{number}", {**HOME, "_dead_letter_expired": True})
         queue = QueueHandle(driver, f"q{number}", None)
-        let_die(queue, "a")
+        post_and_reject(queue, "a")
         queue.post("b", ttl=100)
     driver.dead_letter_all()
 
@@ -263,7 +263,7 @@ def test_burying_costs_one_look_when_nothing_is_dead(uri, open_driver, clock, co
 def test_a_rejection_that_is_buried_here_takes_three_round_trips(uri, open_queue, commands):
     open_queue(uri, "dead")
     queue = open_queue(uri, metadata=HOME)
-    let_die(queue, "warm up")
+    post_and_reject(queue, "warm up")
     queue.post("a", "b")
     held = queue.claim()
 
@@ -274,7 +274,7 @@ def test_big_letters_are_taken_few_at_a_time(open_queue, clock):
     with Server() as server:
         dead = open_queue(server.uri(), "dead", clock=clock)
         queue = open_queue(server.uri(), metadata=HOME, clock=clock)
-        let_die(queue, "warm up")
+        post_and_reject(queue, "warm up")
         queue.post(*[bytes(3_000_000)] * 5)
         held = queue.claim()
         before = calls_of(server)
@@ -282,7 +282,7 @@ def test_big_letters_are_taken_few_at_a_time(open_queue, clock):
         queue.reject(held)
 
         assert dead.count() == 6
-        # reject, three times mourn and bury, and that count.
+        # reject, three times take_dead and move_dead, and count.
         assert calls_of(server) - before == 8
 
 
@@ -295,7 +295,7 @@ def test_letters_to_another_queue_that_buries_what_expires_are_found_there(uri, 
     open_queue(uri, "dead", metadata={"_dead_letter_queue": "last", "_dead_letter_expired": True}, clock=clock)
     queue = open_queue(uri, metadata={**HOME, "_dead_letter_queue_messages_ttl": 5}, clock=clock)
     queue.driver.dead_letter_all()
-    let_die(queue, "a")
+    post_and_reject(queue, "a")
     clock.advance(5)
 
     assert queue.driver.dead_letter_all() == 1

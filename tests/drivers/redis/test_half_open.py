@@ -1,4 +1,4 @@
-"""A network that swallows everything closes no connection: whoever waits for an answer must give up by itself."""
+"""A network that drops all packets closes no connection: a call that awaits a reply must time out."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import time
 import pytest
 from kombu import Connection
 
-import kombu_pool  # noqa: F401 - importing it is what makes pool:// known to Kombu
+import kombu_pool  # noqa: F401 - registers pool:// with Kombu
 from kombu_pool import errors
 from kombu_pool.testing import bodies
 from tests.support.servers.proxy import Proxy
 from tests.support.servers.redis_server import Server
 from tests.support.transport.traffic import consume, declare, publish
 
-#: Seconds that a busy machine may add to what a timeout says.
+#: Tolerance for a timeout on a busy machine, in seconds.
 SLACK = 1.0
 
 
@@ -45,7 +45,7 @@ def connect():
 
 
 def seconds_of(call, *arguments):
-    """Return how long a call takes to fail for want of an answer."""
+    """Return how long a call takes to fail without a reply, in seconds."""
     begun = time.monotonic()
     with pytest.raises(errors.ConnectionError):
         call(*arguments)

@@ -1,4 +1,4 @@
-"""A post that is made again is on the replicas when it returns, as any post is."""
+"""A repeated post is on the replicas when it returns, as any post is."""
 
 from __future__ import annotations
 

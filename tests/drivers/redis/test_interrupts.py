@@ -1,4 +1,4 @@
-"""A signal may raise in the middle of a call, as a time limit of Celery's does."""
+"""A signal handler may raise in the middle of a call, as that of Celery's time limit does."""
 
 from __future__ import annotations
 
@@ -26,5 +26,5 @@ def test_no_call_reads_the_answer_of_one_that_was_interrupted(queue, uri, progra
 
     program.finish()
     assert wrong == []
-    # Had all its connections been lost, it could not have posted this.
+    # With all its connections lost, it could not have posted this.
     assert queue.all()[-1] == "at the end"

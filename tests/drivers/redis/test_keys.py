@@ -1,4 +1,4 @@
-"""A Redis Cluster runs a script where its keys are: all that it uses must be named, and be in one place."""
+"""The keys of a script: in a Redis Cluster all of them must be passed to it, and be in one slot."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from kombu_pool.testing import ManualClock, ids
 
 NAMES = ["", "{", "}", "{}", "}{", "a{b}c", "/", "a/b", "\0", "%", "%7B", "=", ":", " ", "é", "\ud800", "🐇", "x" * 999]
 SCOPES = [(None, name) for name in NAMES] + [(name, "q") for name in NAMES] + [(name, name) for name in NAMES]
-#: How many keys of a command come first among its arguments; of any other, one does.
+#: Number of keys at the beginning of a command's arguments, where it is not one.
 KEYS = {"UNLINK": None, "DEL": None, "TIME": 0}
 
 
@@ -27,7 +27,7 @@ def use_all(queue, clock):
     """Run every script of a message store."""
     queue.post("a", "b", "c", "d", "e", "f", ttl=60)
     queue.post("delayed", delay=5)
-    queue.post("lent often")
+    queue.post("claimed often")
     held = queue.claim(limit=3, grace=10)
     queue.renew(held.id, grace=100)
     queue.claim_of(held.id)
@@ -52,12 +52,12 @@ def use_all(queue, clock):
     subscriptions.update(queue.name, made, queue.project, subscriber="http://b")
     next(subscriptions.list(queue.name, queue.project))
     subscriptions.delete(queue.name, made, queue.project)
-    let_die(queue, clock)
+    run_dead_letter_scripts(queue, clock)
     queue.drop()
 
 
-def let_die(queue, clock):
-    """Run the scripts that see to what is dead."""
+def run_dead_letter_scripts(queue, clock):
+    """Run the scripts for dead messages."""
     metadata = {"_dead_letter_queue": "dead", "_dead_letter_expired": True, "_max_length": 2, "_max_length_bytes": 100}
     queue.driver.queue_controller.set_metadata(queue.name, metadata, queue.project)
     queue.post("a", "b", "c", ttl=10)
@@ -85,7 +85,7 @@ def test_all_keys_of_a_queue_are_in_one_slot(project, name):
 
         assert {key_slot(key) for key in used} == {key_slot(keys.queue)}
         assert used <= {*queue_keys("prefix", project, name)}
-        # What stands between the braces is the queue's own, or all queues would be in one slot.
+        # The hash tag contains the queue's name; without it all queues would be in one slot.
         assert keys.queue.count(b"{") == keys.queue.count(b"}") == 1
 
 
@@ -120,7 +120,7 @@ def test_a_script_uses_the_keys_that_it_is_given_and_no_other(uri, open_queue, c
             given = command[3 : 3 + int(command[2])]
             scripts.add(command[1])
             slots = {key_slot(key) for key in given if not key.endswith(b":{store}:queues_with_dead")}
-            # Only a dead letter goes from one queue to another, and in a cluster by two scripts.
+            # Only a dead letter moves from one queue to another, and in a cluster with two scripts.
             assert len(slots) <= 1 or len(given) == 18
         elif by_script:
             assert {*keys_of(command)} <= {*given}, command

@@ -1,4 +1,4 @@
-"""Queues of a longest length: their messages are counted by a sorted set, and their bytes by a sum that is kept."""
+"""Queues with a max length: a sorted set counts their messages, and a stored sum their bytes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from kombu_pool.drivers.redis.keys import queue_keys
 from kombu_pool.testing import ManualClock, QueueHandle, ids
 
 KEYS = queue_keys("kombu-pool", None, "q")
-#: What stands before the body's record in each record.
-FRONT = 18
+#: Bytes before the body in each record.
+FIXED_BYTES = 18
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def clock():
 
 @pytest.fixture
 def bounded(uri, open_queue, clock):
-    """Make a queue with bounds."""
+    """Create a queue with this metadata: ``bounded(_max_length=2)``."""
 
     def make(**metadata):
         return open_queue(uri, metadata=metadata, clock=clock)
@@ -28,13 +28,13 @@ def bounded(uri, open_queue, clock):
     return make
 
 
-def weight(client):
+def free_bytes(client):
     return int(client.hget(KEYS.queue, "free_bytes"))
 
 
-def weighed(client):
-    """Return what the free messages weigh, message by message."""
-    return sum(client.hstrlen(KEYS.records, message) - FRONT for message in client.zrange(KEYS.free, 0, -1))
+def counted_bytes(client):
+    """Return the bytes of the free messages, counted one by one."""
+    return sum(client.hstrlen(KEYS.records, message) - FIXED_BYTES for message in client.zrange(KEYS.free, 0, -1))
 
 
 def test_the_weight_is_that_of_the_free_messages_whatever_is_done_to_them(client, bounded, clock):
@@ -42,8 +42,8 @@ def test_the_weight_is_that_of_the_free_messages_whatever_is_done_to_them(client
     seen = []
 
     def check():
-        assert weight(client) == weighed(client)
-        seen.append(weight(client))
+        assert free_bytes(client) == counted_bytes(client)
+        seen.append(free_bytes(client))
 
     queue.post(*[b"x" * size for size in range(20)], ttl=1000)
     check()
@@ -92,7 +92,7 @@ def test_a_bound_that_comes_later_weighs_what_is_there(client, bounded):
     queue.post(b"y" * 100, client=None)
 
     assert queue.count() == 5
-    assert weight(client) == weighed(client) == 510
+    assert free_bytes(client) == counted_bytes(client) == 510
 
 
 def test_a_bound_that_goes_leaves_nothing_behind(client, bounded):

@@ -1,4 +1,4 @@
-"""What a call does whose answer got lost on the way: nobody can tell whether it ran."""
+"""Calls whose reply is lost: the driver cannot know whether they ran."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def proxy(server):
 
 @pytest.fixture
 def queue(proxy, open_queue):
-    """A queue that is used by way of the proxy. Its scripts are known to the server, and it is empty."""
+    """An empty queue, used through the proxy; the server has its scripts."""
     queue = open_queue(proxy.uri)
     queue.post("warm", "up")
     held = queue.claim(limit=1)
@@ -42,8 +42,8 @@ def queue(proxy, open_queue):
 
 
 @pytest.fixture
-def seen(server, open_queue, queue):
-    """The same queue, past the proxy."""
+def direct(server, open_queue, queue):
+    """The same queue, used without the proxy."""
     return open_queue(server.uri())
 
 
@@ -51,29 +51,29 @@ def sha_of(name):
     return script(name).sha
 
 
-def test_a_post_is_not_repeated(proxy, queue, seen):
+def test_a_post_is_not_repeated(proxy, queue, direct):
     proxy.lose_answer_to(sha_of("post"))
 
     with pytest.raises(errors.ConnectionError):
         queue.post("a")
 
-    assert seen.all() == ["a"]
+    assert direct.all() == ["a"]
     queue.post("b")
-    assert seen.all() == ["a", "b"]
+    assert direct.all() == ["a", "b"]
 
 
-def test_a_claim_that_nobody_heard_of_is_given_back(proxy, queue, seen):
+def test_a_claim_that_nobody_heard_of_is_given_back(proxy, queue, direct):
     queue.post("a", "b")
     proxy.lose_answer_to(sha_of("claim"))
 
     with pytest.raises(errors.ConnectionError):
         queue.claim()
 
-    assert seen.claim().id is None
+    assert direct.claim().id is None
     assert bodies(queue.claim()) == ["a", "b"]
 
 
-def test_a_pop_that_nobody_heard_of_loses_nothing(proxy, queue, seen):
+def test_a_pop_that_nobody_heard_of_loses_nothing(proxy, queue, direct):
     queue.post("a", "b")
     proxy.lose_answer_to(sha_of("claim"))
 
@@ -81,7 +81,7 @@ def test_a_pop_that_nobody_heard_of_loses_nothing(proxy, queue, seen):
         queue.pop()
 
     assert bodies(queue.pop()) == ["a", "b"]
-    assert seen.all() == []
+    assert direct.all() == []
 
 
 def test_a_renewal_is_repeated(proxy, queue):
@@ -101,7 +101,7 @@ def test_a_read_is_repeated(proxy, queue):
     assert queue.get(message_id)["body"] == "a"
 
 
-def test_deletions_are_repeated(proxy, queue, seen):
+def test_deletions_are_repeated(proxy, queue, direct):
     first, second = queue.post("a", "b")
     held = queue.claim(limit=1)
 
@@ -110,10 +110,10 @@ def test_deletions_are_repeated(proxy, queue, seen):
     proxy.lose_answer_to(sha_of("delete_many"))
     queue.delete_all([second])
 
-    assert seen.all() == []
+    assert direct.all() == []
 
 
-def test_an_acknowledgement_that_nobody_heard_of_is_refused_when_it_is_repeated(proxy, queue, seen):
+def test_an_acknowledgement_that_nobody_heard_of_is_refused_when_it_is_repeated(proxy, queue, direct):
     queue.post("a")
     held = queue.claim()
     pairs = [(ids(held)[0], held.id)]
@@ -122,11 +122,11 @@ def test_an_acknowledgement_that_nobody_heard_of_is_refused_when_it_is_repeated(
     with pytest.raises(errors.ConnectionError):
         queue.delete_claimed(pairs)
 
-    assert seen.all() == []
+    assert direct.all() == []
     assert queue.delete_claimed(pairs) == pairs
 
 
-def test_a_release_that_nobody_heard_of_has_released(proxy, queue, seen):
+def test_a_release_that_nobody_heard_of_has_released(proxy, queue, direct):
     queue.post("a")
     held = queue.claim()
     proxy.lose_answer_to(sha_of("release"))
@@ -134,7 +134,7 @@ def test_a_release_that_nobody_heard_of_has_released(proxy, queue, seen):
     with pytest.raises(errors.ConnectionError):
         queue.release(held.id, ids(held))
 
-    assert seen.free() == ["a"]
+    assert direct.free() == ["a"]
 
 
 def test_a_pop_that_takes_too_long_gives_away_nothing_that_others_hold_now(server, proxy, open_queue):

@@ -1,4 +1,4 @@
-"""Many processes at one Redis, some of which are forks, and one of which dies."""
+"""Many processes on one Redis, forks among them, one of which is killed."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 from kombu_pool.testing import bodies, ids
 from tests.support.transport.child_programs import Programs
 
-POSTERS, EACH, CONSUMERS = 4, 2_000, 4
-#: Seconds for which a claim holds: those of a process that was killed are free after that.
+PRODUCERS, EACH, CONSUMERS = 4, 2_000, 4
+#: TTL of a claim, in seconds, after which the messages of a killed process are free.
 TTL = 1.0
 
 
@@ -26,7 +26,7 @@ def programs():
 
 
 def said(consumer):
-    """Return what a consumer acknowledged."""
+    """Return the bodies that a consumer acknowledged."""
     acked = []
     while (line := consumer.line()) != "done":
         acked += json.loads(line)
@@ -52,11 +52,11 @@ def status_of(pid):
 
 
 def work(queue, name, count):
-    """Post and consume messages, one at a time, and read each answer as one's own."""
+    """Post and consume messages one at a time, and check that each reply belongs to its call."""
     for number in range(count):
         body = [name, number]
         (message_id,) = queue.post(body)
-        # The other one may have taken it already.
+        # The other process may have consumed it already.
         assert bodies(queue.get_all([message_id])) in ([body], [])
         held = queue.claim(limit=1)
         assert [message["claim_id"] for message in held.messages] == [held.id]
@@ -67,16 +67,16 @@ def test_a_killed_process_costs_no_message_and_doubles_none(queue, uri, programs
     victim = programs.start("hold", uri=uri, ttl=TTL)
     consumers = [programs.start("consume", uri=uri, ttl=TTL) for _ in range(CONSUMERS - 1)]
     assert {consumer.line() for consumer in consumers} == {"ready"}
-    posters = [programs.start("post", uri=uri, first=number * EACH, count=EACH) for number in range(POSTERS)]
+    producers = [programs.start("post", uri=uri, first=number * EACH, count=EACH) for number in range(PRODUCERS)]
 
     assert victim.line() == "holding"
     victim.signal(signal.SIGKILL)
-    for poster in posters:
-        poster.finish()
+    for producer in producers:
+        producer.finish()
     queue.driver.queue_controller.set_metadata("q", {"complete": True})
     acked = Counter(body for consumer in consumers for body in said(consumer))
 
-    assert acked == Counter(range(POSTERS * EACH))
+    assert acked == Counter(range(PRODUCERS * EACH))
     assert queue.all() == []
 
 

@@ -1,4 +1,4 @@
-"""What a server refuses: for want of memory, because it is a replica, because it is busy, loading or too old."""
+"""Refusals of a server: out of memory, a replica, busy, loading or too old."""
 
 from __future__ import annotations
 
@@ -45,24 +45,24 @@ def location(uri):
 
 @pytest.fixture
 def full(server, queue):
-    """The queue, with so many messages in it that the server takes no more of them."""
+    """The queue, with so many messages that the server has no memory for more."""
     queue.post("early", ttl=1000)
     server.ask("CONFIG", "SET", "maxmemory", server.client().info("memory")["used_memory"] + 8 * MIB)
     with pytest.raises(errors.StoreFull, match="maxmemory"):
-        post_for_ever(queue, *[bytes(10_000)] * 10)
+        post_until_refused(queue, *[bytes(10_000)] * 10)
     with pytest.raises(errors.StoreFull, match="maxmemory"):
-        post_for_ever(queue, "late", "and later")
+        post_until_refused(queue, "late", "and later")
     yield queue
     server.ask("CONFIG", "SET", "maxmemory", 0)
 
 
-def post_for_ever(queue, *bodies):
+def post_until_refused(queue, *bodies):
     while True:
         queue.post(*bodies)
 
 
 def wait_until_freed(server):
-    """Wait until the server has freed what was deleted, which it does beside its work."""
+    """Wait until the server has freed what was deleted, which it does in the background."""
     first_answer(lambda: server.client().info("memory")["lazyfree_pending_objects"] == 0)
 
 
@@ -201,7 +201,7 @@ def test_a_server_that_runs_an_endless_script_says_so_and_works_afterwards(serve
     queue.post("a")
     endless = threading.Thread(target=run_without_end, args=(server,))
     endless.start()
-    # Once the server tells that it is busy, it tells everybody.
+    # From the first BUSY reply on, every client gets one.
     first_answer(lambda: is_busy(server))
 
     with pytest.raises(errors.ConnectionError, match="busy with a script"):
@@ -223,16 +223,16 @@ def run_without_end(server):
 def is_busy(server):
     try:
         server.client().get("anything")
-    except Exception as error:  # noqa: BLE001 - whatever the client makes of it
+    except Exception as error:  # noqa: BLE001 - of any class
         return "BUSY" in str(error)
     return False
 
 
 def test_a_server_that_reads_its_data_says_so_and_works_afterwards(client, open_queue):
-    # After so many bytes it looks up from its work.
+    # While it loads, it replies each time it has read so many bytes.
     interval = "loading-process-events-interval-bytes"
     if not client.config_get(interval):
-        pytest.skip("it says nothing while it reads so little")
+        pytest.skip("it does not reply while it loads so little")
     with Server(key_load_delay=10_000, rdbcompression="no", **{interval: 1024}) as server:
         queue = open_queue(server.uri())
         queue.post("a")
@@ -267,7 +267,7 @@ def test_a_server_that_is_new_enough_is_taken(location, version):
     server_check.check_info({"redis_version": version}, location)
 
 
-# Keys that are not ours.
+# Foreign keys.
 
 
 @pytest.mark.parametrize("part", ["queue", "records"])

@@ -1,4 +1,4 @@
-"""Behind sentinels, another server becomes the master at any time: whoever publishes or consumes goes on there."""
+"""Behind sentinels, another server may become the master at any time; producers and consumers go on there."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_everybody_goes_on_when_the_master_dies_and_when_it_changes_places(senti
     master = sentinels.fail_over()
     clients.wait_for_all()
     killed.restart()
-    # The sentinels would do this too, but only after ten seconds.
+    # The sentinels would do it too, but after ten seconds.
     killed.ask("REPLICAOF", "127.0.0.1", master.port)
     eventually(lambda: len(master.ask("ROLE")[2]) == 1)
     sentinels.manual_failover()
@@ -69,13 +69,13 @@ def test_everybody_goes_on_when_the_master_dies_and_when_it_changes_places(senti
 
 
 def test_what_a_former_master_refuses_is_done_by_the_new_one(sentinels, opened):
-    store, lending = opened(sentinels.uri()), {"ttl": 60, "grace": 60}
+    store, metadata = opened(sentinels.uri()), {"ttl": 60, "grace": 60}
     store.message_controller.post("q", [{"ttl": None, "body": body} for body in "ab"], None)
-    claim, [first] = store.claim_controller.create("q", lending, limit=1)
+    claim, [first] = store.claim_controller.create("q", metadata, limit=1)
     sentinels.master.ask("WAIT", 1, 0)
 
     sentinels.manual_failover(disconnect=False)
-    refused, _, [second] = store.claim_controller.ack_and_claim("q", [(first["id"], claim)], lending, limit=1)
+    refused, _, [second] = store.claim_controller.ack_and_claim("q", [(first["id"], claim)], metadata, limit=1)
 
     assert refused == []
     assert second["body"] == "b"
@@ -99,10 +99,10 @@ def test_what_a_replica_confirmed_is_there_after_the_master_died(sentinels, star
 
 def test_too_few_replicas_are_counted_in_the_error_and_the_message_is_stored(sentinels, opened):
     store = opened(sentinels.uri())
-    strict = drivers.open_data(f"{sentinels.uri()}?min_replicas=2&min_replicas_timeout=0.2")
+    other = drivers.open_data(f"{sentinels.uri()}?min_replicas=2&min_replicas_timeout=0.2")
 
     with pytest.raises(errors.ConnectionError, match=r"only 1 of min_replicas=2 replica\(s\) confirmed it"):
-        strict.message_controller.post("q", [{"ttl": None, "body": "a"}], None)
+        other.message_controller.post("q", [{"ttl": None, "body": "a"}], None)
 
     assert [message["body"] for message in store.message_controller.pop("q", 10)] == ["a"]
-    strict.close()
+    other.close()

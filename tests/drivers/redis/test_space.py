@@ -1,4 +1,4 @@
-"""What is kept in the memory of the server, and that nothing of it is left when it is over."""
+"""The memory that messages take, and the keys that remain after them: none."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.redis.stored_keys import stored_keys
 from tests.support.servers.redis_server import Server
 
 RECORD = 1024
-#: A record of a kilobyte takes 1,280 bytes of jemalloc by itself.
+#: Bytes of memory for a message; jemalloc allots 1,280 to the record of a kilobyte alone.
 MOST_FOR_A_MESSAGE = 1536
 WAITING = 20_000
 EACH_ROUND = 2_000
@@ -28,7 +28,7 @@ def clock():
 
 @pytest.fixture
 def fill(uri, open_queue, clock):
-    """Make a queue with something in every key that it can have."""
+    """Create a queue that has an entry in each of its keys."""
 
     def make(name):
         queue = open_queue(uri, name, metadata={"_max_claim_count": 1, "_dead_letter_queue": "dead"}, clock=clock)
@@ -78,7 +78,7 @@ def test_a_deleted_queue_leaves_nothing_behind(client, fill, open_queue, uri, cl
 
 
 def test_a_deleted_queue_leaves_none_of_its_dead_behind(client, uri, open_queue, clock):
-    metadata = {"_dead_letter_exchange": "nobody", "_dead_letter_expired": True, "_max_length_bytes": 1000}
+    metadata = {"_dead_letter_exchange": "unbound", "_dead_letter_expired": True, "_max_length_bytes": 1000}
     queue = open_queue(uri, metadata=metadata, clock=clock)
     queue.post("a", "b", ttl=10)
     queue.reject(queue.claim(limit=1))

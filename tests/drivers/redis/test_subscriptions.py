@@ -46,22 +46,22 @@ def subscriptions(redis_client, keys, clock):
 
 
 def create_all(uri):
-    """Subscribe everybody, as a process of its own."""
+    """Create all subscriptions, in another process."""
     redis_client = Client(locate(drivers.parse(uri), {}, None))
     controller = SubscriptionController(redis_client, SYSTEM_CLOCK)
-    made = [controller.create(QUEUE, subscriber, 60, {}) for subscriber in SUBSCRIBERS]
+    created = [controller.create(QUEUE, subscriber, 60, {}) for subscriber in SUBSCRIBERS]
     redis_client.close()
-    return made
+    return created
 
 
 def test_of_two_processes_one_subscribes_somebody(subscriptions, uri):
     context = multiprocessing.get_context("spawn")
     together = context.Barrier(2)
     with context.Pool(2, initializer=together.wait) as processes:
-        made = processes.map(create_all, [uri, uri], chunksize=1)
+        created = processes.map(create_all, [uri, uri], chunksize=1)
 
-    winners = [first or second for first, second in zip(*made, strict=True)]
-    assert all((first is None) != (second is None) for first, second in zip(*made, strict=True))
+    winners = [first or second for first, second in zip(*created, strict=True)]
+    assert all((first is None) != (second is None) for first, second in zip(*created, strict=True))
     assert len(set(winners)) == len(SUBSCRIBERS)
     for subscriber, winner in zip(SUBSCRIBERS, winners, strict=True):
         assert subscriptions.get_with_subscriber(QUEUE, subscriber)["id"] == winner
@@ -114,7 +114,7 @@ def test_a_subscriber_cannot_be_taken_for_an_id(subscriptions):
 
 def test_any_text_may_subscribe(subscriptions):
     for subscriber in ("", "=", "0" * 16, "\udcff🐇"):
-        made = subscriptions.create(QUEUE, subscriber, 1.5, {})
+        created = subscriptions.create(QUEUE, subscriber, 1.5, {})
 
-        assert subscriptions.get(QUEUE, made)["subscriber"] == subscriber
-        assert subscriptions.get_with_subscriber(QUEUE, subscriber)["id"] == made
+        assert subscriptions.get(QUEUE, created)["subscriber"] == subscriber
+        assert subscriptions.get_with_subscriber(QUEUE, subscriber)["id"] == created

@@ -1,4 +1,4 @@
-"""What the URI of a Redis may say, and what is said of one that cannot work."""
+"""URIs of a Redis, and the errors for those that cannot work."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from kombu_pool import drivers, errors
 from kombu_pool.drivers.redis.location import locate
 from tests.support.servers.redis_shared import shared_server
 
-#: What is wrong, and the words by which it is told what would be right.
+#: Invalid URIs, and parts of the error that names the remedy.
 WRONG = {
     "redis://host1,host2/0": ["2 hosts", "redis+sentinel://", "redis+cluster://", "';'"],
     "rediss://host1:1,host2:2,host3:3": ["3 hosts", "redis+sentinel://"],
@@ -71,8 +71,8 @@ def test_what_is_wrong_is_named_with_what_would_be_right(uri):
     with pytest.raises(errors.ConfigurationError) as caught:
         drivers.open_data(uri)
 
-    told = str(caught.value)
-    assert [part for part in WRONG[uri] if part not in told] == [], told
+    text = str(caught.value)
+    assert [part for part in WRONG[uri] if part not in text] == [], text
 
 
 @pytest.mark.parametrize("uri", RIGHT)
@@ -139,6 +139,6 @@ def test_the_path_of_a_socket_is_unquoted():
 def test_a_host_may_have_an_ipv6_address(open_driver):
     driver = open_driver(f"redis://[::1]:{shared_server().port}/0?socket_connect_timeout=1")
 
-    # The server listens elsewhere, but this address was understood.
+    # The server does not listen there, but the error names the parsed address.
     with pytest.raises(errors.ConnectionError, match=r"::1"):
         driver.queue_controller.exists("q")

@@ -1,4 +1,4 @@
-"""What the tests here run in processes of their own."""
+"""Programs that the tests of the Redis driver run in other processes."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from tests.support.transport.child_programs import heard, say
 if TYPE_CHECKING:
     from kombu_pool.model import NewMessage
 
-#: Messages of a claim.
+#: Messages that a claim asks for.
 BATCH = 16
 
 
 class SoftLimit(Exception):  # noqa: N818 - as Celery's SoftTimeLimitExceeded is one
-    """Raised by a signal, wherever the program is."""
+    """Raised by a signal handler at any point of the program."""
 
 
 class HardLimit(BaseException):
-    """The same, but nobody catches it by mistake."""
+    """The same, but no ``except Exception`` catches it."""
 
 
 def post(uri: str, first: int, count: int) -> None:
@@ -36,7 +36,7 @@ def post(uri: str, first: int, count: int) -> None:
 
 
 def consume(uri: str, ttl: float) -> None:
-    """Claim and acknowledge until told that nothing more comes and nothing has come; say what was acknowledged."""
+    """Claim and acknowledge until the queue is empty and marked as complete; print the acknowledged bodies."""
     queue = QueueHandle(drivers.open_data(uri), "q", None)
     watch = queue.driver.watch([(None, "q")])
     say("ready")
@@ -56,7 +56,7 @@ def consume(uri: str, ttl: float) -> None:
 
 
 def hold(uri: str, ttl: float) -> None:
-    """Claim again and again without ever acknowledging, until killed."""
+    """Claim once, acknowledge nothing, and wait to be killed."""
     queue = QueueHandle(drivers.open_data(uri), "q", None)
     while queue.claim(limit=BATCH, ttl=ttl).id is None:
         time.sleep(0.001)
@@ -64,10 +64,10 @@ def hold(uri: str, ttl: float) -> None:
     heard()
 
 
-def bury(uri: str, answers: int, later: float | None = None) -> None:
-    """Say the body of each dead letter that is to be published, so many times; then hang, until killed.
+def dead_letter(uri: str, answers: int, later: float | None = None) -> None:
+    """Print the body of each dead letter to publish; confirm ``answers`` of them, then block until killed.
 
-    With ``later``, begin when told to, so many seconds later by our own clock, and end when nothing is left.
+    With ``later``: advance the clock by so many seconds, start on a signal, and end when no dead message is left.
     """
     clock = ManualClock()
     driver = drivers.open_data(uri, clock=clock)
@@ -89,19 +89,19 @@ def bury(uri: str, answers: int, later: float | None = None) -> None:
 
 
 def be_interrupted(uri: str, times: int) -> None:
-    """Work, be interrupted in the middle of it, and work on; say how often an answer was another call's."""
+    """Work through interrupts by a signal handler; print the replies that belonged to another call."""
     queue = QueueHandle(drivers.open_data(uri), "q", None)
     signal.signal(signal.SIGALRM, interrupt)
     wrong: list[str] = []
     for number in range(times):
         try:
-            # From before the first byte is sent to after some calls; again in case that a __del__ ate the exception.
+            # From before the first byte to after some calls; repeated, as a __del__ may swallow the exception.
             signal.setitimer(signal.ITIMER_REAL, 0.00005 + 0.00002 * number, 0.1)
             work(queue, number, wrong)
         except (SoftLimit, HardLimit):
             signal.setitimer(signal.ITIMER_REAL, 0)
         if number % 10 == 0:
-            # As if nobody had used them for long.
+            # Make the connections look idle for long.
             for connection in queue.driver._client._idle:
                 connection._used_at -= 10
     queue.post("at the end")
@@ -113,7 +113,7 @@ def interrupt(number: int, frame: object) -> None:
 
 
 def work(queue: QueueHandle, number: int, wrong: list[str]) -> None:
-    """Call until interrupted, and compare each answer with what was asked."""
+    """Call until interrupted, and compare each reply with its call."""
     step = 0
     while True:
         step += 1

@@ -1,4 +1,4 @@
-"""What is where in a cluster."""
+"""Keys, nodes and connections of a test cluster."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ READ = script_of("return {redis.call('GET', KEYS[1]), redis.call('GET', KEYS[2])
 
 
 def keys_of(number=0):
-    """Return a few keys of one slot."""
+    """Return two keys of one slot."""
     return queue_keys("test", None, f"queue-{number}")[:2]
 
 
@@ -32,7 +32,7 @@ def other_than(cluster, node):
 
 
 def keys_by_node(cluster):
-    """Return a key for each of the nodes."""
+    """Return one key for each node."""
     found = {}
     for number in range(100):
         (key, _) = keys_of(number)

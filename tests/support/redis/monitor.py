@@ -1,4 +1,4 @@
-"""What the server runs, as MONITOR shows it."""
+"""The commands that a server runs, from MONITOR."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PART = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
 class Line(NamedTuple):
-    """A command, and whether a script runs it."""
+    """A command, its database, and whether a script ran it."""
 
     db: int
     by_script: bool
@@ -27,12 +27,12 @@ def read_line(line: bytes) -> Line:
 
 
 def commands_during(client: Any, work: Callable[[], object]) -> list[Line]:
-    """Return what the server runs, for the client's database, while one works."""
+    """Return the commands that the server runs in the client's database during ``work``."""
     db = client.connection_pool.connection_kwargs["db"]
     with client.monitor() as monitor:
         work()
         client.echo("the end")
         lines = (read_line(line) for line in iter(monitor.connection.read_response, None))
         ran = list(itertools.takewhile(lambda line: line.command != [b"ECHO", b"the end"], lines))
-    # What opens a connection is none of it.
+    # Opening a connection is not part of it.
     return [line for line in ran if line.db == db and line.command[0] != b"SELECT"]

@@ -16,7 +16,7 @@ def servers():
 
 @pytest.fixture
 def cluster(servers):
-    """Three nodes that are all up, and empty."""
+    """Three running, empty nodes."""
     for node in servers.nodes:
         if not node.runs:
             node.restart()

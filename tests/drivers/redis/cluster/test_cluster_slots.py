@@ -71,7 +71,7 @@ def test_a_slot_on_its_way_is_followed(cluster, redis_client):
     redis_client.call(READ, keys)
 
     with cluster.moving(slot_of(keys[0]), target):
-        # The new node does not know the script yet, and each thing said to it has to ask for being let in.
+        # The new node does not have the script yet, and each command to it needs an ASKING.
         assert redis_client.call(APPEND, keys[:1], "a") == b"a"
         assert redis_client.call(APPEND, keys[:1], "b") == b"ab"
         assert redis_client.commands([("GET", keys[0])]) == [b"ab"]

@@ -19,12 +19,12 @@ def driver(cluster):
 
 
 def node_of(cluster, queue):
-    """Return the server that has a queue."""
+    """Return the server of a queue."""
     return owner_of(cluster, queue_keys("kombu-pool", None, queue).queue)
 
 
 def on_another_node(cluster, here):
-    """Return the name of a queue that does not lie where this one does."""
+    """Return the name of a queue on another node."""
     names = (f"dead {number}" for number in range(99))
     return next(name for name in names if node_of(cluster, name) is not node_of(cluster, here))
 

@@ -1,6 +1,6 @@
-"""A store in a MongoDB, 4.4 or newer: standalone, a replica set, or sharded.
+"""The driver for MongoDB 4.4 or newer, for ``mongodb://`` and ``mongodb+srv://``.
 
-``mongodb://`` and ``mongodb+srv://``.
+The server is standalone, a replica set, or a sharded cluster.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 def open_data(
     uri: StoreUri,
     *,
-    control: ControlDriver | None,  # noqa: ARG001 - it needs none
+    control: ControlDriver | None,  # noqa: ARG001 - not needed
     conf: Any,
-    cache: Any,  # noqa: ARG001 - what may change under a cache is asked for
+    cache: Any,  # noqa: ARG001 - queues have a cache of their own
     clock: Clock,
     options: Mapping[str, Any],
     dead_letter_hooks: DeadLetterHooks,
 ) -> DataDriver:
-    """Open the MongoDB for messages."""
+    """Open a message store."""
     return DataDriver(locate(uri, options, conf), clock, dead_letter_hooks)
 
 
@@ -37,10 +37,10 @@ def open_control(
     uri: StoreUri,
     *,
     conf: Any,
-    cache: Any,  # noqa: ARG001 - as above
+    cache: Any,  # noqa: ARG001 - not needed
     clock: Clock,
 ) -> ControlDriver:
-    """Open the MongoDB for the catalogue and what belongs to it."""
+    """Open a control store."""
     return ControlDriver(uri.text, locate(uri, {}, conf), clock)
 
 

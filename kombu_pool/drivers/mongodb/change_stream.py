@@ -1,4 +1,4 @@
-"""Hears of what happens to messages, by a change stream, as long as somebody waits for it."""
+"""A change stream of messages, open while a watch waits."""
 
 from __future__ import annotations
 
@@ -21,86 +21,86 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Seconds for which the server keeps a question open.
-_QUESTION = 1.0
-#: Seconds after which the stream is closed that nobody waited for.
+#: Time for which the server holds a request for the next change, in seconds.
+_MAX_AWAIT = 1.0
+#: Time without a wait after which the stream is closed, in seconds.
 _IDLE_TIMEOUT = 2.0
-#: Seconds for which a server is not asked again that refused to tell, or could not.
+#: Interval before the next try after the server refused a stream or failed, in seconds.
 _RETRY_AFTER = 5.0
 
 
-class Heard(Protocol):
-    """Who wants to know."""
+class WakeUp(Protocol):
+    """The callback of a stream."""
 
-    def __call__(self, *, news: bool) -> None:
-        """Hear of a change, or, without ``news``, look for oneself."""
+    def __call__(self, *, changed: bool) -> None:
+        """Wake the watch: a message may have become claimable, or without ``changed`` the stream opened or closed."""
 
 
-class Listener:
+class ChangeStream:
     """A change stream of some queues' messages, read by a thread of its own.
 
-    It tells ``heard`` of each change that may let something be claimed, and when it begins and ends to listen. While
-    nobody waits there is neither stream nor thread: who is busy consuming need not be told that there is something to
-    consume.
+    It calls ``wake_up`` after each change that may make a message claimable, and when it opens or closes. While no
+    watch waits there is neither stream nor thread: a busy consumer needs no wake-up.
     """
 
-    def __init__(self, store: Store, places: Sequence[Filter], heard: Heard) -> None:
+    def __init__(self, store: Store, queues: Sequence[Filter], wake_up: WakeUp) -> None:
         self._store = store
-        self._pipeline = _news_of(places)
-        self._heard = heard
+        self._pipeline = _changes_of(queues)
+        self._wake_up = wake_up
         self._lock = threading.Lock()
-        self._wanted = 0.0
+        self._wanted_at = 0.0
         self._thread: threading.Thread | None = None
-        #: Whether every change from now on will be told.
-        self.listens = False
-        self._not_before = float("-inf")
+        #: Whether the stream reports every change from now on.
+        self.is_open = False
+        self._retry_at = float("-inf")
 
-    def want(self) -> bool:
-        """Listen for a while from now on; return False when the server would not tell, so that one has to look."""
+    def keep_open(self) -> bool:
+        """Open the stream, or keep it open; return False if the server cannot provide one now."""
         with self._lock:
-            self._wanted = time.monotonic()
+            self._wanted_at = time.monotonic()
             if self._thread is None:
-                if self._wanted < self._not_before:
+                if self._wanted_at < self._retry_at:
                     return False
                 self._thread = threading.Thread(target=self._run, name="kombu_pool watch", daemon=True)
                 self._thread.start()
             return True
 
     def close(self) -> None:
-        """Listen no longer. Does not wait for the thread, which may be in the middle of a question."""
-        self._wanted = float("-inf")
+        """Close the stream, without waiting for its thread, which may wait for the server."""
+        self._wanted_at = float("-inf")
 
     def _run(self) -> None:
         try:
             with self._store.client.translated():
-                self._listen()
+                self._read()
         except KombuPoolError as error:
-            self._not_before = time.monotonic() + _RETRY_AFTER
-            logger.debug("%s: no news from it: %s", self._store.client.location, error)
+            self._retry_at = time.monotonic() + _RETRY_AFTER
+            location = self._store.client.location
+            logger.debug("%s: no change stream, next try in %g s: %s", location, _RETRY_AFTER, error)
         finally:
             with self._lock:
-                self.listens, self._thread = False, None
-            self._heard(news=False)
+                self.is_open, self._thread = False, None
+            self._wake_up(changed=False)
 
-    def _listen(self) -> None:
+    def _read(self) -> None:
         messages = self._store.messages.with_options(read_concern=ReadConcern("majority"))
-        with messages.watch(self._pipeline, max_await_time_ms=int(_QUESTION * 1000)) as stream:
-            self.listens = True
-            self._heard(news=False)
-            while stream.alive and time.monotonic() - self._wanted < _IDLE_TIMEOUT:
+        with messages.watch(self._pipeline, max_await_time_ms=int(_MAX_AWAIT * 1000)) as stream:
+            self.is_open = True
+            self._wake_up(changed=False)
+            while stream.alive and time.monotonic() - self._wanted_at < _IDLE_TIMEOUT:
                 if stream.try_next() is not None:
-                    self._heard(news=True)
+                    self._wake_up(changed=True)
 
 
-def _news_of(places: Sequence[Filter]) -> list[dict[str, Any]]:
-    """Return the pipeline that keeps what may let something be claimed.
+def _changes_of(queues: Sequence[Filter]) -> list[dict[str, Any]]:
+    """Return the pipeline of the changes that may make a message claimable.
 
-    A message that changes does not say which queue it is of: who hears of it looks.
+    An update does not contain its queue, so each one wakes every watch.
     """
     new = {
         "operationType": "insert",
         "fullDocument.s": {"$ne": PARTIAL},
-        "$or": [{f"fullDocument.{key}": value for key, value in queue_filter.items()} for queue_filter in places],
+        "$or": [{f"fullDocument.{key}": value for key, value in queue.items()} for queue in queues],
     }
-    back = {"operationType": "update", "updateDescription.updatedFields.s": {"$in": [*states.FREE_STATES]}}
-    return [{"$match": {"$or": [new, back]}}, {"$project": {"_id": 1}}]
+    again = {"operationType": "update", "updateDescription.updatedFields.s": {"$in": [*states.FREE_STATES]}}
+    return [{"$match": {"$or": [new, again]}}, {"$project": {"_id": 1}}]

@@ -1,4 +1,4 @@
-"""How a claim gets hold of messages in line, though others want the same ones."""
+"""How a claim acquires free messages that other processes may claim at the same time."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from pymongo import ReturnDocument
 from pymongo.errors import AutoReconnect
 
-from kombu_pool.drivers.mongodb import codec, states
-from kombu_pool.drivers.mongodb.codec import FREE_AGAIN
+from kombu_pool.drivers.mongodb import states
+from kombu_pool.drivers.mongodb.codec import DELAYED_OR_CLAIMED, FREE_AGAIN
 from kombu_pool.drivers.mongodb.queue_scan import free_filters
 from kombu_pool.drivers.mongodb.store import BATCH_SIZE
 
@@ -22,105 +22,106 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.mongodb.store import Queue
     from kombu_pool.model import Message, Project
 
-#: How many times as many messages as wanted somebody looks at to whom others were quicker.
-_WIDER = 8
+#: Multiple of the missing messages that a claim scans after a collision.
+_COLLISION_FACTOR = 8
 
 Stored = dict[str, Any]
 
 
 @dataclass
 class ClaimRequest:
-    """One call that lends: under which claim, for how long, how many, and what was lent so far."""
+    """One claim in the making: its id and terms, and the messages that it has so far."""
 
     queue: str
     project: Project
     claim: str
     ttl: float
-    #: None: the messages expire when they would have.
+    #: None leaves the expiry of the messages as it is.
     grace: float | None
     limit: int
     messages: list[Message] = field(default_factory=list)
-    #: Messages that should be dead-lettered but that no store takes: lent all the same.
-    unwanted: set[bytes] = field(default_factory=set)
-    #: Whether what was dead has been seen to.
+    #: Messages over the delivery limit that are claimed nevertheless, as no dead-letter target takes them.
+    exempt: set[bytes] = field(default_factory=set)
+    #: Whether this request has handled the queue's dead messages.
     has_dead_lettered: bool = False
 
     @property
     def missing(self) -> int:
-        """How many to lend in the next turn."""
+        """The number of messages to claim in the next batch."""
         return min(self.limit - len(self.messages), BATCH_SIZE)
 
 
 class ClaimAcquirer:
-    """Takes messages out of the line."""
+    """Puts free messages under a claim."""
 
     def __init__(self, store: QueueScanner) -> None:
         self._store = store
 
-    def take(self, request: ClaimRequest, scan: Scan, now: float) -> list[Stored]:
-        """Let the claim hold what was looked at, or, when others were quicker, some of the next; return what it got."""
+    def acquire(self, request: ClaimRequest, scan: Scan, now: float) -> list[Stored]:
+        """Claim the scanned messages, or later ones after a collision; return those that were claimed."""
         ids, contention = [one["_id"] for one in scan.first], scan.scan_bounds.contention
-        if contention.is_there and len(ids) == 1 and ids[0] not in request.unwanted:
-            one = self._take_one(request, scan, now)
-            contention.note(met=not one or one[0]["_id"] != ids[0])
+        if contention.is_present and len(ids) == 1 and ids[0] not in request.exempt:
+            one = self._acquire_one(request, scan, now)
+            contention.record(collided=not one or one[0]["_id"] != ids[0])
             return one
-        cached = _is_known(scan.first)
-        taken = self._mark(request, scan, ids, now, {"n": scan.first[0]["n"]} if cached else {})
-        if taken is not None:
-            contention.note(
-                met=taken < len(ids) and (contention.is_there or self._others_hold(scan.queue, ids, request.claim))
+        known = _is_uniform(scan.first)
+        count = self._claim(request, scan, ids, now, {"n": scan.first[0]["n"]} if known else {})
+        if count is not None:
+            is_short = count < len(ids)
+            contention.record(
+                collided=is_short and (contention.is_present or self._others_hold(scan.queue, ids, request.claim))
             )
-        if cached and taken == len(ids):
-            return [_as_lent(one, request, now) for one in scan.first]
-        if taken is not None and taken < len(ids):
+        if known and count == len(ids):
+            return [_as_claimed(one, request, now) for one in scan.first]
+        if count is not None and count < len(ids):
             scan.scan_bounds.read_ahead.pause()
-            others = self._choose_apart(scan, len(ids) - taken, now)
-            more = self._mark(request, scan, others, now, {}) if others else 0
-            taken = None if more is None else taken + more
-        return self._take_one(request, scan, now) if taken == 0 else self._held(request, scan.queue)
+            others = self._choose_others(scan, len(ids) - count, now)
+            more = self._claim(request, scan, others, now, {}) if others else 0
+            count = None if more is None else count + more
+        return self._acquire_one(request, scan, now) if count == 0 else self._read_claimed(request, scan.queue)
 
-    def _mark(self, request: ClaimRequest, scan: Scan, ids: list[bytes], now: float, unchanged: Filter) -> int | None:
-        """Let the claim hold messages that are free; return how many it got, None if the answer got lost."""
+    def _claim(self, request: ClaimRequest, scan: Scan, ids: list[bytes], now: float, unchanged: Filter) -> int | None:
+        """Claim those of the messages that are free; return their number, None if the answer was lost."""
         where = {**scan.queue.scope, **states.free(now), "_id": {"$in": ids}, **unchanged}
         outlive = bool(unchanged) and all(one["x"] >= now + request.ttl for one in scan.first)
-        update = states.claim_update(request.claim, now, request.ttl) if outlive else _held(request, now)
+        update = states.claim_update(request.claim, now, request.ttl) if outlive else _claim_pipeline(request, now)
         try:
             return self._store.messages.update_many(where, update, hint=states.BY_ID).modified_count
         except AutoReconnect:
-            # What the first try took is in line no more: the second one takes the rest, and all bear the claim.
+            # Messages that the first try claimed are not free any more: the second claims the rest under the same id.
             self._store.messages.update_many(where, update, hint=states.BY_ID)
             return None
 
-    def _held(self, request: ClaimRequest, queue: Queue) -> list[Stored]:
-        """Return what the claim holds and nobody has got yet."""
+    def _read_claimed(self, request: ClaimRequest, queue: Queue) -> list[Stored]:
+        """Return the messages under the claim that the request does not have yet."""
         had = {bytes.fromhex(message["id"]) for message in request.messages}
-        where = {**queue.scope, "s": codec.DELAYED_OR_CLAIMED, "c": request.claim}
+        where = {**queue.scope, "s": DELAYED_OR_CLAIMED, "c": request.claim}
         cursor = self._store.messages.find(where, batch_size=BATCH_SIZE, hint=states.BY_CLAIM)
         return sorted((one for one in cursor if one["_id"] not in had), key=lambda one: bytes(one["_id"]))
 
     def _others_hold(self, queue: Queue, ids: list[bytes], claim: str) -> bool:
-        """Tell whether others were lent some of these: they may be gone for want of time or room, too."""
-        where = {**queue.scope, "_id": {"$in": ids}, "s": codec.DELAYED_OR_CLAIMED, "c": {"$nin": [claim, None]}}
+        """Return whether other claims hold some of these messages; they may also be expired or dropped."""
+        where = {**queue.scope, "_id": {"$in": ids}, "s": DELAYED_OR_CLAIMED, "c": {"$nin": [claim, None]}}
         return self._store.messages.find_one(where, {"_id": 1}, hint=states.BY_ID) is not None
 
-    def _choose_apart(self, scan: Scan, count: int, now: float) -> list[bytes]:
-        """Return free messages that others are not likely to want at the same time, or the first if there are none."""
-        most = scan.queue.policy.max_claim_count
-        free = self._store.free(scan.queue, scan.scan_bounds.bounds, now, _WIDER * count)
-        found = [one["_id"] for one in free if not most or one["n"] < most]
-        others = len(found) - count if scan.scan_bounds.contention.is_there else 0
-        start = random.randrange(max(0, others) + 1)  # noqa: S311 - anything that differs will do
+    def _choose_others(self, scan: Scan, count: int, now: float) -> list[bytes]:
+        """Return free messages that another process is unlikely to choose too; the first ones without contention."""
+        limit = scan.queue.policy.max_claim_count
+        free = self._store.find_free(scan.queue, scan.scan_bounds.narrow_range, now, _COLLISION_FACTOR * count)
+        found = [one["_id"] for one in free if not limit or one["n"] < limit]
+        others = len(found) - count if scan.scan_bounds.contention.is_present else 0
+        start = random.randrange(max(0, others) + 1)  # noqa: S311 - no secret
         return found[start : start + count]
 
-    def _take_one(self, request: ClaimRequest, scan: Scan, now: float) -> list[Stored]:
-        """Take the first that the server can get hold of: nobody goes away empty while there is something."""
-        most = scan.queue.policy.max_claim_count
-        places = free_filters(scan.queue.scope, scan.scan_bounds.bounds, now)
-        # Those back in line may be before all others, and are few.
-        for where in [*places[-1:], *places[:-1]] if scan.first[0]["s"] == FREE_AGAIN else places:
+    def _acquire_one(self, request: ClaimRequest, scan: Scan, now: float) -> list[Stored]:
+        """Claim the first free message by find-and-modify, which finds one if there is any."""
+        limit = scan.queue.policy.max_claim_count
+        filters = free_filters(scan.queue.scope, scan.scan_bounds.narrow_range, now)
+        # Messages that are free again may precede all new ones, and are few.
+        for where in [*filters[-1:], *filters[:-1]] if scan.first[0]["s"] == FREE_AGAIN else filters:
             found = self._store.messages.find_one_and_update(
-                {**where, **({"n": {"$lt": most}} if most else {})},
-                _held(request, now),
+                {**where, **({"n": {"$lt": limit}} if limit else {})},
+                _claim_pipeline(request, now),
                 sort=[*states.ORDER],
                 hint=states.BY_ORDER,
                 return_document=ReturnDocument.AFTER,
@@ -130,17 +131,17 @@ class ClaimAcquirer:
         return []
 
 
-def _is_known(looked_at: Sequence[Stored]) -> bool:
-    """Tell whether messages need not be read once more: they are whole, and as long as nobody lent them, unchanged."""
-    return "b" in looked_at[0] and len({one["n"] for one in looked_at}) == 1
+def _is_uniform(scanned: Sequence[Stored]) -> bool:
+    """Return whether complete messages with one claim count were scanned: while it stays, no message has changed."""
+    return "b" in scanned[0] and len({one["n"] for one in scanned}) == 1
 
 
-def _held(request: ClaimRequest, now: float) -> list[dict[str, Any]]:
+def _claim_pipeline(request: ClaimRequest, now: float) -> list[dict[str, Any]]:
     return states.claim_pipeline(request.claim, now, request.ttl, request.grace, count=True)
 
 
-def _as_lent(found: Stored, request: ClaimRequest, now: float) -> Stored:
-    """Return a message as it is once the claim holds it."""
+def _as_claimed(found: Stored, request: ClaimRequest, now: float) -> Stored:
+    """Return a scanned message as the claim has changed it."""
     changes: Stored = {"c": request.claim, "n": found["n"] + 1}
     if request.grace is not None and found["x"] < now + request.ttl:
         changes["l"] = request.ttl + request.grace

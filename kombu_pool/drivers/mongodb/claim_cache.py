@@ -1,4 +1,4 @@
-"""What this process lent and nobody else can have by now, so that it need not be asked before it is deleted."""
+"""The messages under live claims of this process, which it may delete without reading them first."""
 
 from __future__ import annotations
 
@@ -9,60 +9,60 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-#: Seconds before its end from which on a claim is not relied on.
+#: Time before the end of a claim from which on the cache does not vouch for it, in seconds.
 _SLACK: Final = 1.0
-#: Messages that are remembered; who is forgotten is asked for.
-_MOST = 100_000
+#: Bound of the cached messages; a message beyond it is read before it is deleted.
+_MAX_MESSAGES = 100_000
 
 
-class _Term:
-    """Until when a claim lives, at the least."""
+class _ClaimEnd:
+    """The earliest end of a claim."""
 
-    __slots__ = ("__weakref__", "end")
+    __slots__ = ("__weakref__", "at")
 
-    def __init__(self, end: float) -> None:
-        self.end = end
+    def __init__(self, at: float) -> None:
+        self.at = at
 
 
 class ClaimCache:
-    """Messages by the claims that hold them. Threads may use it together: each step is one of a dictionary's own."""
+    """Messages with their claims. Threads may share it: each step is one atomic operation of a dictionary."""
 
     def __init__(self) -> None:
         self._pid = os.getpid()
-        self._held: dict[str, tuple[str, _Term]] = {}
-        self._terms: weakref.WeakValueDictionary[str, _Term] = weakref.WeakValueDictionary()
+        self._claims: dict[str, tuple[str, _ClaimEnd]] = {}
+        self._ends: weakref.WeakValueDictionary[str, _ClaimEnd] = weakref.WeakValueDictionary()
 
     def add(self, claim: str, messages: Iterable[str], end: float) -> None:
-        """Note that a claim holds messages until then, unless it is renewed."""
-        if len(self._held) > _MOST or self._pid != os.getpid():
-            self._held.clear()
+        """Record that a claim holds messages until ``end``, unless it is renewed."""
+        if len(self._claims) > _MAX_MESSAGES or self._pid != os.getpid():
+            self._claims.clear()
             self._pid = os.getpid()
-        term = self._terms.get(claim)
-        if term is None:
-            term = self._terms[claim] = _Term(end)
+        claim_end = self._ends.get(claim)
+        if claim_end is None:
+            claim_end = self._ends[claim] = _ClaimEnd(end)
         for message in messages:
-            self._held[message] = claim, term
+            self._claims[message] = claim, claim_end
 
     def renew(self, claim: str, end: float) -> None:
-        """Note that a claim lives until then."""
-        if (term := self._terms.get(claim)) is not None:
-            term.end = end
+        """Record the new end of a claim."""
+        if (claim_end := self._ends.get(claim)) is not None:
+            claim_end.at = end
 
     def end(self, claim: str) -> None:
-        """Note that a claim holds nothing any more."""
+        """Record that a claim holds nothing any more."""
         self.renew(claim, float("-inf"))
 
     def discard(self, messages: Iterable[str]) -> None:
-        """Forget messages, whoever holds them."""
+        """Remove messages under any claim."""
         for message in messages:
-            self._held.pop(message, None)
+            self._claims.pop(message, None)
 
     def holds_all(self, held: Iterable[tuple[str, str]], now: float) -> bool:
-        """Tell whether each (message, claim) is so for certain; what was lent before a fork, two processes hold."""
+        """Return whether each (message, claim) is certain; after a fork none is, as two processes have the claims."""
         if self._pid != os.getpid():
             return False
         for message, claim in held:
-            found = self._held.get(message)
-            if found is None or found[0] != claim or found[1].end < now + _SLACK:
+            found = self._claims.get(message)
+            if found is None or found[0] != claim or found[1].at < now + _SLACK:
                 return False
         return True

@@ -1,4 +1,4 @@
-"""Claims: lending messages for a while, renewing that, and giving them back."""
+"""Claims of messages: creation, renewal and release."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class ClaimController(Contract):
-    """Claims, written on the messages that they hold."""
+    """Claims, stored in the messages that they hold."""
 
     def __init__(self, store: QueueScanner, claimer: Claimer) -> None:
         self._store = store
@@ -32,7 +32,7 @@ class ClaimController(Contract):
         self, queue: str, metadata: ClaimMetadata, project: Project = None, limit: int = DEFAULT_LIMIT
     ) -> tuple[str | None, Sequence[Message]]:
         with self._client.translated():
-            return self._claimer.lend(queue, metadata, limit, project)
+            return self._claimer.claim(queue, metadata, limit, project)
 
     def get(self, queue: str, claim_id: str, project: Project = None) -> tuple[Claim, Sequence[Message]]:
         now = self._store.now()
@@ -47,8 +47,8 @@ class ClaimController(Contract):
         if not stored:
             raise ClaimDoesNotExist(claim_id, queue, project)
         first = stored[0]
-        view: Claim = {"id": claim_id, "age": max(0, int(now - first["a"])), "ttl": codec.seconds(first["m"])}
-        return view, [codec.to_message(message, now) for message in stored]
+        claim: Claim = {"id": claim_id, "age": max(0, int(now - first["a"])), "ttl": codec.to_seconds(first["m"])}
+        return claim, [codec.to_message(message, now) for message in stored]
 
     def update(self, queue: str, claim_id: str, metadata: ClaimMetadata, project: Project = None) -> None:
         now = self._store.now()
@@ -62,7 +62,7 @@ class ClaimController(Contract):
                     self._store.expect_due(project, queue, now + metadata["ttl"])
                     self._store.claim_cache.renew(claim_id, now + metadata["ttl"])
         if not held:
-            # Others may have had its messages: nothing that it held is known any more.
+            # The claim may have ended, and its messages may have been claimed by others.
             self._store.claim_cache.end(claim_id)
             raise ClaimDoesNotExist(claim_id, queue, project)
 
@@ -103,5 +103,5 @@ class ClaimController(Contract):
         return released
 
     def _held(self, queue: str, project: Project, claim_id: str, now: float) -> Filter:
-        # A claim's id is never used again: not even by the queue's next life.
+        # Without the incarnation: a claim's id is unique, also among the incarnations of a queue.
         return {**queue_filter(project, queue), **states.claimed(now, claim_id), "x": {"$gt": now}}

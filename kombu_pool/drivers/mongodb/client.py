@@ -1,15 +1,14 @@
-"""The client of this process to one MongoDB, shared by all that it does there.
+"""The MongoDB client of this process: one per location, shared by all drivers that use that location.
 
-What both planes build on:
+Both planes use it for:
 
-- ``Link.collection(name)``: the collection ``<collection_prefix><name>`` of the location's database, whose reads go to
-  the primary and whose writes are acknowledged once a majority has them in its journals. PyMongo's own object.
-- ``Link.now(clock)``: the time to compare and to store, in seconds: the server's, as this process knows it; or that of
-  a clock which a test brought.
-- ``Link.translated()``: a context that raises our errors for PyMongo's; every use of a collection stands in one.
-- ``Link.concurrently(work)``: a context during which another thread calls ``work()``.
-- ``Link.transact(work)``: call ``work(session)`` in a transaction, where ``Link.has_transactions``.
-- ``schema.prepare(link, plane, indexes)``: make the indexes of a plane, once a process; before its first use.
+- ``Client.collection(name)``: PyMongo's collection ``<collection_prefix><name>`` of the location's database. Reads go
+  to the primary; a write is acknowledged once a majority has it in its journals.
+- ``Client.now(clock)``: the time to compare and to store, in seconds.
+- ``Client.translated()``: a context that raises our errors for PyMongo's. Every use of a collection is inside one.
+- ``Client.concurrently(work)``: a context during which another thread calls ``work()``.
+- ``Client.transact(work)``: ``work(session)`` in a transaction, if ``Client.has_transactions``.
+- ``schema.prepare(client, plane, indexes)``: check the store's layout and create the indexes of a plane.
 """
 
 from __future__ import annotations
@@ -46,22 +45,23 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: The protocols of MongoDB 4.4 and 5.0.
-_OLDEST = 9
-_TELLS_OF_RETRIES = 13
-#: How often a transaction is tried that others are in the way of.
-_ATTEMPTS = 5
-#: Transactions that are remembered whose end the server may not have heard of.
-_ABANDONED = 100
-#: Seconds for which the difference between the server's clock and ours is trusted.
-_TRUST = 30.0
+#: Wire versions of MongoDB 4.4, the oldest supported, and of 5.0, which reports a retried insertion as such.
+_MIN_WIRE_VERSION = 9
+_RETRY_REPORT_WIRE_VERSION = 13
+#: Attempts at a transaction that conflicts with others.
+_TRANSACTION_ATTEMPTS = 5
+#: Bound of the list of transactions that the server may hold open.
+_MAX_BROKEN_TRANSACTIONS = 100
+#: Lifetime of a measured difference between the server's clock and ours, in seconds.
+_CLOCK_OFFSET_TTL = 30.0
+#: Resolution of the server's clock, in seconds.
 _MILLISECOND = 0.001
-#: Threads that do something beside others, at the most.
-_HELPERS = 32
-#: How often the server is asked for its time, unless that is known as closely as this, in seconds, earlier. Messages of
-#: several processes are in the order of their posts if these are further apart.
-_SAMPLES = 10
-_CLOSE = 0.0002
+#: Bound of the threads that run work concurrently.
+_MAX_THREADS = 32
+#: Number of requests for the server's time per measurement, and the uncertainty, in seconds, that ends one earlier.
+#: Messages that processes post further apart than that are in the order of their posts.
+_CLOCK_SAMPLES = 10
+_CLOCK_PRECISION = 0.0002
 
 
 class Client:
@@ -70,27 +70,28 @@ class Client:
     def __init__(self, location: Location) -> None:
         self.location = location
         self._start()
-        _living.add(self)
+        _instances.add(self)
 
     def _start(self) -> None:
         self._pid = os.getpid()
         self._mongo_client: MongoClient[dict[str, Any]] | None = None
         self._collections: dict[str, Collection[dict[str, Any]]] = {}
         self._threads: ThreadPoolExecutor | None = None
-        self._greeting: dict[str, Any] | None = None
-        #: The sessions of transactions whose end the server may not have heard of.
-        self._abandoned: deque[Mapping[str, Any]] = deque(maxlen=_ABANDONED)
-        self._ahead = 0.0
-        self._measured = float("-inf")
-        #: Gives ids in the order in which this process asks for them.
+        self._hello: dict[str, Any] | None = None
+        #: Sessions whose transaction the server may hold open.
+        self._broken: deque[Mapping[str, Any]] = deque(maxlen=_MAX_BROKEN_TRANSACTIONS)
+        self._clock_offset = 0.0
+        self._clock_measured_at = float("-inf")
         self.id_generator = IdGenerator()
-        #: The planes whose indexes are known to be there.
+        #: The planes whose layout and indexes this process has checked.
         self.prepared_planes: set[str] = set()
+        #: The random id of the store, once a plane is prepared.
+        self.identity = ""
         self.renew_lock()
 
     def collection(self, name: str) -> Collection[dict[str, Any]]:
         """Return one of our collections; raises as :meth:`hello` does."""
-        self._check_process()
+        self._detect_fork()
         found = self._collections.get(name)
         if found is None:
             found = self._collections[name] = self._open(name)
@@ -107,49 +108,49 @@ class Client:
         return translated(self.location)
 
     def now(self, clock: Clock) -> float:
-        """Return the time in seconds since the epoch: the server's, unless the clock is a test's own."""
+        """Return the server's time in seconds since the epoch; with a test's clock, that clock's time."""
         if not isinstance(clock, SystemClock):
             return clock.time()
-        self._check_process()
-        if time.monotonic() - self._measured > _TRUST:
-            self._greet()
-        return time.monotonic() + self._ahead
+        self._detect_fork()
+        if time.monotonic() - self._clock_measured_at > _CLOCK_OFFSET_TTL:
+            self._request_hello()
+        return time.monotonic() + self._clock_offset
 
     def hello(self) -> dict[str, Any]:
-        """Return what the server said of itself when it was met.
+        """Return the server's last answer to ``hello``.
 
         Raises:
-            IncompatibleStore: it is too old.
-            ConnectionError: it cannot be reached.
+            IncompatibleStore: the server is too old.
+            ConnectionError: the server is unreachable.
         """
-        self._check_process()
-        return self._greeting or self._greet()
+        self._detect_fork()
+        return self._hello or self._request_hello()
 
     @property
     def has_transactions(self) -> bool:
-        """Tell whether it has transactions and change streams: a standalone server has neither."""
+        """Whether the server has transactions and change streams, which a standalone server lacks."""
         hello = self.hello()
         return "setName" in hello or hello.get("msg") == "isdbgrid"
 
     @property
     def reports_retries(self) -> bool:
-        """Tell whether it says that it did an insertion before: version 4.4 keeps that to itself."""
-        return bool(self.hello()["maxWireVersion"] >= _TELLS_OF_RETRIES)
+        """Whether the server's answer marks an insertion as a retry; version 4.4 does not."""
+        return bool(self.hello()["maxWireVersion"] >= _RETRY_REPORT_WIRE_VERSION)
 
     @contextmanager
     def concurrently(self, work: Callable[[], T]) -> Iterator[Future[T]]:
-        """Let another thread do something during the block, which ends no earlier unless it is interrupted."""
+        """Run ``work`` in another thread during the block; an interrupt ends the block without waiting for it."""
         future: Future[T] = Future()
         once = threading.Lock()
 
         def run() -> None:
             if once.acquire(blocking=False):
-                _fulfil(future, work)
+                _complete(future, work)
 
         try:
             self._thread_pool().submit(run)
         except RuntimeError:
-            # No thread begins any more, at the end of the main one or for want of room; one that is there may be at it.
+            # No thread can be started: the main thread has ended, or a limit is reached. An idle one may run it too.
             run()
         try:
             yield future
@@ -159,25 +160,25 @@ class Client:
         wait((future,))
 
     def _thread_pool(self) -> ThreadPoolExecutor:
-        self._check_process()
+        self._detect_fork()
         with self._lock:
             if self._threads is None:
-                self._threads = ThreadPoolExecutor(_HELPERS, thread_name_prefix="kombu_pool mongodb")
+                self._threads = ThreadPoolExecutor(_MAX_THREADS, thread_name_prefix="kombu_pool mongodb")
             return self._threads
 
     def transact(self, work: Callable[[ClientSession], T]) -> T:
-        """Call ``work``, again when others were in its way, and commit what it wrote; return its answer."""
-        for _ in range(_ATTEMPTS - 1):
+        """Call ``work`` in a transaction, commit it, and return the result; repeat it after a conflict."""
+        for _ in range(_TRANSACTION_ATTEMPTS - 1):
             try:
-                return self._attempt(work)
+                return self._transact_once(work)
             except OperationFailure as error:
-                # PyMongo's own way of trying again would go on for two minutes, and with a server that is away, too.
+                # PyMongo's own with_transaction repeats for two minutes, also while the server is unreachable.
                 if not error.has_error_label("TransientTransactionError"):
                     raise
-        return self._attempt(work)
+        return self._transact_once(work)
 
-    def _attempt(self, work: Callable[[ClientSession], T]) -> T:
-        self._end_abandoned()
+    def _transact_once(self, work: Callable[[ClientSession], T]) -> T:
+        self._end_broken_transactions()
         with self.mongo_client.start_session() as session:
             begun = session.start_transaction(
                 ReadConcern("snapshot"), self.mongo_client.write_concern, ReadPreference.PRIMARY
@@ -186,20 +187,20 @@ class Client:
                 with begun:
                     return work(session)
             except AutoReconnect:
-                self._abandoned.append(session.session_id)
+                self._broken.append(session.session_id)
                 raise
 
-    def _end_abandoned(self) -> None:
-        """End what broke off on the way, which would be in the way of its own next try for as long as a minute."""
-        for session in list(self._abandoned):
+    def _end_broken_transactions(self) -> None:
+        """End transactions that lost their connection: open ones block a retry for up to a minute."""
+        for session in list(self._broken):
             self.mongo_client.admin.command("killSessions", [session])
-            with suppress(ValueError):  # another thread did so, too
-                self._abandoned.remove(session)
+            with suppress(ValueError):  # another thread ended it, too
+                self._broken.remove(session)
 
     @property
     def mongo_client(self) -> MongoClient[dict[str, Any]]:
-        """The client of this process; it connects when it is first used."""
-        self._check_process()
+        """PyMongo's client of this process; it connects on first use."""
+        self._detect_fork()
         mongo_client = self._mongo_client
         if mongo_client is None:
             with self._lock, self.translated():
@@ -210,10 +211,10 @@ class Client:
         """Close the connections; the next use opens new ones. Idempotent."""
         if self._pid == os.getpid():
             mongo_client, self._mongo_client = self._mongo_client, None
-            helpers, self._threads = self._threads, None
+            threads, self._threads = self._threads, None
             self._collections = {}
-            if helpers is not None:
-                helpers.shutdown(wait=False)
+            if threads is not None:
+                threads.shutdown(wait=False)
             if mongo_client is not None:
                 mongo_client.close()
 
@@ -222,27 +223,28 @@ class Client:
         lists = {name: list(value) for name, value in options.items() if isinstance(value, tuple)}
         return MongoClient(self.location.uri, **{**options, **lists, "connect": False})
 
-    def _greet(self) -> dict[str, Any]:
-        smallest_id, most = float("-inf"), float("inf")
+    def _request_hello(self) -> dict[str, Any]:
+        """Ask the primary for its description, and measure the difference between its clock and ours."""
+        lower, upper = float("-inf"), float("inf")
         with self.translated():
-            for _ in range(_SAMPLES):
+            for _ in range(_CLOCK_SAMPLES):
                 before = time.monotonic()
                 hello: dict[str, Any] = self.mongo_client.admin.command("hello", read_preference=ReadPreference.PRIMARY)
                 after = time.monotonic()
-                # It was told at some time between the two, and within the millisecond after what it says.
-                told = hello["localTime"].replace(tzinfo=timezone.utc).timestamp()
-                smallest_id, most = max(smallest_id, told - after), min(most, told + _MILLISECOND - before)
-                if most - smallest_id < _CLOSE:
+                # The server read its clock between the two, within the millisecond that follows the reported time.
+                reported = hello["localTime"].replace(tzinfo=timezone.utc).timestamp()
+                lower, upper = max(lower, reported - after), min(upper, reported + _MILLISECOND - before)
+                if upper - lower < _CLOCK_PRECISION:
                     break
-        if hello.get("maxWireVersion", 0) < _OLDEST:
-            raise IncompatibleStore(f"{self.location} is an old MongoDB; kombu_pool needs 4.4 or newer")
-        self._ahead = (smallest_id + most) / 2
-        self._measured, self._greeting = after, hello
+        if hello.get("maxWireVersion", 0) < _MIN_WIRE_VERSION:
+            raise IncompatibleStore(f"{self.location} is older than MongoDB 4.4, the oldest that kombu_pool supports")
+        self._clock_offset = (lower + upper) / 2
+        self._clock_measured_at, self._hello = after, hello
         return hello
 
-    def _check_process(self) -> None:
+    def _detect_fork(self) -> None:
         if self._pid != os.getpid():
-            # The parent's client is left as it is: to use or to close it would be heard by the parent.
+            # The parent's objects stay referenced: using, closing or collecting them would write to its sockets.
             self._inherited = self._mongo_client, self._collections, self._threads
             self._start()
 
@@ -251,18 +253,18 @@ class Client:
         self._lock = threading.Lock()
 
 
-_living: weakref.WeakSet[Client] = weakref.WeakSet()
+_instances: weakref.WeakSet[Client] = weakref.WeakSet()
 
 
-def _fulfil(future: Future[T], work: Callable[[], T]) -> None:
+def _complete(future: Future[T], work: Callable[[], T]) -> None:
     try:
         future.set_result(work())
-    except BaseException as failure:  # noqa: BLE001 - whoever waits for it raises it
+    except BaseException as failure:  # noqa: BLE001 - the caller of result() raises it
         future.set_exception(failure)
 
 
 def _after_fork() -> None:
-    for client in list(_living):
+    for client in list(_instances):
         client.renew_lock()
 
 

@@ -1,24 +1,27 @@
-"""How messages are laid out in MongoDB, and how they are shown.
+"""The documents of messages in MongoDB, and their conversion.
 
 One message is one document::
 
-    _id  its id           p, q, i  its project, its queue, and which incarnation of that
-    s    its state        r        when it is in line (again): the end of its delay, or of its claim
-    x    when it expires  n        how often it was lent
-    c    its last claim   a, m     when that claim began, or was renewed, and its ttl
-    t    when it was posted        l  its ttl       u  who posted it      b  its body's record
-    d    its dead letter's header  o  the post that it came with, while that is not whole
-    e    True if it is buried when it expires, so that it is found then
+    _id  its id             p, q, i  project, queue, and incarnation of the queue
+    s    its state          r        end of its delay or of its claim, if it has one
+    x    its expiry         n        number of times that it was claimed
+    c    its last claim     a, m     start or last renewal of that claim, and its ttl
+    t    time of its post   l        ttl      u  client id of the producer      b  record of the body
+    d    dead-letter header          o        id of its post while that is partial
+    e    True if its expiry makes it a dead letter: an index finds it then
 
-A dead one has besides::
+A dead message also has::
 
-    w    why it died      k        when, by which they are buried in order
-    y    when it would have expired: ``x`` is never, so that nothing collects it
-    r    until when somebody buries it, whose mark ``c`` is then
-    z    the id that it gets in its dead-letter queue, where there are no transactions
+    w    reason             k        time of death; dead letters move in its order
+    y    the expiry that it had: ``x`` is infinite, so that nothing collects it
+    r    end of its reservation by a process whose mark is ``c``
+    z    the id that it gets in its dead-letter queue, on a server without transactions
 
-An id is sixteen bytes: 255 less the priority; a number, which is the time in microseconds, of eight bytes; and seven
-that only the process has which gave it: so ids in byte order are messages in order.
+The other documents among the messages have a state of their own, or no expiry: the records of
+:mod:`~kombu_pool.drivers.mongodb.idempotency` and the sentinels of :mod:`~kombu_pool.drivers.mongodb.scan_sentinels`.
+
+An id has sixteen bytes: 255 less the priority; a number of eight bytes, the time in microseconds; seven random bytes of
+the process. So messages in the byte order of their ids are in the order of the queue.
 """
 
 from __future__ import annotations
@@ -29,16 +32,14 @@ import re
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
-from kombu_pool import codec
+from kombu_pool.codec import decode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from kombu_pool.model import Message, Project
 
-#: States. In line: free, since it was posted; back in line: free again, or after a delay. Out of line until a time:
-#: delayed, or claimed. Not there yet: of a post that is not whole. There no more: dead, but not buried yet. No message:
-#: the receipt of a post.
+#: States of a document. Free again: after a claim or a delay. Partial: of a post that is not stored completely.
 FREE_AGAIN: Final = -1
 FREE_NEW: Final = 0
 DELAYED_OR_CLAIMED: Final = 1
@@ -48,34 +49,34 @@ IDEMPOTENCY_RECORD: Final = 4
 
 NEVER: Final = math.inf
 _ID = re.compile(r"[0-9a-f]{32}")
-_CLAIM = re.compile(r"[0-9a-f]{16}")
-_PRODUCER_BYTES = 7
+_CLAIM_ID = re.compile(r"[0-9a-f]{16}")
+_PROCESS_BYTES = 7
 _NUMBER_BYTES = 8
 _MICROSECONDS = 1_000_000
 
 
 class IdGenerator:
-    """Gives the numbers of one process."""
+    """Generates the ids of one process, in ascending order within a priority."""
 
     def __init__(self) -> None:
-        self._producer = os.urandom(_PRODUCER_BYTES)
+        self._process = os.urandom(_PROCESS_BYTES)
         self._last = 0
         self._lock = threading.Lock()
 
     def next_ids(self, now: float, priorities: Sequence[int]) -> list[bytes]:
-        """Return an id for a message of each priority, above all that were given before."""
+        """Return an id for a message of each priority; their numbers exceed all that were generated before."""
         count = len(priorities)
         with self._lock:
             first = max(self._last + 1, number_at(now))
             self._last = first + count - 1
         return [
-            bytes((255 - priority,)) + (first + index).to_bytes(_NUMBER_BYTES, "big") + self._producer
+            bytes((255 - priority,)) + (first + index).to_bytes(_NUMBER_BYTES, "big") + self._process
             for index, priority in enumerate(priorities)
         ]
 
 
 def number_at(now: float) -> int:
-    """Return the least number that is given at a time."""
+    """Return the smallest number of an id that is generated at a time."""
     return int(now * _MICROSECONDS)
 
 
@@ -85,17 +86,17 @@ def number_of(message: bytes) -> int:
 
 
 def smallest_id(first: int, number: int = 0) -> bytes:
-    """Return the least id of a first byte, from a number on."""
-    return bytes((first,)) + number.to_bytes(_NUMBER_BYTES, "big") + bytes(_PRODUCER_BYTES)
+    """Return the smallest id with this first byte and at least this number."""
+    return bytes((first,)) + number.to_bytes(_NUMBER_BYTES, "big") + bytes(_PROCESS_BYTES)
 
 
 def priority_of(message: bytes) -> int:
-    """Return the priority that an id says."""
+    """Return the priority in an id."""
     return 255 - message[0]
 
 
 def project_key(project: Project) -> str:
-    """Return the stored form of a project: None is none of the strings."""
+    """Return the stored form of a project; that of None differs from that of every string."""
     return "" if project is None else f"/{project}"
 
 
@@ -105,7 +106,7 @@ def project_of(key: str) -> Project:
 
 
 def escape_surrogates(text: str) -> str:
-    """Return a text of which all can be stored: what UTF-8 cannot hold is escaped."""
+    """Return a text that UTF-8 can encode: lone surrogates are escaped."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
@@ -115,42 +116,42 @@ def new_claim_id() -> str:
 
 
 def is_claim_id(name: object) -> bool:
-    """Tell whether it can be the id of a claim."""
-    return isinstance(name, str) and _CLAIM.fullmatch(name) is not None
+    """Return whether a name has the form of a claim's id."""
+    return isinstance(name, str) and _CLAIM_ID.fullmatch(name) is not None
 
 
 def parse_id(name: object) -> bytes | None:
-    """Return the id of a message by its name; None for what cannot be one."""
+    """Return a message's id from its hexadecimal name; None for any other name."""
     return bytes.fromhex(name) if isinstance(name, str) and _ID.fullmatch(name) else None
 
 
-def parse_ids(given: Iterable[str]) -> list[bytes]:
-    """Return the ids of the names, each once, without what cannot be one."""
-    ids = (parse_id(name) for name in dict.fromkeys(given))
+def parse_ids(names: Iterable[str]) -> list[bytes]:
+    """Return the ids of the names that are ids, each once."""
+    ids = (parse_id(name) for name in dict.fromkeys(names))
     return [message for message in ids if message is not None]
 
 
 def to_message(stored: Mapping[str, Any], now: float) -> Message:
-    """Return a message.
+    """Return the message of a document.
 
     Raises:
         CorruptRecord: its record cannot be decoded.
     """
-    view: Message = {
+    message: Message = {
         "id": stored["_id"].hex(),
         "age": max(0, int(now - stored["t"])),
-        "ttl": seconds(stored["l"]),
-        "body": codec.decode(stored["b"]),
+        "ttl": to_seconds(stored["l"]),
+        "body": decode(stored["b"]),
         "claim_id": stored["c"],
         "claim_count": stored["n"],
     }
     if priority := priority_of(stored["_id"]):
-        view["priority"] = priority
-    if (letter := stored.get("d")) is not None:
-        view["dead_letter"] = letter
-    return view
+        message["priority"] = priority
+    if (header := stored.get("d")) is not None:
+        message["dead_letter"] = header
+    return message
 
 
-def seconds(value: float) -> float:
-    """Return a duration as it was given: a whole number if it is one."""
+def to_seconds(value: float) -> float:
+    """Return a duration, as an int if it is whole."""
     return int(value) if math.isfinite(value) and value == int(value) else value

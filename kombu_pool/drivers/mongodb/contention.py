@@ -1,8 +1,8 @@
-"""How far from each other those choose that take messages from one queue at the same time.
+"""How processes that claim from one queue at the same time avoid the same messages.
 
-Who finds that others were quicker looks the next time not at the first messages, but at one of several windows of them,
-each as wide as what is wanted: the more often they meet, the more windows. So a claim in a crowd takes as many round
-trips as one alone, mostly. Nobody is told of the others; each guesses for itself.
+A process that finds its messages claimed by another does not scan the first free messages the next time, but one of
+several windows of them, each as wide as its claim. More collisions make more windows. So a claim under contention
+mostly takes as many round trips as one without. Processes do not communicate; each estimates the contention itself.
 """
 
 from __future__ import annotations
@@ -11,39 +11,39 @@ import random
 import time
 from typing import Final
 
-#: How many windows there are at the most, and seconds after which who met nobody takes it that he is alone.
-_MOST: Final = 32
-_ALONE: Final = 0.5
-#: How the number grows with each time that others were quicker, and how it falls with each time that none were. Of
-#: eight processes that claim and acknowledge ten at a time, about one claim in four meets another, as measured.
-_MORE: Final = 2.0
-_LESS: Final = 0.9
+#: Bound of the number of windows, and the time without a collision after which there is one, in seconds.
+_MAX_WINDOWS: Final = 32
+_QUIET_PERIOD: Final = 0.5
+#: Factors of the number of windows after a collision, and after a claim without one. With them about one claim in four
+#: collides among eight processes that claim and acknowledge ten messages at a time, as measured.
+_GROWTH: Final = 2.0
+_DECAY: Final = 0.9
 
 
 class Contention:
-    """Those that take from a queue, as one process knows them. Only a guess, so it needs no lock."""
+    """A process's estimate of the contention for one queue. A wrong one costs only time, so it needs no lock."""
 
     def __init__(self) -> None:
         self._windows = 1.0
-        self._met_at = float("-inf")
+        self._collided_at = float("-inf")
 
     @property
-    def is_there(self) -> bool:
-        """Whether others were quicker lately."""
-        return self._windows > 1 and time.monotonic() < self._met_at + _ALONE
+    def is_present(self) -> bool:
+        """Whether claims collided lately."""
+        return self._windows > 1 and time.monotonic() < self._collided_at + _QUIET_PERIOD
 
-    def note(self, *, met: bool) -> None:
-        """Note whether others were quicker."""
-        if met:
-            self._windows = min(_MOST, _MORE * self._windows) if self.is_there else _MORE
-            self._met_at = time.monotonic()
+    def record(self, *, collided: bool) -> None:
+        """Record whether a claim collided."""
+        if collided:
+            self._windows = min(_MAX_WINDOWS, _GROWTH * self._windows) if self.is_present else _GROWTH
+            self._collided_at = time.monotonic()
         else:
-            self._windows = max(1.0, _LESS * self._windows)
+            self._windows = max(1.0, _DECAY * self._windows)
 
-    def window(self) -> int:
-        """Return the number of the window to look at: 0 is where the line begins."""
-        return random.randrange(int(self._windows)) if self.is_there else 0  # noqa: S311 - no secret
+    def pick_window(self) -> int:
+        """Return the number of the window to scan; 0 has the first free messages."""
+        return random.randrange(int(self._windows)) if self.is_present else 0  # noqa: S311 - no secret
 
-    def ends_at(self, window: int) -> None:
-        """Note that a window was not full."""
+    def limit_windows(self, window: int) -> None:
+        """Record that a window was not full."""
         self._windows = min(self._windows, float(window))

@@ -1,4 +1,4 @@
-"""Deletes messages under the claims that hold them, or lets them die."""
+"""Deletes or rejects messages under the claims that hold them."""
 
 from __future__ import annotations
 
@@ -19,75 +19,72 @@ if TYPE_CHECKING:
 Pair = tuple[str, str]
 
 
-class Acknowledgement:
-    """Some (message id, claim id), of which those are to go whose live claim still holds the message."""
+class ClaimedMessages:
+    """Pairs of a message's id and the id of the claim that holds it."""
 
     def __init__(self, store: Store, project: Project, queue: str, held: Sequence[Pair]) -> None:
         self._store = store
-        # A claim's id is never used again: not even by the queue's next life.
-        self._place = queue_filter(project, queue)
+        # Without the incarnation: a claim's id is unique, also among the incarnations of a queue.
+        self._queue = queue_filter(project, queue)
         self._held = held
 
     def delete(self, now: float) -> list[Pair]:
-        """Delete as ``MessageController.delete_claimed`` promises, and return those that were not deleted."""
-        pairs = self._pairs()
+        """Delete the messages as ``MessageController.delete_claimed`` promises; return the pairs that were refused."""
+        pairs = self._well_formed()
         if not pairs:
             return list(self._held)
-        mine = self._mine(pairs, now)
-        # What is gone may be gone for an earlier try, which was not for good: that is waited for all the same.
-        where = _under_claims(self._place, mine or pairs, now)
+        live = self._live(pairs, now)
+        # Even if none is live: an earlier try may have deleted them without a majority, which this write waits for.
+        where = _under_claims(self._queue, live or pairs, now)
         deleted = self._store.messages.delete_many(where, hint=states.BY_ID).deleted_count
-        return self._left(mine, deleted, {})
+        return self._refused(live, deleted, {})
 
     def reject(self, now: float) -> list[Pair]:
-        """Let die as ``MessageController.reject`` promises, and return those that did not."""
-        mine = self._mine(self._pairs(), now)
-        if not mine:
+        """Mark the messages dead as ``MessageController.reject`` promises; return the pairs that were refused."""
+        live = self._live(self._well_formed(), now)
+        if not live:
             return list(self._held)
-        where = _under_claims(self._place, mine, now)
-        done = self._store.messages.update_many(
-            where, states.dead_update(DeadLetterReason.REJECTED, now), hint=states.BY_ID
-        )
-        return self._left(mine, done.modified_count, {"s": {"$ne": DEAD}})
+        where, update = _under_claims(self._queue, live, now), states.dead_update(DeadLetterReason.REJECTED, now)
+        rejected = self._store.messages.update_many(where, update, hint=states.BY_ID).modified_count
+        return self._refused(live, rejected, {"s": {"$ne": DEAD}})
 
-    def _pairs(self) -> set[Pair]:
-        """Return those that there can be."""
+    def _well_formed(self) -> set[Pair]:
+        """Return the pairs of possible ids."""
         return {
             (message, claim)
             for message, claim in self._held
             if codec.parse_id(message) is not None and codec.is_claim_id(claim)
         }
 
-    def _mine(self, pairs: set[Pair], now: float) -> set[Pair]:
-        """Return those of the pairs that are so: what is gone looks the same whoever deleted it, so it is asked before.
+    def _live(self, pairs: set[Pair], now: float) -> set[Pair]:
+        """Return the pairs whose claim holds the message, read before the change as it would hide which they were.
 
-        One alone is not asked for, and neither is what only this process can have deleted.
+        Not read: a single pair, whose count of changed messages suffices, and pairs that the claim cache vouches for.
         """
-        is_sure = self._store.claim_cache.holds_all(pairs, now)
+        is_certain = self._store.claim_cache.holds_all(pairs, now)
         self._store.claim_cache.discard(message for message, _ in pairs)
-        if len(pairs) < 2 or is_sure:  # noqa: PLR2004 - one alone
+        if len(pairs) < 2 or is_certain:  # noqa: PLR2004 - a single pair
             return pairs
-        shown = {"_id": 1, "c": 1}
-        where = _under_claims(self._place, pairs, now)
-        cursor = self._store.messages.find(where, shown, batch_size=10_000, hint=states.BY_ID)
+        where = _under_claims(self._queue, pairs, now)
+        cursor = self._store.messages.find(where, {"_id": 1, "c": 1}, batch_size=10_000, hint=states.BY_ID)
         return {(found["_id"].hex(), found["c"]) for found in cursor}
 
-    def _left(self, mine: set[Pair], advance: int, unsettled: Filter) -> list[Pair]:
-        """Return those of all pairs that were not settled, of which so many were."""
-        if not advance:
-            mine = set()
-        elif advance < len(mine):
-            # A claim ended in between. What is still there was not settled.
-            ids = [codec.parse_id(message) for message, _ in mine]
-            cursor = self._store.messages.find({**self._place, "_id": {"$in": ids}, **unsettled}, {"_id": 1})
+    def _refused(self, live: set[Pair], count: int, unsettled: Filter) -> list[Pair]:
+        """Return the pairs that were refused, if ``count`` messages were settled."""
+        if not count:
+            live = set()
+        elif count < len(live):
+            # A claim ended meanwhile: the messages that still exist were not settled.
+            ids = [codec.parse_id(message) for message, _ in live]
+            cursor = self._store.messages.find({**self._queue, "_id": {"$in": ids}, **unsettled}, {"_id": 1})
             left = {found["_id"].hex() for found in cursor}
-            mine = {pair for pair in mine if pair[0] not in left}
-        return [pair for pair in self._held if tuple(pair) not in mine]
+            live = {pair for pair in live if pair[0] not in left}
+        return [pair for pair in self._held if tuple(pair) not in live]
 
 
-def acknowledge(store: Store, project: Project, queue: str, held: Sequence[Pair], now: float) -> list[Pair]:
-    """Delete for good, and return those that were not deleted."""
-    return Acknowledgement(store, project, queue, held).delete(now)
+def delete_claimed(store: Store, project: Project, queue: str, held: Sequence[Pair], now: float) -> list[Pair]:
+    """Delete messages under their claims; return the pairs that were refused."""
+    return ClaimedMessages(store, project, queue, held).delete(now)
 
 
 def _under_claims(where: Filter, pairs: Iterable[Pair], now: float) -> Filter:
@@ -98,6 +95,6 @@ def _under_claims(where: Filter, pairs: Iterable[Pair], now: float) -> Filter:
     claimed = {**where, **states.claimed(now), "_id": {"$in": ids}}
     if len(by_claim) == 1:
         return {**claimed, "c": next(iter(by_claim))}
-    # Said by what is not meant: of a choice between claims, the server would try each time which index serves it best.
+    # By exclusion: for a disjunction of claims the server would evaluate several plans each time.
     others = [{"c": claim, "_id": {"$nin": own}} for claim, own in by_claim.items()]
     return {**claimed, "c": {"$in": [*by_claim]}, "$nor": others}

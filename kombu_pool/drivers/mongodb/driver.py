@@ -47,6 +47,11 @@ class DataDriver(Contract):
         self.subscription_controller = SubscriptionController(store)
         self._collector = Collector(store, self._dead_letters, self.subscription_controller)
 
+    @property
+    def identity(self) -> str:
+        """The random id of the store, created with it."""
+        return self._store.identity
+
     def watch(self, queues: Iterable[tuple[Project, str]]) -> MongoWatch:
         return MongoWatch(self._store, queues)
 

@@ -1,4 +1,4 @@
-"""Says in our errors what MongoDB and its client say in theirs: the one place that knows their classes."""
+"""Translates the errors of MongoDB and PyMongo into ours: the only module that knows their classes."""
 
 from __future__ import annotations
 
@@ -23,52 +23,53 @@ from kombu_pool.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: What a call into the client may raise.
+#: The exceptions that a call of PyMongo may raise.
 CLIENT_ERRORS = (mongo_errors.PyMongoError, bson_errors.BSONError, OSError, UnicodeEncodeError, OverflowError)
 
-_LOST: tuple[type[BaseException], ...] = (
+_CONNECTION_ERRORS: tuple[type[BaseException], ...] = (
     mongo_errors.ConnectionFailure,
     mongo_errors.WTimeoutError,
     mongo_errors.ExecutionTimeout,
-    mongo_errors.InvalidOperation,  # somebody else closed the client in the middle of a call
+    mongo_errors.InvalidOperation,  # another thread closed the client during the call
     OSError,
 )
-# By the server's code. What passes by itself is a connection error, whether or not the client knows it as one.
-_MEANINGS: dict[int, tuple[type[KombuPoolError], str]] = {
+# Our error and its explanation by the server's code. A condition that passes is a ConnectionError, also where PyMongo
+# raises another class.
+_BY_CODE: dict[int, tuple[type[KombuPoolError], str]] = {
     13: (ConfigurationError, "the user lacks a permission"),
-    18: (ConfigurationError, "it does not know that user and password"),
-    8000: (ConfigurationError, "it does not know that user and password"),
-    100: (ConfigurationError, "it has not as many members as w asks for"),
-    79: (ConfigurationError, "it does not know what w names"),
-    85: (IncompatibleStore, "an index of ours is something else there; set another collection_prefix"),
-    86: (IncompatibleStore, "an index of ours is something else there; set another collection_prefix"),
-    59: (IncompatibleStore, "it is older than MongoDB 4.4"),
-    14031: (StoreFull, "its disk is full"),
-    39: (StoreFull, "it cannot write its files"),
-    10334: (MessageTooLarge, "a document is longer than MongoDB takes"),
-    17280: (MessageTooLarge, "a key is longer than MongoDB takes"),
-    6: (ConnectionError, "it does not reach a shard"),
-    7: (ConnectionError, "it does not find a shard"),
-    50: (ConnectionError, "it took too long"),
-    64: (ConnectionError, "too few members confirmed it in time"),
-    89: (ConnectionError, "it does not reach a shard"),
-    91: (ConnectionError, "it shuts down"),
-    112: (ConnectionError, "others wrote the same all the time"),
-    133: (ConnectionError, "it has no primary"),
-    189: (ConnectionError, "it is the primary no more"),
-    251: (ConnectionError, "it forgot the transaction"),
-    262: (ConnectionError, "it took too long"),
-    10107: (ConnectionError, "it is not the primary"),
-    11600: (ConnectionError, "it shuts down"),
-    11602: (ConnectionError, "it is the primary no more"),
-    13435: (ConnectionError, "it is not the primary"),
-    13436: (ConnectionError, "it is starting"),
+    18: (ConfigurationError, "wrong user or password"),
+    8000: (ConfigurationError, "wrong user or password"),
+    100: (ConfigurationError, "w asks for more members than the replica set has"),
+    79: (ConfigurationError, "w names an unknown write concern"),
+    85: (IncompatibleStore, "an index of ours exists with another definition; set another collection_prefix"),
+    86: (IncompatibleStore, "an index of ours exists with another definition; set another collection_prefix"),
+    59: (IncompatibleStore, "the server is older than MongoDB 4.4"),
+    14031: (StoreFull, "the server's disk is full"),
+    39: (StoreFull, "the server cannot write its files"),
+    10334: (MessageTooLarge, "a document exceeds MongoDB's limit"),
+    17280: (MessageTooLarge, "a key exceeds MongoDB's limit"),
+    6: (ConnectionError, "a shard is unreachable"),
+    7: (ConnectionError, "a shard's host is not found"),
+    50: (ConnectionError, "the operation timed out"),
+    64: (ConnectionError, "too few members confirmed the write in time"),
+    89: (ConnectionError, "a shard is unreachable"),
+    91: (ConnectionError, "the server is shutting down"),
+    112: (ConnectionError, "conflicts with concurrent writes persist"),
+    133: (ConnectionError, "there is no primary"),
+    189: (ConnectionError, "the server is no longer the primary"),
+    251: (ConnectionError, "the server dropped the transaction"),
+    262: (ConnectionError, "the operation timed out"),
+    10107: (ConnectionError, "the server is not the primary"),
+    11600: (ConnectionError, "the server is shutting down"),
+    11602: (ConnectionError, "the server is no longer the primary"),
+    13435: (ConnectionError, "the server is not the primary"),
+    13436: (ConnectionError, "the server is starting"),
 }
 
 
 @contextmanager
 def translated(where: object) -> Iterator[None]:
-    """Raise our errors for the client's within the block."""
+    """Raise our errors for PyMongo's within the block."""
     try:
         yield
     except CLIENT_ERRORS as error:
@@ -78,44 +79,44 @@ def translated(where: object) -> Iterator[None]:
 
 
 def translation(error: BaseException, where: object) -> KombuPoolError:
-    """Return our error for one of the client's."""
+    """Return our error for one of PyMongo's."""
     if isinstance(error, UnicodeEncodeError):
         return InvalidMessage(f"{error.object!r} cannot be stored: {error.reason}")
-    text = _words_of(error)
+    text = _text_of(error)
     if isinstance(error, mongo_errors.DocumentTooLarge):
         return _of_kind(MessageTooLarge, f"{where}: {text}")
     if isinstance(error, (bson_errors.InvalidDocument, bson_errors.InvalidStringData, OverflowError)):
-        return InvalidMessage(f"it cannot be stored: {text}")
+        return InvalidMessage(f"the message cannot be stored: {text}")
     if isinstance(error, bson_errors.BSONError):
         return CorruptRecord(text)
-    found = next((_MEANINGS[code] for code in codes_of(error) if code in _MEANINGS), None)
+    found = next((_BY_CODE[code] for code in codes_of(error) if code in _BY_CODE), None)
     if found is not None:
-        kind, meaning = found
-        return _of_kind(kind, f"{where}: {meaning} ({text})")
+        kind, explanation = found
+        return _of_kind(kind, f"{where}: {explanation} ({text})")
     return _by_class(error, f"{where}: {text}")
 
 
-def _words_of(error: BaseException) -> str:
-    """Return what the error says, without the whole of the server's answer that the client repeats."""
-    said = error.details.get("errmsg") if isinstance(error, mongo_errors.OperationFailure) and error.details else None
-    return str(said or error) or type(error).__name__
+def _text_of(error: BaseException) -> str:
+    """Return the error's text without the server's full answer, which PyMongo appends."""
+    text = error.details.get("errmsg") if isinstance(error, mongo_errors.OperationFailure) and error.details else None
+    return str(text or error) or type(error).__name__
 
 
 def _by_class(error: BaseException, text: str) -> KombuPoolError:
     if isinstance(error, mongo_errors.ConfigurationError):
-        # The client refuses a server by the number of its protocol.
+        # PyMongo refuses a server by its wire version.
         return (IncompatibleStore if "wire version" in text else ConfigurationError)(text)
-    passing = isinstance(error, mongo_errors.PyMongoError) and error.has_error_label("TransientTransactionError")
-    return (ConnectionError if passing or isinstance(error, _LOST) else StoreError)(text)
+    is_transient = isinstance(error, mongo_errors.PyMongoError) and error.has_error_label("TransientTransactionError")
+    return (ConnectionError if is_transient or isinstance(error, _CONNECTION_ERRORS) else StoreError)(text)
 
 
 def _of_kind(kind: type[KombuPoolError], text: str) -> KombuPoolError:
-    # Who knows neither the size nor the limit says it in words.
+    # MessageTooLarge without size and limit takes its whole text.
     return MessageTooLarge(text, None, None) if kind is MessageTooLarge else kind(text)
 
 
 def codes_of(error: BaseException) -> list[int]:
-    """Return the codes by which the server names what went wrong: that of the first write that failed, first."""
+    """Return the server's error codes; of a bulk write, those of its failed writes in their order."""
     if isinstance(error, mongo_errors.BulkWriteError):
         details = error.details or {}
         parts = [*details.get("writeErrors", []), *details.get("writeConcernErrors", [])]

@@ -1,11 +1,13 @@
-"""How a post that is made again is known, though its messages may be gone by then.
+"""How a post with an idempotency key is recognised when it is made again, although its messages may be gone.
 
-One message: as MongoDB itself knows a write that a client tries again, by the number of a transaction in a session. The
-session is the poster's in the queue, the number is the post's, and the server remembers the last one of each session.
-That costs nothing, for a client sends both with every write; but those of PyMongo's own choice nobody can use again.
+A single message: as MongoDB recognises a retried write, by a transaction number in a session. The session's id is
+derived from the producer and the queue, the number is the post's sequence number, and the server remembers the last
+number of each session. A client sends both with every write, so it costs nothing. PyMongo's own session ids are random,
+so another session object, or another process, could not repeat them.
 
-Several messages, or a server that keeps no such memory: a *receipt* that is stored with them, a document of its own
-among the messages, which nobody reads as one: ``_id`` by queue and ticket, ``k`` the ids, ``x`` when it goes.
+Several messages, or a server without such memory: an *idempotency record*, a document that is stored among the messages
+together with them, and that no reader takes for one: ``_id`` from queue and key, ``k`` the ids of the messages, ``x``
+its expiry.
 """
 
 from __future__ import annotations
@@ -30,31 +32,33 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.mongodb.store import Queue, Store
     from kombu_pool.model import IdempotencyKey
 
-_DUPLICATE = 11000
-_TIMED_OUT = 64
-_SESSION_BYTES, _RECEIPT_BYTES = 16, 20
+_DUPLICATE_KEY = 11000
+_WRITE_CONCERN_TIMEOUT = 64
+_SESSION_BYTES, _RECORD_BYTES = 16, 20
 
 
-class Sessions:
-    """The sessions of one store's client, lent to one write at a time, under the name of its poster."""
+class ProducerSessions:
+    """Sessions of the store's client; each is used by one write at a time, under the id of that write's producer."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._idle: deque[tuple[MongoClient[Any], ClientSession]] = deque()
 
     def insert(self, queue: Queue, document: dict[str, Any], idempotency_key: IdempotencyKey) -> bytes:
-        """Store a message, if this was not done before; return its id, or that which it got then."""
+        """Store a message unless its post was made before; return its id, or the id from then."""
         if self._store.client.reports_retries:
-            answer = self._write_twice(queue, idempotency_key, {"insert": "", "documents": [document]})
+            answer = self._write_with_retry(queue, idempotency_key, {"insert": "", "documents": [document]})
             if "retriedStmtIds" not in answer:
                 return bytes(document["_id"])
-        # The server has no other way of saying what it stored than to answer this in place of that.
+        # The server repeats only the answer of findAndModify with the id; it may answer so to a repeated insertion.
         where = {"_id": document["_id"], "p": document["p"], "q": document["q"]}
-        found = {"findAndModify": "", "query": where, "update": document, "upsert": True}
-        return bytes(self._write_twice(queue, idempotency_key, found)["lastErrorObject"]["upserted"])
+        command = {"findAndModify": "", "query": where, "update": document, "upsert": True}
+        return bytes(self._write_with_retry(queue, idempotency_key, command)["lastErrorObject"]["upserted"])
 
-    def _write_twice(self, queue: Queue, idempotency_key: IdempotencyKey, command: dict[str, Any]) -> dict[str, Any]:
-        """Write, once more if the answer got lost: the server does it once."""
+    def _write_with_retry(
+        self, queue: Queue, idempotency_key: IdempotencyKey, command: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Write, again if the answer was lost: the server does it once."""
         try:
             return self._write(queue, idempotency_key, command)
         except AutoReconnect:
@@ -65,27 +69,30 @@ class Sessions:
         command[next(iter(command))] = messages.name
         command["txnNumber"] = Int64(idempotency_key.sequence)
         command["writeConcern"] = messages.write_concern.document
-        client = self._store.client.mongo_client
-        session = self._session(client)
-        # The documented name of a session, which PyMongo sends as it stands.
-        session.session_id["id"] = Binary(_named(queue, idempotency_key.producer, _SESSION_BYTES), UUID_SUBTYPE)  # type: ignore[index]
+        mongo_client = self._store.client.mongo_client
+        session = self._session(mongo_client)
+        session_id = _digest(queue, idempotency_key.producer, _SESSION_BYTES)
+        # The documented name of a session's id, which PyMongo sends unchanged.
+        session.session_id["id"] = Binary(session_id, UUID_SUBTYPE)  # type: ignore[index]
         answer: dict[str, Any] = messages.database.command(command, session=session)
-        self._idle.append((client, session))
+        self._idle.append((mongo_client, session))
         return _checked(answer)
 
-    def _session(self, client: MongoClient[Any]) -> ClientSession:
-        """Return a session of this client; one that is never given back to it, for its name is not its own any more."""
+    def _session(self, mongo_client: MongoClient[Any]) -> ClientSession:
+        """Return an idle session of this client; none goes back into PyMongo's pool, as its id is changed."""
         while self._idle:
             of, session = self._idle.pop()
-            if of is client:
+            if of is mongo_client:
                 return session
-        return client.start_session(causal_consistency=False)
+        return mongo_client.start_session(causal_consistency=False)
 
 
-def receipt(queue: Queue, idempotency_key: IdempotencyKey, ids: Sequence[bytes], now: float) -> dict[str, Any]:
-    """Return the receipt of a post."""
+def idempotency_record(
+    queue: Queue, idempotency_key: IdempotencyKey, ids: Sequence[bytes], now: float
+) -> dict[str, Any]:
+    """Return the idempotency record of a post."""
     return {
-        "_id": receipt_id(queue, idempotency_key),
+        "_id": record_id(queue, idempotency_key),
         **queue.scope,
         "s": IDEMPOTENCY_RECORD,
         "x": now + IDEMPOTENCY_WINDOW,
@@ -93,33 +100,33 @@ def receipt(queue: Queue, idempotency_key: IdempotencyKey, ids: Sequence[bytes],
     }
 
 
-def receipt_id(queue: Queue, idempotency_key: IdempotencyKey) -> bytes:
-    """Return the id of a post's receipt."""
-    return _named(queue, idempotency_key.producer + idempotency_key.sequence.to_bytes(8, "big"), _RECEIPT_BYTES)
+def record_id(queue: Queue, idempotency_key: IdempotencyKey) -> bytes:
+    """Return the id of a post's idempotency record."""
+    return _digest(queue, idempotency_key.producer + idempotency_key.sequence.to_bytes(8, "big"), _RECORD_BYTES)
 
 
-def receipt_of(post: bytes) -> bytes:
-    """Return the id of the receipt of a post whose messages are marked so while it is not whole."""
-    return post[:_RECEIPT_BYTES]
+def record_id_of(post: bytes) -> bytes:
+    """Return the id of the idempotency record in the id of a partial post."""
+    return post[:_RECORD_BYTES]
 
 
-def is_known(error: BulkWriteError) -> bool:
-    """Tell whether documents were not stored because the receipt, the first of them, is there."""
-    faults = (error.details or {}).get("writeErrors", [])
-    return bool(faults) and faults[0]["code"] == _DUPLICATE and faults[0]["index"] == 0
+def is_duplicate(error: BulkWriteError) -> bool:
+    """Return whether an insertion failed because its first document, the idempotency record, exists."""
+    failures = (error.details or {}).get("writeErrors", [])
+    return bool(failures) and failures[0]["code"] == _DUPLICATE_KEY and failures[0]["index"] == 0
 
 
-def _named(queue: Queue, name: bytes, size: int) -> bytes:
-    # The incarnation is the queue's alone, among those of all databases.
+def _digest(queue: Queue, name: bytes, size: int) -> bytes:
+    # The random incarnation makes it unique among the queues of all databases of the server.
     return blake2b(queue.incarnation + name, digest_size=size).digest()
 
 
 def _checked(answer: dict[str, Any]) -> dict[str, Any]:
-    """Return the answer to a write; raises what PyMongo does for the fault that it tells of."""
-    for fault in answer.get("writeErrors", ()):
-        raise WriteError(fault["errmsg"], fault["code"], fault)
-    fault = answer.get("writeConcernError")
-    if fault is not None:
-        kind = WTimeoutError if fault["code"] == _TIMED_OUT else WriteConcernError
-        raise kind(fault["errmsg"], fault["code"], fault)
+    """Return the answer to a write; raise PyMongo's error for a failure in it."""
+    for failure in answer.get("writeErrors", ()):
+        raise WriteError(failure["errmsg"], failure["code"], failure)
+    failure = answer.get("writeConcernError")
+    if failure is not None:
+        kind = WTimeoutError if failure["code"] == _WRITE_CONCERN_TIMEOUT else WriteConcernError
+        raise kind(failure["errmsg"], failure["code"], failure)
     return answer

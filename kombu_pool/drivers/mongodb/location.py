@@ -1,4 +1,4 @@
-"""Where a store is and how it is to be used: what a URI and the options around it come to."""
+"""The location of a store: its URI and options, validated."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DATABASE: Final = "kombu_pool"
 _NOT_IN_NAMES = frozenset('/\\. "$*<>:|?\0')
 _LONGEST_NAME = 63
 
-#: PyMongo's options where nobody says otherwise: nothing waits for ever, and what was written stays written.
+#: PyMongo's options unless they are given: every wait is bounded, and a confirmed write survives.
 _DEFAULTS: Mapping[str, Any] = {
     "appname": "kombu_pool",
     "serverselectiontimeoutms": 5000,
@@ -36,9 +36,9 @@ _DEFAULTS: Mapping[str, Any] = {
 
 @dataclass(frozen=True)
 class Location:
-    """A database of a MongoDB and its settings. Two equal locations share their connections.
+    """A database of a MongoDB and its settings; drivers with equal locations share their connections.
 
-    ``options`` are PyMongo's, by the names that it takes as keywords.
+    ``options`` are PyMongo's keyword arguments.
     """
 
     text: str
@@ -54,18 +54,18 @@ class Location:
 
 
 def locate(uri: StoreUri, options: Mapping[str, Any], conf: Any) -> Location:
-    """Read a URI and the options above it: ours, and all that PyMongo knows.
+    """Return the location of a URI; ``options``, ours and PyMongo's, override those of the URI.
 
     Raises:
-        ConfigurationError: the URI or an option cannot work.
+        ConfigurationError: the URI or an option is invalid.
     """
     _check_quoting(uri)
-    cached = {opt.dest for opt in settings.MONGODB}
+    known = {opt.dest for opt in settings.MONGODB}
     given = {**uri.options, **options}
-    theirs = {name: value for name, value in given.items() if name not in cached}
-    reserved_filter = {name: value for name, value in given.items() if name in cached}
+    theirs = {name: value for name, value in given.items() if name not in known}
+    ours = {name: value for name, value in given.items() if name in known}
     values = settings.options(
-        settings.MONGODB, reserved_filter, where=str(uri), conf=conf, group=settings.MONGODB_GROUP
+        settings.MONGODB, ours, where=str(uri), conf=conf, group=settings.MONGODB_GROUP
     )
     database = _database(uri)
     return Location(
@@ -78,7 +78,7 @@ def locate(uri: StoreUri, options: Mapping[str, Any], conf: Any) -> Location:
 
 
 def _check_quoting(uri: StoreUri) -> None:
-    """Tell of a password that ends too early, before any other error shows the rest of it."""
+    """Refuse a URI with an unquoted password, whose rest another error would show."""
     if "@" in uri.path or any("@" in name for name in uri.options):
         raise ConfigurationError(
             f"{uri}: in a user's name or a password, / ? # @ : and % are %2F %3F %23 %40 %3A and %25"
@@ -86,7 +86,7 @@ def _check_quoting(uri: StoreUri) -> None:
 
 
 def _authority(uri: StoreUri) -> str:
-    """Return ``user:password@hosts``; no host is this machine."""
+    """Return ``user:password@hosts``; the default host is localhost."""
     credentials, at, hosts = uri.authority.rpartition("@")
     hosts = hosts or "localhost"
     try:
@@ -95,10 +95,10 @@ def _authority(uri: StoreUri) -> str:
         if at:
             uri_parser.parse_userinfo(credentials)
     except (mongo_errors.PyMongoError, ValueError) as error:
-        # The client's words may quote the password.
+        # PyMongo's text may contain the password.
         kind = "the user's name and password" if isinstance(error, mongo_errors.InvalidURI) else "the hosts"
         raise ConfigurationError(
-            f"{uri}: {kind} cannot be read; one looks like mongodb://user:pw@host:27017/db"
+            f"{uri}: {kind} cannot be parsed; expected mongodb://user:password@host:27017/database"
         ) from None
     return f"{credentials}{at}{hosts}"
 
@@ -106,12 +106,12 @@ def _authority(uri: StoreUri) -> str:
 def _database(uri: StoreUri) -> str:
     name = uri.path.strip("/") or DATABASE
     if _NOT_IN_NAMES & set(name) or len(name.encode()) > _LONGEST_NAME:
-        raise ConfigurationError(f"{uri}: {name!r} cannot be the name of a database, as in mongodb://host:27017/name")
+        raise ConfigurationError(f"{uri}: {name!r} is no valid database name; expected mongodb://host:27017/database")
     return name
 
 
 def _client_options(uri: StoreUri, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return all options of the client as PyMongo's keywords, with our defaults."""
+    """Return PyMongo's keyword arguments, with our defaults."""
     theirs: dict[str, Any] = {}
     for name, value in given.items():
         lower = name.lower()
@@ -119,7 +119,7 @@ def _client_options(uri: StoreUri, given: Mapping[str, Any]) -> dict[str, Any]:
             raise ConfigurationError(f"{uri} names the option {name!r} twice")
         theirs[lower] = _hashable(_checked(uri, name, value))
     if str(theirs.get("w")) == "0":
-        raise ConfigurationError(f"{uri}: w=0 is not possible: nobody would know whether a message was stored")
+        raise ConfigurationError(f"{uri}: w must not be 0: a producer would not learn whether a message was stored")
     implied = {"tls": True} if uri.scheme == "mongodb+srv" and "ssl" not in theirs else {}
     defaults = {name: value for name, value in _DEFAULTS.items() if _other_name(name) not in theirs}
     return {**defaults, **implied, **theirs}
@@ -129,13 +129,13 @@ def _checked(uri: StoreUri, name: str, value: Any) -> Any:
     try:
         uri_parser.validate_options({name.lower(): value}, warn=False)
     except (mongo_errors.PyMongoError, ValueError, TypeError) as error:
-        cached = ", ".join(sorted(opt.dest for opt in settings.MONGODB))
-        raise ConfigurationError(f"{uri}: {name}: {error}; known here: {cached}, and PyMongo's options") from error
+        known = ", ".join(sorted(opt.dest for opt in settings.MONGODB))
+        raise ConfigurationError(f"{uri}: {name}: {error}; ours are {known}, all others PyMongo's") from error
     return value
 
 
 def _other_name(name: str) -> str:
-    """Return the other name that PyMongo knows an option by."""
+    """Return PyMongo's other name of an option."""
     return {"wtimeoutms": "wtimeout"}.get(name, name)
 
 

@@ -1,4 +1,4 @@
-"""Messages: posting, reading, deleting."""
+"""The controller of messages."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool.drivers.mongodb import codec, states
-from kombu_pool.drivers.mongodb.deletion import Acknowledgement, acknowledge
-from kombu_pool.drivers.mongodb.limits import Bounds
+from kombu_pool.drivers.mongodb.deletion import ClaimedMessages, delete_claimed
+from kombu_pool.drivers.mongodb.limits import LengthLimit
 from kombu_pool.drivers.mongodb.posting import MessageWriter
 from kombu_pool.errors import (
     ClaimDoesNotExist,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class MessageController(Contract):
-    """Messages, a document each."""
+    """Messages, each a document."""
 
     def __init__(self, store: QueueScanner, claimer: Claimer, dead_letters: DeadLetters, max_message_size: int) -> None:
         self._store = store
@@ -43,7 +43,7 @@ class MessageController(Contract):
         self._claimer = claimer
         self._dead_letters = dead_letters
         self._writer = MessageWriter(store)
-        self._bounds = Bounds(store, dead_letters, self._writer)
+        self._length_limit = LengthLimit(store, dead_letters, self._writer)
         self._limit = max_message_size
 
     def post(
@@ -55,7 +55,7 @@ class MessageController(Contract):
         *,
         idempotency_key: IdempotencyKey | None = None,
     ) -> Sequence[str]:
-        client = None if client_uuid is None else codec.escape_surrogates(str(client_uuid))
+        client_id = None if client_uuid is None else codec.escape_surrogates(str(client_uuid))
         incoming = [validate(message, self._limit) for message in messages]
         if not incoming:
             return []
@@ -63,8 +63,8 @@ class MessageController(Contract):
             found = self._store.cached_queue(project, queue)
             if found is None:
                 raise QueueDoesNotExist(queue, project)
-            documents = self._writer.documents(found, incoming, client, self._store.now())
-            store = self._bounds.post if found.policy.is_bounded else self._writer.store
+            documents = self._writer.documents(found, incoming, client_id, self._store.now())
+            store = self._length_limit.post if found.policy.is_bounded else self._writer.store
             ids = store(found, documents, idempotency_key)
             self._store.expect_due(project, queue, min((one["r"] or math.inf) for one in documents))
             if not self._store.still_exists(found):
@@ -94,13 +94,13 @@ class MessageController(Contract):
             where: Filter = {
                 **found.scope,
                 "_id": {"$gt": after},
-                **_shown_states(now, include_claimed, include_delayed),
+                **_visible_states(now, include_claimed, include_delayed),
             }
             if not echo and client_uuid is not None:
                 where["u"] = {"$ne": codec.escape_surrogates(str(client_uuid))}
             cursor = self._store.messages.find(where, sort=[("_id", 1)], limit=limit, hint=states.BY_ORDER)
-            views = [codec.to_message(message, now) for message in cursor]
-        return iter((views, views[-1]["id"] if views else ""))
+            messages = [codec.to_message(message, now) for message in cursor]
+        return iter((messages, messages[-1]["id"] if messages else ""))
 
     def get(self, queue: str, message_id: str, project: Project = None) -> Message:
         now = self._store.now()
@@ -188,12 +188,12 @@ class MessageController(Contract):
                 return
             where: Filter = {**found.scope, **states.present(now), "_id": {"$in": ids}}
             if claim_ids is not None:
-                self._check_holders(found, where, ids, claim_ids, now)
+                self._check_claims(found, where, ids, claim_ids, now)
                 where.update(states.claimed(now), c={"$in": list(claim_ids)})
             self._store.claim_cache.discard(message.hex() for message in ids)
             self._store.messages.delete_many(where)
 
-    def _check_holders(
+    def _check_claims(
         self, queue: Queue, where: Filter, ids: Sequence[bytes], claim_ids: Sequence[str], now: float
     ) -> None:
         cursor = self._store.messages.find(where, {"s": 1, "r": 1, "c": 1})
@@ -212,18 +212,18 @@ class MessageController(Contract):
         self, queue: str, held: Sequence[tuple[str, str]], project: Project = None
     ) -> Sequence[tuple[str, str]]:
         with self._client.translated():
-            return acknowledge(self._store, project, queue, held, self._store.now())
+            return delete_claimed(self._store, project, queue, held, self._store.now())
 
     def reject(self, queue: str, held: Sequence[tuple[str, str]], project: Project = None) -> Sequence[tuple[str, str]]:
         now = self._store.now()
         with self._client.translated():
             found = self._store.queue(project, queue)
             if found is None or not found.policy.has_dlq:
-                return acknowledge(self._store, project, queue, held, now)
-            left = Acknowledgement(self._store, project, queue, held).reject(now)
-        if len(left) < len(held):
+                return delete_claimed(self._store, project, queue, held, now)
+            refused = ClaimedMessages(self._store, project, queue, held).reject(now)
+        if len(refused) < len(held):
             self._dead_letters.dead_letter_some(found)
-        return left
+        return refused
 
     def purge(self, queue: str, project: Project = None) -> int:
         now = self._store.now()
@@ -241,7 +241,7 @@ class MessageController(Contract):
             return 0 if found is None else self._store.messages.count_documents({**found.scope, **states.free(now)})
 
 
-def _shown_states(now: float, claimed: bool, delayed: bool) -> Filter:
+def _visible_states(now: float, claimed: bool, delayed: bool) -> Filter:
     if not claimed and not delayed:
         return states.free(now)
     if claimed and delayed:

@@ -1,4 +1,4 @@
-"""How messages get into their queue: all of a post, or none of it."""
+"""Stores the messages of a post: all of them or none."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class MessageWriter:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._sessions = idempotency.Sessions(store)
+        self._sessions = idempotency.ProducerSessions(store)
 
     def documents(
-        self, queue: Queue, messages: Sequence[ValidMessage], client: str | None, now: float
+        self, queue: Queue, messages: Sequence[ValidMessage], client_id: str | None, now: float
     ) -> list[dict[str, Any]]:
         """Return the documents of new messages, with their ids."""
         ids = self._store.client.id_generator.next_ids(now, [message.priority for message in messages])
-        return [_document(queue, ids[index], message, client, now) for index, message in enumerate(messages)]
+        return [_document(queue, ids[index], message, client_id, now) for index, message in enumerate(messages)]
 
     def store(
         self,
@@ -40,22 +40,22 @@ class MessageWriter:
         documents: Sequence[dict[str, Any]],
         idempotency_key: IdempotencyKey | None = None,
         *,
-        receipted: bool = False,
+        recorded: bool = False,
     ) -> list[bytes]:
-        """Store the documents, all or none of them, and return their ids; or, if this was done before, those of then.
+        """Store all documents or none, and return their ids; of a post that was made before, the ids from then.
 
-        ``receipted``: so that :meth:`stored` tells.
+        With ``recorded`` there is an idempotency record in any case, for :meth:`ids_of_duplicate`.
         """
-        ids = self._store_all(queue, documents, idempotency_key, receipted=receipted)
+        ids = self._store_all(queue, documents, idempotency_key, recorded=recorded)
         if self._store.now() - documents[0]["t"] > LATE:
-            # Others may have seen the end of the line, or of a delay, meanwhile, and not look there again.
+            # Other processes may have scanned past their place meanwhile, and not scan it again.
             late = {"s": {"$in": [FREE_NEW, DELAYED_OR_CLAIMED]}, "r": {"$lte": self._store.now()}}
-            self._store.messages.update_many({**_these(documents), **late}, states.MAKE_FREE)
+            self._store.messages.update_many({**_filter_of(documents), **late}, states.MAKE_FREE)
         return ids
 
     def withdraw(self, documents: Sequence[dict[str, Any]]) -> None:
-        """Remove what was stored in a queue that turned out to be gone, and that nobody has seen."""
-        self._store.messages.delete_many(_these(documents))
+        """Delete documents that were stored in a queue which was deleted meanwhile; no consumer has seen them."""
+        self._store.messages.delete_many(_filter_of(documents))
 
     def _store_all(
         self,
@@ -63,108 +63,107 @@ class MessageWriter:
         documents: Sequence[dict[str, Any]],
         idempotency_key: IdempotencyKey | None,
         *,
-        receipted: bool,
+        recorded: bool,
     ) -> list[bytes]:
         ids = [document["_id"] for document in documents]
         if idempotency_key is not None:
-            if len(documents) == 1 and self._store.client.has_transactions and not receipted:
+            if len(documents) == 1 and self._store.client.has_transactions and not recorded:
                 return [self._sessions.insert(queue, documents[0], idempotency_key)]
-            return self._store_with_receipt(
-                documents, idempotency.receipt(queue, idempotency_key, ids, documents[0]["t"])
-            )
+            record = idempotency.idempotency_record(queue, idempotency_key, ids, documents[0]["t"])
+            return self._store_recorded(documents, record)
         if len(documents) == 1:
             self._store_one(documents[0])
         elif self._store.client.has_transactions:
             self._store.client.transact(lambda session: self._store.messages.insert_many(documents, session=session))
         else:
-            self._store_apart(documents)
+            self._store_in_steps(documents)
         return ids
 
-    def stored(self, queue: Queue, idempotency_key: IdempotencyKey) -> list[bytes] | None:
-        """Return the ids of a post that left a receipt, whose messages are seen from now on; None: there is none."""
-        found = self._find(queue.scope, idempotency.receipt_id(queue, idempotency_key))
-        return None if found is None else self._honoured(found)
+    def ids_of_duplicate(self, queue: Queue, idempotency_key: IdempotencyKey) -> list[bytes] | None:
+        """Return the ids of a recorded post, and make its messages visible; None without a record."""
+        found = self._find(queue.scope, idempotency.record_id(queue, idempotency_key))
+        return None if found is None else self._finish(found)
 
-    def _find(self, scope: Filter, receipt: bytes) -> dict[str, Any] | None:
-        return self._store.messages.find_one({**scope, "_id": receipt}, hint=states.BY_ID)
+    def _find(self, scope: Filter, record_id: bytes) -> dict[str, Any] | None:
+        return self._store.messages.find_one({**scope, "_id": record_id}, hint=states.BY_ID)
 
-    def _honoured(self, receipt: dict[str, Any]) -> list[bytes]:
-        """Return the ids on a receipt, and show its messages if whoever stored them may have died before that."""
-        if (post := receipt.get("o")) is not None:
-            self.make_visible({**_scope(receipt), "s": PARTIAL, "o": post}, post)
-        return list(receipt["k"])
+    def _finish(self, record: dict[str, Any]) -> list[bytes]:
+        """Return the ids in a record; make their messages visible, as the process that stored them may have died."""
+        if (post := record.get("o")) is not None:
+            self.make_visible({**_scope(record), "s": PARTIAL, "o": post}, post)
+        return list(record["k"])
 
-    def _store_with_receipt(self, documents: Sequence[dict[str, Any]], receipt: dict[str, Any]) -> list[bytes]:
+    def _store_recorded(self, documents: Sequence[dict[str, Any]], record: dict[str, Any]) -> list[bytes]:
         messages, client = self._store.messages, self._store.client
-        ids: list[bytes] = receipt["k"]
+        ids: list[bytes] = record["k"]
         try:
             if client.has_transactions:
-                client.transact(lambda session: messages.insert_many([receipt, *documents], session=session))
+                client.transact(lambda session: messages.insert_many([record, *documents], session=session))
             elif len(documents) == 1:
-                # One insertion of a few documents is one step of the server's storage.
-                messages.insert_many([receipt, *documents])
+                # The server stores a small insertion of several documents in one step.
+                messages.insert_many([record, *documents])
             else:
-                ids = self._store_apart(documents, receipt)
+                ids = self._store_in_steps(documents, record)
         except BulkWriteError as error:
-            before = self._find(_scope(receipt), receipt["_id"]) if idempotency.is_known(error) else None
+            before = self._find(_scope(record), record["_id"]) if idempotency.is_duplicate(error) else None
             if before is None:
                 raise
-            ids = self._honoured(before)
+            ids = self._finish(before)
         return ids
 
     def _store_one(self, document: dict[str, Any]) -> None:
         try:
             self._store.messages.insert_one(document)
         except AutoReconnect:
-            # Its id was made before: a second try finds out whether the first one arrived.
+            # Both tries have the same id, so the second shows whether the first was done.
             try:
                 self._store.messages.insert_one(document)
             except DuplicateKeyError:
                 return
 
-    def _store_apart(self, documents: Sequence[dict[str, Any]], receipt: dict[str, Any] | None = None) -> list[bytes]:
-        """Store documents that nobody sees, then one that says that all are there, and then let them be seen.
+    def _store_in_steps(self, documents: Sequence[dict[str, Any]], record: dict[str, Any] | None = None) -> list[bytes]:
+        """Store invisible documents, then one that marks the post complete, then make the documents visible.
 
-        The collector ends what is left half-way: it shows the messages if that one document is there, else it removes
-        them. The receipt is that one document if there is to be one.
+        After a crash the collector makes them visible if the post is marked complete, and deletes them otherwise. The
+        mark is the idempotency record, or without one a document in a collection of its own.
         """
-        post = (receipt["_id"] if receipt else b"") + os.urandom(12)
+        post = (record["_id"] if record else b"") + os.urandom(12)
         scope = _scope(documents[0])
-        hidden = [{**document, "s": PARTIAL, "o": post} for document in documents]
+        partial = {**scope, "s": PARTIAL, "o": post}
         try:
-            self._store.messages.insert_many(hidden)
+            self._store.messages.insert_many([{**document, "s": PARTIAL, "o": post} for document in documents])
         except AutoReconnect:
             raise
         except Exception:
-            self._store.remove({**scope, "s": PARTIAL, "o": post})
+            self._store.remove(partial)
             raise
-        if receipt is None:
+        if record is None:
             self._store.collection(states.POSTS).insert_one({"_id": post, **scope})
-        elif (before := self._receipt_before({**receipt, "o": post})) is not None:
-            self._store.remove({**scope, "s": PARTIAL, "o": post})
-            return self._honoured(before)
-        self.make_visible({**scope, "s": PARTIAL, "o": post}, post)
+        elif (before := self._insert_record({**record, "o": post})) is not None:
+            self._store.remove(partial)
+            return self._finish(before)
+        self.make_visible(partial, post)
         return [document["_id"] for document in documents]
 
-    def _receipt_before(self, receipt: dict[str, Any]) -> dict[str, Any] | None:
-        """Store a receipt, or return the one that is there."""
+    def _insert_record(self, record: dict[str, Any]) -> dict[str, Any] | None:
+        """Store an idempotency record, or return the one that exists."""
         try:
-            self._store.messages.insert_one(receipt)
+            self._store.messages.insert_one(record)
         except DuplicateKeyError:
-            return self._find(_scope(receipt), receipt["_id"])
+            return self._find(_scope(record), record["_id"])
         return None
 
     def is_complete(self, scope: Filter, post: bytes) -> bool:
-        """Tell whether all messages of a post to that queue were stored."""
+        """Return whether all messages of a post to that queue were stored."""
         if self._store.collection(states.POSTS).find_one({"_id": post}) is not None:
             return True
-        receipt = self._find(scope, idempotency.receipt_of(post))
-        return receipt is not None and receipt.get("o") == post
+        record = self._find(scope, idempotency.record_id_of(post))
+        return record is not None and record.get("o") == post
 
-    def make_visible(self, hidden: dict[str, Any], post: bytes) -> int:
-        """Show the messages of a post that is whole; return how many they were."""
+    def make_visible(self, partial: dict[str, Any], post: bytes) -> int:
+        """Make the messages of a complete post visible; return their number."""
         state = {"$cond": [{"$gt": ["$r", 0]}, DELAYED_OR_CLAIMED, FREE_AGAIN]}
-        changed = self._store.messages.update_many(hidden, [{"$set": {"s": state}}, {"$unset": "o"}]).modified_count
+        changed = self._store.messages.update_many(partial, [{"$set": {"s": state}}, {"$unset": "o"}]).modified_count
         self._store.collection(states.POSTS).delete_one({"_id": post})
         return changed
 
@@ -173,11 +172,13 @@ def _scope(document: dict[str, Any]) -> Filter:
     return {key: document[key] for key in ("p", "q", "i")}
 
 
-def _these(documents: Sequence[dict[str, Any]]) -> Filter:
+def _filter_of(documents: Sequence[dict[str, Any]]) -> Filter:
     return {**_scope(documents[0]), "_id": {"$in": [document["_id"] for document in documents]}}
 
 
-def _document(queue: Queue, message_id: bytes, message: ValidMessage, client: str | None, now: float) -> dict[str, Any]:
+def _document(
+    queue: Queue, message_id: bytes, message: ValidMessage, client_id: str | None, now: float
+) -> dict[str, Any]:
     policy = queue.policy
     ttl = min(message.ttl or policy.ttl, policy.ttl) if policy.ttl else message.ttl
     delay = policy.delay if message.delay is None else message.delay
@@ -193,8 +194,8 @@ def _document(queue: Queue, message_id: bytes, message: ValidMessage, client: st
         "l": ttl,
         "b": message.record,
     }
-    if client is not None:
-        document["u"] = client
+    if client_id is not None:
+        document["u"] = client_id
     if message.dead_letter is not None:
         document["d"] = dict(message.dead_letter)
     if queue.expires_to_dlq(document["x"]):

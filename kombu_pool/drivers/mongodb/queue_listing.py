@@ -1,4 +1,4 @@
-"""Lists of queues, which both planes keep alike: ``p`` project, ``q`` name, ``m`` metadata."""
+"""Lists of queues, which both planes store alike: ``p`` project, ``q`` name, ``m`` metadata."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def queues_by_name(
     """Return a page as ``QueueController.list`` promises it."""
     where: dict[str, Any] = {"p": project_key(project), "q": {"$gt": marker or ""} if marker else {"$gte": ""}}
     if name:
-        # No pattern: some characters cannot be in one.
+        # Not $regex: a pattern cannot contain every character.
         where["$expr"] = {"$gte": [{"$indexOfBytes": ["$q", {"$literal": name}]}, 0]}
-    shown: list[dict[str, Any]] = []
+    queues: list[dict[str, Any]] = []
     with collection.find(where).sort("q", 1) as cursor:
         for found in cursor:
-            given = read(found["m"]) if kfilter or detailed else {}
-            if all(key in given and given[key] == value for key, value in kfilter.items()):
-                shown.append({"name": found["q"], "metadata": given} if detailed else {"name": found["q"]})
-                if len(shown) == limit:
+            metadata = read(found["m"]) if kfilter or detailed else {}
+            if all(key in metadata and metadata[key] == value for key, value in kfilter.items()):
+                queues.append({"name": found["q"], "metadata": metadata} if detailed else {"name": found["q"]})
+                if len(queues) == limit:
                     break
-    return shown
+    return queues

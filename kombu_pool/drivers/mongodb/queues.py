@@ -29,10 +29,10 @@ _INCARNATION_BYTES = 12
 
 
 class QueueController(Contract):
-    """Queues: a document each, whose random id is that of its life.
+    """Queues, each a document, whose random id is that of the incarnation.
 
-    ``p`` and ``q`` name it, ``m`` is its metadata; ``e`` is since when it buries what expires, if it does; ``h`` is who
-    posts to it while it may get too long, and ``u`` until when the others wait for that.
+    ``p`` and ``q`` are project and name, ``m`` the metadata; ``e`` is the start of the policy that expired messages
+    become dead letters; ``h`` is the owner of the lock for bounded posts, and ``u`` its end.
     """
 
     def __init__(self, store: QueueScanner) -> None:
@@ -49,8 +49,8 @@ class QueueController(Contract):
         name: str | None = None,
     ) -> Iterator[Any]:
         with self._client.translated():
-            shown = queues_by_name(self._store.queues, project, kfilter, marker, limit, name, detailed=detailed)
-        return page(shown, lambda item: str(item["name"]))
+            queues = queues_by_name(self._store.queues, project, kfilter, marker, limit, name, detailed=detailed)
+        return page(queues, lambda item: str(item["name"]))
 
     def get(self, name: str, project: Project = None) -> Metadata:
         with self._client.translated():
@@ -73,7 +73,7 @@ class QueueController(Contract):
                 self._mark_expiring({**queue_filter(project, name), "i": before["_id"]})
 
     def _mark_expiring(self, scope: Filter) -> None:
-        """Let the queue's messages be found when they expire; what this misses, a claim or the collector finds."""
+        """Put messages into the index that finds expired ones; claims and the collector find those it misses."""
         where = {**scope, **states.expiring_to_dlq(self._store.now()), "e": None}
         self._store.change(where, {"$set": {"e": True}}, hint=states.BY_EXPIRY)
 
@@ -85,16 +85,15 @@ class QueueController(Contract):
         with self._client.translated():
             if self._exists(name, project):
                 return False
-            # The first thing that anybody makes anew in a database that was dropped.
+            # After the drop of a database the creation of a queue is the first write.
             schema.prepare(self._client, PLANE, states.INDEXES, again=True)
             try:
                 self._store.queues.insert_one(new)
             except DuplicateKeyError:
                 return False
             scope = {**queue_filter(project, name), "i": new["_id"]}
-            self._store.messages.insert_many(
-                [scan_sentinels.before(scope, scan_sentinels.LAST), scan_sentinels.at_end(scope)]
-            )
+            sentinels = scan_sentinels.priority_sentinel(scope, scan_sentinels.LAST), scan_sentinels.end_sentinel(scope)
+            self._store.messages.insert_many(sentinels)
         return True
 
     def exists(self, name: str, project: Project = None) -> bool:
@@ -109,15 +108,15 @@ class QueueController(Contract):
             queue = self._store.queue(project, name)
             if queue is None:
                 return
-            # First what leads the collector to the messages, should this process die after the next step.
+            # First the document that leads the collector to the messages, if this process dies after the next step.
             entry = {**queue_filter(project, name), "t": self._store.now()}
             deleted_queues = self._store.collection(states.DELETED_QUEUES)
             deleted_queues.update_one({"_id": queue.incarnation}, {"$set": entry}, upsert=True)
             self._store.queues.delete_one({**queue_filter(project, name), "_id": queue.incarnation})
             self._store.wait_out_caches(project, name)
-            self._store.messages.delete_many(scan_sentinels.all_of(queue.scope), hint=states.BY_ID)
+            self._store.messages.delete_many(scan_sentinels.all_sentinels(queue.scope), hint=states.BY_ID)
             if self._store.remove(queue.scope, BATCH_SIZE) >= BATCH_SIZE:
-                # There may be more, which the collector removes: nobody is to be lent them once this returns.
+                # The collector removes the rest; no process may claim a message of it after this returns.
                 self._store.wait_out_caches(project, name, for_claims=True)
 
     def stats(self, name: str, project: Project = None) -> dict[str, Any]:
@@ -138,7 +137,7 @@ class QueueController(Contract):
         return {"messages": messages}
 
     def _ends(self, queue: Queue, now: float) -> Iterator[dict[str, Any]]:
-        """Give the first and the last message of each priority, which the index finds without looking between them."""
+        """Yield the first and the last message of each priority, which the index finds without those between them."""
         for state in (*states.FREE_STATES, DELAYED_OR_CLAIMED):
             where: Filter = {**queue.scope, "s": state, "x": {"$gt": now}}
             while (first := self._end(where, 1)) is not None:

@@ -1,8 +1,8 @@
-"""What a look saw behind the messages that were lent then, for whoever lends the next ones right after that.
+"""Free messages that a scan read beyond those that were claimed, for the next claims of this process.
 
-While one process lends a few messages after the other, most of its looks would find what the look before went past. A
-claim takes of these only what is still free and as it was; what came to stand before them since then it may miss for as
-long as they are kept, unless this very process put it there.
+A process that claims a few messages at a time would mostly scan what its last scan passed. A claim takes a message from
+here only if it is still free and unchanged. It may miss a message that another process put before these, for as long as
+they are kept; not one that this process put there.
 """
 
 from __future__ import annotations
@@ -15,61 +15,61 @@ if TYPE_CHECKING:
 
     Stored = dict[str, Any]
 
-#: Seconds for which they are kept; between two looks of which the later one looks further; and for which none does once
-#: that was to no use.
-_FRESH: Final = 0.02
-_SPELL: Final = 0.1
+#: Lifetime of the messages, in seconds; the interval between two scans within which the later one reads ahead; and the
+#: time without reading ahead after it was of no use.
+_TTL: Final = 0.02
+_STREAK_INTERVAL: Final = 0.1
 _PAUSE: Final = 1.0
-#: How many times as many as wanted are looked at, how many at the most, and how many bytes are not too many.
-_WIDER: Final = 4
-_MOST: Final = 32
-_HEAVY: Final = 1 << 18
-_NOTHING: Final = (float("-inf"), ())
+#: Multiple of the claim's limit that a scan reads, the bound of that number, and the bound of the kept bytes.
+_FACTOR: Final = 4
+_MAX_MESSAGES: Final = 32
+_MAX_BYTES: Final = 1 << 18
+_EMPTY: Final = (float("-inf"), ())
 
 
 class ReadAhead:
-    """Messages of one queue that stood in line a moment ago. Only a guess, so it needs no lock."""
+    """Messages of one queue that were free a moment ago. It needs no lock, as each claim checks them."""
 
     def __init__(self) -> None:
-        #: They, and when the look began that saw them.
-        self._seen: tuple[float, Sequence[Stored]] = _NOTHING
-        self._forgotten_at = self._spell_until = self._paused_until = float("-inf")
+        #: The start of the scan that read them, and the messages.
+        self._kept: tuple[float, Sequence[Stored]] = _EMPTY
+        self._cleared_at = self._streak_until = self._paused_until = float("-inf")
 
     def take(self, count: int) -> Sequence[Stored]:
-        """Return the first of those that are left, or none if they are too few or too old."""
-        (began, seen), self._seen = self._seen, _NOTHING
-        if len(seen) < count or time.monotonic() >= began + _FRESH:
+        """Return the first of the messages; none if they are fewer than ``count``, or too old."""
+        (began, messages), self._kept = self._kept, _EMPTY
+        if len(messages) < count or time.monotonic() >= began + _TTL:
             return ()
-        self._put(seen[count:], began)
-        return seen[:count]
+        self._put(messages[count:], began)
+        return messages[:count]
 
-    def reach(self, count: int) -> int:
-        """Return how many to look at for so many: more, when one look follows the other."""
+    def scan_size(self, count: int) -> int:
+        """Return the number of messages to scan for a claim of ``count``: more if one scan follows the other."""
         now = time.monotonic()
-        is_spell, self._spell_until = now < self._spell_until, now + _SPELL
-        return min(_WIDER * count, max(count, _MOST)) if is_spell and now >= self._paused_until else count
+        is_streak, self._streak_until = now < self._streak_until, now + _STREAK_INTERVAL
+        return min(_FACTOR * count, max(count, _MAX_MESSAGES)) if is_streak and now >= self._paused_until else count
 
-    def keep(self, seen: Sequence[Stored], count: int, began: float) -> Sequence[Stored]:
-        """Keep what a look saw behind the first so many, and return these; ``began`` is when it did, monotonic."""
-        first, rest = seen[:count], seen[count:]
-        if rest and sum(len(one["b"]) for one in rest) > _HEAVY:
+    def keep(self, scanned: Sequence[Stored], count: int, began: float) -> Sequence[Stored]:
+        """Keep the messages behind the first ``count``, and return those; ``began`` is the scan's monotonic start."""
+        first, rest = scanned[:count], scanned[count:]
+        if rest and sum(len(one["b"]) for one in rest) > _MAX_BYTES:
             self.pause()
         else:
             self._put(rest, began)
         return first
 
-    def _put(self, seen: Sequence[Stored], began: float) -> None:
-        self._seen = began, seen
-        # Looked at after that, and set before they are forgotten: another thread may do so at any time.
-        if began <= self._forgotten_at:
-            self._seen = _NOTHING
+    def _put(self, messages: Sequence[Stored], began: float) -> None:
+        self._kept = began, messages
+        # Checked after the assignment, and set before the messages are cleared: another thread may clear at any time.
+        if began <= self._cleared_at:
+            self._kept = _EMPTY
 
-    def forget(self) -> None:
-        """Forget them, and what is being looked at: something may stand before them now."""
-        self._forgotten_at = time.monotonic()
-        self._seen = _NOTHING
+    def clear(self) -> None:
+        """Remove the messages, and those of a scan that is running: another message may be before them."""
+        self._cleared_at = time.monotonic()
+        self._kept = _EMPTY
 
     def pause(self) -> None:
-        """Look no further than needed for a while: others take them as well, or they are large."""
-        self._seen = _NOTHING
+        """Read nothing ahead for the length of a pause: other processes claim the messages, or they are large."""
+        self._kept = _EMPTY
         self._paused_until = time.monotonic() + _PAUSE

@@ -1,8 +1,9 @@
-"""Documents that are no messages: their entries in the index of the line end looks that would go on and on.
+"""Documents that are no messages: each ends a search of an index where there is no further message.
 
-Who looks where nothing is any more comes to the next entry that there is, over all that a replica set keeps of what is
-gone. So a fence stands at the end of each queue's line, where the messages of a priority begin, and, while the queue is
-busy, a little after now among what waits. It never expires, and is never in line, for ``x`` is not a time.
+A search past the last message goes on to the next index entry, over all entries that a replica set keeps of deleted
+messages. So each queue has a sentinel after its free messages, one before the messages of each priority, and, while it
+is busy, one a little after now among the delayed and claimed messages. A sentinel never expires and never matches the
+filter of free messages, as its ``x`` is no time.
 """
 
 from __future__ import annotations
@@ -20,45 +21,47 @@ if TYPE_CHECKING:
 
     from kombu_pool.drivers.mongodb.states import Filter
 
-#: After those in line, before those that wait.
+#: State of the end sentinel: after the free messages, before the delayed and claimed ones.
 _END: Final = 0.5
-#: What a fence has of the random name of its queue's life, so that no other has the same id.
-_NAME_BYTES = 7
-#: The first byte of ids of the lowest priority, which every queue may be expected to have.
+#: Number of bytes of the incarnation's random id in the id of a sentinel, which make it unique.
+_INCARNATION_BYTES = 7
+#: First byte of the ids of the lowest priority, which every queue gets a sentinel for.
 LAST: Final = 255
-_MOST: Final = 2**64 - 1
+_MAX_NUMBER: Final = 2**64 - 1
 
 
-def all_of(scope: Filter) -> Filter:
-    """Return the filter of all fences that a queue in one of its lives can have."""
-    ids = [at_end(scope)["_id"], _ahead(scope), *(before(scope, first)["_id"] for first in range(LAST + 1))]
+def all_sentinels(scope: Filter) -> Filter:
+    """Return the filter of all sentinels that an incarnation of a queue can have."""
+    ids = [end_sentinel(scope)["_id"], _due_id(scope)]
+    ids += [priority_sentinel(scope, first)["_id"] for first in range(LAST + 1)]
     return {**scope, "_id": {"$in": ids}}
 
 
-def at_end(scope: Filter) -> dict[str, Any]:
-    """Return the fence behind a queue's line, and behind all ids: who deletes the last one looks for the next."""
-    return {"_id": _named(smallest_id(LAST, _MOST), scope), **scope, "s": _END, "x": None}
+def end_sentinel(scope: Filter) -> dict[str, Any]:
+    """Return the sentinel after the free messages and all ids: a deletion of the last searches for the next."""
+    return {"_id": _unique(smallest_id(LAST, _MAX_NUMBER), scope), **scope, "s": _END, "x": None}
 
 
-def before(scope: Filter, first: int) -> dict[str, Any]:
-    """Return the fence before the messages whose ids have that first byte."""
-    return {"_id": _named(smallest_id(first), scope), **scope, "s": FREE_NEW, "x": None}
+def priority_sentinel(scope: Filter, first: int) -> dict[str, Any]:
+    """Return the sentinel before the messages whose ids have that first byte."""
+    return {"_id": _unique(smallest_id(first), scope), **scope, "s": FREE_NEW, "x": None}
 
 
-def move_ahead(messages: Collection[dict[str, Any]], scope: Filter, until: float) -> None:
-    """See to it that a fence stands among what waits, then or later."""
+def move_due_sentinel(messages: Collection[dict[str, Any]], scope: Filter, until: float) -> None:
+    """Store the sentinel among the delayed and claimed messages at that time, or leave it at a later one."""
     new = {"s": DELAYED_OR_CLAIMED, "c": None, "x": None}
-    # Nothing is lost with it.
-    quick = messages.with_options(write_concern=WriteConcern(w=1))
-    # Somebody else may put it there at the same time: as far ahead, or nearly so.
+    # The loss of a sentinel costs only time.
+    unconfirmed = messages.with_options(write_concern=WriteConcern(w=1))
+    # Another process may insert it at the same time, with nearly the same time.
     with suppress(DuplicateKeyError):
-        quick.update_one({"_id": _ahead(scope), **scope}, {"$max": {"r": until}, "$setOnInsert": new}, upsert=True)
+        where = {"_id": _due_id(scope), **scope}
+        unconfirmed.update_one(where, {"$max": {"r": until}, "$setOnInsert": new}, upsert=True)
 
 
-def _ahead(scope: Filter) -> bytes:
-    return _named(smallest_id(LAST, 1), scope)
+def _due_id(scope: Filter) -> bytes:
+    return _unique(smallest_id(LAST, 1), scope)
 
 
-def _named(message: bytes, scope: Filter) -> bytes:
-    name: bytes = scope["i"]
-    return message[:-_NAME_BYTES] + name[:_NAME_BYTES]
+def _unique(message: bytes, scope: Filter) -> bytes:
+    incarnation: bytes = scope["i"]
+    return message[:-_INCARNATION_BYTES] + incarnation[:_INCARNATION_BYTES]

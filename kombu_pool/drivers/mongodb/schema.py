@@ -1,12 +1,20 @@
-"""Makes the indexes of the store, once, and refuses one that a newer version of kombu_pool wrote."""
+"""The store's layout version, its identity, and the indexes of its planes.
+
+One document of the collection ``schema`` describes the store::
+
+    _id  "store"    layout  the layout version    identity  a random id    planes  the planes whose indexes exist
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import secrets
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
+from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from kombu_pool.errors import IncompatibleStore
+from kombu_pool.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,39 +23,56 @@ if TYPE_CHECKING:
 
     from kombu_pool.drivers.mongodb.client import Client
 
-#: Grows with every change that an older version could not live with.
-VERSION = 1
-#: The collection that holds, for each plane, ``{"_id": plane, "version": number}``.
-SCHEMA = "schema"
+#: Version of the collections, fields and indexes; raised by every change that another version cannot read.
+LAYOUT: Final = 2
+SCHEMA: Final = "schema"
+_ID: Final = {"_id": "store"}
+_IDENTITY_BYTES: Final = 16
 
 
 def prepare(client: Client, plane: str, indexes: Mapping[str, Sequence[IndexModel]], *, again: bool = False) -> None:
-    """See to it that the collections of a plane are there, with these indexes.
+    """Check the store's layout and create the indexes of a plane, once per process.
 
-    ``again``: also where this process has done so, for somebody may have dropped the database since.
+    ``again`` repeats both, as the database may have been dropped since.
 
     Raises:
-        IncompatibleStore: a newer version wrote them.
+        ConfigurationError: the store has another layout.
     """
     if plane in client.prepared_planes and not again:
         return
     with client.translated():
-        found = client.collection(SCHEMA).find_one({"_id": plane})
-        if found is None:
-            _make(client, plane, indexes)
-        elif found["version"] > VERSION:
-            raise IncompatibleStore(
-                f"{client.location}: a newer version of kombu_pool wrote the {plane} "
-                f"(its version {found['version']}; this one knows {VERSION})"
-            )
+        # All documents: layout 1 kept one per plane.
+        found = list(client.collection(SCHEMA).find()) or [_create(client)]
+        for document in found:
+            _check(client, document.get("layout", document.get("version")))
+        store = next(document for document in found if document["_id"] == _ID["_id"])
+        if plane not in store.get("planes", ()):
+            for name, models in indexes.items():
+                client.collection(name).create_indexes(list(models))
+            # Last: a process that finds the plane here relies on its indexes.
+            client.collection(SCHEMA).update_one(_ID, {"$addToSet": {"planes": plane}})
+    client.identity = store["identity"]
     client.prepared_planes.add(plane)
 
 
-def _make(client: Client, plane: str, indexes: Mapping[str, Sequence[IndexModel]]) -> None:
-    for name, models in indexes.items():
-        client.collection(name).create_indexes(list(models))
+def _create(client: Client) -> dict[str, Any]:
+    """Return the store's document, created unless another process was first."""
+    new = {"$setOnInsert": {"layout": LAYOUT, "identity": secrets.token_hex(_IDENTITY_BYTES)}}
+    upsert: Any = partial(
+        client.collection(SCHEMA).find_one_and_update, _ID, new, upsert=True, return_document=ReturnDocument.AFTER
+    )
     try:
-        # Last: who finds it need not look whether the indexes are there.
-        client.collection(SCHEMA).insert_one({"_id": plane, "version": VERSION})
+        document: dict[str, Any] = upsert()
     except DuplicateKeyError:
-        return
+        # Another process inserted it during the upsert.
+        document = upsert()
+    return document
+
+
+def _check(client: Client, layout: object) -> None:
+    if layout != LAYOUT:
+        location = client.location
+        raise ConfigurationError(
+            f"{location}: database {location.database!r} has layout {layout}, this version of kombu_pool needs layout"
+            f" {LAYOUT}: name another database, or drop this one (layouts before 0.1.0 are not migrated)"
+        )

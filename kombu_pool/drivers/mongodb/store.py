@@ -1,4 +1,4 @@
-"""What the controllers of the message store share: its collections, its time, and what is known of its queues."""
+"""The part of the message store that its controllers share: collections, time, and cached queues."""
 
 from __future__ import annotations
 
@@ -24,62 +24,62 @@ if TYPE_CHECKING:
     from kombu_pool.model import Project
 
 PLANE = "data"
-#: Documents that one command changes at the most, so that none takes longer than a socket waits.
+#: Bound of the documents that one command changes, so that none exceeds the socket timeout.
 BATCH_SIZE = 1000
-#: Seconds for which who posts takes it that a queue is as he saw it. Who changes one lets as much pass, and some more,
-#: before he says that he has.
+#: Lifetime of a cached queue for a post, in seconds; and how long a change of a queue waits, so that no process uses
+#: the old one after it returns.
 _CACHE_TTL = 0.02
 _CACHE_WAIT = 1.5 * _CACHE_TTL
-#: The same for who lends: from a queue that is gone he is lent nothing, so only who changes one lets that pass.
+#: The same for a claim. They are longer, as a claim finds nothing in a deleted queue: only changes of metadata wait.
 _CLAIM_CACHE_TTL = 0.1
 _CLAIM_CACHE_WAIT = 1.5 * _CLAIM_CACHE_TTL
-_REMEMBERED = 10_000
+_MAX_CACHED = 10_000
 
 
 class Queue(NamedTuple):
-    """A queue in one of its lives."""
+    """One incarnation of a queue."""
 
     project: Project
     name: str
     incarnation: bytes
     metadata: bytes
-    #: Since when it buries what expires; None: it does not.
+    #: Start of the policy that expired messages become dead letters; None without that policy.
     expires_to_dlq_since: float | None
 
     @property
     def policy(self) -> Policy:
-        """What its metadata asks of the store."""
+        """The policy in its metadata."""
         return policy_of(self.metadata)
 
     @property
     def scope(self) -> Filter:
-        """What a filter of its messages begins with."""
+        """The filter of its messages."""
         return {"p": project_key(self.project), "q": self.name, "i": self.incarnation}
 
     @property
     def document_filter(self) -> Filter:
-        """The filter of its document."""
+        """The filter of its own document."""
         return {**queue_filter(self.project, self.name), "_id": self.incarnation}
 
     def expires_to_dlq(self, expires: float) -> bool:
-        """Tell whether a message is buried that expires then."""
+        """Return whether a message with this expiry becomes a dead letter by it."""
         return self.expires_to_dlq_since is not None and expires != NEVER
 
 
 class CachedQueue(NamedTuple):
-    """A queue as it was seen, where to look in it, and when it was asked for, by the monotonic clock."""
+    """A queue as it was read, its scan bounds, and the monotonic time before the read."""
 
     queue: Queue
     scan_bounds: ScanBounds
-    seen: float
+    read_at: float
 
     def is_fresh(self) -> bool:
-        """Tell whether the queue is taken to be as it was seen."""
-        return time.monotonic() < self.seen + _CACHE_TTL
+        """Return whether a post may rely on it."""
+        return time.monotonic() < self.read_at + _CACHE_TTL
 
     def is_fresh_for_claims(self) -> bool:
-        """Tell whether what the queue asks for is taken to be as it was seen, if there is still something in it."""
-        return time.monotonic() < self.seen + _CLAIM_CACHE_TTL
+        """Return whether a claim may rely on its policy, if it still finds messages."""
+        return time.monotonic() < self.read_at + _CLAIM_CACHE_TTL
 
 
 class Store:
@@ -88,10 +88,16 @@ class Store:
     def __init__(self, client: Client, clock: Clock) -> None:
         self.client = client
         self.clock = clock
-        #: What this process lent.
+        #: The claims of this process.
         self.claim_cache = ClaimCache()
-        # Guesses: what they are good for is checked by the command that uses them.
+        # Guesses: the command that relies on one checks it.
         self._cached: OrderedDict[tuple[Project, str], CachedQueue] = OrderedDict()
+
+    @property
+    def identity(self) -> str:
+        """The random id of the store."""
+        schema.prepare(self.client, PLANE, states.INDEXES)
+        return self.client.identity
 
     def collection(self, name: str) -> Collection[dict[str, Any]]:
         """Return one of the plane's collections, with its indexes."""
@@ -114,20 +120,23 @@ class Store:
         return self.client.now(self.clock)
 
     def queue(self, project: Project, name: str) -> Queue | None:
-        """Return a queue; None when there is none."""
-        asked = time.monotonic()
+        """Return a queue; None if it does not exist."""
+        before = time.monotonic()
         found = self.queues.find_one(queue_filter(project, name))
-        return None if found is None else self._remember(project, name, found, asked).queue
+        return None if found is None else self._cache(project, name, found, before).queue
 
     def cached_queue(self, project: Project, name: str) -> Queue | None:
-        """Return a queue as it was a moment ago; None when there is none. See :meth:`is_sure`."""
+        """Return a queue that was read less than the cache's ttl ago; None if it does not exist.
+
+        See :meth:`still_exists`.
+        """
         cached = self._cached.get((project, name))
         if cached is not None and cached.is_fresh():
             return cached.queue
         return self.queue(project, name)
 
     def still_exists(self, queue: Queue) -> bool:
-        """Tell whether what was done to a believed queue was done while it was there."""
+        """Return whether a cached queue existed throughout the operation that used it."""
         cached = self._cached.get((queue.project, queue.name))
         if cached is not None and cached.queue == queue and cached.is_fresh():
             return True
@@ -135,40 +144,40 @@ class Store:
         return found is not None and found.incarnation == queue.incarnation
 
     def expect_due(self, project: Project, name: str, at: float) -> None:
-        """Note when a message of a queue will be in line."""
+        """Record when a message of a queue becomes free."""
         if (cached := self._cached.get((project, name))) is not None:
             cached.scan_bounds.expect_due(at)
-            cached.scan_bounds.read_ahead.forget()
+            cached.scan_bounds.read_ahead.clear()
 
     def record_returned(self, project: Project, name: str) -> None:
-        """Note that a message of a queue may have come to stand before others."""
+        """Record that a message of a queue may be free again, before others."""
         if (cached := self._cached.get((project, name))) is not None:
-            cached.scan_bounds.read_ahead.forget()
-            cached.scan_bounds.has_back = True
+            cached.scan_bounds.read_ahead.clear()
+            cached.scan_bounds.has_returned = True
 
     def wait_out_caches(self, project: Project, name: str, *, for_claims: bool = False) -> None:
-        """Wait until nobody believes any more that a queue is as it was before; or nobody who lends, either."""
+        """Wait until no post of any process uses a queue as it was before; with ``for_claims``, nor any claim."""
         self._cached.pop((project, name), None)
         time.sleep(_CLAIM_CACHE_WAIT if for_claims else _CACHE_WAIT)
 
     def scan_bounds(self, project: Project, name: str, incarnation: bytes) -> ScanBounds:
-        """Return what is known of a queue in one of its lives."""
+        """Return the scan bounds of a queue's incarnation."""
         cached = self._cached.get((project, name))
         return cached.scan_bounds if cached is not None and cached.queue.incarnation == incarnation else ScanBounds()
 
-    def change(self, where: Filter, update: Any, most: int | None = None, hint: str | None = None) -> int:
-        """Update messages so that the filter means them no more, as :meth:`remove` deletes them."""
-        return self._in_steps(where, lambda some: self.messages.update_many(some, update).modified_count, most, hint)
+    def change(self, where: Filter, update: Any, limit: int | None = None, hint: str | None = None) -> int:
+        """Update messages, which the filter must not match afterwards, as :meth:`remove` deletes them."""
+        return self._in_batches(where, lambda some: self.messages.update_many(some, update).modified_count, limit, hint)
 
-    def remove(self, where: Filter, most: int | None = None) -> int:
-        """Delete messages, step by step, but not many more than ``most``; return how many they were."""
-        return self._in_steps(where, lambda some: self.messages.delete_many(some).deleted_count, most, None)
+    def remove(self, where: Filter, limit: int | None = None) -> int:
+        """Delete messages in batches, up to the batch that reaches ``limit``; return their number."""
+        return self._in_batches(where, lambda some: self.messages.delete_many(some).deleted_count, limit, None)
 
-    def _in_steps(self, where: Filter, step: Callable[[Filter], int], most: int | None, hint: str | None) -> int:
+    def _in_batches(self, where: Filter, step: Callable[[Filter], int], limit: int | None, hint: str | None) -> int:
         done = 0
-        # One cursor: another one would begin by stepping over what is gone.
+        # One cursor for all: each new one would first step over the index entries of what is deleted.
         with self.messages.find(where, {"_id": 1}, batch_size=BATCH_SIZE, hint=hint) as cursor:
-            while most is None or done < most:
+            while limit is None or done < limit:
                 ids = [found["_id"] for found in islice(cursor, BATCH_SIZE)]
                 if ids:
                     done += step({**where, "_id": {"$in": ids}})
@@ -176,12 +185,12 @@ class Store:
                     break
         return done
 
-    def _remember(self, project: Project, name: str, found: dict[str, Any], asked: float) -> CachedQueue:
+    def _cache(self, project: Project, name: str, found: dict[str, Any], read_at: float) -> CachedQueue:
         queue = Queue(project, name, found["_id"], found["m"], found.get("e"))
-        cached = CachedQueue(queue, self.scan_bounds(project, name, queue.incarnation), asked)
+        cached = CachedQueue(queue, self.scan_bounds(project, name, queue.incarnation), read_at)
         self._cached[project, name] = cached
         self._cached.move_to_end((project, name))
-        while len(self._cached) > _REMEMBERED:
+        while len(self._cached) > _MAX_CACHED:
             self._cached.popitem(last=False)
         return cached
 

@@ -1,4 +1,4 @@
-"""Subscriptions."""
+"""The controller of subscriptions."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _CHANGEABLE = ("subscriber", "ttl", "options")
 
 
 class SubscriptionController(Contract):
-    """Subscriptions: a document each, of one life of a queue.
+    """Subscriptions of an incarnation of a queue, each a document.
 
-    ``w`` is the subscriber, ``l`` the ttl, ``x`` when it expires, ``t`` when it was made, ``o`` the options, ``f``
-    whether it was confirmed.
+    ``w`` is the subscriber, ``l`` the ttl, ``x`` the expiry, ``t`` the time of creation, ``o`` the options, ``f``
+    whether it is confirmed.
     """
 
     def __init__(self, store: Store) -> None:
@@ -51,8 +51,8 @@ class SubscriptionController(Contract):
                 return page([], str)
             where = {**found.scope, "_id": {"$gt": after}, "x": {"$gt": now}}
             stored = self._stored.find(where, sort=[("_id", 1)], limit=limit)
-            shown = [_shown(queue, one, now) for one in stored]
-        return page(shown, lambda item: str(item["id"]))
+            subscriptions = [_to_subscription(queue, one, now) for one in stored]
+        return page(subscriptions, lambda item: str(item["id"]))
 
     def get(self, queue: str, subscription_id: str, project: Project = None) -> Subscription:
         return self._get(queue, project, {"_id": codec.parse_id(subscription_id)}, subscription_id)
@@ -60,13 +60,13 @@ class SubscriptionController(Contract):
     def get_with_subscriber(self, queue: str, subscriber: str, project: Project = None) -> Subscription:
         return self._get(queue, project, {"w": subscriber}, subscriber)
 
-    def _get(self, queue: str, project: Project, which: Filter, sought: str) -> Subscription:
+    def _get(self, queue: str, project: Project, where: Filter, name: str) -> Subscription:
         now = self._store.now()
         with self._client.translated():
-            found = self._stored.find_one({**self._scope(queue, project), **which, "x": {"$gt": now}})
+            found = self._stored.find_one({**self._scope(queue, project), **where, "x": {"$gt": now}})
         if found is None:
-            raise SubscriptionDoesNotExist(sought)
-        return _shown(queue, found, now)
+            raise SubscriptionDoesNotExist(name)
+        return _to_subscription(queue, found, now)
 
     def create(
         self, queue: str, subscriber: str, ttl: float, options: Mapping[str, Any], project: Project = None
@@ -75,7 +75,7 @@ class SubscriptionController(Contract):
         with self._client.translated():
             scope = self._scope(queue, project)
             (new,) = self._client.id_generator.next_ids(now, [0])
-            self._forget_expired({**scope, "w": subscriber}, now)
+            self._delete_expired({**scope, "w": subscriber}, now)
             try:
                 self._stored.insert_one(
                     {
@@ -121,15 +121,15 @@ class SubscriptionController(Contract):
         self._change(queue, subscription_id, project, {"f": confirmed is None or confirmed})
 
     def collect(self, scope: Filter, now: float) -> int:
-        """Remove subscriptions that have expired, and return how many they were."""
-        return self._forget_expired(scope, now)
+        """Delete expired subscriptions; return their number."""
+        return self._delete_expired(scope, now)
 
     def _change(self, queue: str, subscription_id: str, project: Project, changes: Mapping[str, Any]) -> None:
         now = self._store.now()
         with self._client.translated():
             scope = self._scope(queue, project)
             if "w" in changes:
-                self._forget_expired({**scope, "w": changes["w"]}, now)
+                self._delete_expired({**scope, "w": changes["w"]}, now)
             where = {**scope, "_id": codec.parse_id(subscription_id), "x": {"$gt": now}}
             try:
                 changed = self._stored.update_one(where, {"$set": dict(changes)}).matched_count
@@ -144,7 +144,7 @@ class SubscriptionController(Contract):
             raise QueueDoesNotExist(queue, project)
         return found.scope
 
-    def _forget_expired(self, where: Filter, now: float) -> int:
+    def _delete_expired(self, where: Filter, now: float) -> int:
         return self._stored.delete_many({**where, "x": {"$lte": now}}).deleted_count
 
     @property
@@ -156,7 +156,7 @@ def _lifetime(ttl: float | None, now: float) -> dict[str, float]:
     return {"l": ttl or 0, "x": now + ttl if ttl else codec.NEVER}
 
 
-def _shown(queue: str, stored: Mapping[str, Any], now: float) -> Subscription:
+def _to_subscription(queue: str, stored: Mapping[str, Any], now: float) -> Subscription:
     return {
         "id": stored["_id"].hex(),
         "source": queue,

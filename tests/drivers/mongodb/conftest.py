@@ -41,11 +41,11 @@ def trusting(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a slow machine look everywhere, or for what is due, no more often than at first."""
-    monkeypatch.setattr(scan_bounds, "_PERIOD", 1000.0)
-    monkeypatch.setattr(scan_bounds, "_JUST", 1000.0)
-    monkeypatch.setattr(scan_bounds, "_LONG", 1000.0)
-    monkeypatch.setattr(read_ahead, "_FRESH", 1000.0)
-    monkeypatch.setattr(read_ahead, "_SPELL", 1000.0)
+    monkeypatch.setattr(scan_bounds, "_FULL_SCAN_INTERVAL", 1000.0)
+    monkeypatch.setattr(scan_bounds, "_MIN_DUE_CHECK_INTERVAL", 1000.0)
+    monkeypatch.setattr(scan_bounds, "_MAX_DUE_CHECK_INTERVAL", 1000.0)
+    monkeypatch.setattr(read_ahead, "_TTL", 1000.0)
+    monkeypatch.setattr(read_ahead, "_STREAK_INTERVAL", 1000.0)
 
 
 @pytest.fixture

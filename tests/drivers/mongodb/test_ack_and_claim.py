@@ -12,7 +12,7 @@ import pytest
 
 from kombu_pool import errors
 from kombu_pool.drivers.mongodb import claiming
-from kombu_pool.drivers.mongodb.deletion import acknowledge
+from kombu_pool.drivers.mongodb.deletion import delete_claimed
 from kombu_pool.testing import bodies, ids
 from tests.support.servers import mongodb
 
@@ -59,9 +59,9 @@ def test_nothing_is_lent_before_it_is_known_what_became_of_the_rest(queue, drive
     def slowly(*given):
         began.set()
         assert may_end.wait(10)
-        return acknowledge(*given)
+        return delete_claimed(*given)
 
-    monkeypatch.setattr(claiming, "acknowledge", slowly)
+    monkeypatch.setattr(claiming, "delete_claimed", slowly)
     with ThreadPoolExecutor() as threads:
         swapping = threads.submit(ack_and_claim, queue, pairs(held))
         assert began.wait(10)

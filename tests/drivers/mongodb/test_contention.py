@@ -20,7 +20,7 @@ def contention_of(queue):
 def meet(queue, times=1):
     """Let a process take it that others were quicker."""
     for _ in range(times):
-        contention_of(queue).note(met=True)
+        contention_of(queue).record(collided=True)
 
 
 @pytest.fixture
@@ -32,11 +32,11 @@ def far(monkeypatch):
 @pytest.fixture
 def contended(queue, trusting, unhurried, monkeypatch):
     """A queue with 10 to 399 in line, of whose claimers this process thinks that they are many."""
-    monkeypatch.setattr(contention, "_ALONE", 1000.0)
+    monkeypatch.setattr(contention, "_QUIET_PERIOD", 1000.0)
     queue.post(*range(NUMBER))
     for first in (0, 5):
         assert bodies(queue.claim(limit=5)) == [*range(first, first + 5)]
-    queue.driver._store._cached[queue.project, queue.name].scan_bounds.read_ahead.forget()
+    queue.driver._store._cached[queue.project, queue.name].scan_bounds.read_ahead.clear()
     meet(queue, 10)
     return queue
 
@@ -66,7 +66,7 @@ class TestInAReplicaSet:
         assert [bodies(contended.claim(limit=1)) for _ in range(3)] == [[10], [11], [12]]
 
     def test_who_was_alone_for_long_enough_takes_what_is_first(self, contended, far, monkeypatch):
-        monkeypatch.setattr(contention, "_ALONE", 0.0)
+        monkeypatch.setattr(contention, "_QUIET_PERIOD", 0.0)
 
         assert bodies(contended.claim(limit=10)) == [*range(10, 20)]
 
@@ -94,7 +94,7 @@ class TestInAReplicaSet:
         got += [body for _ in range(3) for body in bodies(queue.claim(limit=2))]
 
         assert got == [0, 1, 2, 3, 4, 5, 20, 21, 22, 23, 24, 25]
-        assert not contention_of(queue).is_there
+        assert not contention_of(queue).is_present
 
     def test_what_expires_is_no_crowd(self, queue, clock, trusting, unhurried):
         queue.post(*range(8), ttl=10)
@@ -105,7 +105,7 @@ class TestInAReplicaSet:
         got += bodies(queue.claim(limit=2))
 
         assert got == [0, 1, 2, 3, 8, 9]
-        assert not contention_of(queue).is_there
+        assert not contention_of(queue).is_present
 
 
 def test_of_less_than_a_crowd_could_share_who_comes_first_gets_the_first(queue, far):

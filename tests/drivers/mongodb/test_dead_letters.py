@@ -382,9 +382,9 @@ def test_who_dies_while_he_posts_keeps_a_queue_from_others_for_a_while_only(queu
 def test_a_queue_that_goes_while_somebody_waits_to_post_does_not_exist(queues, driver, clock):
     queue = queues("strict", _max_length=5, _overflow="reject-publish")
     found = driver._store.queue("p", "strict")
-    with driver.message_controller._bounds._held(found):
+    with driver.message_controller._length_limit._locked(found):
         queue.drop()
-        with pytest.raises(errors.QueueDoesNotExist), driver.message_controller._bounds._held(found):
+        with pytest.raises(errors.QueueDoesNotExist), driver.message_controller._length_limit._locked(found):
             pass
 
 

@@ -10,7 +10,7 @@ from pymongo.errors import AutoReconnect
 from kombu_pool import drivers
 from kombu_pool.drivers.mongodb.client import Client
 from kombu_pool.drivers.mongodb.codec import IDEMPOTENCY_RECORD
-from kombu_pool.drivers.mongodb.idempotency import Sessions
+from kombu_pool.drivers.mongodb.idempotency import ProducerSessions
 from kombu_pool.model import IdempotencyKey
 from kombu_pool.storage import IDEMPOTENCY_WINDOW
 from kombu_pool.testing import QueueHandle
@@ -96,7 +96,7 @@ def test_a_receipt_is_no_message(queue):
 
 def test_a_post_of_many_that_was_given_up_before_it_was_whole_is_made_again(alone, monkeypatch):
     poster = alone.driver.message_controller._writer
-    monkeypatch.setattr(poster, "_receipt_before", die)
+    monkeypatch.setattr(poster, "_insert_record", die)
     with pytest.raises(Died):
         alone.post("a", "b", idempotency_key=FIRST)
     monkeypatch.undo()
@@ -137,7 +137,7 @@ def test_a_lost_connection_is_tried_once_more(monkeypatch):
     driver = drivers.open_data(mongodb.fresh_uri())
     queue = QueueHandle(driver, "queue", None)
     queue.create()
-    write, lost = Sessions._write, []
+    write, lost = ProducerSessions._write, []
 
     def lossy(*arguments):
         answer = write(*arguments)
@@ -146,7 +146,7 @@ def test_a_lost_connection_is_tried_once_more(monkeypatch):
             raise AutoReconnect("its answer got lost")
         return answer
 
-    monkeypatch.setattr(Sessions, "_write", lossy)
+    monkeypatch.setattr(ProducerSessions, "_write", lossy)
     ids = queue.post("a", idempotency_key=FIRST)
 
     assert [message["id"] for message in queue.page()[0]] == ids

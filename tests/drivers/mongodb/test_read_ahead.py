@@ -60,8 +60,8 @@ def test_what_this_process_gives_back_is_first(busy):
 
 def test_what_this_process_gives_back_while_another_thread_looks_is_first(busy, driver, monkeypatch):
     held = busy.claim(limit=1)
-    driver._store._cached[busy.project, busy.name].scan_bounds.read_ahead.forget()
-    genuine = QueueScanner.free
+    driver._store._cached[busy.project, busy.name].scan_bounds.read_ahead.clear()
+    genuine = QueueScanner.find_free
 
     def free(store, *arguments, **options):
         found = genuine(store, *arguments, **options)
@@ -69,7 +69,7 @@ def test_what_this_process_gives_back_while_another_thread_looks_is_first(busy, 
         return found
 
     with monkeypatch.context() as patch:
-        patch.setattr(QueueScanner, "free", free)
+        patch.setattr(QueueScanner, "find_free", free)
         assert bodies(busy.claim(limit=1)) == [5]
 
     assert bodies(busy.claim(limit=1)) == [4]
@@ -90,7 +90,7 @@ def test_what_another_process_has_taken_is_not_lent_again(busy, other):
 
 
 def test_what_another_process_gives_back_stands_where_it_stood(busy, other, monkeypatch, profiled):
-    monkeypatch.setattr(read_ahead, "_FRESH", 0.0)
+    monkeypatch.setattr(read_ahead, "_TTL", 0.0)
     busy.claim(limit=1)
     middle = ids(busy.page(limit=40)[0])[20]
     held = other.claim_by_id([middle])

@@ -22,7 +22,7 @@ def uri():
 @pytest.fixture
 def seldom(monkeypatch):
     """Let nobody look everywhere but at first."""
-    monkeypatch.setattr(scan_bounds, "_PERIOD", 1000.0)
+    monkeypatch.setattr(scan_bounds, "_FULL_SCAN_INTERVAL", 1000.0)
 
 
 def passed(queue, clock, priority=0):
@@ -148,13 +148,13 @@ def test_what_comes_late_is_found_though_it_is_counted_all_the_time(queue):
 
 def test_a_look_that_waited_for_a_primary_is_not_the_last_one_for_long(monkeypatch):
     seen = scan_bounds.ScanBounds()
-    seen.passed(scan_bounds.FULL_RANGE, b"\xff" + bytes(15), 100.0)
-    seen.ended(scan_bounds.FULL_RANGE, 60.0)
+    seen.record_first(scan_bounds.FULL_RANGE, b"\xff" + bytes(15), 100.0)
+    seen.record_duration(scan_bounds.FULL_RANGE, 60.0)
     later = time.monotonic() + 11
 
     monkeypatch.setattr(time, "monotonic", lambda: later)
 
-    assert seen.begin(100.0) is scan_bounds.FULL_RANGE
+    assert seen.next_range(100.0) is scan_bounds.FULL_RANGE
 
 
 @pytest.mark.usefixtures("seldom")
@@ -220,19 +220,19 @@ def test_a_claim_that_is_renewed_for_no_time_ends_at_once(queue):
 def test_what_another_thread_awaits_is_looked_for_in_time():
     """It was noted while somebody looked for what is due, who then notes that nothing is."""
     known = scan_bounds.ScanBounds()
-    known.begin(100.0)
+    known.next_range(100.0)
     known.expect_due(100.3)
 
-    known.advance(100.0, seconds=1.0)
+    known.record_no_due(100.0, seconds=1.0)
 
-    assert known.is_settled(100.2)
-    assert not known.is_settled(100.3)
+    assert known.has_no_due(100.2)
+    assert not known.has_no_due(100.3)
 
 
 def test_what_was_awaited_is_awaited_no_longer():
     known = scan_bounds.ScanBounds()
     known.expect_due(100.3)
 
-    known.advance(100.3, seconds=1.0)
+    known.record_no_due(100.3, seconds=1.0)
 
-    assert known.is_settled(101.2)
+    assert known.has_no_due(101.2)

@@ -27,7 +27,7 @@ def test_several_may_put_up_the_first_fence_at_the_same_time(queue, driver, data
         for scope in scopes:
             list(
                 threads.map(
-                    lambda until, scope=scope: scan_sentinels.move_ahead(messages, scope, until), range(THREADS)
+                    lambda until, scope=scope: scan_sentinels.move_due_sentinel(messages, scope, until), range(THREADS)
                 )
             )
 

@@ -1,4 +1,4 @@
-"""Exchanges and bindings."""
+"""The controller of exchanges and bindings."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ if TYPE_CHECKING:
     from kombu_pool.model import Binding, Exchange, Project
 
 _EXCHANGE, _QUEUE = "exchange", "queue"
-#: The generations of an exchange begin above those of any that had its name before, which changed less often than this.
+#: Distance of the first generations of two exchanges: more than the changes of any exchange, so that a generation never
+#: repeats one of a predecessor with the same name.
 _GENERATIONS = 1 << 20
 
-#: What others know of a binding: its exchange's generation has not grown since it came; it has; it is to go.
-_NEW, _KNOWN, _GOING = range(3)
+#: States of a binding: stored, before its exchange's generation was incremented; after; about to be removed.
+_NEW, _ANNOUNCED, _REMOVED = range(3)
 
 
 class BindingsController(Contract):
-    """Exchanges and bindings in collections.
+    """Exchanges and bindings, each a document.
 
-    A change is written, then the exchange's generation grows, then the change is marked as known, or is gone: a process
-    that dies in between leaves it to whoever asks for the same change again. No transaction: a hundred workers that
-    start at once would all be in each other's way.
+    A change is stored, then the exchange's generation is incremented, then the binding is marked as announced, or is
+    deleted. If a process dies in between, the next request for the same change completes it. There is no transaction: a
+    hundred workers that start at once would conflict.
     """
 
     generation_ttl = 1.0
@@ -54,7 +55,7 @@ class BindingsController(Contract):
         with self._client.translated():
             if self._tables[EXCHANGES].find_one(_exchange(project, name), {"_id": 1}) is not None:
                 return False
-            new["g"] = self._tables.number() * _GENERATIONS
+            new["g"] = self._tables.next_number() * _GENERATIONS
             try:
                 self._tables[EXCHANGES].insert_one(new)
             except DuplicateKeyError:
@@ -66,17 +67,19 @@ class BindingsController(Contract):
             found = self._tables[EXCHANGES].find_one(_exchange(project, name))
         if found is None:
             raise ExchangeDoesNotExist(name, project)
-        return _shown(found)
+        return _to_exchange(found)
 
     def list_exchanges(self, project: Project = None) -> Sequence[Exchange]:
         with self._client.translated():
-            return [_shown(found) for found in self._tables[EXCHANGES].find({"p": project_key(project)}).sort("n", 1)]
+            return [
+                _to_exchange(found) for found in self._tables[EXCHANGES].find({"p": project_key(project)}).sort("n", 1)
+            ]
 
     def delete_exchange(self, name: str, project: Project = None) -> None:
         with self._client.translated():
             self._tables[EXCHANGES].delete_one(_exchange(project, name))
             self._tables[BINDINGS].delete_many({"p": project_key(project), "e": name})
-            self._remove(project, _leading(project, _EXCHANGE, name))
+            self._remove(project, _destination(project, _EXCHANGE, name))
 
     def generation(self, exchange: str, project: Project = None) -> int:
         with self._client.translated():
@@ -93,37 +96,37 @@ class BindingsController(Contract):
         project: Project = None,
     ) -> bool:
         binding = _binding(project, exchange, destination_type, destination, routing_key, arguments)
-        needed = [exchange, destination] if destination_type == _EXCHANGE else [exchange]
+        required = [exchange, destination] if destination_type == _EXCHANGE else [exchange]
         with self._client.translated():
             found = self._tables[BINDINGS].find_one(binding, {"f": 1})
-            if found is not None and found["f"] == _KNOWN:
+            if found is not None and found["f"] == _ANNOUNCED:
                 return False
-            for name in needed:
+            for name in required:
                 self._require(name, project)
-            made = self._insert(binding, was_there=found is not None)
-            if not self._changed(project, exchange):
-                # It went in the meantime, with all that was bound to it.
+            is_new = self._insert(binding, was_there=found is not None)
+            if not self._increment_generation(project, exchange):
+                # The exchange was deleted meanwhile, with its other bindings.
                 self._tables[BINDINGS].delete_one(binding)
                 raise ExchangeDoesNotExist(exchange, project)
             if destination_type == _EXCHANGE:
-                self._require_still(binding, project)
-            self._tables[BINDINGS].update_one({**binding, "f": _NEW}, {"$set": {"f": _KNOWN}})
-        return made
+                self._require_destination(binding, project)
+            self._tables[BINDINGS].update_one({**binding, "f": _NEW}, {"$set": {"f": _ANNOUNCED}})
+        return is_new
 
     def _insert(self, binding: dict[str, Any], *, was_there: bool) -> bool:
-        """Write a binding that nobody knows; return whether it was not there, or about to go."""
-        new = {"f": _NEW, "o": self._tables.number()}
-        going = {**binding, "f": _GOING}
-        if was_there and self._tables[BINDINGS].update_one(going, {"$set": new}).matched_count:
+        """Store a new binding; return whether it did not exist, or was about to be removed."""
+        new = {"f": _NEW, "o": self._tables.next_number()}
+        removed = {**binding, "f": _REMOVED}
+        if was_there and self._tables[BINDINGS].update_one(removed, {"$set": new}).matched_count:
             return True
         try:
             self._tables[BINDINGS].insert_one({**with_id(binding), **new})
         except DuplicateKeyError:
-            return bool(self._tables[BINDINGS].update_one(going, {"$set": new}).matched_count)
+            return bool(self._tables[BINDINGS].update_one(removed, {"$set": new}).matched_count)
         return True
 
-    def _require_still(self, binding: dict[str, Any], project: Project) -> None:
-        """Take a binding back whose destination went before who deleted that could see the binding."""
+    def _require_destination(self, binding: dict[str, Any], project: Project) -> None:
+        """Remove a binding whose destination was deleted by a process that did not see the binding."""
         try:
             self._require(binding["n"], project)
         except ExchangeDoesNotExist:
@@ -145,44 +148,44 @@ class BindingsController(Contract):
 
     def unbind_queue(self, queue: str, project: Project = None) -> Sequence[str]:
         with self._client.translated():
-            return self._remove(project, _leading(project, _QUEUE, queue))
+            return self._remove(project, _destination(project, _QUEUE, queue))
 
     def list(self, exchange: str | None = None, project: Project = None) -> Sequence[Binding]:
-        where: dict[str, Any] = {"p": project_key(project), "f": {"$lt": _GOING}}
+        where: dict[str, Any] = {"p": project_key(project), "f": {"$lt": _REMOVED}}
         if exchange is not None:
             where["e"] = exchange
         with self._client.translated():
             found = sorted(self._tables[BINDINGS].find(where), key=lambda binding: int(binding["o"]))
-        return [_shown_binding(binding) for binding in found]
+        return [_to_binding(binding) for binding in found]
 
     def _remove(self, project: Project, where: dict[str, Any]) -> Sequence[str]:
-        """Remove bindings, and return the exchanges that they came from, in the order in which they were bound."""
+        """Remove bindings; return their exchanges in the order of the bindings."""
         found = sorted(self._tables[BINDINGS].find(where), key=lambda binding: int(binding["o"]))
         if not found:
             return []
-        doomed = {"_id": {"$in": [binding["_id"] for binding in found]}}
-        self._tables[BINDINGS].update_many(doomed, {"$set": {"f": _GOING}})
+        removed = {"_id": {"$in": [binding["_id"] for binding in found]}}
+        self._tables[BINDINGS].update_many(removed, {"$set": {"f": _REMOVED}})
         sources = list(dict.fromkeys(str(binding["e"]) for binding in found))
         for exchange in sources:
-            self._changed(project, exchange)
-        self._tables[BINDINGS].delete_many({**doomed, "f": _GOING})
+            self._increment_generation(project, exchange)
+        self._tables[BINDINGS].delete_many({**removed, "f": _REMOVED})
         return sources
 
     def _require(self, name: str, project: Project) -> None:
         if self._tables[EXCHANGES].find_one(_exchange(project, name), {"_id": 1}) is None:
             raise ExchangeDoesNotExist(name, project)
 
-    def _changed(self, project: Project, exchange: str) -> bool:
-        """Let everybody read the exchange anew; return whether it is there."""
-        changed = self._tables[EXCHANGES].update_one(_exchange(project, exchange), {"$inc": {"g": 1}})
-        return bool(changed.matched_count)
+    def _increment_generation(self, project: Project, exchange: str) -> bool:
+        """Make every process read the exchange's bindings again; return whether the exchange exists."""
+        incremented = self._tables[EXCHANGES].update_one(_exchange(project, exchange), {"$inc": {"g": 1}})
+        return bool(incremented.matched_count)
 
 
 def _exchange(project: Project, name: str) -> dict[str, Any]:
     return {"p": project_key(project), "n": name}
 
 
-def _leading(project: Project, kind: str, destination: str) -> dict[str, Any]:
+def _destination(project: Project, kind: str, destination: str) -> dict[str, Any]:
     return {"p": project_key(project), "k": kind, "n": destination}
 
 
@@ -195,10 +198,10 @@ def _binding(
     arguments: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     stored = write(dict(arguments or {}))
-    return {**_leading(project, kind, destination), "e": exchange, "r": routing_key, "a": stored}
+    return {**_destination(project, kind, destination), "e": exchange, "r": routing_key, "a": stored}
 
 
-def _shown(found: Mapping[str, Any]) -> Exchange:
+def _to_exchange(found: Mapping[str, Any]) -> Exchange:
     return {
         "name": found["n"],
         "type": found["k"],
@@ -209,7 +212,7 @@ def _shown(found: Mapping[str, Any]) -> Exchange:
     }
 
 
-def _shown_binding(found: Mapping[str, Any]) -> Binding:
+def _to_binding(found: Mapping[str, Any]) -> Binding:
     return {
         "exchange": found["e"],
         "destination": found["n"],

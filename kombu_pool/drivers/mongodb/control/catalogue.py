@@ -1,4 +1,4 @@
-"""The catalogue."""
+"""The controller of the catalogue."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 
 class CatalogueController(Contract):
-    """Entries in a collection.
+    """Entries, each a document.
 
-    An entry is written before its pool is looked at: a pool that is deleted meanwhile sees the entry, or the entry sees
-    that it goes, and is put back to what it was. Until somebody has looked it is *unsure*, and who reads it looks: so
-    nothing is left to a pool that is gone, even if who wrote it died in between.
+    An entry is stored before its pool is read. So if the pool is deleted meanwhile, either the deletion sees the entry,
+    or the entry's writer sees the deletion and restores the previous pool. Until its pool was read an entry is
+    *unverified*, and every reader verifies it: so none refers to a deleted pool, even if its writer died in between.
     """
 
     def __init__(self, tables: Tables, registry: Registry) -> None:
@@ -68,8 +68,8 @@ class CatalogueController(Contract):
         new = {"$setOnInsert": {"o": pool, "u": True}}
         while True:
             entry = self._write(project, queue, new) or {}
-            if "u" not in entry or self._keep(entry["o"]):
-                # Whoever reads it first says that it is sure, and not who waits for it now.
+            if "u" not in entry or self._keep_pool(entry["o"]):
+                # The first reader marks it verified, so that registration does not wait for that.
                 return str(entry["o"])
             self._verified(entry)
             if entry["o"] == pool:
@@ -90,44 +90,44 @@ class CatalogueController(Contract):
         if self._verified(entry) != pool:
             raise PoolDoesNotExist(pool)
 
-    def _write(self, project: Project, queue: str, what: Any, *, upsert: bool = True) -> dict[str, Any] | None:
-        """Change or insert an entry; return what it is now, None when it is not there."""
+    def _write(self, project: Project, queue: str, update: Any, *, upsert: bool = True) -> dict[str, Any] | None:
+        """Change or insert an entry; return the new one, None if it does not exist."""
         where, collection = with_id(queue_filter(project, queue)), self._tables[CATALOGUE]
         after = ReturnDocument.AFTER
         with self._tables.client.translated():
             try:
-                return collection.find_one_and_update(where, what, upsert=upsert, return_document=after)
+                return collection.find_one_and_update(where, update, upsert=upsert, return_document=after)
             except DuplicateKeyError:
-                # Somebody else inserted it at the same time: now it is there.
-                return collection.find_one_and_update(where, what, upsert=upsert, return_document=after)
+                # Another process inserted it during the upsert.
+                return collection.find_one_and_update(where, update, upsert=upsert, return_document=after)
 
     def _verified(self, entry: Mapping[str, Any]) -> str | None:
-        """Return the pool of an entry, or the one before if that is gone; None when nothing is left of the entry."""
+        """Return the pool of an entry, or the previous one if it is deleted; None if that leaves no entry."""
         pool: str = entry["o"]
         if "u" not in entry:
             return pool
-        unsure = {"_id": entry["_id"], "o": pool, "u": True}
-        stays, before = self._keep(pool), entry.get("w")
+        unverified = {"_id": entry["_id"], "o": pool, "u": True}
+        exists, before = self._keep_pool(pool), entry.get("w")
         with self._tables.client.translated():
-            if stays:
-                self._tables[CATALOGUE].update_one(unsure, {"$unset": {"u": "", "w": ""}})
+            if exists:
+                self._tables[CATALOGUE].update_one(unverified, {"$unset": {"u": "", "w": ""}})
                 return pool
             if before is None:
-                self._tables[CATALOGUE].delete_one(unsure)
+                self._tables[CATALOGUE].delete_one(unverified)
                 return None
-            self._tables[CATALOGUE].update_one(unsure, {"$set": {"o": before}, "$unset": {"w": ""}})
-        return self._verified({**unsure, "o": before})
+            self._tables[CATALOGUE].update_one(unverified, {"$set": {"o": before}, "$unset": {"w": ""}})
+        return self._verified({**unverified, "o": before})
 
-    def _keep(self, pool: str) -> bool:
-        """Keep a pool that an entry names from being deleted; return whether it is there."""
+    def _keep_pool(self, pool: str) -> bool:
+        """Cancel the deletion of a pool that an entry names; return whether the pool exists."""
         found = self._registry.read().pools.get(pool)
         if found is None or found.leaving is None:
             return found is not None
-        return self._registry.change(lambda records: _stay(records, pool))
+        return self._registry.change(lambda records: _unmark(records, pool))
 
 
-def _stay(records: Records, name: str) -> bool:
-    """Take away the mark of who is about to delete a pool; return whether it is there still."""
+def _unmark(records: Records, name: str) -> bool:
+    """Remove the deletion mark of a pool; return whether the pool exists."""
     pool = records.pools.get(name)
     if pool is not None:
         records.pools[name] = pool._replace(leaving=None)

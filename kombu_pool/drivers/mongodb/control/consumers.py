@@ -1,4 +1,4 @@
-"""Who holds which queue."""
+"""The controller of holders and of the lifetimes of queues."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.mongodb.control.tables import Tables
     from kombu_pool.model import Project
 
-#: Seconds after which nobody renews a dead holder any more.
-_FORGOTTEN = 86_400.0
-#: How often one call looks again at what is due, behind queues that live.
-_TURNS = 10
+#: Time after which an expired holder is deleted, in seconds: longer than any process delays a renewal.
+_HOLDER_RETENTION = 86_400.0
+#: Bound of the searches of one call for expired queues behind queues that are in use.
+_MAX_ROUNDS = 10
 
 
 class ConsumersController(Contract):
-    """Holders in a collection; a queue with a lifetime is looked at when that may be over, and not before."""
+    """Holders, each a document; a queue with a lifetime is checked only once that may be over."""
 
-    # An idle process is to be quiet; and each of many asks.
+    # Each of many processes polls, also while it is idle.
     poll_interval = 5.0
 
     def __init__(self, tables: Tables, clock: Clock) -> None:
@@ -44,8 +44,8 @@ class ConsumersController(Contract):
     def touch(self, queue: str, project: Project = None) -> None:
         where, used = queue_filter(project, queue), {"$set": {"s": self._now()}}
         with self._client.translated():
-            counts = self._tables[USAGE].update_one({**where, "s": {"$ne": None}}, used).matched_count
-            is_held = not counts and self._tables[HOLDERS].find_one(where, {"_id": 1}) is not None
+            is_counting = self._tables[USAGE].update_one({**where, "s": {"$ne": None}}, used).matched_count
+            is_held = not is_counting and self._tables[HOLDERS].find_one(where, {"_id": 1}) is not None
         if is_held:
             self._upsert(USAGE, where, used)
 
@@ -54,8 +54,8 @@ class ConsumersController(Contract):
         where = queue_filter(project, queue)
         self._upsert(HOLDERS, {**where, "h": holder}, {"$set": {"x": now + ttl, "c": consuming}})
         with self._client.translated():
-            self._tables[HOLDERS].delete_many({**where, "x": {"$lt": now - _FORGOTTEN}})
-            # Whatever it was: who looked before this one came must not put the queue off for longer.
+            self._tables[HOLDERS].delete_many({**where, "x": {"$lt": now - _HOLDER_RETENTION}})
+            # Unconditionally: a check that began before the holder existed must not postpone the next one.
             self._tables[USAGE].update_one(where, {"$set": {"w": now + ttl}})
 
     def renew(self, holders: Sequence[str], ttl: float) -> None:
@@ -70,15 +70,15 @@ class ConsumersController(Contract):
         now = self._now()
         where = {"h": {"$in": list(holders)}}
         with self._client.translated():
-            # It counts like the death that it is, which may have been earlier.
-            ended = [
+            # The use of the queue ends now, or earlier if the holder had expired.
+            updates = [
                 UpdateOne(
                     with_id(_queue_of(held)), {"$max": {"s": min(held["x"], now)}, "$set": {"w": now}}, upsert=True
                 )
                 for held in self._tables[HOLDERS].find(where)
             ]
-            if ended:
-                self._tables[USAGE].bulk_write(ended)
+            if updates:
+                self._tables[USAGE].bulk_write(updates)
                 self._tables[HOLDERS].delete_many(where)
 
     def count(self, queue: str, project: Project = None) -> int:
@@ -91,17 +91,17 @@ class ConsumersController(Contract):
         now = self._now()
         found: list[tuple[Project, str]] = []
         with self._client.translated():
-            for _ in range(_TURNS):
+            for _ in range(_MAX_ROUNDS):
                 wanted = limit - len(found)
                 due = [*self._tables[USAGE].aggregate(self._due(now, len(found), wanted))]
-                self._put_off([(usage, end) for usage in due if (end := _end(usage)) > now])
+                self._postpone([(usage, end) for usage in due if (end := _end(usage)) > now])
                 found += [(project_of(usage["p"]), usage["q"]) for usage in due if _end(usage) <= now]
                 if len(due) < wanted or len(found) == limit:
                     break
         return found
 
     def _due(self, now: float, skip: int, limit: int) -> list[dict[str, Any]]:
-        """Return the pipeline that finds what may be abandoned, and when the last holder of each dies."""
+        """Return the pipeline that finds the queues that may have expired, each with the expiry of its last holder."""
         same = [{"$eq": [f"${key}", f"$${key}"]} for key in ("p", "q")]
         last = [{"$match": {"$expr": {"$and": same}}}, {"$sort": {"x": -1}}, {"$limit": 1}, {"$project": {"x": 1}}]
         held = {"from": self._tables[HOLDERS].name, "let": {"p": "$p", "q": "$q"}, "pipeline": last, "as": "held"}
@@ -113,11 +113,11 @@ class ConsumersController(Contract):
             {"$lookup": held},
         ]
 
-    def _put_off(self, alive: Sequence[tuple[Mapping[str, Any], float]]) -> None:
-        """Look at queues again when they may be abandoned, unless something happened to them since."""
-        later = [UpdateOne({"_id": usage["_id"], "w": usage["w"]}, {"$set": {"w": end}}) for usage, end in alive]
-        if later:
-            self._tables[USAGE].bulk_write(later, ordered=False)
+    def _postpone(self, in_use: Sequence[tuple[Mapping[str, Any], float]]) -> None:
+        """Set the next check of queues in use, unless they changed since."""
+        updates = [UpdateOne({"_id": usage["_id"], "w": usage["w"]}, {"$set": {"w": end}}) for usage, end in in_use]
+        if updates:
+            self._tables[USAGE].bulk_write(updates, ordered=False)
 
     def forget(self, queue: str, project: Project = None) -> None:
         where = queue_filter(project, queue)
@@ -128,13 +128,13 @@ class ConsumersController(Contract):
     def _now(self) -> float:
         return self._client.now(self._clock)
 
-    def _upsert(self, table: str, where: dict[str, Any], what: dict[str, Any]) -> None:
+    def _upsert(self, table: str, where: dict[str, Any], update: dict[str, Any]) -> None:
         with self._client.translated():
             try:
-                self._tables[table].update_one(with_id(where), what, upsert=True)
+                self._tables[table].update_one(with_id(where), update, upsert=True)
             except DuplicateKeyError:
-                # Somebody else inserted it at the same time: now it is there.
-                self._tables[table].update_one(with_id(where), what, upsert=True)
+                # Another process inserted it during the upsert.
+                self._tables[table].update_one(with_id(where), update, upsert=True)
 
 
 def _queue_of(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -142,7 +142,7 @@ def _queue_of(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _end(usage: Mapping[str, Any]) -> float:
-    """Return when a queue is abandoned that was last held or touched when its document says."""
+    """Return the time at which a queue expires by its last use."""
     moments = [held["x"] for held in usage["held"]]
     if usage.get("s") is not None:
         moments.append(usage["s"])

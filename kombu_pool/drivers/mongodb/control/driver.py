@@ -26,12 +26,12 @@ _EPOCH = "epoch"
 
 
 class ControlDriver(Contract):
-    """The control plane in one database of a MongoDB, which may hold messages too."""
+    """The control plane in one database of a MongoDB, which may contain messages, too."""
 
     def __init__(self, uri: str, location: Location, clock: Clock) -> None:
         self._client = client = shared_clients.acquire(location)
         self._closed = False
-        #: What it was when it was last asked for.
+        #: The epoch at the last call of :meth:`epoch`.
         self._epoch = ""
         self._tables = tables = Tables(client)
         registry = Registry(tables)
@@ -43,17 +43,22 @@ class ControlDriver(Contract):
         self.bindings_controller = BindingsController(tables)
         self.consumers_controller = ConsumersController(tables, clock)
 
+    @property
+    def identity(self) -> str:
+        """The random id of the store, created with it."""
+        return self._tables.identity
+
     def epoch(self) -> str:
-        # A database is quickly dropped, or moved back to what it was.
+        # Read each time: the database may have been dropped, or restored from a backup.
         with self._client.translated():
             found = self._tables[REGISTRY].find_one({"_id": _EPOCH})
-            epoch = self._begin() if found is None else str(found["epoch"])
+            epoch = self._begin_epoch() if found is None else str(found["epoch"])
             if self._epoch not in ("", epoch):
                 self._tables.recreate_indexes()
         self._epoch = epoch
         return epoch
 
-    def _begin(self) -> str:
+    def _begin_epoch(self) -> str:
         self._tables.recreate_indexes()
         new = {"$setOnInsert": {"epoch": secrets.token_hex(8)}}
         found: Any = self._tables[REGISTRY].find_one_and_update(

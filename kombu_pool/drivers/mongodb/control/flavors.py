@@ -1,4 +1,4 @@
-"""The flavors."""
+"""The controller of flavors."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class FlavorsController(Contract):
         flavors = self._registry.read().flavors
         key = scope_of(project, "")[0]
         names = sorted(name for owner, name in flavors if owner == key and (not marker or name > marker))
-        shown = [_shown(name, flavors[key, name], detailed=detailed) for name in names[: limit or None]]
-        return page(shown, lambda flavor: flavor["name"])
+        listed = [_to_flavor(name, flavors[key, name], detailed=detailed) for name in names[: limit or None]]
+        return page(listed, lambda flavor: flavor["name"])
 
     def create(self, name: str, project: Project = None, capabilities: Iterable[str] | None = None) -> None:
-        promises = write(list(capabilities or ()))
+        stored = write(list(capabilities or ()))
 
         def add(records: Records) -> None:
-            records.flavors[scope_of(project, name)] = promises
+            records.flavors[scope_of(project, name)] = stored
 
         self._registry.change(add)
 
@@ -46,18 +46,18 @@ class FlavorsController(Contract):
         found = self._registry.read().flavors.get(scope_of(project, name))
         if found is None:
             raise FlavorDoesNotExist(name)
-        return _shown(name, found, detailed=detailed)
+        return _to_flavor(name, found, detailed=detailed)
 
     def exists(self, name: str, project: Project = None) -> bool:
         return scope_of(project, name) in self._registry.read().flavors
 
     def update(self, name: str, project: Project = None, capabilities: Iterable[str] | None = None) -> None:
-        promises = write(pool_validation.flavor_capabilities(name, capabilities))
+        stored = write(pool_validation.flavor_capabilities(name, capabilities))
 
         def replace(records: Records) -> None:
             if scope_of(project, name) not in records.flavors:
                 raise FlavorDoesNotExist(name)
-            records.flavors[scope_of(project, name)] = promises
+            records.flavors[scope_of(project, name)] = stored
 
         self._registry.change(replace)
 
@@ -68,5 +68,5 @@ class FlavorsController(Contract):
         self._registry.change(lambda records: records.flavors.clear())
 
 
-def _shown(name: str, capabilities: bytes, *, detailed: bool) -> Flavor:
+def _to_flavor(name: str, capabilities: bytes, *, detailed: bool) -> Flavor:
     return pool_validation.flavor_view(name, decode(capabilities), detailed=detailed)

@@ -1,4 +1,4 @@
-"""The pools."""
+"""The controller of pools."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ class PoolsController(Contract):
     def list(self, marker: str | None = None, limit: int = DEFAULT_LIMIT, detailed: bool = False) -> Iterator[Any]:
         pools = self._registry.read().pools
         names = sorted(name for name in pools if not marker or name > marker)
-        return page([_shown(name, pools[name], detailed) for name in names[: limit or None]], lambda pool: pool["name"])
+        return page(
+            [_to_pool(name, pools[name], detailed) for name in names[: limit or None]], lambda pool: pool["name"]
+        )
 
     def create(
         self, name: str, weight: int, uri: str, flavor: str | None = None, options: Mapping[str, Any] | None = None
@@ -47,12 +49,12 @@ class PoolsController(Contract):
         self._registry.change(lambda records: _put(records, name, pool))
 
     def get(self, name: str, detailed: bool = False) -> Pool:
-        return _shown(name, _require(self._registry.read(), name), detailed)
+        return _to_pool(name, _require(self._registry.read(), name), detailed)
 
     def get_pools_by_flavor(self, flavor: Flavor | None = None, detailed: bool = False) -> Sequence[Pool]:
         wanted = flavor["name"] if flavor else None
         pools = self._registry.read().pools
-        return [_shown(name, pools[name], detailed) for name in sorted(pools) if pools[name].flavor == wanted]
+        return [_to_pool(name, pools[name], detailed) for name in sorted(pools) if pools[name].flavor == wanted]
 
     def exists(self, name: str) -> bool:
         return name in self._registry.read().pools
@@ -64,19 +66,19 @@ class PoolsController(Contract):
         self._registry.change(lambda records: _put(records, name, _require(records, name)._replace(**changes)))
 
     def delete(self, name: str) -> None:
-        """Delete a pool in three steps, for nothing spans the registry and the catalogue.
+        """Delete a pool in three steps, as no transaction spans the registry and the catalogue.
 
-        It is marked as leaving, the catalogue is asked for its queues, and if it is still marked it goes. Who assigns a
-        queue writes the entry first, looks at the pool then, and takes the mark away: one of the two sees the other.
+        It is marked as leaving, its queues in the catalogue are counted, and it is deleted if the mark is still there.
+        An assignment of a queue stores the entry, then reads the pool and removes its mark: so one sees the other.
         """
         mark = self._registry.change(lambda records: _mark(records, name))
         if mark is None:
             return
         with self._tables.client.translated():
             queues = self._tables[CATALOGUE].count_documents({"$or": [{"o": name}, {"w": name}]})
-        obstacle = self._registry.change(lambda records: _leave(records, name, mark, queues))
-        if obstacle is not None:
-            raise obstacle
+        refusal = self._registry.change(lambda records: _delete(records, name, mark, queues))
+        if refusal is not None:
+            raise refusal
 
     def drop_all(self) -> None:
         self._registry.change(lambda records: records.pools.clear())
@@ -90,8 +92,8 @@ def _require(records: Records, name: str) -> StoredPool:
 
 
 def _put(records: Records, name: str, pool: StoredPool) -> None:
-    promises = [decode(names) for names in records.promises_of(pool.flavor)]
-    pool_validation.require_capabilities(name, pool.flavor, promises, pool_validation.capability_names(pool.uri))
+    required = [decode(names) for names in records.capabilities_of(pool.flavor)]
+    pool_validation.require_capabilities(name, pool.flavor, required, pool_validation.capability_names(pool.uri))
     for other, its in records.pools.items():
         if its.uri == pool.uri and other != name:
             raise PoolAlreadyExists(other)
@@ -99,10 +101,9 @@ def _put(records: Records, name: str, pool: StoredPool) -> None:
 
 
 def _mark(records: Records, name: str) -> str | None:
-    """Mark a pool that is about to be deleted, and return the mark; None when there is no such pool.
+    """Mark a pool that is about to be deleted and return the mark; None if there is no such pool.
 
-    Who deletes it at the same time, or died while doing so, has the same mark: it says that nobody assigned a queue
-    since it was made.
+    A simultaneous deletion, or one whose process died, shares the mark: it means that no queue was assigned since.
     """
     pool = records.pools.get(name)
     if pool is None:
@@ -112,8 +113,8 @@ def _mark(records: Records, name: str) -> str | None:
     return mark
 
 
-def _leave(records: Records, name: str, mark: str, queues: int) -> Exception | None:
-    """Remove a pool that is still marked; return what is in the way of that."""
+def _delete(records: Records, name: str, mark: str, queues: int) -> Exception | None:
+    """Delete a pool that is still marked, or return the error that prevents it."""
     pool = records.pools.get(name)
     if pool is None:
         return None
@@ -128,5 +129,5 @@ def _leave(records: Records, name: str, mark: str, queues: int) -> Exception | N
     return None
 
 
-def _shown(name: str, pool: StoredPool, detailed: bool) -> Pool:
+def _to_pool(name: str, pool: StoredPool, detailed: bool) -> Pool:
     return pool_validation.pool_view(name, *pool[:4], detailed=detailed)

@@ -1,4 +1,4 @@
-"""The control plane's queues: their names and their metadata."""
+"""The controller of the control plane's queues, which have names and metadata."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class RecordedQueues(QueueController):
         name: str | None = None,
     ) -> Iterator[Any]:
         with self._tables.client.translated():
-            shown = queues_by_name(self._tables[QUEUES], project, kfilter, marker, limit, name, detailed=detailed)
-        return page(shown, lambda item: str(item["name"]))
+            queues = queues_by_name(self._tables[QUEUES], project, kfilter, marker, limit, name, detailed=detailed)
+        return page(queues, lambda item: str(item["name"]))
 
     def get(self, name: str, project: Project = None) -> Metadata:
         with self._tables.client.translated():

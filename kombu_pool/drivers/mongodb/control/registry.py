@@ -1,7 +1,7 @@
-"""The pools and the flavors, which limit each other: all in one document, so that one step sees and changes them.
+"""The pools and the flavors in one document, as they constrain each other.
 
-There are few of them, and they rarely change. Who changes them reads the document and replaces it, unless somebody else
-did so meanwhile: then it begins anew.
+There are few of them, and they rarely change. A change reads the document and replaces it, and starts over if another
+process replaced it meanwhile.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _ID = "pools and flavors"
 
 
 class StoredPool(NamedTuple):
-    """What is kept of a pool; ``leaving`` is there while somebody is about to delete it."""
+    """A stored pool; ``leaving`` is the mark of a deletion in progress."""
 
     uri: str
     weight: int
@@ -35,23 +35,23 @@ class StoredPool(NamedTuple):
 
 
 class Records(NamedTuple):
-    """All pools by name, and the capabilities of all flavors by project's key and name."""
+    """All pools by name, and the stored capabilities of all flavors by project key and name."""
 
     pools: dict[str, StoredPool]
     flavors: dict[tuple[str, str], bytes]
 
-    def promises_of(self, flavor: str | None) -> list[bytes]:
-        """Return what a flavor of that name promises, in each project that has one: pools belong to all of them."""
+    def capabilities_of(self, flavor: str | None) -> list[bytes]:
+        """Return the stored capabilities of the flavors of a name in all projects, as pools belong to all."""
         return [capabilities for (_, name), capabilities in self.flavors.items() if name == flavor]
 
     def is_last_of(self, flavor: str | None) -> bool:
-        """Tell whether a flavor exists that has one pool left."""
+        """Return whether the flavor exists and has one pool left."""
         pools = sum(pool.flavor == flavor for pool in self.pools.values())
-        return flavor is not None and pools == 1 and bool(self.promises_of(flavor))
+        return flavor is not None and pools == 1 and bool(self.capabilities_of(flavor))
 
 
 class Registry:
-    """The one document."""
+    """The document of all pools and flavors."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
@@ -61,12 +61,12 @@ class Registry:
         return self._read()[0]
 
     def change(self, work: Callable[[Records], T]) -> T:
-        """Let ``work`` change the records, and keep what it made of them; it may be called again, or raise."""
+        """Call ``work`` with the records, store its changes, return its result; it may be called again, or raise."""
         while True:
             records, version = self._read()
-            answer = work(records)
+            result = work(records)
             if self._replace(records, version):
-                return answer
+                return result
 
     def _read(self) -> tuple[Records, int]:
         with self._tables.client.translated():

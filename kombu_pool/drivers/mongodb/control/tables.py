@@ -1,18 +1,18 @@
-"""The collections of the control plane, and the indexes that keep every question short.
+"""The collections of the control plane, their documents and indexes.
 
-``p`` is always a project. What else the documents say:
+``p`` is always a project. The other fields:
 
-    registry   one document with all pools and flavors (see registry.py); the epoch; the last number that was given
+    registry   one document with all pools and flavors (see registry.py); the epoch; the last number
     queues     q  name     m  metadata
-    catalogue  q  queue    o  pool    u  nobody has made sure yet that the pool stays    w  the pool before, meanwhile
+    catalogue  q  queue    o  pool    u  the pool is not verified yet    w  the previous pool, until then
     exchanges  n  name     k  type    d  durable    u  auto-delete    a  arguments    g  generation
     bindings   e  exchange    k  kind and    n  name of the destination    r  routing key    a  arguments    o  order
-               f  what others know of it
-    usage      q  queue    l  lifetime    s  since when its seconds count    w  when it may be abandoned at the earliest
-    holders    q  queue    h  holder    x  when it dies    c  whether it consumes
+               f  its state
+    usage      q  queue    l  lifetime    s  start of its lifetime    w  earliest time at which it may expire
+    holders    q  queue    h  holder    x  its expiry    c  whether it consumes
 
-What names a document is its ``_id``, too: that is unique even in a collection that was dropped a moment ago, and has no
-indexes of ours yet.
+The fields that identify a document are its ``_id``, too, which is unique even in a collection that was dropped and has
+no indexes of ours yet.
 """
 
 from __future__ import annotations
@@ -68,23 +68,29 @@ class Tables:
             schema.prepare(self.client, PLANE, _INDEXES)
         return self.client.collection(name)
 
-    def number(self) -> int:
-        """Return a number above all that were given before, in a database that was dropped since, too."""
+    @property
+    def identity(self) -> str:
+        """The random id of the store."""
+        schema.prepare(self.client, PLANE, _INDEXES)
+        return self.client.identity
+
+    def next_number(self) -> int:
+        """Return a number above all previous ones, also of a database that was dropped since."""
         last = {"$add": [{"$ifNull": ["$last", 0]}, 1]}
-        given: Any = self[REGISTRY].find_one_and_update(
+        document: Any = self[REGISTRY].find_one_and_update(
             {"_id": _NUMBER},
             [{"$set": {"last": {"$max": [last, {"$toLong": "$$NOW"}]}}}],
             upsert=True,
             return_document=ReturnDocument.AFTER,
         )
-        return int(given["last"])
+        return int(document["last"])
 
     def recreate_indexes(self) -> None:
-        """Make the indexes of this plane anew where they are gone, and let the other one look for its own."""
+        """Check the layout and the indexes of this plane again, and make the other plane do so."""
         self.client.prepared_planes.clear()
         schema.prepare(self.client, PLANE, _INDEXES)
 
 
 def with_id(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a document says that bears these fields as its name: a filter for it, or its beginning."""
+    """Return identifying fields with the ``_id`` that they form: a filter, or the start of a document."""
     return {"_id": dict(fields), **fields}

@@ -80,4 +80,4 @@ def measure(run: Run) -> Iterator[figures.Figure]:
     )
 
 
-BENCHMARK = Benchmark("idle", "What does a consumer cost that has nothing to do?", measure)
+BENCHMARK = Benchmark("idle", "What does an idle consumer cost?", measure)

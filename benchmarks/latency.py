@@ -1,6 +1,6 @@
 """The time from a publish in one process to the callback in another, while nothing else happens.
 
-One process publishes to us and to Kombu's file transport by turns, after pauses of random length, so that it meets a
+One process publishes to us and to Kombu's file transport alternately, after pauses of random length, so that it meets a
 polling consumer at any moment of its second. A consumer of each waits in a process of its own. The clock starts before
 ``Producer.publish`` and stops with the first line of the callback. SQLite waits for the disk (``FULL``).
 """
@@ -97,4 +97,4 @@ def figure(what: str, ours: Sequence[float], theirs: Sequence[float], peer: str,
     return figures.Figure(what, mine, f"{peer} {other}", figures.ratio(ours, theirs), target, at_most=True)
 
 
-BENCHMARK = Benchmark("latency", "How soon does a waiting consumer have what another process publishes?", measure)
+BENCHMARK = Benchmark("latency", "How soon does a waiting consumer get what another process publishes?", measure)

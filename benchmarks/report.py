@@ -57,8 +57,8 @@ def page(found: Sequence[Figure | LeftOut], benchmarks: Sequence[Benchmark], mac
     lines = [
         "# Benchmarks",
         "",
-        "What `make bench` found when it was last run in full, with Kombu's own transports beside us. Bodies are JSON",
-        "of 400 bytes; every rate is the median of at least three rounds, taken by turns, each in fresh processes.",
+        "The results of the last full run of `make bench`, beside Kombu's own transports. Bodies are JSON",
+        "of 400 bytes; every rate is the median of at least three rounds, in turn with the others, each in fresh processes.",
         "",
         f"{machine}. {verdict(found)}",
         "",

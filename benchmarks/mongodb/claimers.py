@@ -1,8 +1,8 @@
-"""Whether several that claim from one queue of a MongoDB get in each other's way.
+"""Whether several claimers of one queue of a MongoDB slow each other down.
 
 One process, or eight at once, empty a queue through the library: claim ten messages, acknowledge these ten, again and
 again, until a claim brings nothing. All begin at the same moment, when each has its connection. What counts is how many
-messages they get in a second in all, and the part of its fair share that whoever of the eight got least got.
+messages they get in a second in all, and the part of its fair share that the least successful of the eight got.
 """
 
 from __future__ import annotations
@@ -96,4 +96,4 @@ def measure(run: Run) -> Iterator[figures.Figure]:
     )
 
 
-BENCHMARK = Benchmark("mongodb-claimers", "Are many that claim from one queue on MongoDB in each other's way?", measure)
+BENCHMARK = Benchmark("mongodb-claimers", "Do many claimers of one queue on MongoDB slow each other down?", measure)

@@ -1,6 +1,6 @@
 """The time from a publish in one process to the callback in another, while nothing else happens on a MongoDB.
 
-One process publishes to us and to Kombu's MongoDB transport by turns, after pauses of random length, so that it meets a
+One process publishes to us and to Kombu's MongoDB transport alternately, after pauses of random length, so that it meets a
 polling consumer at any moment of its second. A consumer of each waits in a process of its own. The clock starts before
 ``Producer.publish``, which waits for the journal, and stops with the first line of the callback.
 """
@@ -45,4 +45,4 @@ def measure(run: Run) -> Iterator[Figure]:
     yield latency.figure("latency when idle, p50, MongoDB", ours, theirs, PEER, 1 / 30)
 
 
-BENCHMARK = Benchmark("mongodb-latency", "How soon does a waiting consumer on MongoDB have what is published?", measure)
+BENCHMARK = Benchmark("mongodb-latency", "How soon does a waiting consumer on MongoDB get what is published?", measure)

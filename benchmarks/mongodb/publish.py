@@ -6,7 +6,7 @@ the message in its journal: ours asks for that (``w=majority``, ``journal=true``
 default, which has been the same since version 5.0.
 
 A bare insertion of a document that holds as much, which waits for the journal as well, is beside ours, too: that is
-what one wait a message costs, whoever waits.
+the cost of one wait a message, with any client.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 The tasks are sent before the worker starts, the same number to both brokers, and the worker is started by the same
 command. Each task appends the time to a file; what counts is the time from the first to the last. That is asked of
 few tasks, which are done in seconds, and of as many as keep a worker busy for longer: a server of a replica set keeps
-what was deleted for minutes, and whoever looks for the next message must not have to pass all of it.
+what was deleted for minutes, and a scan for the next message must not step over all of it.
 """
 
 from __future__ import annotations

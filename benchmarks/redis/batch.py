@@ -2,7 +2,7 @@
 
 Each batch is a ``Producer.batch``, which returns when the server has stored all of it. Beside it is RabbitMQ without
 confirms, one message after another: that producer waits for nothing but room on its socket, and what is still on its
-way when the clock stops counts for it all the same.
+way when the clock stops still counts for it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The time from a publish in one process to the callback in another, while nothing else happens on a Redis.
 
-One process publishes to us and to Kombu's Redis transport by turns, after short pauses of random length. A consumer of
+One process publishes to us and to Kombu's Redis transport alternately, after short pauses of random length. A consumer of
 each waits in a process of its own. The clock starts before ``Producer.publish`` and stops with the first line of the
 callback.
 """
@@ -47,4 +47,4 @@ def measure(run: Run) -> Iterator[Figure]:
     yield latency.figure("latency when idle, p50, Redis", ours, theirs, REDIS, 1)
 
 
-BENCHMARK = Benchmark("redis-latency", "How soon does a waiting consumer on Redis have what is published?", measure)
+BENCHMARK = Benchmark("redis-latency", "How soon does a waiting consumer on Redis get what is published?", measure)

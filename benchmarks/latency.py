@@ -1,6 +1,6 @@
 """The time from a publish in one process to the callback in another, while nothing else happens.
 
-One process publishes to us and to Kombu's file transport alternately, after pauses of random length, so that it meets a
+One process publishes to us and to Kombu's file transport in turn, after pauses of random length, so that it meets a
 polling consumer at any moment of its second. A consumer of each waits in a process of its own. The clock starts before
 ``Producer.publish`` and stops with the first line of the callback. SQLite waits for the disk (``FULL``).
 """

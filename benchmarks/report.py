@@ -58,7 +58,7 @@ def page(found: Sequence[Figure | LeftOut], benchmarks: Sequence[Benchmark], mac
         "# Benchmarks",
         "",
         "The results of the last full run of `make bench`, beside Kombu's own transports. Bodies are JSON",
-        "of 400 bytes; every rate is the median of at least three rounds, in turn with the others, each in fresh processes.",
+        "of 400 bytes; every rate is the median of at least three rounds, taken in turn, each in fresh processes.",
         "",
         f"{machine}. {verdict(found)}",
         "",

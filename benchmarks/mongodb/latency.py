@@ -1,6 +1,6 @@
 """The time from a publish in one process to the callback in another, while nothing else happens on a MongoDB.
 
-One process publishes to us and to Kombu's MongoDB transport alternately, after pauses of random length, so that it meets a
+One process publishes to us and to Kombu's MongoDB transport in turn, after pauses of random length, so that it meets a
 polling consumer at any moment of its second. A consumer of each waits in a process of its own. The clock starts before
 ``Producer.publish``, which waits for the journal, and stops with the first line of the callback.
 """

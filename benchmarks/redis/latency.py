@@ -1,6 +1,6 @@
 """The time from a publish in one process to the callback in another, while nothing else happens on a Redis.
 
-One process publishes to us and to Kombu's Redis transport alternately, after short pauses of random length. A consumer of
+One process publishes to us and to Kombu's Redis transport in turn, after short pauses of random length. A consumer of
 each waits in a process of its own. The clock starts before ``Producer.publish`` and stops with the first line of the
 callback.
 """

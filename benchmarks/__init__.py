@@ -1,4 +1,4 @@
-"""How fast we are, and how frugal: one question a file, Kombu's own transports beside us in the same run.
+"""Benchmarks: one question a file, each comparing kombu_pool with Kombu's own transports in the same run.
 
-``python -m benchmarks`` asks all of them, prints a table and writes ``docs/benchmarks.md``.
+``python -m benchmarks`` runs all of them, prints a table and writes ``docs/benchmarks.md``.
 """

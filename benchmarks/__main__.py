@@ -1,4 +1,4 @@
-"""Asks the questions, prints the table, and writes the page and the picture: ``python -m benchmarks [STORE]``."""
+"""Runs the benchmarks, prints the table, and writes the page and the picture: ``python -m benchmarks [STORE]``."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ STORES = {
     store: {question.BENCHMARK.name: question.BENCHMARK for question in questions}
     for store, questions in {"sqlite": SQLITE, "redis": REDIS, "mongodb": MONGODB, "memory": [overhead]}.items()
 }
-#: What the questions about a store cannot do without: its name, and whether it is here.
+#: Store -> the name of the server that its benchmarks need, and whether it is installed.
 SERVERS = {"redis": ("Redis", servers.has_redis), "mongodb": ("MongoDB", servers.has_mongodb)}
 BENCHMARKS = {name: benchmark for benchmarks in STORES.values() for name, benchmark in benchmarks.items()}
 
@@ -47,48 +47,48 @@ BENCHMARKS = {name: benchmark for benchmarks in STORES.values() for name, benchm
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("store", nargs="?", choices=STORES, help="ask only about this store (default: all)")
-    parser.add_argument("--quick", action="store_true", help="few messages, one round: shows that all of it works")
+    parser.add_argument("store", nargs="?", choices=STORES, help="run only the benchmarks of this store (default: all)")
+    parser.add_argument("--quick", action="store_true", help="few messages, one round: checks that all benchmarks work")
     parser.add_argument("--only", action="append", choices=BENCHMARKS, metavar="NAME", help=", ".join(BENCHMARKS))
-    parser.add_argument("--folder", help="where the stores are to lie, on a local disk (default: the temporary folder)")
-    parser.add_argument("--docs", type=Path, help="where to write the page (default: docs/ after a full run)")
+    parser.add_argument("--folder", help="folder of the stores, on a local disk (default: the temporary folder)")
+    parser.add_argument("--docs", type=Path, help="folder of the page (default: docs/ after a full run)")
     return parser.parse_args()
 
 
 def main() -> None:
-    """Be the command."""
-    given = arguments()
-    chosen = [BENCHMARKS[name] for name in given.only or STORES.get(given.store, BENCHMARKS)]
-    where = given.folder or tempfile.gettempdir()
-    if machine.file_system(where) == "tmpfs":
-        print(f"{where} is not on a disk: waiting for it costs nothing there. Name a folder with --folder.")
-    found = ask_all(chosen, folder=given.folder, quick=given.quick)
-    print(report.table(found))
-    docs = given.docs or (None if given.quick or given.only or given.store else ROOT / "docs")
+    """Run the command."""
+    options = arguments()
+    selected = [BENCHMARKS[name] for name in options.only or STORES.get(options.store, BENCHMARKS)]
+    folder = options.folder or tempfile.gettempdir()
+    if machine.file_system(folder) == "tmpfs":
+        print(f"{folder} is in memory, where disk writes cost nothing; choose a folder on a disk with --folder.")
+    lines = run_all(selected, folder=options.folder, quick=options.quick)
+    print(report.table(lines))
+    docs = options.docs or (None if options.quick or options.only or options.store else ROOT / "docs")
     if docs:
-        report.write(docs, found, chosen, machine.description(where))
+        report.write(docs, lines, selected, machine.description(folder))
 
 
-def ask_all(chosen: Sequence[Benchmark], *, folder: str | None, quick: bool) -> list[Figure | LeftOut]:
-    """Ask questions, one after another, and return all lines of the table."""
-    found: list[Figure | LeftOut] = []
-    with progress.shown(len(chosen)) as shown:
-        run = Run(shown, folder, quick=quick)
-        for benchmark in chosen:
-            shown.question(benchmark.name)
-            if server := missing(benchmark):
-                found.append(LeftOut(benchmark.name, f"no {server} here"))
+def run_all(selected: Sequence[Benchmark], *, folder: str | None, quick: bool) -> list[Figure | LeftOut]:
+    """Run the benchmarks one after another, and return all lines of the table."""
+    lines: list[Figure | LeftOut] = []
+    with progress.display(len(selected)) as display:
+        run = Run(display, folder, quick=quick)
+        for benchmark in selected:
+            display.begin(benchmark.name)
+            if server := missing_server(benchmark):
+                lines.append(LeftOut(benchmark.name, f"no {server} here"))
             else:
-                found += benchmark.measure(run)
-    return found
+                lines += benchmark.measure(run)
+    return lines
 
 
-def missing(benchmark: Benchmark) -> str | None:
-    """Return the name of the server that a question is about and that is not here, or None."""
+def missing_server(benchmark: Benchmark) -> str | None:
+    """Return the name of the server that a benchmark needs and that is not installed; None if there is none."""
     stores = (
         SERVERS[store] for store, benchmarks in STORES.items() if store in SERVERS and benchmark.name in benchmarks
     )
-    return next((name for name, is_here in stores if not is_here()), None)
+    return next((name for name, is_installed in stores if not is_installed()), None)
 
 
 if __name__ == "__main__":

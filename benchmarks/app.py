@@ -1,4 +1,4 @@
-"""The Celery application of the benchmarks, on the broker that the environment names, and a worker for it."""
+"""The Celery application of the benchmarks, with the broker from the environment, and its worker."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 BROKER, DONE = "KOMBU_POOL_BENCHMARKS_BROKER", "KOMBU_POOL_BENCHMARKS_DONE"
 CONCURRENCY = 2
-_MOMENT = struct.Struct("d")
+_TIMESTAMP = struct.Struct("d")
 
 _broker = Broker(*json.loads(os.environ.get(BROKER, '["memory://", {}]')))
 app = Celery("benchmarks", broker=_broker.url)
@@ -37,15 +37,15 @@ app.conf.update(
 
 @app.task  # type: ignore[untyped-decorator] # Celery has no types
 def noop() -> None:
-    """Do nothing but say when."""
-    os.write(_done(), _MOMENT.pack(time.monotonic()))
+    """Record the time."""
+    os.write(_done(), _TIMESTAMP.pack(time.monotonic()))
 
 
 _files: dict[int, int] = {}
 
 
 def _done() -> int:
-    """The file that all processes append to; each has it open once."""
+    """Return the file that all processes append to; each process opens it once."""
     pid = os.getpid()
     if pid not in _files:
         _files[pid] = os.open(os.environ[DONE], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -60,25 +60,25 @@ def send(tasks: int) -> str:
     return "sent"
 
 
-def moments(done: Path) -> list[float]:
-    """Return when tasks were done, in no certain order."""
+def end_times(done: Path) -> list[float]:
+    """Return the end times of the tasks, in no particular order."""
     record = done.read_bytes() if done.exists() else b""
-    return [moment for (moment,) in _MOMENT.iter_unpack(record[: len(record) // _MOMENT.size * _MOMENT.size])]
+    return [end for (end,) in _TIMESTAMP.iter_unpack(record[: len(record) // _TIMESTAMP.size * _TIMESTAMP.size])]
 
 
 def count(done: Path) -> int:
-    """Return how many tasks were done."""
-    return done.stat().st_size // _MOMENT.size if done.exists() else 0
+    """Return the number of finished tasks."""
+    return done.stat().st_size // _TIMESTAMP.size if done.exists() else 0
 
 
 def settings(broker: Broker, folder: Path) -> dict[str, str]:
-    """What the environment says to the application."""
+    """Return the environment variables of the application."""
     return {BROKER: json.dumps(broker), DONE: str(folder / "done")}
 
 
 @contextmanager
 def worker(broker: Broker, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a prefork worker while the block runs."""
+    """Run a prefork worker within this context."""
     command = [sys.executable, "-m", "celery", "-A", __name__, "worker", "--pool=prefork", "--loglevel=WARNING"]
     with (folder / "worker.log").open("wb") as log:
         process = subprocess.Popen(
@@ -95,27 +95,29 @@ def worker(broker: Broker, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
         _stop(process)
 
 
-def _stop(process: subprocess.Popen[bytes], patience: float = 20) -> None:
+def _stop(process: subprocess.Popen[bytes], timeout: float = 20) -> None:
     process.terminate()
     try:
-        process.wait(patience)
+        process.wait(timeout)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
 def wait_until(done: Path, tasks: int, process: subprocess.Popen[bytes], pause: float = 0.05) -> Iterator[int]:
-    """Yield how many tasks are done, now and then, until all are.
+    """Yield the number of finished tasks repeatedly, until all are finished.
 
     Raises:
-        SystemExit: the worker ended, or did nothing for a minute.
+        SystemExit: the worker ended, or finished no task for a minute.
     """
-    seen, since = 0, time.monotonic()
-    while (found := count(done)) < tasks:
-        if found != seen:
-            seen, since = found, time.monotonic()
+    count_before, since = 0, time.monotonic()
+    while (finished := count(done)) < tasks:
+        if finished != count_before:
+            count_before, since = finished, time.monotonic()
         if process.poll() is not None or time.monotonic() - since > 60:
-            raise SystemExit(f"The worker did {found} of {tasks} tasks:\n{(done.parent / 'worker.log').read_text()}")
-        yield found
+            raise SystemExit(
+                f"The worker finished {finished} of {tasks} tasks:\n{(done.parent / 'worker.log').read_text()}"
+            )
+        yield finished
         time.sleep(pause)
     yield tasks

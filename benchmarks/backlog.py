@@ -1,8 +1,8 @@
-"""Whether publishing, claiming and acknowledging keep their pace with a million messages waiting.
+"""The rates of publishing, claiming and acknowledging with a million waiting messages.
 
-One file gets a thousand messages, another a million. A process then does the same to each through the library: post 64
-messages one by one, claim 64, acknowledge these 64, again and again, so that as many wait as before. The first cycles
-do not count. SQLite does not wait for the disk (``NORMAL``), which would hide the difference.
+One file is filled with a thousand messages, another with a million. A process then repeats the same cycle on each
+through the library: post 64 messages one by one, claim 64, acknowledge these 64, so that the queue keeps its length.
+The first cycles do not count. SQLite does not wait for the disk (``NORMAL``), which would hide the difference.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from benchmarks.runs import Run
     from kombu_pool.model import ClaimMetadata, NewMessage
 
-AT_ONCE = 64
+BATCH = 64
 WARM_UP = 5
 DEEP, SHALLOW = 1_000_000, 1000
 CLAIM: ClaimMetadata = {"ttl": 60, "grace": 60}
@@ -32,55 +32,55 @@ VERBS = ("publish", "claim", "ack")
 
 
 def message() -> NewMessage:
-    """A message of 400 bytes."""
+    """Return a message of 400 bytes."""
     return {"ttl": None, "body": brokers.BODY}
 
 
-def fill(store: str, messages: int, at_once: int = 1000) -> int:
-    """Post so many messages, in lists of a thousand, and return how many there are."""
+def fill(store: str, messages: int, batch: int = 1000) -> int:
+    """Post the messages in lists of a thousand, and return the queue's count."""
     driver = kombu_pool.open(store)
     driver.queue_controller.create("bench")
-    for _ in range(messages // at_once):
-        driver.message_controller.post("bench", [message()] * at_once, None)
-    there = driver.message_controller.count("bench")
+    for _ in range(messages // batch):
+        driver.message_controller.post("bench", [message()] * batch, None)
+    count = driver.message_controller.count("bench")
     driver.close()
-    return there
+    return count
 
 
-def turn(store: str, cycles: int) -> dict[str, float]:
-    """Publish, claim and acknowledge, and return how many messages a second each can do."""
+def run_cycles(store: str, cycles: int) -> dict[str, float]:
+    """Publish, claim and acknowledge in cycles; return the messages per second of each operation."""
     driver = kombu_pool.open(store)
     for _ in range(WARM_UP):
         _cycle(driver)
     seconds = [_cycle(driver) for _ in range(cycles)]
     driver.close()
-    return {verb: cycles * AT_ONCE / sum(spent) for verb, spent in zip(VERBS, zip(*seconds, strict=True), strict=True)}
+    return {verb: cycles * BATCH / sum(spent) for verb, spent in zip(VERBS, zip(*seconds, strict=True), strict=True)}
 
 
 def _cycle(driver: kombu_pool.DataDriver) -> tuple[float, float, float]:
-    """Return the seconds that each verb took."""
+    """Return the seconds of each operation."""
     messages, claims = driver.message_controller, driver.claim_controller
     began = time.perf_counter()
-    for _ in range(AT_ONCE):
+    for _ in range(BATCH):
         messages.post("bench", [message()], None)
     published = time.perf_counter()
-    claim_id, lent = claims.create("bench", CLAIM, None, AT_ONCE)
-    claimed = time.perf_counter()
-    refused = messages.delete_claimed("bench", [(each["id"], str(claim_id)) for each in lent])
+    claim_id, claimed_messages = claims.create("bench", CLAIM, None, BATCH)
+    claim_end = time.perf_counter()
+    refused = messages.delete_claimed("bench", [(each["id"], str(claim_id)) for each in claimed_messages])
     acknowledged = time.perf_counter()
-    if len(lent) != AT_ONCE or refused:
-        raise SystemExit(f"{len(lent)} of {AT_ONCE} messages were lent, and {len(refused)} not acknowledged")
-    return published - began, claimed - published, acknowledged - claimed
+    if len(claimed_messages) != BATCH or refused:
+        raise SystemExit(f"{len(claimed_messages)} of {BATCH} messages claimed, {len(refused)} not acknowledged")
+    return published - began, claim_end - published, acknowledged - claim_end
 
 
 def rates(store: str, cycles: int, folder: Path) -> dict[str, float]:
-    """Return the rates on a store that was filled before, found in a process of its own."""
-    found: dict[str, float] = ask(turn, folder, store=store, cycles=cycles)
-    return found
+    """Return the rates on a filled store, measured in a separate process."""
+    measured: dict[str, float] = ask(run_cycles, folder, store=store, cycles=cycles)
+    return measured
 
 
 def measure(run: Run) -> Iterator[figures.Figure]:
-    """Fill both files, then work on them by turns."""
+    """Fill both files, then measure them alternately."""
     deep = run.choose(DEEP, 20_000)
     with ExitStack() as stack:
         folders = {depth: stack.enter_context(run.fresh()) for depth in (SHALLOW, deep)}
@@ -88,7 +88,7 @@ def measure(run: Run) -> Iterator[figures.Figure]:
 
 
 def compared(run: Run, where: str, stores: Mapping[int, str]) -> Iterator[figures.Figure]:
-    """Fill two stores, each with as many messages as its key says, and work on them by turns."""
+    """Fill two stores, each with the number of messages in its key, and measure them alternately."""
     with run.progress.steps(len(stores)) as step, run.fresh() as folder:
         for depth, store in stores.items():
             step(f"post {depth:,} messages")
@@ -103,4 +103,4 @@ def compared(run: Run, where: str, stores: Mapping[int, str]) -> Iterator[figure
         yield figures.rates(f"{verb}{where}, {deep}", mine, shallow, other, 0.8)
 
 
-BENCHMARK = Benchmark("backlog", "Does a long queue slow us down?", measure)
+BENCHMARK = Benchmark("backlog", "Does a long queue slow kombu_pool down?", measure)

@@ -1,4 +1,4 @@
-"""Publishing in batches, which several stores are asked about."""
+"""Publishing in batches, for the benchmarks of several stores."""
 
 from __future__ import annotations
 
@@ -14,30 +14,31 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-AT_ONCE = 100
-#: Batches that do not count.
+#: Messages in a batch.
+BATCH = 100
+#: Batches before the measurement.
 WARM_UP = 4
 
 
 def publish(broker: brokers.Broker, messages: int) -> float:
-    """Publish messages in batches and return how many a second; the first few do not count."""
+    """Publish messages in batches and return the rate per second, without the first few."""
     with brokers.connected(broker) as channel:
         producer = Producer(channel, exchange=brokers.QUEUE.exchange, routing_key="bench", auto_declare=False)
         for _ in range(WARM_UP):
-            _one(producer)
+            _publish_batch(producer)
         began = time.perf_counter()
-        for _ in range(messages // AT_ONCE):
-            _one(producer)
+        for _ in range(messages // BATCH):
+            _publish_batch(producer)
         return messages / (time.perf_counter() - began)
 
 
-def _one(producer: Producer) -> None:
+def _publish_batch(producer: Producer) -> None:
     with producer.batch():
-        for _ in range(AT_ONCE):
+        for _ in range(BATCH):
             producer.publish(brokers.BODY)
 
 
 def rate(broker: Callable[[Path], brokers.Broker], messages: int, folder: Path) -> float:
-    """Return a broker's rate, found in a process of its own."""
-    found: float = ask(publish, folder, broker=broker(folder), messages=messages)
-    return found
+    """Return a broker's rate, measured in a separate process."""
+    measured: float = ask(publish, folder, broker=broker(folder), messages=messages)
+    return measured

@@ -1,4 +1,4 @@
-"""The brokers that are compared, and what all of them are given to carry."""
+"""The compared brokers, and the message body that all of them carry."""
 
 from __future__ import annotations
 
@@ -22,44 +22,44 @@ PREFETCH = 64
 
 
 class Broker(NamedTuple):
-    """A broker URL and its transport options, in a form that can be sent to another process."""
+    """A broker URL and its transport options, which can be sent to another process."""
 
     url: str
     options: dict[str, Any]
 
 
 def sqlite(folder: Path, synchronous: str) -> Broker:
-    """Ours, on a SQLite file in the folder."""
+    """Return kombu_pool on a SQLite file in the folder."""
     return Broker(f"pool+{store(folder, synchronous)}", {})
 
 
 def store(folder: Path, synchronous: str) -> str:
-    """The URI of that SQLite file, for those who use it without Kombu."""
+    """Return the URI of that SQLite file, for use without Kombu."""
     return f"sqlite:///{folder / 'pool.db'}?synchronous={synchronous}"
 
 
 def sqlite_full(folder: Path) -> Broker:
-    """Ours as it comes: a publish returns when the disk has it."""
+    """Return kombu_pool with the default: a publish returns when the message is on the disk."""
     return sqlite(folder, "FULL")
 
 
 def sqlite_normal(folder: Path) -> Broker:
-    """Ours without waiting for the disk."""
+    """Return kombu_pool on SQLite without waiting for the disk."""
     return sqlite(folder, "NORMAL")
 
 
 def pool_memory(_: Path) -> Broker:
-    """Ours, on a store in this process."""
+    """Return kombu_pool on a store in this process."""
     return Broker("pool+memory://bench", {})
 
 
 def memory(_: Path) -> Broker:
-    """Kombu's transport in this process."""
+    """Return Kombu's in-process transport."""
     return Broker("memory://", {})
 
 
 def filesystem(folder: Path) -> Broker:
-    """Kombu's transport over a folder of files, which never waits for the disk."""
+    """Return Kombu's filesystem transport, which never waits for the disk."""
     files = str(folder / "messages")
     return Broker(
         "filesystem://",
@@ -68,13 +68,13 @@ def filesystem(folder: Path) -> Broker:
 
 
 def sqlalchemy(folder: Path) -> Broker:
-    """Kombu's transport over SQLAlchemy and SQLite, which waits for the disk."""
+    """Return Kombu's SQLAlchemy transport on SQLite, which waits for the disk."""
     return Broker(f"sqla+sqlite:///{folder / 'kombu.db'}", {})
 
 
 @contextmanager
 def connected(broker: Broker) -> Iterator[StdChannel]:
-    """Connect, declare the queue, and lend a channel."""
+    """Connect, declare the queue, and yield a channel."""
     url, options = broker
     with Connection(url, transport_options=options) as connection:
         channel = connection.channel()

@@ -1,6 +1,6 @@
-"""Runs a function of this package in a process of its own, and hears what it says.
+"""Runs a function of this package in a child process, and reads its answers.
 
-``python -m benchmarks.children MODULE FUNCTION ARGUMENTS`` is that process. The function returns its answer, or yields
+``python -m benchmarks.children MODULE FUNCTION ARGUMENTS`` is the child. The function returns one answer or yields
 several; each is one line of JSON.
 """
 
@@ -26,13 +26,13 @@ ROOT = Path(__file__).parent.parent
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """The environment of a process that finds this package, and keeps all that it writes in the folder."""
+    """Return the environment of a process that can import this package and writes its files to the folder."""
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     return {**os.environ, "PYTHONPATH": path, "TMPDIR": str(folder), "XDG_STATE_HOME": str(folder)}
 
 
 class Child:
-    """A function that runs in a fresh process; with the ``with`` block the process ends."""
+    """A function in a new process, which ends with the ``with`` block."""
 
     def __init__(
         self,
@@ -56,14 +56,14 @@ class Child:
 
     @property
     def is_running(self) -> bool:
-        """Tell whether the process still runs."""
+        """Return whether the process is running."""
         return self._process.poll() is None
 
     def answer(self) -> Any:
         """Wait for the next answer.
 
         Raises:
-            SystemExit: the process ended without one.
+            SystemExit: the process ended without an answer.
         """
         line = self._process.stdout.readline() if self._process.stdout else b""
         if not line:
@@ -84,13 +84,13 @@ class Child:
 
 
 def ask(function: Callable[..., Any], folder: Path, **arguments: Any) -> Any:
-    """Run a function in a fresh process and return its only answer."""
+    """Run a function in a new process and return its only answer."""
     with Child(function, folder, **arguments) as child:
         return child.answer()
 
 
 def main(module: str, function: str, arguments: str) -> None:
-    """Be the child."""
+    """Run the function in the child process."""
     answers = getattr(import_module(module), function)(**json.loads(arguments))
     for answer in answers if inspect.isgenerator(answers) else [answers]:
         print(json.dumps(answer), flush=True)

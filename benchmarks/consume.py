@@ -1,8 +1,8 @@
-"""Messages that one consumer takes and acknowledges in a second.
+"""Messages that one consumer receives and acknowledges in a second.
 
-A Kombu ``Consumer`` with a prefetch limit of 64 and a callback that acknowledges each message empties a queue that was
-filled before. The clock stops when the connection is closed, so that every acknowledgement has reached the store. All
-brokers start with the same number of messages, since Kombu's file transport is the slower the more there are.
+A Kombu ``Consumer`` with a prefetch limit of 64 and a callback that acknowledges each message empties a filled queue.
+The measurement ends when the connection is closed, so that every acknowledgement has reached the store. All brokers
+start with the same number of messages, because Kombu's filesystem transport becomes slower with their number.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 
 def consume(broker: brokers.Broker, messages: int) -> float:
-    """Consume and acknowledge so many messages, and return how many a second."""
-    left = messages
+    """Consume and acknowledge the messages, and return the rate per second."""
+    remaining = messages
 
     def arrived(_: Any, message: Any) -> None:
-        nonlocal left
+        nonlocal remaining
         message.ack()
-        left -= 1
+        remaining -= 1
 
     with brokers.connected(broker) as channel:
         client = channel.connection.client
@@ -40,21 +40,21 @@ def consume(broker: brokers.Broker, messages: int) -> float:
         consumer.qos(prefetch_count=brokers.PREFETCH)
         began = time.perf_counter()
         consumer.consume()
-        while left:
+        while remaining:
             client.drain_events(timeout=30)
         consumer.cancel()
     return messages / (time.perf_counter() - began)
 
 
 def filled_rate(broker: Callable[[Path], brokers.Broker], messages: int, folder: Path) -> float:
-    """Fill a queue in one process, and return the rate at which another empties it."""
+    """Fill a queue in one process, and return the rate at which another process empties it."""
     rate(broker, messages - WARM_UP, folder)
-    found: float = ask(consume, folder, broker=broker(folder), messages=messages)
-    return found
+    measured: float = ask(consume, folder, broker=broker(folder), messages=messages)
+    return measured
 
 
 def measure(run: Run) -> Iterator[figures.Figure]:
-    """Measure us and both peers."""
+    """Measure kombu_pool and both peers."""
     messages = run.choose(3000, 500)
     subjects = {
         "SQLite FULL": brokers.sqlite_full,
@@ -66,4 +66,4 @@ def measure(run: Run) -> Iterator[figures.Figure]:
         yield figures.rates("consume and ack, SQLite FULL", samples["SQLite FULL"], peer, samples[peer], target)
 
 
-BENCHMARK = Benchmark("consume", "How many messages does a consumer take and acknowledge in a second?", measure)
+BENCHMARK = Benchmark("consume", "How many messages does a consumer receive and acknowledge in a second?", measure)

@@ -1,4 +1,4 @@
-"""Brokers that are compared, each with a server that runs for as long as it is measured."""
+"""Compared brokers that need a server, which runs during the measurement."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
     from benchmarks.brokers import Broker
 
-    #: Lends a broker without messages; the folder is for what it needs.
+    #: Yields an empty broker; the folder is for its files.
     Contender = Callable[[Path], AbstractContextManager[Broker]]
-    #: Measures a broker, with so many messages or tasks.
+    #: Measures a broker with a number of messages or tasks.
     Measure = Callable[[Callable[[Path], Broker], int, Path], Any]
 
 
 def sample(contender: Contender, measure: Measure, count: int, folder: Path) -> Any:
-    """Let a contender be measured."""
+    """Measure a contender."""
     with contender(folder) as broker:
         return measure(lambda _: broker, count, folder)

@@ -1,4 +1,4 @@
-"""What a benchmark finds out: figures, each with the target that it should meet."""
+"""The results of a benchmark: figures, each with its target."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-#: Below this share of its target a figure that should be small cannot be told from nothing.
-_LEAST = 0.001
+#: Share of the target below which a figure with an upper target counts as this share.
+_LEAST_SHARE = 0.001
 
 
 @dataclass(frozen=True)
 class Figure:
     """One line of the table.
 
-    ``value`` is what the target is about: a ratio (``unit`` "x"), or a quantity of its own.
+    ``value`` is compared with the target: a ratio (``unit`` "x"), or a quantity.
     """
 
     what: str
@@ -30,28 +30,28 @@ class Figure:
 
     @property
     def met(self) -> bool:
-        """Tell whether the target is met."""
+        """Return whether the target is met."""
         return self.value <= self.target if self.at_most else self.value >= self.target
 
     @property
     def margin(self) -> float:
-        """How many times better than its target the figure is; below 1 it is worse."""
-        return self.target / max(self.value, self.target * _LEAST) if self.at_most else self.value / self.target
+        """How many times better the figure is than its target; below 1 it is worse."""
+        return self.target / max(self.value, self.target * _LEAST_SHARE) if self.at_most else self.value / self.target
 
     @property
     def shown(self) -> str:
-        """The value as the table shows it."""
+        """The value as printed in the table."""
         return f"{_number(self.value)} {self.unit}"
 
     @property
     def shown_target(self) -> str:
-        """The target as the table shows it."""
+        """The target as printed in the table."""
         return f"{'≤' if self.at_most else '≥'} {_number(self.target)} {self.unit}"
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """The line of a figure that could not be taken here; no target is missed by that."""
+    """The line of a figure that could not be measured on this machine; it does not count as a missed target."""
 
     what: str
     why: str
@@ -62,7 +62,7 @@ def _number(value: float) -> str:
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """Return the median of the rounds' ratios: a machine that is slow for a while is so for both."""
+    """Return the median of the rounds' ratios, because a slow machine slows both subjects of a round."""
     return median(mine / other for mine, other in zip(ours, theirs, strict=True))
 
 

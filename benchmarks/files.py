@@ -1,6 +1,6 @@
-"""The size of SQLite's files, write-ahead log included, while a million messages come and go.
+"""The size of SQLite's files, write-ahead log included, while a million messages pass through.
 
-Two producers and two consumers run all the while; the largest size that was ever seen is what counts.
+Two producers and two consumers run during the whole measurement; the largest observed size counts.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 def measure(run: Run) -> Iterator[figures.Figure]:
-    """Watch the files."""
+    """Measure the files."""
     messages = run.choose(1_000_000, 5000)
     with run.progress.steps(1) as step, run.fresh() as folder:
         step(f"{messages:,} messages")
         seen = traffic.flow(folder, messages, producers=2, consumers=2)
     yield figures.Figure(
-        f"files of SQLite, {messages:,} messages came and went",
+        f"files of SQLite, {messages:,} messages published and consumed",
         f"largest {seen.largest:.0f} MB, left {seen.left:.0f} MB",
         "",
         seen.largest,

@@ -1,7 +1,7 @@
-"""The processor time of a consumer that waits for messages and gets none.
+"""The processor time of a consumer that waits on an empty queue.
 
-A Kombu ``Consumer`` drains events with a timeout of a second, as Kombu's own loops do. After a moment to settle, the
-process reads its processor time, waits, and reads it again. Kombu's file transport does the same at the same time.
+A Kombu ``Consumer`` drains events with a timeout of a second, as Kombu's own loops do. After a warm-up, the process
+reads its processor time, waits, and reads it again. Kombu's filesystem transport is measured at the same time.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 
     from benchmarks.runs import Run
 
-SETTLE = 2.0
+WARM_UP = 2.0
 PEER = "filesystem"
 BROKERS = {"ours": brokers.sqlite_full, PEER: brokers.filesystem}
 
 
 def idle(broker: brokers.Broker, seconds: float) -> float:
-    """Wait for messages, and return the percentage of a core that this took."""
+    """Wait for messages, and return the used percentage of a core."""
     with brokers.connected(broker) as channel, Consumer(channel, [brokers.QUEUE]):
         client = channel.connection.client
-        _drain(client, SETTLE)
+        _drain(client, WARM_UP)
         before = _processor_time()
         elapsed = _drain(client, seconds)
         return 100 * (_processor_time() - before) / elapsed
@@ -56,7 +56,7 @@ def _processor_time() -> float:
 
 
 def one_round(run: Run, seconds: float) -> dict[str, float]:
-    """Return the percentage of each broker's consumer."""
+    """Return the percentages of both consumers."""
     with run.fresh() as folder, ExitStack() as stack:
         (folder / "messages").mkdir()
         children = {
@@ -67,12 +67,12 @@ def one_round(run: Run, seconds: float) -> dict[str, float]:
 
 
 def measure(run: Run) -> Iterator[figures.Figure]:
-    """Measure us and the peer, side by side."""
+    """Measure kombu_pool and the peer at the same time."""
     rounds, seconds = run.choose((ROUNDS, 15.0), (1, 3.0))
     found = []
     with run.progress.steps(rounds) as step:
         for _ in range(rounds):
-            step(f"{seconds:.0f} seconds of nothing")
+            step(f"{seconds:.0f} idle seconds")
             found.append(one_round(run, seconds))
     ours, theirs = (median(each[name] for each in found) for name in BROKERS)
     yield figures.Figure(

@@ -1,8 +1,8 @@
-"""The time from a publish in one process to the callback in another, while nothing else happens.
+"""The time from a publish in one process to the callback in another, without other load.
 
-One process publishes to us and to Kombu's file transport in turn, after pauses of random length, so that it meets a
-polling consumer at any moment of its second. A consumer of each waits in a process of its own. The clock starts before
-``Producer.publish`` and stops with the first line of the callback. SQLite waits for the disk (``FULL``).
+One process publishes alternately to kombu_pool and to Kombu's filesystem transport, after pauses of random length, so
+that a polling consumer is met at any point of its interval. The consumers run in separate processes. The measurement
+begins before ``Producer.publish`` and ends with the first line of the callback. SQLite waits for the disk (``FULL``).
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
     from benchmarks.runs import Run
 
-#: Seconds; as wide as the file transport's polling interval.
+#: Range of the pauses, in seconds; as wide as the polling interval of the filesystem transport.
 PAUSES = (0.1, 1.1)
 PEER = "filesystem"
 BROKERS = {"ours": brokers.sqlite_full, PEER: brokers.filesystem}
 
 
 def listen(broker: brokers.Broker, messages: int) -> Iterator[Any]:
-    """Say that we listen, and then how many seconds each message took."""
+    """Yield "listening", and then the seconds of each message."""
     seconds: list[float] = []
 
     def arrived(body: dict[str, Any], message: Any) -> None:
@@ -46,14 +46,14 @@ def listen(broker: brokers.Broker, messages: int) -> Iterator[Any]:
     yield seconds
 
 
-def speak(targets: Sequence[brokers.Broker], messages: int, pauses: tuple[float, float]) -> str:
-    """Publish to the brokers by turns, after random pauses."""
+def publish(targets: Sequence[brokers.Broker], messages: int, pauses: tuple[float, float]) -> str:
+    """Publish to the brokers alternately, after random pauses."""
     with ExitStack() as stack:
         channels = [stack.enter_context(brokers.connected(broker)) for broker in targets]
         producers = [Producer(channel, exchange=brokers.QUEUE.exchange, routing_key="bench") for channel in channels]
         for _ in range(messages):
             for producer in producers:
-                time.sleep(random.uniform(*pauses))  # noqa: S311 - nothing secret
+                time.sleep(random.uniform(*pauses))  # noqa: S311 - no secret
                 producer.publish({**brokers.BODY, "sent": time.monotonic()})
     return "done"
 
@@ -69,16 +69,16 @@ def one_round(
         }
         for listener in listeners.values():
             listener.answer()
-        speaker = stack.enter_context(
-            Child(speak, folder, targets=list(targets.values()), messages=messages, pauses=pauses)
+        publisher = stack.enter_context(
+            Child(publish, folder, targets=list(targets.values()), messages=messages, pauses=pauses)
         )
         found = {name: median(listener.answer()) for name, listener in listeners.items()}
-        speaker.answer()
+        publisher.answer()
         return found
 
 
 def measure(run: Run) -> Iterator[figures.Figure]:
-    """Measure us and the peer, by turns."""
+    """Measure kombu_pool and the peer alternately."""
     rounds = run.choose(ROUNDS, 1)
     found = []
     with run.progress.steps(rounds) as step:
@@ -92,9 +92,9 @@ def measure(run: Run) -> Iterator[figures.Figure]:
 
 
 def figure(what: str, ours: Sequence[float], theirs: Sequence[float], peer: str, target: float) -> figures.Figure:
-    """Compare the seconds that each took."""
+    """Compare the latencies, given in seconds."""
     mine, other = (f"{1000 * median(seconds):.3g} ms" for seconds in (ours, theirs))
     return figures.Figure(what, mine, f"{peer} {other}", figures.ratio(ours, theirs), target, at_most=True)
 
 
-BENCHMARK = Benchmark("latency", "How soon does a waiting consumer get what another process publishes?", measure)
+BENCHMARK = Benchmark("latency", "How soon does a waiting consumer receive a message of another process?", measure)

@@ -1,4 +1,4 @@
-"""Describes where a run took place, in general."""
+"""Describes the machine of a run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks import servers
 
 
 def description(folder: str) -> str:
-    """Name the number of cores, the versions that matter and the kind of file system."""
+    """Return the number of cores, the relevant versions and the kind of file system."""
     parts = [
         f"{os.cpu_count()} cores",
         f"{platform.python_implementation()} {platform.python_version()}",
@@ -28,7 +28,7 @@ def description(folder: str) -> str:
 
 
 def file_system(folder: str) -> str:
-    """Return the kind of file system that the folder is on."""
+    """Return the kind of the folder's file system."""
     path = Path(folder).resolve()
     mounts = {Path(mount.mountpoint): mount.fstype for mount in psutil.disk_partitions(all=True)}
     return next((mounts[parent] for parent in [path, *path.parents] if parent in mounts), "an unknown file system")

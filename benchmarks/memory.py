@@ -1,7 +1,8 @@
-"""The growth of a producer, a consumer and a Celery worker over many messages.
+"""The memory growth of a producer, a consumer and a Celery worker over many messages.
 
-One producer publishes a million messages and one consumer acknowledges them. The worker's growth is that of all its
-processes together. What counts is the largest resident memory after a tenth of the messages, less that at this tenth.
+One producer publishes a million messages and one consumer acknowledges them. The growth of the worker is that of all
+its processes together. The growth is the largest resident memory after a tenth of the messages, minus that at this
+tenth.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ TARGET = 10
 
 
 def worker_growth(folder: Path, tasks: int) -> float:
-    """Return by how many mebibytes a worker grows."""
+    """Return the growth of a worker, in mebibytes."""
     broker = brokers.sqlite_normal(folder)
     warm_up = tasks * traffic.WARM_UP
     sender = Child(app.send, folder, with_environment=app.settings(broker, folder), tasks=tasks)
@@ -54,9 +55,9 @@ def measure(run: Run) -> Iterator[figures.Figure]:
     yield _figure("worker", f"{tasks:,} tasks", worker)
 
 
-def _figure(who: str, load: str, growth: float) -> figures.Figure:
-    what = f"memory, growth of a {who} over {load}"
+def _figure(process: str, load: str, growth: float) -> figures.Figure:
+    what = f"memory, growth of a {process} over {load}"
     return figures.Figure(what, f"{growth:.1f} MB", "", round(growth, 1), TARGET, "MB", at_most=True)
 
 
-BENCHMARK = Benchmark("memory", "Does a process grow with the messages that it handles?", measure)
+BENCHMARK = Benchmark("memory", "Does a process grow with the number of messages that it handles?", measure)

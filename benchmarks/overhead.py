@@ -1,9 +1,9 @@
-"""The processor time that we spend above the store, beside all that Kombu's own ``memory`` transport spends.
+"""The processor time of pooling and transport above the store, compared with that of Kombu's ``memory`` transport.
 
-Everything happens in one process, on a store in memory. Ours is the time of all threads of that process, less what the
-memory driver takes when it is driven directly: with the same posts, and with the same claims and acknowledgements, in
-the order and in the sizes in which the transport made them. The publish is a ``Producer.publish``; the consume is a
-raw callback on the channel that acknowledges, with a prefetch limit of 64.
+Everything happens in one process, on a store in memory. The figure is the time of all threads of that process, minus
+that of the memory driver when it is called directly: with the same posts, and with the same claims and
+acknowledgements, in the order and sizes of the transport. The publish is a ``Producer.publish``; the consume is a raw
+callback on the channel that acknowledges, with a prefetch limit of 64.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 CLAIM: ClaimMetadata = {"ttl": 60, "grace": 60}
 OURS, PEER, DRIVER = "pool+memory", "memory", "the driver alone"
 
-#: What the transport asked of the store: "claim" or "ack", and of how many messages.
+#: A call of the transport to the store: "claim" or "ack", and the number of messages.
 Call = tuple[str, int]
 
 
 def through_kombu(broker: brokers.Broker, messages: int) -> dict[str, Any]:
-    """Publish and consume; return the microseconds of each for one message, and what was asked of the store."""
+    """Publish and consume; return the microseconds of each for one message, and the calls to the store."""
     calls: list[Call] = []
     _record(calls)
     with brokers.connected(broker) as channel:
@@ -49,7 +49,7 @@ def through_kombu(broker: brokers.Broker, messages: int) -> dict[str, Any]:
 
 
 def _microseconds(work: Callable[[], None], messages: int) -> float:
-    """Return the processor time of all threads, for each message."""
+    """Return the processor time of all threads for one message, in microseconds."""
     began = time.process_time()
     work()
     return 1e6 * (time.process_time() - began) / messages
@@ -61,42 +61,42 @@ def _repeat(times: int, call: Callable[[], Any]) -> None:
 
 
 def _consume(channel: Any, messages: int) -> None:
-    left = messages
+    remaining = messages
 
     def arrived(message: Any) -> None:
-        nonlocal left
+        nonlocal remaining
         message.ack()
-        left -= 1
+        remaining -= 1
 
     channel.basic_qos(0, brokers.PREFETCH, False)
     channel.basic_consume("bench", no_ack=False, callback=arrived, consumer_tag="bench")
     client = channel.connection.client
-    while left:
+    while remaining:
         client.drain_events(timeout=5)
     channel.basic_cancel("bench")
 
 
 def _record(calls: list[Call]) -> None:
-    """Note every claim and acknowledgement that comes out of pooling, which costs next to nothing for each message."""
+    """Record every claim and acknowledgement that pooling makes; the cost for one message is negligible."""
     ack_and_claim, delete = ClaimController.ack_and_claim, MessageController.delete_claimed
 
-    def noted_swap(self: Any, queue: str, held: Any, *arguments: Any) -> Any:
+    def recorded_ack_and_claim(self: Any, queue: str, held: Any, *arguments: Any) -> Any:
         if held:
             calls.append(("ack", len(held)))
-        refused, claim_id, lent = ack_and_claim(self, queue, held, *arguments)
-        calls.append(("claim", len(lent)))
-        return refused, claim_id, lent
+        refused, claim_id, messages = ack_and_claim(self, queue, held, *arguments)
+        calls.append(("claim", len(messages)))
+        return refused, claim_id, messages
 
-    def noted_delete(self: Any, queue: str, held: Any, *arguments: Any) -> Any:
+    def recorded_delete(self: Any, queue: str, held: Any, *arguments: Any) -> Any:
         calls.append(("ack", len(held)))
         return delete(self, queue, held, *arguments)
 
-    setattr(ClaimController, "swap", noted_swap)  # noqa: B010 - to the type checker a method is for good
-    setattr(MessageController, "delete_claimed", noted_delete)  # noqa: B010
+    setattr(ClaimController, "ack_and_claim", recorded_ack_and_claim)  # noqa: B010 - the type checker forbids assignment
+    setattr(MessageController, "delete_claimed", recorded_delete)  # noqa: B010
 
 
 def through_driver(messages: int, calls: Sequence[Call]) -> dict[str, float]:
-    """Post, claim and acknowledge in the store itself; return the microseconds for one message."""
+    """Post, claim and acknowledge directly in the store; return the microseconds for one message."""
     driver = kombu_pool.open_data("memory://bench")
     driver.queue_controller.create("bench")
     post = partial(driver.message_controller.post, "bench", ({"ttl": None, "body": _envelope()},), None, None)
@@ -105,7 +105,7 @@ def through_driver(messages: int, calls: Sequence[Call]) -> dict[str, float]:
 
 
 def _envelope() -> dict[str, Any]:
-    """What the transport posts for a message."""
+    """Return the envelope that the transport posts for a message."""
     return {
         "body": dumps(brokers.BODY)[2],
         "content-type": "application/json",
@@ -121,21 +121,21 @@ def _replay(driver: Any, calls: Sequence[Call]) -> None:
     held: deque[tuple[str, str]] = deque()
     for verb, count in calls:
         if verb == "claim":
-            claim_id, lent = driver.claim_controller.create("bench", CLAIM, None, count or 1)
-            held.extend((message["id"], claim_id) for message in lent)
+            claim_id, messages = driver.claim_controller.create("bench", CLAIM, None, count or 1)
+            held.extend((message["id"], claim_id) for message in messages)
         else:
             driver.message_controller.delete_claimed("bench", [held.popleft() for _ in range(count)])
 
 
 def kombu(broker: Callable[[Path], brokers.Broker], messages: int, calls: list[Call], folder: Path) -> dict[str, float]:
-    """Measure a broker in a process of its own, and leave in ``calls`` what it asked of the store."""
-    found: dict[str, Any] = ask(through_kombu, folder, broker=broker(folder), messages=messages)
-    calls[:] = found.pop("calls")
-    return found
+    """Measure a broker in a separate process, and store its calls to the store in ``calls``."""
+    measured: dict[str, Any] = ask(through_kombu, folder, broker=broker(folder), messages=messages)
+    calls[:] = measured.pop("calls")
+    return measured
 
 
 def measure(run: Run) -> Iterator[figures.Figure]:
-    """Measure us, the peer, and the driver with the calls that we made."""
+    """Measure kombu_pool, the peer, and the driver with the calls of kombu_pool."""
     messages = run.choose(30_000, 3000)
     calls: list[Call] = []
     subjects: dict[str, Callable[[Path], dict[str, float]]] = {
@@ -149,7 +149,7 @@ def measure(run: Run) -> Iterator[figures.Figure]:
         ours = [mine - driver for mine, driver in zip(whole, below, strict=True)]
         yield figures.Figure(
             f"processor above the driver, {what}",
-            f"{median(ours):.1f} µs ({median(whole):.1f} less {median(below):.1f})",
+            f"{median(ours):.1f} µs ({median(whole):.1f} minus {median(below):.1f})",
             f"{PEER} {median(other):.1f} µs",
             figures.ratio(ours, other),
             target,

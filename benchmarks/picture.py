@@ -1,4 +1,4 @@
-"""Draws each figure against its target."""
+"""Draws the chart of the figures and their targets."""
 
 from __future__ import annotations
 
@@ -19,38 +19,38 @@ if TYPE_CHECKING:
     from benchmarks.figures import Figure
 
 MET, MISSED, INK = "#2f7d6b", "#c8553d", "#333333"
-#: A bar for next to nothing would be without end.
-MOST = 100.0
+#: Longest bar; a figure near zero would have an endless one.
+MAX_MARGIN = 100.0
 
 
 def draw(path: Path, figures: Sequence[Figure]) -> None:
-    """Draw a bar for each figure: how many times better than its target it is."""
+    """Draw a bar for each figure: how many times better it is than its target."""
     plt.rcParams.update({"font.size": 9, "text.color": INK, "axes.labelcolor": INK, "font.family": "DejaVu Sans"})
     drawing, axes = plt.subplots(figsize=(10, 0.42 * len(figures) + 1.3), layout="constrained")
-    margins = [min(figure.margin, MOST) for figure in figures]
+    margins = [min(figure.margin, MAX_MARGIN) for figure in figures]
     axes.barh(
-        [figure.what + _beside(figure) for figure in figures],
+        [figure.what + _peer_suffix(figure) for figure in figures],
         [margin - 1 for margin in margins],
         left=1,
         height=0.62,
         color=[MET if figure.met else MISSED for figure in figures],
     )
-    for place, figure in enumerate(figures):
-        _label(axes, place, figure, margins[place])
+    for row, figure in enumerate(figures):
+        _label(axes, row, figure, margins[row])
     _frame(axes, margins)
     drawing.savefig(path, dpi=150)
     plt.close(drawing)
 
 
-def _beside(figure: Figure) -> str:
-    """Name the peer where it takes a peer to tell two bars apart."""
+def _peer_suffix(figure: Figure) -> str:
+    """Return the name of the peer, which distinguishes bars of the same figure."""
     return f" / {figure.peer.split()[0]}" if figure.unit == "x" and figure.peer else ""
 
 
-def _label(axes: Axes, place: int, figure: Figure, margin: float) -> None:
+def _label(axes: Axes, row: int, figure: Figure, margin: float) -> None:
     axes.annotate(
         f"{figure.shown}  (target {figure.shown_target})",
-        (max(margin, 1), place),
+        (max(margin, 1), row),
         xytext=(5, 0),
         textcoords="offset points",
         va="center",

@@ -1,4 +1,4 @@
-"""Shows how far a run has come: a bar where rich is installed and somebody looks, else a line for each step."""
+"""Displays the progress of a run: a bar on a terminal where rich is installed, else a line for each step."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ if TYPE_CHECKING:
 
 
 class Progress(Protocol):
-    """What a benchmark tells of its progress."""
+    """The display of the progress."""
 
-    def question(self, name: str) -> None:
-        """Say which benchmark begins."""
+    def begin(self, name: str) -> None:
+        """Begin a benchmark."""
 
     def steps(self, total: int) -> AbstractContextManager[Callable[[str], None]]:
-        """Lend a function to be called with the name of each of so many steps when it begins."""
+        """Yield a function to call with the name of each of ``total`` steps when it begins."""
 
 
 class Lines:
-    """A line for each step."""
+    """Prints a line for each step."""
 
-    def __init__(self, questions: int) -> None:
-        self._questions = questions
-        self._asked = 0
+    def __init__(self, benchmarks: int) -> None:
+        self._benchmarks = benchmarks
+        self._begun = 0
         self._name = ""
         self._began = time.monotonic()
 
-    def question(self, name: str) -> None:
-        self._asked += 1
+    def begin(self, name: str) -> None:
+        self._begun += 1
         self._name = name
 
     @contextmanager
@@ -46,25 +46,25 @@ class Lines:
             nonlocal done
             done += 1
             seconds = time.monotonic() - self._began
-            place = f"[{self._asked}/{self._questions}] {self._name} {done}/{total}"
+            place = f"[{self._begun}/{self._benchmarks}] {self._name} {done}/{total}"
             print(f"{seconds:5.0f} s  {place}: {name}", file=sys.stderr, flush=True)
 
         yield step
 
 
 class Rich:
-    """One bar for the questions and one for the steps of the question that is being asked."""
+    """Displays one bar for all benchmarks and one for the steps of the current one."""
 
-    def __init__(self, bars: Bars, questions: int) -> None:
+    def __init__(self, bars: Bars, benchmarks: int) -> None:
         self._bars = bars
-        self._all: TaskID = bars.add_task("all questions", total=questions)
-        self._asked = 0
+        self._all: TaskID = bars.add_task("all benchmarks", total=benchmarks)
+        self._begun = 0
         self._name = ""
 
-    def question(self, name: str) -> None:
+    def begin(self, name: str) -> None:
         self._name = name
-        self._bars.update(self._all, completed=self._asked)
-        self._asked += 1
+        self._bars.update(self._all, completed=self._begun)
+        self._begun += 1
 
     @contextmanager
     def steps(self, total: int) -> Iterator[Callable[[str], None]]:
@@ -83,10 +83,10 @@ class Rich:
 
 
 @contextmanager
-def shown(questions: int) -> Iterator[Progress]:
-    """Show the progress of a run of so many questions."""
+def display(benchmarks: int) -> Iterator[Progress]:
+    """Display the progress of a run of that many benchmarks."""
     if find_spec("rich") is None or not sys.stderr.isatty():
-        yield Lines(questions)
+        yield Lines(benchmarks)
         return
     from rich.console import Console  # noqa: PLC0415 - an extra that may be missing
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
@@ -94,4 +94,4 @@ def shown(questions: int) -> Iterator[Progress]:
 
     columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()]
     with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
-        yield Rich(bars, questions)
+        yield Rich(bars, benchmarks)

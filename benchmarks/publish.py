@@ -1,8 +1,8 @@
 """Messages that one producer publishes in a second, one by one.
 
-Each message is a ``Producer.publish`` through a direct exchange. SQLite with ``FULL`` stands beside Kombu's SQL
-transport on SQLite, which waits for the disk as well; SQLite with ``NORMAL`` beside Kombu's file transport, which does
-not.
+Each message is a ``Producer.publish`` through a direct exchange. SQLite with ``FULL`` is compared with Kombu's
+SQLAlchemy transport on SQLite, which waits for the disk as well; SQLite with ``NORMAL`` with Kombu's filesystem
+transport, which does not.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
     from benchmarks.runs import Run
 
-#: Enough for the files to have their first pages, and for a write-ahead log to be written over.
+#: Messages before the measurement: enough for the first pages of the files, and for a reused write-ahead log.
 WARM_UP = 400
 
 
 def publish(broker: brokers.Broker, messages: int) -> float:
-    """Publish messages and return how many a second; the first few do not count."""
+    """Publish messages and return the rate per second, without the first few."""
     with brokers.connected(broker) as channel:
         producer = Producer(channel, exchange=brokers.QUEUE.exchange, routing_key="bench", auto_declare=False)
         for _ in range(WARM_UP):
@@ -40,11 +40,11 @@ def publish(broker: brokers.Broker, messages: int) -> float:
 
 
 def rate(broker: Callable[[Path], brokers.Broker], messages: int, folder: Path) -> float:
-    """Return a broker's rate, found in a process of its own."""
+    """Return a broker's rate, measured in a separate process."""
     prepared = broker(folder)
     (folder / "messages").mkdir()
-    found: float = ask(publish, folder, broker=prepared, messages=messages)
-    return found
+    measured: float = ask(publish, folder, broker=prepared, messages=messages)
+    return measured
 
 
 def measure(run: Run) -> Iterator[figures.Figure]:

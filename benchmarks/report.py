@@ -1,4 +1,4 @@
-"""Shows what a run found: a table to read now, and a page with a picture to keep."""
+"""The report of a run: a plain table, and a page with a picture."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from benchmarks.runs import Benchmark
 
-HEADINGS = ("figure", "ours", "beside", "value", "target", "met")
+HEADINGS = ("figure", "kombu_pool", "compared with", "value", "target", "met")
 
 
 def cells(line: Figure | LeftOut) -> tuple[str, ...]:
@@ -24,55 +24,55 @@ def cells(line: Figure | LeftOut) -> tuple[str, ...]:
     return (line.what, line.ours, line.peer, line.shown, line.shown_target, "yes" if line.met else "NO")
 
 
-def taken(found: Sequence[Figure | LeftOut]) -> list[Figure]:
+def measured(lines: Sequence[Figure | LeftOut]) -> list[Figure]:
     """Return the figures that were not left out."""
-    return [line for line in found if isinstance(line, Figure)]
+    return [line for line in lines if isinstance(line, Figure)]
 
 
-def table(found: Sequence[Figure | LeftOut]) -> str:
+def table(lines: Sequence[Figure | LeftOut]) -> str:
     """Return the table as plain text."""
-    lines = [HEADINGS, *map(cells, found)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(HEADINGS))]
-    texts = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
-    return "\n".join([texts[0], "  ".join("-" * width for width in widths), *texts[1:], "", verdict(found)])
+    rows = [HEADINGS, *map(cells, lines)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
+    texts = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join([texts[0], "  ".join("-" * width for width in widths), *texts[1:], "", verdict(lines)])
 
 
-def verdict(found: Sequence[Figure | LeftOut]) -> str:
-    """Count the targets that were met."""
-    figures = taken(found)
+def verdict(lines: Sequence[Figure | LeftOut]) -> str:
+    """Return how many targets were met."""
+    figures = measured(lines)
     return f"{sum(figure.met for figure in figures)} of {len(figures)} targets met."
 
 
-def write(folder: Path, found: Sequence[Figure | LeftOut], benchmarks: Sequence[Benchmark], machine: str) -> None:
+def write(folder: Path, lines: Sequence[Figure | LeftOut], benchmarks: Sequence[Benchmark], machine: str) -> None:
     """Write the page and the picture."""
     from benchmarks.picture import draw  # noqa: PLC0415 - matplotlib takes a second to load
 
     folder.mkdir(parents=True, exist_ok=True)
-    draw(folder / "benchmarks.png", taken(found))
-    (folder / "benchmarks.md").write_text(page(found, benchmarks, machine), encoding="utf-8")
+    draw(folder / "benchmarks.png", measured(lines))
+    (folder / "benchmarks.md").write_text(page(lines, benchmarks, machine), encoding="utf-8")
 
 
-def page(found: Sequence[Figure | LeftOut], benchmarks: Sequence[Benchmark], machine: str) -> str:
+def page(lines: Sequence[Figure | LeftOut], benchmarks: Sequence[Benchmark], machine: str) -> str:
     """Return the page, as Markdown."""
-    lines = [
+    text = [
         "# Benchmarks",
         "",
-        "The results of the last full run of `make bench`, beside Kombu's own transports. Bodies are JSON",
-        "of 400 bytes; every rate is the median of at least three rounds, taken in turn, each in fresh processes.",
+        "The results of the last full run of `make bench`, compared with Kombu's own transports. Bodies are JSON of",
+        "400 bytes; every rate is the median of at least three rounds, measured alternately, each in new processes.",
         "",
-        f"{machine}. {verdict(found)}",
+        f"{machine}. {verdict(lines)}",
         "",
         _row(HEADINGS),
         _row(["---"] * len(HEADINGS)),
-        *map(_row, map(cells, found)),
+        *map(_row, map(cells, lines)),
         "",
         "![Each figure against its target](benchmarks.png)",
         "",
         "## How each is measured",
     ]
     for benchmark in benchmarks:
-        lines += ["", f"### {benchmark.question}", "", _method(benchmark)]
-    return "\n".join(lines) + "\n"
+        text += ["", f"### {benchmark.question}", "", _method(benchmark)]
+    return "\n".join(text) + "\n"
 
 
 def _row(cells: Sequence[str]) -> str:
@@ -80,6 +80,6 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def _method(benchmark: Benchmark) -> str:
-    """Return how it is measured: what the benchmark's module says of itself."""
-    said = inspect.getdoc(sys.modules[benchmark.measure.__module__]) or ""
-    return said.replace("``", "`")
+    """Return how a benchmark is measured: the docstring of its module."""
+    text = inspect.getdoc(sys.modules[benchmark.measure.__module__]) or ""
+    return text.replace("``", "`")

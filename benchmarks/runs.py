@@ -1,4 +1,4 @@
-"""One run of benchmarks: how thorough it is, where its files go, what it shows of its progress."""
+"""One run of the benchmarks: full or quick, its folder, its progress."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROUNDS = 3
 
 
 class Run:
-    """What a benchmark is given."""
+    """The context of a benchmark."""
 
     def __init__(self, progress: Progress, folder: str | None = None, *, quick: bool = False) -> None:
         self.progress = progress
@@ -28,19 +28,19 @@ class Run:
         self._folder = folder
 
     def choose(self, full: Choice, quick: Choice) -> Choice:
-        """Return what fits how thorough this run is."""
+        """Return the value for a full or for a quick run."""
         return quick if self.quick else full
 
     @contextmanager
     def fresh(self) -> Iterator[Path]:
-        """Lend an empty folder, which goes with all that is in it."""
+        """Yield an empty folder, which is deleted afterwards."""
         with tempfile.TemporaryDirectory(prefix="kombu_pool-bench-", dir=self._folder) as folder:
             yield Path(folder).resolve()
 
     def interleave(
         self, subjects: Mapping[str, Callable[[Path], Sample]], rounds: int = ROUNDS
     ) -> dict[str, list[Sample]]:
-        """Measure the subjects by turns, each time in a folder of its own, and return the samples of each."""
+        """Measure the subjects alternately, each time in a new folder, and return the samples of each."""
         samples: dict[str, list[Sample]] = {name: [] for name in subjects}
         rounds = self.choose(rounds, 1)
         with self.progress.steps(rounds * len(subjects)) as step:
@@ -53,7 +53,7 @@ class Run:
 
 
 class Benchmark(NamedTuple):
-    """A question, and how it is answered."""
+    """A question and its measurement."""
 
     name: str
     question: str

@@ -1,8 +1,8 @@
-"""Celery tasks that do nothing, done in a second by one worker with two processes.
+"""No-op Celery tasks that one worker with two processes finishes in a second.
 
 The tasks are sent before the worker starts, the same number to both brokers, and the worker is started by the same
-command. Each task appends the time to a file; what counts is the time from the first to the last. SQLite waits for the
-disk (``FULL``).
+command. Each task appends the time to a file; the measurement is the time from the first to the last. SQLite waits for
+the disk (``FULL``).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PEER = "filesystem"
 
 
 def rate(broker: Callable[[Path], brokers.Broker], tasks: int, folder: Path) -> float:
-    """Return how many tasks a worker does in a second."""
+    """Return how many tasks a worker finishes in a second."""
     (folder / "messages").mkdir()
     prepared, done = broker(folder), folder / "done"
     ask(app.send, folder, with_environment=app.settings(prepared, folder), tasks=tasks)
@@ -36,12 +36,12 @@ def rate(broker: Callable[[Path], brokers.Broker], tasks: int, folder: Path) -> 
 
 def pace(done: Path) -> float:
     """Return the rate from the first task to the last."""
-    found = app.moments(done)
-    return (len(found) - 1) / (max(found) - min(found))
+    times = app.end_times(done)
+    return (len(times) - 1) / (max(times) - min(times))
 
 
 def measure(run: Run) -> Iterator[figures.Figure]:
-    """Measure us and the peer."""
+    """Measure kombu_pool and the peer."""
     tasks = run.choose(3000, 100)
     samples = run.interleave(
         {"SQLite FULL": partial(rate, brokers.sqlite_full, tasks), PEER: partial(rate, brokers.filesystem, tasks)}
@@ -49,4 +49,4 @@ def measure(run: Run) -> Iterator[figures.Figure]:
     yield figures.rates("no-op Celery tasks", samples["SQLite FULL"], PEER, samples[PEER], 2.5)
 
 
-BENCHMARK = Benchmark("tasks", "How many tasks does a Celery worker do in a second?", measure)
+BENCHMARK = Benchmark("tasks", "How many tasks does a Celery worker finish in a second?", measure)

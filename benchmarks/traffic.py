@@ -1,7 +1,7 @@
-"""Many messages that come and go through one SQLite file, with producers and consumers running all the while.
+"""Many messages through one SQLite file, with producers and consumers at the same time.
 
-Producers publish one by one and hold back while more than a few thousand messages wait; consumers acknowledge each
-message. SQLite does not wait for the disk (``NORMAL``), so that as much as possible happens.
+Producers publish one by one and pause while more than a few thousand messages wait; consumers acknowledge each message.
+SQLite does not wait for the disk (``NORMAL``), for the highest load.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MEBIBYTE = 1 << 20
-#: The part of the messages after which memory is expected to be flat.
+#: Share of the messages after which memory is expected to be constant.
 WARM_UP = 0.1
-#: A producer looks how many wait after so many, and holds back while they are too many.
-LOOK, MOST_WAITING = 500, 10_000
-#: Seconds without a message after which a consumer takes it that no more will come.
-QUIET = 5
+#: A producer counts the waiting messages after each 500, and pauses while there are more than 10,000.
+CHECK_EVERY, MAX_WAITING = 500, 10_000
+#: Seconds without a message after which a consumer ends.
+IDLE_TIMEOUT = 5
 
 
 class Resident:
-    """The resident memory of a process: how far above its value after the warm-up it ever was."""
+    """The growth of the resident memory of this process: its peak above its value after the warm-up."""
 
     def __init__(self, warm_up: int, every: int = 1000) -> None:
         self._memory = psutil.Process().memory_info
@@ -41,8 +41,8 @@ class Resident:
         self._base = 0
         self._peak = 0
 
-    def one_more(self) -> None:
-        """Count a message, and look now and then."""
+    def count_message(self) -> None:
+        """Count a message; measure the memory after every ``every`` messages."""
         self._seen += 1
         if self._seen % self._every == 0 and self._seen >= self._warm_up:
             now = self._memory().rss
@@ -51,30 +51,30 @@ class Resident:
 
     @property
     def growth(self) -> float:
-        """Mebibytes."""
+        """The growth, in mebibytes."""
         return (self._peak - self._base) / MEBIBYTE
 
 
 def produce(broker: brokers.Broker, messages: int) -> Iterator[Any]:
-    """Publish messages, and say by how many mebibytes that made us grow."""
+    """Publish messages, and yield the growth in mebibytes."""
     resident = Resident(int(messages * WARM_UP))
     with brokers.connected(broker) as channel:
         producer = Producer(channel, exchange=brokers.QUEUE.exchange, routing_key="bench", auto_declare=False)
         for number in range(messages):
-            if number % LOOK == 0:
-                _hold_back(channel)
+            if number % CHECK_EVERY == 0:
+                _wait_for_consumers(channel)
             producer.publish(brokers.BODY)
-            resident.one_more()
+            resident.count_message()
     yield resident.growth
 
 
-def _hold_back(channel: Any) -> None:
-    while channel.queue_declare("bench", passive=True).message_count > MOST_WAITING:
+def _wait_for_consumers(channel: Any) -> None:
+    while channel.queue_declare("bench", passive=True).message_count > MAX_WAITING:
         time.sleep(0.05)
 
 
 def consume(broker: brokers.Broker, messages: int) -> Iterator[Any]:
-    """Consume until no more messages come, and say by how many mebibytes that made us grow, and how many they were."""
+    """Consume until no more messages arrive, and yield the growth in mebibytes and the number of messages."""
     resident = Resident(int(messages * WARM_UP))
     seen = 0
 
@@ -82,7 +82,7 @@ def consume(broker: brokers.Broker, messages: int) -> Iterator[Any]:
         nonlocal seen
         message.ack()
         seen += 1
-        resident.one_more()
+        resident.count_message()
 
     with brokers.connected(broker) as channel:
         consumer = Consumer(channel, [brokers.QUEUE], callbacks=[arrived])
@@ -96,14 +96,14 @@ def consume(broker: brokers.Broker, messages: int) -> Iterator[Any]:
 def _drain(client: Any) -> None:
     try:
         while True:
-            client.drain_events(timeout=QUIET)
+            client.drain_events(timeout=IDLE_TIMEOUT)
     except TimeoutError:
         return
 
 
 @dataclass(frozen=True)
 class Traffic:
-    """What was seen of it, in mebibytes."""
+    """The measurements, in mebibytes."""
 
     producer_growth: float
     consumer_growth: float
@@ -112,7 +112,7 @@ class Traffic:
 
 
 def flow(folder: Path, messages: int, producers: int, consumers: int) -> Traffic:
-    """Let messages come and go."""
+    """Publish and consume the messages."""
     broker = brokers.sqlite_normal(folder)
     with ExitStack() as stack:
 
@@ -120,20 +120,20 @@ def flow(folder: Path, messages: int, producers: int, consumers: int) -> Traffic
             share = messages // count
             return [stack.enter_context(Child(role, folder, broker=broker, messages=share)) for _ in range(count)]
 
-        takers = start(consume, consumers)
-        for taker in takers:
-            taker.answer()
-        makers = start(produce, producers)
-        sizes = list(_watched(folder, [*makers, *takers]))
-        grown = [maker.answer() for maker in makers]
-        taken = [taker.answer() for taker in takers]
-    if (seen := sum(each[1] for each in taken)) != messages // producers * producers:
+        consuming = start(consume, consumers)
+        for consumer in consuming:
+            consumer.answer()
+        producing = start(produce, producers)
+        sizes = list(_sizes(folder, [*producing, *consuming]))
+        growths = [producer.answer() for producer in producing]
+        consumed = [consumer.answer() for consumer in consuming]
+    if (seen := sum(each[1] for each in consumed)) != messages // producers * producers:
         raise SystemExit(f"{seen:,} of {messages:,} messages arrived")
-    return Traffic(max(grown), max(each[0] for each in taken), max(sizes), sizes[-1])
+    return Traffic(max(growths), max(each[0] for each in consumed), max(sizes), sizes[-1])
 
 
-def _watched(folder: Path, children: Sequence[Child]) -> Iterator[float]:
-    """Yield the size of the database's files while the children run, and when they have ended."""
+def _sizes(folder: Path, children: Sequence[Child]) -> Iterator[float]:
+    """Yield the size of the database files while the children run, and after they ended."""
     while any(child.is_running for child in children):
         yield _size(folder)
         time.sleep(0.1)
@@ -145,6 +145,6 @@ def _size(folder: Path) -> float:
     for path in folder.glob("pool.db*"):
         try:
             total += path.stat().st_size
-        except FileNotFoundError:  # it went between the two
+        except FileNotFoundError:  # deleted since it was listed
             continue
     return total / MEBIBYTE

@@ -1,4 +1,4 @@
-"""The benchmarks run, judge their figures, and write their page; how fast we are is not a test's business."""
+"""The benchmarks run, compare their figures with the targets, and write their page; speed itself is not tested."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ON_MONGODB = [question.BENCHMARK.name for question in about_mongodb.QUESTIONS]
 
 @pytest.fixture
 def quick_run(tmp_path):
-    """Ask questions, with few messages and one round."""
+    """Return a function that runs benchmarks with few messages and one round."""
 
     def run(*questions, **environment):
         return subprocess.run(
@@ -102,7 +102,7 @@ def test_without_a_redis_its_questions_are_left_out(quick_run, tmp_path):
 
 
 def test_without_a_mongodb_its_questions_are_left_out(quick_run, tmp_path_factory):
-    # A package of that name that brings no server hides the one that does.
+    # An empty package of the same name hides the one with the server.
     packages = tmp_path_factory.mktemp("packages")
     (packages / "fiftyone").mkdir()
     (packages / "fiftyone" / "__init__.py").touch()

@@ -1,1 +1,1 @@
-"""The questions about the MongoDB store; Kombu's own MongoDB transport is beside us."""
+"""Benchmarks of the MongoDB store, compared with Kombu's own MongoDB transport."""

@@ -1,8 +1,8 @@
-"""Whether publishing, claiming and acknowledging keep their pace with a million messages waiting in a MongoDB.
+"""The rates of publishing, claiming and acknowledging with a million waiting messages in MongoDB.
 
-One server gets a thousand messages, another a million, in posts of a thousand. A process then does the same to each
-through the library, as for SQLite: post 64 messages one by one, claim 64, acknowledge these 64, again and again, so
-that as many wait as before.
+One server is filled with a thousand messages, another with a million, in posts of a thousand. A process then repeats
+the same cycle on each through the library, as for SQLite: post 64 messages one by one, claim 64, acknowledge these 64,
+so that the queue keeps its length.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 def measure(run: Run) -> Iterator[Figure]:
-    """Fill both servers, then work on them by turns."""
+    """Fill both servers, then measure them alternately."""
     depths = (backlog.SHALLOW, run.choose(backlog.DEEP, 20_000))
     with run.fresh() as folder, ExitStack() as stack:
         stores = {depth: stack.enter_context(servers.mongodb(folder)) for depth in depths}
         yield from backlog.compared(run, ", MongoDB", stores)
 
 
-BENCHMARK = Benchmark("mongodb-backlog", "Does a long queue slow us down on MongoDB?", measure)
+BENCHMARK = Benchmark("mongodb-backlog", "Does a long queue slow kombu_pool down on MongoDB?", measure)

@@ -1,7 +1,7 @@
-"""Messages that one producer publishes in a second in batches of a hundred, when the store is a MongoDB.
+"""Messages that one producer publishes in a second in batches of a hundred, in MongoDB.
 
 Each batch is a ``Producer.batch``, which returns when the server has stored all of it, in one transaction. Kombu's
-MongoDB transport has no batches: beside it is one message after another, each acknowledged as a batch of ours is.
+MongoDB transport has no batches: it publishes single messages, each acknowledged in the same way as a batch.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def measure(run: Run) -> Iterator[figures.Figure]:
-    """Measure us and the peer."""
+    """Measure kombu_pool and the peer."""
     many, few = run.choose((20_000, 3000), (400, 200))
     samples = run.interleave(
         {
@@ -32,7 +32,7 @@ def measure(run: Run) -> Iterator[figures.Figure]:
         },
         rounds=5,
     )
-    what = f"publish in batches of {batches.AT_ONCE}, MongoDB"
+    what = f"publish in batches of {batches.BATCH}, MongoDB"
     yield figures.rates(what, samples[OURS], PEER, samples[PEER], 10)
 
 

@@ -1,8 +1,8 @@
-"""Whether several claimers of one queue of a MongoDB slow each other down.
+"""Contention between several claimers of one queue in MongoDB.
 
-One process, or eight at once, empty a queue through the library: claim ten messages, acknowledge these ten, again and
-again, until a claim brings nothing. All begin at the same moment, when each has its connection. What counts is how many
-messages they get in a second in all, and the part of its fair share that the least successful of the eight got.
+One process, or eight at once, empty a queue through the library: claim ten messages, acknowledge these ten, and repeat
+until a claim is empty. All begin at the same moment, when each is connected. Measured are the messages per second of
+all processes together, and the share of its fair part that the least successful of the eight received.
 """
 
 from __future__ import annotations
@@ -24,42 +24,44 @@ if TYPE_CHECKING:
 
     from benchmarks.runs import Run
 
-AT_ONCE = 10
+#: Messages in a claim.
+BATCH = 10
+#: Number of concurrent claimers.
 MANY = 8
 
 
 class Emptied(NamedTuple):
-    """How many messages a second all got, and what part of its fair share the least successful one got."""
+    """The rate of all processes together, and the least successful one's share of its fair part."""
 
     rate: float
     least: float
 
 
 def empty(store: str, signal: str) -> Iterator[Any]:
-    """Say that we are ready, wait for a file, empty the queue, and say how many messages we got, from when to when."""
+    """Yield "ready", wait for a file, empty the queue, and yield the number of messages, the begin and the end."""
     driver = kombu_pool.open(store)
     driver.message_controller.count("bench")
     yield "ready"
     while not Path(signal).exists():
         time.sleep(0.001)
-    began, got = time.monotonic(), 0
-    while taken := _take(driver):
-        got += taken
-    yield [got, began, time.monotonic()]
+    began, count = time.monotonic(), 0
+    while claimed := _claim_and_ack(driver):
+        count += claimed
+    yield [count, began, time.monotonic()]
     driver.close()
 
 
-def _take(driver: kombu_pool.DataDriver) -> int:
-    """Claim and acknowledge once; return how many messages that were."""
-    claim_id, lent = driver.claim_controller.create("bench", backlog.CLAIM, None, AT_ONCE)
-    refused = driver.message_controller.delete_claimed("bench", [(each["id"], str(claim_id)) for each in lent])
+def _claim_and_ack(driver: kombu_pool.DataDriver) -> int:
+    """Claim and acknowledge once; return the number of messages."""
+    claim_id, messages = driver.claim_controller.create("bench", backlog.CLAIM, None, BATCH)
+    refused = driver.message_controller.delete_claimed("bench", [(each["id"], str(claim_id)) for each in messages])
     if refused:
-        raise SystemExit(f"{len(refused)} of {len(lent)} messages were not acknowledged")
-    return len(lent)
+        raise SystemExit(f"{len(refused)} of {len(messages)} messages were not acknowledged")
+    return len(messages)
 
 
 def emptied(claimers: int, messages: int, folder: Path) -> Emptied:
-    """Fill a queue, and let so many processes empty it."""
+    """Fill a queue, and empty it with that many processes."""
     signal = folder / "begin"
     with servers.mongodb(folder) as store, ExitStack() as stack:
         ask(backlog.fill, folder, store=store, messages=messages)
@@ -71,14 +73,14 @@ def emptied(claimers: int, messages: int, folder: Path) -> Emptied:
 
 
 def _summary(answers: Sequence[tuple[int, float, float]], messages: int) -> Emptied:
-    got, began, ended = zip(*answers, strict=True)
-    if sum(got) != messages:
-        raise SystemExit(f"{sum(got)} messages were claimed of {messages}")
-    return Emptied(messages / (max(ended) - min(began)), min(got) * len(got) / messages)
+    counts, began, ended = zip(*answers, strict=True)
+    if sum(counts) != messages:
+        raise SystemExit(f"{sum(counts)} of {messages} messages were claimed")
+    return Emptied(messages / (max(ended) - min(began)), min(counts) * len(counts) / messages)
 
 
 def measure(run: Run) -> Iterator[figures.Figure]:
-    """Let one and then eight empty a queue."""
+    """Empty a queue with one and with eight claimers."""
     messages = run.choose(20_000, 2000)
     samples = run.interleave({f"{count} at once": partial(emptied, count, messages) for count in (MANY, 1)}, rounds=5)
     many, one = samples.values()

@@ -1,8 +1,8 @@
-"""Messages that one consumer takes and acknowledges in a second, when the store is a MongoDB.
+"""Messages that one consumer receives and acknowledges in a second from MongoDB.
 
-A Kombu ``Consumer`` with a prefetch limit of 64 and a callback that acknowledges each message empties a queue that was
-filled before, as for SQLite. Kombu's MongoDB transport removes a message before it hands it out: what its consumer
-holds is lost when it dies.
+A Kombu ``Consumer`` with a prefetch limit of 64 and a callback that acknowledges each message empties a filled queue,
+as for SQLite. Kombu's MongoDB transport removes a message before it delivers it: the unacknowledged messages of a
+killed consumer are lost.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def measure(run: Run) -> Iterator[figures.Figure]:
-    """Measure us and the peer."""
+    """Measure kombu_pool and the peer."""
     many, few = run.choose((10_000, 2000), (1000, 500))
     samples = run.interleave(
         {
@@ -37,5 +37,5 @@ def measure(run: Run) -> Iterator[figures.Figure]:
 
 
 BENCHMARK = Benchmark(
-    "mongodb-consume", "How many messages does a consumer take and acknowledge in a second on MongoDB?", measure
+    "mongodb-consume", "How many messages does a consumer receive and acknowledge in a second on MongoDB?", measure
 )

@@ -1,8 +1,8 @@
-"""Who is compared on MongoDB, each on a private replica set of one member, as it comes, over the loopback interface.
+"""The compared brokers on MongoDB, each on a private replica set of one member with default settings, over loopback.
 
-A write of ours is acknowledged when a majority has it in its journal (``w=majority``, ``journal=true``). Kombu's
-transport says nothing of that, and so gets what MongoDB does from version 5.0 on for who says nothing: ``w=majority``,
-which waits for the journal as well.
+A write of kombu_pool is acknowledged when a majority has it in its journal (``w=majority``, ``journal=true``). Kombu's
+transport sets no write concern and so uses MongoDB's default, from version 5.0 on ``w=majority``, which waits for the
+journal as well.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ OURS, PEER = "pool+mongodb", "mongodb://"
 
 @contextmanager
 def pool_mongodb(folder: Path) -> Iterator[Broker]:
-    """Ours, on a server of its own."""
+    """Yield kombu_pool on a private server."""
     with servers.mongodb(folder) as uri:
         yield Broker(f"pool+{uri}", {})
 
 
 @contextmanager
 def mongodb(folder: Path) -> Iterator[Broker]:
-    """Kombu's MongoDB transport, on a server of its own."""
+    """Yield Kombu's MongoDB transport on a private server."""
     with servers.mongodb(folder) as uri:
         yield Broker(uri, {})

@@ -1,8 +1,8 @@
-"""The time from a publish in one process to the callback in another, while nothing else happens on a MongoDB.
+"""The time from a publish in one process to the callback in another, without other load on MongoDB.
 
-One process publishes to us and to Kombu's MongoDB transport in turn, after pauses of random length, so that it meets a
-polling consumer at any moment of its second. A consumer of each waits in a process of its own. The clock starts before
-``Producer.publish``, which waits for the journal, and stops with the first line of the callback.
+One process publishes alternately to kombu_pool and to Kombu's MongoDB transport, after pauses of random length, so that
+a polling consumer is met at any point of its interval. The consumers run in separate processes. The measurement begins
+before ``Producer.publish``, which waits for the journal, and ends with the first line of the callback.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def one_round(run: Run, messages: int) -> dict[str, float]:
-    """Return the median latency of each."""
+    """Return the median latency of each broker."""
     with run.fresh() as folder, ExitStack() as stack:
         targets = {
             OURS: stack.enter_context(contenders.pool_mongodb(folder)),
@@ -34,7 +34,7 @@ def one_round(run: Run, messages: int) -> dict[str, float]:
 
 
 def measure(run: Run) -> Iterator[Figure]:
-    """Measure us and the peer, by turns."""
+    """Measure kombu_pool and the peer alternately."""
     rounds, messages = run.choose((ROUNDS, 25), (1, 3))
     found = []
     with run.progress.steps(rounds) as step:
@@ -45,4 +45,4 @@ def measure(run: Run) -> Iterator[Figure]:
     yield latency.figure("latency when idle, p50, MongoDB", ours, theirs, PEER, 1 / 30)
 
 
-BENCHMARK = Benchmark("mongodb-latency", "How soon does a waiting consumer on MongoDB get what is published?", measure)
+BENCHMARK = Benchmark("mongodb-latency", "How soon does a waiting consumer on MongoDB receive a message?", measure)

@@ -1,12 +1,12 @@
-"""Messages that one producer publishes in a second, one by one, when the store is a MongoDB.
+"""Messages that one producer publishes in a second, one by one, in MongoDB.
 
-Each message is a ``Producer.publish`` through a direct exchange, as for SQLite. Ours and Kombu's MongoDB transport each
-have a server of their own, a replica set of one member, as it comes. A publish to either returns when the server has
-the message in its journal: ours asks for that (``w=majority``, ``journal=true``), and Kombu's transport gets MongoDB's
-default, which has been the same since version 5.0.
+Each message is a ``Producer.publish`` through a direct exchange, as for SQLite. kombu_pool and Kombu's MongoDB
+transport each have a private server, a replica set of one member with default settings. A publish to either returns
+when the server has the message in its journal: kombu_pool requests that (``w=majority``, ``journal=true``), and Kombu's
+transport uses MongoDB's default, which has been the same since version 5.0.
 
-A bare insertion of a document that holds as much, which waits for the journal as well, is beside ours, too: that is
-the cost of one wait a message, with any client.
+kombu_pool is also compared with a bare insertion of a document of the same size, which waits for the journal as well:
+the least cost of a message with one wait for the journal.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ BARE = "insert_one"
 
 
 def insert(broker: brokers.Broker, messages: int) -> float:
-    """Insert documents, each for good, and return how many a second; the first few do not count."""
-    from pymongo import MongoClient, WriteConcern  # noqa: PLC0415 - who asks nothing about MongoDB need not have it
+    """Insert durable documents and return the rate per second, without the first few."""
+    from pymongo import MongoClient, WriteConcern  # noqa: PLC0415 - only needed for MongoDB
 
     url, _ = broker
     with MongoClient[dict[str, object]](url) as client:
-        for_good = WriteConcern("majority", j=True)
-        collection = client.get_default_database().get_collection("bare", write_concern=for_good)
+        durable = WriteConcern("majority", j=True)
+        collection = client.get_default_database().get_collection("bare", write_concern=durable)
         body = json.dumps(brokers.BODY)
         for _ in range(WARM_UP):
             collection.insert_one({"body": body})
@@ -51,13 +51,13 @@ def insert(broker: brokers.Broker, messages: int) -> float:
 
 
 def bare_rate(broker: Callable[[Path], brokers.Broker], messages: int, folder: Path) -> float:
-    """Return the rate of bare insertions, found in a process of its own."""
-    found: float = ask(insert, folder, broker=broker(folder), messages=messages)
-    return found
+    """Return the rate of bare insertions, measured in a separate process."""
+    measured: float = ask(insert, folder, broker=broker(folder), messages=messages)
+    return measured
 
 
 def measure(run: Run) -> Iterator[figures.Figure]:
-    """Measure us, the peer, and the least that a message costs."""
+    """Measure kombu_pool, the peer, and bare insertions."""
     messages = run.choose(3000, 200)
     samples = run.interleave(
         {
@@ -68,7 +68,7 @@ def measure(run: Run) -> Iterator[figures.Figure]:
         rounds=5,
     )
     yield figures.rates("publish, MongoDB", samples[OURS], PEER, samples[PEER], 1.5)
-    yield figures.rates("publish, MongoDB, beside a bare insertion", samples[OURS], BARE, samples[BARE], 0.75)
+    yield figures.rates("publish, MongoDB, compared with a bare insertion", samples[OURS], BARE, samples[BARE], 0.75)
 
 
 BENCHMARK = Benchmark("mongodb-publish", "How many messages does a producer publish in a second on MongoDB?", measure)

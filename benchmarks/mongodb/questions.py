@@ -1,4 +1,4 @@
-"""The questions about the MongoDB store, in the order in which they are asked."""
+"""The benchmarks of the MongoDB store, in the order of a run."""
 
 from benchmarks.mongodb import backlog, batch, claimers, consume, latency, publish, tasks
 

@@ -1,9 +1,9 @@
-"""Celery tasks that do nothing, done in a second by one worker with two processes, when the store is a MongoDB.
+"""No-op Celery tasks that one worker with two processes finishes in a second, with MongoDB.
 
 The tasks are sent before the worker starts, the same number to both brokers, and the worker is started by the same
-command. Each task appends the time to a file; what counts is the time from the first to the last. That is asked of
-few tasks, which are done in seconds, and of as many as keep a worker busy for longer: a server of a replica set keeps
-what was deleted for minutes, and a scan for the next message must not step over all of it.
+command. Each task appends the time to a file; the measurement is the time from the first to the last. It is made with
+few tasks, which end within seconds, and with many: a server of a replica set keeps deleted index entries for minutes,
+and a scan for the next message must not pass all of them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def measure(run: Run) -> Iterator[figures.Figure]:
-    """Measure us and the peer."""
+    """Measure kombu_pool and the peer."""
     for tasks in run.choose((3000, 10_000), (100, 200)):
         samples = run.interleave(
             {
@@ -36,4 +36,4 @@ def measure(run: Run) -> Iterator[figures.Figure]:
         yield figures.rates(f"{tasks:,} no-op Celery tasks, MongoDB", samples[OURS], PEER, samples[PEER], 2)
 
 
-BENCHMARK = Benchmark("mongodb-tasks", "How many tasks does a Celery worker do in a second on MongoDB?", measure)
+BENCHMARK = Benchmark("mongodb-tasks", "How many tasks does a Celery worker finish in a second on MongoDB?", measure)

@@ -1,1 +1,1 @@
-"""The questions about the Redis store; Kombu's own Redis transport and RabbitMQ are beside us."""
+"""Benchmarks of the Redis store, compared with Kombu's own Redis transport and RabbitMQ."""

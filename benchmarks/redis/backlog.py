@@ -1,7 +1,8 @@
-"""Whether publishing, claiming and acknowledging keep their pace with a million messages waiting in a Redis.
+"""The rates of publishing, claiming and acknowledging with a million waiting messages in Redis.
 
-One server gets a thousand messages, another a million. A process then does the same to each through the library, as for
-SQLite: post 64 messages one by one, claim 64, acknowledge these 64, again and again, so that as many wait as before.
+One server is filled with a thousand messages, another with a million. A process then repeats the same cycle on each
+through the library, as for SQLite: post 64 messages one by one, claim 64, acknowledge these 64, so that the queue keeps
+its length.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ if TYPE_CHECKING:
 
 
 def measure(run: Run) -> Iterator[Figure]:
-    """Fill both servers, then work on them by turns."""
+    """Fill both servers, then measure them alternately."""
     depths = (backlog.SHALLOW, run.choose(backlog.DEEP, 20_000))
     with run.fresh() as folder, ExitStack() as stack:
         stores = {depth: f"redis://{stack.enter_context(servers.redis(folder))}/0" for depth in depths}
         yield from backlog.compared(run, ", Redis", stores)
 
 
-BENCHMARK = Benchmark("redis-backlog", "Does a long queue slow us down on Redis?", measure)
+BENCHMARK = Benchmark("redis-backlog", "Does a long queue slow kombu_pool down on Redis?", measure)

@@ -1,8 +1,8 @@
-"""Commands that the clients send to a Redis for each message that is published, consumed and acknowledged.
+"""Commands that the clients send to Redis for each message that is published, consumed and acknowledged.
 
-One process publishes ten thousand messages, one by one, and another takes them with a prefetch limit of 64 and
-acknowledges each. What counts is every command that ``MONITOR`` shows, from the first connection to the last, but those
-that a script calls. Kombu's Redis transport does the same with fewer messages.
+One process publishes ten thousand messages, one by one, and another consumes them with a prefetch limit of 64 and
+acknowledges each. Every command that ``MONITOR`` reports is counted, from the first connection to the last, except
+those that a script calls. Kombu's Redis transport is measured in the same way with fewer messages.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _END = b"no-more-commands"
 
 @contextmanager
 def watched(address: str) -> Iterator[Counter[str]]:
-    """Count the commands that the server at ``host:port`` is sent while the block runs; known when it has ended."""
+    """Count the commands sent to the server at ``host:port`` within this context; complete after its end."""
     seen: Counter[str] = Counter()
     with _connected(address, b"MONITOR") as monitor:
         yield seen
@@ -41,7 +41,7 @@ def watched(address: str) -> Iterator[Counter[str]]:
 
 @contextmanager
 def _connected(address: str, command: bytes) -> Iterator[BinaryIO]:
-    """Send one command, wait for the first line of the answer, and lend the rest."""
+    """Send one command, wait for the first line of the answer, and yield the rest."""
     host, port = address.split(":")
     with socket.create_connection((host, int(port))) as connection, connection.makefile("rb") as answers:
         connection.sendall(command + b"\r\n")
@@ -50,7 +50,7 @@ def _connected(address: str, command: bytes) -> Iterator[BinaryIO]:
 
 
 def _commands(monitor: BinaryIO) -> Iterator[str]:
-    """Yield the names in lines like ``+TIME [DATABASE CLIENT] "NAME" "ARGUMENT"``; lua is the client of a script's."""
+    """Yield the names in lines like ``+TIME [DATABASE CLIENT] "NAME" "ARGUMENT"``, without the client lua: scripts."""
     for line in monitor:
         if _END in line:
             return
@@ -59,26 +59,26 @@ def _commands(monitor: BinaryIO) -> Iterator[str]:
             yield command.split(b'"')[1].decode().lower()
 
 
-def each(contender: Contender, messages: int, folder: Path) -> tuple[float, str]:
-    """Return how many commands a message takes, and which are the most frequent."""
+def count(contender: Contender, messages: int, folder: Path) -> tuple[float, str]:
+    """Return the number of commands for a message, and the most frequent ones."""
     with contender(folder) as broker:
         address = broker.url.partition("://")[2].partition("/")[0]
         with watched(address) as seen:
             filled_rate(lambda _: broker, messages, folder)
-    frequent = ", ".join(f"{name} {count / messages:.3g}" for name, count in seen.most_common(3))
+    frequent = ", ".join(f"{name} {number / messages:.3g}" for name, number in seen.most_common(3))
     return seen.total() / messages, frequent
 
 
 def measure(run: Run) -> Iterator[figures.Figure]:
-    """Count ours and the peer's."""
+    """Count the commands of kombu_pool and of the peer."""
     many, few = run.choose((10_000, 1000), (500, 500))
     with run.progress.steps(2) as step:
         step(OURS)
         with run.fresh() as folder:
-            ours, frequent = each(contenders.pool_redis, many, folder)
+            ours, frequent = count(contenders.pool_redis, many, folder)
         step(REDIS)
         with run.fresh() as folder:
-            theirs, _ = each(contenders.redis, few, folder)
+            theirs, _ = count(contenders.redis, few, folder)
     yield figures.Figure(
         "Redis commands for a message",
         f"{ours:.3g} ({frequent})",

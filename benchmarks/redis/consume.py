@@ -1,11 +1,10 @@
-"""Messages that one consumer takes and acknowledges in a second, when the store is a Redis.
+"""Messages that one consumer receives and acknowledges in a second from Redis.
 
-A Kombu ``Consumer`` with a prefetch limit of 64 and a callback that acknowledges each message empties a queue that was
-filled before, as for SQLite. Kombu's Redis transport gets fewer messages than the others, so that each is busy for
-about as long.
+A Kombu ``Consumer`` with a prefetch limit of 64 and a callback that acknowledges each message empties a filled queue,
+as for SQLite. Kombu's Redis transport gets fewer messages than the others, so that each takes about as long.
 
-That transport waits for the server several times for each message. A core that sleeps takes a while to wake up, so that
-it has been seen to do twice as many on a machine that was busy with something else: compare runs on a quiet one.
+That transport waits for the server several times for each message. A sleeping core takes time to wake up, and the rate
+of that transport was twice as high on a machine with other load: compare runs on an idle machine.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def measure(run: Run) -> Iterator[Figure | LeftOut]:
-    """Measure us and both peers."""
+    """Measure kombu_pool and both peers."""
     many, few = run.choose((20_000, 2000), (500, 500))
     with run.fresh() as folder, contenders.rabbitmq(folder) as url:
         subjects = {
@@ -42,5 +41,5 @@ def measure(run: Run) -> Iterator[Figure | LeftOut]:
 
 
 BENCHMARK = Benchmark(
-    "redis-consume", "How many messages does a consumer take and acknowledge in a second on Redis?", measure
+    "redis-consume", "How many messages does a consumer receive and acknowledge in a second on Redis?", measure
 )

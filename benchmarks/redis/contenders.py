@@ -1,4 +1,4 @@
-"""Who is compared on Redis, each on a private server with the same settings, reached over the loopback interface."""
+"""The compared brokers on Redis, each on a private server with the same settings, over the loopback interface."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ if TYPE_CHECKING:
     from benchmarks.contenders import Contender
 
 OURS, REDIS, RABBITMQ = "pool+redis", "redis://", "RabbitMQ"
-#: Where the messages of a round are, in a RabbitMQ that serves for all rounds.
+#: Queues to delete before each round: one RabbitMQ server is used for all rounds.
 _QUEUES = ("bench", "celery")
 
 
 @contextmanager
 def pool_redis(folder: Path) -> Iterator[Broker]:
-    """Ours, on a server of its own."""
+    """Yield kombu_pool on a private server."""
     with servers.redis(folder) as address:
         yield Broker(f"pool+redis://{address}/0", {})
 
 
 @contextmanager
 def redis(folder: Path) -> Iterator[Broker]:
-    """Kombu's Redis transport, on a server of its own."""
+    """Yield Kombu's Redis transport on a private server."""
     with servers.redis(folder) as address:
         yield Broker(f"redis://{address}/0", {})
 
 
 def rabbitmq(folder: Path) -> AbstractContextManager[str | None]:
-    """Run a RabbitMQ and lend its URL, or None where there is none: it starts too slowly for one each round."""
+    """Run a RabbitMQ server for all rounds, because it starts slowly; yield its URL, None if it is not installed."""
     return servers.rabbitmq(folder) if servers.has_rabbitmq() else nullcontext()
 
 
 def amqp(url: str, **options: Any) -> Contender:
-    """Kombu's AMQP transport with these transport options, on a RabbitMQ that may have served before."""
+    """Return Kombu's AMQP transport with these transport options, on a running RabbitMQ server."""
 
     @contextmanager
     def emptied(_: Path) -> Iterator[Broker]:
@@ -57,7 +57,7 @@ def amqp(url: str, **options: Any) -> Contender:
 def compared(
     what: str, samples: Mapping[str, Sequence[float]], peer: str, target: float, ours: str = OURS
 ) -> figures.Figure | figures.LeftOut:
-    """Compare the rates of two contenders, if the peer is here."""
+    """Compare the rates of two contenders; leave the figure out if the peer was not measured."""
     if peer not in samples:
         return figures.LeftOut(what, f"no {peer.split(maxsplit=1)[0]} here")
     return figures.rates(what, samples[ours], peer, samples[peer], target)

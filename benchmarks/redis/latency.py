@@ -1,8 +1,8 @@
-"""The time from a publish in one process to the callback in another, while nothing else happens on a Redis.
+"""The time from a publish in one process to the callback in another, without other load on Redis.
 
-One process publishes to us and to Kombu's Redis transport in turn, after short pauses of random length. A consumer of
-each waits in a process of its own. The clock starts before ``Producer.publish`` and stops with the first line of the
-callback.
+One process publishes alternately to kombu_pool and to Kombu's Redis transport, after short pauses of random length. The
+consumers run in separate processes. The measurement begins before ``Producer.publish`` and ends with the first line of
+the callback.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from benchmarks.figures import Figure
     from benchmarks.runs import Run
 
-#: Seconds; both consumers sleep until the server wakes them, so that it does not matter when.
+#: Range of the pauses, in seconds; short, because both consumers are woken by the server instead of polling.
 PAUSES = (0.02, 0.08)
 
 
 def one_round(run: Run, messages: int) -> dict[str, float]:
-    """Return the median latency of each."""
+    """Return the median latency of each broker."""
     with run.fresh() as folder, ExitStack() as stack:
         targets = {
             OURS: stack.enter_context(contenders.pool_redis(folder)),
@@ -36,7 +36,7 @@ def one_round(run: Run, messages: int) -> dict[str, float]:
 
 
 def measure(run: Run) -> Iterator[Figure]:
-    """Measure us and the peer, by turns."""
+    """Measure kombu_pool and the peer alternately."""
     rounds, messages = run.choose((ROUNDS, 100), (1, 5))
     found = []
     with run.progress.steps(rounds) as step:
@@ -47,4 +47,4 @@ def measure(run: Run) -> Iterator[Figure]:
     yield latency.figure("latency when idle, p50, Redis", ours, theirs, REDIS, 1)
 
 
-BENCHMARK = Benchmark("redis-latency", "How soon does a waiting consumer on Redis get what is published?", measure)
+BENCHMARK = Benchmark("redis-latency", "How soon does a waiting consumer on Redis receive a message?", measure)

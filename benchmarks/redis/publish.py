@@ -1,9 +1,9 @@
-"""Messages that one producer publishes in a second, one by one, when the store is a Redis.
+"""Messages that one producer publishes in a second, one by one, in Redis.
 
-Each message is a ``Producer.publish`` through a direct exchange, as for SQLite. Ours returns when the server has stored
-the message; beside it are Kombu's Redis transport, on a server with the same settings, and RabbitMQ with
-``confirm_publish``, which waits for the server too. All queues are durable and all messages persistent, as Kombu makes
-them; the Redis servers keep everything in memory.
+Each message is a ``Producer.publish`` through a direct exchange, as for SQLite. A publish of kombu_pool returns when
+the server has stored the message. It is compared with Kombu's Redis transport, on a server with the same settings, and
+with RabbitMQ with ``confirm_publish``, which waits for the server as well. All queues are durable and all messages
+persistent, Kombu's defaults; the Redis servers have no persistence.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CONFIRMING = "RabbitMQ confirming"
 
 
 def measure(run: Run) -> Iterator[Figure | LeftOut]:
-    """Measure us and both peers."""
+    """Measure kombu_pool and both peers."""
     many, few = run.choose((10_000, 2000), (200, 50))
     with run.fresh() as folder, contenders.rabbitmq(folder) as url:
         subjects = {

@@ -1,4 +1,4 @@
-"""The questions about the Redis store, in the order in which they are asked."""
+"""The benchmarks of the Redis store, in the order of a run."""
 
 from benchmarks.redis import backlog, batch, commands, consume, latency, publish, tasks
 

@@ -1,8 +1,8 @@
-"""Celery tasks that do nothing, done in a second by one worker with two processes, when the store is a Redis.
+"""No-op Celery tasks that one worker with two processes finishes in a second, with Redis.
 
 The tasks are sent before the worker starts, the same number to all brokers, and the worker is started by the same
 command. Each task appends the time to a file; the rate is that from the first to the last. The processor time is that
-of the worker's main process alone, which talks to the broker and hands out the tasks, after the first tenth of them.
+of the worker's main process, which communicates with the broker and distributes the tasks, after the first tenth.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ if TYPE_CHECKING:
     from benchmarks.runs import Run
 
 WARM_UP = 0.1
-#: Seconds; the system counts processor time in these, and a quick run is shorter than one.
+#: Unit in which the system counts processor time, in seconds; a quick run is shorter than one.
 TICK = 1 / os.sysconf("SC_CLK_TCK")
 
 
 class Work(NamedTuple):
-    """What a worker did: tasks a second, and microseconds of its main process for each."""
+    """Tasks per second of a worker, and microseconds of its main process for each task."""
 
     rate: float
     cost: float
 
 
 def work(broker: Callable[[Path], Broker], tasks: int, folder: Path) -> Work:
-    """Let a worker do tasks."""
+    """Run a worker until all tasks are finished."""
     prepared, done = broker(folder), folder / "done"
     ask(app.send, folder, with_environment=app.settings(prepared, folder), tasks=tasks)
     with app.worker(prepared, folder) as process:
@@ -58,7 +58,7 @@ def _seconds(process: psutil.Process) -> float:
 
 
 def measure(run: Run) -> Iterator[figures.Figure | figures.LeftOut]:
-    """Measure us and both peers."""
+    """Measure kombu_pool and both peers."""
     tasks = run.choose(5000, 100)
     with run.fresh() as folder, contenders.rabbitmq(folder) as url:
         subjects = {
@@ -82,4 +82,4 @@ def _cost(what: str, samples: Mapping[str, Sequence[Work]]) -> figures.Figure | 
     return figures.Figure(what, mine, f"{RABBITMQ} {other}", figures.ratio(ours, theirs), 1, at_most=True)
 
 
-BENCHMARK = Benchmark("redis-tasks", "How many tasks does a Celery worker do in a second on Redis?", measure)
+BENCHMARK = Benchmark("redis-tasks", "How many tasks does a Celery worker finish in a second on Redis?", measure)

@@ -73,16 +73,7 @@ def locate(uri: StoreUri, options: Mapping[str, Any], conf: Any) -> Location:
         settings.REDIS, {**uri.options, **options}, where=str(uri), conf=conf, group=settings.REDIS_GROUP
     )
     username, password, hosts = _authority(uri)
-    db = values.pop("db")
-    path, service = "", ""
-    if uri.scheme == "redis+socket":
-        path = _socket(uri, hosts)
-    elif uri.scheme == "redis+sentinel":
-        service, db = _service(uri, db)
-    else:
-        db = _database(uri, uri.path.strip("/"), db)
-    if uri.scheme == "redis+cluster" and db:
-        raise ConfigurationError(f"{uri}: a Redis Cluster has one database, number 0")
+    path, service, db = _target(uri, hosts, values.pop("db"))
     values["ssl"] = values["ssl"] or uri.scheme == "rediss"
     values["ssl_cert_reqs"] = values["ssl_cert_reqs"].lower()
     _check_files(uri, values)
@@ -97,6 +88,18 @@ def locate(uri: StoreUri, options: Mapping[str, Any], conf: Any) -> Location:
         password=password,
         **values,
     )
+
+
+def _target(uri: StoreUri, hosts: str, db: int | None) -> tuple[str, str, int | None]:
+    """Return the path of the socket, the name of the master, and the database, which the URI's path names."""
+    if uri.scheme == "redis+socket":
+        return _socket(uri, hosts), "", db
+    if uri.scheme == "redis+sentinel":
+        return "", *_service(uri, db)
+    db = _database(uri, uri.path.strip("/"), db)
+    if uri.scheme == "redis+cluster" and db:
+        raise ConfigurationError(f"{uri}: a Redis Cluster has one database, number 0")
+    return "", "", db
 
 
 def _check_quoting(uri: StoreUri) -> None:

@@ -5,7 +5,7 @@ In a project of your own this is two terminals::
     celery -A celery_app worker -Q celery,reports
     python -c "import celery_app; celery_app.charge.delay(42)"
 
-``python examples/celery_app.py`` does both for you, in a temporary folder.
+``python examples/celery_app.py`` does both, in a temporary folder.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from worker import worker
 app = Celery("celery_app", broker=os.environ.get("SHOP_BROKER", "pool:///shop"), backend=os.environ.get("SHOP_RESULTS"))
 app.conf.update(
     broker_connection_retry_on_startup=True,
-    # Acknowledged when done: a worker that dies gives its task back, to be run once more.
+    # Acknowledged after the run: the task of a killed worker runs again.
     task_acks_late=True,
     task_reject_on_worker_lost=True,
     task_routes={"celery_app.report": {"queue": "reports"}},
@@ -30,7 +30,7 @@ app.conf.update(
 
 @app.task(bind=True, max_retries=3)
 def charge(self: Task, amount: int) -> int:
-    """Charge a card at a bank that refuses the first time."""
+    """Charge a card at a bank that refuses the first attempt."""
     if self.request.retries == 0:
         raise self.retry(countdown=0.5)
     return amount
@@ -38,22 +38,22 @@ def charge(self: Task, amount: int) -> int:
 
 @app.task
 def discount(amount: int, percent: int) -> int:
-    """Take some percent off."""
+    """Return the amount with a discount."""
     return amount * (100 - percent) // 100
 
 
 @app.task
 def report(amounts: list[int]) -> str:
-    """Sum up; goes through a queue of its own."""
+    """Return a report; the task uses its own queue."""
     return f"{len(amounts)} charges, {sum(amounts)} in all"
 
 
 def main() -> None:
-    """Run a worker and give it something of everything."""
+    """Run a worker and send it a retry, a countdown, a chain and a chord."""
     with tempfile.TemporaryDirectory(prefix="kombu_pool-") as folder:
         broker, results = f"pool+sqlite:///{folder}/shop.db", Path(folder, "results")
         results.mkdir()
-        # The worker's process finds them in its environment, as yours would in a deployment.
+        # The worker process reads them from its environment, as in a deployment.
         os.environ |= {"SHOP_BROKER": broker, "SHOP_RESULTS": results.as_uri()}
         app.conf.update(broker_url=broker, result_backend=results.as_uri())
         with worker(app, "celery_app", Path(folder, "worker.log"), "--queues=celery,reports"):

@@ -5,7 +5,7 @@ In a project of your own this is two terminals::
     celery -A flask_app worker
     flask --app flask_app run
 
-``python examples/flask_app.py`` does both for you, with Flask's test client. It needs ``kombu-pool[celery]`` and Flask.
+``python examples/flask_app.py`` does both, with Flask's test client. It needs ``kombu-pool[celery]`` and Flask.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from worker import worker
 
 
 def celery_init_app(app: Flask) -> Celery:
-    """Make a Celery application whose tasks run in the context of the Flask application."""
+    """Return a Celery application whose tasks run in the context of the Flask application."""
 
     class FlaskTask(Task):
         def __call__(self, *arguments: object, **options: object) -> object:
@@ -38,12 +38,12 @@ def celery_init_app(app: Flask) -> Celery:
 
 @shared_task
 def add(x: int, y: int) -> int:
-    """Add."""
+    """Return the sum."""
     return x + y
 
 
 def create_app() -> Flask:
-    """Make the Flask application."""
+    """Return the Flask application."""
     app = Flask("flask_app")
     broker, results = os.environ.get("SHOP_BROKER", "pool:///flask"), os.environ.get("SHOP_RESULTS")
     app.config["CELERY"] = {"broker_url": broker, "result_backend": results, "worker_hijack_root_logger": False}
@@ -61,7 +61,7 @@ def create_app() -> Flask:
 
 
 def main() -> None:
-    """Run a worker, ask for a sum, and for its result."""
+    """Run a worker, request a sum, and print its result."""
     with tempfile.TemporaryDirectory(prefix="kombu_pool-") as folder:
         results = Path(folder, "results")
         results.mkdir()
@@ -74,7 +74,7 @@ def main() -> None:
 
 
 def __getattr__(name: str) -> Celery:
-    """Make ``celery`` for ``celery -A flask_app``, and for nobody else."""
+    """Return ``celery`` for ``celery -A flask_app``."""
     if name != "celery":
         raise AttributeError(name)
     return create_app().extensions["celery"]

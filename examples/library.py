@@ -1,4 +1,4 @@
-"""The library without Kombu: a queue in a SQLite file, posted to, claimed from, deleted from."""
+"""The library without Kombu: post to a queue in a SQLite file, claim messages, delete them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ORDERS = "orders"
 
 
 def main() -> None:
-    """Post three orders and work them off, the second one with an accident."""
+    """Post three orders and process them; release two of them once."""
     with tempfile.TemporaryDirectory(prefix="kombu_pool-") as folder:
         store = kombu_pool.open(f"sqlite:///{folder}/shop.db")
         try:
@@ -21,7 +21,7 @@ def main() -> None:
 
 
 def fill(store: kombu_pool.DataDriver) -> None:
-    """Create the queue and post to it; the store has the messages for good when ``post`` returns."""
+    """Create the queue and post to it; the messages are durable when ``post`` returns."""
     store.queue_controller.create(ORDERS)
     messages = [
         {"ttl": 3600, "body": {"item": "tea"}},
@@ -33,17 +33,17 @@ def fill(store: kombu_pool.DataDriver) -> None:
 
 
 def work(store: kombu_pool.DataDriver) -> None:
-    """Claim what there is. What is not deleted comes back: at once when released, else when the claim's ttl is over."""
+    """Claim all messages. A message that is not deleted is free again after a release, or when the claim's ttl ends."""
     claims, messages = store.claim_controller, store.message_controller
     claim, (first, *others) = claims.create(ORDERS, {"ttl": 60, "grace": 60}, limit=10)
-    print("the urgent one first:", first["body"])
+    print("first, by priority:", first["body"])
     messages.delete(ORDERS, first["id"], claim=claim)
 
-    print("an accident; given back:", [message["body"] for message in others])
+    print("released:", [message["body"] for message in others])
     claims.delete(ORDERS, claim)
 
     claim, again = claims.create(ORDERS, {"ttl": 60, "grace": 60}, limit=10)
-    print("lent again:", [(message["body"]["item"], message["claim_count"]) for message in again])
+    print("claimed again:", [(message["body"]["item"], message["claim_count"]) for message in again])
     messages.bulk_delete(ORDERS, [message["id"] for message in again], claim_ids=[claim])
     print("left:", store.queue_controller.stats(ORDERS)["messages"]["total"])
 

@@ -1,4 +1,4 @@
-"""The first task: a worker on ``pool://``, in a folder of its own, and what it answers.
+"""The first task: a worker on ``pool://``, in a temporary folder, and its results.
 
 Run it with ``make quickstart``, or with ``python examples/quickstart.py`` where ``kombu-pool[celery]`` is installed.
 """
@@ -19,15 +19,15 @@ app.conf.update(broker_connection_retry_on_startup=True, worker_hijack_root_logg
 
 @app.task
 def add(x: int, y: int) -> int:
-    """Add two numbers, as slowly as real work goes."""
+    """Return the sum after a tenth of a second."""
     time.sleep(0.1)
     return x + y
 
 
 def main() -> None:
-    """Start a worker, send it tasks, show their results, stop it."""
+    """Start a worker, send it tasks, print their results, stop it."""
     with tempfile.TemporaryDirectory(prefix="kombu_pool-") as folder:
-        # Without this line pool:// is a file in your state folder, the same one for all that you run.
+        # Without this line, pool:// is a file in the user's state folder, shared by all applications.
         os.environ["XDG_STATE_HOME"] = folder
         print(f"Starting a worker on pool:// in {folder} ...", flush=True)
         began = time.monotonic()
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def show(results: object) -> None:
-    """Print each result as it comes in."""
+    """Print the results in order."""
     for done, result in enumerate(results, 1):
         print(f"  [{done:2}/20] {done - 1} + {done - 1} = {result.get(timeout=30)}", flush=True)
 

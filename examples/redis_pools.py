@@ -1,7 +1,7 @@
-"""A Redis and a SQLite file as two pools of one catalogue: what is quick in memory, what is dear on the disk.
+"""A Redis server and a SQLite file as two pools: fast queues in memory, durable ones on disk.
 
-``python examples/redis_pools.py redis://localhost:6379/0``, or with that URL in ``REDIS_URL``: it starts no server but
-uses one that is there, under keys of its own, which it deletes at the end. It needs ``kombu-pool[redis]``.
+``python examples/redis_pools.py redis://localhost:6379/0``, or with that URL in ``REDIS_URL``. The example uses a running
+server, under a key prefix of its own, and deletes its keys at the end. It needs ``kombu-pool[redis]``.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from contextlib import closing
 
 from kombu import Connection, Consumer, Exchange, Producer, Queue
 
-import kombu_pool  # plain Kombu learns of pool:// by this line; Celery does without it
+import kombu_pool  # registers pool:// with plain Kombu; Celery does not need it
 
 SHOP = Exchange("shop", type="direct")
 QUEUES = [
     Queue("payments", SHOP, routing_key="payment"),
     Queue("metrics.page-views", SHOP, routing_key="page-view"),
 ]
-#: What the names of all its keys begin with, for the database may hold other things.
+#: Prefix of all keys, because the database may contain other data.
 REDIS = {"key_prefix": "kombu-pool-example"}
 
 
 def options(redis: str, folder: str) -> dict[str, object]:
-    """Say which pools and flavors there are, and which queues get which."""
+    """Return the pools, the flavors, and the rules for queues."""
     return {
         "pools": [
             {"name": "memory", "uri": redis, "weight": 100, "flavor": "quick", "options": REDIS},
@@ -37,13 +37,13 @@ def options(redis: str, folder: str) -> dict[str, object]:
 
 
 def main() -> None:
-    """Publish to both queues, look where the messages are, consume them, delete the queues."""
+    """Publish to both queues, print where the messages are, consume them, delete the queues."""
     redis = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("REDIS_URL")
     if not redis:
-        sys.exit("Which Redis? Try: python examples/redis_pools.py redis://localhost:6379/0")
+        sys.exit("No Redis URL; try: python examples/redis_pools.py redis://localhost:6379/0")
     with (
         tempfile.TemporaryDirectory(prefix="kombu_pool-") as folder,
-        # The control store is the third one here. It might as well be one of the two.
+        # The control store is a third store here; it could also be one of the two.
         Connection(f"pool+sqlite:///{folder}/control.db", transport_options=options(redis, folder)) as connection,
     ):
         channel = connection.channel()
@@ -58,24 +58,24 @@ def main() -> None:
 
 
 def show(name: str, uri: str, options: dict[str, str]) -> None:
-    """Tell what waits in one pool: a pool is a store like any other, and can be opened as one."""
+    """Print the queues of one pool, opened directly as a store."""
     with closing(kombu_pool.open_data(uri, options=options)) as store:
         for queue in next(store.queue_controller.list()):
             print(f"{name} holds {queue['name']}, messages: {store.message_controller.count(queue['name'])}")
 
 
 def consume(connection: Connection) -> None:
-    """Take both messages; the consumer need not know which pool each of its queues is in."""
-    got: list[str] = []
+    """Consume both messages; the consumer does not need to know the pools of its queues."""
+    received: list[str] = []
 
-    def take(body: object, message: object) -> None:
-        got.append(f"{message.delivery_info['routing_key']}: {body}")
+    def receive(body: object, message: object) -> None:
+        received.append(f"{message.delivery_info['routing_key']}: {body}")
         message.ack()
 
-    with Consumer(connection.channel(), QUEUES, callbacks=[take]):
-        while len(got) < len(QUEUES):
+    with Consumer(connection.channel(), QUEUES, callbacks=[receive]):
+        while len(received) < len(QUEUES):
             connection.drain_events(timeout=10)
-    print("consumed", *sorted(got), sep="\n  ")
+    print("consumed", *sorted(received), sep="\n  ")
 
 
 if __name__ == "__main__":

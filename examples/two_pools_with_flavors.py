@@ -1,4 +1,4 @@
-"""Two SQLite files as two pools: one that is quick, one that is sure, and queues that choose by flavor.
+"""Two SQLite files as two pools, a fast one and a durable one, and queues that choose a pool by flavor.
 
 The same dictionary goes into ``broker_transport_options`` of a Celery application.
 """
@@ -10,19 +10,19 @@ from contextlib import closing
 
 from kombu import Connection, Consumer, Exchange, Producer, Queue
 
-import kombu_pool  # plain Kombu learns of pool:// by this line; Celery does without it
+import kombu_pool  # registers pool:// with plain Kombu; Celery does not need it
 
 SHOP = Exchange("shop", type="direct")
 QUEUES = [
-    # A queue may say which flavor it wants ...
+    # A queue may name its flavor ...
     Queue("payments", SHOP, routing_key="payment", queue_arguments={"x-pool-flavor": "sure"}),
-    # ... or leave it to the rules below.
+    # ... or get it from the rules below.
     Queue("metrics.page-views", SHOP, routing_key="page-view"),
 ]
 
 
 def options(folder: str) -> dict[str, object]:
-    """Say which pools and flavors there are, and which queues get which."""
+    """Return the pools, the flavors, and the rules for queues."""
     return {
         "pools": [
             {
@@ -39,7 +39,7 @@ def options(folder: str) -> dict[str, object]:
 
 
 def main() -> None:
-    """Publish to both queues, look where the messages are, consume them."""
+    """Publish to both queues, print where the messages are, consume them."""
     with (
         tempfile.TemporaryDirectory(prefix="kombu_pool-") as folder,
         Connection(f"pool+sqlite:///{folder}/control.db", transport_options=options(folder)) as connection,
@@ -53,23 +53,23 @@ def main() -> None:
 
 
 def queues_in(uri: str) -> list[str]:
-    """Name the queues of one pool: a pool is a store like any other, and can be opened as one."""
+    """Return the queues of one pool, opened directly as a store."""
     with closing(kombu_pool.open_data(uri)) as store:
         return [queue["name"] for queue in next(store.queue_controller.list())]
 
 
 def consume(connection: Connection) -> None:
-    """Take both messages; the consumer need not know which pool each of its queues is in."""
-    got: list[str] = []
+    """Consume both messages; the consumer does not need to know the pools of its queues."""
+    received: list[str] = []
 
-    def take(body: object, message: object) -> None:
-        got.append(f"{message.delivery_info['routing_key']}: {body}")
+    def receive(body: object, message: object) -> None:
+        received.append(f"{message.delivery_info['routing_key']}: {body}")
         message.ack()
 
-    with Consumer(connection.channel(), QUEUES, callbacks=[take]):
-        while len(got) < len(QUEUES):
+    with Consumer(connection.channel(), QUEUES, callbacks=[receive]):
+        while len(received) < len(QUEUES):
             connection.drain_events(timeout=10)
-    print("consumed", *sorted(got), sep="\n  ")
+    print("consumed", *sorted(received), sep="\n  ")
 
 
 if __name__ == "__main__":

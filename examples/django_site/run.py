@@ -5,7 +5,7 @@ In a project of your own this is two terminals::
     celery -A shop worker
     python manage.py runserver
 
-``python examples/django_site/run.py`` does without a web server: a worker, a task, its result.
+``python examples/django_site/run.py`` uses no web server: it runs a worker and a task, and prints the result.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 
 def main() -> None:
-    """Set Django up as ``manage.py`` would, run a worker, and give it a task."""
-    import django  # noqa: PLC0415 - its settings are read from the environment first
-    from worker import worker  # noqa: PLC0415 - found by the path above
+    """Set Django up as ``manage.py`` does, run a worker, and send it a task."""
+    import django  # noqa: PLC0415 - after its settings are in the environment
+    from worker import worker  # noqa: PLC0415 - on the path set above
 
     with tempfile.TemporaryDirectory(prefix="kombu_pool-") as folder:
         os.environ |= {

@@ -1,4 +1,4 @@
-"""Each example runs as it is, says what it should, and leaves nothing behind."""
+"""Each example runs unchanged, prints the expected lines, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tests.support.servers.redis_shared import fresh_uri
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
-#: What an example prints, among other things.
-SAYS = {
+#: Example -> lines in its output.
+OUTPUT = {
     "quickstart.py": ["[20/20] 19 + 19 = 38", "no server was installed"],
     "celery_app.py": [
         "after one retry: 100",
@@ -25,7 +25,7 @@ SAYS = {
         "one after another: 90",
         "all, then a report: 3 charges, 30 in all",
     ],
-    "library.py": ["the urgent one first: {'item': 'cake'}", "lent again: [('tea', 2), ('milk', 2)]", "left: 0"],
+    "library.py": ["first, by priority: {'item': 'cake'}", "claimed again: [('tea', 2), ('milk', 2)]", "left: 0"],
     "two_pools_with_flavors.py": [
         "quick.db holds the queue metrics.page-views",
         "sure.db holds the queue payments",
@@ -45,15 +45,15 @@ SAYS = {
 
 
 @pytest.mark.celery
-@pytest.mark.parametrize("name", SAYS)
+@pytest.mark.parametrize("name", OUTPUT)
 def test_an_example_runs(name, tmp_path):
     done = run(name, tmp_path, REDIS_URL=fresh_uri() if "redis" in name else "")
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert [said for said in SAYS[name] if said not in done.stdout] == []
+    assert [line for line in OUTPUT[name] if line not in done.stdout] == []
     assert done.stderr == ""
     assert list(tmp_path.iterdir()) == []
-    assert living(tmp_path) == []
+    assert running_in(tmp_path) == []
 
 
 def test_the_redis_of_an_example_is_left_as_it_was(tmp_path):
@@ -74,11 +74,11 @@ def test_an_example_without_its_redis_says_what_it_needs(tmp_path):
 
 def test_every_example_is_run():
     projects = {path.relative_to(EXAMPLES).as_posix() for path in EXAMPLES.glob("*/run.py")}
-    assert projects | {path.name for path in EXAMPLES.glob("*.py")} - {"worker.py"} == set(SAYS)
+    assert projects | {path.name for path in EXAMPLES.glob("*.py")} - {"worker.py"} == set(OUTPUT)
 
 
 def run(name: str, folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
-    """Run an example in a folder of its own, until it ends."""
+    """Run an example in a folder until it ends."""
     return subprocess.run(
         [sys.executable, str(EXAMPLES / name), *arguments],
         env=os.environ | {"TMPDIR": str(folder), "XDG_STATE_HOME": str(folder)} | environment,
@@ -90,7 +90,7 @@ def run(name: str, folder: Path, *arguments: str, **environment: str) -> subproc
     )
 
 
-def living(folder: Path) -> list[str]:
-    """Name the processes that still run in a folder below this one."""
+def running_in(folder: Path) -> list[str]:
+    """Return the names of the processes that run in this folder or below."""
     running = psutil.process_iter(["name", "cwd"])
     return [each.info["name"] for each in running if Path(each.info["cwd"] or "/").is_relative_to(folder)]

@@ -1,9 +1,9 @@
-"""Tasks of this application, which Celery finds by itself."""
+"""Tasks of this application, which Celery discovers."""
 
 from celery import shared_task
 
 
 @shared_task
 def total(prices: list[int]) -> int:
-    """Sum up."""
+    """Return the sum."""
     return sum(prices)

@@ -1,4 +1,4 @@
-"""The project. Celery is made when Django starts, so that shared tasks find it."""
+"""The project. Django imports the Celery application at its start, so that shared tasks use it."""
 
 from shop.celery import app as celery_app
 

@@ -1,4 +1,4 @@
-"""Django's Celery application, as Celery's documentation has it."""
+"""The project's Celery application, as in Celery's documentation."""
 
 import os
 

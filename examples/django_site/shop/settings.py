@@ -1,4 +1,4 @@
-"""What matters here: the broker is a file in a folder of the project's own."""
+"""The settings: the broker is a file in a folder of the project."""
 
 import os
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 FOLDER = Path(os.environ.get("SHOP_FOLDER", Path(__file__).parents[1] / "var"))
 FOLDER.mkdir(exist_ok=True)
 
-SECRET_KEY = "an example's"  # noqa: S105 - it guards nothing
+SECRET_KEY = "an example's"  # noqa: S105 - protects nothing
 INSTALLED_APPS = ["orders"]
 USE_TZ = True
 

@@ -98,6 +98,10 @@ class Worker(Process):
         self.name = f"{name}@tests"
         super().__init__(log, environment, "worker", f"--hostname={self.name}", "--loglevel=info", *arguments)
 
+    def lost_claims(self) -> list[str]:
+        """Return the log lines about messages whose claim ended, so that another worker may run them."""
+        return [line for line in self.log.splitlines() if "late acknowledgement" in line or "worker may run" in line]
+
     def ready(self) -> Worker:
         """Wait until the worker consumes."""
         self.wait_for_log(f"{self.name} ready.")

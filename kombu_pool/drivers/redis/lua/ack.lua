@@ -7,38 +7,38 @@ local RECORDS, FREE, DELAYED, EXPIRING, CLAIMED, CLAIM_ENDS, CLAIMS, CLAIM_COUNT
 -- include batches
 local now = clock(ARGV[1])
 
--- sort_out: which of the messages the claim held until just now; the others are free, delayed, gone or another's.
+-- partition: messages that the claim held until this run, and the others: free, delayed, deleted or claimed again.
 local function partition(ids)
-  local mine, refused = {}, {}
+  local held, refused = {}, {}
   for _, id in ipairs(ids) do
     local elsewhere = redis.call('HEXISTS', RECORDS, id) == 0 or redis.call('ZSCORE', FREE, id)
       or redis.call('ZSCORE', DELAYED, id)
       or #redis.call('ZRANGEBYLEX', CLAIMED, '[' .. id, '(' .. id .. string.rep('\255', 9)) > 0
-    local list = elsewhere and refused or mine
+    local list = elsewhere and refused or held
     list[#list + 1] = id
   end
-  return mine, refused
-end
-
-local function ack(claim, joined)
-  local ends = redis.call('ZSCORE', CLAIM_ENDS, claim)
-  if not ends or tonumber(ends) <= now then return joined end
-  local ids, members, refused = split(joined), {}, {}
-  for index, id in ipairs(ids) do members[index] = id .. claim end
-  local removed = batched('ZREM', CLAIMED, members)
-  if removed < #ids then ids, refused = partition(ids) end
-  if #ids > 0 then
-    batched('HDEL', RECORDS, ids)
-    if redis.call('ZCARD', EXPIRING) > 0 then batched('ZREM', EXPIRING, ids) end
-    if redis.call('HLEN', CLAIM_COUNTS) > 0 then batched('HDEL', CLAIM_COUNTS, ids) end
-    if redis.call('HINCRBY', CLAIMS, claim .. '#', -#ids) <= 0 then
-      redis.call('HDEL', CLAIMS, claim, claim .. '#')
-      redis.call('ZREM', CLAIM_ENDS, claim)
-    end
-  end
-  return table.concat(refused)
+  return held, refused
 end
 
 local answers = {}
-for index = 2, #ARGV, 2 do answers[#answers + 1] = ack(ARGV[index], ARGV[index + 1]) end
+for index = 2, #ARGV, 2 do
+  local claim, answer = ARGV[index], ARGV[index + 1]
+  local ends = redis.call('ZSCORE', CLAIM_ENDS, claim)
+  if ends and tonumber(ends) > now then
+    local ids, members, refused = split(answer), {}, {}
+    for position, id in ipairs(ids) do members[position] = id .. claim end
+    if batched('ZREM', CLAIMED, members) < #ids then ids, refused = partition(ids) end
+    if #ids > 0 then
+      batched('HDEL', RECORDS, ids)
+      if redis.call('ZCARD', EXPIRING) > 0 then batched('ZREM', EXPIRING, ids) end
+      if redis.call('HLEN', CLAIM_COUNTS) > 0 then batched('HDEL', CLAIM_COUNTS, ids) end
+      if redis.call('HINCRBY', CLAIMS, claim .. '#', -#ids) <= 0 then
+        redis.call('HDEL', CLAIMS, claim, claim .. '#')
+        redis.call('ZREM', CLAIM_ENDS, claim)
+      end
+    end
+    answer = table.concat(refused)
+  end
+  answers[#answers + 1] = answer
+end
 return answers

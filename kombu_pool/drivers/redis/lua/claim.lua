@@ -36,6 +36,7 @@ local function divide(claim_counts)
 end
 
 local function part(list, first, last)
+  if first == 1 and last == #list then return list end
   local parts = {}
   for index = first, last do parts[#parts + 1] = list[index] end
   return parts

@@ -19,17 +19,6 @@ local found = prepare(now, head)
 local free = {}
 for index = 2, #found.free, 2 do free[index / 2] = found.free[index] end
 
--- count_all_bytes: begin `free_bytes` with the size of all free messages; from then on every change updates it.
-local function count_all_bytes()
-  local sum, first = 0, 0
-  repeat
-    local ids = redis.call('ZRANGE', FREE, first, first + CHUNK - 1)
-    sum, first = sum + size_of(ids), first + #ids
-  until #ids < CHUNK
-  redis.call('HSET', QUEUE, 'free_bytes', sum)
-  counts_bytes = true
-end
-
 local function measured()
   return redis.call('ZCARD', FREE), counts_bytes and tonumber(redis.call('HGET', QUEUE, 'free_bytes')) or 0
 end
@@ -62,7 +51,16 @@ local function make_room(limit)
   return not fits(count, bytes)
 end
 
-if max_bytes > 0 and not counts_bytes then count_all_bytes() end
+-- `free_bytes` begins with the size of all free messages; from then on every change updates it.
+if max_bytes > 0 and not counts_bytes then
+  local sum, first = 0, 0
+  repeat
+    local ids = redis.call('ZRANGE', FREE, first, first + CHUNK - 1)
+    sum, first = sum + size_of(ids), first + #ids
+  until #ids < CHUNK
+  redis.call('HSET', QUEUE, 'free_bytes', sum)
+  counts_bytes = true
+end
 if rejects_overflow and not has_room() then return 'full' end
 local was_empty = not WAKEUP and redis.call('ZCARD', FREE) == 0
 if #found.ids > 0 then

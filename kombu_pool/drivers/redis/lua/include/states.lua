@@ -115,55 +115,57 @@ local function first_score(key)
   return first[2] and tonumber(first[2])
 end
 
-local function end_claims(now, budget)
-  while budget > 0 do
-    local ended = redis.call('ZRANGEBYSCORE', CLAIM_ENDS, '-inf', now, 'LIMIT', 0, 10)
-    if #ended == 0 then break end
-    for _, claim in ipairs(ended) do
-      local members = members_of(claim)
-      release(members, claim, 1)
-      delete_claim(claim)
-      collected = collected + 1
-      budget = budget - #members - 1
-    end
-  end
-  return budget
+local function expires_to_dlq()
+  return string.sub(redis.call('HGET', QUEUE, 'bounded') or '', 1, 1) == '1'
 end
 
-local function end_delays(now, budget)
-  local delayed = redis.call('ZRANGEBYSCORE', DELAYED, '-inf', now, 'LIMIT', 0, math.max(budget, 0))
-  if #delayed > 0 then
+-- advance_due: advance what is due. Its functions are defined inside, as most runs need none: a closure costs time.
+local function advance_due(now)
+  local budget, needs_take_dead = BUDGET, false
+
+  local function end_claims()
+    while budget > 0 do
+      local ended = redis.call('ZRANGEBYSCORE', CLAIM_ENDS, '-inf', now, 'LIMIT', 0, 10)
+      if #ended == 0 then break end
+      for _, claim in ipairs(ended) do
+        local members = members_of(claim)
+        release(members, claim, 1)
+        delete_claim(claim)
+        collected = collected + 1
+        budget = budget - #members - 1
+      end
+    end
+  end
+
+  local function end_delays()
+    local delayed = redis.call('ZRANGEBYSCORE', DELAYED, '-inf', now, 'LIMIT', 0, math.max(budget, 0))
+    if #delayed == 0 then return end
     local free = {}
     for index, id in ipairs(delayed) do free[2 * index - 1], free[2 * index] = 0, id end
     batched('ZREM', DELAYED, delayed)
     batched('ZADD', FREE, free)
     count_bytes(delayed, 1)
+    budget = budget - #delayed
   end
-  return budget - #delayed
-end
 
-local function expires_to_dlq()
-  return string.sub(redis.call('HGET', QUEUE, 'bounded') or '', 1, 1) == '1'
-end
-
--- expire: the budget that is left, and whether expired messages need a script that includes dead_letters.
-local function expire(now, budget)
-  local limit = math.min(math.max(budget, 0), mark_dead and DEAD_BUDGET or BUDGET)
-  local expired = redis.call('ZRANGEBYSCORE', EXPIRING, '-inf', now, 'LIMIT', 0, limit)
-  if #expired == 0 then return budget, false end
-  if not expires_to_dlq() then
-    collected = collected + delete_messages(expired)
-  elseif mark_dead then
-    mark_dead(expired, 'expired')
-  else
-    return budget, true
+  local function expire()
+    local limit = math.min(math.max(budget, 0), mark_dead and DEAD_BUDGET or BUDGET)
+    local expired = redis.call('ZRANGEBYSCORE', EXPIRING, '-inf', now, 'LIMIT', 0, limit)
+    if #expired == 0 then return end
+    if not expires_to_dlq() then
+      collected = collected + delete_messages(expired)
+    elseif mark_dead then
+      mark_dead(expired, 'expired')
+    else
+      needs_take_dead = true
+      return
+    end
+    budget = budget - #expired
   end
-  return budget - #expired, false
-end
 
-local function advance_states(now, known)
-  if not known or tonumber(known) > now then return 'current' end
-  local budget, needs_take_dead = expire(now, end_delays(now, end_claims(now, BUDGET)))
+  end_claims()
+  end_delays()
+  expire()
   local first = first_score(CLAIM_ENDS)
   for _, key in ipairs({DELAYED, EXPIRING}) do
     local score = first_score(key)
@@ -184,6 +186,7 @@ local function advance(given)
   if not head[1] then return false end
   dead_due, counts_bytes = head[3] and tonumber(head[3]), head[4]
   local now = clock(given)
-  return advance_states(now, head[2]), now
+  local deadline = head[2]
+  return deadline and tonumber(deadline) <= now and advance_due(now) or 'current', now
 end
 

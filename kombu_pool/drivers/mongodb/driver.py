@@ -49,7 +49,6 @@ class DataDriver(Contract):
 
     @property
     def identity(self) -> str:
-        """The random id of the store, created with it."""
         return self._store.identity
 
     def watch(self, queues: Iterable[tuple[Project, str]]) -> MongoWatch:

@@ -64,9 +64,7 @@ def locate(uri: StoreUri, options: Mapping[str, Any], conf: Any) -> Location:
     given = {**uri.options, **options}
     theirs = {name: value for name, value in given.items() if name not in known}
     ours = {name: value for name, value in given.items() if name in known}
-    values = settings.options(
-        settings.MONGODB, ours, where=str(uri), conf=conf, group=settings.MONGODB_GROUP
-    )
+    values = settings.options(settings.MONGODB, ours, where=str(uri), conf=conf, group=settings.MONGODB_GROUP)
     database = _database(uri)
     return Location(
         text=str(uri),

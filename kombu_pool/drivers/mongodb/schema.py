@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.mongodb.client import Client
 
 #: Version of the collections, fields and indexes; raised by every change that another version cannot read.
-LAYOUT: Final = 2
+LAYOUT_VERSION: Final = 2
 SCHEMA: Final = "schema"
 _ID: Final = {"_id": "store"}
 _IDENTITY_BYTES: Final = 16
@@ -57,7 +57,7 @@ def prepare(client: Client, plane: str, indexes: Mapping[str, Sequence[IndexMode
 
 def _create(client: Client) -> dict[str, Any]:
     """Return the store's document, created unless another process was first."""
-    new = {"$setOnInsert": {"layout": LAYOUT, "identity": secrets.token_hex(_IDENTITY_BYTES)}}
+    new = {"$setOnInsert": {"layout": LAYOUT_VERSION, "identity": secrets.token_hex(_IDENTITY_BYTES)}}
     upsert: Any = partial(
         client.collection(SCHEMA).find_one_and_update, _ID, new, upsert=True, return_document=ReturnDocument.AFTER
     )
@@ -70,9 +70,9 @@ def _create(client: Client) -> dict[str, Any]:
 
 
 def _check(client: Client, layout: object) -> None:
-    if layout != LAYOUT:
+    if layout != LAYOUT_VERSION:
         location = client.location
         raise ConfigurationError(
-            f"{location}: database {location.database!r} has layout {layout}, this version of kombu_pool needs layout"
-            f" {LAYOUT}: name another database, or drop this one (layouts before 0.1.0 are not migrated)"
+            f"{location}: database {location.database!r} has the layout version {layout}, this version of kombu_pool"
+            f" needs {LAYOUT_VERSION}: name another database, or drop this one (layouts before 0.1.0 are not migrated)"
         )

@@ -95,8 +95,8 @@ class Store:
 
     @property
     def identity(self) -> str:
-        """The random id of the store."""
-        schema.prepare(self.client, PLANE, states.INDEXES)
+        """The random id of the store, read again as the database may have been dropped."""
+        schema.prepare(self.client, PLANE, states.INDEXES, again=True)
         return self.client.identity
 
     def collection(self, name: str) -> Collection[dict[str, Any]]:

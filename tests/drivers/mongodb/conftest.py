@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
     from kombu_pool.storage import DataDriver
 
-#: What our drivers ask a server.
+#: The commands that our drivers send.
 COMMANDS = ("find", "aggregate", "count", "insert", "update", "delete", "findAndModify", "commitTransaction", "getMore")
 KINDS = {"replica set": mongodb.fresh_uri, "standalone": mongodb.fresh_standalone_uri}
 
 
 @pytest.fixture(params=KINDS)
 def uri(request: pytest.FixtureRequest) -> str:
-    """The URI of an empty store, of either kind."""
+    """The URI of an empty store on each kind of server."""
     return KINDS[request.param]()
 
 
@@ -32,15 +32,15 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def trusting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a slow machine believe for long what it saw of a queue, and ask no more than a quick one does."""
+def long_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cached queues that stay fresh, so that a slow machine sends no more commands than a fast one."""
     monkeypatch.setattr(store, "_CACHE_TTL", 60.0)
     monkeypatch.setattr(store, "_CLAIM_CACHE_TTL", 60.0)
 
 
 @pytest.fixture
-def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a slow machine look everywhere, or for what is due, no more often than at first."""
+def rare_scans(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Full scans and checks for due messages only at first, so that a slow machine makes no more than a fast one."""
     monkeypatch.setattr(scan_bounds, "_FULL_SCAN_INTERVAL", 1000.0)
     monkeypatch.setattr(scan_bounds, "_MIN_DUE_CHECK_INTERVAL", 1000.0)
     monkeypatch.setattr(scan_bounds, "_MAX_DUE_CHECK_INTERVAL", 1000.0)
@@ -64,7 +64,7 @@ def queue(driver: DataDriver) -> QueueHandle:
 
 @pytest.fixture
 def other(queue: QueueHandle, uri: str, clock: ManualClock) -> Iterator[QueueHandle]:
-    """The same queue by the hand of another process."""
+    """The same queue with the caches of another process."""
     opened = drivers.open_data(uri, clock=clock)
     yield QueueHandle(opened, queue.name, queue.project)
     opened.close()
@@ -72,7 +72,7 @@ def other(queue: QueueHandle, uri: str, clock: ManualClock) -> Iterator[QueueHan
 
 @pytest.fixture
 def profiled(database: pymongo.database.Database) -> Callable[[Callable[[], Any]], list[dict[str, Any]]]:
-    """Return what the server says of each command by which something was done."""
+    """Return a function that returns the server's profile of the commands of an action."""
 
     def profile(action: Callable[[], Any]) -> list[dict[str, Any]]:
         database.command("profile", 2)
@@ -89,14 +89,14 @@ def profiled(database: pymongo.database.Database) -> Callable[[Callable[[], Any]
 
 @pytest.fixture
 def database(uri: str) -> Iterator[pymongo.database.Database]:
-    """The database behind the driver's back."""
+    """The store's database, for direct access."""
     with pymongo.MongoClient(uri) as client:
         yield client.get_default_database()
 
 
 @pytest.fixture
 def round_trips(database: pymongo.database.Database) -> Callable[[Callable[[], object]], int]:
-    """Return how many commands the server was sent while something was done, but for those of its monitors."""
+    """Return a function that counts the commands of an action, without those of PyMongo's monitors."""
 
     def count() -> int:
         commands = database.command("serverStatus")["metrics"]["commands"]
@@ -108,3 +108,21 @@ def round_trips(database: pymongo.database.Database) -> Callable[[Callable[[], o
         return count() - before
 
     return measure
+
+
+@pytest.fixture
+def queues(driver: DataDriver) -> Callable[..., QueueHandle]:
+    """Return a function that creates a queue with metadata."""
+
+    def create(name: str, **metadata: Any) -> QueueHandle:
+        made = QueueHandle(driver, name, "p")
+        made.create(**metadata)
+        return made
+
+    return create
+
+
+@pytest.fixture
+def dlq(queues: Callable[..., QueueHandle]) -> QueueHandle:
+    """A queue for dead letters."""
+    return queues("dlq")

@@ -1,4 +1,4 @@
-"""What is done goes while what is next comes, and what a process itself was lent it need not ask for."""
+"""Deletion and claim at the same time; and deletion of messages that the claim cache vouches for."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def ack_and_claim(queue, held, limit=10):
     return queue.driver.claim_controller.ack_and_claim(queue.name, held, CLAIM, queue.project, limit)
 
 
-@pytest.mark.usefixtures("trusting")
+@pytest.mark.usefixtures("long_cache")
 def test_a_swap_of_batches_is_three_commands(queue, profiled):
     queue.post(*range(20))
     held = queue.claim()
@@ -41,7 +41,7 @@ def test_a_swap_of_batches_is_three_commands(queue, profiled):
     assert queue.all() == [*range(10, 20)]
 
 
-@pytest.mark.usefixtures("trusting")
+@pytest.mark.usefixtures("long_cache")
 def test_a_swap_for_nothing_is_two_commands(queue, profiled):
     queue.post("a", "b")
     held = queue.claim()
@@ -51,7 +51,7 @@ def test_a_swap_for_nothing_is_two_commands(queue, profiled):
 
 
 def test_nothing_is_lent_before_it_is_known_what_became_of_the_rest(queue, driver, monkeypatch):
-    """The next claim of this thread must not find that an acknowledgement is still on its way."""
+    """The next claim of this thread must not find that an acknowledgement is still in progress."""
     queue.post("a", "b")
     held = queue.claim(limit=1)
     began, may_end = threading.Event(), threading.Event()
@@ -63,12 +63,12 @@ def test_nothing_is_lent_before_it_is_known_what_became_of_the_rest(queue, drive
 
     monkeypatch.setattr(claiming, "delete_claimed", slowly)
     with ThreadPoolExecutor() as threads:
-        swapping = threads.submit(ack_and_claim, queue, pairs(held))
+        running = threads.submit(ack_and_claim, queue, pairs(held))
         assert began.wait(10)
         with pytest.raises(FutureTimeoutError):
-            swapping.result(timeout=0.2)
+            running.result(timeout=0.2)
         may_end.set()
-        refused, _, messages = swapping.result(timeout=10)
+        refused, _, messages = running.result(timeout=10)
 
     assert (refused, bodies(messages)) == ([], ["b"])
 
@@ -95,7 +95,7 @@ def test_what_no_thread_can_be_started_for_is_done_once(driver, monkeypatch):
             pass
         assert done == ["once"]
         may_end.set()
-    # The thread that was at work would have done by now whatever else it had been given.
+    # The other thread would have run it by now, if it was submitted.
     link._threads.shutdown(wait=True)
 
     assert done == ["once"]

@@ -1,4 +1,4 @@
-"""Who posts need not ask each time whether the queue is there: who deletes or changes it waits for that."""
+"""A post relies on a cached queue; a deletion or a change of the queue waits until no cache is fresh."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pytest
 from kombu_pool import drivers, errors
 from kombu_pool.drivers.mongodb import store
 from kombu_pool.testing import QueueHandle, bodies
-from tests.drivers.mongodb.test_lost_answers import hindered
+from tests.support.mongodb.documents import count_messages
+from tests.support.mongodb.failures import failing_command
 from tests.support.servers import mongodb
 
 
@@ -18,12 +19,7 @@ def uri():
     return mongodb.fresh_uri()
 
 
-def messages_in(database):
-    """Count the messages of all queues, but no fences."""
-    return database["kombu_pool_messages"].count_documents({"n": {"$exists": True}})
-
-
-@pytest.mark.usefixtures("trusting")
+@pytest.mark.usefixtures("long_cache")
 def test_posts_in_a_row_are_a_command_each(queue, round_trips):
     queue.post("a")
 
@@ -37,7 +33,7 @@ def test_a_queue_that_another_process_deleted_takes_nothing(queue, other, databa
     with pytest.raises(errors.QueueDoesNotExist):
         queue.post("b")
 
-    assert messages_in(database) == 0
+    assert count_messages(database) == 0
 
 
 def test_a_queue_that_another_process_made_anew_takes_it(queue, other):
@@ -64,27 +60,27 @@ def test_a_post_that_takes_longer_than_the_queue_lives_is_refused():
         slow, quick = (QueueHandle(drivers.open_data(server.uri("late")), "q", None) for _ in range(2))
         slow.create()
         slow.post("a")
-        outcome = []
+        refused = []
 
         def post():
             with pytest.raises(errors.QueueDoesNotExist) as raised:
                 slow.post("b")
-            outcome.append(raised.value)
+            refused.append(raised.value)
 
-        with hindered(server, "insert", 1, blockConnection=True, blockTimeMS=500):
+        with failing_command(server, "insert", 1, blockConnection=True, blockTimeMS=500):
             thread = threading.Thread(target=post)
             thread.start()
             quick.drop()
             thread.join()
 
-        assert len(outcome) == 1
+        assert len(refused) == 1
         quick.create()
         assert quick.all() == []
         slow.driver.close()
         quick.driver.close()
 
 
-# Who lends.
+# Claims.
 
 
 def test_a_claim_of_a_queue_that_another_process_made_anew_finds_what_is_there(queue, other):

@@ -1,4 +1,4 @@
-"""What becomes of queues and their holders while several processes look after them."""
+"""Queues and their holders while several processes check them for expiry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The control plane in a MongoDB: what several processes may do to it, and what it costs."""
+"""The control plane in a MongoDB: concurrent processes, and the cost of its operations."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 from pymongo.collection import Collection
 
 from kombu_pool import drivers, errors
+from tests.support.mongodb.failures import Died, die
 
 QUEUES = [f"q{number}" for number in range(40)]
 
@@ -28,7 +29,7 @@ def pools(control):
 
 
 def register_all(uri, pool):
-    """Register every queue, as a process of its own."""
+    """Register every queue, in a process of its own."""
     control = drivers.open_control(uri)
     try:
         return [control.catalogue_controller.insert_if_absent(None, queue, pool) for queue in QUEUES]
@@ -256,20 +257,13 @@ def test_two_prefixes_of_one_database_keep_apart(uri, control):
     other.close()
 
 
-class Died(BaseException):
-    """What ends a process in the middle of something."""
-
-
 @pytest.fixture
 def interrupted(monkeypatch):
-    """Do something that ends when it looks at the pools."""
+    """Return a function that runs an action whose process dies when it reads the pools."""
 
     def do(action):
-        def die(*_):
-            raise Died
-
-        with monkeypatch.context() as dying:
-            dying.setattr("kombu_pool.drivers.mongodb.control.registry.Registry.read", die)
+        with monkeypatch.context() as patch:
+            patch.setattr("kombu_pool.drivers.mongodb.control.registry.Registry.read", die)
             with pytest.raises(Died):
                 action()
 

@@ -1,4 +1,4 @@
-"""A replica set of three may lose its primary as often as it likes: what was confirmed is on a majority's disks."""
+"""A replica set of three loses its primary again and again: confirmed publishes are on the disks of a majority."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.support.servers.mongodb import ReplicaSet
 from tests.support.transport.traffic import eventually
 
 PUBLISHERS, CONSUMERS, CRASHES = 10, 4, 3
-#: Seconds within which a primary that is gone has been replaced, and everybody has found the next.
+#: Time within which a dead primary is replaced and all clients have found the new one, in seconds.
 FAILOVER = 45.0
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -53,7 +53,7 @@ def test_what_was_published_is_consumed_whichever_primary_dies(servers, clients)
 
     seen = clients.all_seen()
     assert {body for body, _ in seen} == sent
-    # Whoever was told of an error may have published it already.
+    # A publish that raised an error may have stored its message.
     assert all(times <= 1 + retried[body] for (body, _), times in seen.items())
-    # Lent again is only what somebody had, and could not acknowledge, when the primary died.
-    assert sum(lent > 1 for _, lent in seen) <= CRASHES * CONSUMERS * PREFETCH
+    # Redelivered are only messages that a consumer had not acknowledged when the primary died.
+    assert sum(count > 1 for _, count in seen) <= CRASHES * CONSUMERS * PREFETCH

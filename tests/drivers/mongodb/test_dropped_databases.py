@@ -1,4 +1,4 @@
-"""A database that somebody dropped, or that came back empty, while processes go on using it."""
+"""A database that is dropped, or restored empty, while processes use it."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def control(uri):
 
 
 @pytest.fixture
-def elsewhere(uri):
-    """A control driver with connections of its own, as in another process."""
+def other_process(uri):
+    """A control driver with its own client, as in another process."""
     driver = drivers.open_control(f"{uri}{'&' if '?' in uri else '?'}appName=another")
     yield driver
     driver.close()
@@ -41,21 +41,21 @@ def declare(control):
     control.bindings_controller.bind("x", "q")
 
 
-def test_who_asks_for_the_epoch_makes_the_indexes_anew(control, elsewhere, database, drop):
-    for driver in (control, elsewhere):
+def test_who_asks_for_the_epoch_makes_the_indexes_anew(control, other_process, database, drop):
+    for driver in (control, other_process):
         driver.epoch()
     declare(control)
     before = {name: indexes(database, name) for name in ("catalogue", "bindings", "holders")}
     drop()
 
-    assert control.epoch() == elsewhere.epoch()
-    declare(elsewhere)
+    assert control.epoch() == other_process.epoch()
+    declare(other_process)
 
     assert {name: indexes(database, name) for name in before} == before
 
 
-def test_who_learns_of_it_later_keeps_the_indexes(control, elsewhere, database, drop):
-    for driver in (control, elsewhere):
+def test_who_learns_of_it_later_keeps_the_indexes(control, other_process, database, drop):
+    for driver in (control, other_process):
         driver.epoch()
         declare(driver)
     before = indexes(database, "catalogue")
@@ -63,15 +63,15 @@ def test_who_learns_of_it_later_keeps_the_indexes(control, elsewhere, database, 
     control.epoch()
     declare(control)
 
-    elsewhere.epoch()
-    declare(elsewhere)
+    other_process.epoch()
+    declare(other_process)
 
     assert indexes(database, "catalogue") == before
 
 
-def test_who_has_not_learnt_of_it_yet_registers_each_queue_once(uri, control, elsewhere, drop):
+def test_who_has_not_learnt_of_it_yet_registers_each_queue_once(uri, control, other_process, drop):
     declare(control)
-    declare(elsewhere)
+    declare(other_process)
     drop()
     queues, answers = [f"q{number}" for number in range(30)], []
     for name in ("a", "b"):
@@ -82,7 +82,7 @@ def test_who_has_not_learnt_of_it_yet_registers_each_queue_once(uri, control, el
         together.wait(20)
         answers.append([driver.catalogue_controller.insert_if_absent(None, queue, pool) for queue in queues])
 
-    threads = [threading.Thread(target=register, args=pair) for pair in ((control, "a"), (elsewhere, "b"))]
+    threads = [threading.Thread(target=register, args=pair) for pair in ((control, "a"), (other_process, "b"))]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -1,4 +1,4 @@
-"""What the store keeps so that a post which is made again is known, and what that costs."""
+"""How a repeated post is recognised, and the cost of that."""
 
 from __future__ import annotations
 
@@ -14,22 +14,15 @@ from kombu_pool.drivers.mongodb.idempotency import ProducerSessions
 from kombu_pool.model import IdempotencyKey
 from kombu_pool.storage import IDEMPOTENCY_WINDOW
 from kombu_pool.testing import QueueHandle
+from tests.support.mongodb.failures import Died, die
 from tests.support.servers import mongodb
 
 FIRST = IdempotencyKey(b"me", 1)
 
 
-class Died(BaseException):
-    """What a process that is killed does not get to handle."""
-
-
-def die(*_):
-    raise Died
-
-
 @pytest.fixture(params=[{}, {"_max_length": 10, "_overflow": "reject-publish"}], ids=["plain", "bounded"])
-def alone(request, clock):
-    """A queue of a server without transactions."""
+def on_standalone(request, clock):
+    """A queue on a server without transactions."""
     driver = drivers.open_data(mongodb.fresh_standalone_uri(), clock=clock)
     queue = QueueHandle(driver, "queue", None)
     queue.create(**request.param)
@@ -37,23 +30,23 @@ def alone(request, clock):
     driver.close()
 
 
-@pytest.mark.usefixtures("trusting")
+@pytest.mark.usefixtures("long_cache")
 def test_a_post_takes_no_more_round_trips_for_it(queue, round_trips):
     queue.post("warm", idempotency_key=IdempotencyKey(b"me", 1))
-    # The server has business of its own now and then.
+    # The server runs commands of its own at times.
     plain = min(round_trips(lambda: queue.post("a")) for _ in range(3))
     posts = [partial(queue.post, "b", idempotency_key=IdempotencyKey(b"me", number)) for number in (2, 3, 4)]
-    ticketed = min(round_trips(post) for post in posts)
+    with_key = min(round_trips(post) for post in posts)
 
-    assert ticketed == plain
+    assert with_key == plain
 
 
 def test_posts_of_many_posters_take_one_session_of_the_client(driver, queue):
-    poster = driver.message_controller._writer
+    writer = driver.message_controller._writer
     for number in range(50):
         queue.post("a", idempotency_key=IdempotencyKey(b"%d" % number, 1))
 
-    assert len(poster._sessions._idle) <= 1
+    assert len(writer._sessions._idle) <= 1
 
 
 @pytest.mark.parametrize("metadata", [{}, {"_dead_letter_queue": "dead", "_dead_letter_expired": True}])
@@ -62,13 +55,13 @@ def test_a_receipt_goes_when_its_time_is_over(driver, clock, database, metadata)
     queue.create(**metadata)
     queue.post("a", "b", idempotency_key=FIRST)
     queue.delete_all([message["id"] for message in queue.page()[0]])
-    receipts = partial(database["kombu_pool_messages"].count_documents, {"s": IDEMPOTENCY_RECORD})
-    assert receipts() == 1
+    records = partial(database["kombu_pool_messages"].count_documents, {"s": IDEMPOTENCY_RECORD})
+    assert records() == 1
 
     clock.advance(IDEMPOTENCY_WINDOW + 1)
     driver.gc()
 
-    assert receipts() == 0
+    assert records() == 0
 
 
 def test_it_is_known_to_a_server_that_does_not_say_so(queue, monkeypatch):
@@ -94,43 +87,43 @@ def test_a_receipt_is_no_message(queue):
     assert queue.purge() == 2
 
 
-def test_a_post_of_many_that_was_given_up_before_it_was_whole_is_made_again(alone, monkeypatch):
-    poster = alone.driver.message_controller._writer
-    monkeypatch.setattr(poster, "_insert_record", die)
+def test_a_post_of_many_that_was_given_up_before_it_was_whole_is_made_again(on_standalone, monkeypatch):
+    writer = on_standalone.driver.message_controller._writer
+    monkeypatch.setattr(writer, "_insert_record", die)
     with pytest.raises(Died):
-        alone.post("a", "b", idempotency_key=FIRST)
+        on_standalone.post("a", "b", idempotency_key=FIRST)
     monkeypatch.undo()
 
-    alone.post("a", "b", idempotency_key=FIRST)
+    on_standalone.post("a", "b", idempotency_key=FIRST)
 
-    assert alone.free() == ["a", "b"]
+    assert on_standalone.free() == ["a", "b"]
 
 
-def test_a_post_of_many_that_was_whole_is_shown_when_it_is_made_again(alone, monkeypatch):
-    poster = alone.driver.message_controller._writer
-    monkeypatch.setattr(poster, "make_visible", die)
+def test_a_post_of_many_that_was_whole_is_shown_when_it_is_made_again(on_standalone, monkeypatch):
+    writer = on_standalone.driver.message_controller._writer
+    monkeypatch.setattr(writer, "make_visible", die)
     with pytest.raises(Died):
-        alone.post("a", "b", idempotency_key=FIRST)
+        on_standalone.post("a", "b", idempotency_key=FIRST)
     monkeypatch.undo()
-    assert alone.free() == []
+    assert on_standalone.free() == []
 
-    again = alone.post("a", "b", idempotency_key=FIRST)
+    again = on_standalone.post("a", "b", idempotency_key=FIRST)
 
-    assert alone.free() == ["a", "b"]
-    assert [message["id"] for message in alone.page()[0]] == again
+    assert on_standalone.free() == ["a", "b"]
+    assert [message["id"] for message in on_standalone.page()[0]] == again
 
 
 @pytest.mark.parametrize("later", [121, IDEMPOTENCY_WINDOW + 1])
-def test_a_post_of_many_that_was_whole_is_shown_by_the_collector_too(alone, clock, monkeypatch, later):
-    monkeypatch.setattr(alone.driver.message_controller._writer, "make_visible", die)
+def test_a_post_of_many_that_was_whole_is_shown_by_the_collector_too(on_standalone, clock, monkeypatch, later):
+    monkeypatch.setattr(on_standalone.driver.message_controller._writer, "make_visible", die)
     with pytest.raises(Died):
-        alone.post("a", "b", idempotency_key=FIRST)
+        on_standalone.post("a", "b", idempotency_key=FIRST)
     monkeypatch.undo()
 
     clock.advance(later)
-    alone.driver.gc()
+    on_standalone.driver.gc()
 
-    assert alone.free() == ["a", "b"]
+    assert on_standalone.free() == ["a", "b"]
 
 
 def test_a_lost_connection_is_tried_once_more(monkeypatch):

@@ -1,4 +1,4 @@
-"""What becomes of a swap of which one half fails: what is done is done, and what was lent is lent to somebody."""
+"""An ack-and-claim of which one half fails: the other half is done, and claimed messages are released."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import pytest
 
 from kombu_pool import drivers, errors
 from kombu_pool.testing import QueueHandle, bodies, ids
+from tests.support.mongodb.failures import fail_point
 from tests.support.servers import mongodb
 from tests.support.transport.traffic import eventually
 
-#: Seconds for which the one who is killed may keep what he holds.
-SHORT = 2
-#: Milliseconds for which a command of his waits: whoever ends that waits for it, too.
+#: Ttl of the claims of the process that is killed, in seconds.
+SHORT_TTL = 2
+#: Time for which a command of that process waits, in milliseconds; the end of the fail point waits for it, too.
 STALL = 4000
 
 pytestmark = pytest.mark.timeout(120)
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.timeout(120)
 
 @pytest.fixture(scope="module")
 def servers():
-    """Three servers that can be told to fail."""
+    """Three servers with fail points."""
     with mongodb.ReplicaSet(members=3, enableTestCommands=1) as started:
         yield started
 
@@ -45,23 +46,12 @@ def ack_and_claim(queue, held, limit, ttl=60):
     return queue.driver.claim_controller.ack_and_claim(queue.name, held, {"ttl": ttl, "grace": 0}, queue.project, limit)
 
 
-@contextlib.contextmanager
-def failing(member, point, mode, **data):
-    """Let a server fail as one of its fail points says."""
-    member.ask("configureFailPoint", point, mode=mode, data=data)
-    try:
-        yield
-    finally:
-        if member.runs:
-            member.ask("configureFailPoint", point, mode="off")
-
-
 def test_what_was_lent_as_the_deletion_failed_is_given_back_by_the_next_claim(queue, servers):
     queue.post("done", "next")
     held = queue.claim(limit=1)
 
     lost = {"failCommands": ["delete"], "closeConnection": True}
-    with failing(servers.primary, "failCommand", "alwaysOn", **lost), pytest.raises(errors.ConnectionError):
+    with fail_point(servers.primary, "failCommand", "alwaysOn", **lost), pytest.raises(errors.ConnectionError):
         ack_and_claim(queue, pairs(held), 1)
 
     assert bodies(queue.claim()) == ["next"]
@@ -73,7 +63,7 @@ def test_what_was_deleted_as_nothing_could_be_lent_is_done(queue, servers):
     held = queue.claim(limit=1)
 
     lost = {"failCommands": ["update", "findAndModify"], "closeConnection": True}
-    with failing(servers.primary, "failCommand", "alwaysOn", **lost), pytest.raises(errors.ConnectionError):
+    with fail_point(servers.primary, "failCommand", "alwaysOn", **lost), pytest.raises(errors.ConnectionError):
         ack_and_claim(queue, pairs(held), 1)
 
     assert queue.all() == ["next"]
@@ -86,7 +76,7 @@ def test_what_a_swap_deleted_is_not_taken_for_done_before_the_majority_knows(que
     primary = servers.primary
     with contextlib.ExitStack() as stopped:
         for secondary in servers.secondaries:
-            stopped.enter_context(failing(secondary, "stopReplProducer", "alwaysOn"))
+            stopped.enter_context(fail_point(secondary, "stopReplProducer", "alwaysOn"))
         with pytest.raises(errors.ConnectionError):
             ack_and_claim(queue, pairs(held), 1)
 
@@ -100,20 +90,20 @@ def test_what_a_swap_deleted_is_not_taken_for_done_before_the_majority_knows(que
 
 
 @pytest.fixture
-def swapping(queue, servers, request):
-    """Start a process that swaps "done", which is held, for "next", while the server lets one command of it wait."""
+def start_process(queue, servers, request):
+    """Start a process that deletes "done" and claims "next", while the server delays one of its commands."""
 
     def start(command):
         queue.post("done", "next")
-        held = pairs(queue.claim(limit=1, ttl=SHORT))
+        held = pairs(queue.claim(limit=1, ttl=SHORT_TTL))
         stalled = {"failCommands": [command], "appName": "stalled", "blockConnection": True, "blockTimeMS": STALL}
-        stack.enter_context(failing(servers.primary, "failCommand", "alwaysOn", **stalled))
+        stack.enter_context(fail_point(servers.primary, "failCommand", "alwaysOn", **stalled))
         child = os.fork()
         if child == 0:
             signal.alarm(60)  # a child that hangs would outlive the test
             try:
                 driver = drivers.open_data(f"{servers.uri(request.node.name[:40])}&appName=stalled")
-                ack_and_claim(QueueHandle(driver, queue.name, queue.project), held, 1, ttl=SHORT)
+                ack_and_claim(QueueHandle(driver, queue.name, queue.project), held, 1, ttl=SHORT_TTL)
             finally:
                 os._exit(1)
         stack.callback(kill, child)
@@ -124,7 +114,7 @@ def swapping(queue, servers, request):
 
 
 def kill(child):
-    """Kill a process, unless that was done before."""
+    """Kill a process, unless it is dead."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
@@ -134,13 +124,13 @@ def kill(child):
 @pytest.mark.parametrize(
     ("stalled", "half_done", "outcomes"),
     [
-        pytest.param("update", ["next"], [["next"]], id="deleted but not lent"),
-        # Nobody was told that the deletion is done, so it may be done, or not.
-        pytest.param("delete", [], [["next"], ["done", "next"]], id="lent but not deleted"),
+        pytest.param("update", ["next"], [["next"]], id="deleted but not claimed"),
+        # The deletion is not confirmed, so it may be done or not.
+        pytest.param("delete", [], [["next"], ["done", "next"]], id="claimed but not deleted"),
     ],
 )
-def test_who_is_killed_in_a_swap_takes_nothing_with_him(queue, swapping, stalled, half_done, outcomes):
-    child = swapping(stalled)
+def test_who_is_killed_in_a_swap_takes_nothing_with_him(queue, start_process, stalled, half_done, outcomes):
+    child = start_process(stalled)
     eventually(lambda: queue.free() == half_done and (stalled == "delete" or queue.all() == half_done))
     kill(child)
 

@@ -1,24 +1,23 @@
-"""What becomes of a command whose answer never came: it may have been done."""
+"""Commands whose answer is lost: they may have been executed."""
 
 from __future__ import annotations
-
-import contextlib
 
 import pytest
 
 from kombu_pool import drivers, errors
 from kombu_pool.drivers.mongodb.claim_cache import ClaimCache
 from kombu_pool.testing import QueueHandle, bodies
+from tests.support.mongodb.failures import closing_connection, failing_command
 from tests.support.servers import mongodb
 
-#: The server did it, but the majority had not got it in time; and it gave up before it did.
+#: Failures: the write was executed, but too late for a majority; and it was not executed.
 _TOO_LATE = {"code": 64, "errmsg": "waiting for replication timed out", "errInfo": {"wtimeout": True}}
 _TOOK_TOO_LONG = 50
 
 
 @pytest.fixture(scope="module")
 def server():
-    """A server that can be told to hang up instead of answering."""
+    """A server with fail points."""
     with mongodb.MongoServer(enableTestCommands=1) as started:
         yield started
 
@@ -32,28 +31,13 @@ def queue(server, request):
     driver.close()
 
 
-@contextlib.contextmanager
-def hindered(server, command, times, **how):
-    """Let something happen to a command so many times, in the words of the server's ``failCommand``."""
-    server.ask("configureFailPoint", "failCommand", mode={"times": times}, data={"failCommands": [command], **how})
-    try:
-        yield
-    finally:
-        server.ask("configureFailPoint", "failCommand", mode="off")
-
-
-def hanging_up(server, command, times):
-    """Let the server hang up when it is asked for a command."""
-    return hindered(server, command, times, closeConnection=True)
-
-
 def interrupted(*_):
-    """Do as the handler of a signal does that comes at this place."""
+    """Raise what the handler of a signal raises, in place of a method."""
     raise KeyboardInterrupt
 
 
 def test_a_post_is_tried_again(queue, server):
-    with hanging_up(server, "insert", 1):
+    with closing_connection(server, "insert", 1):
         queue.post("a")
 
     assert queue.free() == ["a"]
@@ -62,7 +46,7 @@ def test_a_post_is_tried_again(queue, server):
 def test_a_claim_is_tried_again(queue, server):
     queue.post("a", "b", "c")
 
-    with hanging_up(server, "update", 1):
+    with closing_connection(server, "update", 1):
         held = queue.claim()
 
     assert bodies(held) == ["a", "b", "c"]
@@ -72,9 +56,9 @@ def test_what_was_lent_to_nobody_is_given_back_by_the_next_claim(queue, server):
     queue.post("a", "b")
     queue.end(queue.claim(limit=1).id)
 
-    # The messages are marked as lent, and then they cannot be read, which is needed where some were lent before; the
-    # client tries that twice.
-    with hanging_up(server, "find", 2), pytest.raises(errors.ConnectionError):
+    # The claim is stored, but its messages cannot be read, which is needed as their claim counts differ; PyMongo tries
+    # that twice.
+    with closing_connection(server, "find", 2), pytest.raises(errors.ConnectionError):
         queue.claim()
 
     assert bodies(queue.claim()) == ["a", "b"]
@@ -83,9 +67,9 @@ def test_what_was_lent_to_nobody_is_given_back_by_the_next_claim(queue, server):
 def test_what_was_lent_too_late_for_the_majority_is_given_back_by_the_next_claim_that_can(queue, server):
     queue.post("a", "b")
 
-    with hindered(server, "update", 1, writeConcernError=_TOO_LATE), pytest.raises(errors.ConnectionError):
+    with failing_command(server, "update", 1, writeConcernError=_TOO_LATE), pytest.raises(errors.ConnectionError):
         queue.claim()
-    with hindered(server, "update", 1, errorCode=_TOOK_TOO_LONG), pytest.raises(errors.ConnectionError):
+    with failing_command(server, "update", 1, errorCode=_TOOK_TOO_LONG), pytest.raises(errors.ConnectionError):
         queue.claim()
 
     assert bodies(queue.claim()) == ["a", "b"]
@@ -94,7 +78,7 @@ def test_what_was_lent_too_late_for_the_majority_is_given_back_by_the_next_claim
 def test_what_a_pop_could_not_delete_is_given_back_by_the_next_one(queue, server):
     queue.post("a", "b")
 
-    with hanging_up(server, "delete", 1), pytest.raises(errors.ConnectionError):
+    with closing_connection(server, "delete", 1), pytest.raises(errors.ConnectionError):
         queue.pop()
 
     assert bodies(queue.pop()) == ["a", "b"]

@@ -1,4 +1,4 @@
-"""However many messages there are, no operation looks at more of them than it must."""
+"""No operation examines more messages than it needs, however many there are."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BACKLOG = 2000
 
 @pytest.fixture
 def backlog(queue, driver):
-    """A queue with messages in every state, beside another one that is as long."""
+    """A queue with messages in every state, and another queue of the same length."""
     other = QueueHandle(driver, "other", "p")
     other.create()
     other.post(*range(BACKLOG), priority=9)
@@ -26,8 +26,8 @@ def backlog(queue, driver):
 
 
 @pytest.fixture
-def looked_at(profiled):
-    """Return how many keys or documents the server looked at, at the most for one command, while something was done."""
+def examined_by(profiled):
+    """Return a function that returns the largest number of keys or documents that a command of an action examined."""
 
     def measure(action):
         found = profiled(action)
@@ -49,14 +49,14 @@ def explain(database, pipeline):
 
 
 def examined(explained):
-    """Return what an explanation says was examined, and the indexes that were used."""
+    """Return the number of examined keys or documents in an explanation, and the indexes of its plan."""
     stats = explained["executionStats"] if "executionStats" in explained else explained["stages"][0]["$cursor"]
     stats = stats.get("executionStats", stats)
     return max(stats["totalKeysExamined"], stats["totalDocsExamined"]), indexes_in(stats)
 
 
 def indexes_in(plan):
-    """Return the names of the indexes that are used somewhere in a plan."""
+    """Return the names of all indexes in a plan."""
     names, todo = set(), [plan]
     while todo:
         one = todo.pop()
@@ -68,38 +68,38 @@ def indexes_in(plan):
     return names
 
 
-def past_all_priorities(now):
-    """Return the bounds of somebody who saw messages of three priorities, and all of them gone."""
+def bounds_of_three_priorities(now):
+    """Return the scan range after messages of three priorities were consumed."""
     scan_bounds = ScanBounds()
     for first in (0, 128, 255):
         scan_bounds.record_first(FULL_RANGE, smallest_id(first, number_at(now)), now)
     return scan_bounds.narrow_range
 
 
-@pytest.mark.parametrize("bounds_at", [lambda _: FULL_RANGE, past_all_priorities], ids=["everywhere", "beyond"])
+@pytest.mark.parametrize("bounds_at", [lambda _: FULL_RANGE, bounds_of_three_priorities], ids=["everywhere", "beyond"])
 def test_the_first_messages_are_found_by_the_line(backlog, database, clock, bounds_at):
     for where in free_filters(scope_of(database, backlog), bounds_at(clock.time()), clock.time()):
         order = {"$sort": dict(states.ORDER)}
 
-        looked, indexes = examined(explain(database, [{"$match": where}, order, {"$limit": 10}]))
+        count, indexes = examined(explain(database, [{"$match": where}, order, {"$limit": 10}]))
 
-        assert looked <= 11
+        assert count <= 11
         assert indexes == {"order"}
 
 
 def test_the_order_of_a_claim_is_said_as_the_line_begins(database, backlog):
-    """Version 4.4 would sort the whole queue otherwise, and newer ones do not show that."""
-    line = database["kombu_pool_messages"].index_information()["order"]["key"]
+    """Otherwise version 4.4 would sort the whole queue, and newer ones do not show that."""
+    index = database["kombu_pool_messages"].index_information()["order"]["key"]
 
-    assert [*states.ORDER] == line[: len(states.ORDER)]
+    assert [*states.ORDER] == index[: len(states.ORDER)]
 
 
 def test_nothing_due_is_found_without_looking_at_what_waits(backlog, database, clock):
     where = {**scope_of(database, backlog), **states.due(clock.time())}
 
-    looked, indexes = examined(explain(database, [{"$match": where}, {"$limit": 1}]))
+    count, indexes = examined(explain(database, [{"$match": where}, {"$limit": 1}]))
 
-    assert looked <= 1
+    assert count <= 1
     assert indexes == {"due"}
 
 
@@ -132,30 +132,30 @@ def test_how_to_find_what_a_claim_holds_is_not_tried_out(backlog, profiled):
 def test_what_waits_next_is_found_at_once(backlog, database):
     where = {**scope_of(database, backlog), "s": 1}
 
-    looked, indexes = examined(explain(database, [{"$match": where}, {"$sort": {"r": 1}}, {"$limit": 1}]))
+    count, indexes = examined(explain(database, [{"$match": where}, {"$sort": {"r": 1}}, {"$limit": 1}]))
 
-    assert looked <= 1
+    assert count <= 1
     assert indexes == {"due"}
 
 
-def test_a_claim_looks_at_what_it_takes(backlog, looked_at):
-    assert looked_at(lambda: backlog.claim(limit=10)) <= 25
+def test_a_claim_looks_at_what_it_takes(backlog, examined_by):
+    assert examined_by(lambda: backlog.claim(limit=10)) <= 25
 
 
-def test_a_claim_of_one_looks_at_one(backlog, looked_at):
-    assert looked_at(lambda: backlog.claim(limit=1)) <= 5
+def test_a_claim_of_one_looks_at_one(backlog, examined_by):
+    assert examined_by(lambda: backlog.claim(limit=1)) <= 5
 
 
-def test_a_claim_by_ids_looks_at_what_it_takes(backlog, looked_at):
+def test_a_claim_by_ids_looks_at_what_it_takes(backlog, examined_by):
     posted = backlog.post(*range(100))
 
-    assert looked_at(lambda: backlog.claim_by_id(posted[40:50])) <= 25
+    assert examined_by(lambda: backlog.claim_by_id(posted[40:50])) <= 25
 
 
-def test_a_deletion_looks_at_what_it_deletes(backlog, looked_at):
+def test_a_deletion_looks_at_what_it_deletes(backlog, examined_by):
     held = backlog.claim(limit=10)
 
-    assert looked_at(lambda: backlog.delete_claimed([(one, held.id) for one in ids(held)])) <= 25
+    assert examined_by(lambda: backlog.delete_claimed([(one, held.id) for one in ids(held)])) <= 25
 
 
 def test_how_to_delete_under_several_claims_is_not_tried_out(backlog, profiled):
@@ -167,112 +167,112 @@ def test_how_to_delete_under_several_claims_is_not_tried_out(backlog, profiled):
     assert [one["ndeleted"] for one in done if one["op"] == "remove"] == [10]
 
 
-def test_a_renewal_looks_at_what_is_held(backlog, looked_at):
+def test_a_renewal_looks_at_what_is_held(backlog, examined_by):
     held = backlog.claim(limit=10)
 
-    assert looked_at(lambda: backlog.renew(held.id)) <= 25
+    assert examined_by(lambda: backlog.renew(held.id)) <= 25
 
 
-def test_a_page_looks_at_what_it_shows(backlog, looked_at):
+def test_a_page_looks_at_what_it_shows(backlog, examined_by):
     marker = backlog.page(limit=10)[1]
 
-    assert looked_at(lambda: backlog.page(limit=10, marker=marker)) <= 25
+    assert examined_by(lambda: backlog.page(limit=10, marker=marker)) <= 25
 
 
-def test_a_page_of_all_states_looks_at_what_it_shows(backlog, looked_at):
-    assert looked_at(lambda: backlog.page(limit=10, include_claimed=True, include_delayed=True)) <= 25
+def test_a_page_of_all_states_looks_at_what_it_shows(backlog, examined_by):
+    assert examined_by(lambda: backlog.page(limit=10, include_claimed=True, include_delayed=True)) <= 25
 
 
-def test_stats_look_at_each_message_of_a_state_once(backlog, looked_at):
+def test_stats_look_at_each_message_of_a_state_once(backlog, examined_by):
     waiting = BACKLOG + BACKLOG // 2
 
-    assert looked_at(backlog.stats) <= waiting + 2
+    assert examined_by(backlog.stats) <= waiting + 2
 
 
-def test_collecting_looks_at_what_has_expired(backlog, driver, clock, looked_at):
+def test_collecting_looks_at_what_has_expired(backlog, driver, clock, examined_by):
     backlog.post(*range(20), ttl=10)
     clock.advance(11)
 
-    assert looked_at(driver.gc) <= 25
+    assert examined_by(driver.gc) <= 25
 
 
-@pytest.mark.usefixtures("trusting")
-def test_a_post_looks_at_no_message(backlog, looked_at):
-    assert looked_at(lambda: backlog.post("a")) <= 1
+@pytest.mark.usefixtures("long_cache")
+def test_a_post_looks_at_no_message(backlog, examined_by):
+    assert examined_by(lambda: backlog.post("a")) <= 1
 
 
-# The dead.
+# Dead messages.
 
 
 @pytest.fixture
-def mortal(driver):
-    """A long queue of which nothing is dead, beside the ones that its letters go to."""
-    QueueHandle(driver, "graveyard", "p").create()
-    made = QueueHandle(driver, "mortal", "p")
-    made.create(_dead_letter_queue="graveyard", _dead_letter_expired=True)
+def expiring(driver):
+    """A long queue without dead messages, and its dead-letter queue."""
+    QueueHandle(driver, "dlq", "p").create()
+    made = QueueHandle(driver, "expiring", "p")
+    made.create(_dead_letter_queue="dlq", _dead_letter_expired=True)
     made.post(*range(BACKLOG), ttl=600)
     made.post(*range(BACKLOG), ttl=600, delay=600)
     return made
 
 
-def test_burying_nothing_looks_at_nothing(backlog, mortal, driver, clock, looked_at):
+def test_burying_nothing_looks_at_nothing(backlog, expiring, driver, clock, examined_by):
     backlog.post(*range(BACKLOG), ttl=10)
     clock.advance(11)
 
-    assert looked_at(driver.dead_letter_all) <= 1
+    assert examined_by(driver.dead_letter_all) <= 1
 
 
-def test_burying_nothing_takes_two_commands_however_many_queues_there_are(mortal, driver, profiled):
+def test_burying_nothing_takes_two_commands_however_many_queues_there_are(expiring, driver, profiled):
     for number in range(20):
-        QueueHandle(driver, f"mortal {number}", "p").create(_dead_letter_queue="graveyard", _dead_letter_expired=True)
+        QueueHandle(driver, f"expiring {number}", "p").create(_dead_letter_queue="dlq", _dead_letter_expired=True)
 
     assert len(profiled(driver.dead_letter_all)) == 2
 
 
-def test_a_claim_where_nothing_is_dead_looks_at_what_it_takes(mortal, looked_at):
-    assert looked_at(lambda: mortal.claim(limit=10)) <= 25
+def test_a_claim_where_nothing_is_dead_looks_at_what_it_takes(expiring, examined_by):
+    assert examined_by(lambda: expiring.claim(limit=10)) <= 25
 
 
-def test_a_watch_where_nothing_is_dead_looks_at_the_next_to_expire(mortal, driver, looked_at):
-    mortal.claim(limit=BACKLOG)
-    watch = driver.watch([(mortal.project, mortal.name)])
+def test_a_watch_where_nothing_is_dead_looks_at_the_next_to_expire(expiring, driver, examined_by):
+    expiring.claim(limit=BACKLOG)
+    watch = driver.watch([(expiring.project, expiring.name)])
 
-    assert looked_at(lambda: watch.wait(0)) <= 5
+    assert examined_by(lambda: watch.wait(0)) <= 5
     watch.close()
 
 
-def test_burying_looks_at_what_is_dead(mortal, driver, clock, looked_at):
-    mortal.post(*range(20), ttl=10)
+def test_burying_looks_at_what_is_dead(expiring, driver, clock, examined_by):
+    expiring.post(*range(20), ttl=10)
     clock.advance(11)
 
-    assert looked_at(driver.dead_letter_all) <= 50
+    assert examined_by(driver.dead_letter_all) <= 50
 
 
-def test_a_rejection_looks_at_what_it_rejects(mortal, looked_at):
-    held = mortal.claim(limit=10)
+def test_a_rejection_looks_at_what_it_rejects(expiring, examined_by):
+    held = expiring.claim(limit=10)
 
-    assert looked_at(lambda: mortal.reject(held)) <= 25
+    assert examined_by(lambda: expiring.reject(held)) <= 25
 
 
-def test_what_waits_to_be_buried_is_passed_over_queue_by_queue(driver, looked_at):
+def test_what_waits_to_be_buried_is_passed_over_queue_by_queue(driver, examined_by):
     for number in range(5):
         queue = QueueHandle(driver, f"queue {number}", "p")
-        queue.create(_dead_letter_exchange="of nobody here")
+        queue.create(_dead_letter_exchange="unroutable")
         queue.post(*range(200))
         queue.reject(queue.claim(limit=200))
 
-    assert looked_at(driver.dead_letter_all) <= 100
+    assert examined_by(driver.dead_letter_all) <= 100
 
 
-# Commands that ordinary queues cost.
+# The number of commands for ordinary queues.
 
 
-@pytest.mark.usefixtures("trusting")
+@pytest.mark.usefixtures("long_cache")
 def test_a_post_to_an_ordinary_queue_is_two_commands(queue, profiled):
     assert len(profiled(lambda: queue.post("a"))) == 2
 
 
-@pytest.mark.usefixtures("trusting")
+@pytest.mark.usefixtures("long_cache")
 def test_a_claim_of_an_ordinary_queue_is_two_commands(queue, profiled):
     queue.post(*range(10))
     queue.claim(limit=1)
@@ -288,9 +288,9 @@ def test_an_acknowledgement_is_one_command(queue, profiled):
     assert len(profiled(lambda: queue.delete_claimed([(held.messages[0]["id"], held.id)]))) == 1
 
 
-@pytest.mark.usefixtures("trusting")
-def test_a_queue_with_a_dead_letter_queue_costs_no_command_more(mortal, profiled):
-    mortal.claim(limit=1)
+@pytest.mark.usefixtures("long_cache")
+def test_a_queue_with_a_dead_letter_queue_costs_no_command_more(expiring, profiled):
+    expiring.claim(limit=1)
 
-    assert len(profiled(lambda: mortal.post("a"))) <= 2
-    assert len(profiled(lambda: mortal.claim(limit=1))) == 2
+    assert len(profiled(lambda: expiring.post("a"))) <= 2
+    assert len(profiled(lambda: expiring.claim(limit=1))) == 2

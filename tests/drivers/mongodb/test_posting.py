@@ -1,4 +1,4 @@
-"""A post is there as a whole or not at all, whoever dies in the middle of it."""
+"""A post is stored completely or not at all, even if its process dies during it."""
 
 from __future__ import annotations
 
@@ -6,21 +6,14 @@ import pytest
 
 from kombu_pool import drivers, errors
 from kombu_pool.testing import QueueHandle
-from tests.drivers.mongodb.test_caches import messages_in
+from tests.support.mongodb.documents import count_messages
+from tests.support.mongodb.failures import Died, die
 from tests.support.servers import mongodb
 
 
 @pytest.fixture
 def uri():
     return mongodb.fresh_standalone_uri()
-
-
-class Died(BaseException):
-    """What a process that is killed does not get to handle."""
-
-
-def die(*_):
-    raise Died
 
 
 def test_a_post_that_was_given_up_before_it_was_whole_is_never_seen(queue, driver, clock, monkeypatch, database):
@@ -35,12 +28,12 @@ def test_a_post_that_was_given_up_before_it_was_whole_is_never_seen(queue, drive
     clock.advance(121)
     driver.gc()
     assert queue.all() == []
-    assert messages_in(database) == 0
+    assert count_messages(database) == 0
 
 
 def test_a_post_that_was_whole_is_seen_in_the_end(queue, driver, clock, monkeypatch):
-    poster = driver.message_controller._writer
-    monkeypatch.setattr(poster, "make_visible", die)
+    writer = driver.message_controller._writer
+    monkeypatch.setattr(writer, "make_visible", die)
     with pytest.raises(Died):
         queue.post("a", "b")
     monkeypatch.undo()
@@ -92,7 +85,7 @@ def test_a_long_queue_is_gone_at_once_and_its_messages_in_the_end(queue, driver,
 
     queue.drop()
 
-    left = messages_in(database)
+    left = count_messages(database)
     assert 0 < left <= 1500
     queue.create()
     assert queue.all() == []
@@ -103,7 +96,7 @@ def test_a_store_of_a_newer_version_is_refused(uri, database):
     database["kombu_pool_schema"].insert_one({"_id": "data", "version": 1000})
     driver = drivers.open_data(uri)
 
-    with pytest.raises(errors.IncompatibleStore, match="newer"):
+    with pytest.raises(errors.ConfigurationError, match="layout version 1000"):
         QueueHandle(driver, "queue", None).create()
     driver.close()
 

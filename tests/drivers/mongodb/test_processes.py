@@ -1,15 +1,15 @@
-"""What several processes may do to one store, and a process to its children."""
+"""Several processes with one store, parents and children among them."""
 
 from __future__ import annotations
 
 import os
-import signal
 import time
 
 import pytest
 
 from kombu_pool import drivers, errors
 from kombu_pool.testing import ClaimResult, QueueHandle, bodies, ids
+from tests.support.mongodb.children import result_of, start_child
 from tests.support.servers import mongodb
 
 CLAIM = {"ttl": 60, "grace": 0}
@@ -19,38 +19,16 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
 
 @pytest.fixture
 def driver(uri):
-    """One that goes by the server's time."""
+    """A driver with the server's time."""
     opened = drivers.open_data(uri)
     yield opened
     opened.close()
 
 
-def in_child(action):
-    """Start a child that does something and writes what it returns; return its id and the file to read that from."""
-    read, write = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        signal.alarm(60)  # a child that hangs would outlive the test
-        try:
-            os.write(write, repr(action()).encode())
-        finally:
-            os._exit(0)
-    os.close(write)
-    return pid, read
-
-
-def outcome(child):
-    pid, read = child
-    with os.fdopen(read, "rb") as pipe:
-        said = pipe.read().decode()
-    os.waitpid(pid, 0)
-    return said
-
-
 def test_parent_and_child_both_use_the_driver(queue):
     queue.post("a")
 
-    assert outcome(in_child(lambda: queue.post("b") and queue.free())) == "['a', 'b']"
+    assert result_of(start_child(lambda: queue.post("b") and queue.free())) == "['a', 'b']"
 
     queue.post("c")
     assert queue.free() == ["a", "b", "c"]
@@ -66,7 +44,7 @@ def test_parent_and_child_both_swap(queue):
         return ClaimResult(claim, messages)
 
     held = ack_and_claim(queue.claim(limit=1))
-    assert outcome(in_child(lambda: bodies(ack_and_claim(ack_and_claim(queue.claim(limit=1)))))) == "['e']"
+    assert result_of(start_child(lambda: bodies(ack_and_claim(ack_and_claim(queue.claim(limit=1)))))) == "['e']"
 
     assert bodies(ack_and_claim(held)) == ["f"]
     assert queue.all() == ["e", "f"]
@@ -83,8 +61,8 @@ def test_claims_of_two_processes_never_meet(uri, queue):
             done += bodies(held)
         return done
 
-    children = [in_child(work) for _ in range(2)]
-    done = [body for child in children for body in eval(outcome(child))]  # noqa: S307 - numbers of our own
+    children = [start_child(work) for _ in range(2)]
+    done = [body for child in children for body in eval(result_of(child))]  # noqa: S307 - numbers of our own
 
     assert sorted(done) == [*range(300)]
     assert queue.all() == []
@@ -98,7 +76,7 @@ def test_a_watch_goes_on_in_a_child(queue, driver):
         queue.post("a")
         return watch.wait(10)
 
-    assert outcome(in_child(work)) == "True"
+    assert result_of(start_child(work)) == "True"
     watch.close()
 
 
@@ -156,7 +134,7 @@ def test_the_loss_of_a_primary_loses_nothing():
         held = ClaimResult(claim, messages)
         replicas.kill_primary()
 
-        posted = _persistently(lambda: queue.post("c"))
+        posted = _with_retries(lambda: queue.post("c"))
 
         assert len(posted) == 1
         assert queue.free() == ["b", "c"]
@@ -164,8 +142,8 @@ def test_the_loss_of_a_primary_loses_nothing():
         driver.close()
 
 
-def _persistently(action):
-    """Do something that may be done again until it works: as a producer that is told of a lost connection does."""
+def _with_retries(action):
+    """Repeat an action until it works, as a producer does after a lost connection."""
     for _ in range(20):
         try:
             return action()

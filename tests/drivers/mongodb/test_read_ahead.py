@@ -1,4 +1,4 @@
-"""Who lends batch after batch looks only now and then, and lends the same as if he looked each time."""
+"""A process that claims in quick succession scans rarely, and claims the same messages as by a scan each time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kombu_pool.drivers.mongodb.queue_scan import QueueScanner
 from kombu_pool.testing import QueueHandle, bodies, ids
 from tests.support.servers import mongodb
 
-pytestmark = pytest.mark.usefixtures("trusting", "unhurried")
+pytestmark = pytest.mark.usefixtures("long_cache", "rare_scans")
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def uri():
 
 @pytest.fixture
 def busy(queue):
-    """A queue with 5 to 39 in line, of which this process has just looked at some more than it lent."""
+    """A queue with the messages 4 to 39, some of which this process has read ahead."""
     queue.post(*range(40))
     for first in (0, 1, 2, 3):
         assert bodies(queue.claim(limit=1)) == [first]
@@ -29,7 +29,7 @@ def busy(queue):
 
 @pytest.fixture
 def other(queue, uri, clock):
-    """The queue as another process has it."""
+    """The same queue with the caches of another process."""
     driver = drivers.open_data(uri, clock=clock)
     yield QueueHandle(driver, queue.name, queue.project)
     driver.close()
@@ -61,10 +61,10 @@ def test_what_this_process_gives_back_is_first(busy):
 def test_what_this_process_gives_back_while_another_thread_looks_is_first(busy, driver, monkeypatch):
     held = busy.claim(limit=1)
     driver._store._cached[busy.project, busy.name].scan_bounds.read_ahead.clear()
-    genuine = QueueScanner.find_free
+    original = QueueScanner.find_free
 
     def free(store, *arguments, **options):
-        found = genuine(store, *arguments, **options)
+        found = original(store, *arguments, **options)
         busy.release(held.id, ids(held))
         return found
 
@@ -82,10 +82,10 @@ def test_what_this_process_posts_is_where_its_priority_puts_it(busy):
 
 
 def test_what_another_process_has_taken_is_not_lent_again(busy, other):
-    taken = bodies(other.claim(limit=3))
+    claimed = bodies(other.claim(limit=3))
     got = bodies(busy.claim(limit=2)) + bodies(busy.claim(limit=30))
 
-    assert taken == [4, 5, 6]
+    assert claimed == [4, 5, 6]
     assert sorted(got) == [*range(7, 39)]
 
 
@@ -100,7 +100,7 @@ def test_what_another_process_gives_back_stands_where_it_stood(busy, other, monk
     done = profiled(lambda: got.extend(bodies(busy.claim(limit=2))))
 
     assert got == [5, 6]
-    # The quick look was not enough.
+    # The scan of the free messages was not enough.
     assert [one["op"] for one in done][:2] == ["query", "command"]
     assert bodies(busy.claim(limit=40)) == [*range(7, 40)]
 

@@ -1,4 +1,4 @@
-"""Fences are no messages, and in nobody's way."""
+"""Sentinels are no messages, and interfere with no operation."""
 
 from __future__ import annotations
 

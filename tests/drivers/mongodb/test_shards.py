@@ -1,6 +1,6 @@
-"""What is done to one queue is asked of one shard, if the collections are divided by project and queue.
+"""Commands for one queue go to one shard, if the collections are sharded by project and queue.
 
-There is no sharded cluster here. What these tests see is what a router looks at: whether a filter says ``p`` and ``q``.
+There is no sharded cluster here. The tests check what a router checks: whether a filter has ``p`` and ``q``.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import pytest
 from kombu_pool.model import IdempotencyKey
 from kombu_pool.testing import QueueHandle, ids
 
-DIVIDED = ("messages", "queues", "subscriptions")
-GRAVES = {"_dead_letter_queue": "graves", "_dead_letter_expired": True}
+SHARDED = ("messages", "queues", "subscriptions")
+DEAD_LETTERS = {"_dead_letter_queue": "dlq", "_dead_letter_expired": True}
 
 
 @pytest.fixture
-def astray(profiled):
-    """Return the commands with which something was done that a router would send to every shard."""
+def unsharded(profiled):
+    """Return a function that returns the commands of an action that a router would send to every shard."""
 
     def ask(action):
         found = [
@@ -31,40 +31,40 @@ def astray(profiled):
 
 
 def filters_of(profile):
-    """Return the filters by which a command that the server wrote down means documents of divided collections."""
+    """Return the filters of a profiled command for documents of sharded collections."""
     command, collection = profile["command"], profile["ns"].rpartition("kombu_pool_")[2]
     if "pipeline" in command:
         return filters_in(collection, command["pipeline"])
-    if collection not in DIVIDED:
+    if collection not in SHARDED:
         return []
     return [next((command[name] for name in ("q", "filter", "query") if name in command), {})]
 
 
 def filters_in(collection, pipeline):
-    """Return the filters with which a pipeline begins, and those that it is united with."""
+    """Return the filters of the first stage of a pipeline and of the pipelines in its unions."""
     others = [stage["$unionWith"] for stage in pipeline if "$unionWith" in stage]
     found = [
         one for other in others for one in filters_in(other["coll"].rpartition("kombu_pool_")[2], other["pipeline"])
     ]
-    return [pipeline[0].get("$match", {}), *found] if collection in DIVIDED else found
+    return [pipeline[0].get("$match", {}), *found] if collection in SHARDED else found
 
 
 def names_a_shard(where):
-    """Tell whether a filter says which project and which queue it means, or each of its alternatives does."""
+    """Return whether a filter, or each of its alternatives, names a project and a queue."""
     if isinstance(where.get("p"), str) and isinstance(where.get("q"), str):
         return True
     parts = where.get("$or", ())
     return bool(parts) and all(names_a_shard(part) for part in parts)
 
 
-def test_what_is_asked_of_all_shards_is_noticed(astray, queue, driver):
-    """The one who looks after all queues does ask all shards."""
+def test_what_is_asked_of_all_shards_is_noticed(unsharded, queue, driver):
+    """The collector asks all shards."""
     queue.post("a")
 
-    assert astray(driver.gc)
+    assert unsharded(driver.gc)
 
 
-def test_posts_are_for_one_shard(astray, queue):
+def test_posts_are_for_one_shard(unsharded, queue):
     def work():
         queue.post("a")
         queue.post("b", "c")
@@ -72,11 +72,11 @@ def test_posts_are_for_one_shard(astray, queue):
             queue.post("d", idempotency_key=IdempotencyKey(b"one", 1))
             queue.post("e", "f", idempotency_key=IdempotencyKey(b"several", 1))
 
-    assert not astray(work)
+    assert not unsharded(work)
 
 
 @pytest.mark.parametrize("overflow", ["drop-head", "reject-publish"])
-def test_posts_to_what_may_get_too_long_are_for_one_shard(astray, driver, overflow):
+def test_posts_to_what_may_get_too_long_are_for_one_shard(unsharded, driver, overflow):
     queue = QueueHandle(driver, "short", "p")
     queue.create(_max_length=4, _overflow=overflow)
 
@@ -87,10 +87,10 @@ def test_posts_to_what_may_get_too_long_are_for_one_shard(astray, driver, overfl
         if overflow == "drop-head":
             queue.post("e", "f")
 
-    assert not astray(work)
+    assert not unsharded(work)
 
 
-def test_claims_are_for_one_shard(astray, queue, clock):
+def test_claims_are_for_one_shard(unsharded, queue, clock):
     queue.post(*range(20))
     queue.post(*range(5), delay=5)
 
@@ -107,10 +107,10 @@ def test_claims_are_for_one_shard(astray, queue, clock):
         clock.advance(100)
         assert len(queue.claim(limit=50).messages) > 10
 
-    assert not astray(work)
+    assert not unsharded(work)
 
 
-def test_looks_and_deletions_are_for_one_shard(astray, queue):
+def test_looks_and_deletions_are_for_one_shard(unsharded, queue):
     posted = queue.post(*range(10))
 
     def work():
@@ -125,16 +125,16 @@ def test_looks_and_deletions_are_for_one_shard(astray, queue):
         queue.delete_all(posted[6:8])
         queue.purge()
 
-    assert not astray(work)
+    assert not unsharded(work)
 
 
-def test_queues_and_subscriptions_are_for_one_shard(astray, driver):
+def test_queues_and_subscriptions_are_for_one_shard(unsharded, driver):
     queue = QueueHandle(driver, "another", "p")
     subscriptions = driver.subscription_controller
 
     def work():
         queue.create()
-        driver.queue_controller.set_metadata("another", GRAVES, "p")
+        driver.queue_controller.set_metadata("another", DEAD_LETTERS, "p")
         made = subscriptions.create("another", "http://example.org", 600, {}, "p")
         subscriptions.update("another", made, "p", ttl=700)
         subscriptions.confirm("another", made, "p", True)
@@ -143,13 +143,13 @@ def test_queues_and_subscriptions_are_for_one_shard(astray, driver):
         subscriptions.delete("another", made, "p")
         queue.drop()
 
-    assert not astray(work)
+    assert not unsharded(work)
 
 
-def test_burials_are_for_one_shard_each(astray, driver, clock):
-    graves, queue = (QueueHandle(driver, name, "p") for name in ("graves", "queue"))
-    graves.create()
-    queue.create(**GRAVES)
+def test_burials_are_for_one_shard_each(unsharded, driver, clock):
+    dlq, queue = (QueueHandle(driver, name, "p") for name in ("dlq", "queue"))
+    dlq.create()
+    queue.create(**DEAD_LETTERS)
     queue.post(*range(4))
     queue.post(*range(4), ttl=5)
 
@@ -158,5 +158,5 @@ def test_burials_are_for_one_shard_each(astray, driver, clock):
         clock.advance(10)
         queue.claim(limit=1)
 
-    assert not astray(work)
-    assert graves.count() == 6
+    assert not unsharded(work)
+    assert dlq.count() == 6

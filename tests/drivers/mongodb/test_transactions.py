@@ -1,4 +1,4 @@
-"""Transactions that an outage breaks off: the server keeps them open, and they are in the way of their own next try."""
+"""Transactions that an outage breaks off: the server keeps them open, which would block their own next try."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from kombu_pool.testing import QueueHandle
 from tests.support.servers import mongodb
 from tests.support.servers.proxy import Proxy
 
-#: Milliseconds.
-IMPATIENT = "directConnection=true&socketTimeoutMS=300&serverSelectionTimeoutMS=300&connectTimeoutMS=300"
+#: Options with timeouts of 300 ms.
+SHORT_TIMEOUTS = "directConnection=true&socketTimeoutMS=300&serverSelectionTimeoutMS=300&connectTimeoutMS=300"
 
-INSERTION = b"insert\x00\x14\x00\x00\x00kombu_pool_messages"
+INSERT = b"insert\x00\x14\x00\x00\x00kombu_pool_messages"
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def proxy(replica_set):
 
 @pytest.fixture
 def queue(proxy):
-    driver = drivers.open_data(f"mongodb://127.0.0.1:{proxy.port}/broken_off?{IMPATIENT}")
+    driver = drivers.open_data(f"mongodb://127.0.0.1:{proxy.port}/broken_off?{SHORT_TIMEOUTS}")
     made = QueueHandle(driver, "q", None)
     made.create()
     yield made
@@ -38,7 +38,7 @@ def queue(proxy):
 
 
 def cut_behind(proxy, part):
-    """Carry nothing any more but the next request that says this, whose answer is the first that gets lost."""
+    """Let the next request with this content pass, and drop its answer and all that follows."""
 
     def cut():
         proxy.block_open_connections()
@@ -48,13 +48,13 @@ def cut_behind(proxy, part):
 
 
 def mend(proxy):
-    """Carry what is said from now on, and nothing of what was said meanwhile."""
+    """Let all pass from now on, without what was dropped."""
     proxy.block_open_connections()
 
 
 def test_a_post_of_several_is_made_again_at_once_when_the_network_carries_again(queue, proxy):
-    idempotency_key = IdempotencyKey(b"poster", 1)
-    cut_behind(proxy, INSERTION)
+    idempotency_key = IdempotencyKey(b"producer", 1)
+    cut_behind(proxy, INSERT)
     with pytest.raises(errors.ConnectionError):
         queue.post("a", "b", idempotency_key=idempotency_key)
     mend(proxy)

@@ -1,4 +1,4 @@
-"""What a URI may say, and what is told of one that cannot work."""
+"""URIs and their options, and the errors about invalid ones."""
 
 from __future__ import annotations
 

@@ -45,7 +45,6 @@ class ControlDriver(Contract):
 
     @property
     def identity(self) -> str:
-        """The random id of the store, created with it."""
         return self._tables.identity
 
     def epoch(self) -> str:

@@ -70,8 +70,8 @@ class Tables:
 
     @property
     def identity(self) -> str:
-        """The random id of the store."""
-        schema.prepare(self.client, PLANE, _INDEXES)
+        """The random id of the store, read again as the database may have been dropped."""
+        schema.prepare(self.client, PLANE, _INDEXES, again=True)
         return self.client.identity
 
     def next_number(self) -> int:

@@ -1,0 +1,32 @@
+"""Child processes of a test that share its objects."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+#: Time after which a child ends, in seconds: one that hangs would outlive the test.
+LIMIT = 60
+
+
+def start_child(action):
+    """Fork a child that calls ``action`` and writes its result; return the child."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(LIMIT)
+        try:
+            os.write(write, repr(action()).encode())
+        finally:
+            os._exit(0)
+    os.close(write)
+    return pid, read
+
+
+def result_of(child):
+    """Wait for a child and return the ``repr`` of its result; "" if it failed."""
+    pid, read = child
+    with os.fdopen(read, "rb") as pipe:
+        result = pipe.read().decode()
+    os.waitpid(pid, 0)
+    return result

@@ -82,7 +82,7 @@ def test_the_layouts_are_those_that_the_drivers_check():
     text = (ROOT / "docs" / "upgrading.md").read_text()
     named = dict(re.findall(r"^\| (\w+) \|[^|]*\| (\d+) \|$", text, re.MULTILINE))
 
-    layouts = {"SQLite": sqlite.LAYOUT_VERSION, "Redis": redis.LAYOUT_VERSION, "MongoDB": mongodb.LAYOUT}
+    layouts = {"SQLite": sqlite.LAYOUT_VERSION, "Redis": redis.LAYOUT_VERSION, "MongoDB": mongodb.LAYOUT_VERSION}
     assert {store: named[store] for store in layouts} == {store: str(number) for store, number in layouts.items()}
 
 

@@ -118,7 +118,7 @@ def redrive(
 
 def _preview(broker: Broker, queue: str, target: str | None, selection: DeadLetterFilter, limit: int) -> None:
     _require(broker, queue)
-    messages = chain.from_iterable(DeadLetterScan(broker.store, queue, broker.project, selection))
+    messages = chain.from_iterable(DeadLetterScan(broker.store.message_controller, queue, broker.project, selection))
     headers = (message["dead_letter"] for message in islice(messages, limit or None))
     counts = Counter((target or header["queue"], reason_name(header["reason"])) for header in headers)
     exists = {name: broker.store.queue_controller.exists(name, broker.project) for name, _ in counts}

@@ -117,7 +117,17 @@ class DataDriver(ABC):
             ConnectionError: the queue's own store is unreachable; the last batch may be in both queues.
         """
         dead_letter_filter = DeadLetterFilter(reasons, origins, message_ids)
-        return Redrive(self, queue, project, target, dead_letter_filter, limit).run(progress)
+        return Redrive(
+            self.queue_controller,
+            self.message_controller,
+            self.claim_controller,
+            self.dead_letter_hooks.restore_address,
+            queue,
+            project,
+            target,
+            dead_letter_filter,
+            limit,
+        ).run(progress)
 
     @abstractmethod
     def gc(self) -> int:

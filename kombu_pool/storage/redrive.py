@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from itertools import count, islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kombu_pool.errors import (
     ConnectionError,  # noqa: A004 - Zaqar's name for it
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
     from kombu_pool.model import ClaimMetadata, Message, NewMessage, Project
-    from kombu_pool.storage.driver import DataDriver
+    from kombu_pool.storage.data import ClaimController, MessageController
+    from kombu_pool.storage.queues import QueueController
 
 logger = logging.getLogger(__name__)
 
@@ -52,8 +53,10 @@ class DeadLetterFilter(NamedTuple):
 class DeadLetterScan:
     """The selected dead letters of a queue, in batches; ``seen`` of ``total`` messages have been examined."""
 
-    def __init__(self, driver: DataDriver, queue: str, project: Project, dead_letter_filter: DeadLetterFilter) -> None:
-        self._messages = driver.message_controller
+    def __init__(
+        self, messages: MessageController, queue: str, project: Project, dead_letter_filter: DeadLetterFilter
+    ) -> None:
+        self._messages = messages
         self._queue = queue
         self._project = project
         self._filter = dead_letter_filter
@@ -90,14 +93,20 @@ class Redrive:
 
     def __init__(
         self,
-        driver: DataDriver,
+        queues: QueueController,
+        messages: MessageController,
+        claims: ClaimController,
+        restore_address: Callable[[str, Any], Any] | None,
         queue: str,
         project: Project,
         target: str | None,
         dead_letter_filter: DeadLetterFilter,
         limit: int,
     ) -> None:
-        self._driver = driver
+        self._queues = queues
+        self._messages = messages
+        self._claims = claims
+        self._restore_address = restore_address
         self._queue = queue
         self._project = project
         self._target = target
@@ -115,7 +124,7 @@ class Redrive:
         self._require(self._queue)
         if self._target is not None:
             self._require(self._target)
-        result, scan = self._result, DeadLetterScan(self._driver, self._queue, self._project, self._filter)
+        result, scan = self._result, DeadLetterScan(self._messages, self._queue, self._project, self._filter)
         result.total = scan.total
         for batch in scan:
             for target, dead_letters in self._by_target(batch).items():
@@ -127,7 +136,7 @@ class Redrive:
         return result
 
     def _require(self, queue: str) -> None:
-        if not self._driver.queue_controller.exists(queue, self._project):
+        if not self._queues.exists(queue, self._project):
             raise QueueDoesNotExist(queue, self._project)
 
     def _by_target(self, dead_letters: Sequence[Message]) -> dict[str, list[Message]]:
@@ -147,20 +156,20 @@ class Redrive:
 
     def _is_accepting(self, target: str) -> bool:
         if target not in self._accepting:
-            self._accepting[target] = self._driver.queue_controller.exists(target, self._project)
+            self._accepting[target] = self._queues.exists(target, self._project)
             if not self._accepting[target]:
                 self._result.refusals[target] = QueueDoesNotExist(target, self._project)
         return self._accepting[target]
 
     def _move(self, target: str, dead_letters: Sequence[Message]) -> None:
         ids = [dead_letter["id"] for dead_letter in dead_letters]
-        claim, claimed = self._driver.claim_controller.claim_by_id(self._queue, ids, _CLAIM, self._project)
+        claim, claimed = self._claims.claim_by_id(self._queue, ids, _CLAIM, self._project)
         if claim is None:
             return
         stored = {dead_letter["id"] for dead_letter in self._store(target, claimed)}
         refused = [dead_letter["id"] for dead_letter in claimed if dead_letter["id"] not in stored]
         if refused:
-            self._driver.claim_controller.release(self._queue, claim, refused, self._project)
+            self._claims.release(self._queue, claim, refused, self._project)
         self._delete(claim, [dead_letter["id"] for dead_letter in claimed if dead_letter["id"] in stored])
         self._moved += len(stored)
         _count(self._result.moved, target, len(stored))
@@ -183,17 +192,14 @@ class Redrive:
 
     def _post(self, target: str, messages: Sequence[NewMessage]) -> None:
         """Post messages; retry once under the same idempotency key if the result is unknown."""
-        post, idempotency_key = (
-            self._driver.message_controller.post,
-            IdempotencyKey(self._producer, next(self._sequence)),
-        )
+        post, idempotency_key = self._messages.post, IdempotencyKey(self._producer, next(self._sequence))
         try:
             post(target, messages, None, self._project, idempotency_key=idempotency_key)
         except ConnectionError:
             post(target, messages, None, self._project, idempotency_key=idempotency_key)
 
     def _new_message(self, target: str, dead_letter: Message) -> NewMessage:
-        restore_address, body = self._driver.dead_letter_hooks.restore_address, dead_letter["body"]
+        restore_address, body = self._restore_address, dead_letter["body"]
         return {
             "ttl": None,
             "body": body if restore_address is None else restore_address(target, body),
@@ -203,7 +209,7 @@ class Redrive:
 
     def _delete(self, claim: str, message_ids: Sequence[str]) -> None:
         held = [(message_id, claim) for message_id in message_ids]
-        refused = self._driver.message_controller.delete_claimed(self._queue, held, self._project) if held else ()
+        refused = self._messages.delete_claimed(self._queue, held, self._project) if held else ()
         if refused:
             self._result.duplicated += len(refused)
             logger.warning("%d redriven dead letters are still in %r: their claim ended", len(refused), self._queue)

@@ -23,7 +23,7 @@ names = itertools.cycle(NAMES)
 def watch(connection, channel):
     for name in NAMES:
         declare(channel, name)
-    with closing(connection.connection.watch(NAMES)) as watch:
+    with closing(connection.connection.dispatcher.claimer.watch(NAMES)) as watch:
         quiet(watch)
         yield watch
 

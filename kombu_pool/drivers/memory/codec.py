@@ -1,8 +1,9 @@
-"""Between stored form and contract form: metadata, messages and claims. What is stored is encoded, so never shared."""
+"""Stored and contract forms of metadata, messages, claims and subscriptions. Stored forms are encoded: not shared."""
 
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool import codec
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from kombu_pool.drivers.memory.states import StoredClaim, StoredMessage
-    from kombu_pool.model import Claim, Message
+    from kombu_pool.model import Claim, Message, Metadata
 
 
 def encode_mapping(mapping: Mapping[str, Any] | None) -> bytes:
@@ -57,3 +58,37 @@ def to_message(message: StoredMessage, now: float) -> Message:
 def to_claim(claim: StoredClaim, now: float) -> Claim:
     """Return the claim in the contract's form."""
     return {"id": claim.id, "age": max(0, int(now - claim.since)), "ttl": claim.ttl}
+
+
+class QueueRecord:
+    """A queue's metadata, which both planes keep."""
+
+    def __init__(self, metadata: Metadata) -> None:
+        self.replace(metadata)
+
+    def replace(self, metadata: Metadata) -> None:
+        """Store other metadata, encoded, so that the caller does not share it."""
+        self._record = encode_mapping(metadata)
+        #: The decoded metadata, for reading only.
+        self.metadata = decode_mapping(self._record)
+
+    def copy(self) -> Metadata:
+        """Return the metadata; the caller owns it."""
+        return decode_mapping(self._record)
+
+
+@dataclass(slots=True, eq=False)
+class StoredSubscription:
+    """A subscription; its ttl counts from ``since``."""
+
+    sequence: int
+    subscriber: str
+    ttl: float
+    since: float
+    created: float
+    options: bytes
+    confirmed: bool = False
+
+    def is_live(self, now: float) -> bool:
+        """Return whether the subscription has not expired; with ttl 0 it never does."""
+        return not self.ttl or self.since + self.ttl > now

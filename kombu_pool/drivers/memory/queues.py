@@ -6,7 +6,7 @@ import time
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from kombu_pool.drivers.memory.codec import decode_mapping, encode_mapping
+from kombu_pool.drivers.memory.codec import QueueRecord
 from kombu_pool.errors import QueueDoesNotExist
 from kombu_pool.storage import DEFAULT_LIMIT, page
 from kombu_pool.storage import QueueController as Contract
@@ -19,23 +19,6 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.memory.states import StoredMessage
     from kombu_pool.drivers.memory.store import DataStore, Scope, StoredQueue
     from kombu_pool.model import Metadata, Project
-
-
-class QueueRecord:
-    """A queue's metadata, which both planes keep."""
-
-    def __init__(self, metadata: Metadata) -> None:
-        self.replace(metadata)
-
-    def replace(self, metadata: Metadata) -> None:
-        """Store other metadata, encoded, so that the caller does not share it."""
-        self._record = encode_mapping(metadata)
-        #: The decoded metadata, for reading only.
-        self.metadata = decode_mapping(self._record)
-
-    def copy(self) -> Metadata:
-        """Return the metadata; the caller owns it."""
-        return decode_mapping(self._record)
 
 
 AnyQueue = TypeVar("AnyQueue", bound=QueueRecord)

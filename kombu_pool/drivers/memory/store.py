@@ -6,21 +6,27 @@ import itertools
 import secrets
 import threading
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from kombu_pool.drivers.memory.queues import QueueRecord
+from kombu_pool.drivers.memory.codec import QueueRecord
 from kombu_pool.drivers.memory.states import Backlog
 from kombu_pool.errors import QueueDoesNotExist
 from kombu_pool.storage.idempotency import IdempotencyCache
 from kombu_pool.storage.policy import policy
 
 if TYPE_CHECKING:
-    from kombu_pool.drivers.memory.subscriptions import StoredSubscription
-    from kombu_pool.drivers.memory.watch import MemoryWatch
+    from kombu_pool.drivers.memory.codec import StoredSubscription
     from kombu_pool.model import Metadata, Project
     from kombu_pool.storage.policy import Policy
 
 Scope: TypeAlias = "tuple[Project, str]"
+
+
+class Wakeable(Protocol):
+    """What a store wakes."""
+
+    def wake(self) -> None:
+        """End the wait."""
 
 
 class StoredQueue(QueueRecord):
@@ -52,7 +58,7 @@ class DataStore:
         self.queues: dict[Scope, StoredQueue] = {}
         # Starts at random: a re-created queue may live in another pool, where an old id must not name a new message.
         self._sequence = itertools.count(secrets.randbits(48) + 1)
-        self._watches: dict[Scope, set[MemoryWatch]] = {}
+        self._watches: dict[Scope, set[Wakeable]] = {}
 
     def next_id(self) -> int:
         """Return a number that this store has never returned before."""
@@ -80,11 +86,11 @@ class DataStore:
             raise QueueDoesNotExist(queue, project)
         return found
 
-    def add_watch(self, scope: Scope, watch: MemoryWatch) -> None:
+    def add_watch(self, scope: Scope, watch: Wakeable) -> None:
         """Register a watch that the queue wakes."""
         self._watches.setdefault(scope, set()).add(watch)
 
-    def drop_watch(self, scope: Scope, watch: MemoryWatch) -> None:
+    def drop_watch(self, scope: Scope, watch: Wakeable) -> None:
         """Undo :meth:`add_watch`."""
         watches = self._watches.get(scope, set())
         watches.discard(watch)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.drivers.memory.codec import decode_mapping, encode_mapping
+from kombu_pool.drivers.memory.codec import StoredSubscription, decode_mapping, encode_mapping
 from kombu_pool.errors import ConfigurationError, SubscriptionAlreadyExists, SubscriptionDoesNotExist
 from kombu_pool.storage import DEFAULT_LIMIT, page
 from kombu_pool.storage import SubscriptionController as Contract
@@ -18,23 +17,6 @@ if TYPE_CHECKING:
     from kombu_pool.model import Project, Subscription
 
 _CHANGEABLE = ("subscriber", "ttl", "options")
-
-
-@dataclass(slots=True, eq=False)
-class StoredSubscription:
-    """A subscription; its ttl counts from ``since``."""
-
-    sequence: int
-    subscriber: str
-    ttl: float
-    since: float
-    created: float
-    options: bytes
-    confirmed: bool = False
-
-    def is_live(self, now: float) -> bool:
-        """Return whether the subscription has not expired; with ttl 0 it never does."""
-        return not self.ttl or self.since + self.ttl > now
 
 
 class SubscriptionController(Contract):

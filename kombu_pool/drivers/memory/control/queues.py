@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.drivers.memory.queues import QueueMetadataController, QueueRecord
+from kombu_pool.drivers.memory.codec import QueueRecord
+from kombu_pool.drivers.memory.queues import QueueMetadataController
 
 if TYPE_CHECKING:
     from kombu_pool.drivers.memory.control.store import ControlStore, Scope

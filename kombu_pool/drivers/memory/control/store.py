@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from kombu_pool.drivers.memory.queues import QueueRecord
+    from kombu_pool.drivers.memory.codec import QueueRecord
     from kombu_pool.model import Binding, Project
 
 Scope: TypeAlias = "tuple[Project, str]"

@@ -1,7 +1,7 @@
 """A Redis server and a SQLite file as two pools: fast queues in memory, durable ones on disk.
 
-``python examples/redis_pools.py redis://localhost:6379/0``, or with that URL in ``REDIS_URL``. The example uses a running
-server, under a key prefix of its own, and deletes its keys at the end. It needs ``kombu-pool[redis]``.
+``python examples/redis_pools.py redis://localhost:6379/0``, or with that URL in ``REDIS_URL``. The example uses a
+running server, under its own key prefix, and deletes its keys at the end. It needs ``kombu-pool[redis]``.
 """
 
 from __future__ import annotations

@@ -34,9 +34,7 @@ _REASON = click.Choice(sorted(REASONS))
 
 @click.command("dead")
 @click.argument("queue", required=False)
-@click.option(
-    "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Dead letters of QUEUE to list."
-)
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Messages of QUEUE to read.")
 @click.pass_context
 def list_dead(context: click.Context, queue: str | None, limit: int) -> None:
     """List the first dead letters in QUEUE; without QUEUE, the queues that have dead letters, with the reasons."""
@@ -121,13 +119,9 @@ def _preview(broker: Broker, queue: str, target: str | None, selection: DeadLett
     messages = chain.from_iterable(DeadLetterScan(broker.store.message_controller, queue, broker.project, selection))
     headers = (message["dead_letter"] for message in islice(messages, limit or None))
     counts = Counter((target or header["queue"], reason_name(header["reason"])) for header in headers)
-    exists = {name: broker.store.queue_controller.exists(name, broker.project) for name, _ in counts}
-    rows = [(name, reason, count, _existence(exists[name])) for (name, reason), count in sorted(counts.items())]
+    exists = {name: "yes" if broker.store.queue_controller.exists(name, broker.project) else "no" for name, _ in counts}
+    rows = [(name, reason, count, exists[name]) for (name, reason), count in sorted(counts.items())]
     print_table(("TO", "REASON", "COUNT", "EXISTS"), rows)
-
-
-def _existence(exists: bool) -> str:
-    return "yes" if exists else "no"
 
 
 def _require(broker: Broker, queue: str) -> None:

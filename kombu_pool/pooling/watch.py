@@ -89,14 +89,11 @@ class PooledWatch(storage.Watch):
             self._close_watches()
 
     def _refresh_delay(self) -> float:
-        if self._has_unassigned:
-            return _LOCAL_CHECK_INTERVAL
-        return max(self._next_refresh - time.monotonic(), _LOCAL_CHECK_INTERVAL)
+        remaining = 0.0 if self._has_unassigned else self._next_refresh - time.monotonic()
+        return max(remaining, _LOCAL_CHECK_INTERVAL)
 
     def _is_refresh_due(self) -> bool:
-        if self._seen_version is not self._catalog.version:
-            return True
-        return time.monotonic() >= self._next_refresh
+        return self._seen_version is not self._catalog.version or time.monotonic() >= self._next_refresh
 
     def _refresh(self) -> bool:
         """Look up the pool of each queue; return whether the watches were replaced, which counts as a wake-up."""

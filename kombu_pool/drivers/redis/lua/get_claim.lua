@@ -6,10 +6,10 @@
 -- include queue
 local state, now = advance(ARGV[1])
 if state ~= 'current' then return state end
-local lease = redis.call('HGET', CLAIMS, ARGV[2])
-if not lease then return false end
+local stored = redis.call('HGET', CLAIMS, ARGV[2])
+if not stored then return false end
 local ids = {}
 for index, member in ipairs(members_of(ARGV[2])) do ids[index] = string.sub(member, 1, 8) end
 if #ids == 0 then return false end
-return {string.sub(lease, 1, 16), table.concat(ids), lookup('HMGET', RECORDS, ids),
+return {string.sub(stored, 1, 16), table.concat(ids), lookup('HMGET', RECORDS, ids),
   lookup('HMGET', CLAIM_COUNTS, ids), string.format('%.6f', now)}

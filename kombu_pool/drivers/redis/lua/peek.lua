@@ -1,12 +1,12 @@
 -- peek: return whether there is something to claim or to dead-letter, and otherwise when there may be.
 -- KEYS  see queue
 -- ARGV  now
--- Returns 1 when there is, after a wake-up; else the seconds until the next deadline, or '' without one; false when
+-- Returns 1 when there is; else the seconds until the next deadline, or '' without one; false when
 --   there is no such queue.
 -- include queue
 local state, now = advance(ARGV[1])
 if not state then return false end
--- Whoever claims buries what is dead.
+-- A consumer's claim also dead-letters what is dead.
 if state == 'take_dead' or (dead_due and dead_due <= now) then return 1 end
 if state == 'advance' or redis.call('ZCARD', FREE) > 0 then
   if WAKEUP then wake(QUEUE, WAKEUP) end

@@ -9,12 +9,12 @@ if state ~= 'current' then return state end
 local has_dlq = redis.call('HEXISTS', QUEUE, 'has_dlq') == 1
 local answers = {0}
 for index = 2, #ARGV, 2 do
-  local ids, mine, refused = split(ARGV[index + 1]), {}, {}
+  local ids, held, refused = split(ARGV[index + 1]), {}, {}
   for _, id in ipairs(ids) do
-    local list = redis.call('ZSCORE', CLAIMED, id .. ARGV[index]) and mine or refused
+    local list = redis.call('ZSCORE', CLAIMED, id .. ARGV[index]) and held or refused
     list[#list + 1] = id
   end
-  if #mine > 0 and has_dlq then mark_dead(mine, 'rejected') elseif #mine > 0 then delete_messages(mine) end
+  if #held > 0 and has_dlq then mark_dead(held, 'rejected') elseif #held > 0 then delete_messages(held) end
   answers[#answers + 1] = table.concat(refused)
 end
 if dead_due and dead_due <= now then answers[1] = 1 end

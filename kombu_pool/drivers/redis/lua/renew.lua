@@ -7,13 +7,13 @@
 local state, now = advance(ARGV[1])
 if state ~= 'current' then return state end
 local claim, ttl, grace = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local lease = redis.call('HGET', CLAIMS, claim)
-if not lease then return false end
+local stored = redis.call('HGET', CLAIMS, claim)
+if not stored then return false end
 local ends = now + ttl
--- Taken out first: a Redis that is out of memory lets a script add what it needs once it has removed something.
+-- Removed first: see OUT OF MEMORY in states.
 redis.call('ZREM', CLAIM_ENDS, claim)
 redis.call('ZADD', CLAIM_ENDS, string.format('%.6f', ends), claim)
-redis.call('HSET', CLAIMS, claim, struct.pack('>dd', now, ttl) .. string.sub(lease, 17))
+redis.call('HSET', CLAIMS, claim, struct.pack('>dd', now, ttl) .. string.sub(stored, 17))
 lower_deadline(redis.call('HGET', QUEUE, 'next'), ends)
 if redis.call('ZCARD', EXPIRING) > 0 then
   local ids = {}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from kombu_pool.errors import ConfigurationError
+from kombu_pool.errors import IncompatibleStore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ def prepare(client: Client, plane: str, indexes: Mapping[str, Sequence[IndexMode
     ``again`` repeats both, as the database may have been dropped since.
 
     Raises:
-        ConfigurationError: the store has another layout.
+        IncompatibleStore: the store has another layout.
     """
     if plane in client.prepared_planes and not again:
         return
@@ -72,7 +72,7 @@ def _create(client: Client) -> dict[str, Any]:
 def _check(client: Client, layout: object) -> None:
     if layout != LAYOUT_VERSION:
         location = client.location
-        raise ConfigurationError(
+        raise IncompatibleStore(
             f"{location}: database {location.database!r} has the layout version {layout}, this version of kombu_pool"
             f" needs {LAYOUT_VERSION}: name another database, or drop this one (layouts before 0.1.0 are not migrated)"
         )

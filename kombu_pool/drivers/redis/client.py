@@ -28,7 +28,6 @@ from kombu_pool.drivers.redis.connection import (
 from kombu_pool.drivers.redis.connector import Connector
 from kombu_pool.drivers.redis.error_mapping import CLIENT_ERRORS, error_code, translated, translation
 from kombu_pool.drivers.redis.server_check import check_layout
-from kombu_pool.drivers.shared_connections import SharedConnections
 from kombu_pool.errors import (
     ConnectionError,  # noqa: A004 - Zaqar's name for it
     KombuPoolError,
@@ -315,17 +314,3 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
-
-
-def _open(location: Location) -> Client:
-    if location.is_cluster:
-        # Imported on demand: it loads what redis-py knows of clusters.
-        from kombu_pool.drivers.redis.cluster_client import ClusterClient  # noqa: PLC0415
-
-        return ClusterClient(location)
-    return Client(location)
-
-
-_shared: SharedConnections[Location, Client] = SharedConnections(_open, lambda client: client.location)
-acquire = _shared.acquire
-release = _shared.release

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from kombu_pool.drivers.redis.claiming import Claimer
 from kombu_pool.drivers.redis.claims import ClaimController
-from kombu_pool.drivers.redis.client import acquire, release
 from kombu_pool.drivers.redis.collector import Collector
 from kombu_pool.drivers.redis.dead_letters import DeadLetterMover, DeadMessages
 from kombu_pool.drivers.redis.messages import MessageController
 from kombu_pool.drivers.redis.posting import MessageWriter
 from kombu_pool.drivers.redis.queues import QueueController
 from kombu_pool.drivers.redis.server_check import parse_info, read_identity
+from kombu_pool.drivers.redis.shared import acquire, release
 from kombu_pool.drivers.redis.store import Store
 from kombu_pool.drivers.redis.subscriptions import SubscriptionController
 from kombu_pool.drivers.redis.watch import ChannelWatch, RedisWatch, WakeupListWatch

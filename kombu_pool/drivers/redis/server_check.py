@@ -12,7 +12,6 @@ from redis import exceptions as redis_errors
 from kombu_pool.drivers.redis.connection import execute
 from kombu_pool.drivers.redis.keys import store_key
 from kombu_pool.errors import (
-    ConfigurationError,
     ConnectionError,  # noqa: A004 - Zaqar's name for it
     IncompatibleStore,
     StoreFull,
@@ -74,7 +73,7 @@ def check_layout(command: Callable[..., Any], location: Location) -> None:
     A server that refuses the write is checked without it: it may still be read and consumed from.
 
     Raises:
-        ConfigurationError: the store has another layout.
+        IncompatibleStore: the store has another layout.
     """
     if _stored_identity(command, location) is None:
         with suppress(StoreFull, ConnectionError):
@@ -95,7 +94,7 @@ def _stored_identity(command: Callable[..., Any], location: Location) -> str | N
         return None
     version, _, identity = found.decode("utf-8", "replace").partition(":")
     if version != str(LAYOUT_VERSION):
-        raise ConfigurationError(
+        raise IncompatibleStore(
             f"{location}: the keys under key_prefix={location.key_prefix!r} have the layout version {version}, and "
             f"this version of kombu_pool needs {LAYOUT_VERSION}: set another key_prefix, or delete these keys "
             "(layouts older than 0.1.0 are not migrated)"

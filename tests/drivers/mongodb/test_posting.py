@@ -96,7 +96,7 @@ def test_a_store_of_a_newer_version_is_refused(uri, database):
     database["kombu_pool_schema"].insert_one({"_id": "data", "version": 1000})
     driver = drivers.open_data(uri)
 
-    with pytest.raises(errors.ConfigurationError, match="layout version 1000"):
+    with pytest.raises(errors.IncompatibleStore, match="layout version 1000"):
         QueueHandle(driver, "queue", None).create()
     driver.close()
 

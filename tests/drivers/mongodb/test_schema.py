@@ -39,7 +39,7 @@ def other_layout(request, database):
 def test_a_store_of_another_layout_is_refused_with_its_remedy(uri, open_driver, other_layout, database):
     driver = open_driver(uri)
 
-    with pytest.raises(errors.ConfigurationError) as raised:
+    with pytest.raises(errors.IncompatibleStore) as raised:
         driver.queue_controller.create("q")
 
     text = str(raised.value)
@@ -51,7 +51,7 @@ def test_a_store_of_another_layout_is_refused_with_its_remedy(uri, open_driver, 
 def test_a_store_of_another_layout_is_left_as_it_is(uri, open_driver, other_layout, database):
     driver = open_driver(uri)
 
-    with pytest.raises(errors.ConfigurationError):
+    with pytest.raises(errors.IncompatibleStore):
         driver.queue_controller.create("q")
 
     assert database.list_collection_names() == ["kombu_pool_schema"]
@@ -61,7 +61,7 @@ def test_a_store_of_another_layout_is_left_as_it_is(uri, open_driver, other_layo
 def test_a_refusal_shows_no_password():
     client = Client(locate(parse("mongodb://user:secret@host/db"), {}, None))
 
-    with pytest.raises(errors.ConfigurationError, match="mongodb://user:") as raised:
+    with pytest.raises(errors.IncompatibleStore, match="mongodb://user:") as raised:
         schema._check(client, 1000)
 
     assert "secret" not in str(raised.value)

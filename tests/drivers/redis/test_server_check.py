@@ -80,7 +80,7 @@ def test_another_layout_is_refused_with_its_remedy(uri, client, open_driver, ope
         control.epoch,
         lambda: control.identity,
     ):
-        with pytest.raises(errors.ConfigurationError) as caught:
+        with pytest.raises(errors.IncompatibleStore) as caught:
             use()
         told = str(caught.value)
         assert f"the layout version {version.decode()}" in told
@@ -98,7 +98,7 @@ def test_a_refused_store_shows_no_password(open_driver):
         server.ask("CONFIG", "SET", "requirepass", "s3cret")
         driver = open_driver(server.uri().replace("redis://", "redis://:s3cret@"))
 
-        with pytest.raises(errors.ConfigurationError, match="layout version") as caught:
+        with pytest.raises(errors.IncompatibleStore, match="layout version") as caught:
             driver.queue_controller.create("q")
 
         assert "s3cret" not in str(caught.value)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
-from kombu_pool.drivers.redis.client import acquire, release
 from kombu_pool.drivers.redis.control.bindings import BindingsController
 from kombu_pool.drivers.redis.control.catalogue import CatalogueController
 from kombu_pool.drivers.redis.control.consumers import ConsumersController
@@ -14,6 +13,7 @@ from kombu_pool.drivers.redis.control.pools import PoolsController
 from kombu_pool.drivers.redis.control.queues import RecordedQueues
 from kombu_pool.drivers.redis.keys import control_key
 from kombu_pool.drivers.redis.server_check import read_identity
+from kombu_pool.drivers.redis.shared import acquire, release
 from kombu_pool.storage import ControlDriver as Contract
 
 if TYPE_CHECKING:

@@ -36,7 +36,7 @@ class Sender(threading.Thread):
 
     def __init__(self, site: Site, outcomes: TaskOutcomes, scale: Scale) -> None:
         super().__init__(daemon=True)
-        self._site, self._ledger, self._scale = site, outcomes, scale
+        self._site, self._outcomes, self._scale = site, outcomes, scale
         self.sent = 0
 
     def run(self) -> None:
@@ -52,7 +52,7 @@ class Sender(threading.Thread):
     def _is_early(self, seconds: float) -> bool:
         """Return whether to wait: the last tasks should be sent when the kills end."""
         planned = self._scale.tasks * seconds / self._scale.killing
-        return self.sent > min(planned, len(self._ledger.ended)) + self.MAX_AHEAD
+        return self.sent > min(planned, len(self._outcomes.ended)) + self.MAX_AHEAD
 
     def _send(self, producer: Producer, numbers: range) -> None:
         """Send a batch: single publishes would use most of the processor time that the workers need."""

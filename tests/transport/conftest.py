@@ -9,10 +9,13 @@ from kombu import Connection
 import kombu_pool  # noqa: F401 - importing it is what makes pool:// known to Kombu
 from tests.support.transport.child_programs import Programs
 from tests.support.transport.stores import STORES, Store
+from tests.support.transport.traffic import declare, publish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from kombu_pool.transport import Channel
 
 Connect = "Callable[..., Connection]"
 
@@ -75,3 +78,11 @@ def programs() -> Iterator[Programs]:
     started = Programs()
     yield started
     started.kill()
+
+
+@pytest.fixture
+def filled(channel: Channel) -> Channel:
+    """A channel, with the messages a, b and c in the queue q."""
+    declare(channel, "q")
+    publish(channel, "q", "a", "b", "c")
+    return channel

@@ -93,7 +93,7 @@ def test_who_speaks_no_tls_to_a_server_that_does_is_told_something(secured, open
 # Passwords.
 
 
-@pytest.mark.parametrize("wrong", ["us%40er:wr0ng-secret", "nobody:wr0ng-secret", ":wr0ng-secret"])
+@pytest.mark.parametrize("wrong", ["us%40er:wr0ng-secret", "stranger:wr0ng-secret", ":wr0ng-secret"])
 def test_a_wrong_password_is_told_without_it(user, open_driver, wrong):
     driver = open_driver(user("~*", "+@all").replace(f"us%40er:{QUOTED}", wrong))
 

@@ -49,7 +49,7 @@ def test_a_writer_waits_for_a_lock_that_another_process_holds(driver, path, run)
     run("hold_lock", path, 2).stdout.readline()
     before = time.monotonic()
 
-    driver.message_controller.post("q", [{"ttl": None, "body": "patient"}], None)
+    driver.message_controller.post("q", [{"ttl": None, "body": "late"}], None)
 
     assert 1 < time.monotonic() - before < 10
     assert driver.message_controller.count("q") == 1

@@ -5,8 +5,12 @@ Paths and addresses of the pages stand for folders and servers of the test: that
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import pytest
 
+import kombu_pool
+from tests.support.celery.worker import eventually
 from tests.support.docs.applications import ADD, ADDING, EVERYTHING, RESULTS, application
 from tests.support.docs.pages import SHOWN, Block, blocks
 from tests.support.docs.terminal import QUICK, Terminal
@@ -188,7 +192,7 @@ def test_pools_of_the_configuration_serve_tasks(recipe, terminal):
     answer = terminal.run(f'python -c "import tasks; {sent}"')
 
     assert answer == "5\n"
-    assert "metrics.page-views\tquick\t" in terminal.run("celery -A tasks pool queues")
+    assert pool_of("metrics.page-views", f"sqlite:///{terminal.folder}/control.db") == "quick"
 
 
 def test_a_generated_configuration_file_serves_tasks_and_a_batch(recipe, terminal):
@@ -207,18 +211,18 @@ def test_a_generated_configuration_file_serves_tasks_and_a_batch(recipe, termina
     assert "queue_flavors" not in (terminal.folder / "kombu_pool.conf").read_text()
 
 
-def test_dead_letters_are_listed_and_redriven(recipe, redis_terminal):
+def test_dead_letters_are_listed_and_redriven(recipe, redis, redis_terminal):
     shop, listing, redriving, program = recipe
     terminal = redis_terminal
     terminal.write(shop)
     terminal.worker(f"celery -A shop worker {QUICK}")
-    send = 'python -c "import shop; [shop.pay.delay(order) for order in {}]"'
-    terminal.run(send.format([4711, 4712]))
-    terminal.until("celery -A shop pool dead", "\t2\t")
+    for number, order in enumerate([4711, 4712], 1):
+        terminal.run(f'python -c "import shop; shop.pay.delay({order})"')
+        wait_for_dead_letters(redis, number)
 
     terminal.console(listing)
     terminal.console(redriving)
-    terminal.until("celery -A shop pool dead", "\t2\t")
+    wait_for_dead_letters(redis, 2)
 
     assert terminal.python(program) == "{'orders': 2} {} 0 {}\n"
 
@@ -295,17 +299,29 @@ def test_a_mongodb_and_a_redis_are_pools_of_one_catalogue(recipe, mongodb_termin
     sent = "print(tasks.add.apply_async(([2, 3],), queue='payments.cards').get(timeout=30))"
 
     assert mongodb_terminal.run(f'python -c "import tasks; {sent}"') == "5\n"
-    assert "payments.cards\tsure\t" in mongodb_terminal.run("celery -A tasks pool queues")
+    assert pool_of("payments.cards", f"sqlite:///{mongodb_terminal.folder}/state/kombu_pool/shop.db") == "sure"
 
 
 def test_a_worker_that_consumes_no_more_is_stopped(recipe, terminal):
     (console,) = recipe
     terminal.create("tasks.py", application(broker="pool://"))
-    terminal.worker("celery -A tasks worker --pool=solo --loglevel=INFO --hostname=worker@host --pidfile=worker.pid")
+    terminal.worker(
+        "celery -A tasks worker --pool=solo --loglevel=INFO --hostname=worker@host --pidfile=worker.pid", ready=True
+    )
 
     terminal.console(console)
 
     assert "Canceling queue celery" in terminal.log()
+
+
+def wait_for_dead_letters(redis, number):
+    with closing(kombu_pool.open(redis.uri())) as store:
+        eventually(lambda: store.queue_controller.exists("dead") and store.message_controller.count("dead") == number)
+
+
+def pool_of(queue, uri):
+    with closing(kombu_pool.open(uri)) as store:
+        return store.catalog.pool_of(queue)
 
 
 def _denied(entry):

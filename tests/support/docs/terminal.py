@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tests.support.docs.pages import Block
 
-#: Seconds within which a command ends, and a worker is ready, on a busy machine.
+#: Seconds within which a command ends, and a worker starts or ends, on a busy machine.
 LIMIT = 60.0
 #: Options of a worker that a test starts by itself: without neighbours it starts a second faster.
 QUICK = "--pool=solo --without-mingle --without-gossip --without-heartbeat --loglevel=INFO"
@@ -75,19 +75,15 @@ class Terminal:
             ["bash", "-c", command], cwd=self.folder, env=self._environment(), capture_output=True, text=True,
             timeout=LIMIT, check=False,
         )  # fmt: skip
-        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}{self.log()}"
         return done.stdout
-
-    def until(self, command: str, said: str) -> None:
-        """Run a command again and again until it prints a text."""
-        eventually(lambda: said in self.run(command), LIMIT)
 
     def log(self) -> str:
         """Return what the workers printed."""
         return "".join(log.read_text() for _, log in self._workers)
 
-    def worker(self, command: str) -> None:
-        """Start a worker and wait until it is ready; it runs until the terminal is closed."""
+    def worker(self, command: str, *, ready: bool = False) -> None:
+        """Start a worker, which runs until the terminal is closed; a task that is sent meanwhile waits for it."""
         log = self.folder / f"worker-{len(self._workers)}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
@@ -98,10 +94,9 @@ class Terminal:
                 stderr=output,
             )
         self._workers.append((process, log))
-        # Without --loglevel a worker prints its banner and no more.
-        ready = " ready." if "INFO" in command else "[queues]"
-        eventually(lambda: ready in log.read_text() or process.poll() is not None, LIMIT, log.read_text)
-        assert process.poll() is None, log.read_text()
+        if ready:
+            eventually(lambda: " ready." in log.read_text() or process.poll() is not None, LIMIT, log.read_text)
+            assert process.poll() is None, log.read_text()
 
     def close(self) -> None:
         """End all workers; each of them has to end well."""

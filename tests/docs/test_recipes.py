@@ -5,6 +5,7 @@ Paths and addresses of the pages stand for folders and servers of the test: that
 
 from __future__ import annotations
 
+import re
 from contextlib import closing
 
 import pytest
@@ -12,11 +13,12 @@ import pytest
 import kombu_pool
 from tests.support.celery.worker import eventually
 from tests.support.docs.applications import ADD, ADDING, EVERYTHING, RESULTS, application
-from tests.support.docs.pages import SHOWN, Block, blocks
+from tests.support.docs.pages import ROOT, SHOWN, Block, blocks
 from tests.support.docs.terminal import QUICK, Terminal
 from tests.support.servers.certificates import certificates
 from tests.support.servers.mongodb import fresh_uri as fresh_mongodb_uri
 from tests.support.servers.redis_server import Server
+from tests.support.servers.redis_shared import shared_cluster
 
 #: The blocks that a test takes, in order: the page, and the first line of each.
 RECIPES = {
@@ -56,6 +58,10 @@ RECIPES = {
     ),
     "test_options_of_a_redis_pool_are_understood": ("docs/redis.md", "broker_transport_options = {"),
     "test_a_worker_and_a_producer_need_no_more_than_these_permissions": (
+        "docs/redis.md",
+        "ACL SETUSER app on >s3cret resetchannels ~kombu-pool:*",
+    ),
+    "test_a_cluster_needs_the_permissions_in_the_table_too": (
         "docs/redis.md",
         "ACL SETUSER app on >s3cret resetchannels ~kombu-pool:*",
     ),
@@ -277,7 +283,22 @@ def test_a_worker_and_a_producer_need_no_more_than_these_permissions(recipe, red
 
     assert answers.startswith("5\n")
     assert "default\tyes" in answers
-    assert [entry for entry in redis.ask("ACL", "LOG") if _denied(entry) not in ("client|setinfo", "client")] == []
+    assert [entry for entry in redis.ask("ACL", "LOG") if is_missed(entry)] == []
+
+
+def test_a_cluster_needs_the_permissions_in_the_table_too(recipe, terminal):
+    (block,) = recipe
+    (more,) = re.findall(r"^\| a cluster \| `(.*)` \|$", (ROOT / block.page).read_text(), re.MULTILINE)
+    cluster = shared_cluster()
+    for node in cluster.nodes:
+        node.ask(*block.text.split(), *more.replace("\\", "").split())
+    url = f"pool+{cluster.uri().replace('://', '://app:s3cret@')}"
+    terminal.create("tasks.py", application(broker=url, backend=RESULTS))
+    terminal.create("everything.py", EVERYTHING)
+
+    terminal.run("python everything.py")
+
+    assert [entry for node in cluster.nodes for entry in node.ask("ACL", "LOG") if is_missed(entry)] == []
 
 
 def test_a_mongodb_serves_tasks(recipe, mongodb_terminal):
@@ -324,6 +345,9 @@ def pool_of(queue, uri):
         return store.catalog.pool_of(queue)
 
 
-def _denied(entry):
-    """Return the command of an entry of ACL LOG."""
-    return entry["object"].decode() if isinstance(entry["object"], bytes) else entry["object"]
+def is_missed(entry):
+    """Whether an entry of ACL LOG is about a command that the page does not name as one that may be refused."""
+    user, command = (
+        value.decode() if isinstance(value, bytes) else value for value in map(entry.get, ("username", "object"))
+    )
+    return user == "app" and command not in {"client|setinfo", "client"}

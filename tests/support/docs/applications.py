@@ -24,7 +24,7 @@ def application(**settings: str) -> str:
 #: What an application does that a worker and a producer with one plain task do not, for its permissions.
 EVERYTHING = """
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 
 import kombu_pool
 from kombu import Connection, Exchange, Producer, Queue
@@ -51,12 +51,15 @@ with Connection(app.conf.broker_url) as connection:
         queue.get()
     with producer.batch() if hasattr(producer, "batch") else connection.channel():
         pass
+with Connection(app.conf.broker_url) as connection, connection.Consumer(Queue("empty"), callbacks=[print]):
+    with suppress(TimeoutError):
+        connection.drain_events(timeout=0.5)
 with closing(kombu_pool.open(app.conf.broker_url)) as store:
     store.redrive("dead")
     store.gc()
     store.subscription_controller.create("dead", "http://localhost/", 60, {})
     next(store.subscription_controller.list("dead"))
-    for queue in ("q0", "q1", "q2", "q3", "dead"):
+    for queue in ("q0", "q1", "q2", "q3", "dead", "empty"):
         store.queue_controller.stats(queue)
         next(store.message_controller.list(queue, echo=True, include_claimed=True, include_delayed=True))
         store.message_controller.post(queue, [{"ttl": 60, "body": "d", "delay": 30}, {"ttl": 60, "body": "e"}], None)

@@ -151,6 +151,7 @@ def test_every_block_is_run_or_has_a_reason_not_to_be():
     assert RECIPES.keys() <= globals().keys()
 
 
+@pytest.mark.celery
 def test_the_first_task_and_its_chord_give_their_results(recipe, terminal):
     tasks, console = recipe
     terminal.write(tasks)
@@ -187,6 +188,7 @@ def test_a_program_without_kombu_claims_what_it_posted(recipe, terminal):
     assert terminal.python(block, after="\nprint(messages[0]['body'])") == "{'item': 'tea'}\n"
 
 
+@pytest.mark.celery
 def test_pools_of_the_configuration_serve_tasks(recipe, terminal):
     (block,) = recipe
     (terminal.folder / "celeryconfig.py").touch()
@@ -217,6 +219,7 @@ def test_a_generated_configuration_file_serves_tasks_and_a_batch(recipe, termina
     assert "queue_flavors" not in (terminal.folder / "kombu_pool.conf").read_text()
 
 
+@pytest.mark.celery
 def test_dead_letters_are_listed_and_redriven(recipe, redis, redis_terminal):
     shop, listing, redriving, program = recipe
     terminal = redis_terminal
@@ -271,6 +274,7 @@ def test_options_of_a_redis_pool_are_understood(recipe, terminal, certificate):
     assert terminal.python(block, after=opened) == ""
 
 
+@pytest.mark.celery
 def test_a_worker_and_a_producer_need_no_more_than_these_permissions(recipe, redis, redis_terminal):
     (block,) = recipe
     redis.ask(*block.text.split())
@@ -301,6 +305,7 @@ def test_a_cluster_needs_the_permissions_in_the_table_too(recipe, terminal):
     assert [entry for node in cluster.nodes for entry in node.ask("ACL", "LOG") if is_missed(entry)] == []
 
 
+@pytest.mark.celery
 def test_a_mongodb_serves_tasks(recipe, mongodb_terminal):
     (block,) = recipe
     mongodb_terminal.write(block, after=ADDING)
@@ -323,6 +328,7 @@ def test_a_mongodb_and_a_redis_are_pools_of_one_catalogue(recipe, mongodb_termin
     assert pool_of("payments.cards", f"sqlite:///{mongodb_terminal.folder}/state/kombu_pool/shop.db") == "sure"
 
 
+@pytest.mark.celery
 def test_a_worker_that_consumes_no_more_is_stopped(recipe, terminal):
     (console,) = recipe
     terminal.create("tasks.py", application(broker="pool://"))

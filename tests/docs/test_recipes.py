@@ -159,6 +159,7 @@ def test_the_first_task_and_its_chord_give_their_results(recipe, terminal):
     assert terminal.console(console) == "5\n3\n"
 
 
+@pytest.mark.celery
 def test_many_pools_serve_tasks_and_are_managed(recipe, terminal):
     tasks, pools, console = recipe
     terminal.write(tasks)
@@ -203,6 +204,7 @@ def test_pools_of_the_configuration_serve_tasks(recipe, terminal):
     assert pool_of("metrics.page-views", f"sqlite:///{terminal.folder}/control.db") == "quick"
 
 
+@pytest.mark.celery
 def test_a_generated_configuration_file_serves_tasks_and_a_batch(recipe, terminal):
     console, gathered = recipe
     terminal.console(console)
@@ -236,6 +238,7 @@ def test_dead_letters_are_listed_and_redriven(recipe, redis, redis_terminal):
     assert terminal.python(program) == "{'orders': 2} {} 0 {}\n"
 
 
+@pytest.mark.celery
 def test_a_redis_serves_tasks(recipe, redis_terminal):
     (block,) = recipe
     redis_terminal.write(block, after=ADDING)
@@ -314,6 +317,7 @@ def test_a_mongodb_serves_tasks(recipe, mongodb_terminal):
     assert mongodb_terminal.run(ADD) == "5\n"
 
 
+@pytest.mark.celery
 def test_a_mongodb_and_a_redis_are_pools_of_one_catalogue(recipe, mongodb_terminal):
     (block,) = recipe
     (mongodb_terminal.folder / "celeryconfig.py").touch()

@@ -102,8 +102,15 @@ class Terminal:
         """End all workers; each of them has to end well."""
         for process, _ in self._workers:
             process.terminate()
-        for process, log in self._workers:
-            assert process.wait(LIMIT) == 0, log.read_text()
+        codes = [self._end(process) for process, _ in self._workers]
+        assert not any(codes), self.log()
+
+    def _end(self, process: subprocess.Popen[bytes]) -> int:
+        try:
+            return process.wait(LIMIT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait()
 
     def _environment(self) -> dict[str, str]:
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])

@@ -9,15 +9,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from kombu_pool.drivers.memory.codec import to_message
+from kombu_pool.drivers.memory.dead_letters import candidate
 from kombu_pool.drivers.memory.states import StoredClaim
 from kombu_pool.errors import CorruptRecord
+from kombu_pool.storage import UNREADABLE_QUEUE
 from kombu_pool.storage.dead_letters import RESERVATION_TTL, DeadLetterOutcome, DeadLetterReason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from kombu_pool.clock import Clock
-    from kombu_pool.drivers.memory.dead_letters import DeadLetterRecord, DeadLetters
+    from kombu_pool.drivers.dead_letters import DeadLetter, Source
+    from kombu_pool.drivers.memory.dead_letters import DeadLetters
     from kombu_pool.drivers.memory.states import Backlog, StoredMessage
     from kombu_pool.drivers.memory.store import DataStore, Scope
     from kombu_pool.model import ClaimMetadata, Message, Project
@@ -88,31 +91,34 @@ class Claimer:
     def _fill(self, request: ClaimRequest, scope: Scope) -> None:
         with self._store.lock:
             found = self._store.find(*scope, request.now)
-            dead_letter = self._fill_locally(request, scope)
-        while dead_letter is not None:
-            forwarded = self._dead_letters.forward(dead_letter) is DeadLetterOutcome.STORED
+            reserved = self._fill_locally(request, scope)
+        while reserved is not None:
+            forwarded = self._dead_letters.forward(*reserved) is DeadLetterOutcome.STORED
+            message_id: str = reserved[1].message.id
             with self._store.lock:
-                self._unreserve(dead_letter.message, scope, forwarded=forwarded)
+                self._unreserve(message_id, scope, forwarded=forwarded)
                 if not forwarded:
-                    request.untaken.add(dead_letter.message.id)
-                dead_letter = self._fill_locally(request, scope)
+                    request.untaken.add(message_id)
+                reserved = self._fill_locally(request, scope)
         if found is not None and found.backlog.dead:
-            self._dead_letters.dead_letter(scope)
+            self._dead_letters.dead_letter_some(scope)
 
-    def _fill_locally(self, request: ClaimRequest, scope: Scope) -> DeadLetterRecord | None:
+    def _fill_locally(self, request: ClaimRequest, scope: Scope) -> tuple[Source[Scope], DeadLetter] | None:
         """Hand out up to the limit; stop at a dead letter for another store, reserve its message and return it."""
         found = self._store.queues.get(scope)
         while found is not None and len(request.messages) < request.limit:
             message = found.backlog.take_first()
             if message is None:
                 break
-            dead_letter = self._process(request, scope, message)
-            if dead_letter is not None:
+            reserved = self._process(request, scope, message)
+            if reserved is not None:
                 found.backlog.claim(message, StoredClaim(new_claim_id(), RESERVATION_TTL, request.now))
-                return dead_letter
+                return reserved
         return None
 
-    def _process(self, request: ClaimRequest, scope: Scope, message: StoredMessage) -> DeadLetterRecord | None:
+    def _process(
+        self, request: ClaimRequest, scope: Scope, message: StoredMessage
+    ) -> tuple[Source[Scope], DeadLetter] | None:
         """Hand out a message, or store it as a dead letter in this store; return a dead letter for another store."""
         queue = self._store.queues[scope]
         is_untaken = message.id in request.untaken
@@ -121,18 +127,22 @@ class Claimer:
             if not limit or message.claim_count < limit or is_untaken:
                 _hand_out(request, queue.backlog, message)
                 return None
-            dead_letter = self._dead_letters.from_message(scope, message, DeadLetterReason.DELIVERY_LIMIT, request.now)
-        except CorruptRecord as error:
-            dead_letter = self._dead_letters.unreadable(scope, message, request.now, error, here=is_untaken)
-        if not is_untaken and not self._dead_letters.is_local(dead_letter):
-            return dead_letter
+        except CorruptRecord:
+            pass  # The dead letter says so.
+        source = self._dead_letters.source(scope, request.now)
+        letter = source.compose(candidate(message, DeadLetterReason.DELIVERY_LIMIT))
+        if is_untaken:
+            letter.target = UNREADABLE_QUEUE
+        elif not self._dead_letters.is_local(source, letter):
+            return source, letter
         queue.backlog.remove(message)
-        self._dead_letters.store(dead_letter, request.now)
+        self._dead_letters.store(source, letter)
         return None
 
-    def _unreserve(self, message: StoredMessage, scope: Scope, *, forwarded: bool) -> None:
+    def _unreserve(self, message_id: str, scope: Scope, *, forwarded: bool) -> None:
         found = self._store.queues.get(scope)
-        if found is None or message.id not in found.backlog.messages:
+        message = found.backlog.messages.get(message_id) if found else None
+        if found is None or message is None:
             return
         if forwarded:
             found.backlog.remove(message)

@@ -21,6 +21,7 @@ from kombu_pool.errors import (
 )
 from kombu_pool.storage import DEFAULT_LIMIT, page
 from kombu_pool.storage import MessageController as Contract
+from kombu_pool.storage.checksum import add_checksum
 from kombu_pool.storage.dead_letters import DeadLetterReason
 from kombu_pool.storage.validation import effective_delay, effective_ttl, validate
 
@@ -42,13 +43,20 @@ class MessageController(Contract):
     """Messages of an in-memory store."""
 
     def __init__(
-        self, store: DataStore, clock: Clock, claimer: Claimer, dead_letters: DeadLetters, max_message_size: int
+        self,
+        store: DataStore,
+        clock: Clock,
+        claimer: Claimer,
+        dead_letters: DeadLetters,
+        max_message_size: int,
+        enable_checksum: bool,
     ) -> None:
         self._store = store
         self._clock = clock
         self._claimer = claimer
         self._dead_letters = dead_letters
         self._limit = max_message_size
+        self._enable_checksum = enable_checksum
 
     def post(
         self,
@@ -76,7 +84,7 @@ class MessageController(Contract):
             makes_room = found.policy.is_bounded and not found.policy.rejects_overflow
             overflowed = _make_room(found) if makes_room else 0
         if overflowed:
-            self._dead_letters.dead_letter((project, queue))
+            self._dead_letters.dead_letter_some((project, queue))
         return posted
 
     def _add(self, queue: StoredQueue, incoming: ValidMessage, client: str | None, now: float) -> str:
@@ -131,7 +139,8 @@ class MessageController(Contract):
             message = self._store.require(project, queue, now).backlog.messages.get(message_id)
             if message is None:
                 raise MessageDoesNotExist(message_id, queue, project)
-            return to_message(message, now)
+            found = to_message(message, now)
+        return add_checksum(found) if self._enable_checksum else found
 
     def first(self, queue: str, project: Project = None, sort: int = 1) -> Message:
         if sort not in (1, -1):
@@ -144,13 +153,13 @@ class MessageController(Contract):
             choose = min if sort == 1 else max
             return to_message(choose(free, key=lambda message: message.order), now)
 
-    def bulk_get(self, queue: str, message_ids: Iterable[str], project: Project = None) -> Sequence[Message]:
+    def bulk_get(self, queue: str, message_ids: Iterable[str], project: Project = None) -> Iterator[Message]:
         wanted = list(message_ids)
         with self._store.lock:
             now = self._clock.time()
             backlog = self._backlog(queue, project, now)
             existing = _existing(backlog, wanted) if backlog else []
-            return [to_message(message, now) for message in existing]
+            return iter([to_message(message, now) for message in existing])
 
     def delete(self, queue: str, message_id: str, project: Project = None, claim: str | None = None) -> None:
         with self._store.lock:
@@ -207,7 +216,7 @@ class MessageController(Contract):
             has_dlq = found.policy.has_dlq
             refused = [pair for pair in held if not _delete_held(found.backlog, *pair, to_dlq=has_dlq)]
         if has_dlq:
-            self._dead_letters.dead_letter((project, queue))
+            self._dead_letters.dead_letter_some((project, queue))
         return refused
 
     def purge(self, queue: str, project: Project = None) -> int:

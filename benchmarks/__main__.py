@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,8 +73,11 @@ def main() -> None:
 def run_all(selected: Sequence[Benchmark], *, folder: str | None, quick: bool) -> list[Figure | LeftOut]:
     """Run the benchmarks one after another, and return all lines of the table."""
     lines: list[Figure | LeftOut] = []
-    with progress.display(len(selected)) as display:
+    with ExitStack() as stack:
+        display = stack.enter_context(progress.display(len(selected)))
         run = Run(display, folder, quick=quick)
+        if quick:
+            stack.enter_context(servers.shared_mongodb(stack.enter_context(run.fresh())))
         for benchmark in selected:
             display.begin(benchmark.name)
             if server := missing_server(benchmark):

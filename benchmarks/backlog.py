@@ -81,7 +81,7 @@ def rates(store: str, cycles: int, folder: Path) -> dict[str, float]:
 
 def measure(run: Run) -> Iterator[figures.Figure]:
     """Fill both files, then measure them alternately."""
-    deep = run.choose(DEEP, 20_000)
+    deep = run.choose(DEEP, 5000)
     with ExitStack() as stack:
         folders = {depth: stack.enter_context(run.fresh()) for depth in (SHALLOW, deep)}
         yield from compared(run, "", {depth: brokers.store(folder, "NORMAL") for depth, folder in folders.items()})

@@ -136,7 +136,7 @@ def kombu(broker: Callable[[Path], brokers.Broker], messages: int, calls: list[C
 
 def measure(run: Run) -> Iterator[figures.Figure]:
     """Measure kombu_pool, the peer, and the driver with the calls of kombu_pool."""
-    messages = run.choose(30_000, 3000)
+    messages = run.choose(30_000, 1000)
     calls: list[Call] = []
     subjects: dict[str, Callable[[Path], dict[str, float]]] = {
         OURS: partial(kombu, brokers.pool_memory, messages, calls),

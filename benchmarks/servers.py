@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import itertools
 import os
 import re
 import shutil
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 HOST = "127.0.0.1"
 #: Timeout of the start of a server, in seconds.
@@ -34,6 +35,10 @@ _REDIS = (os.environ.get("REDIS_SERVER", ""), "redis-server", "valkey-server")
 _SET = _DATABASE = "bench"
 #: Without this, a primary waits 15 s for its clients before it ends.
 _FAST_SHUTDOWN = "shutdownTimeoutMillisForSignaledShutdown=100"
+#: Returns the port of the server that a quick run shares; empty in a full run, where each measurement has a new server.
+_shared: list[Callable[[], int]] = []
+#: Numbers of the databases on a shared server.
+_numbers = itertools.count(1)
 
 
 def has_redis() -> bool:
@@ -94,14 +99,38 @@ def _runs(program: str) -> bool:
 
 @contextmanager
 def mongodb(folder: Path) -> Iterator[str]:
-    """Run a MongoDB server with default settings, as a replica set of one member, and yield its URI."""
+    """Yield the URI of a private MongoDB server, or of a new database on the one of :func:`shared_mongodb`."""
+    if _shared:
+        yield _uri_of(_shared[-1](), f"{_DATABASE}{next(_numbers)}")
+        return
+    with _private_mongodb(folder) as port:
+        yield _uri_of(port, _DATABASE)
+
+
+@contextmanager
+def shared_mongodb(folder: Path) -> Iterator[None]:
+    """Let all benchmarks within this context use one MongoDB server, which starts with the first of them."""
+    with ExitStack() as stack:
+        start = functools.cache(lambda: stack.enter_context(_private_mongodb(folder)))
+        _shared.append(start)
+        stack.callback(_shared.remove, start)
+        yield
+
+
+@contextmanager
+def _private_mongodb(folder: Path) -> Iterator[int]:
+    """Run a MongoDB server with default settings, as a replica set of one member, and yield its port."""
     (port,) = _free_ports(1)
     (files := folder / f"mongodb-{port}").mkdir()
     address = ["--bind_ip", HOST, "--port", str(port), "--nounixsocket", "--dbpath", str(files)]
     command = [_mongod(), *address, "--replSet", _SET, "--setParameter", _FAST_SHUTDOWN]
     with _running(command, folder / f"mongodb-{port}.log", port):
         _make_primary(port)
-        yield f"mongodb://{HOST}:{port}/{_DATABASE}?replicaSet={_SET}"
+        yield port
+
+
+def _uri_of(port: int, database: str) -> str:
+    return f"mongodb://{HOST}:{port}/{database}?replicaSet={_SET}"
 
 
 def _make_primary(port: int) -> None:

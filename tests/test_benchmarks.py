@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -29,25 +30,61 @@ LEFT_OUT = LeftOut("publish, Redis", "no RabbitMQ here")
 
 ON_REDIS = [question.BENCHMARK.name for question in about_redis.QUESTIONS]
 ON_MONGODB = [question.BENCHMARK.name for question in about_mongodb.QUESTIONS]
+#: Question -> the beginning of a line of its answer.
+SUBJECTS = {
+    "redis-publish": "\npublish, Redis  ",
+    "redis-batch": "\npublish in batches of 100, Redis  ",
+    "redis-consume": "\nconsume and ack, Redis  ",
+    "redis-latency": "\nlatency when idle, p50, Redis  ",
+    "redis-tasks": "\nno-op Celery tasks, Redis  ",
+    "redis-commands": "\nRedis commands for a message  ",
+    "redis-backlog": "\nclaim, Redis, 5,000 waiting  ",
+    "mongodb-publish": "\npublish, MongoDB  ",
+    "mongodb-batch": "\npublish in batches of 100, MongoDB  ",
+    "mongodb-consume": "\nconsume and ack, MongoDB  ",
+    "mongodb-latency": "\nlatency when idle, p50, MongoDB  ",
+    "mongodb-tasks": "\n100 no-op Celery tasks, MongoDB  ",
+    "mongodb-backlog": "\nclaim, MongoDB, 5,000 waiting  ",
+    "mongodb-claimers": "\n8 claimers of one queue, MongoDB  ",
+}
+#: Seconds for all questions about a store on a busy machine.
+RUN_TIMEOUT = 240
+
+
+def run_quickly(folder, *questions, **environment):
+    """Run benchmarks with few messages and one round."""
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--quick", "--folder", str(folder)]
+        + [argument for question in questions for argument in ("--only", question)],
+        cwd=ROOT,
+        env=os.environ | {"XDG_STATE_HOME": str(folder)} | environment,
+        capture_output=True,
+        text=True,
+        timeout=RUN_TIMEOUT,
+        check=False,
+    )
 
 
 @pytest.fixture
 def quick_run(tmp_path):
-    """Return a function that runs benchmarks with few messages and one round."""
+    """Return a function that runs benchmarks quickly."""
+    return partial(run_quickly, tmp_path)
 
-    def run(*questions, **environment):
-        return subprocess.run(
-            [sys.executable, "-m", "benchmarks", "--quick", "--folder", str(tmp_path)]
-            + [argument for question in questions for argument in ("--only", question)],
-            cwd=ROOT,
-            env=os.environ | {"XDG_STATE_HOME": str(tmp_path)} | environment,
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
-        )
 
-    return run
+@pytest.fixture(scope="module")
+def redis_run(tmp_path_factory):
+    """A folder, and the quick run in it of all questions about Redis."""
+    require("redis-server")
+    folder = tmp_path_factory.mktemp("redis")
+    return folder, run_quickly(folder, *ON_REDIS)
+
+
+@pytest.fixture(scope="module")
+def mongodb_run(tmp_path_factory):
+    """A folder, and the quick run in it of all questions about MongoDB."""
+    require_mongod()
+    folder = tmp_path_factory.mktemp("mongodb")
+    return folder, run_quickly(folder, *ON_MONGODB)
 
 
 def test_a_quick_run_answers_the_questions_that_it_is_asked(quick_run, tmp_path):
@@ -60,28 +97,28 @@ def test_a_quick_run_answers_the_questions_that_it_is_asked(quick_run, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.timeout(RUN_TIMEOUT + 10)
 @pytest.mark.parametrize("question", ON_REDIS)
-def test_a_quick_run_answers_a_question_about_redis(question, quick_run, tmp_path):
-    require("redis-server")
-
-    done = quick_run(question)
+def test_a_quick_run_answers_a_question_about_redis(question, redis_run):
+    folder, done = redis_run
 
     assert done.returncode == 0, done.stdout + done.stderr
+    assert SUBJECTS[question] in done.stdout
     assert "Redis" in done.stdout
     assert "no Redis here" not in done.stdout
-    assert list(tmp_path.iterdir()) == []
+    assert list(folder.iterdir()) == []
 
 
+@pytest.mark.timeout(RUN_TIMEOUT + 10)
 @pytest.mark.parametrize("question", ON_MONGODB)
-def test_a_quick_run_answers_a_question_about_mongodb(question, quick_run, tmp_path):
-    require_mongod()
-
-    done = quick_run(question)
+def test_a_quick_run_answers_a_question_about_mongodb(question, mongodb_run):
+    folder, done = mongodb_run
 
     assert done.returncode == 0, done.stdout + done.stderr
+    assert SUBJECTS[question] in done.stdout
     assert "MongoDB" in done.stdout
     assert "no MongoDB here" not in done.stdout
-    assert list(tmp_path.iterdir()) == []
+    assert list(folder.iterdir()) == []
 
 
 def test_without_a_rabbitmq_its_lines_are_left_out(quick_run, tmp_path_factory):

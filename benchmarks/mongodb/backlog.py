@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def measure(run: Run) -> Iterator[Figure]:
     """Fill both servers, then measure them alternately."""
-    depths = (backlog.SHALLOW, run.choose(backlog.DEEP, 20_000))
+    depths = (backlog.SHALLOW, run.choose(backlog.DEEP, 5000))
     with run.fresh() as folder, ExitStack() as stack:
         stores = {depth: stack.enter_context(servers.mongodb(folder)) for depth in depths}
         yield from backlog.compared(run, ", MongoDB", stores)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def measure(run: Run) -> Iterator[figures.Figure]:
     """Measure kombu_pool and the peer."""
-    many, few = run.choose((20_000, 3000), (400, 200))
+    many, few = run.choose((20_000, 3000), (400, 100))
     samples = run.interleave(
         {
             OURS: partial(sample, contenders.pool_mongodb, batches.rate, many),

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def measure(run: Run) -> Iterator[figures.Figure]:
     """Measure kombu_pool and the peer."""
-    many, few = run.choose((10_000, 2000), (1000, 500))
+    many, few = run.choose((10_000, 2000), (500, 500))
     samples = run.interleave(
         {
             OURS: partial(sample, contenders.pool_mongodb, filled_rate, many),

@@ -58,7 +58,7 @@ def bare_rate(broker: Callable[[Path], brokers.Broker], messages: int, folder: P
 
 def measure(run: Run) -> Iterator[figures.Figure]:
     """Measure kombu_pool, the peer, and bare insertions."""
-    messages = run.choose(3000, 200)
+    messages = run.choose(3000, 100)
     samples = run.interleave(
         {
             OURS: partial(sample, contenders.pool_mongodb, rate, messages),

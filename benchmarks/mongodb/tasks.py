@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def measure(run: Run) -> Iterator[figures.Figure]:
     """Measure kombu_pool and the peer."""
-    for tasks in run.choose((3000, 10_000), (100, 200)):
+    for tasks in run.choose((3000, 10_000), (50, 100)):
         samples = run.interleave(
             {
                 OURS: partial(sample, contenders.pool_mongodb, rate, tasks),

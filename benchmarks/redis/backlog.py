@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def measure(run: Run) -> Iterator[Figure]:
     """Fill both servers, then measure them alternately."""
-    depths = (backlog.SHALLOW, run.choose(backlog.DEEP, 20_000))
+    depths = (backlog.SHALLOW, run.choose(backlog.DEEP, 5000))
     with run.fresh() as folder, ExitStack() as stack:
         stores = {depth: f"redis://{stack.enter_context(servers.redis(folder))}/0" for depth in depths}
         yield from backlog.compared(run, ", Redis", stores)

@@ -52,7 +52,7 @@ from kombu_pool.storage.data import (
     SubscriptionController,
 )
 from kombu_pool.storage.dead_letters import DeadLetterHooks
-from kombu_pool.storage.driver import DataDriver, Watch
+from kombu_pool.storage.driver import DataDriver
 from kombu_pool.storage.queue_metadata import (
     DEAD_LETTER_EXCHANGE,
     DEAD_LETTER_EXPIRED,
@@ -74,6 +74,7 @@ from kombu_pool.storage.queue_metadata import (
     page,
 )
 from kombu_pool.storage.queues import QueueController
+from kombu_pool.storage.watch import PollingWatch, Watch
 
 __all__ = [
     "DEAD_LETTER_EXCHANGE",
@@ -102,6 +103,7 @@ __all__ = [
     "DeadLetterHooks",
     "FlavorsController",
     "MessageController",
+    "PollingWatch",
     "PoolsController",
     "QueueController",
     "SubscriptionController",

@@ -5,12 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
+from kombu_pool.errors import ExchangeDoesNotExist, FlavorDoesNotExist, PoolDoesNotExist, QueueNotMapped
 from kombu_pool.storage.queue_metadata import DEFAULT_LIMIT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from kombu_pool.model import Binding, CatalogueEntry, Exchange, Flavor, Pool, Project
+    from kombu_pool.model import Binding, CatalogueEntry, Exchange, Flavor, Pool, Project, RequiredCapabilities
     from kombu_pool.storage.queues import QueueController
 
 
@@ -27,12 +28,13 @@ class PoolsController(ABC):
     ) -> None:
         """Store the pool, in place of any pool of that name.
 
-        ``weight`` is its share of new queues among the pools of its flavor; 0: it gets none.
+        ``weight`` is its share of new queues among the pools of its flavor; 0: it gets none. ``uri`` is any text: it is
+        checked where people write it, and when the pool is opened.
 
         Raises:
-            ConfigurationError: the weight is below 0, or no driver serves the URI.
+            ConfigurationError: the weight is below 0, or an option cannot be stored.
             PoolAlreadyExists: another pool has that URI.
-            PoolCapabilitiesMismatch: the driver lacks a capability of the flavor.
+            PoolCapabilitiesMismatch: a driver serves the URI, and lacks a capability of the flavor.
         """
 
     @abstractmethod
@@ -43,13 +45,18 @@ class PoolsController(ABC):
             PoolDoesNotExist: there is no pool of that name.
         """
 
-    @abstractmethod
-    def get_pools_by_flavor(self, flavor: Flavor | None = None, detailed: bool = False) -> Sequence[Pool]:
+    def get_pools_by_flavor(self, flavor: Flavor | None = None, detailed: bool = False) -> Iterator[Pool]:
         """Return the pools of a flavor (a record with its ``name``), by name; None: the pools without a flavor."""
+        name = None if flavor is None else flavor["name"]
+        return (pool for pool in next(self.list(limit=0, detailed=detailed)) if pool["flavor"] == name)
 
-    @abstractmethod
     def exists(self, name: str) -> bool:
         """Return whether the pool exists."""
+        try:
+            self.get(name)
+        except PoolDoesNotExist:
+            return False
+        return True
 
     @abstractmethod
     def update(self, name: str, **kwargs: Any) -> None:
@@ -57,7 +64,8 @@ class PoolsController(ABC):
 
         Raises:
             PoolDoesNotExist: there is no pool of that name.
-            ConfigurationError: as for :meth:`create`; or no change is named.
+            NothingToChange: no change is named.
+            ConfigurationError: an unknown change is named; or as for :meth:`create`, like the other errors.
         """
 
     @abstractmethod
@@ -84,8 +92,12 @@ class FlavorsController(ABC):
         """List the flavors by name."""
 
     @abstractmethod
-    def create(self, name: str, project: Project = None, capabilities: Iterable[str] | None = None) -> None:
-        """Store the flavor, in place of any flavor of that name."""
+    def create(self, name: str, project: Project = None, capabilities: RequiredCapabilities | None = None) -> None:
+        """Store the flavor, in place of any flavor of that name.
+
+        ``capabilities``: the names of required :class:`~kombu_pool.model.Capabilities`, in any case; of a mapping those
+        whose value is true. They are returned as they are given; None: as ``{}``.
+        """
 
     @abstractmethod
     def get(self, name: str, project: Project = None, detailed: bool = False) -> Flavor:
@@ -95,17 +107,21 @@ class FlavorsController(ABC):
             FlavorDoesNotExist: there is no flavor of that name.
         """
 
-    @abstractmethod
     def exists(self, name: str, project: Project = None) -> bool:
         """Return whether the flavor exists."""
+        try:
+            self.get(name, project)
+        except FlavorDoesNotExist:
+            return False
+        return True
 
     @abstractmethod
-    def update(self, name: str, project: Project = None, capabilities: Iterable[str] | None = None) -> None:
+    def update(self, name: str, project: Project = None, capabilities: RequiredCapabilities | None = None) -> None:
         """Replace the flavor's capabilities.
 
         Raises:
             FlavorDoesNotExist: there is no flavor of that name.
-            ConfigurationError: ``capabilities`` is None.
+            NothingToChange: ``capabilities`` is None.
         """
 
     @abstractmethod
@@ -132,17 +148,17 @@ class CatalogueController(ABC):
             QueueNotMapped: the queue is not assigned.
         """
 
-    @abstractmethod
     def exists(self, project: Project, queue: str) -> bool:
         """Return whether the queue is assigned."""
+        try:
+            self.get(project, queue)
+        except QueueNotMapped:
+            return False
+        return True
 
     @abstractmethod
     def insert(self, project: Project, queue: str, pool: str) -> None:
-        """Assign the queue, in place of any earlier assignment.
-
-        Raises:
-            PoolDoesNotExist: the pool does not exist.
-        """
+        """Assign the queue, in place of any earlier assignment; the pool need not exist."""
 
     @abstractmethod
     def delete(self, project: Project, queue: str) -> None:
@@ -206,9 +222,12 @@ class BindingsController(ABC):
     def delete_exchange(self, name: str, project: Project = None) -> None:
         """Delete the exchange, with the bindings from it and to it. Idempotent."""
 
-    @abstractmethod
     def generation(self, exchange: str, project: Project = None) -> int:
         """Return a number that changes with the exchange and its bindings and never repeats; 0 for an absent one."""
+        try:
+            return self.get_exchange(exchange, project)["generation"]
+        except ExchangeDoesNotExist:
+            return 0
 
     @abstractmethod
     def bind(
@@ -238,9 +257,15 @@ class BindingsController(ABC):
     ) -> bool:
         """Remove that one binding and return True; return False if it does not exist."""
 
-    @abstractmethod
     def unbind_queue(self, queue: str, project: Project = None) -> Sequence[str]:
         """Remove all bindings to the queue; return the names of the exchanges that they came from."""
+        sources: dict[str, None] = {}
+        for binding in self.list(project=project):
+            if binding["destination_type"] == "queue" and binding["destination"] == queue:
+                exchange = binding["exchange"]
+                self.unbind(exchange, queue, binding["routing_key"], binding["arguments"], "queue", project)
+                sources[exchange] = None
+        return [*sources]
 
     @abstractmethod
     def list(self, exchange: str | None = None, project: Project = None) -> Sequence[Binding]:

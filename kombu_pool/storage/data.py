@@ -1,20 +1,42 @@
-"""The contract of messages, claims and subscriptions of the queues that live in one store."""
+"""The contract of messages, claims and subscriptions of the queues that live in one store.
+
+A method that other methods can express has a default here; a driver overrides it where its store can do it at once.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from kombu_pool.errors import (
+    ClaimDoesNotExist,
+    DoesNotExist,
+    MessageDoesNotExist,
+    MessageIsClaimed,
+    NotPermitted,
+    QueueIsEmpty,
+    SubscriptionDoesNotExist,
+)
+from kombu_pool.storage.dead_letters import RESERVATION_TTL
 from kombu_pool.storage.queue_metadata import DEFAULT_LIMIT
+from kombu_pool.storage.validation import check_sort
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from kombu_pool.model import Claim, ClaimMetadata, IdempotencyKey, Message, NewMessage, Project, Subscription
+    from kombu_pool.storage.queues import QueueController
+
+_POP: ClaimMetadata = {"ttl": RESERVATION_TTL, "grace": 0}
 
 
 class MessageController(ABC):
     """The messages of a store."""
+
+    #: The other controllers of the store, which :class:`DataDriver` sets; the defaults call them.
+    queues: QueueController
+    claims: ClaimController
 
     @abstractmethod
     def post(
@@ -64,15 +86,17 @@ class MessageController(ABC):
         The filters apply before the limit. An absent queue or an unknown marker gives an empty page.
         """
 
-    @abstractmethod
     def get(self, queue: str, message_id: str, project: Project = None) -> Message:
         """Return one message in any state but expired.
 
         Raises:
             QueueDoesNotExist, MessageDoesNotExist: the queue, or the message in it, does not exist.
         """
+        for message in self.bulk_get(queue, [message_id], project):
+            return message
+        self.queues.get(queue, project)
+        raise MessageDoesNotExist(message_id, queue, project)
 
-    @abstractmethod
     def first(self, queue: str, project: Project = None, sort: int = 1) -> Message:
         """Return the first free message in order, or the last with ``sort`` -1.
 
@@ -81,10 +105,17 @@ class MessageController(ABC):
             QueueIsEmpty: the queue has no free message.
             ValueError: ``sort`` is neither 1 nor -1.
         """
+        check_sort(sort)
+        messages = list(next(self.list(queue, project, limit=1 if sort == 1 else 0, echo=True)))
+        if messages:
+            found: Message = messages[-1]
+            return found
+        self.queues.get(queue, project)
+        raise QueueIsEmpty(queue, project)
 
     @abstractmethod
-    def bulk_get(self, queue: str, message_ids: Iterable[str], project: Project = None) -> Sequence[Message]:
-        """Return those of the messages that exist."""
+    def bulk_get(self, queue: str, message_ids: Iterable[str], project: Project = None) -> Iterator[Message]:
+        """Return those of the messages that exist, as an iterator."""
 
     @abstractmethod
     def delete(self, queue: str, message_id: str, project: Project = None, claim: str | None = None) -> None:
@@ -110,24 +141,45 @@ class MessageController(ABC):
             ClaimDoesNotMatch: a claim that is not listed holds one of them; none was deleted.
         """
 
-    @abstractmethod
     def pop(self, queue: str, limit: int, project: Project = None) -> Sequence[Message]:
-        """Claim up to ``limit`` free messages and delete them, in one step; ``claim_count`` includes this claim."""
+        """Claim up to ``limit`` free messages and delete them; ``claim_count`` includes this claim.
+
+        No other consumer receives a returned message. A crash in between, where these are two steps, loses none.
+        """
+        claim_id, messages = self.claims.create(queue, _POP, project, limit)
+        if claim_id is None:
+            return []
+        refused = {
+            message for message, _ in self.delete_claimed(queue, [(m["id"], claim_id) for m in messages], project)
+        }
+        return [{**message, "claim_id": None} for message in messages if message["id"] not in refused]
 
     # Beyond Zaqar's contract.
 
-    @abstractmethod
     def delete_claimed(
         self, queue: str, held: Sequence[tuple[str, str]], project: Project = None
     ) -> Sequence[tuple[str, str]]:
-        """Delete, in one step, each (message id, claim id) whose live claim still holds the message.
+        """Delete each (message id, claim id) whose live claim still holds the message.
 
-        A claim ends with its last message.
+        Checked and deleted in one step for each message, and with one call to the store where it can. A claim ends with
+        its last message.
 
         Returns:
             The pairs that were not deleted: the claim has ended, or never held the message. A message that another
             process deleted while the claim held it may count as deleted.
         """
+        existing = {message["id"] for message in self.bulk_get(queue, [message for message, _ in held], project)}
+        refused = []
+        for message, claim in held:
+            try:
+                if message in existing:
+                    self.delete(queue, message, project, claim)
+                    existing.discard(message)
+                    continue
+            except (NotPermitted, DoesNotExist):
+                pass
+            refused.append((message, claim))
+        return refused
 
     @abstractmethod
     def reject(self, queue: str, held: Sequence[tuple[str, str]], project: Project = None) -> Sequence[tuple[str, str]]:
@@ -136,17 +188,25 @@ class MessageController(ABC):
         Returns as :meth:`delete_claimed` does; without a target for dead letters it deletes them likewise.
         """
 
-    @abstractmethod
     def purge(self, queue: str, project: Project = None) -> int:
         """Delete every message that is not claimed; return their number. Absent queue: 0."""
+        purged = 0
+        for message in list(next(self.list(queue, project, limit=0, echo=True, include_delayed=True))):
+            with suppress(MessageIsClaimed):
+                self.delete(queue, message["id"], project)
+                purged += 1
+        return purged
 
-    @abstractmethod
     def count(self, queue: str, project: Project = None) -> int:
         """Count the free messages. Absent queue: 0."""
+        return len(list(next(self.list(queue, project, limit=0, echo=True))))
 
 
 class ClaimController(ABC):
     """Claims of messages, each for one holder at a time."""
+
+    #: The messages of the store, which :class:`DataDriver` sets; a default calls it.
+    messages: MessageController
 
     @abstractmethod
     def create(
@@ -185,13 +245,14 @@ class ClaimController(ABC):
             ClaimDoesNotExist: the claim has ended; another claim may hold its messages.
         """
 
-    @abstractmethod
     def delete(self, queue: str, claim_id: str, project: Project = None) -> None:
         """End the claim and free its messages at once, at their old places. Idempotent."""
+        with suppress(ClaimDoesNotExist):
+            _, messages = self.get(queue, claim_id, project)
+            self.release(queue, claim_id, [message["id"] for message in messages], project)
 
     # Beyond Zaqar's contract.
 
-    @abstractmethod
     def ack_and_claim(
         self,
         queue: str,
@@ -205,6 +266,8 @@ class ClaimController(ABC):
         Deletes each (message id, claim id) of ``held`` as :meth:`MessageController.delete_claimed` does, then claims as
         :meth:`create` does, and returns the results of both.
         """
+        refused = self.messages.delete_claimed(queue, held, project)
+        return refused, *self.create(queue, metadata, project, limit)
 
     @abstractmethod
     def claim_by_id(
@@ -224,8 +287,7 @@ class ClaimController(ABC):
 class SubscriptionController(ABC):
     """The subscriptions to a queue's messages.
 
-    Every method raises :class:`~kombu_pool.errors.QueueDoesNotExist` for an absent queue, except ``delete``,
-    ``exists`` and ``list``.
+    A subscription may be created before its queue, and is there once the queue is created. It ends with the queue.
     """
 
     @abstractmethod
@@ -242,15 +304,22 @@ class SubscriptionController(ABC):
             SubscriptionDoesNotExist: it does not exist, belongs to another queue, or has expired.
         """
 
-    @abstractmethod
     def get_with_subscriber(self, queue: str, subscriber: str, project: Project = None) -> Subscription:
         """Return the subscription of that subscriber; raise as :meth:`get` does."""
+        for subscription in next(self.list(queue, project, limit=0)):
+            if subscription["subscriber"] == subscriber:
+                found: Subscription = subscription
+                return found
+        raise SubscriptionDoesNotExist(subscriber)
 
     @abstractmethod
     def create(
         self, queue: str, subscriber: str, ttl: float, options: Mapping[str, Any], project: Project = None
     ) -> str | None:
-        """Create an unconfirmed subscription and return its id; None if the subscriber has one already."""
+        """Create an unconfirmed subscription and return its id; None if the subscriber has one already.
+
+        Pooling assigns a queue without an assignment to a pool without a flavor.
+        """
 
     @abstractmethod
     def update(self, queue: str, subscription_id: str, project: Project = None, **kwargs: Any) -> None:
@@ -262,9 +331,13 @@ class SubscriptionController(ABC):
             ConfigurationError: no change is named, or the change of another field.
         """
 
-    @abstractmethod
     def exists(self, queue: str, subscription_id: str, project: Project = None) -> bool:
         """Return whether the subscription exists."""
+        try:
+            self.get(queue, subscription_id, project)
+        except DoesNotExist:
+            return False
+        return True
 
     @abstractmethod
     def delete(self, queue: str, subscription_id: str, project: Project = None) -> None:

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool.storage.redrive import DeadLetterFilter, Redrive
+from kombu_pool.storage.watch import PollingWatch, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -14,27 +15,6 @@ if TYPE_CHECKING:
     from kombu_pool.storage.data import ClaimController, MessageController, SubscriptionController
     from kombu_pool.storage.dead_letters import DeadLetterHooks
     from kombu_pool.storage.queues import QueueController
-
-
-class Watch(ABC):
-    """Waits until one of a set of queues may have something to claim."""
-
-    @abstractmethod
-    def wait(self, timeout: float) -> bool:
-        """Return True once a message may have become claimable or :meth:`interrupt` was called; False at the timeout.
-
-        ``timeout`` is in seconds. Changes since the last ``wait`` count, so none is missed between two calls. The end
-        of a delay or of a claim counts, too, and so does a message that is dead because it expired. The result may be
-        True without a cause. One thread waits at a time. An idle wait costs next to no CPU.
-        """
-
-    @abstractmethod
-    def interrupt(self) -> None:
-        """Wake the current or the next :meth:`wait`. Any thread may call this."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Release the watch's resources. Idempotent."""
 
 
 class DataDriver(ABC):
@@ -49,18 +29,24 @@ class DataDriver(ABC):
     #: The hooks that the driver was opened with.
     dead_letter_hooks: DeadLetterHooks
 
+    def connect_controllers(self) -> None:
+        """Give the controllers each other, for the defaults of the contract that need it; called on opening."""
+        self.message_controller.queues = self.queue_controller
+        self.message_controller.claims = self.claim_controller
+        self.claim_controller.messages = self.message_controller
+
     @property
     def identity(self) -> str:
         """A random id, made with the store and the same for every driver of it; "" if the store has none."""
         return ""
 
-    @abstractmethod
     def watch(self, queues: Iterable[tuple[Project, str]]) -> Watch:
         """Return a watch of these (project, queue) pairs; the queues need not exist."""
+        return PollingWatch(self.message_controller, queues)
 
-    @abstractmethod
     def is_alive(self) -> bool:
         """Return whether the store answers. Never raises."""
+        return bool(self.health()["storage_reachable"])
 
     @abstractmethod
     def health(self) -> dict[str, Any]:
@@ -129,9 +115,9 @@ class DataDriver(ABC):
             limit,
         ).run(progress)
 
-    @abstractmethod
     def gc(self) -> int:
         """Remove expired messages, ended claims and the remains of deleted queues; return the number of rows."""
+        return 0
 
     @abstractmethod
     def close(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
+from kombu_pool.errors import QueueDoesNotExist
 from kombu_pool.storage.queue_metadata import DEFAULT_LIMIT
 
 if TYPE_CHECKING:
@@ -59,9 +60,13 @@ class QueueController(ABC):
     def create(self, name: str, metadata: Metadata | None = None, project: Project = None) -> bool:
         """Create the queue and return True; return False, without a change, if it exists."""
 
-    @abstractmethod
     def exists(self, name: str, project: Project = None) -> bool:
         """Return whether the queue exists."""
+        try:
+            self.get(name, project)
+        except QueueDoesNotExist:
+            return False
+        return True
 
     @abstractmethod
     def delete(self, name: str, project: Project = None) -> None:
@@ -79,6 +84,6 @@ class QueueController(ABC):
             QueueDoesNotExist: the queue does not exist.
         """
 
-    @abstractmethod
     def calculate_resource_count(self, project: Project = None) -> int:
         """Count the project's queues."""
+        return len(list(next(self.list(project, limit=0))))

@@ -6,15 +6,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool import codec
-from kombu_pool.errors import InvalidMessage
+from kombu_pool.errors import ConfigurationError, InvalidMessage
 from kombu_pool.storage.queue_metadata import DEFAULT_MESSAGE_DELAY, DEFAULT_MESSAGE_TTL
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from kombu_pool.model import DeadLetter, Metadata
 
 #: Longest duration, in seconds: beyond any use, and small enough to be added to a time.
 MAX_SECONDS = 10**10
 MAX_PRIORITY = 255
+_CHANGEABLE = ("subscriber", "ttl", "options")
 
 
 @dataclass(slots=True)
@@ -45,6 +48,18 @@ def validate(message: Any, max_size: int) -> ValidMessage:
         _priority(priority) if priority else 0,
         given("dead_letter"),
     )
+
+
+def check_sort(sort: object) -> None:
+    """Raise ValueError for a ``sort`` that is neither 1 nor -1."""
+    if sort not in (1, -1):
+        raise ValueError(f"sort must be 1 (first message) or -1 (last message), not {sort!r}")
+
+
+def check_subscription_changes(changes: Mapping[str, object]) -> None:
+    """Raise ConfigurationError unless the changes name a field of a subscription that can change, and no other."""
+    if not changes or not set(changes) <= set(_CHANGEABLE):
+        raise ConfigurationError(f"a subscription can change {', '.join(_CHANGEABLE)}; given: {sorted(changes)}")
 
 
 def _seconds(name: str, value: Any) -> float:

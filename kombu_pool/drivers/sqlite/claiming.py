@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from kombu_pool import codec
-from kombu_pool.drivers.sqlite import dead_letters
+from kombu_pool.drivers.dead_letters import Candidate, DeadLetter, Source
 from kombu_pool.drivers.sqlite.codec import claim_id_of, message_number, project_key, to_claimed_message
+from kombu_pool.drivers.sqlite.dead_letters import candidate, is_local, store_dead_letter
 from kombu_pool.drivers.sqlite.statements import statements
-from kombu_pool.drivers.sqlite.states import CHUNK, advance, end_claim
+from kombu_pool.drivers.sqlite.states import CHUNK, advance, end_claim, remove
 from kombu_pool.errors import CorruptRecord
 from kombu_pool.storage import UNREADABLE_QUEUE
-from kombu_pool.storage.dead_letters import RESERVATION_TTL, DeadLetterOutcome
+from kombu_pool.storage.dead_letters import RESERVATION_TTL, DeadLetterOutcome, DeadLetterReason
 from kombu_pool.storage.policy import policy_of
 
 if TYPE_CHECKING:
@@ -23,9 +24,8 @@ if TYPE_CHECKING:
     from kombu_pool.clock import Clock
     from kombu_pool.drivers.sqlite.codec import Row
     from kombu_pool.drivers.sqlite.database import Database
-    from kombu_pool.drivers.sqlite.dead_letters import DeadLetter, DeadLetterMover
+    from kombu_pool.drivers.sqlite.dead_letters import DeadLetters
     from kombu_pool.model import ClaimMetadata, Message, Project
-    from kombu_pool.storage import DeadLetterHooks
     from kombu_pool.storage.policy import Policy
 
 _SQL = statements("claiming")
@@ -52,6 +52,8 @@ class ClaimRequest:
     now: float = 0
     policy: Policy = field(init=False)
     messages: Sequence[Message] = ()
+    #: The queue as the source of the dead letters in ``reservation``.
+    source: Source[int] = field(init=False)
     #: The claim that reserves dead letters while another store is asked to take them.
     reservation: int | None = None
     #: Messages over the delivery limit that no dead-letter queue takes: they are claimed.
@@ -61,11 +63,10 @@ class ClaimRequest:
 class Claimer:
     """Claims or pops messages."""
 
-    def __init__(self, database: Database, clock: Clock, hooks: DeadLetterHooks, mover: DeadLetterMover) -> None:
+    def __init__(self, database: Database, clock: Clock, dead_letters: DeadLetters) -> None:
         self._database = database
         self._clock = clock
-        self._hooks = hooks
-        self._mover = mover
+        self._dead_letters = dead_letters
 
     def claim(
         self, queue: str, metadata: ClaimMetadata, limit: int, project: Project
@@ -115,7 +116,7 @@ class Claimer:
         if found[3]:
             advance(self._database, found[0], now, _ADVANCE_LIMIT)
         if found[4] or (found[3] and policy_of(found[1]).expires_to_dlq):
-            self._mover.dead_letter(found[0])
+            self._dead_letters.dead_letter_some(found[0])
         return bool(found[2] or found[3])
 
     def _fulfil(self, request: ClaimRequest) -> None:
@@ -125,8 +126,7 @@ class Claimer:
             letters, more = self._attempt(request, [(letter, self._is_stored(letter, request)) for letter in letters])
 
     def _is_stored(self, letter: DeadLetter, request: ClaimRequest) -> bool:
-        outcome = dead_letters.forward(self._hooks, request.policy, letter, request.project)
-        return outcome is DeadLetterOutcome.STORED
+        return self._dead_letters.forward(request.source, letter) is DeadLetterOutcome.STORED
 
     def _attempt(self, request: ClaimRequest, outcomes: list[tuple[DeadLetter, bool]]) -> tuple[list[DeadLetter], bool]:
         """Claim up to the limit; return dead letters for other stores, and whether further dead letters may follow."""
@@ -151,7 +151,9 @@ class Claimer:
                 if rows:
                     _claim_first(connection, queue, request, rows, messages)
                 return [], False
-            letters = [letter for letter in dead if not self._move_or_reserve(connection, queue, letter, request)]
+            request.source = Source(queue, request.project, request.queue, request.policy, request.now)
+            composed = [request.source.compose(message) for message in dead]
+            letters = [letter for letter in composed if not self._move_or_reserve(connection, queue, letter, request)]
             if letters:
                 # Nothing is claimed before the outcomes are known: an unroutable letter is claimed in its place.
                 return letters, False
@@ -162,16 +164,16 @@ class Claimer:
         self, connection: sqlite3.Connection, queue: int, letter: DeadLetter, request: ClaimRequest
     ) -> bool:
         """Move a dead letter whose target is in this store; reserve any other. Return whether it was moved."""
-        if dead_letters.is_local(connection, letter, request.project):
-            dead_letters.store_dead_letter(self._database, connection, letter, request.project)
-            dead_letters.remove_message(connection, queue, letter)
+        if is_local(connection, letter, request.project):
+            store_dead_letter(self._database, connection, letter, request.project)
+            _remove_message(connection, queue, letter)
             return True
         if request.reservation is None:
             request.reservation, ends = secrets.randbits(63), request.now + RESERVATION_TTL
             connection.execute(_CREATE, (request.reservation, queue, RESERVATION_TTL, request.now, ends, None))
-        number, rank, count = letter.row[0], letter.row[1], letter.row[7]
-        connection.execute(_DELETION["free"], (queue, rank, number))
-        connection.execute(_CLAIM_ONE, (number, request.reservation, count))
+        message = letter.message
+        connection.execute(_DELETION["free"], (queue, -message.priority, message.id))
+        connection.execute(_CLAIM_ONE, (message.id, request.reservation, message.claim_count))
         return False
 
     def _apply(
@@ -179,7 +181,7 @@ class Claimer:
     ) -> None:
         """Remove the reserved dead letters that another store took, and free the others."""
         for letter, stored in outcomes:
-            number = letter.row[0]
+            number = letter.message.id
             if not connection.execute(_DELETION["holds"], (number, request.reservation)).fetchone():
                 continue  # The reservation ended: other claims may hold the message.
             if not stored and not letter.is_unreadable:
@@ -187,27 +189,31 @@ class Claimer:
                 continue
             if not stored:
                 letter.target = UNREADABLE_QUEUE
-                dead_letters.store_dead_letter(self._database, connection, letter, request.project)
-            dead_letters.remove_message(connection, queue, letter)
+                store_dead_letter(self._database, connection, letter, request.project)
+            _remove_message(connection, queue, letter)
         if request.reservation is not None:
             end_claim(connection, request.reservation, last_claim=None)
         request.reservation = None
 
 
-def _partition(rows: list[Row], policy: Policy, request: ClaimRequest) -> tuple[list[Message], list[DeadLetter]]:
+def _remove_message(connection: sqlite3.Connection, queue: int, letter: DeadLetter) -> None:
+    remove(connection, queue, [(letter.message.id, -letter.message.priority, None)])
+
+
+def _partition(rows: list[Row], policy: Policy, request: ClaimRequest) -> tuple[list[Message], list[Candidate]]:
     """Return the messages to claim, and those to dead-letter instead."""
     messages: list[Message] = []
-    dead: list[DeadLetter] = []
+    dead: list[Candidate] = []
     now, claim, max_count = request.now, request.claim, policy.max_claim_count
     claim_id = None if claim is None else claim_id_of(claim)
     for row in rows:
         try:
             message = to_claimed_message(row, now, claim_id, row[7] + 1)
-        except CorruptRecord as error:
-            dead.append(dead_letters.unreadable(request.queue, policy, row, now, error))
+        except CorruptRecord:
+            dead.append(candidate(row, DeadLetterReason.UNREADABLE))
             continue
         if max_count and row[7] >= max_count and row[0] not in request.unroutable:
-            dead.append(dead_letters.over_delivery_limit(request.queue, policy, row, now))
+            dead.append(candidate(row, DeadLetterReason.DELIVERY_LIMIT))
             continue
         if claim is None and row[6] is not None:
             message["claim_id"] = claim_id_of(row[6])

@@ -8,7 +8,7 @@ from kombu_pool.drivers.sqlite.claiming import Claimer
 from kombu_pool.drivers.sqlite.claims import ClaimController
 from kombu_pool.drivers.sqlite.collector import Collector
 from kombu_pool.drivers.sqlite.database import acquire
-from kombu_pool.drivers.sqlite.dead_letters import DeadLetterMover
+from kombu_pool.drivers.sqlite.dead_letters import DeadLetters
 from kombu_pool.drivers.sqlite.location import size_of
 from kombu_pool.drivers.sqlite.messages import MessageController
 from kombu_pool.drivers.sqlite.queues import QueueController
@@ -40,12 +40,13 @@ class DataDriver(Contract):
         self._clock = clock
         self._collector = Collector(database, clock)
         self._closed = False
-        self._mover = mover = DeadLetterMover(database, clock, dead_letter_hooks)
-        claimer = Claimer(database, clock, dead_letter_hooks, mover)
+        self._dead_letters = dead_letters = DeadLetters(database, clock, dead_letter_hooks)
+        claimer = Claimer(database, clock, dead_letters)
         self.queue_controller = QueueController(database, clock, self._collector)
-        self.message_controller = messages = MessageController(database, clock, claimer, mover)
+        self.message_controller = messages = MessageController(database, clock, claimer, dead_letters)
         self.claim_controller = ClaimController(database, clock, claimer, messages)
         self.subscription_controller = SubscriptionController(database, clock)
+        self.connect_controllers()
 
     @property
     def identity(self) -> str:
@@ -53,9 +54,6 @@ class DataDriver(Contract):
 
     def watch(self, queues: Iterable[tuple[Project, str]]) -> Watch:
         return Watch(self._database, self._clock, queues)
-
-    def is_alive(self) -> bool:
-        return bool(self.health()["storage_reachable"])
 
     def health(self) -> dict[str, Any]:
         path = self._database.path
@@ -71,7 +69,7 @@ class DataDriver(Contract):
         return {**health, "bytes": size_of(path), "wal_bytes": size_of(f"{path}-wal")}
 
     def dead_letter_all(self) -> int:
-        return self._mover.dead_letter_all()
+        return self._dead_letters.dead_letter_all()
 
     def gc(self) -> int:
         return self._collector.collect()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.sqlite.claiming import Claimer
     from kombu_pool.drivers.sqlite.codec import Row
     from kombu_pool.drivers.sqlite.database import Database
-    from kombu_pool.drivers.sqlite.dead_letters import DeadLetterMover
+    from kombu_pool.drivers.sqlite.dead_letters import DeadLetters
     from kombu_pool.model import IdempotencyKey, Message, NewMessage, Project
     from kombu_pool.storage.policy import Policy
 
@@ -38,11 +38,11 @@ _BY_SORT = {1: _SQL["first"], -1: _SQL["last"]}
 class MessageController(Contract):
     """Messages in tables."""
 
-    def __init__(self, database: Database, clock: Clock, claimer: Claimer, mover: DeadLetterMover) -> None:
+    def __init__(self, database: Database, clock: Clock, claimer: Claimer, dead_letters: DeadLetters) -> None:
         self._database = database
         self._clock = clock
         self._claimer = claimer
-        self._mover = mover
+        self._dead_letters = dead_letters
         self._idempotency = idempotency_caches[database.path]
         self._limit = database.location.max_message_size
 
@@ -91,7 +91,7 @@ class MessageController(Contract):
             with self._database.write as connection:
                 removed = limits.make_room(connection, queue, policy, self._clock.time())
         if policy.has_dlq:
-            self._mover.dead_letter(queue)
+            self._dead_letters.dead_letter_some(queue)
 
     def list(
         self,
@@ -176,7 +176,7 @@ class MessageController(Contract):
     def reject(self, queue: str, held: Sequence[tuple[str, str]], project: Project = None) -> Sequence[tuple[str, str]]:
         refused, source = deletion.reject(self._database, self._clock, queue, held, project)
         if source is not None:
-            self._mover.dead_letter(source)
+            self._dead_letters.dead_letter_some(source)
         return refused
 
     def purge(self, queue: str, project: Project = None) -> int:

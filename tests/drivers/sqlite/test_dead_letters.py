@@ -163,7 +163,7 @@ def test_a_claim_does_not_ask_again_and_again_for_what_is_out_of_reach(timed, mo
     timed.dead_letter_hooks.publish = publish
     post(timed, "a")
     with monkeypatch.context() as patch:
-        patch.setattr(dead_letters, "RETRY_AFTER", 0)
+        patch.setattr(dead_letters.DeadLetters, "retry_after", 0)
         reject_all(timed)
         claim(timed)
     assert asked == ["a", "a"]

@@ -7,7 +7,7 @@ SELECT id, metadata,
     EXISTS (SELECT 1 FROM dead WHERE dead.queue = queue.id)
 FROM queue WHERE project = ?2 AND name = ?3
 -- first_free: the first free messages
-SELECT m.id, m.rank, m.created, m.ttl, m.dead_letter, m.record, free.claim, free.claim_count, free.expires
+SELECT m.id, m.rank, m.created, m.ttl, m.dead_letter, m.record, free.claim, free.claim_count, free.expires, m.client
 FROM free CROSS JOIN message AS m ON m.id = free.id
 WHERE free.queue = ? AND (free.expires IS NULL OR free.expires > ?) ORDER BY free.rank, free.id LIMIT ?
 -- free_by_id: one message, if it is free

@@ -44,5 +44,3 @@ WHERE claim.queue = :queue AND claim.ends > :now AND (m.rank, m.id) > (:rank, :i
 ORDER BY m.rank, m.id LIMIT :limit
 -- count: count the free messages
 SELECT count(*) FROM free WHERE queue = ? AND (expires IS NULL OR expires > ?)
--- client: the client that posted a message
-SELECT client FROM message WHERE id = ?

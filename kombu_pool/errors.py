@@ -4,7 +4,8 @@
 
     KombuPoolError
     ├── ConfigurationError            an invalid URI, option or value
-    │   └── InvalidDriver             the driver of a scheme cannot be loaded or built
+    │   ├── InvalidDriver             the driver of a scheme cannot be loaded or built
+    │   └── NothingToChange           an update names no change
     ├── ConnectionError               a store is unreachable now
     │   └── PoolUnavailable           the store of a named pool is
     ├── StoreError                    a store answers, but cannot serve
@@ -68,6 +69,10 @@ class ConfigurationError(KombuPoolError, ValueError):
 
 class InvalidDriver(ConfigurationError):
     """The driver cannot be loaded."""
+
+
+class NothingToChange(ConfigurationError, AssertionError):  # Zaqar raises AssertionError
+    """The update names no change."""
 
 
 class ConnectionError(KombuPoolError, OSError):  # noqa: A001 - Zaqar's name for it

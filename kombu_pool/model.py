@@ -10,6 +10,8 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypedDict
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from kombu_pool.errors import KombuPoolError
 
 Project: TypeAlias = "str | None"
@@ -131,12 +133,16 @@ class Pool(_PoolOptions):
     flavor: str | None
 
 
+#: Required capabilities: their names, or names with whether each is required.
+RequiredCapabilities: TypeAlias = "Mapping[str, bool] | Iterable[str]"
+
+
 class _FlavorOptions(TypedDict, total=False):
-    capabilities: list[str]
+    capabilities: dict[str, bool] | list[str]
 
 
 class Flavor(_FlavorOptions):
-    """A kind of queue; ``capabilities`` (names of :class:`Capabilities`) is present in detailed results."""
+    """A kind of queue; ``capabilities`` (names of :class:`Capabilities`, as given) is present in detailed results."""
 
     name: str
 

@@ -42,7 +42,7 @@ SUBJECTS = {
     "idempotency.py": ("mongodb",),
     **{
         f"control/{name}.py": OURS
-        for name in ("bindings", "catalogue", "consumers", "driver", "flavors", "pools", "queues")
+        for name in ("bindings", "catalogue", "consumers", "driver", "queues", "registry")
     },
 }
 

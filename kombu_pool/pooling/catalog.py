@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import zlib
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool import conf as configuration
@@ -176,10 +177,13 @@ class Catalog:
 
     def capabilities(self) -> tuple[Capabilities, ...]:
         """Return the capabilities that every pool has, and so every queue."""
-        uris = [self.control.uri if _is_virtual(row) else row["uri"] for row in self.rows()]
-        if not uris:
+        rows, known = self.rows(), []
+        if not rows:
             return capabilities_of(self.control.uri) if self._enable_virtual_pool else ()
-        return tuple(sorted(set.intersection(*(set(capabilities_of(uri)) for uri in uris))))
+        for row in rows:
+            with suppress(errors.ConfigurationError):  # a URI that no driver serves here
+                known.append(set(capabilities_of(self.control.uri if _is_virtual(row) else row["uri"])))
+        return tuple(sorted(set.intersection(*known))) if known else ()
 
     def rows(self) -> list[Pool]:
         """Return the rows of all pools."""
@@ -226,7 +230,10 @@ class Catalog:
         chosen = choose_weighted(self._candidates(flavor, project), lambda low, high: low + digest % (high - low + 1))
         if chosen is None:
             raise errors.NoPoolFound
-        self.control.catalogue_controller.insert(project, queue, chosen["name"])
+        try:
+            self.control.catalogue_controller.update(project, queue, chosen["name"])
+        except errors.QueueNotMapped:  # deleted meanwhile
+            return self._assign(queue, project, flavor)
         return chosen["name"]
 
     def _candidates(self, flavor: str | None, project: Project = None) -> list[Pool]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool import errors
+from kombu_pool.drivers import capabilities_of
 from kombu_pool.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from kombu_pool.model import Pool, Project
     from kombu_pool.storage import ControlDriver
@@ -31,7 +33,7 @@ def declare_pools(
     stay.
 
     Raises:
-        ConfigurationError: a declaration lacks a key, has an unknown one, or an invalid value.
+        ConfigurationError: a declaration lacks a key, has an unknown one, or an invalid value; no driver serves a URI.
         PoolAlreadyExists, PoolCapabilitiesMismatch: as :meth:`~kombu_pool.storage.PoolsController.create`.
     """
     pools = [_validated(pool, "pool", _POOL_KEYS, {"name", "uri"}) for pool in pools]
@@ -66,13 +68,17 @@ def _listed(keys: Iterable[object]) -> str:
 
 
 def _declare_flavor(control: ControlDriver, flavor: Mapping[str, Any], project: Project) -> None:
-    capabilities = sorted(flavor.get("capabilities") or ())
     try:
         found = control.flavors_controller.get(flavor["name"], project=project, detailed=True)
     except errors.FlavorDoesNotExist:
         found = None
-    if found is None or sorted(found.get("capabilities") or ()) != capabilities:
-        control.flavors_controller.create(flavor["name"], project=project, capabilities=capabilities)
+    if found is None or _comparable(found) != _comparable(flavor):
+        control.flavors_controller.create(flavor["name"], project=project, capabilities=flavor.get("capabilities"))
+
+
+def _comparable(flavor: Mapping[str, Any]) -> list[Any]:
+    capabilities = flavor.get("capabilities") or ()
+    return sorted(capabilities.items() if isinstance(capabilities, Mapping) else capabilities)
 
 
 def _declare_pool(control: ControlDriver, pool: Mapping[str, Any]) -> None:
@@ -86,6 +92,10 @@ def _declare_pool(control: ControlDriver, pool: Mapping[str, Any]) -> None:
     try:
         found = control.pools_controller.get(name, detailed=True)
     except errors.PoolDoesNotExist:
+        found = None
+    if found is None or found["uri"] != pool["uri"]:
+        capabilities_of(pool["uri"])  # raises for a URI that no driver serves; a stored one is not checked again
+    if found is None:
         control.pools_controller.create(name, **declared)
         return
     changes = {key: value for key, value in declared.items() if _current(found, key) != value}

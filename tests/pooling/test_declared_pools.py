@@ -31,7 +31,7 @@ def test_declared_pools_and_flavors_are_added(control, stores):
 
 def test_declaring_the_same_again_writes_nothing(control, stores, monkeypatch):
     pools = [{"name": "f", "uri": stores.uri("f"), "flavor": "fast"}, {"name": "a", "uri": stores.uri("a")}]
-    flavors = [{"name": "fast", "capabilities": ["AOD", "FIFO"]}]
+    flavors = [{"name": "fast", "capabilities": ["FIFO", "AOD"]}, {"name": "slow", "capabilities": {"fifo": False}}]
     declare_pools(control, pools, flavors)
 
     def write(*_, **__):
@@ -64,6 +64,15 @@ def test_a_flavor_that_only_a_pool_names_is_declared_with_it(control, stores):
     assert control.flavors_controller.exists("fast", project="p")
 
 
+def test_a_declared_pool_cannot_get_a_uri_that_no_driver_serves(control, stores):
+    declare_pools(control, [{"name": "a", "uri": stores.uri("a")}])
+
+    with pytest.raises(errors.ConfigurationError, match="carrier-pigeon://"):
+        declare_pools(control, [{"name": "a", "uri": "carrier-pigeon://loft"}])
+
+    assert control.pools_controller.get("a")["uri"] == stores.uri("a")
+
+
 def test_what_is_not_declared_stays(control, stores):
     declare_pools(control, [{"name": "a", "uri": stores.uri("a")}])
 
@@ -82,6 +91,8 @@ def test_what_is_not_declared_stays(control, stores):
         ({"name": "a", "uri": "memory://x", "weight": -1}, "weight must be 0 or more, not -1"),
         ({"name": "a", "uri": "memory://x", "weight": "3"}, "weight must be 0 or more, not '3'"),
         ({"name": "a", "uri": "memory://x", "weight": True}, "weight must be 0 or more, not True"),
+        ({"name": "a", "uri": "carrier-pigeon://loft"}, "carrier-pigeon://"),
+        ({"name": "a", "uri": "no uri"}, "'no uri' is not the URI of a store"),
         ("memory://x", "mapping"),
     ],
 )

@@ -69,15 +69,27 @@ def test_nothing_is_assigned_to_a_pool_that_does_not_exist(catalogue: CatalogueC
     catalogue.insert(None, "assigned", "a")
 
     with pytest.raises(errors.PoolDoesNotExist) as raised:
-        catalogue.insert(None, "q", "nowhere")
-    assert raised.value.pool == "nowhere"
-    with pytest.raises(errors.PoolDoesNotExist):
         catalogue.insert_if_absent(None, "q", "nowhere")
+    assert raised.value.pool == "nowhere"
     with pytest.raises(errors.PoolDoesNotExist):
         catalogue.update(None, "assigned", "nowhere")
 
     assert not catalogue.exists(None, "q")
     assert catalogue.get(None, "assigned")["pool"] == "a"
+
+
+def test_insert_takes_a_pool_that_does_not_exist(catalogue: CatalogueController, control: ControlDriver) -> None:
+    catalogue.insert(None, "q", "nowhere")
+    catalogue.insert("p", "q", "a")
+    catalogue.insert("p", "q", "nowhere")
+
+    assert [catalogue.get(project, "q")["pool"] for project in (None, "p")] == ["nowhere", "nowhere"]
+    assert catalogue.insert_if_absent(None, "q", "a") == "nowhere"
+    catalogue.update("p", "q", "b")
+    control.pools_controller.delete("a")
+    control.pools_controller.create("nowhere", 1, "memory://nowhere")
+    with pytest.raises(errors.PoolInUse, match="1 queue"):
+        control.pools_controller.delete("nowhere")
 
 
 def test_an_update_to_no_pool_changes_nothing(catalogue: CatalogueController) -> None:

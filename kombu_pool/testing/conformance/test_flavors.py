@@ -25,11 +25,21 @@ def test_a_flavor_comes_back_as_it_was_made(flavors: FlavorsController) -> None:
     assert flavors.get("fast", detailed=True) == {"name": "fast", "capabilities": ["FIFO", "CLAIMS"]}
 
 
-@pytest.mark.parametrize("capabilities", [None, []])
-def test_a_flavor_may_promise_nothing(flavors: FlavorsController, capabilities: Any) -> None:
+@pytest.mark.parametrize(("capabilities", "stored"), [(None, {}), ({}, {}), ([], []), ((), [])])
+def test_a_flavor_may_promise_nothing(flavors: FlavorsController, capabilities: Any, stored: Any) -> None:
     flavors.create("plain", capabilities=capabilities)
 
-    assert flavors.get("plain", detailed=True) == {"name": "plain", "capabilities": []}
+    assert flavors.get("plain", detailed=True) == {"name": "plain", "capabilities": stored}
+
+
+def test_a_mapping_of_capabilities_comes_back_as_it_was_given(flavors: FlavorsController) -> None:
+    flavors.create("fast", capabilities={"fifo": False})
+    before = flavors.get("fast", detailed=True)
+
+    flavors.update("fast", capabilities={"fifo": True, "aod": False})
+
+    assert before == {"name": "fast", "capabilities": {"fifo": False}}
+    assert flavors.get("fast", detailed=True)["capabilities"] == {"fifo": True, "aod": False}
 
 
 def test_any_iterable_of_capabilities_will_do(flavors: FlavorsController) -> None:
@@ -66,9 +76,10 @@ def test_an_update_replaces_the_capabilities(flavors: FlavorsController) -> None
 def test_an_update_of_nothing_is_refused(flavors: FlavorsController) -> None:
     flavors.create("fast", capabilities=["FIFO"])
 
-    with pytest.raises(errors.ConfigurationError):
+    with pytest.raises(errors.ConfigurationError) as raised:
         flavors.update("fast")
 
+    assert isinstance(raised.value, AssertionError)
     assert flavors.get("fast", detailed=True)["capabilities"] == ["FIFO"]
 
 
@@ -100,7 +111,16 @@ def test_flavors_are_listed_by_name(flavors: FlavorsController) -> None:
     flavors.create("global")
 
     assert page_of(flavors.list(project="project")) == ([{"name": "B"}, {"name": "a"}, {"name": "b"}], "b")
-    assert page_of(flavors.list(detailed=True))[0] == [{"name": "global", "capabilities": []}]
+    assert page_of(flavors.list(detailed=True))[0] == [{"name": "global", "capabilities": {}}]
+
+
+def test_a_page_of_flavors_is_walked_with_next(flavors: FlavorsController) -> None:
+    flavors.create("fast")
+    listing = flavors.list()
+
+    page = next(listing)
+
+    assert (next(page), next(page, None), next(listing)) == ({"name": "fast"}, None, "fast")
 
 
 def test_pages_of_flavors_follow_each_other(flavors: FlavorsController) -> None:

@@ -94,12 +94,14 @@ def test_a_weight_is_a_whole_number_from_zero_on(pools: PoolsController, weight:
     assert not pools.exists("p")
 
 
-@pytest.mark.parametrize("uri", ["carrier-pigeon://loft", "no uri", ""])
-def test_a_uri_that_no_driver_knows_is_refused(pools: PoolsController, uri: str) -> None:
-    with pytest.raises(errors.ConfigurationError):
-        pools.create("p", 1, uri)
+@pytest.mark.parametrize("uri", ["carrier-pigeon://loft", "localhost:13124", "no uri", "\0\ud800", ""])
+def test_any_text_may_be_the_uri_of_a_pool(pools: PoolsController, uri: str) -> None:
+    pools.create("p", 1, uri)
+    pools.create("q", 1, "memory://q")
+    pools.update("q", uri=f"{uri}/q")
 
-    assert not pools.exists("p")
+    assert pools.get("p")["uri"] == uri
+    assert pools.get("q")["uri"] == f"{uri}/q"
 
 
 def test_two_pools_never_share_a_uri(pools: PoolsController) -> None:
@@ -152,7 +154,20 @@ def test_an_update_of_nothing_or_of_something_else_is_refused(pools: PoolsContro
     assert pools.get("p")["weight"] == 1
 
 
-@pytest.mark.parametrize("changes", [{"weight": -1}, {"weight": "2"}, {"uri": "carrier-pigeon://loft"}])
+@pytest.mark.parametrize("name", ["p", "absent"])
+@pytest.mark.parametrize("changes", [{}, {"weight": None}, {"colour": "red"}])
+def test_an_update_without_a_field_of_a_pool_is_an_assertion_error_too(
+    pools: PoolsController, name: str, changes: dict[str, Any]
+) -> None:
+    pools.create("p", 1, "memory://p")
+
+    with pytest.raises(errors.NothingToChange) as raised:
+        pools.update(name, **changes)
+
+    assert isinstance(raised.value, AssertionError)
+
+
+@pytest.mark.parametrize("changes", [{"weight": -1}, {"weight": "2"}])
 def test_an_update_is_held_to_the_same_rules(pools: PoolsController, changes: dict[str, Any]) -> None:
     pools.create("p", 1, "memory://p")
 
@@ -205,6 +220,30 @@ def test_a_changed_pool_must_do_what_its_flavor_promises(pools: PoolsController,
     assert pools.get("p")["flavor"] is None
 
 
+@pytest.mark.parametrize("capabilities", [{"fifo": True, "durability": False}, ["fifo"], ("Fifo", "CLAIMS")])
+def test_names_of_capabilities_are_read_in_any_case_and_from_a_mapping(
+    pools: PoolsController, flavors: FlavorsController, capabilities: Any
+) -> None:
+    flavors.create("ordered", capabilities=capabilities)
+
+    pools.create("p", 1, "memory://p", "ordered")
+
+    assert pools.exists("p")
+    flavors.update("ordered", capabilities={"fifo": False, "durability": True})
+    with pytest.raises(errors.PoolCapabilitiesMismatch, match="DURABILITY"):
+        pools.create("q", 1, "memory://q", "ordered")
+
+
+def test_of_a_uri_that_no_driver_serves_no_capability_is_known(
+    pools: PoolsController, flavors: FlavorsController
+) -> None:
+    flavors.create("durable", capabilities=["DURABILITY"])
+
+    pools.create("p", 1, "carrier-pigeon://loft", "durable")
+
+    assert pools.get("p")["flavor"] == "durable"
+
+
 def test_pools_without_flavor_need_have_nothing_in_common(pools: PoolsController) -> None:
     pools.create("p", 1, "memory://p")
     pools.create("q", 1, "sqlite:////tmp/never-opened.db")
@@ -220,6 +259,19 @@ def test_pools_are_listed_by_name(pools: PoolsController) -> None:
     assert marker == "b"
     assert page[0] == {"name": "B", "uri": "memory://B", "weight": 1, "flavor": None}
     assert page_of(pools.list(detailed=True))[0][0]["options"] == {}
+
+
+def test_a_page_of_pools_is_walked_with_next(pools: PoolsController) -> None:
+    pools.create("p", 1, "memory://p")
+    listing, of_no_flavor = pools.list(), pools.get_pools_by_flavor()
+
+    page = next(listing)
+
+    assert (next(page)["name"], next(page, None)) == ("p", None)
+    assert next(listing) == "p"
+    assert (next(of_no_flavor)["name"], next(of_no_flavor, None)) == ("p", None)
+    pools.drop_all()
+    assert next(next(pools.list()), None) is None
 
 
 def test_pages_of_pools_follow_each_other(pools: PoolsController) -> None:
@@ -245,7 +297,7 @@ def test_pools_are_found_by_their_flavor(pools: PoolsController, flavors: Flavor
 
     assert names(pools.get_pools_by_flavor(flavors.get("fast"))) == ["a", "b"]
     assert names(pools.get_pools_by_flavor({"name": "none of them"})) == []
-    assert pools.get_pools_by_flavor({"name": "fast"}, detailed=True)[0]["options"] == {"max_message_size": 10}
+    assert next(pools.get_pools_by_flavor({"name": "fast"}, detailed=True))["options"] == {"max_message_size": 10}
 
 
 def test_without_a_flavor_only_pools_without_flavor_are_found(pools: PoolsController) -> None:

@@ -273,7 +273,7 @@ def interrupted(monkeypatch):
 def test_nothing_is_left_of_an_assignment_to_no_pool_whose_writer_died(pools, interrupted):
     catalogue = pools.catalogue_controller
     interrupted(lambda: catalogue.insert_if_absent(None, "q", "nowhere"))
-    interrupted(lambda: catalogue.insert(None, "listed", "nowhere"))
+    interrupted(lambda: catalogue.insert_if_absent(None, "listed", "nowhere"))
 
     assert catalogue.list(None) == []
     assert not catalogue.exists(None, "q")
@@ -301,8 +301,8 @@ def test_an_assignment_stands_whose_writer_died(pools, interrupted):
 def test_a_queue_stays_where_it_was_when_its_mover_to_no_pool_died(pools, interrupted):
     catalogue = pools.catalogue_controller
     catalogue.insert(None, "q", "a")
-    interrupted(lambda: catalogue.insert(None, "q", "nowhere"))
-    interrupted(lambda: catalogue.insert(None, "q", "nowhere else"))
+    interrupted(lambda: catalogue.update(None, "q", "nowhere"))
+    interrupted(lambda: catalogue.update(None, "q", "nowhere else"))
 
     with pytest.raises(errors.PoolInUse):
         pools.pools_controller.delete("a")

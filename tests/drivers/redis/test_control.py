@@ -134,7 +134,8 @@ def test_nothing_is_left_of_what_was_deleted(control, client):
     control.pools_controller.delete("pool")
     control.queue_controller.delete("q", "p")
 
-    assert stored_keys(client) == {key("generation")}
+    assert stored_keys(client) == {key("generation"), key("registry")}
+    assert {*client.hgetall(key("registry"))} == {b"version", b"record"}
 
 
 def test_drop_all_leaves_everything_else(control, client):
@@ -145,8 +146,8 @@ def test_drop_all_leaves_everything_else(control, client):
     control.flavors_controller.drop_all()
     control.pools_controller.drop_all()
 
-    parts = ["catalogue", "catalogue:names", "catalogue:queues", "flavors", "flavors:names", "flavors:projects"]
-    assert before - {*client.keys()} == {key(part) for part in [*parts, "pools", "pools:names"]}
+    assert before - {*client.keys()} == {key(part) for part in ("catalogue", "catalogue:names", "catalogue:queues")}
+    assert page_of(control.pools_controller.list())[0] == page_of(control.flavors_controller.list("p"))[0] == []
     assert control.queue_controller.exists("q", "p")
 
 
@@ -368,6 +369,9 @@ def test_a_full_store_can_be_consumed_from_and_cleared(full, clock):
     control.bindings_controller.delete_exchange("y", "p")
     control.catalogue_controller.delete("p", "q")
     control.queue_controller.delete("q", "p")
+    control.flavors_controller.delete("fast", "p")
+    control.pools_controller.delete("pool")
 
+    assert not control.pools_controller.exists("pool")
     assert [*control.bindings_controller.list(None, "p")] == []
     control.close()

@@ -10,6 +10,7 @@ from kombu_pool.storage import CatalogueController as Contract
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from kombu_pool.drivers.memory.control.registry import Registry
     from kombu_pool.drivers.memory.control.store import ControlStore
     from kombu_pool.model import CatalogueEntry, Project
 
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
 class CatalogueController(Contract):
     """The catalogue, in a dictionary."""
 
-    def __init__(self, store: ControlStore) -> None:
+    def __init__(self, store: ControlStore, registry: Registry) -> None:
         self._store = store
+        self._registry = registry
 
     def list(self, project: Project) -> Sequence[CatalogueEntry]:
         with self._store.lock:
@@ -36,7 +38,6 @@ class CatalogueController(Contract):
 
     def insert(self, project: Project, queue: str, pool: str) -> None:
         with self._store.lock:
-            self._require_pool(pool)
             self._store.catalogue[project, queue] = pool
 
     def delete(self, project: Project, queue: str) -> None:
@@ -47,7 +48,7 @@ class CatalogueController(Contract):
         with self._store.lock:
             self.get(project, queue)
             if pool is not None:
-                self.insert(project, queue, pool)
+                self._assign(project, queue, pool)
 
     def drop_all(self) -> None:
         with self._store.lock:
@@ -58,9 +59,10 @@ class CatalogueController(Contract):
             assigned = self._store.catalogue.get((project, queue))
             if assigned is not None:
                 return assigned
-            self.insert(project, queue, pool)
+            self._assign(project, queue, pool)
             return pool
 
-    def _require_pool(self, pool: str) -> None:
-        if pool not in self._store.pools:
+    def _assign(self, project: Project, queue: str, pool: str) -> None:
+        if not self._registry.has_pool(pool):
             raise PoolDoesNotExist(pool)
+        self._store.catalogue[project, queue] = pool

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from kombu_pool.drivers.memory.control.bindings import BindingsController
 from kombu_pool.drivers.memory.control.catalogue import CatalogueController
 from kombu_pool.drivers.memory.control.consumers import ConsumersController
-from kombu_pool.drivers.memory.control.flavors import FlavorsController
-from kombu_pool.drivers.memory.control.pools import PoolsController
 from kombu_pool.drivers.memory.control.queues import QueueController
+from kombu_pool.drivers.memory.control.registry import Registry
+from kombu_pool.drivers.registry import FlavorsController, PoolsController
 from kombu_pool.storage import ControlDriver as Contract
 
 if TYPE_CHECKING:
@@ -22,11 +22,12 @@ class ControlDriver(Contract):
 
     def __init__(self, uri: str, store: ControlStore, clock: Clock) -> None:
         self._store = store
+        registry = Registry(store)
         self.uri = uri
         self.queue_controller = QueueController(store)
-        self.pools_controller = PoolsController(store)
-        self.flavors_controller = FlavorsController(store)
-        self.catalogue_controller = CatalogueController(store)
+        self.pools_controller = PoolsController(registry)
+        self.flavors_controller = FlavorsController(registry)
+        self.catalogue_controller = CatalogueController(store, registry)
         self.bindings_controller = BindingsController(store)
         self.consumers_controller = ConsumersController(store, clock)
 

@@ -7,22 +7,13 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
+from kombu_pool.drivers.registry import Records
+
 if TYPE_CHECKING:
     from kombu_pool.drivers.memory.codec import QueueRecord
     from kombu_pool.model import Binding, Project
 
 Scope: TypeAlias = "tuple[Project, str]"
-
-
-@dataclass(slots=True)
-class StoredPool:
-    """A pool; ``options`` is a record."""
-
-    name: str
-    weight: int
-    uri: str
-    flavor: str | None
-    options: bytes
 
 
 @dataclass(slots=True)
@@ -60,8 +51,7 @@ class ControlStore:
         self.identity = identity
         self.lock = threading.RLock()
         self.queues: dict[Scope, QueueRecord] = {}
-        self.pools: dict[str, StoredPool] = {}
-        self.flavors: dict[Scope, list[str]] = {}
+        self.records = Records()
         self.catalogue: dict[Scope, str] = {}
         self.exchanges: dict[Scope, StoredExchange] = {}
         self.bindings: list[tuple[Project, Binding]] = []

@@ -16,7 +16,7 @@ from kombu_pool.storage import CatalogueController as Contract
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from kombu_pool.drivers.mongodb.control.registry import Records, Registry
+    from kombu_pool.drivers.mongodb.control.registry import Registry
     from kombu_pool.drivers.mongodb.control.tables import Tables
     from kombu_pool.model import CatalogueEntry, Project
 
@@ -49,7 +49,7 @@ class CatalogueController(Contract):
         return self._find(project, queue) is not None
 
     def insert(self, project: Project, queue: str, pool: str) -> None:
-        self._move(project, queue, pool)
+        self._write(project, queue, {"$set": {"o": pool}, "$unset": {"u": "", "w": ""}})
 
     def delete(self, project: Project, queue: str) -> None:
         with self._tables.client.translated():
@@ -58,7 +58,7 @@ class CatalogueController(Contract):
     def update(self, project: Project, queue: str, pool: str | None = None) -> None:
         self.get(project, queue)
         if pool is not None:
-            self._move(project, queue, pool, upsert=False)
+            self._move(project, queue, pool)
 
     def drop_all(self) -> None:
         with self._tables.client.translated():
@@ -68,7 +68,7 @@ class CatalogueController(Contract):
         new = {"$setOnInsert": {"o": pool, "u": True}}
         while True:
             entry = self._write(project, queue, new) or {}
-            if "u" not in entry or self._keep_pool(entry["o"]):
+            if "u" not in entry or self._registry.keep_pool(entry["o"]):
                 # The first reader marks it verified, so that registration does not wait for that.
                 return str(entry["o"])
             self._verified(entry)
@@ -80,11 +80,10 @@ class CatalogueController(Contract):
             found = self._tables[CATALOGUE].find_one(queue_filter(project, queue))
         return None if found is None else self._verified(found)
 
-    def _move(self, project: Project, queue: str, pool: str, *, upsert: bool = True) -> None:
+    def _move(self, project: Project, queue: str, pool: str) -> None:
         before = {"$cond": ["$u", {"$ifNull": ["$w", "$o"]}, "$o"]}
-        entry = self._write(
-            project, queue, [{"$set": {"w": before, "o": {"$literal": pool}, "u": True}}], upsert=upsert
-        )
+        change = [{"$set": {"w": before, "o": {"$literal": pool}, "u": True}}]
+        entry = self._write(project, queue, change, upsert=False)
         if entry is None:
             raise QueueNotMapped(queue, project)
         if self._verified(entry) != pool:
@@ -107,7 +106,7 @@ class CatalogueController(Contract):
         if "u" not in entry:
             return pool
         unverified = {"_id": entry["_id"], "o": pool, "u": True}
-        exists, before = self._keep_pool(pool), entry.get("w")
+        exists, before = self._registry.keep_pool(pool), entry.get("w")
         with self._tables.client.translated():
             if exists:
                 self._tables[CATALOGUE].update_one(unverified, {"$unset": {"u": "", "w": ""}})
@@ -117,18 +116,3 @@ class CatalogueController(Contract):
                 return None
             self._tables[CATALOGUE].update_one(unverified, {"$set": {"o": before}, "$unset": {"w": ""}})
         return self._verified({**unverified, "o": before})
-
-    def _keep_pool(self, pool: str) -> bool:
-        """Cancel the deletion of a pool that an entry names; return whether the pool exists."""
-        found = self._registry.read().pools.get(pool)
-        if found is None or found.leaving is None:
-            return found is not None
-        return self._registry.change(lambda records: _unmark(records, pool))
-
-
-def _unmark(records: Records, name: str) -> bool:
-    """Remove the deletion mark of a pool; return whether the pool exists."""
-    pool = records.pools.get(name)
-    if pool is not None:
-        records.pools[name] = pool._replace(leaving=None)
-    return pool is not None

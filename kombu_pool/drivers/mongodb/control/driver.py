@@ -11,11 +11,10 @@ from kombu_pool.drivers.mongodb.client import shared_clients
 from kombu_pool.drivers.mongodb.control.bindings import BindingsController
 from kombu_pool.drivers.mongodb.control.catalogue import CatalogueController
 from kombu_pool.drivers.mongodb.control.consumers import ConsumersController
-from kombu_pool.drivers.mongodb.control.flavors import FlavorsController
-from kombu_pool.drivers.mongodb.control.pools import PoolsController
 from kombu_pool.drivers.mongodb.control.queues import RecordedQueues
 from kombu_pool.drivers.mongodb.control.registry import Registry
 from kombu_pool.drivers.mongodb.control.tables import REGISTRY, Tables
+from kombu_pool.drivers.registry import FlavorsController, PoolsController
 from kombu_pool.storage import ControlDriver as Contract
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ class ControlDriver(Contract):
         registry = Registry(tables)
         self.uri = uri
         self.queue_controller = RecordedQueues(tables)
-        self.pools_controller = PoolsController(tables, registry)
+        self.pools_controller = PoolsController(registry)
         self.flavors_controller = FlavorsController(registry)
         self.catalogue_controller = CatalogueController(tables, registry)
         self.bindings_controller = BindingsController(tables)

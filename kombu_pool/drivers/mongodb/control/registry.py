@@ -1,94 +1,80 @@
-"""The pools and the flavors in one document, as they constrain each other.
-
-There are few of them, and they rarely change. A change reads the document and replaces it, and starts over if another
-process replaced it meanwhile.
-"""
+"""The pools and flavors in one document."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 from pymongo.errors import DuplicateKeyError
 
-from kombu_pool.drivers.mongodb.codec import project_key
-from kombu_pool.drivers.mongodb.control.tables import REGISTRY
+from kombu_pool.drivers.mongodb.control.tables import CATALOGUE, REGISTRY
+from kombu_pool.drivers.registry import Records, decode, encode
+from kombu_pool.drivers.registry import Registry as Contract
+from kombu_pool.errors import PoolInUse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from kombu_pool.drivers.mongodb.control.tables import Tables
-    from kombu_pool.model import Project
-
-T = TypeVar("T")
 
 _ID = "pools and flavors"
 
 
-class StoredPool(NamedTuple):
-    """A stored pool; ``leaving`` is the mark of a deletion in progress."""
+class Version(NamedTuple):
+    """The version of the document, and whether it is marked: a pool is about to be deleted."""
 
-    uri: str
-    weight: int
-    flavor: str | None
-    options: bytes
-    leaving: str | None = None
+    number: int
+    is_marked: bool
 
 
-class Records(NamedTuple):
-    """All pools by name, and the stored capabilities of all flavors by project key and name."""
+class Registry(Contract[Version]):
+    """The document of all pools and flavors.
 
-    pools: dict[str, StoredPool]
-    flavors: dict[tuple[str, str], bytes]
-
-    def capabilities_of(self, flavor: str | None) -> list[bytes]:
-        """Return the stored capabilities of the flavors of a name in all projects, as pools belong to all."""
-        return [capabilities for (_, name), capabilities in self.flavors.items() if name == flavor]
-
-    def is_last_of(self, flavor: str | None) -> bool:
-        """Return whether the flavor exists and has one pool left."""
-        pools = sum(pool.flavor == flavor for pool in self.pools.values())
-        return flavor is not None and pools == 1 and bool(self.capabilities_of(flavor))
-
-
-class Registry:
-    """The document of all pools and flavors."""
+    A pool is deleted in three steps, as no transaction spans this document and the catalogue: the document is marked,
+    the pool's queues are counted, and the document is replaced if it still has the version of the mark. An assignment
+    of a queue stores the entry, then reads the document and removes its mark: so one sees the other.
+    """
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
-    def read(self) -> Records:
-        """Return all pools and flavors."""
-        return self._read()[0]
-
-    def change(self, work: Callable[[Records], T]) -> T:
-        """Call ``work`` with the records, store its changes, return its result; it may be called again, or raise."""
-        while True:
-            records, version = self._read()
-            result = work(records)
-            if self._replace(records, version):
-                return result
-
-    def _read(self) -> tuple[Records, int]:
+    def read(self) -> tuple[Records, Version]:
         with self._tables.client.translated():
-            found = self._tables[REGISTRY].find_one({"_id": _ID}) or {"version": 0, "pools": [], "flavors": []}
-        pools = {name: StoredPool(*values) for name, *values in found["pools"]}
-        flavors = {(project, name): capabilities for project, name, capabilities in found["flavors"]}
-        return Records(pools, flavors), found["version"]
+            found = self._tables[REGISTRY].find_one({"_id": _ID}) or {}
+        return decode(found.get("record", b"")), Version(found.get("version", 0), "marked" in found)
 
-    def _replace(self, records: Records, version: int) -> bool:
-        new: dict[str, Any] = {
-            "version": version + 1,
-            "pools": [[name, *pool] for name, pool in records.pools.items()],
-            "flavors": [[*scope, capabilities] for scope, capabilities in records.flavors.items()],
-        }
+    def replace(self, records: Records, version: Version, unused: str | None = None) -> bool:
+        number = version.number
+        if unused is not None:
+            # The mark of a deletion that runs, or whose process died, is shared: no queue was assigned since.
+            if not version.is_marked:
+                if not self._mark(number):
+                    return False
+                number += 1
+            self._require_unused(unused)
+        new = {"version": number + 1, "record": encode(records)}
         with self._tables.client.translated():
             try:
-                done = self._tables[REGISTRY].replace_one({"_id": _ID, "version": version}, new, upsert=not version)
+                done = self._tables[REGISTRY].replace_one({"_id": _ID, "version": number}, new, upsert=not number)
             except DuplicateKeyError:
                 return False
         return bool(done.matched_count or done.upserted_id is not None)
 
+    def keep_pool(self, name: str) -> bool:
+        """Return whether the pool exists, after the removal of a mark: deletions in progress start over."""
+        while True:
+            records, version = self.read()
+            if name not in records.pools:
+                return False
+            if not version.is_marked or self._mark(version.number, "$unset"):
+                return True
 
-def scope_of(project: Project, name: str) -> tuple[str, str]:
-    """Return the key of a flavor."""
-    return project_key(project), name
+    def _mark(self, number: int, operator: str = "$set") -> bool:
+        """Mark the document of a version, or remove the mark; return whether it had that version."""
+        change = {operator: {"marked": True}, "$inc": {"version": 1}}
+        with self._tables.client.translated():
+            done = self._tables[REGISTRY].update_one({"_id": _ID, "version": number}, change)
+        return bool(done.matched_count)
+
+    def _require_unused(self, pool: str) -> None:
+        with self._tables.client.translated():
+            queues = self._tables[CATALOGUE].count_documents({"$or": [{"o": pool}, {"w": pool}]})
+        if queues:
+            raise PoolInUse(pool, queues)

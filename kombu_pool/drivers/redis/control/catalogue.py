@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from kombu_pool.drivers.redis.control.key_encoding import member, scope_of
 from kombu_pool.drivers.redis.control.tables import Table
-from kombu_pool.drivers.redis.keys import control_key
 from kombu_pool.drivers.redis.scripts import script
 from kombu_pool.errors import PoolDoesNotExist, QueueNotMapped
 from kombu_pool.storage import CatalogueController as Contract
@@ -15,27 +14,21 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kombu_pool.drivers.redis.client import Client
+    from kombu_pool.drivers.redis.control.registry import Registry
     from kombu_pool.model import CatalogueEntry, Project
 
 _ASSIGN = script("control/assign", repeatable=True)
 _UNASSIGN = script("control/unassign", repeatable=True)
 
 
-def queues_key(prefix: str) -> bytes:
-    """Return the key of the number of queues of each pool."""
-    return control_key(prefix, "catalogue:queues")
-
-
 class CatalogueController(Contract):
     """The catalogue in a table, whose records are pools."""
 
-    def __init__(self, client: Client) -> None:
-        prefix = client.location.key_prefix
+    def __init__(self, client: Client, registry: Registry) -> None:
         self._client = client
         self._table = Table(client, "catalogue")
-        self._queues = queues_key(prefix)
-        self._keys = (self._table.records, self._table.names, self._queues)
-        self._pools = control_key(prefix, "pools")
+        self._registry = registry
+        self._keys = (self._table.records, self._table.names, registry.queues)
 
     def list(self, project: Project) -> Sequence[CatalogueEntry]:
         rows = self._table.rows(project)
@@ -63,14 +56,14 @@ class CatalogueController(Contract):
             self._assign(project, queue, pool, "present")
 
     def drop_all(self) -> None:
-        self._table.drop(self._queues)
+        self._table.drop(self._registry.queues)
 
     def insert_if_absent(self, project: Project, queue: str, pool: str) -> str:
         return self._assign(project, queue, pool, "absent")
 
     def _assign(self, project: Project, queue: str, pool: str, when: str) -> str:
         arguments = (member(project, queue), member(None, pool), when)
-        obstacle, assigned = self._client.call(_ASSIGN, (*self._keys, self._pools), *arguments)
+        obstacle, assigned = self._client.call(_ASSIGN, (*self._keys, self._registry.key), *arguments)
         if obstacle == b"unmapped":
             raise QueueNotMapped(queue, project)
         if obstacle == b"pool":

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from kombu_pool.drivers.redis.control.bindings import BindingsController
 from kombu_pool.drivers.redis.control.catalogue import CatalogueController
 from kombu_pool.drivers.redis.control.consumers import ConsumersController
-from kombu_pool.drivers.redis.control.flavors import FlavorsController
-from kombu_pool.drivers.redis.control.pools import PoolsController
 from kombu_pool.drivers.redis.control.queues import RecordedQueues
+from kombu_pool.drivers.redis.control.registry import Registry
 from kombu_pool.drivers.redis.keys import control_key
 from kombu_pool.drivers.redis.server_check import read_identity
 from kombu_pool.drivers.redis.shared import acquire, release
+from kombu_pool.drivers.registry import FlavorsController, PoolsController
 from kombu_pool.storage import ControlDriver as Contract
 
 if TYPE_CHECKING:
@@ -27,11 +27,12 @@ class ControlDriver(Contract):
     def __init__(self, uri: str, location: Location, clock: Clock) -> None:
         self._client = client = acquire(location)
         self._closed = False
+        registry = Registry(client)
         self.uri = uri
         self.queue_controller = RecordedQueues(client)
-        self.pools_controller = PoolsController(client)
-        self.flavors_controller = FlavorsController(client)
-        self.catalogue_controller = CatalogueController(client)
+        self.pools_controller = PoolsController(registry)
+        self.flavors_controller = FlavorsController(registry)
+        self.catalogue_controller = CatalogueController(client, registry)
         self.bindings_controller = BindingsController(client)
         self.consumers_controller = ConsumersController(client, clock)
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
+    from kombu_pool.drivers.sqlite.control.registry import Registry
     from kombu_pool.drivers.sqlite.database import Database
     from kombu_pool.model import CatalogueEntry, Project
 
@@ -22,8 +23,9 @@ _SQL = statements("catalogue")
 class CatalogueController(Contract):
     """The catalogue in a table."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, registry: Registry) -> None:
         self._database = database
+        self._registry = registry
 
     def list(self, project: Project) -> Sequence[CatalogueEntry]:
         rows = self._database.rows(_SQL["all"], (project_key(project),))
@@ -40,7 +42,7 @@ class CatalogueController(Contract):
 
     def insert(self, project: Project, queue: str, pool: str) -> None:
         with self._database.write as connection:
-            _assign(connection, project, queue, pool)
+            connection.execute(_SQL["assign"], (project_key(project), queue, pool))
 
     def delete(self, project: Project, queue: str) -> None:
         with self._database.write as connection:
@@ -51,7 +53,7 @@ class CatalogueController(Contract):
             if connection.execute(_SQL["one"], (project_key(project), queue)).fetchone() is None:
                 raise QueueNotMapped(queue, project)
             if pool is not None:
-                _assign(connection, project, queue, pool)
+                self._assign(connection, project, queue, pool)
 
     def drop_all(self) -> None:
         with self._database.write as connection:
@@ -67,11 +69,11 @@ class CatalogueController(Contract):
             row = connection.execute(_SQL["one"], scope).fetchone()
             if row is not None:
                 return str(row[0])
-            _assign(connection, project, queue, pool)
+            self._assign(connection, project, queue, pool)
         return pool
 
-
-def _assign(connection: sqlite3.Connection, project: Project, queue: str, pool: str) -> None:
-    if connection.execute(_SQL["pool"], (pool,)).fetchone() is None:
-        raise PoolDoesNotExist(pool)
-    connection.execute(_SQL["assign"], (project_key(project), queue, pool))
+    def _assign(self, connection: sqlite3.Connection, project: Project, queue: str, pool: str) -> None:
+        # In the transaction of the connection, like the replacement of the registry: neither overlooks the other.
+        if not self._registry.has_pool(pool):
+            raise PoolDoesNotExist(pool)
+        connection.execute(_SQL["assign"], (project_key(project), queue, pool))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from kombu_pool.drivers.registry import FlavorsController, PoolsController
 from kombu_pool.drivers.sqlite.control.bindings import BindingsController
 from kombu_pool.drivers.sqlite.control.catalogue import CatalogueController
 from kombu_pool.drivers.sqlite.control.consumers import ConsumersController
-from kombu_pool.drivers.sqlite.control.flavors import FlavorsController
-from kombu_pool.drivers.sqlite.control.pools import PoolsController
 from kombu_pool.drivers.sqlite.control.queues import QueueController
+from kombu_pool.drivers.sqlite.control.registry import Registry
 from kombu_pool.drivers.sqlite.database import acquire
 from kombu_pool.drivers.sqlite.location import address
 from kombu_pool.storage import ControlDriver as Contract
@@ -27,11 +27,12 @@ class ControlDriver(Contract):
     def __init__(self, location: Location, clock: Clock, options: Mapping[str, Any]) -> None:
         self._database = database = acquire(location)
         self._closed = False
+        registry = Registry(database)
         self.uri = address(location, options)
         self.queue_controller = QueueController(database)
-        self.pools_controller = PoolsController(database)
-        self.flavors_controller = FlavorsController(database)
-        self.catalogue_controller = CatalogueController(database)
+        self.pools_controller = PoolsController(registry)
+        self.flavors_controller = FlavorsController(registry)
+        self.catalogue_controller = CatalogueController(database, registry)
         self.bindings_controller = BindingsController(database, clock)
         self.consumers_controller = ConsumersController(database, clock)
 

@@ -2,8 +2,6 @@
 SELECT queue, pool FROM catalogue WHERE project = ? ORDER BY queue
 -- one: the pool of a queue
 SELECT pool FROM catalogue WHERE project = ? AND queue = ?
--- pool: whether a pool exists
-SELECT 1 FROM pool WHERE name = ?
 -- assign: assign a queue to a pool, whatever its present assignment
 INSERT INTO catalogue(project, queue, pool) VALUES(?, ?, ?) ON CONFLICT DO UPDATE SET pool = excluded.pool
 -- delete: remove an entry

@@ -1,4 +1,4 @@
--- The layout, version 2. Each state of a message is a table, so that a change of state does not write the body again:
+-- The layout, version 3. Each state of a message is a table, so that a change of state does not write the body again:
 -- delayed, free and claimed hold what the state needs, message holds the rest, once.
 
 -- The identity of this store, in one row: random, made with the file.
@@ -111,20 +111,9 @@ CREATE TABLE control_queue(
     PRIMARY KEY(project, name)
 ) WITHOUT ROWID;
 
-CREATE TABLE pool(
-    name TEXT PRIMARY KEY NOT NULL,
-    uri TEXT NOT NULL UNIQUE,
-    weight INTEGER NOT NULL,
-    flavor TEXT,
-    options BLOB NOT NULL
-) WITHOUT ROWID;
-
-CREATE TABLE flavor(
-    project TEXT NOT NULL,
-    name TEXT NOT NULL,
-    capabilities BLOB NOT NULL,
-    PRIMARY KEY(project, name)
-) WITHOUT ROWID;
+-- All pools and flavors, in one row.
+CREATE TABLE registry(version INTEGER NOT NULL, record BLOB NOT NULL);
+INSERT INTO registry VALUES(0, x'');
 
 CREATE TABLE catalogue(
     project TEXT NOT NULL,

@@ -1,9 +1,10 @@
 -- control/assign: assign one queue to one pool.
--- KEYS  pool's member by queue's (hash), queues by name (zset), number of queues by pool's member (hash), pools by
---   member (hash)
--- ARGV  queue's member, pool's member, "absent" to keep an existing assignment, "present" to require one
+-- KEYS  pool's member by queue's (hash), queues by name (zset), number of queues by pool's member (hash), registry
+--   (hash: a field for each pool's member)
+-- ARGV  queue's member, pool's member, "absent" to keep an existing assignment, "present" to require one, or "" to
+--   take any pool, even one that does not exist
 -- Returns {"unmapped", ""}, {"pool", ""} when there is no such pool, or {"", member of the pool that is assigned now}.
-local POOL_OF_QUEUE, QUEUE_NAMES, QUEUE_COUNTS, POOLS = unpack(KEYS)
+local POOL_OF_QUEUE, QUEUE_NAMES, QUEUE_COUNTS, REGISTRY = unpack(KEYS)
 local assigned = redis.call('HGET', POOL_OF_QUEUE, ARGV[1])
 if assigned and ARGV[3] == 'absent' then
   return {'', assigned}
@@ -11,7 +12,7 @@ end
 if not assigned and ARGV[3] == 'present' then
   return {'unmapped', ''}
 end
-if redis.call('HEXISTS', POOLS, ARGV[2]) == 0 then
+if ARGV[3] ~= '' and redis.call('HEXISTS', REGISTRY, ARGV[2]) == 0 then
   return {'pool', ''}
 end
 

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 MIB = 1024 * 1024
 
+_CHECKSUM = cfg.BoolOpt(
+    "enable_checksum", default=False, help="Show the checksum of a message that is read by its id, as Zaqar does."
+)
+
 CATALOG_GROUP = "pooling:catalog"
 CATALOG: list[cfg.Opt] = [
     cfg.BoolOpt(
@@ -47,6 +51,7 @@ STORE: list[cfg.Opt] = [
         max=1024 * MIB,
         help="The longest record of a message, in bytes. A longer one is refused with MessageTooLarge.",
     ),
+    _CHECKSUM,
 ]
 MEMORY_GROUP = "drivers:message_store:memory"
 MEMORY = STORE
@@ -166,6 +171,7 @@ MONGODB: list[cfg.Opt] = [
         max=15 * MIB,
         help="The longest record of a message, in bytes; a document of MongoDB holds 16 MiB.",
     ),
+    _CHECKSUM,
     cfg.StrOpt(
         "collection_prefix",
         default="kombu_pool_",

@@ -18,6 +18,7 @@ from kombu_pool.errors import (
     QueueIsEmpty,
     SubscriptionDoesNotExist,
 )
+from kombu_pool.storage.checksum import add_checksum
 from kombu_pool.storage.dead_letters import RESERVATION_TTL
 from kombu_pool.storage.queue_metadata import DEFAULT_LIMIT
 from kombu_pool.storage.validation import check_sort
@@ -37,6 +38,8 @@ class MessageController(ABC):
     #: The other controllers of the store, which :class:`DataDriver` sets; the defaults call them.
     queues: QueueController
     claims: ClaimController
+    #: Whether :meth:`get` adds ``checksum`` to a message.
+    enable_checksum: bool = False
 
     @abstractmethod
     def post(
@@ -93,7 +96,7 @@ class MessageController(ABC):
             QueueDoesNotExist, MessageDoesNotExist: the queue, or the message in it, does not exist.
         """
         for message in self.bulk_get(queue, [message_id], project):
-            return message
+            return add_checksum(message) if self.enable_checksum else message
         self.queues.get(queue, project)
         raise MessageDoesNotExist(message_id, queue, project)
 

@@ -85,7 +85,7 @@ class DeadLetterScan:
         ids = iter(dict.fromkeys(message_ids))
         while batch := list(islice(ids, BATCH_SIZE)):
             self.seen += len(batch)
-            yield self._messages.bulk_get(self._queue, batch, self._project)
+            yield list(self._messages.bulk_get(self._queue, batch, self._project))
 
 
 class Redrive:

@@ -15,11 +15,6 @@ from kombu_pool import errors
         lambda driver: driver.queue_controller.get("q"),
         lambda driver: driver.queue_controller.get_metadata("q"),
         lambda driver: driver.queue_controller.set_metadata("q", {}),
-        lambda driver: driver.subscription_controller.get("q", "1"),
-        lambda driver: driver.subscription_controller.get_with_subscriber("q", "s"),
-        lambda driver: driver.subscription_controller.create("q", "s", 60, {}),
-        lambda driver: driver.subscription_controller.update("q", "1", ttl=60),
-        lambda driver: driver.subscription_controller.confirm("q", "1"),
     ],
 )
 def test_an_absent_queue_is_said_to_be_absent(pooled, call):
@@ -28,6 +23,41 @@ def test_an_absent_queue_is_said_to_be_absent(pooled, call):
 
     assert raised.value.queue == "q"
     assert not pooled.control.catalogue_controller.exists(None, "q")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda driver: driver.subscription_controller.get("q", "1"),
+        lambda driver: driver.subscription_controller.get_with_subscriber("q", "1"),
+        lambda driver: driver.subscription_controller.update("q", "1", ttl=60),
+        lambda driver: driver.subscription_controller.confirm("q", "1"),
+    ],
+)
+def test_a_subscription_to_an_absent_queue_is_said_to_be_absent(pooled, call):
+    with pytest.raises(errors.SubscriptionDoesNotExist) as raised:
+        call(pooled)
+
+    assert raised.value.subscription_id == "1"
+    assert not pooled.control.catalogue_controller.exists(None, "q")
+
+
+def test_a_subscription_assigns_its_queue(pooled):
+    made = pooled.subscription_controller.create("q", "s", 60, {})
+    pool = pooled.control.catalogue_controller.get(None, "q")["pool"]
+
+    assert pooled.queue_controller.create("q")
+    assert pooled.control.catalogue_controller.get(None, "q")["pool"] == pool
+    assert pooled.subscription_controller.exists("q", made)
+
+
+def test_the_deletion_of_an_absent_queue_ends_its_assignment(pooled):
+    pooled.subscription_controller.create("q", "s", 60, {})
+
+    pooled.queue_controller.delete("q")
+
+    assert not pooled.control.catalogue_controller.exists(None, "q")
+    assert pooled.subscription_controller.create("q", "s", 60, {}) is not None
 
 
 def test_an_absent_queue_has_nothing(pooled):

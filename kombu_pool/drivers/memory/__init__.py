@@ -36,7 +36,9 @@ def open_data(
 ) -> DataDriver:
     """Open the store for messages."""
     chosen = _options(uri, conf, options)
-    return DataDriver(data_store(name_of(uri)), clock, chosen["max_message_size"], CAPABILITIES, dead_letter_hooks)
+    return DataDriver(
+        data_store(name_of(uri)), clock, capabilities=CAPABILITIES, dead_letter_hooks=dead_letter_hooks, **chosen
+    )
 
 
 def open_control(

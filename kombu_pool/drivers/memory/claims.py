@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from kombu_pool.clock import Clock
     from kombu_pool.drivers.memory.claiming import Claimer
-    from kombu_pool.drivers.memory.messages import MessageController
     from kombu_pool.drivers.memory.states import Backlog, StoredClaim
     from kombu_pool.drivers.memory.store import DataStore
     from kombu_pool.model import Claim, ClaimMetadata, Message, Project
@@ -23,11 +22,10 @@ if TYPE_CHECKING:
 class ClaimController(Contract):
     """Claims of an in-memory store."""
 
-    def __init__(self, store: DataStore, clock: Clock, claimer: Claimer, messages: MessageController) -> None:
+    def __init__(self, store: DataStore, clock: Clock, claimer: Claimer) -> None:
         self._store = store
         self._clock = clock
         self._claimer = claimer
-        self._messages = messages
 
     def create(
         self, queue: str, metadata: ClaimMetadata, project: Project = None, limit: int = DEFAULT_LIMIT
@@ -54,17 +52,6 @@ class ClaimController(Contract):
                 return
             for message in list(claim.held.values()):
                 backlog.release(message)
-
-    def ack_and_claim(
-        self,
-        queue: str,
-        held: Sequence[tuple[str, str]],
-        metadata: ClaimMetadata,
-        project: Project = None,
-        limit: int = DEFAULT_LIMIT,
-    ) -> tuple[Sequence[tuple[str, str]], str | None, Sequence[Message]]:
-        refused = self._messages.delete_claimed(queue, held, project)
-        return refused, *self.create(queue, metadata, project, limit)
 
     def claim_by_id(
         self, queue: str, message_ids: Iterable[str], metadata: ClaimMetadata, project: Project = None

@@ -30,6 +30,7 @@ class DataDriver(Contract):
         store: DataStore,
         clock: Clock,
         max_message_size: int,
+        enable_checksum: bool,
         capabilities: tuple[Capabilities, ...],
         dead_letter_hooks: DeadLetterHooks,
     ) -> None:
@@ -40,11 +41,12 @@ class DataDriver(Contract):
         self._dead_letters = DeadLetters(store, clock, dead_letter_hooks)
         claimer = Claimer(store, clock, self._dead_letters)
         self.queue_controller = QueueController(store, clock)
-        self.message_controller = messages = MessageController(
-            store, clock, claimer, self._dead_letters, max_message_size
+        self.message_controller = MessageController(
+            store, clock, claimer, self._dead_letters, max_message_size, enable_checksum
         )
-        self.claim_controller = ClaimController(store, clock, claimer, messages)
+        self.claim_controller = ClaimController(store, clock, claimer)
         self.subscription_controller = SubscriptionController(store, clock)
+        self.connect_controllers()
 
     @property
     def identity(self) -> str:
@@ -52,9 +54,6 @@ class DataDriver(Contract):
 
     def watch(self, queues: Iterable[tuple[Project, str]]) -> Watch:
         return MemoryWatch(self._store, self._clock, queues)
-
-    def is_alive(self) -> bool:
-        return True
 
     def health(self) -> dict[str, Any]:
         return {"storage_reachable": True}
@@ -66,10 +65,8 @@ class DataDriver(Contract):
         with self._store.lock:
             now = self._clock.time()
             queues = list(self._store.queues.values())
-            return sum(
-                queue.advance(now) + queue.idempotency.evict(now) + collect(queue.subscriptions, now)
-                for queue in queues
-            )
+            collected = sum(queue.advance(now) + queue.idempotency.evict(now) for queue in queues)
+            return collected + collect(self._store, now)
 
     def close(self) -> None:
         """Do nothing: the store stays for its other drivers."""

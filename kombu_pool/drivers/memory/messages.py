@@ -12,7 +12,6 @@ from kombu_pool.drivers.memory.states import NEVER, StoredMessage
 from kombu_pool.errors import (
     ClaimDoesNotExist,
     ClaimDoesNotMatch,
-    MessageDoesNotExist,
     MessageIsClaimed,
     MessageNotClaimed,
     MessageNotClaimedBy,
@@ -21,9 +20,8 @@ from kombu_pool.errors import (
 )
 from kombu_pool.storage import DEFAULT_LIMIT, page
 from kombu_pool.storage import MessageController as Contract
-from kombu_pool.storage.checksum import add_checksum
 from kombu_pool.storage.dead_letters import DeadLetterReason
-from kombu_pool.storage.validation import effective_delay, effective_ttl, validate
+from kombu_pool.storage.validation import check_sort, effective_delay, effective_ttl, validate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -56,7 +54,7 @@ class MessageController(Contract):
         self._claimer = claimer
         self._dead_letters = dead_letters
         self._limit = max_message_size
-        self._enable_checksum = enable_checksum
+        self.enable_checksum = enable_checksum
 
     def post(
         self,
@@ -133,18 +131,8 @@ class MessageController(Contract):
             messages = [to_message(message, now) for message in first]
         return iter((messages, _marker(first[-1].order) if first else ""))
 
-    def get(self, queue: str, message_id: str, project: Project = None) -> Message:
-        with self._store.lock:
-            now = self._clock.time()
-            message = self._store.require(project, queue, now).backlog.messages.get(message_id)
-            if message is None:
-                raise MessageDoesNotExist(message_id, queue, project)
-            found = to_message(message, now)
-        return add_checksum(found) if self._enable_checksum else found
-
     def first(self, queue: str, project: Project = None, sort: int = 1) -> Message:
-        if sort not in (1, -1):
-            raise ValueError(f"sort must be 1 (first) or -1 (last), not {sort!r}")
+        check_sort(sort)
         with self._store.lock:
             now = self._clock.time()
             free = self._store.require(project, queue, now).backlog.free_messages()

@@ -102,6 +102,11 @@ class QueueController(QueueMetadataController["StoredQueue"]):
     def _new(self, scope: Scope, metadata: Metadata) -> StoredQueue:
         return self._store.new_queue(scope, metadata)
 
+    def delete(self, name: str, project: Project = None) -> None:
+        with self._lock:
+            self._store.subscriptions.pop((project, name), None)
+            super().delete(name, project)
+
     def stats(self, name: str, project: Project = None) -> dict[str, Any]:
         with self._lock:
             now = self._clock.time()

@@ -30,7 +30,7 @@ class Wakeable(Protocol):
 
 
 class StoredQueue(QueueRecord):
-    """A queue with its messages, subscriptions and completed posts."""
+    """A queue with its messages and completed posts."""
 
     policy: Policy
 
@@ -38,7 +38,6 @@ class StoredQueue(QueueRecord):
         super().__init__(metadata)
         self.backlog = backlog
         self.idempotency = IdempotencyCache()
-        self.subscriptions: dict[str, StoredSubscription] = {}
 
     def advance(self, now: float) -> int:
         """Bring every message and claim into its state at ``now``; return the number of those that ended."""
@@ -56,6 +55,8 @@ class DataStore:
         self.identity = identity
         self.lock = threading.RLock()
         self.queues: dict[Scope, StoredQueue] = {}
+        #: Those of queues that do not exist, too.
+        self.subscriptions: dict[Scope, dict[str, StoredSubscription]] = {}
         # Starts at random: a re-created queue may live in another pool, where an old id must not name a new message.
         self._sequence = itertools.count(secrets.randbits(48) + 1)
         self._watches: dict[Scope, set[Wakeable]] = {}

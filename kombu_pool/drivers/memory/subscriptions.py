@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool.drivers.memory.codec import StoredSubscription, decode_mapping, encode_mapping
-from kombu_pool.errors import ConfigurationError, SubscriptionAlreadyExists, SubscriptionDoesNotExist
+from kombu_pool.errors import SubscriptionAlreadyExists, SubscriptionDoesNotExist
 from kombu_pool.storage import DEFAULT_LIMIT, page
 from kombu_pool.storage import SubscriptionController as Contract
+from kombu_pool.storage.validation import check_subscription_changes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from kombu_pool.clock import Clock
     from kombu_pool.drivers.memory.store import DataStore
     from kombu_pool.model import Project, Subscription
-
-_CHANGEABLE = ("subscriber", "ttl", "options")
 
 
 class SubscriptionController(Contract):
@@ -34,8 +33,8 @@ class SubscriptionController(Contract):
             return page([], str)
         with self._store.lock:
             now = self._clock.time()
-            found = self._live(queue, project, now) if self._store.find(project, queue, now) else {}
-            listed = [subscription for subscription in found.values() if subscription.sequence > after]
+            live = self._live(queue, project, now).values()
+            listed = [subscription for subscription in live if subscription.sequence > after]
             views = [_view(queue, subscription, now) for subscription in listed[: limit or None]]
         return page(views, lambda item: str(item["id"]))
 
@@ -61,12 +60,11 @@ class SubscriptionController(Contract):
             if _of(subscriber, live) is not None:
                 return None
             new = StoredSubscription(self._store.next_id(), subscriber, ttl or 0, now, now, encode_mapping(options))
-            live[str(new.sequence)] = new
+            self._store.subscriptions[project, queue] = {**live, str(new.sequence): new}
             return str(new.sequence)
 
     def update(self, queue: str, subscription_id: str, project: Project = None, **kwargs: Any) -> None:
-        if not kwargs or not set(kwargs) <= set(_CHANGEABLE):
-            raise ConfigurationError(f"a subscription's {', '.join(_CHANGEABLE)} can change; given: {sorted(kwargs)}")
+        check_subscription_changes(kwargs)
         with self._store.lock:
             now = self._clock.time()
             found = self._require(queue, subscription_id, project, now)
@@ -81,15 +79,11 @@ class SubscriptionController(Contract):
 
     def exists(self, queue: str, subscription_id: str, project: Project = None) -> bool:
         with self._store.lock:
-            now = self._clock.time()
-            absent = self._store.find(project, queue, now) is None
-            return not absent and subscription_id in self._live(queue, project, now)
+            return subscription_id in self._live(queue, project, self._clock.time())
 
     def delete(self, queue: str, subscription_id: str, project: Project = None) -> None:
         with self._store.lock:
-            found = self._store.queues.get((project, queue))
-            if found is not None:
-                found.subscriptions.pop(subscription_id, None)
+            self._store.subscriptions.get((project, queue), {}).pop(subscription_id, None)
 
     def confirm(self, queue: str, subscription_id: str, project: Project = None, confirmed: bool | None = None) -> None:
         with self._store.lock:
@@ -97,9 +91,8 @@ class SubscriptionController(Contract):
             found.confirmed = confirmed is None or confirmed
 
     def _live(self, queue: str, project: Project, now: float) -> dict[str, StoredSubscription]:
-        found = self._store.require(project, queue, now)
-        collect(found.subscriptions, now)
-        return found.subscriptions
+        stored = self._store.subscriptions.get((project, queue), {})
+        return {key: subscription for key, subscription in stored.items() if subscription.is_live(now)}
 
     def _require(self, queue: str, subscription_id: str, project: Project, now: float) -> StoredSubscription:
         found = self._live(queue, project, now).get(subscription_id)
@@ -108,12 +101,17 @@ class SubscriptionController(Contract):
         return found
 
 
-def collect(subscriptions: dict[str, StoredSubscription], now: float) -> int:
+def collect(store: DataStore, now: float) -> int:
     """Remove the expired subscriptions; return their number."""
-    expired = [key for key, subscription in subscriptions.items() if not subscription.is_live(now)]
-    for key in expired:
-        del subscriptions[key]
-    return len(expired)
+    expired = 0
+    for scope, stored in list(store.subscriptions.items()):
+        live = {key: subscription for key, subscription in stored.items() if subscription.is_live(now)}
+        expired += len(stored) - len(live)
+        if live:
+            store.subscriptions[scope] = live
+        else:
+            del store.subscriptions[scope]
+    return expired
 
 
 def _of(subscriber: str, live: dict[str, StoredSubscription]) -> StoredSubscription | None:

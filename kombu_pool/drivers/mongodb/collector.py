@@ -36,13 +36,13 @@ class Collector:
         now, size = self._store.now(), _DELETED_QUEUES_BATCH
         with self._store.client.translated():
             deleted = list(self._store.collection(states.DELETED_QUEUES).find())
-            gone = sum(self._empty(deleted[at : at + size], now) for at in range(0, len(deleted), size))
+            gone = self._subscriptions.collect(now)
+            gone += sum(self._empty(deleted[at : at + size], now) for at in range(0, len(deleted), size))
             for found in self._store.queues.find({}, {"m": 0}):
                 scope = {"p": found["p"], "q": found["q"], "i": found["_id"]}
                 # First: an expired idempotency record may mark a post complete.
                 gone += self._finish_posts(scope, now)
                 gone += self._remove_expired(found, scope, now)
-                gone += self._subscriptions.collect(scope, now)
                 gone += self._store.remove({**scope, "s": IDEMPOTENCY_RECORD, **states.expired(now)})
         return gone
 
@@ -65,7 +65,6 @@ class Collector:
             return 0
         scopes = {"$or": [{"p": queue["p"], "q": queue["q"], "i": queue["_id"]} for queue in gone]}
         count = self._store.remove(scopes)
-        count += self._store.collection(states.SUBSCRIPTIONS).delete_many(scopes).deleted_count
         # Not earlier: a producer may have read the queue just before its deletion.
         if old := [queue["_id"] for queue in gone if now - queue["t"] > _POST_TIMEOUT]:
             self._store.collection(states.DELETED_QUEUES).delete_many({"_id": {"$in": old}})

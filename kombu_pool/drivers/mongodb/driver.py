@@ -42,10 +42,11 @@ class DataDriver(Contract):
         self._dead_letters = DeadLetters(store, dead_letter_hooks)
         claimer = Claimer(store, self._dead_letters)
         self.queue_controller = QueueController(store)
-        self.message_controller = MessageController(store, claimer, self._dead_letters, location.max_message_size)
+        self.message_controller = MessageController(store, claimer, self._dead_letters, location)
         self.claim_controller = ClaimController(store, claimer)
         self.subscription_controller = SubscriptionController(store)
         self._collector = Collector(store, self._dead_letters, self.subscription_controller)
+        self.connect_controllers()
 
     @property
     def identity(self) -> str:
@@ -53,9 +54,6 @@ class DataDriver(Contract):
 
     def watch(self, queues: Iterable[tuple[Project, str]]) -> MongoWatch:
         return MongoWatch(self._store, queues)
-
-    def is_alive(self) -> bool:
-        return bool(self.health()["storage_reachable"])
 
     def health(self) -> dict[str, Any]:
         health: dict[str, Any] = {"storage_reachable": False, "uri": str(self._client.location)}

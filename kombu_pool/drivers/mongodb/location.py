@@ -47,6 +47,7 @@ class Location:
     options: tuple[tuple[str, Any], ...] = field(repr=False)
     collection_prefix: str
     max_message_size: int
+    enable_checksum: bool
 
     def __str__(self) -> str:
         """The store's URI without its password."""

@@ -12,7 +12,6 @@ from kombu_pool.drivers.mongodb.posting import MessageWriter
 from kombu_pool.errors import (
     ClaimDoesNotExist,
     ClaimDoesNotMatch,
-    MessageDoesNotExist,
     MessageIsClaimed,
     MessageNotClaimed,
     MessageNotClaimedBy,
@@ -21,13 +20,14 @@ from kombu_pool.errors import (
 )
 from kombu_pool.storage import DEFAULT_LIMIT
 from kombu_pool.storage import MessageController as Contract
-from kombu_pool.storage.validation import validate
+from kombu_pool.storage.validation import check_sort, validate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from kombu_pool.drivers.mongodb.claiming import Claimer
     from kombu_pool.drivers.mongodb.dead_letters import DeadLetters
+    from kombu_pool.drivers.mongodb.location import Location
     from kombu_pool.drivers.mongodb.queue_scan import QueueScanner
     from kombu_pool.drivers.mongodb.states import Filter
     from kombu_pool.drivers.mongodb.store import Queue
@@ -37,14 +37,15 @@ if TYPE_CHECKING:
 class MessageController(Contract):
     """Messages, each a document."""
 
-    def __init__(self, store: QueueScanner, claimer: Claimer, dead_letters: DeadLetters, max_message_size: int) -> None:
+    def __init__(self, store: QueueScanner, claimer: Claimer, dead_letters: DeadLetters, location: Location) -> None:
         self._store = store
         self._client = store.client
         self._claimer = claimer
         self._dead_letters = dead_letters
         self._writer = MessageWriter(store)
         self._length_limit = LengthLimit(store, dead_letters, self._writer)
-        self._limit = max_message_size
+        self._limit = location.max_message_size
+        self.enable_checksum = location.enable_checksum
 
     def post(
         self,
@@ -102,16 +103,6 @@ class MessageController(Contract):
             messages = [codec.to_message(message, now) for message in cursor]
         return iter((messages, messages[-1]["id"] if messages else ""))
 
-    def get(self, queue: str, message_id: str, project: Project = None) -> Message:
-        now = self._store.now()
-        with self._client.translated():
-            found = self._require(queue, project)
-            message = codec.parse_id(message_id)
-            stored = None if message is None else self._find(found, message, now)
-        if stored is None:
-            raise MessageDoesNotExist(message_id, queue, project)
-        return codec.to_message(stored, now)
-
     def _require(self, queue: str, project: Project) -> Queue:
         found = self._store.queue(project, queue)
         if found is None:
@@ -122,8 +113,7 @@ class MessageController(Contract):
         return self._store.messages.find_one({**queue.scope, **states.present(now), "_id": message})
 
     def first(self, queue: str, project: Project = None, sort: int = 1) -> Message:
-        if sort not in {1, -1}:
-            raise ValueError(f"sort is 1 for the first message or -1 for the last, not {sort!r}")
+        check_sort(sort)
         now = self._store.now()
         with self._client.translated():
             found = self._store.advance(project, queue, now)
@@ -135,16 +125,16 @@ class MessageController(Contract):
             raise QueueIsEmpty(queue, project)
         return codec.to_message(stored, now)
 
-    def bulk_get(self, queue: str, message_ids: Iterable[str], project: Project = None) -> Sequence[Message]:
+    def bulk_get(self, queue: str, message_ids: Iterable[str], project: Project = None) -> Iterator[Message]:
         ids = codec.parse_ids(message_ids)
         now = self._store.now()
         with self._client.translated():
             found = self._store.queue(project, queue) if ids else None
             if found is None:
-                return []
+                return iter(())
             where = {**found.scope, **states.present(now), "_id": {"$in": ids}}
             stored = {message["_id"]: message for message in self._store.messages.find(where)}
-        return [codec.to_message(stored[message], now) for message in ids if message in stored]
+        return iter([codec.to_message(stored[message], now) for message in ids if message in stored])
 
     def delete(self, queue: str, message_id: str, project: Project = None, claim: str | None = None) -> None:
         message, now = codec.parse_id(message_id), self._store.now()

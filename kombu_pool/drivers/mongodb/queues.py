@@ -105,6 +105,7 @@ class QueueController(Contract):
 
     def delete(self, name: str, project: Project = None) -> None:
         with self._client.translated():
+            self._store.collection(states.SUBSCRIPTIONS).delete_many(queue_filter(project, name))
             queue = self._store.queue(project, name)
             if queue is None:
                 return

@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING, Any
 from pymongo.errors import DuplicateKeyError
 
 from kombu_pool.drivers.mongodb import codec, states
-from kombu_pool.errors import (
-    ConfigurationError,
-    QueueDoesNotExist,
-    SubscriptionAlreadyExists,
-    SubscriptionDoesNotExist,
-)
+from kombu_pool.drivers.mongodb.store import queue_filter
+from kombu_pool.errors import SubscriptionAlreadyExists, SubscriptionDoesNotExist
 from kombu_pool.storage import DEFAULT_LIMIT, page
 from kombu_pool.storage import SubscriptionController as Contract
 from kombu_pool.storage.policy import read, write
+from kombu_pool.storage.validation import check_subscription_changes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,14 +23,12 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.mongodb.store import Store
     from kombu_pool.model import Project, Subscription
 
-_CHANGEABLE = ("subscriber", "ttl", "options")
-
 
 class SubscriptionController(Contract):
-    """Subscriptions of an incarnation of a queue, each a document.
+    """Subscriptions, each a document.
 
-    ``w`` is the subscriber, ``l`` the ttl, ``x`` the expiry, ``t`` the time of creation, ``o`` the options, ``f``
-    whether it is confirmed.
+    ``p`` and ``q`` are project and name of the queue, which need not exist; ``w`` is the subscriber, ``l`` the ttl,
+    ``x`` the expiry, ``t`` the time of creation, ``o`` the options, ``f`` whether it is confirmed.
     """
 
     def __init__(self, store: Store) -> None:
@@ -44,12 +39,11 @@ class SubscriptionController(Contract):
         self, queue: str, project: Project = None, marker: str | None = None, limit: int = DEFAULT_LIMIT
     ) -> Iterator[Any]:
         after = codec.parse_id(marker) if marker else b""
+        if after is None:
+            return page([], str)
         now = self._store.now()
         with self._client.translated():
-            found = self._store.queue(project, queue) if after is not None else None
-            if found is None:
-                return page([], str)
-            where = {**found.scope, "_id": {"$gt": after}, "x": {"$gt": now}}
+            where = {**queue_filter(project, queue), "_id": {"$gt": after}, "x": {"$gt": now}}
             stored = self._stored.find(where, sort=[("_id", 1)], limit=limit)
             subscriptions = [_to_subscription(queue, one, now) for one in stored]
         return page(subscriptions, lambda item: str(item["id"]))
@@ -63,7 +57,7 @@ class SubscriptionController(Contract):
     def _get(self, queue: str, project: Project, where: Filter, name: str) -> Subscription:
         now = self._store.now()
         with self._client.translated():
-            found = self._stored.find_one({**self._scope(queue, project), **where, "x": {"$gt": now}})
+            found = self._stored.find_one({**queue_filter(project, queue), **where, "x": {"$gt": now}})
         if found is None:
             raise SubscriptionDoesNotExist(name)
         return _to_subscription(queue, found, now)
@@ -72,8 +66,8 @@ class SubscriptionController(Contract):
         self, queue: str, subscriber: str, ttl: float, options: Mapping[str, Any], project: Project = None
     ) -> str | None:
         now = self._store.now()
+        scope = queue_filter(project, queue)
         with self._client.translated():
-            scope = self._scope(queue, project)
             (new,) = self._client.id_generator.next_ids(now, [0])
             self._delete_expired({**scope, "w": subscriber}, now)
             try:
@@ -93,8 +87,7 @@ class SubscriptionController(Contract):
         return new.hex()
 
     def update(self, queue: str, subscription_id: str, project: Project = None, **kwargs: Any) -> None:
-        if not kwargs or not set(kwargs) <= set(_CHANGEABLE):
-            raise ConfigurationError(f"a subscription can change {', '.join(_CHANGEABLE)}; given: {sorted(kwargs)}")
+        check_subscription_changes(kwargs)
         changes: dict[str, Any] = {}
         if "subscriber" in kwargs:
             changes["w"] = kwargs["subscriber"]
@@ -104,30 +97,20 @@ class SubscriptionController(Contract):
             changes["o"] = write(dict(kwargs["options"] or {}))
         self._change(queue, subscription_id, project, changes)
 
-    def exists(self, queue: str, subscription_id: str, project: Project = None) -> bool:
-        try:
-            self.get(queue, subscription_id, project)
-        except (QueueDoesNotExist, SubscriptionDoesNotExist):
-            return False
-        return True
-
     def delete(self, queue: str, subscription_id: str, project: Project = None) -> None:
         with self._client.translated():
-            found = self._store.queue(project, queue)
-            if found is not None:
-                self._stored.delete_one({**found.scope, "_id": codec.parse_id(subscription_id)})
+            self._stored.delete_one({**queue_filter(project, queue), "_id": codec.parse_id(subscription_id)})
 
     def confirm(self, queue: str, subscription_id: str, project: Project = None, confirmed: bool | None = None) -> None:
         self._change(queue, subscription_id, project, {"f": confirmed is None or confirmed})
 
-    def collect(self, scope: Filter, now: float) -> int:
+    def collect(self, now: float) -> int:
         """Delete expired subscriptions; return their number."""
-        return self._delete_expired(scope, now)
+        return self._delete_expired({}, now)
 
     def _change(self, queue: str, subscription_id: str, project: Project, changes: Mapping[str, Any]) -> None:
-        now = self._store.now()
+        now, scope = self._store.now(), queue_filter(project, queue)
         with self._client.translated():
-            scope = self._scope(queue, project)
             if "w" in changes:
                 self._delete_expired({**scope, "w": changes["w"]}, now)
             where = {**scope, "_id": codec.parse_id(subscription_id), "x": {"$gt": now}}
@@ -137,12 +120,6 @@ class SubscriptionController(Contract):
                 raise SubscriptionAlreadyExists from None
         if not changed:
             raise SubscriptionDoesNotExist(subscription_id)
-
-    def _scope(self, queue: str, project: Project) -> Filter:
-        found = self._store.queue(project, queue)
-        if found is None:
-            raise QueueDoesNotExist(queue, project)
-        return found.scope
 
     def _delete_expired(self, where: Filter, now: float) -> int:
         return self._stored.delete_many({**where, "x": {"$lte": now}}).deleted_count

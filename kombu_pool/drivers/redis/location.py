@@ -51,6 +51,7 @@ class Location:
     min_replicas: int
     min_replicas_timeout: float
     max_message_size: int
+    enable_checksum: bool
 
     def __str__(self) -> str:
         """The store's URI without its password."""

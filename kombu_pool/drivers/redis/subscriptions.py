@@ -8,15 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 from kombu_pool.drivers.redis.keys import name_bytes, name_of, queue_keys
 from kombu_pool.drivers.redis.scripts import script
 from kombu_pool.drivers.redis.store import now_argument
-from kombu_pool.errors import (
-    ConfigurationError,
-    QueueDoesNotExist,
-    SubscriptionAlreadyExists,
-    SubscriptionDoesNotExist,
-)
+from kombu_pool.errors import SubscriptionAlreadyExists, SubscriptionDoesNotExist
 from kombu_pool.storage import DEFAULT_LIMIT, page
 from kombu_pool.storage import SubscriptionController as Contract
 from kombu_pool.storage.policy import read, write
+from kombu_pool.storage.validation import check_subscription_changes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -32,12 +28,9 @@ _LIST = script("subscriptions/list", repeatable=True, writes=False)
 _CHANGE = script("subscriptions/update", repeatable=True)
 _DELETE = script("subscriptions/delete", repeatable=True)
 _COLLECT = script("subscriptions/collect")
-#: Reply of the scripts for a queue that does not exist. For a subscription that does not, it is None.
-_NO_QUEUE: Final = -1
 #: Reply of the script that updates when another subscription has the subscriber.
 _TAKEN: Final = 0
 
-_CHANGEABLE = ("subscriber", "ttl", "options")
 _ID = re.compile("[0-9a-f]{16}")
 
 
@@ -70,17 +63,14 @@ class SubscriptionController(Contract):
     ) -> str | None:
         values = {"subscriber": subscriber, "ttl": ttl, "options": options}
         created = self._call(_CREATE, queue, project, *(_stored(name, value) for name, value in values.items()))
-        if created == _NO_QUEUE:
-            raise QueueDoesNotExist(queue, project)
         return None if created is None else str(created, "ascii")
 
     def update(self, queue: str, subscription_id: str, project: Project = None, **kwargs: Any) -> None:
-        if not kwargs or not set(kwargs) <= set(_CHANGEABLE):
-            raise ConfigurationError(f"update() of a subscription takes {', '.join(_CHANGEABLE)}, not {sorted(kwargs)}")
+        check_subscription_changes(kwargs)
         self._change(queue, subscription_id, project, kwargs)
 
     def exists(self, queue: str, subscription_id: str, project: Project = None) -> bool:
-        return self._call(_GET, queue, project, _stored_id(subscription_id)) not in (None, _NO_QUEUE)
+        return self._call(_GET, queue, project, _stored_id(subscription_id)) is not None
 
     def delete(self, queue: str, subscription_id: str, project: Project = None) -> None:
         self._call(_DELETE, queue, project, _stored_id(subscription_id))
@@ -100,8 +90,6 @@ class SubscriptionController(Contract):
 
     def _require(self, script: Script, queue: str, project: Project, *args: Any, sought: str) -> Any:
         found = self._call(script, queue, project, *args)
-        if found == _NO_QUEUE:
-            raise QueueDoesNotExist(queue, project)
         if found is None:
             raise SubscriptionDoesNotExist(sought)
         return found

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from kombu_pool.clock import Clock
     from kombu_pool.drivers.sqlite.claiming import Claimer
     from kombu_pool.drivers.sqlite.database import Database
-    from kombu_pool.drivers.sqlite.messages import MessageController
     from kombu_pool.model import Claim, ClaimMetadata, Message, Project
 
 _SQL = statements("claims")
@@ -31,11 +30,10 @@ _DELETION = statements("deletion")
 class ClaimController(Contract):
     """Claims in tables."""
 
-    def __init__(self, database: Database, clock: Clock, claimer: Claimer, messages: MessageController) -> None:
+    def __init__(self, database: Database, clock: Clock, claimer: Claimer) -> None:
         self._database = database
         self._clock = clock
         self._claimer = claimer
-        self._messages = messages
 
     def create(
         self, queue: str, metadata: ClaimMetadata, project: Project = None, limit: int = DEFAULT_LIMIT
@@ -77,17 +75,6 @@ class ClaimController(Contract):
             freed = end_claim(connection, number, last_claim=None) if found else 0
         if freed:
             self._database.wake()
-
-    def ack_and_claim(
-        self,
-        queue: str,
-        held: Sequence[tuple[str, str]],
-        metadata: ClaimMetadata,
-        project: Project = None,
-        limit: int = DEFAULT_LIMIT,
-    ) -> tuple[Sequence[tuple[str, str]], str | None, Sequence[Message]]:
-        refused = self._messages.delete_claimed(queue, held, project)
-        return refused, *self.create(queue, metadata, project, limit)
 
     def claim_by_id(
         self, queue: str, message_ids: Iterable[str], metadata: ClaimMetadata, project: Project = None

@@ -107,7 +107,6 @@ def _empty(connection: sqlite3.Connection, queue: int) -> int:
     connection.executemany(_SQL["message"], [(number,) for number in numbers])
     dead = connection.execute(_SQL["dead"], (queue, CHUNK)).rowcount
     if not numbers and not claims and not dead:
-        connection.execute(_SQL["subscriptions"], (queue,))
         connection.execute(_SQL["queue"], (queue,))
         return 1
     return len(numbers) + dead

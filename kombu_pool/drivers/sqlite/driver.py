@@ -43,8 +43,8 @@ class DataDriver(Contract):
         self._dead_letters = dead_letters = DeadLetters(database, clock, dead_letter_hooks)
         claimer = Claimer(database, clock, dead_letters)
         self.queue_controller = QueueController(database, clock, self._collector)
-        self.message_controller = messages = MessageController(database, clock, claimer, dead_letters)
-        self.claim_controller = ClaimController(database, clock, claimer, messages)
+        self.message_controller = MessageController(database, clock, claimer, dead_letters)
+        self.claim_controller = ClaimController(database, clock, claimer)
         self.subscription_controller = SubscriptionController(database, clock)
         self.connect_controllers()
 

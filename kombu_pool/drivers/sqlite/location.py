@@ -23,6 +23,7 @@ class Location:
 
     path: str
     max_message_size: int
+    enable_checksum: bool
     synchronous: str
     busy_timeout: float
     wal_size_limit: int

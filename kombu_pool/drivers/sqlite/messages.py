@@ -10,11 +10,11 @@ from kombu_pool.drivers.sqlite.codec import message_number, project_key, to_mess
 from kombu_pool.drivers.sqlite.posting import idempotency_caches, next_number, store
 from kombu_pool.drivers.sqlite.statements import statements
 from kombu_pool.drivers.sqlite.states import CHUNK, advance
-from kombu_pool.errors import MessageDoesNotExist, QueueDoesNotExist, QueueIsEmpty, QueueIsFull
+from kombu_pool.errors import QueueDoesNotExist, QueueIsEmpty, QueueIsFull
 from kombu_pool.storage import DEFAULT_LIMIT
 from kombu_pool.storage import MessageController as Contract
 from kombu_pool.storage.policy import policy_of
-from kombu_pool.storage.validation import validate
+from kombu_pool.storage.validation import check_sort, validate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -45,6 +45,7 @@ class MessageController(Contract):
         self._dead_letters = dead_letters
         self._idempotency = idempotency_caches[database.path]
         self._limit = database.location.max_message_size
+        self.enable_checksum = database.location.enable_checksum
 
     def post(
         self,
@@ -130,32 +131,23 @@ class MessageController(Contract):
                 rows += connection.execute(_SQL["claimed_page"], values).fetchall()
         return sorted(rows, key=lambda row: (row[1], row[0]))
 
-    def get(self, queue: str, message_id: str, project: Project = None) -> Message:
-        now = self._clock.time()
-        found = self._require(queue, project, now)
-        row = self._database.row(_ONE, (message_number(message_id), found, now))
-        if row is None:
-            raise MessageDoesNotExist(message_id, queue, project)
-        return to_message(row, now)
-
     def first(self, queue: str, project: Project = None, sort: int = 1) -> Message:
-        if sort not in _BY_SORT:
-            raise ValueError(f"sort must be 1 (first message) or -1 (last message), not {sort!r}")
+        check_sort(sort)
         now = self._clock.time()
         row = self._database.row(_BY_SORT[sort], (self._require(queue, project, now), now))
         if row is None:
             raise QueueIsEmpty(queue, project)
         return to_message(row, now)
 
-    def bulk_get(self, queue: str, message_ids: Iterable[str], project: Project = None) -> Sequence[Message]:
+    def bulk_get(self, queue: str, message_ids: Iterable[str], project: Project = None) -> Iterator[Message]:
         now = self._clock.time()
         numbers = [message_number(message_id) for message_id in dict.fromkeys(message_ids)]
         found = self._advanced(queue, project, now)
         if found is None:
-            return []
+            return iter(())
         with self._database.read as connection:
             rows = [connection.execute(_ONE, (number, found, now)).fetchone() for number in numbers]
-        return to_messages([row for row in rows if row is not None], now)
+        return iter(to_messages([row for row in rows if row is not None], now))
 
     def delete(self, queue: str, message_id: str, project: Project = None, claim: str | None = None) -> None:
         deletion.delete(self._database, self._clock, queue, message_id, project, claim)

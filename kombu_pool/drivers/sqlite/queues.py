@@ -40,7 +40,11 @@ class QueueController(ControlQueueController):
                 raise QueueDoesNotExist(name, project)
 
     def delete(self, name: str, project: Project = None) -> None:
-        super().delete(name, project)
+        scope = (project_key(project), name)
+        if self.exists(name, project) or self._database.row(self._sql["has_subscription"], scope) is not None:
+            with self._database.write as connection:
+                connection.execute(self._sql["delete_subscriptions"], scope)
+                connection.execute(self._sql["delete"], scope)
         # Most queues are short: this removes all of their rows.
         self._collector.collect_deleted()
 

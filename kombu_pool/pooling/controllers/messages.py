@@ -90,10 +90,10 @@ class MessageController(Routing, storage.MessageController):
         with self._require_pool(queue, project) as pool:
             return pool.messages.first(queue, project, sort)
 
-    def bulk_get(self, queue: str, message_ids: Iterable[str], project: Project = None) -> Sequence[Message]:
+    def bulk_get(self, queue: str, message_ids: Iterable[str], project: Project = None) -> Iterator[Message]:
         pool = self._pool(queue, project)
         if pool is None:
-            return []
+            return iter(())
         with pool:
             return pool.messages.bulk_get(queue, message_ids, project)
 

@@ -273,6 +273,16 @@ def test_bulk_get_from_an_absent_queue_gives_nothing(absent: QueueHandle) -> Non
     assert absent.get_all([UNKNOWN_ID]) == []
 
 
+def test_bulk_get_gives_one_message_after_the_other(queue: QueueHandle, absent: QueueHandle) -> None:
+    posted = queue.post("a", "b")
+    messages = queue.driver.message_controller.bulk_get(queue.name, posted)
+
+    assert [next(messages)["body"], next(messages)["body"]] == ["a", "b"]
+    for empty in (messages, absent.driver.message_controller.bulk_get(absent.name, posted)):
+        with pytest.raises(StopIteration):
+            next(empty)
+
+
 def test_first_is_the_first_free_message_in_order(queue: QueueHandle) -> None:
     queue.post("claimed", priority=9)
     queue.claim()

@@ -268,17 +268,66 @@ def test_an_absent_queue_has_nothing_to_list_or_delete(of_absent: Subscriptions)
     of_absent.delete(UNKNOWN_ID)
 
 
-def test_an_absent_queue_is_told_by_all_else(of_absent: Subscriptions) -> None:
+def test_no_subscription_to_an_absent_queue_exists(of_absent: Subscriptions) -> None:
     calls: list[Callable[[], Any]] = [
-        of_absent.create,
         lambda: of_absent.get(UNKNOWN_ID),
         lambda: of_absent.get_with_subscriber("http://a"),
         lambda: of_absent.update(UNKNOWN_ID, ttl=60),
         lambda: of_absent.confirm(UNKNOWN_ID),
     ]
     for call in calls:
-        with pytest.raises(errors.QueueDoesNotExist):
+        with pytest.raises(errors.SubscriptionDoesNotExist):
             call()
+
+
+def test_a_subscription_may_come_before_its_queue(of_absent: Subscriptions, driver: DataDriver) -> None:
+    made = of_absent.create("http://a")
+
+    of_absent.update(made, subscriber="http://b")
+    of_absent.confirm(made)
+
+    assert of_absent.create("http://b") is None
+    assert of_absent.get_with_subscriber("http://b")["id"] == made
+    assert of_absent.subscribers() == ["http://b"]
+    assert not driver.queue_controller.exists("absent")
+    assert driver.queue_controller.create("absent")
+    assert of_absent.get(made)["confirmed"] is True
+    of_absent.create("http://c")
+    assert sorted(of_absent.subscribers()) == ["http://b", "http://c"]
+
+
+def test_a_subscription_to_an_absent_queue_makes_no_queue(of_absent: Subscriptions, driver: DataDriver) -> None:
+    of_absent.create("http://a")
+
+    assert page_of(driver.queue_controller.list())[0] == []
+    assert driver.queue_controller.calculate_resource_count() == 0
+    with pytest.raises(errors.QueueDoesNotExist):
+        driver.message_controller.post("absent", [{"ttl": 60, "body": 1}], None)
+
+
+def test_a_subscription_to_an_absent_queue_can_expire_and_be_deleted(
+    of_absent: Subscriptions, driver: DataDriver, clock: ManualClock
+) -> None:
+    made = of_absent.create("http://a", 10)
+    deleted = of_absent.create("http://b", 0)
+    kept = of_absent.create("http://c", 60)
+    of_absent.delete(deleted)
+    clock.advance(10)
+
+    assert not of_absent.exists(made)
+    assert driver.gc() >= 0
+    assert of_absent.page()[0] == [of_absent.get(kept)]
+    assert of_absent.create("http://a", 10) not in (None, made)
+
+
+def test_the_deletion_of_an_absent_queue_ends_its_subscriptions(of_absent: Subscriptions, driver: DataDriver) -> None:
+    of_absent.create("http://a", 0)
+
+    driver.queue_controller.delete("absent")
+
+    assert of_absent.page()[0] == []
+    driver.queue_controller.create("absent")
+    assert of_absent.page()[0] == []
 
 
 def test_subscriptions_of_two_projects_stay_apart(driver: DataDriver, queues: MakeQueue) -> None:

@@ -14,8 +14,6 @@ SELECT id FROM claimed WHERE claim = ?
 SELECT id FROM message WHERE queue = ? AND expires IS NOT NULL LIMIT ?
 -- dead: remove some dead messages of a queue
 DELETE FROM dead WHERE position IN (SELECT position FROM dead WHERE queue = ? LIMIT ?)
--- subscriptions: remove the subscriptions of a queue
-DELETE FROM subscription WHERE queue = ?
 -- queue: remove a queue
 DELETE FROM queue WHERE id = ?
 -- message: remove a message

@@ -9,6 +9,10 @@ UPDATE queue SET metadata = ?, earliest_expiry = CASE WHEN ? THEN (
 WHERE project = ? AND name = ?
 -- delete: remove a queue's name, so that the collector removes its rows
 UPDATE queue SET project = NULL, name = NULL, earliest_expiry = NULL WHERE project = ? AND name = ? RETURNING id
+-- has_subscription: a row if a queue has a subscription
+SELECT 1 FROM subscription WHERE project = ? AND queue = ? LIMIT 1
+-- delete_subscriptions: remove the subscriptions of a queue
+DELETE FROM subscription WHERE project = ? AND queue = ?
 -- page: queues after a marker, by name
 SELECT name, metadata FROM queue
 WHERE project = :project AND name >= :start AND name IS NOT :marker AND instr(name, :part) > 0

@@ -91,16 +91,18 @@ CREATE TABLE dead(
 );
 CREATE INDEX dead_queue ON dead(queue);
 
+-- A subscription has the name of its queue, which need not exist.
 CREATE TABLE subscription(
     id INTEGER PRIMARY KEY AUTOINCREMENT,
-    queue INTEGER NOT NULL,
+    project TEXT NOT NULL,
+    queue TEXT NOT NULL,
     subscriber TEXT NOT NULL,
     ttl NOT NULL,
     created REAL NOT NULL,
     expires REAL,
     options BLOB NOT NULL,
     confirmed INTEGER NOT NULL,
-    UNIQUE(queue, subscriber)
+    UNIQUE(project, queue, subscriber)
 );
 
 -- The control plane: the queues of all pools.

@@ -16,6 +16,20 @@ local function find(id)
   if record and not has_expired(record) then return record end
 end
 
+-- set_expiry: let the subscriptions of a queue that does not exist expire with the last of them: no collector finds them.
+local function set_expiry()
+  if redis.call('EXISTS', QUEUE) == 1 then return redis.call('PERSIST', SUBSCRIPTIONS) end
+  local last, found = now, redis.call('HGETALL', SUBSCRIPTIONS)
+  for index = 1, #found, 2 do
+    if string.sub(found[index], 1, 1) ~= '=' then
+      local ends = cmsgpack.unpack(found[index + 1]).ends
+      if ends == 0 then return redis.call('PERSIST', SUBSCRIPTIONS) end
+      last = math.max(last, ends)
+    end
+  end
+  redis.call('PEXPIRE', SUBSCRIPTIONS, math.ceil((last - now) * 1000))
+end
+
 local function store(id, record)
   redis.call('HSET', SUBSCRIPTIONS, id, cmsgpack.pack(record), '=' .. record.subscriber, id)
 end

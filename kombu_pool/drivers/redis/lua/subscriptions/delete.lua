@@ -6,4 +6,5 @@
 local stored = redis.call('HGET', SUBSCRIPTIONS, ARGV[2])
 if not stored then return 0 end
 redis.call('HDEL', SUBSCRIPTIONS, ARGV[2], '=' .. cmsgpack.unpack(stored).subscriber)
+set_expiry()
 return 1

@@ -1,9 +1,8 @@
 -- subscriptions/get: read one subscription.
 -- KEYS  see subscriptions
 -- ARGV  now, its id, or "=" and its subscriber
--- Returns its view; false when there is none; -1 when there is no such queue.
+-- Returns its view; false when there is none.
 -- include subscriptions
-if redis.call('EXISTS', QUEUE) == 0 then return -1 end
 local id = ARGV[2]
 if string.sub(id, 1, 1) == '=' then id = redis.call('HGET', SUBSCRIPTIONS, id) end
 local record = id and find(id)

@@ -127,7 +127,7 @@ class Taken(Generic[Place]):
 
     source: Source[Place]
     moved: int = 0
-    letters: Sequence[DeadLetter] = ()
+    letters: list[DeadLetter] = field(default_factory=list)
     #: Those that a queue of this store refused for now.
     refused: list[DeadLetter] = field(default_factory=list)
     #: Whether the queue may have more dead messages to take.
@@ -194,7 +194,7 @@ class DeadLetterMover(ABC, Generic[Place]):
         try:
             return self.dead_letter(place, limit)
         except KombuPoolError as error:
-            logger.warning("Dead messages stay in their queue until the next attempt to move them: %s", error)
+            logger.warning("Dead messages of queue %s stay in it until the next attempt: %s", place, error)
             self._back_off(place)
             return 0
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool.drivers.redis import codec
-from kombu_pool.drivers.redis.dead_letter_records import Candidate
+from kombu_pool.drivers.redis.dead_letters import candidate
 from kombu_pool.drivers.redis.deletion import ACK, ClaimedPairs
 from kombu_pool.drivers.redis.scripts import script
 from kombu_pool.drivers.redis.store import RUN_AGAIN
@@ -18,7 +18,8 @@ from kombu_pool.storage.dead_letters import RESERVATION_TTL, DeadLetterReason
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kombu_pool.drivers.redis.dead_letters import DeadLetterMover, DeadMessages
+    from kombu_pool.drivers.dead_letters import Candidate
+    from kombu_pool.drivers.redis.dead_letters import DeadLetters
     from kombu_pool.drivers.redis.keys import KeySets
     from kombu_pool.drivers.redis.store import Store
     from kombu_pool.model import ClaimMetadata, Message, Project
@@ -61,10 +62,9 @@ class ClaimRequest:
 class Claimer:
     """Claims messages, or pops them."""
 
-    def __init__(self, store: Store, mover: DeadLetterMover, dead_messages: DeadMessages) -> None:
+    def __init__(self, store: Store, dead_letters: DeadLetters) -> None:
         self._store = store
-        self._mover = mover
-        self._dead_messages = dead_messages
+        self._dead_letters = dead_letters
         self._unconfirmed: deque[tuple[KeySets, bytes]] = deque(maxlen=_MAX_UNCONFIRMED)
 
     def claim(
@@ -136,7 +136,7 @@ class Claimer:
             self._unconfirmed.append((keys, request.claim))
             raise
         if request.has_dead:
-            self._dead_messages.try_dead_letter(queue, project)
+            self._dead_letters.dead_letter_some((project, queue))
         return request
 
     def _run(self, request: ClaimRequest, acked: ClaimedPairs | None = None) -> bool:
@@ -149,11 +149,13 @@ class Claimer:
         request.has_dead = request.has_dead or bool(has_dead)
         unreadable = self._add_claimed(request, codec.split_ids(ids), claim_counts, stored, float(now))
         over_limit = [
-            Candidate(
+            candidate(
                 message,
                 reserved_records[index],
+                DeadLetterReason.DELIVERY_LIMIT,
                 codec.claim_count_of(reserved_counts, index)[0],
-                _time(expiries[index]),
+                expiries[index],
+                float(now),
             )
             for index, message in enumerate(codec.split_ids(reserved))
         ]
@@ -166,7 +168,7 @@ class Claimer:
     def _dead_letter(
         self, request: ClaimRequest, claim: bytes, messages: Sequence[Candidate], now: float
     ) -> list[bytes]:
-        return self._mover.dead_letter_claimed(request.queue, request.project, claim, messages, now)
+        return self._dead_letters.dead_letter_claimed(request.queue, request.project, claim, messages, now)
 
     def _call(self, request: ClaimRequest, acked: ClaimedPairs | None, reservation: bytes) -> Any:
         """Return the claim script's reply; that of the other script is kept in ``request.ack_reply``."""
@@ -194,10 +196,8 @@ class Claimer:
             count = codec.claim_count_of(claim_counts, index)[0] if claim_counts else 0
             try:
                 request.messages.append(codec.to_message(message, stored[index], claim_id, count + 1, now))
-            except CorruptRecord as error:
-                unreadable.append(
-                    Candidate(message, stored[index], count, None, DeadLetterReason.DELIVERY_LIMIT, error)
-                )
+            except CorruptRecord:
+                unreadable.append(candidate(message, stored[index], DeadLetterReason.UNREADABLE, count, None, now))
         return unreadable
 
     def _release_unconfirmed(self) -> None:
@@ -208,7 +208,3 @@ class Claimer:
             except ConnectionError:
                 self._unconfirmed.append((keys, claim))
                 raise
-
-
-def _time(score: bytes | None) -> float | None:
-    return None if score is None else float(score)

@@ -1,30 +1,35 @@
-"""Takes dead messages, and moves dead letters to a queue of this store or through the hooks to another one."""
+"""Dead letters of a Redis store."""
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+import struct
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from kombu_pool.drivers.dead_letters import NEVER, Candidate, DeadLetterMover, Source, Taken
 from kombu_pool.drivers.redis import codec
 from kombu_pool.drivers.redis.codec import NO_IDEMPOTENCY_KEY
-from kombu_pool.drivers.redis.dead_letter_records import parse_dead, source_of, to_dead_letter
 from kombu_pool.drivers.redis.deletion import ACK
 from kombu_pool.drivers.redis.queues import QueueController
 from kombu_pool.drivers.redis.scripts import script
-from kombu_pool.errors import KombuPoolError
+from kombu_pool.errors import CorruptRecord, KombuPoolError
 from kombu_pool.storage import UNREADABLE_QUEUE
-from kombu_pool.storage.dead_letters import RESERVATION_TTL, DeadLetterOutcome, forward
+from kombu_pool.storage.dead_letters import RESERVATION_TTL, DeadLetterOutcome
+from kombu_pool.storage.policy import policy_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from kombu_pool.drivers.redis.dead_letter_records import Candidate, DeadLetter, Source
+    from kombu_pool.drivers.dead_letters import DeadLetter
     from kombu_pool.drivers.redis.posting import MessageWriter
     from kombu_pool.drivers.redis.store import Store
     from kombu_pool.model import Project
     from kombu_pool.storage import DeadLetterHooks
 
 logger = logging.getLogger(__name__)
+
+#: A project and the name of its queue.
+Scope: TypeAlias = "tuple[Project, str]"
 
 _QUEUES_WITH_DEAD = script("queues_with_dead", repeatable=True, writes=False)
 _PEEK_DEAD = script("take_dead", repeatable=True, writes=False)
@@ -42,13 +47,16 @@ _QUEUES_AT_ONCE = 200
 _RETRY_AFTER = 5.0
 
 
-class DeadLetterMover:
-    """Moves dead letters: each is stored at its target before it is removed here."""
+class DeadLetters(DeadLetterMover[Scope]):
+    """Moves dead letters: each is stored at its target before it is removed here.
+
+    The reservation of a source is the claim that holds its messages, or b"" for dead messages.
+    """
 
     def __init__(self, store: Store, writer: MessageWriter, hooks: DeadLetterHooks) -> None:
+        super().__init__(hooks)
         self._store = store
         self._writer = writer
-        self._hooks = hooks
         self._queues = QueueController(store)
 
     def dead_letter_claimed(
@@ -62,89 +70,17 @@ class DeadLetterMover:
         metadata = self._store.client.command("HGET", keys.queue, "metadata")
         if metadata is None:
             return []
+        source = _source((project, queue), metadata, now, claim)
+        taken = self._move_here(source, messages)
+        rest = [letter for letter in taken.letters if not self._is_forwarded(source, letter)]
         refused = []
-        source = source_of(self._store, queue, project, metadata, claim, now)
-        for dead_letter, outcome in self.move(source, [to_dead_letter(source, message) for message in messages]):
-            if outcome is DeadLetterOutcome.STORED:
-                continue
-            if dead_letter.is_unreadable:
-                self.store_unreadable(source, dead_letter)
+        for letter in [*taken.refused, *rest]:
+            if letter.is_unreadable:
+                self.move(source, letter)
             else:
-                self._store.run(_RELEASE, keys, claim, dead_letter.id, 0)
-                refused.append(dead_letter.id)
+                self._store.run(_RELEASE, keys, claim, letter.message.id, 0)
+                refused.append(letter.message.id)
         return refused
-
-    def move(
-        self, source: Source, dead_letters: Iterable[DeadLetter]
-    ) -> Iterator[tuple[DeadLetter, DeadLetterOutcome]]:
-        """Move dead letters in order, and yield each with its outcome; one that is stored is removed here."""
-        for target, batch in _batches(dead_letters):
-            outcome = DeadLetterOutcome.UNROUTABLE if target is None else self._move_here(source, target, batch)
-            if outcome is not DeadLetterOutcome.UNROUTABLE:
-                yield from ((dead_letter, outcome) for dead_letter in batch)
-                continue
-            for dead_letter in batch:
-                message = dead_letter.to_new_message()
-                outcome = forward(self._hooks, source.project, target, source.policy, message)
-                if outcome is DeadLetterOutcome.STORED:
-                    self.remove(source, [dead_letter])
-                yield dead_letter, outcome
-
-    def store_unreadable(self, source: Source, dead_letter: DeadLetter) -> None:
-        """Move an unreadable dead letter that no queue takes to :data:`UNREADABLE_QUEUE` of this store."""
-        self._queues.create(UNREADABLE_QUEUE, {}, source.project)
-        self._move_here(source, UNREADABLE_QUEUE, [dead_letter])
-
-    def remove(self, source: Source, dead_letters: Sequence[DeadLetter]) -> None:
-        """Remove dead letters that are stored elsewhere, or that have no target."""
-        joined = b"".join(dead_letter.id for dead_letter in dead_letters)
-        if source.claim:
-            self._store.client.call(ACK, source.keys.acking, self._store.now(), source.claim, joined)
-        else:
-            self._store.client.call(_REMOVE_DEAD, source.keys.dead_lettering, self._store.now(), joined, b"", 0)
-
-    def retry_later(self, source: Source, dead_letters: Sequence[DeadLetter], delay: float) -> None:
-        """Keep dead messages whose target is unreachable; the next use of the queue after the delay retries them."""
-        joined = b"".join(dead_letter.id for dead_letter in dead_letters)
-        self._store.client.call(_REMOVE_DEAD, source.keys.dead_lettering, self._store.now(), b"", joined, delay)
-
-    def _move_here(self, source: Source, target: str, dead_letters: Sequence[DeadLetter]) -> DeadLetterOutcome:
-        """Move dead letters to a queue of this store; without that queue they are unroutable."""
-        if self._store.client.is_cluster:
-            return self._post_and_remove(source, target, dead_letters)
-        keys = self._store.keys(source.project, target)
-        both = (*source.keys.dead_lettering, keys.queue, keys.records, keys.free, keys.expiring, keys.wakeup)
-        arguments = [part for dead_letter in dead_letters for part in dead_letter.move_arguments()]
-        reply = self._store.run_dead_lettering(_MOVE_DEAD, both, source.claim, *arguments)
-        if reply is None:
-            return DeadLetterOutcome.UNROUTABLE
-        if reply[1]:
-            self._writer.make_room(target, source.project)
-        return DeadLetterOutcome.STORED
-
-    def _post_and_remove(self, source: Source, target: str, dead_letters: Sequence[DeadLetter]) -> DeadLetterOutcome:
-        """Post dead letters, then remove them: in a cluster no script may use the keys of two queues."""
-        arguments = [part for dead_letter in dead_letters for part in dead_letter.post_arguments()]
-        try:
-            ids, _ = self._writer.post(target, source.project, [*NO_IDEMPOTENCY_KEY, *arguments])
-        except KombuPoolError as error:
-            # A full queue, or a node without memory, must not keep other messages of the source from being claimed.
-            logger.warning(
-                "Dead letters of queue %r stay in it, as queue %r refused them: %s", source.queue, target, error
-            )
-            return DeadLetterOutcome.UNREACHABLE
-        if ids is None:
-            return DeadLetterOutcome.UNROUTABLE
-        self.remove(source, dead_letters)
-        return DeadLetterOutcome.STORED
-
-
-class DeadMessages:
-    """The dead messages of all queues: takes them and has them moved, in one process at a time."""
-
-    def __init__(self, store: Store, mover: DeadLetterMover) -> None:
-        self._store = store
-        self._mover = mover
 
     def dead_letter_all(self) -> int:
         """Dead-letter the dead messages of all queues; return how many left."""
@@ -156,62 +92,154 @@ class DeadMessages:
             calls = [(store.keys(*scope).dead_lettering, (store.now(), 0, 0)) for scope in scopes]
             replies = store.client.calls(_PEEK_DEAD, calls)
             count += sum(
-                self.dead_letter(queue, project)
-                for (project, queue), reply in zip(scopes, replies, strict=True)
+                self.dead_letter(scope)
+                for scope, reply in zip(scopes, replies, strict=True)
                 if reply is not None and reply[0]
             )
         return count
 
-    def try_dead_letter(self, queue: str, project: Project) -> None:
-        """Dead-letter the dead messages of a queue after another operation, which must not fail for it."""
+    def take(self, place: Scope) -> Taken[Scope] | None:
+        keys = self._store.keys(*place)
+        reply = self._store.client.call(_TAKE_DEAD, keys.dead_lettering, self._store.now(), _BATCH, RESERVATION_TTL)
+        if reply is None:
+            return None
+        more, now, metadata, ids, stored = reply
+        dead_ids = codec.split_ids(ids, codec.DEAD_ID_BYTES)
+        dead = [_parse_dead(*each, float(now)) for each in zip(dead_ids, stored, strict=True)]
+        taken = self._move_here(_source(place, metadata, float(now)), dead)
+        taken.is_more = bool(more)
+        return taken
+
+    def move(self, source: Source[Scope], letter: DeadLetter) -> None:
+        self._queues.create(UNREADABLE_QUEUE, {}, source.project)
+        self._move(source, UNREADABLE_QUEUE, [letter])
+
+    def remove(self, source: Source[Scope], letter: DeadLetter) -> None:
+        self._remove(source, [letter])
+
+    def retry_later(self, source: Source[Scope], letters: Sequence[DeadLetter]) -> None:
+        keys = self._store.keys(*source.place).dead_lettering
+        self._store.client.call(_REMOVE_DEAD, keys, self._store.now(), b"", _joined(letters), _RETRY_AFTER)
+
+    def _is_forwarded(self, source: Source[Scope], letter: DeadLetter) -> bool:
+        is_stored = self.forward(source, letter) is DeadLetterOutcome.STORED
+        if is_stored:
+            self.remove(source, letter)
+        return is_stored
+
+    def _move_here(self, source: Source[Scope], messages: Iterable[Candidate]) -> Taken[Scope]:
+        """Move the dead letters of messages to queues of this store, in order, and return the others."""
+        taken = Taken(source)
+        for batch in _batches([source.compose(message) for message in messages]):
+            target = batch[0].target
+            outcome = DeadLetterOutcome.UNROUTABLE if target is None else self._move(source, target, batch)
+            if outcome is DeadLetterOutcome.STORED:
+                taken.moved += len(batch)
+            else:
+                (taken.letters if outcome is DeadLetterOutcome.UNROUTABLE else taken.refused).extend(batch)
+        return taken
+
+    def _move(self, source: Source[Scope], target: str, letters: Sequence[DeadLetter]) -> DeadLetterOutcome:
+        """Move dead letters to a queue of this store; without that queue they are unroutable."""
+        if self._store.client.is_cluster:
+            return self._post_and_remove(source, target, letters)
+        keys = self._store.keys(source.project, target)
+        wanted = (keys.queue, keys.records, keys.free, keys.expiring, keys.wakeup)
+        both = (*self._store.keys(*source.place).dead_lettering, *wanted)
+        arguments = [part for letter in letters for part in _move_arguments(letter)]
+        reply = self._store.run_dead_lettering(_MOVE_DEAD, both, source.reservation, *arguments)
+        if reply is None:
+            return DeadLetterOutcome.UNROUTABLE
+        if reply[1]:
+            self._writer.make_room(target, source.project)
+        return DeadLetterOutcome.STORED
+
+    def _post_and_remove(self, source: Source[Scope], target: str, letters: Sequence[DeadLetter]) -> DeadLetterOutcome:
+        """Post dead letters, then remove them: in a cluster no script may use the keys of two queues."""
+        arguments = [part for letter in letters for part in _post_arguments(letter)]
         try:
-            self.dead_letter(queue, project)
+            ids, _ = self._writer.post(target, source.project, [*NO_IDEMPOTENCY_KEY, *arguments])
         except KombuPoolError as error:
-            logger.warning("Dead messages of queue %r stay in it: %s", queue, error)
+            # A full queue, or a node without memory, must not keep other messages of the source from being claimed.
+            logger.warning(
+                "Dead letters of queue %r stay in it, as queue %r refused them: %s", source.name, target, error
+            )
+            return DeadLetterOutcome.UNREACHABLE
+        if ids is None:
+            return DeadLetterOutcome.UNROUTABLE
+        self._remove(source, letters)
+        return DeadLetterOutcome.STORED
 
-    def dead_letter(self, queue: str, project: Project) -> int:
-        """Dead-letter the dead messages of a queue; return how many left."""
-        keys = self._store.keys(project, queue)
-        count, unreachable, is_more = 0, [], True
-        while is_more:
-            reply = self._store.client.call(_TAKE_DEAD, keys.dead_lettering, self._store.now(), _BATCH, RESERVATION_TTL)
-            if reply is None:
-                break
-            more, now, metadata, ids, stored = reply
-            source = source_of(self._store, queue, project, metadata, b"", float(now))
-            dead_ids = codec.split_ids(ids, codec.DEAD_ID_BYTES)
-            taken = [to_dead_letter(source, parse_dead(*dead)) for dead in zip(dead_ids, stored, strict=True)]
-            failed = self._move(source, taken)
-            count += len(taken) - len(failed)
-            unreachable += failed
-            # A batch of which all failed stands for the rest.
-            is_more = bool(more) and (not taken or len(failed) < len(taken))
-        if unreachable:
-            self._mover.retry_later(source, unreachable, _RETRY_AFTER)
-        return count
-
-    def _move(self, source: Source, dead_letters: Sequence[DeadLetter]) -> list[DeadLetter]:
-        """Move dead letters; return those whose target is unreachable."""
-        failed = []
-        for dead_letter, outcome in self._mover.move(source, dead_letters):
-            if outcome is DeadLetterOutcome.UNREACHABLE:
-                failed.append(dead_letter)
-            elif outcome is DeadLetterOutcome.UNROUTABLE and dead_letter.is_unreadable:
-                self._mover.store_unreadable(source, dead_letter)
-            elif outcome is DeadLetterOutcome.UNROUTABLE:
-                self._mover.remove(source, [dead_letter])
-        return failed
+    def _remove(self, source: Source[Scope], letters: Sequence[DeadLetter]) -> None:
+        store, keys = self._store, self._store.keys(*source.place)
+        if source.reservation:
+            store.client.call(ACK, keys.acking, store.now(), source.reservation, _joined(letters))
+        else:
+            store.client.call(_REMOVE_DEAD, keys.dead_lettering, store.now(), _joined(letters), b"", 0)
 
 
-def _batches(dead_letters: Iterable[DeadLetter]) -> Iterator[tuple[str | None, list[DeadLetter]]]:
+def _source(scope: Scope, metadata: bytes, now: float, claim: bytes = b"") -> Source[Scope]:
+    return Source(scope, scope[0], codec.escape_surrogates(scope[1]), policy_of(metadata), now, claim)
+
+
+def candidate(
+    message: bytes, stored: bytes, reason: str, claim_count: int, expires: bytes | None, now: float
+) -> Candidate:
+    """Return a message to dead-letter; ``message`` is its id, after the number of its death if it is dead."""
+    error = None
+    try:
+        record = codec.unpack(stored)
+    except CorruptRecord as corrupt:
+        record, error = codec.Record(now, 0, None, None, stored), corrupt
+    return Candidate(
+        message,
+        record.body,
+        reason,
+        claim_count,
+        255 - message[-codec.ID_BYTES],
+        record.created,
+        record.client,
+        record.ttl,
+        float(expires) if expires else NEVER,
+        error,
+    )
+
+
+def _parse_dead(dead_id: bytes, stored: bytes, now: float) -> Candidate:
+    """Return a dead message from what the scripts store of it."""
+    reason, count, expires, record = stored.split(b":", 3)
+    return candidate(dead_id, record, reason.decode(), int(count), expires, now)
+
+
+def _joined(letters: Iterable[DeadLetter]) -> bytes:
+    return b"".join(letter.message.id for letter in letters)
+
+
+def _pack(letter: DeadLetter) -> bytes:
+    return codec.pack(letter.ttl, letter.message.client, letter.header, letter.record)
+
+
+def _move_arguments(letter: DeadLetter) -> tuple[Any, ...]:
+    """Return the arguments of the script that moves a dead letter."""
+    record = struct.pack(">d", letter.message.created) + _pack(letter)
+    return letter.message.id, record, "" if letter.expires == NEVER else letter.expires
+
+
+def _post_arguments(letter: DeadLetter) -> tuple[Any, ...]:
+    """Return the arguments of the scripts that post a dead letter."""
+    ttl = 0 if letter.expires == NEVER else max(0.001, letter.expires - letter.header["time"])
+    return f"{letter.message.priority}:{ttl!r}:0", _pack(letter)
+
+
+def _batches(letters: Iterable[DeadLetter]) -> Iterator[list[DeadLetter]]:
     """Yield dead letters in order, in batches of one target and bounded size."""
     batch: list[DeadLetter] = []
     size = 0
-    for dead_letter in dead_letters:
-        size += len(dead_letter.body)
-        if batch and (dead_letter.target != batch[0].target or len(batch) == _BATCH or size > _BATCH_BYTES):
-            yield batch[0].target, batch
-            batch, size = [], len(dead_letter.body)
-        batch.append(dead_letter)
+    for letter in letters:
+        size += len(letter.record)
+        if batch and (letter.target != batch[0].target or len(batch) == _BATCH or size > _BATCH_BYTES):
+            yield batch
+            batch, size = [], len(letter.record)
+        batch.append(letter)
     if batch:
-        yield batch[0].target, batch
+        yield batch

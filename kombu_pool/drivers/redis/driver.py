@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from kombu_pool.drivers.redis.claiming import Claimer
 from kombu_pool.drivers.redis.claims import ClaimController
 from kombu_pool.drivers.redis.collector import Collector
-from kombu_pool.drivers.redis.dead_letters import DeadLetterMover, DeadMessages
+from kombu_pool.drivers.redis.dead_letters import DeadLetters
 from kombu_pool.drivers.redis.messages import MessageController
 from kombu_pool.drivers.redis.posting import MessageWriter
 from kombu_pool.drivers.redis.queues import QueueController
@@ -42,11 +42,10 @@ class DataDriver(Contract):
         self._store = store = Store(self._client, clock)
         self._closed = False
         writer = MessageWriter(store)
-        mover = DeadLetterMover(store, writer, dead_letter_hooks)
-        self._dead_messages = dead_messages = DeadMessages(store, mover)
-        claimer = Claimer(store, mover, dead_messages)
+        self._dead_letters = dead_letters = DeadLetters(store, writer, dead_letter_hooks)
+        claimer = Claimer(store, dead_letters)
         self.queue_controller = QueueController(store)
-        self.message_controller = MessageController(store, writer, claimer, dead_messages, location.max_message_size)
+        self.message_controller = MessageController(store, writer, claimer, dead_letters, location.max_message_size)
         self.claim_controller = ClaimController(store, claimer)
         self.subscription_controller = SubscriptionController(self._client, clock)
         self._collector = Collector(store, self.subscription_controller)
@@ -75,7 +74,7 @@ class DataDriver(Contract):
         return {**health, "version": info.get("redis_version"), "bytes": int(info.get("used_memory", 0))}
 
     def dead_letter_all(self) -> int:
-        return self._dead_messages.dead_letter_all()
+        return self._dead_letters.dead_letter_all()
 
     def gc(self) -> int:
         return self._collector.collect()

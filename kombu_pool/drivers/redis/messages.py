@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from kombu_pool.drivers.redis.claiming import Claimer
-    from kombu_pool.drivers.redis.dead_letters import DeadMessages
+    from kombu_pool.drivers.redis.dead_letters import DeadLetters
     from kombu_pool.drivers.redis.posting import MessageWriter
     from kombu_pool.drivers.redis.store import Store
     from kombu_pool.model import IdempotencyKey, Message, NewMessage, Project
@@ -46,13 +46,13 @@ class MessageController(Contract):
     """Messages in hashes, their states in sorted sets."""
 
     def __init__(
-        self, store: Store, writer: MessageWriter, claimer: Claimer, dead_messages: DeadMessages, max_message_size: int
+        self, store: Store, writer: MessageWriter, claimer: Claimer, dead_letters: DeadLetters, max_message_size: int
     ) -> None:
         self._store = store
         self._client = store.client
         self._writer = writer
         self._claimer = claimer
-        self._dead_messages = dead_messages
+        self._dead_letters = dead_letters
         self._max_message_size = max_message_size
 
     def post(
@@ -75,7 +75,7 @@ class MessageController(Contract):
         if ids is None:
             raise QueueDoesNotExist(queue, project)
         if has_dead:
-            self._dead_messages.try_dead_letter(queue, project)
+            self._dead_letters.dead_letter_some((project, queue))
         return codec.hex_ids(ids)
 
     def list(
@@ -177,7 +177,7 @@ class MessageController(Contract):
             return list(held)
         has_dead, *refused = reply
         if has_dead:
-            self._dead_messages.try_dead_letter(queue, project)
+            self._dead_letters.dead_letter_some((project, queue))
         return pairs.refused(refused)
 
     def purge(self, queue: str, project: Project = None) -> int:

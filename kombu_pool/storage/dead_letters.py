@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
-
-from kombu_pool.errors import KombuPoolError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kombu_pool.model import NewMessage, Project
-    from kombu_pool.storage.policy import Policy
-
-logger = logging.getLogger(__name__)
 
 #: Reservation of a dead letter by the process that forwards it, in seconds; then another process may forward it.
 RESERVATION_TTL = 60.0
@@ -58,21 +52,3 @@ class DeadLetterHooks:
     forward: Callable[[Project, str, NewMessage], bool] | None = None
     publish: Callable[[Project, str, str | None, NewMessage], bool] | None = None
     restore_address: Callable[[str, Any], Any] | None = None
-
-
-def forward(
-    hooks: DeadLetterHooks, project: Project, target: str | None, policy: Policy, message: NewMessage
-) -> DeadLetterOutcome:
-    """Hand a dead letter to a hook: to ``forward`` for the queue ``target``, or to ``publish`` without a target."""
-    try:
-        if target is not None:
-            stored = hooks.forward is not None and hooks.forward(project, target, message)
-        elif hooks.publish is None or policy.dead_letter_exchange is None:
-            return DeadLetterOutcome.UNREACHABLE
-        else:
-            stored = hooks.publish(project, policy.dead_letter_exchange, policy.dead_letter_routing_key, message)
-    except KombuPoolError as error:
-        # Not raised: the messages behind it in its queue must not wait for an unreachable target.
-        logger.warning("A dead letter stays in its queue until its target is reachable: %s", error)
-        return DeadLetterOutcome.UNREACHABLE
-    return DeadLetterOutcome.STORED if stored else DeadLetterOutcome.UNROUTABLE

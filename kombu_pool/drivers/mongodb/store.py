@@ -46,6 +46,9 @@ class Queue(NamedTuple):
     #: Start of the policy that expired messages become dead letters; None without that policy.
     expires_to_dlq_since: float | None
 
+    def __str__(self) -> str:
+        return repr(self.name)
+
     @property
     def policy(self) -> Policy:
         """The policy in its metadata."""

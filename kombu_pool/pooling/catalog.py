@@ -13,6 +13,7 @@ from kombu_pool.clock import SYSTEM_CLOCK
 from kombu_pool.drivers import capabilities_of, open_control
 from kombu_pool.pooling.cache import AssignmentCache, CachedAssignment
 from kombu_pool.pooling.open_pools import VIRTUAL, OpenPools, close_quietly
+from kombu_pool.pooling.pool_handle import empty_pool
 from kombu_pool.pooling.selection import choose_weighted
 from kombu_pool.storage import DeadLetterHooks
 
@@ -73,6 +74,8 @@ class Catalog:
             ttl=self._ttl,
             dead_letter_hooks=dead_letter_hooks or DeadLetterHooks(),
         )
+        #: The pool of the queues without an assignment, which is always empty.
+        self.unassigned = empty_pool(self._clock)
         # The route of every published message: (project, queue) -> valid from, valid until, pool.
         self._routes: dict[tuple[Project, str], tuple[float, float, PoolHandle]] = {}
         self._time = self._clock.time
@@ -106,8 +109,8 @@ class Catalog:
 
     # Finding.
 
-    def pool(self, queue: str, project: Project = None) -> PoolHandle | None:
-        """Return the queue's pool with its driver open; None when the queue has no assignment.
+    def pool(self, queue: str, project: Project = None) -> PoolHandle:
+        """Return the queue's pool with its driver open; :attr:`unassigned` when the queue has no assignment.
 
         Raises:
             PoolDoesNotExist: the pool was deleted, but not the assignment.
@@ -118,7 +121,7 @@ class Catalog:
             return route[2]
         return self._open_pool(queue, project)
 
-    def refresh(self, queue: str, project: Project = None) -> PoolHandle | None:
+    def refresh(self, queue: str, project: Project = None) -> PoolHandle:
         """Return the queue's pool as :meth:`pool` does, but read from the control store instead of a cache."""
         self._invalidate(queue, project)
         return self._open_pool(queue, project)
@@ -132,9 +135,9 @@ class Catalog:
         return assignment.pool if assignment else None
 
     def lookup(self, queue: str, project: Project = None) -> DataDriver | None:
-        """Return the driver of the queue's pool; raises as :meth:`pool` does."""
+        """Return the driver of the queue's pool, None when the queue has no assignment; raises as :meth:`pool` does."""
         pool = self.pool(queue, project)
-        return None if pool is None else pool.driver
+        return None if pool is self.unassigned else pool.driver
 
     def get_driver(self, pool_id: str, pool_conf: Pool | None = None) -> DataDriver:
         """Return a pool's driver; ``pool_conf`` replaces the pool's row. Raises as :meth:`pool` does."""
@@ -155,23 +158,23 @@ class Catalog:
 
     def get_queue_controller(self, queue: str, project: Project = None) -> QueueController | None:
         """Return the queue controller of the queue's pool; None when the queue has no assignment."""
-        pool = self.pool(queue, project)
-        return None if pool is None else pool.queues
+        driver = self.lookup(queue, project)
+        return None if driver is None else driver.queue_controller
 
     def get_message_controller(self, queue: str, project: Project = None) -> MessageController | None:
         """Return the message controller of the queue's pool; None when the queue has no assignment."""
-        pool = self.pool(queue, project)
-        return None if pool is None else pool.messages
+        driver = self.lookup(queue, project)
+        return None if driver is None else driver.message_controller
 
     def get_claim_controller(self, queue: str, project: Project = None) -> ClaimController | None:
         """Return the claim controller of the queue's pool; None when the queue has no assignment."""
-        pool = self.pool(queue, project)
-        return None if pool is None else pool.claims
+        driver = self.lookup(queue, project)
+        return None if driver is None else driver.claim_controller
 
     def get_subscription_controller(self, queue: str, project: Project = None) -> SubscriptionController | None:
         """Return the subscription controller of the queue's pool; None when the queue has no assignment."""
-        pool = self.pool(queue, project)
-        return None if pool is None else pool.subscriptions
+        driver = self.lookup(queue, project)
+        return None if driver is None else driver.subscription_controller
 
     # All pools.
 
@@ -259,12 +262,12 @@ class Catalog:
 
     # Caching.
 
-    def _open_pool(self, queue: str, project: Project) -> PoolHandle | None:
+    def _open_pool(self, queue: str, project: Project) -> PoolHandle:
         version = self.version
         assignment = self._assignment(queue, project)
         if assignment is None:
             self._routes.pop((project, queue), None)
-            return None
+            return self.unassigned
         pool = self.open_pools.get(assignment.pool)
         if len(self._routes) >= _MAX_ROUTES:
             self._routes.clear()

@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Any, NamedTuple, final
 
 from kombu_pool import errors
-from kombu_pool.drivers import mask
+from kombu_pool.drivers import mask, open_data
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
         QueueController,
         SubscriptionController,
     )
+
+#: The store of the queues without an assignment, which is always empty.
+_EMPTY_STORE = "memory://kombu_pool.empty"
 
 
 class Outage(NamedTuple):
@@ -99,3 +102,10 @@ class PoolHandle:
                 raise errors.PoolUnavailable(self.name, self.mark_down(str(error)).reason) from error
         elif isinstance(error, (errors.DoesNotExist, errors.NotPermitted, errors.QueueIsEmpty)):
             self.outage = None
+
+
+def empty_pool(clock: Clock) -> PoolHandle:
+    """Return the pool of the queues without an assignment: it answers as an empty store does."""
+    pool = PoolHandle("", clock)
+    pool.use_driver(open_data(_EMPTY_STORE, clock=clock), Settings(_EMPTY_STORE, {}))
+    return pool

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kombu_pool import errors, storage
+from kombu_pool import storage
 from kombu_pool.pooling.controllers.routing import Routing
 from kombu_pool.storage import DEFAULT_LIMIT
 
@@ -20,31 +20,20 @@ class ClaimController(Routing, storage.ClaimController):
     def create(
         self, queue: str, metadata: ClaimMetadata, project: Project = None, limit: int = DEFAULT_LIMIT
     ) -> tuple[str | None, Sequence[Message]]:
-        pool = self._pool(queue, project)
-        if pool is None:
-            return None, []
-        with pool:
+        with self._pool(queue, project) as pool:
             return pool.claims.create(queue, metadata, project, limit)
 
     def get(self, queue: str, claim_id: str, project: Project = None) -> tuple[Claim, Sequence[Message]]:
-        pool = self._pool(queue, project)
-        if pool is None:
-            raise errors.ClaimDoesNotExist(claim_id, queue, project)
-        with pool:
+        with self._pool(queue, project) as pool:
             return pool.claims.get(queue, claim_id, project)
 
     def update(self, queue: str, claim_id: str, metadata: ClaimMetadata, project: Project = None) -> None:
-        pool = self._pool(queue, project)
-        if pool is None:
-            raise errors.ClaimDoesNotExist(claim_id, queue, project)
-        with pool:
+        with self._pool(queue, project) as pool:
             pool.claims.update(queue, claim_id, metadata, project)
 
     def delete(self, queue: str, claim_id: str, project: Project = None) -> None:
-        pool = self._pool(queue, project)
-        if pool is not None:
-            with pool:
-                pool.claims.delete(queue, claim_id, project)
+        with self._pool(queue, project) as pool:
+            pool.claims.delete(queue, claim_id, project)
 
     def ack_and_claim(
         self,
@@ -54,24 +43,15 @@ class ClaimController(Routing, storage.ClaimController):
         project: Project = None,
         limit: int = DEFAULT_LIMIT,
     ) -> tuple[Sequence[tuple[str, str]], str | None, Sequence[Message]]:
-        pool = self._pool(queue, project)
-        if pool is None:
-            return list(held), None, []
-        with pool:
+        with self._pool(queue, project) as pool:
             return pool.claims.ack_and_claim(queue, held, metadata, project, limit)
 
     def claim_by_id(
         self, queue: str, message_ids: Iterable[str], metadata: ClaimMetadata, project: Project = None
     ) -> tuple[str | None, Sequence[Message]]:
-        pool = self._pool(queue, project)
-        if pool is None:
-            return None, []
-        with pool:
+        with self._pool(queue, project) as pool:
             return pool.claims.claim_by_id(queue, message_ids, metadata, project)
 
     def release(self, queue: str, claim_id: str, message_ids: Iterable[str], project: Project = None) -> int:
-        pool = self._pool(queue, project)
-        if pool is None:
-            return 0
-        with pool:
+        with self._pool(queue, project) as pool:
             return pool.claims.release(queue, claim_id, message_ids, project)

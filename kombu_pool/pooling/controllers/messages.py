@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kombu_pool import errors, storage
 from kombu_pool.pooling.controllers.routing import Routing
-from kombu_pool.storage import DEFAULT_LIMIT, page
+from kombu_pool.storage import DEFAULT_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -35,8 +35,6 @@ class MessageController(Routing, storage.MessageController):
         idempotency_key: IdempotencyKey | None = None,
     ) -> Sequence[str]:
         pool = self._pool(queue, project)
-        if pool is None:
-            raise errors.QueueDoesNotExist(queue, project)
         if not isinstance(messages, list):
             messages = list(messages)
         try:
@@ -45,7 +43,7 @@ class MessageController(Routing, storage.MessageController):
         except errors.QueueDoesNotExist:
             # Another process may have deleted the queue and declared it again in another pool.
             current = self._catalog.refresh(queue, project)
-            if current is None:
+            if current is self._catalog.unassigned:
                 raise
             if current is pool:
                 self._restore(current, queue, project)
@@ -74,76 +72,51 @@ class MessageController(Routing, storage.MessageController):
         include_claimed: bool = False,
         include_delayed: bool = False,
     ) -> Iterator[Any]:
-        pool = self._pool(queue, project)
-        if pool is None:
-            return page([], str)
-        with pool:
+        with self._pool(queue, project) as pool:
             return pool.messages.list(
                 queue, project, marker, limit, echo, client_uuid, include_claimed, include_delayed
             )
 
     def get(self, queue: str, message_id: str, project: Project = None) -> Message:
-        with self._require_pool(queue, project) as pool:
+        with self._pool(queue, project) as pool:
             return pool.messages.get(queue, message_id, project)
 
     def first(self, queue: str, project: Project = None, sort: int = 1) -> Message:
-        with self._require_pool(queue, project) as pool:
+        with self._pool(queue, project) as pool:
             return pool.messages.first(queue, project, sort)
 
     def bulk_get(self, queue: str, message_ids: Iterable[str], project: Project = None) -> Iterator[Message]:
-        pool = self._pool(queue, project)
-        if pool is None:
-            return iter(())
-        with pool:
+        with self._pool(queue, project) as pool:
             return pool.messages.bulk_get(queue, message_ids, project)
 
     def delete(self, queue: str, message_id: str, project: Project = None, claim: str | None = None) -> None:
-        pool = self._pool(queue, project)
-        if pool is not None:
-            with pool:
-                pool.messages.delete(queue, message_id, project, claim)
+        with self._pool(queue, project) as pool:
+            pool.messages.delete(queue, message_id, project, claim)
 
     def bulk_delete(
         self, queue: str, message_ids: Iterable[str], project: Project = None, claim_ids: Sequence[str] | None = None
     ) -> None:
-        pool = self._pool(queue, project)
-        if pool is not None:
-            with pool:
-                pool.messages.bulk_delete(queue, message_ids, project, claim_ids)
+        with self._pool(queue, project) as pool:
+            pool.messages.bulk_delete(queue, message_ids, project, claim_ids)
 
     def pop(self, queue: str, limit: int, project: Project = None) -> Sequence[Message]:
-        pool = self._pool(queue, project)
-        if pool is None:
-            return []
-        with pool:
+        with self._pool(queue, project) as pool:
             return pool.messages.pop(queue, limit, project)
 
     def delete_claimed(
         self, queue: str, held: Sequence[tuple[str, str]], project: Project = None
     ) -> Sequence[tuple[str, str]]:
-        pool = self._pool(queue, project)
-        if pool is None:
-            return list(held)
-        with pool:
+        with self._pool(queue, project) as pool:
             return pool.messages.delete_claimed(queue, held, project)
 
     def reject(self, queue: str, held: Sequence[tuple[str, str]], project: Project = None) -> Sequence[tuple[str, str]]:
-        pool = self._pool(queue, project)
-        if pool is None:
-            return list(held)
-        with pool:
+        with self._pool(queue, project) as pool:
             return pool.messages.reject(queue, held, project)
 
     def purge(self, queue: str, project: Project = None) -> int:
-        pool = self._pool(queue, project)
-        if pool is None:
-            return 0
-        with pool:
+        with self._pool(queue, project) as pool:
             return pool.messages.purge(queue, project)
 
     def count(self, queue: str, project: Project = None) -> int:
-        pool = self._pool(queue, project)
-        if pool is None:
-            return 0
-        with pool:
+        with self._pool(queue, project) as pool:
             return pool.messages.count(queue, project)

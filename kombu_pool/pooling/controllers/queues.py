@@ -68,22 +68,19 @@ class QueueController(Routing, storage.QueueController):
         if not self._control.exists(name, project):
             raise errors.QueueDoesNotExist(name, project)
         pool = self._pool(name, project)
-        if pool is not None:
+        if pool is not self._catalog.unassigned:
             with pool:
                 _put_metadata(pool, name, metadata, project)
         self._control.set_metadata(name, metadata, project)
 
     def delete(self, name: str, project: Project = None) -> None:
-        with contextlib.suppress(errors.PoolDoesNotExist):
-            pool = self._catalog.refresh(name, project)
-            if pool is not None:
-                with pool:
-                    pool.queues.delete(name, project)
+        with contextlib.suppress(errors.PoolDoesNotExist), self._catalog.refresh(name, project) as pool:
+            pool.queues.delete(name, project)
         self._control.delete(name, project)
         self._catalog.deregister(name, project)
 
     def stats(self, name: str, project: Project = None) -> dict[str, Any]:
-        with self._require_pool(name, project) as pool:
+        with self._pool(name, project) as pool:
             return pool.queues.stats(name, project)
 
     def _synchronize(self, pool: PoolHandle, name: str, project: Project) -> None:

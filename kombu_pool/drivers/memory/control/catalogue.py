@@ -33,9 +33,6 @@ class CatalogueController(Contract):
             raise QueueNotMapped(queue, project)
         return {"queue": queue, "project": project, "pool": pool}
 
-    def exists(self, project: Project, queue: str) -> bool:
-        return (project, queue) in self._store.catalogue
-
     def insert(self, project: Project, queue: str, pool: str) -> None:
         with self._store.lock:
             self._store.catalogue[project, queue] = pool

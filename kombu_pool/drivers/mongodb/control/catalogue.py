@@ -45,9 +45,6 @@ class CatalogueController(Contract):
             raise QueueNotMapped(queue, project)
         return {"queue": queue, "project": project, "pool": pool}
 
-    def exists(self, project: Project, queue: str) -> bool:
-        return self._find(project, queue) is not None
-
     def insert(self, project: Project, queue: str, pool: str) -> None:
         self._write(project, queue, {"$set": {"o": pool}, "$unset": {"u": "", "w": ""}})
 

@@ -37,9 +37,6 @@ class CatalogueController(Contract):
             raise QueueNotMapped(queue, project)
         return {"queue": queue, "project": project, "pool": row[0]}
 
-    def exists(self, project: Project, queue: str) -> bool:
-        return self._database.row(_SQL["one"], (project_key(project), queue)) is not None
-
     def insert(self, project: Project, queue: str, pool: str) -> None:
         with self._database.write as connection:
             connection.execute(_SQL["assign"], (project_key(project), queue, pool))

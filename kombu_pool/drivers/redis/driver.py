@@ -45,10 +45,11 @@ class DataDriver(Contract):
         self._dead_letters = dead_letters = DeadLetters(store, writer, dead_letter_hooks)
         claimer = Claimer(store, dead_letters)
         self.queue_controller = QueueController(store)
-        self.message_controller = MessageController(store, writer, claimer, dead_letters, location.max_message_size)
+        self.message_controller = MessageController(store, writer, claimer, dead_letters, location)
         self.claim_controller = ClaimController(store, claimer)
         self.subscription_controller = SubscriptionController(self._client, clock)
         self._collector = Collector(store, self.subscription_controller)
+        self.connect_controllers()
 
     @property
     def identity(self) -> str:
@@ -57,9 +58,6 @@ class DataDriver(Contract):
 
     def watch(self, queues: Iterable[tuple[Project, str]]) -> RedisWatch:
         return (ChannelWatch if self._client.is_cluster else WakeupListWatch)(self._store, queues)
-
-    def is_alive(self) -> bool:
-        return bool(self.health()["storage_reachable"])
 
     def health(self) -> dict[str, Any]:
         health: dict[str, Any] = {"storage_reachable": False, "uri": str(self._client.location)}

@@ -11,7 +11,6 @@ from kombu_pool.drivers.redis.scripts import script
 from kombu_pool.errors import (
     ClaimDoesNotExist,
     ClaimDoesNotMatch,
-    MessageDoesNotExist,
     MessageIsClaimed,
     MessageNotClaimed,
     MessageNotClaimedBy,
@@ -20,13 +19,14 @@ from kombu_pool.errors import (
 )
 from kombu_pool.storage import DEFAULT_LIMIT
 from kombu_pool.storage import MessageController as Contract
-from kombu_pool.storage.validation import validate
+from kombu_pool.storage.validation import check_sort, validate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from kombu_pool.drivers.redis.claiming import Claimer
     from kombu_pool.drivers.redis.dead_letters import DeadLetters
+    from kombu_pool.drivers.redis.location import Location
     from kombu_pool.drivers.redis.posting import MessageWriter
     from kombu_pool.drivers.redis.store import Store
     from kombu_pool.model import IdempotencyKey, Message, NewMessage, Project
@@ -46,14 +46,15 @@ class MessageController(Contract):
     """Messages in hashes, their states in sorted sets."""
 
     def __init__(
-        self, store: Store, writer: MessageWriter, claimer: Claimer, dead_letters: DeadLetters, max_message_size: int
+        self, store: Store, writer: MessageWriter, claimer: Claimer, dead_letters: DeadLetters, location: Location
     ) -> None:
         self._store = store
         self._client = store.client
         self._writer = writer
         self._claimer = claimer
         self._dead_letters = dead_letters
-        self._max_message_size = max_message_size
+        self._max_message_size = location.max_message_size
+        self.enable_checksum = location.enable_checksum
 
     def post(
         self,
@@ -103,17 +104,8 @@ class MessageController(Contract):
         messages = sorted(messages, key=lambda message: message["id"])[: limit or None]
         return iter((messages, messages[-1]["id"] if messages else ""))
 
-    def get(self, queue: str, message_id: str, project: Project = None) -> Message:
-        found = self._read(queue, [message_id], project)
-        if found is None:
-            raise QueueDoesNotExist(queue, project)
-        if not found:
-            raise MessageDoesNotExist(message_id, queue, project)
-        return found[0]
-
     def first(self, queue: str, project: Project = None, sort: int = 1) -> Message:
-        if sort not in {1, -1}:
-            raise ValueError(f"sort must be 1 for the first message or -1 for the last, not {sort!r}")
+        check_sort(sort)
         while True:
             found = self._store.run(_FIRST, self._store.keys(project, queue), sort)
             if found is None:
@@ -124,8 +116,8 @@ class MessageController(Contract):
             if messages := self._read(queue, [found.hex()], project):
                 return messages[0]
 
-    def bulk_get(self, queue: str, message_ids: Iterable[str], project: Project = None) -> Sequence[Message]:
-        return self._read(queue, message_ids, project) or []
+    def bulk_get(self, queue: str, message_ids: Iterable[str], project: Project = None) -> Iterator[Message]:
+        return iter(self._read(queue, message_ids, project) or ())
 
     def _read(self, queue: str, message_ids: Iterable[str], project: Project) -> Sequence[Message] | None:
         ids = codec.parse_ids(list(message_ids))

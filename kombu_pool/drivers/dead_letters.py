@@ -37,10 +37,7 @@ Place = TypeVar("Place", bound="Hashable")
 
 
 class Candidate(NamedTuple):
-    """A message to dead-letter; ``id`` is what its store finds it by.
-
-    ``error`` is set if its record is incomplete; whether the record can be decoded is checked later.
-    """
+    """A message to dead-letter, by the ``id`` of its store; ``error`` is set if its record is known to be broken."""
 
     id: Any
     record: bytes
@@ -158,7 +155,7 @@ class DeadLetterMover(ABC, Generic[Place]):
 
     @abstractmethod
     def move(self, source: Source[Place], letter: DeadLetter) -> None:
-        """Move a reserved dead letter to :data:`UNREADABLE_QUEUE` of this store, which is created if absent."""
+        """Move a reserved dead letter to its target, a queue of this store that is created if it is absent."""
 
     @abstractmethod
     def remove(self, source: Source[Place], letter: DeadLetter) -> None:
@@ -244,6 +241,7 @@ class DeadLetterMover(ABC, Generic[Place]):
         if outcome is DeadLetterOutcome.UNREACHABLE:
             return False
         if outcome is DeadLetterOutcome.UNROUTABLE and letter.is_unreadable:
+            letter.target = UNREADABLE_QUEUE
             self.move(source, letter)
         elif outcome is DeadLetterOutcome.UNROUTABLE and letter.message.reason == DeadLetterReason.DELIVERY_LIMIT:
             self.retry_later(source, [letter])

@@ -41,18 +41,9 @@ class DeadLetters(DeadLetterMover["Scope"]):
         queue = self._store.queues.get(scope)
         if queue is None:
             queue = self._store.queues[scope] = self._store.new_queue(scope, {})
-        ttl, expires = letter.lifetime(queue.policy.ttl)
-        message = letter.message
-        moved = StoredMessage(
-            sequence=self._store.next_id(),
-            record=letter.record,
-            created=message.created,
-            ttl=ttl,
-            expires=expires,
-            priority=message.priority,
-            client=message.client,
-            dead_letter=letter.header,
-        )
+        number, message, lifetime = self._store.next_id(), letter.message, letter.lifetime(queue.policy.ttl)
+        moved = StoredMessage(number, letter.record, message.created, *lifetime, message.priority)
+        moved.client, moved.dead_letter = message.client, letter.header
         queue.backlog.add(moved, source.now)
 
     def dead_letter_all(self) -> int:
@@ -82,7 +73,6 @@ class DeadLetters(DeadLetterMover["Scope"]):
 
     def move(self, source: Source[Scope], letter: DeadLetter) -> None:
         with self._store.lock:
-            letter.target = UNREADABLE_QUEUE
             self.store(source, letter)
             self.remove(source, letter)
 
@@ -104,14 +94,5 @@ class DeadLetters(DeadLetterMover["Scope"]):
 
 def candidate(message: StoredMessage, reason: str) -> Candidate:
     """Return a message to dead-letter."""
-    return Candidate(
-        message.id,
-        message.record,
-        reason,
-        message.claim_count,
-        message.priority,
-        message.created,
-        message.client,
-        message.ttl,
-        message.expires,
-    )
+    rest = message.priority, message.created, message.client, message.ttl, message.expires
+    return Candidate(message.id, message.record, reason, message.claim_count, *rest)

@@ -74,20 +74,10 @@ def move_letters(store: Store, queue: Queue, target: Queue, letters: Sequence[De
 def _to_document(letter: DeadLetter, target: Queue, message: bytes) -> dict[str, Any]:
     """Return the document of a dead letter in a queue of this store, with a given id."""
     ttl, expires = letter.lifetime(target.policy.ttl)
-    document: dict[str, Any] = {
-        "_id": message,
-        **target.scope,
-        # Not a new free message: its id may be older than the scan bounds of a process.
-        "s": FREE_AGAIN,
-        "r": 0.0,
-        "x": expires,
-        "n": 0,
-        "c": None,
-        "t": letter.message.created,
-        "l": ttl,
-        "b": letter.record,
-        "d": dict(letter.header),
-    }
+    # Not a new free message: its id may be older than the scan bounds of a process.
+    state = {"s": FREE_AGAIN, "r": 0.0, "x": expires, "n": 0, "c": None}
+    content = {"t": letter.message.created, "l": ttl, "b": letter.record, "d": dict(letter.header)}
+    document: dict[str, Any] = {"_id": message, **target.scope, **state, **content}
     if letter.message.client is not None:
         document["u"] = letter.message.client
     if target.expires_to_dlq(expires):

@@ -151,8 +151,9 @@ class DeadLetters(DeadLetterMover["Queue"]):
         return super().forward(source, letter)
 
     def move(self, source: Source[Queue], letter: DeadLetter) -> None:
-        self._queues.create(UNREADABLE_QUEUE, {}, source.project)
-        target = self._store.queue(source.project, UNREADABLE_QUEUE)
+        name = letter.target or UNREADABLE_QUEUE
+        self._queues.create(name, {}, source.project)
+        target = self._store.queue(source.project, name)
         if target is not None:
             self._store.messages.update_one(_dead(source, letter), {"$set": {"r": 0.0}})
             move_letters(self._store, source.place, target, [letter])
@@ -175,14 +176,6 @@ def _dead(source: Source[Queue], letter: DeadLetter) -> Filter:
 
 
 def _candidate(stored: Mapping[str, Any]) -> Candidate:
-    return Candidate(
-        stored["_id"],
-        stored["b"],
-        stored["w"],
-        stored["n"],
-        codec.priority_of(stored["_id"]),
-        stored["t"],
-        stored.get("u"),
-        stored["l"],
-        stored["y"],
-    )
+    message, record, reason, count, created, ttl, expires = (stored[key] for key in ("_id", *"bwntly"))
+    priority = codec.priority_of(message)
+    return Candidate(message, record, reason, count, priority, created, stored.get("u"), ttl, expires)

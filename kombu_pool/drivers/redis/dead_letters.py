@@ -186,23 +186,12 @@ def candidate(
     message: bytes, stored: bytes, reason: str, claim_count: int, expires: bytes | None, now: float
 ) -> Candidate:
     """Return a message to dead-letter; ``message`` is its id, after the number of its death if it is dead."""
-    error = None
+    priority, ends = 255 - message[-codec.ID_BYTES], float(expires) if expires else NEVER
     try:
-        record = codec.unpack(stored)
-    except CorruptRecord as corrupt:
-        record, error = codec.Record(now, 0, None, None, stored), corrupt
-    return Candidate(
-        message,
-        record.body,
-        reason,
-        claim_count,
-        255 - message[-codec.ID_BYTES],
-        record.created,
-        record.client,
-        record.ttl,
-        float(expires) if expires else NEVER,
-        error,
-    )
+        created, ttl, client, _, record = codec.unpack(stored)
+    except CorruptRecord as error:
+        return Candidate(message, stored, reason, claim_count, priority, now, None, 0, ends, error)
+    return Candidate(message, record, reason, claim_count, priority, created, client, ttl, ends)
 
 
 def _parse_dead(dead_id: bytes, stored: bytes, now: float) -> Candidate:

@@ -101,7 +101,6 @@ class DeadLetters(DeadLetterMover[int]):
     def move(self, source: Source[int], letter: DeadLetter) -> None:
         with self._database.write as connection:
             if connection.execute(_REMOVE, (letter.message.id,)).rowcount:
-                letter.target = UNREADABLE_QUEUE
                 store_dead_letter(self._database, connection, letter, source.project)
 
     def remove(self, source: Source[int], letter: DeadLetter) -> None:

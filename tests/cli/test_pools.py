@@ -31,6 +31,15 @@ def test_a_pool_is_not_added_twice(pool, tmp_path):
     assert "already" in lines[0][0]
 
 
+def test_a_pool_whose_uri_no_driver_serves_is_not_added(pool):
+    for uri, message in (("carrier-pigeon://loft", "carrier-pigeon://"), ("loft", "'loft' is not the URI of a store")):
+        status, lines = pool("add", "odd", uri)
+
+        assert status == 1
+        assert message in " ".join(lines[0])
+    assert pool("ls")[1][1:] == []
+
+
 def test_a_store_that_cannot_be_opened_is_not_added(pool, tmp_path):
     (tmp_path / "file").touch()
 

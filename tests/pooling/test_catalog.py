@@ -313,6 +313,32 @@ def test_capabilities_are_what_every_pool_can_do(pooled, monkeypatch):
     assert pooled.capabilities == (Capabilities.AOD,)
 
 
+def test_a_pool_whose_uri_no_driver_serves_stops_only_its_own_queues(populated):
+    before = populated.capabilities
+    populated.control.pools_controller.create("odd", 100, "carrier-pigeon://loft")
+    populated.control.catalogue_controller.insert(None, "of-odd", "odd")
+
+    with pytest.raises(errors.ConfigurationError, match="carrier-pigeon"):
+        populated.catalog.lookup("of-odd")
+
+    assert populated.capabilities == before
+    assert "carrier-pigeon" in populated.health()["pools"]["odd"]["reason"]
+    post(populated, "of-a", 1)
+
+
+def test_a_queue_that_is_deleted_while_it_gets_another_pool_is_assigned(populated, monkeypatch):
+    catalogue, pools = populated.control.catalogue_controller, populated.control.pools_controller
+    catalogue.insert(None, "moved", "deleted")
+    get = pools.get_pools_by_flavor
+    monkeypatch.setattr(
+        pools, "get_pools_by_flavor", lambda *v, **n: (catalogue.delete(None, "moved"), get(*v, **n))[1]
+    )
+
+    populated.catalog.register("moved")
+
+    assert catalogue.get(None, "moved")["pool"] in ("a", "b")
+
+
 def test_the_default_pool_is_one_without_flavor_that_takes_queues(pooled):
     pooled.control.pools_controller.update("a", weight=0)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -100,6 +101,30 @@ def test_an_update_to_no_pool_changes_nothing(catalogue: CatalogueController) ->
     assert catalogue.get(None, "q")["pool"] == "a"
     with pytest.raises(errors.QueueNotMapped):
         catalogue.update(None, "absent")
+
+
+def test_a_pool_that_is_deleted_while_queues_are_assigned_to_it_has_none_or_stays(
+    control: ControlDriver, control_uri: str, clock: ManualClock
+) -> None:
+    other, together = drivers.open_control(control_uri, clock=clock), threading.Barrier(2)
+
+    def assign(queue: str) -> None:
+        together.wait(20)
+        with suppress(errors.PoolDoesNotExist):
+            other.catalogue_controller.insert_if_absent(None, queue, "pool")
+
+    for queue in map(str, range(10)):
+        control.pools_controller.create("pool", 1, "memory://pool")
+        thread = threading.Thread(target=assign, args=(queue,))
+        thread.start()
+        together.wait(20)
+        with suppress(errors.PoolInUse):
+            control.pools_controller.delete("pool")
+        thread.join(60)
+
+        assert control.pools_controller.exists("pool") is control.catalogue_controller.exists(None, queue)
+        control.catalogue_controller.delete(None, queue)
+    other.close()
 
 
 def test_a_deleted_entry_is_gone(catalogue: CatalogueController) -> None:

@@ -123,6 +123,18 @@ def test_two_changes_of_one_pool_at_once_are_both_kept(control):
     assert (pool["weight"], pool["options"]) == (100, {"number": 100})
 
 
+def test_a_change_of_the_pools_whose_answer_was_lost_is_made_once(control, monkeypatch):
+    registry = control.pools_controller._registry
+    records, version = registry.read()
+    changed = records._replace(flavors={(None, "fast"): b"\x80"})
+    with monkeypatch.context() as patch:
+        patch.setattr("secrets.token_bytes", lambda size: b"v" * size)
+
+        assert [registry.replace(changed, version) for _ in range(2)] == [True, True]
+    assert registry.replace(records, b"another") is False
+    assert registry.read() == (changed, b"v" * 8)
+
+
 def test_nothing_is_left_of_what_was_deleted(control, client):
     fill(control)
 

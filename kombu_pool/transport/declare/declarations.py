@@ -5,10 +5,11 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from amqp.exceptions import NotFound, PreconditionFailed
+from amqp.exceptions import NotFound
 from kombu.transport.base import to_rabbitmq_queue_arguments
 
 from kombu_pool.errors import ExchangeDoesNotExist
+from kombu_pool.transport.amqp_errors import no_exchange, precondition_failed
 from kombu_pool.transport.declare.exchanges import TYPES
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from kombu_pool.storage import BindingsController
     from kombu_pool.transport.declare.exchanges import Router
     from kombu_pool.transport.declare.queues import Declared, Queues
-
-EXCHANGE_DECLARE, QUEUE_BIND, QUEUE_DELETE = (40, 10), (50, 20), (50, 40)
 
 
 class DeclarationMethods:
@@ -68,30 +67,22 @@ class DeclarationMethods:
             self._exchange(exchange, "exchange_declare")
             return
         if type not in TYPES:
-            raise PreconditionFailed(
-                f"PRECONDITION_FAILED - no exchange type '{type}'; there are {', '.join(sorted(TYPES))}",
-                EXCHANGE_DECLARE,
-                "Channel.exchange_declare",
+            raise precondition_failed(
+                f"no exchange type '{type}'; there are {', '.join(sorted(TYPES))}", "exchange_declare"
             )
         if self._bindings.create_exchange(exchange, type, durable, auto_delete, arguments, self._project):
             self._router.forget(exchange)
             return
         there = self._exchange(exchange, "exchange_declare")["type"]
         if there != type:
-            raise PreconditionFailed(
-                f"PRECONDITION_FAILED - exchange '{exchange}' is of type '{there}', not '{type}'",
-                EXCHANGE_DECLARE,
-                "Channel.exchange_declare",
-            )
+            raise precondition_failed(f"exchange '{exchange}' is of type '{there}', not '{type}'", "exchange_declare")
 
     def _exchange(self, exchange: str, method: str) -> Any:
         self._router.predeclare(exchange)
         try:
             return self._bindings.get_exchange(exchange, self._project)
         except ExchangeDoesNotExist as error:
-            raise NotFound(
-                f"NOT_FOUND - no exchange '{exchange}' here", EXCHANGE_DECLARE, f"Channel.{method}"
-            ) from error
+            raise no_exchange(exchange, method) from error
 
     def exchange_delete(self, exchange: str, if_unused: bool = False, nowait: bool = False) -> None:
         """Delete an exchange and its bindings, but no queue.
@@ -100,9 +91,7 @@ class DeclarationMethods:
             PreconditionFailed: ``if_unused``, and it has bindings.
         """
         if if_unused and self._bindings.list(exchange, self._project):
-            raise PreconditionFailed(
-                f"PRECONDITION_FAILED - exchange '{exchange}' in use", EXCHANGE_DECLARE, "Channel.exchange_delete"
-            )
+            raise precondition_failed(f"exchange '{exchange}' in use", "exchange_delete")
         self._bindings.delete_exchange(exchange, self._project)
         self._router.forget(exchange)
 
@@ -206,9 +195,7 @@ class DeclarationMethods:
         try:
             self._bindings.bind(exchange, destination, routing_key or "", arguments, kind, self._project)
         except ExchangeDoesNotExist as error:
-            raise NotFound(
-                f"NOT_FOUND - no exchange '{error.exchange}' here", QUEUE_BIND, f"Channel.{kind}_bind"
-            ) from error
+            raise no_exchange(error.exchange, f"{kind}_bind") from error
         self._router.forget(exchange)
 
     def _unbind(
@@ -248,9 +235,7 @@ class DeclarationMethods:
             (if_empty and self._queues.total(queue), "not empty"),
         ):
             if refused:
-                raise PreconditionFailed(
-                    f"PRECONDITION_FAILED - queue '{queue}' {why}", QUEUE_DELETE, "Channel.queue_delete"
-                )
+                raise precondition_failed(f"queue '{queue}' {why}", "queue_delete")
         self._queues.delete(queue)
         self._exclusive.discard(queue)
         return there.message_count

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from amqp.exceptions import PreconditionFailed
-
 from kombu_pool.storage import (
     DEAD_LETTER_EXCHANGE,
     DEAD_LETTER_EXPIRED,
@@ -18,9 +16,12 @@ from kombu_pool.storage import (
     OVERFLOW,
     REJECT_PUBLISH,
 )
+from kombu_pool.transport.amqp_errors import precondition_failed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from amqp.exceptions import PreconditionFailed
 
     from kombu_pool.model import Metadata
 
@@ -165,6 +166,4 @@ class QueueArguments:
 
     def refusal(self, argument: str, why: str) -> PreconditionFailed:
         """Return the error for an argument."""
-        return PreconditionFailed(
-            f"PRECONDITION_FAILED - {argument} of queue '{self._queue}' {why}", (50, 10), "Channel.queue_declare"
-        )
+        return precondition_failed(f"{argument} of queue '{self._queue}' {why}", "queue_declare")

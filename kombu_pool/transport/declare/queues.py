@@ -7,10 +7,9 @@ import logging
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from amqp.exceptions import NotFound, PreconditionFailed, ResourceLocked
-
 from kombu_pool.errors import ExchangeDoesNotExist, QueueDoesNotExist
 from kombu_pool.storage import FLAVOR
+from kombu_pool.transport import amqp_errors
 from kombu_pool.transport.declare import exclusive_owners, queue_arguments
 from kombu_pool.transport.declare.queue_arguments import DECLARED
 
@@ -142,11 +141,9 @@ class Queues:
         theirs = {**there, "exclusive": bool(there.get("exclusive"))}
         for key in ("durable", "exclusive", "auto_delete", "arguments"):
             if ours[key] != theirs.get(key):
-                raise PreconditionFailed(
-                    f"PRECONDITION_FAILED - inequivalent {key} for queue '{name}': received {ours[key]!r}, "
-                    f"current is {theirs.get(key)!r}",
-                    (50, 10),
-                    "Channel.queue_declare",
+                difference = f"received {ours[key]!r}, current is {theirs.get(key)!r}"
+                raise amqp_errors.precondition_failed(
+                    f"inequivalent {key} for queue '{name}': {difference}", "queue_declare"
                 )
 
     def _declared(self, name: str) -> Metadata | None:
@@ -160,11 +157,7 @@ class Queues:
     @staticmethod
     def _require_access(name: str, owner: str, declared: Metadata) -> None:
         if declared.get("exclusive") not in (None, owner):
-            raise ResourceLocked(
-                f"RESOURCE_LOCKED - queue '{name}' is exclusive to another connection",
-                (50, 10),
-                "Channel.queue_declare",
-            )
+            raise amqp_errors.resource_locked(name)
 
     def require(self, name: str, owner: str, method: str) -> Metadata:
         """Return the properties and arguments of the queue's declaration.
@@ -176,7 +169,7 @@ class Queues:
         try:
             metadata = self._data.queue_controller.get_metadata(name, self.project)
         except QueueDoesNotExist as error:
-            raise NotFound(f"NOT_FOUND - no queue '{name}' here", (50, 10), f"Channel.{method}") from error
+            raise amqp_errors.no_queue(name, method) from error
         declared: Metadata = metadata.get(DECLARED) or {}
         self._require_access(name, owner, declared)
         return declared

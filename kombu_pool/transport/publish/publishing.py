@@ -6,8 +6,6 @@ import logging
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Protocol
 
-from amqp.exceptions import ChannelError, MessageNacked, NotFound
-
 from kombu_pool.errors import (
     ConnectionError,  # noqa: A004 - Zaqar's name for it
     ExchangeDoesNotExist,
@@ -15,6 +13,7 @@ from kombu_pool.errors import (
     QueueDoesNotExist,
     QueueIsFull,
 )
+from kombu_pool.transport import amqp_errors
 from kombu_pool.transport.publish import buffer as buffers
 from kombu_pool.transport.publish import envelope as envelopes
 from kombu_pool.transport.publish import unconfirmed
@@ -168,7 +167,7 @@ class PublishingMethods:
             queues = self._route(exchange, routing_key, message["headers"])
         except ExchangeDoesNotExist as error:
             self._epoch.require()
-            raise NotFound(f"NOT_FOUND - no exchange '{exchange}' here", (60, 40), "Channel.basic_publish") from error
+            raise amqp_errors.no_exchange(exchange, "basic_publish") from error
         if not queues:
             self._epoch.require_periodically()
             self._return(message, mandatory)
@@ -199,7 +198,7 @@ class PublishingMethods:
                     self.post(queue, (message,), mandatory)
             elif isinstance(error, QueueIsFull):
                 self._publish_refused(self._project, queue, messages)
-                raise MessageNacked(f"NACK - queue '{queue}' is full and takes no more") from error
+                raise amqp_errors.nacked(queue) from error
             else:
                 raise
         except QueueDoesNotExist:
@@ -213,7 +212,7 @@ class PublishingMethods:
         if not mandatory:
             logger.debug("A message to exchange %r with key %r is unroutable and dropped", exchange, routing_key)
             return
-        error = ChannelError("NO_ROUTE", (60, 50), "basic.return", 312)
+        error = amqp_errors.no_route()
         for listener in tuple(self.events["basic_return"]):
             listener(error, exchange, routing_key, envelope)
 

@@ -3,7 +3,8 @@
 #   make quickstart   a Celery worker on pool://, its tasks and their results
 #   make test         all tests, with the servers that they start
 #   make coverage     the same tests, with the coverage of the package, which costs a third more time
-#   make check        what CI runs: format, lint, types, layers, language, tests with coverage
+#   make peers        Zaqar's own storage tests, over every store and over pools of it
+#   make check        what CI runs: format, lint, types, layers, language, peers, tests with coverage
 #   make chaos        ten minutes of kills, cuts and full disks; STORE=redis asks only one store, SEED=7 repeats a run
 #   make servers      install those servers, where that may be done
 #   make bench        the benchmarks, with peers beside us; STORE=redis or STORE=mongodb asks only about that
@@ -23,7 +24,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help quickstart test coverage check format lint types layers language chaos servers bench clean
+.PHONY: help quickstart test coverage peers check format lint types layers language chaos servers bench clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -46,9 +47,14 @@ test: $(VENV)/.dev.installed servers
 	$(TESTS)
 
 coverage: $(VENV)/.dev.installed servers
-	$(TESTS) --cov
+	$(TESTS) --cov --ignore=tests/peers
 
-check: format lint types layers language coverage
+# CI: a missing server is an error, not a skip.
+peers: $(VENV)/.peers.installed servers
+	$(BIN)/python -W ignore -c 'import zaqar.tests.unit.storage.base'
+	CI=yes $(TESTS) tests/peers
+
+check: format lint types layers language peers coverage
 
 format: $(VENV)/.dev.installed
 	$(BIN)/ruff format --check .

@@ -51,10 +51,9 @@ class ClaimController(Contract):
         return claim, [codec.to_message(message, now) for message in stored]
 
     def update(self, queue: str, claim_id: str, metadata: ClaimMetadata, project: Project = None) -> None:
-        now = self._store.now()
-        renewed = states.claim_pipeline(claim_id, now, metadata["ttl"], metadata["grace"], count=False)
-        held = 0
+        now, held = self._store.now(), 0
         if codec.is_claim_id(claim_id):
+            renewed = states.claim_pipeline(claim_id, now, metadata["ttl"], metadata["grace"], count=False)
             with self._client.translated():
                 where = self._held(queue, project, claim_id, now)
                 held = self._store.messages.update_many(where, renewed, hint=states.BY_CLAIM).matched_count

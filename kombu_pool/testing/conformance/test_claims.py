@@ -203,6 +203,11 @@ def test_what_comes_back_stands_where_it_stood(queue: QueueHandle, clock: Manual
     assert bodies(queue.claim()) == ["a", "b", "c"]
 
 
+def test_a_malformed_claim_does_not_exist_whatever_it_is_to_become(queue: QueueHandle) -> None:
+    with pytest.raises(errors.ClaimDoesNotExist):
+        queue.driver.claim_controller.update(queue.name, "no claim", {"ttl": 40})  # type: ignore[typeddict-item]
+
+
 @pytest.mark.parametrize("claim_id", [UNKNOWN_ID, "", "no claim", "🐇", "f" * 200])
 def test_a_claim_that_never_was_does_not_exist(queue: QueueHandle, claim_id: str) -> None:
     queue.post("a")

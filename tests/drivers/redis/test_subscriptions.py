@@ -118,3 +118,31 @@ def test_any_text_may_subscribe(subscriptions):
 
         assert subscriptions.get(QUEUE, created)["subscriber"] == subscriber
         assert subscriptions.get_with_subscriber(QUEUE, subscriber)["id"] == created
+
+
+def test_the_subscriptions_of_an_absent_queue_expire_with_the_last_of_them(redis_client, keys, clock):
+    subscriptions = SubscriptionController(redis_client, clock)
+
+    def seconds_left():
+        return redis_client.command("PTTL", keys.subscriptions) / 1000
+
+    subscriptions.create(QUEUE, "http://a", 600, {})
+    first = subscriptions.create(QUEUE, "http://b", 300, {})
+    assert 590 < seconds_left() <= 600
+    unending = subscriptions.create(QUEUE, "http://c", 0, {})
+    assert seconds_left() < 0
+    subscriptions.delete(QUEUE, unending)
+    assert 590 < seconds_left() <= 600
+    subscriptions.update(QUEUE, first, ttl=900)
+    assert 890 < seconds_left() <= 900
+    redis_client.command("HSET", keys.queue, "last", 0)
+    subscriptions.create(QUEUE, "http://d", 60, {})
+    assert seconds_left() < 0
+
+
+def test_two_subscriptions_of_an_absent_queue_have_two_ids_though_the_clock_stands(redis_client, clock):
+    subscriptions = SubscriptionController(redis_client, clock)
+
+    created = [subscriptions.create(QUEUE, f"http://{number}", 60, {}) for number in range(3)]
+
+    assert len(set(created)) == 3

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from kombu_pool.errors import (
     ClaimDoesNotExist,
+    CorruptRecord,
     DoesNotExist,
     MessageDoesNotExist,
     MessageIsClaimed,
@@ -149,13 +150,16 @@ class MessageController(ABC):
 
         No other consumer receives a returned message. A crash in between, where these are two steps, loses none.
         """
+        ttls: dict[str, float] = {}
+        with suppress(CorruptRecord):
+            # The claim extends the ttl of a message that would expire before it.
+            ttls = {one["id"]: one["ttl"] for one in next(self.list(queue, project, limit=max(limit, 1), echo=True))}
         claim_id, messages = self.claims.create(queue, _POP, project, limit)
         if claim_id is None:
             return []
-        refused = {
-            message for message, _ in self.delete_claimed(queue, [(m["id"], claim_id) for m in messages], project)
-        }
-        return [{**message, "claim_id": None} for message in messages if message["id"] not in refused]
+        refused = {pair[0] for pair in self.delete_claimed(queue, [(one["id"], claim_id) for one in messages], project)}
+        popped = [message for message in messages if message["id"] not in refused]
+        return [{**one, "claim_id": None, "ttl": ttls.get(one["id"], one["ttl"])} for one in popped]
 
     # Beyond Zaqar's contract.
 

@@ -3,4 +3,6 @@
 from __future__ import annotations
 
 from kombu_pool.testing.conformance import *  # noqa: F403 - the tests and their fixtures
-from tests.support.conformance.stores import STORES  # noqa: F401 - where the suite looks for them
+from tests.support.conformance.stores import STORES_OF_ONE_PROCESS
+
+STORES = STORES_OF_ONE_PROCESS

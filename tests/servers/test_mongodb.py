@@ -12,7 +12,14 @@ import pymongo
 import pytest
 from pymongo.errors import OperationFailure, PyMongoError
 
-from tests.support.servers.mongodb import MongoServer, ReplicaSet, fresh_standalone_uri, fresh_uri
+from tests.support.servers.mongodb import (
+    MongoServer,
+    ReplicaSet,
+    emptied_standalone_uri,
+    emptied_uri,
+    fresh_standalone_uri,
+    fresh_uri,
+)
 from tests.support.servers.mongodb.program import require_mongod
 from tests.support.servers.waiting import first_answer
 
@@ -176,6 +183,18 @@ def test_each_fresh_database_is_empty(fresh, database):
 
     assert second.list_collection_names() == []
     assert first.client.address == second.client.address
+
+
+@pytest.mark.parametrize("emptied", [emptied_uri, emptied_standalone_uri])
+def test_the_databases_of_a_test_are_emptied_for_the_next_one(emptied, database, tmp_path):
+    first, second = emptied(tmp_path / "first"), emptied(tmp_path / "first")
+    for uri in (first, second):
+        database(uri).things.insert_one({})
+
+    again = [emptied(tmp_path / "second"), emptied(tmp_path / "second")]
+
+    assert sorted(again) == sorted([first, second])
+    assert [database(uri).things.find_one() for uri in again] == [None, None]
 
 
 @pytest.mark.parametrize(

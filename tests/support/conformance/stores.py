@@ -69,6 +69,14 @@ def _standalone_mongodb_uri(folder: Path, name: str) -> str:
     return mongodb.fresh_standalone_uri()
 
 
+def _emptied_mongodb_uri(folder: Path, name: str) -> str:
+    return mongodb.emptied_uri(folder)
+
+
+def _emptied_standalone_mongodb_uri(folder: Path, name: str) -> str:
+    return mongodb.emptied_standalone_uri(folder)
+
+
 def _corrupt_mongodb(uri: str, project: Project, queue: str, message_id: str) -> None:
     import pymongo  # noqa: PLC0415 - imported for this store only
 
@@ -100,4 +108,14 @@ STORES = {
     "pooled-sqlite": _pooled(_SQLITE),
     "pooled-redis": _pooled(_REDIS),
     "pooled-mongodb": _pooled(_MONGODB),
+}
+
+_EMPTIED = replace(_MONGODB, uri=_emptied_mongodb_uri)
+
+#: The same stores for tests that start no process: on MongoDB a test gets the emptied databases of the one before it.
+STORES_OF_ONE_PROCESS = {
+    **STORES,
+    "mongodb": _EMPTIED,
+    "mongodb-standalone": replace(_EMPTIED, uri=_emptied_standalone_mongodb_uri, control=False),
+    "pooled-mongodb": _pooled(_EMPTIED),
 }

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import functools
 import shutil
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from tests.support.servers.folders import new_folder
 from tests.support.servers.ports import free_port
-from tests.support.servers.process import Process, supervisor
+from tests.support.servers.process import Process
 from tests.support.servers.programs import require
 from tests.support.servers.waiting import first_answer
 
@@ -43,9 +42,7 @@ class Server:
 
     def __init__(self, **options: Option) -> None:
         program = require("redis-server")
-        # Not pytest's folder: a socket's path has a limit of 108 bytes.
-        self.folder = Path(tempfile.mkdtemp(prefix="kp-"))
-        supervisor().add_folder(self.folder)
+        self.folder = new_folder()
         self.socket = str(self.folder / "redis.sock")
         self.port = 0
         self._configuration = self.folder / "redis.conf"

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import shutil
 import socket
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pymongo
 
+from tests.support.servers.folders import new_folder
 from tests.support.servers.mongodb.program import require_mongod, version_of
 from tests.support.servers.ports import free_port
-from tests.support.servers.process import Process, supervisor
+from tests.support.servers.process import Process
 from tests.support.servers.waiting import first_answer
 
 if TYPE_CHECKING:
@@ -26,7 +25,11 @@ if TYPE_CHECKING:
 _TIMEOUT = 5000
 #: Attempts to start on a free port, because another process may take the port first.
 _MAX_ATTEMPTS = 10
-_ARGUMENTS = ("--bind_ip", "127.0.0.1", "--nounixsocket", "--quiet", "--wiredTigerCacheSizeGB", "0.25")
+_ARGUMENTS = (
+    *("--bind_ip", "127.0.0.1", "--nounixsocket", "--quiet", "--wiredTigerCacheSizeGB", "0.25"),
+    # By default the journal takes 300 MB at the start.
+    *("--wiredTigerEngineConfigString", "log=(file_max=32MB,prealloc=false)"),
+)
 _PARAMETERS = {
     # Otherwise the server writes diagnostic data each second.
     "diagnosticDataCollectionEnabled": "false",
@@ -49,8 +52,7 @@ class MongoServer:
         newer = _PARAMETERS_SINCE_5 if version_of(self._program) >= (5, 0) else {}
         self._parameters = {**_PARAMETERS, **newer, **parameters}
         self._clients: list[pymongo.MongoClient] = []
-        self.folder = Path(tempfile.mkdtemp(prefix="kp-"))
-        supervisor().add_folder(self.folder)
+        self.folder = new_folder()
         self._start_first()
 
     def __enter__(self) -> Self:

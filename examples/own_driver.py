@@ -1,4 +1,4 @@
-"""A driver of one's own: ``journal://`` keeps messages in memory, and writes a line in a file for each.
+"""A driver of one's own: ``onefile://`` keeps a pool in one file, which the processes of a machine share.
 
 The driver is the project ``own_driver/``, which ``pip install ./own_driver`` installs. This script runs without that:
 it writes the entry point that names the driver, as pip would, into a temporary folder.
@@ -19,22 +19,21 @@ def main() -> None:
     """Install the driver for this process, and use a pool of its kind."""
     with tempfile.TemporaryDirectory(prefix="kombu_pool-") as folder:
         install(Path(folder))
-        journal = Path(folder, "journal.jsonl")
         store = kombu_pool.open(f"sqlite:///{folder}/control.db")
         try:
-            store.control.pools_controller.create("noted", weight=100, uri=f"journal://shop?file={journal}")
+            store.control.pools_controller.create("mine", weight=100, uri=f"onefile://{folder}/shop")
             use(store)
+            print("the pool:", {**store.health()["pools"]["mine"], "path": "..."})
         finally:
             store.close()
-        print("the journal:", journal.read_text(), sep="\n", end="")
 
 
 def install(folder: Path) -> None:
     """Write the entry point of the driver's ``pyproject.toml``, and extend the import path."""
-    metadata = folder / "kombu_pool_journal-0.1.0.dist-info"
+    metadata = folder / "kombu_pool_onefile-0.1.0.dist-info"
     metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: kombu-pool-journal\nVersion: 0.1.0\n")
-    (metadata / "entry_points.txt").write_text("[kombu_pool.drivers]\njournal = journal_driver\n")
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: kombu-pool-onefile\nVersion: 0.1.0\n")
+    (metadata / "entry_points.txt").write_text("[kombu_pool.drivers]\nonefile = onefile\n")
     sys.path += [str(folder), str(DRIVER)]
 
 

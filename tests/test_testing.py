@@ -41,10 +41,10 @@ def project(tmp_path) -> Path:
     """A copy of the example's project, with the metadata that its installation writes."""
     project = tmp_path / "own_driver"
     shutil.copytree(EXAMPLE, project, ignore=shutil.ignore_patterns("__pycache__"))
-    metadata = project / "kombu_pool_journal-0.1.0.dist-info"
+    metadata = project / "kombu_pool_onefile-0.1.0.dist-info"
     metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: kombu-pool-journal\nVersion: 0.1.0\n")
-    (metadata / "entry_points.txt").write_text("[kombu_pool.drivers]\njournal = journal_driver\n")
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: kombu-pool-onefile\nVersion: 0.1.0\n")
+    (metadata / "entry_points.txt").write_text("[kombu_pool.drivers]\nonefile = onefile\n")
     return project
 
 
@@ -89,8 +89,8 @@ def test_what_a_store_lacks_is_skipped_with_the_reason(project, wheel):
 
 
 def test_a_failure_shows_the_values_that_were_compared(project, wheel):
-    driver = project / "journal_driver.py"
-    driver.write_text(driver.read_text().replace("return self._store.gc()", "return 7"))
+    driver = project / "onefile" / "__init__.py"
+    driver.write_text(driver.read_text().replace("return sum(queue.advance(now)", "return 7 + sum(queue.advance(now)"))
 
     done = run_pytest(project, wheel, "-k", "gc_of_an_empty_store")
 

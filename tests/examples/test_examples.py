@@ -40,7 +40,7 @@ OUTPUT = {
     ],
     "django_site/run.py": ["12 + 30 = 42"],
     "flask_app.py": ["2 + 3 = 5"],
-    "own_driver.py": ["claimed: ['tea', 'cake']", '"queue": "orders"'],
+    "own_driver.py": ["claimed: ['tea', 'cake']", "'storage_reachable': True"],
 }
 
 

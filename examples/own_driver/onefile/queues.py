@@ -1,0 +1,57 @@
+"""Queues."""
+
+import time
+from math import inf
+
+from kombu_pool import storage
+from kombu_pool.storage import DEFAULT_LIMIT, page
+from kombu_pool.storage.policy import read, write
+from onefile.store import StoredQueue
+
+
+class QueueController(storage.QueueController):
+    """The queues of the file."""
+
+    def __init__(self, store):
+        self._store = store
+
+    def list(self, project=None, kfilter={}, marker=None, limit=DEFAULT_LIMIT, detailed=False, name=None):
+        with self._store.read() as (state, _):
+            found = sorted(
+                (queue, read(one.metadata)) for (owner, queue), one in state.queues.items() if owner == project
+            )
+        shown = [
+            {"name": queue, "metadata": metadata} if detailed else {"name": queue}
+            for queue, metadata in found
+            if queue > (marker or "") and (name or "") in queue and kfilter.items() <= metadata.items()
+        ]
+        return page(shown[: limit or None], lambda item: item["name"])
+
+    def get(self, name, project=None):
+        with self._store.read() as (state, now):
+            return read(state.require(project, name, now).metadata)
+
+    def set_metadata(self, name, metadata, project=None):
+        with self._store.change() as (state, now):
+            state.require(project, name, now).metadata = write(metadata)
+
+    def create(self, name, metadata=None, project=None):
+        new = StoredQueue(write(metadata or {}))
+        with self._store.change() as (state, _):
+            return state.queues.setdefault((project, name), new) is new
+
+    def delete(self, name, project=None):
+        with self._store.change() as (state, _):
+            state.queues.pop((project, name), None)
+            state.subscriptions.pop((project, name), None)
+
+    def stats(self, name, project=None):
+        with self._store.read() as (state, now):
+            queue = state.require(project, name, now)
+        every = sorted(queue.messages.values(), key=lambda message: message.number)
+        free = len(queue.select(inf))
+        messages = {"claimed": len(every) - free, "free": free, "total": len(every)}
+        for which, message in zip(("oldest", "newest"), every[:1] + every[-1:], strict=False):
+            created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(message.created))
+            messages[which] = {"id": message.id, "age": message.show(now)["age"], "created": created}
+        return {"messages": messages}

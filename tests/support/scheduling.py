@@ -32,6 +32,8 @@ SECONDS = {
     "tests/drivers/redis/test_half_open.py": 4,
     "tests/drivers/": 0.5,
     "tests/examples/": 2,
+    "tests/peers/zaqar/test_storage.py::ClaimControllerTest": 3,
+    "tests/peers/": 0.5,
     "tests/pooling/test_redrive.py": 2,
     "tests/servers/": 1,
     "tests/test_benchmarks.py": 3,

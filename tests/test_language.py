@@ -82,7 +82,7 @@ def layers(folder):
     [
         ("kombu_pool/transport/declare/exchanges.py", "kombu_pool.transport.declare.queues"),
         ("kombu_pool/transport/publish/envelope.py", "kombu_pool.transport.consume.leases"),
-        ("kombu_pool/storage/policy.py", "kombu_pool.storage.driver"),
+        ("kombu_pool/storage/validation.py", "kombu_pool.storage.driver"),
     ],
 )
 def test_a_circle_of_type_hints_alone_is_noticed(copy, path, module):

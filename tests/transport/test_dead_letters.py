@@ -98,6 +98,7 @@ def test_a_message_with_an_expiration_does_so_too(channel, dead):
     assert message.headers["x-death"][0]["original-expiration"] == "10"
 
 
+@pytest.mark.usefixtures("frequent_maintenance")
 def test_a_consumer_of_the_dead_hears_of_them_by_itself(channel, dead, elsewhere):
     declare(channel, "q", arguments={**DLX, "x-message-ttl": 300})
     inbox = consume(elsewhere.channel(), dead, ack=True)

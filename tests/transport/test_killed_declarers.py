@@ -18,6 +18,7 @@ def die(*_, **__):
     raise Died
 
 
+@pytest.mark.usefixtures("frequent_maintenance")
 @pytest.mark.parametrize(
     ("step", "declaration"),
     [

@@ -9,11 +9,20 @@ from collections import Counter
 import pytest
 from kombu import Producer
 
-from tests.support.transport.traffic import declare, eventually, take_all
+from tests.support.transport.traffic import consume, count, declare, eventually
 
 PRODUCERS = 4
 #: The size of a batch, which is one post.
 SIZE = 20
+
+
+def all_of(channel, queue):
+    """Consume and acknowledge all messages of a queue, of which there are thousands, and return their bodies."""
+    stored = count(channel, queue)
+    inbox = consume(channel, queue, ack=True)
+    inbox.wait_for(stored)
+    inbox.expect_no_more()
+    return inbox.bodies
 
 
 @pytest.fixture
@@ -35,7 +44,7 @@ def killed(opened, shared_url, programs, tmp_path):
             time.sleep(rng.uniform(0, 0.05))
             producer.kill()
         lines = [line for record in told.iterdir() for line in record.read_text().splitlines()]
-        return lines, Counter(take_all(channel, "q"))
+        return lines, Counter(all_of(channel, "q"))
 
     return killed
 

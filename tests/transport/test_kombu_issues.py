@@ -133,6 +133,7 @@ def test_no_reply_queue_is_left_behind_by_one_who_never_comes_back(connect, else
     eventually(lambda: not exists(theirs, name))
 
 
+@pytest.mark.usefixtures("frequent_maintenance")
 def test_event_queues_of_dead_consumers_go(connect, elsewhere):
     """A killed monitor left its queue, which filled up for ever."""
     connection = connect(claim_ttl=0.5)

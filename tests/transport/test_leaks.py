@@ -25,7 +25,7 @@ BRIEF = {"claim_ttl": 1.0}
 PROCESSES = 2
 #: Timeout a process, in seconds. Each has two queues; on MongoDB each waiting one opens a change stream, which is slow.
 NODES = {"sqlite": 50, "redis": 50, "mongodb": 12}
-ROUNDS, AT_ONCE = 10, 20
+ROUNDS, AT_ONCE = 4, 20
 
 
 def rows(uri: str) -> dict[str, int]:
@@ -79,6 +79,7 @@ class Survivor:
             self._connection.drain_events(timeout=0.05)
 
 
+@pytest.mark.usefixtures("frequent_maintenance")
 @pytest.mark.parametrize("kind", RAW)
 def test_many_killed_processes_leave_no_row_in_any_store(kind, tmp_path, opened, programs, monkeypatch):
     # The MongoDB driver keeps a deleted queue for so long: a producer may still be posting to it.

@@ -260,6 +260,7 @@ def test_closing_a_connection_cancels_its_consumers_of_auto_delete_queues(channe
     assert not exists(theirs, "q")
 
 
+@pytest.mark.usefixtures("frequent_maintenance")
 def test_a_queue_that_nobody_uses_for_its_lifetime_goes(channel):
     declare(channel, "q", arguments={"x-expires": 300})
     declare(channel, "other")
@@ -268,6 +269,7 @@ def test_a_queue_that_nobody_uses_for_its_lifetime_goes(channel):
     eventually(lambda: not exists(channel, "q"))
 
 
+@pytest.mark.usefixtures("frequent_maintenance")
 def test_a_queue_that_is_consumed_from_does_not_expire(channel, connection):
     declare(channel, "q", arguments={"x-expires": 300})
     consume(channel, "q")
@@ -307,6 +309,7 @@ def test_kombus_words_for_queue_arguments_are_understood(channel):
     eventually(lambda: count(channel, "q") == 0)
 
 
+@pytest.mark.usefixtures("frequent_maintenance")
 @pytest.mark.parametrize(
     "declaration",
     [{"exclusive": True}, {"auto_delete": True}, {"arguments": {"x-expires": 200}}],

@@ -56,7 +56,8 @@ def texts(root: Path) -> Iterator[Path]:
     if (root / ".git").exists():
         names = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout.splitlines()
     else:
-        names = [str(path.relative_to(root)) for path in sorted(root.rglob("*")) if path.is_file()]
+        paths = [path.relative_to(root) for path in sorted(root.rglob("*")) if path.is_file()]
+        names = [str(path) for path in paths if not any(part.startswith(".") for part in path.parts[:-1])]
     for name in names:
         path = root / name
         if path.suffix in SUFFIXES and path.name not in LISTS | OTHERS and path.is_file():

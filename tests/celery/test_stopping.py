@@ -104,4 +104,5 @@ def test_an_idle_worker_stops_soon(site):
     start = time.monotonic()
     worker.stop()
 
-    assert time.monotonic() - start < 4.0
+    # A thread that does not end would be joined for 5 s.
+    assert time.monotonic() - start < 4.9

@@ -246,6 +246,16 @@ class Conflict(KombuPoolError):
     """The operation conflicts with the store's content."""
 
 
+class IncarnationConflict(Conflict):
+    """Queue {queue!r} of project {project!r} is in the store already, with incarnation {current!r}."""
+
+    _fields = ("queue", "project", "current")
+    queue: str
+    project: str | None
+    #: The incarnation of that queue; "" if it has none.
+    current: str
+
+
 class MessageConflict(Conflict):
     """Messages could not be added to queue {queue!r} of project {project!r}."""
 

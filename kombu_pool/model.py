@@ -155,6 +155,45 @@ class CatalogueEntry(TypedDict):
     pool: str
 
 
+class Assignment(NamedTuple):
+    """One life of a queue: its assignment to a pool, and what has come of it.
+
+    ``incarnation`` names this life; no other assignment of any queue ever has the same, also after the control store
+    lost its data. ``state`` is one of the constants below.
+    """
+
+    pool: str
+    incarnation: str
+    state: str
+
+
+#: The queue is assigned, and no process creates it.
+RESERVED = "reserved"
+#: A process is about to create the queue in its pool, or died before it had.
+CREATING = "creating"
+#: The queue exists in its pool.
+ACTIVE = "active"
+#: The queue is deleted, and its pool may hold it still.
+DELETING = "deleting"
+
+
+#: What a queue bears that was created in its store without an incarnation.
+NO_INCARNATION = ""
+
+
+class Expiry(NamedTuple):
+    """When a queue expires: ``after`` seconds without a live holder.
+
+    They count from the last holder's end, or with ``from_now`` from the creation of the queue. ``holder`` is the id of a
+    first holder that does not consume, live for ``holder_ttl`` seconds.
+    """
+
+    after: float
+    from_now: bool = False
+    holder: str | None = None
+    holder_ttl: float = 0.0
+
+
 class Exchange(TypedDict):
     """An exchange; ``generation`` grows with every change to it or to its bindings, and never repeats."""
 

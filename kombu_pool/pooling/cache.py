@@ -9,9 +9,10 @@ logger = logging.getLogger(__name__)
 
 
 class CachedAssignment(NamedTuple):
-    """The pool of a queue, and when it was read from the catalogue."""
+    """The pool of a queue, the incarnation that it has there, and when they were read from the catalogue."""
 
     pool: str
+    incarnation: str
     read_at: float
 
     def is_fresh(self, now: float, ttl: float) -> bool:

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import logging
-import zlib
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kombu_pool import conf as configuration
 from kombu_pool import errors
 from kombu_pool.clock import SYSTEM_CLOCK
 from kombu_pool.drivers import capabilities_of, open_control
 from kombu_pool.pooling.cache import AssignmentCache, CachedAssignment
+from kombu_pool.model import ACTIVE, DELETING, NO_INCARNATION
 from kombu_pool.pooling.open_pools import VIRTUAL, OpenPools, close_quietly
 from kombu_pool.pooling.pool_handle import empty_pool
+from kombu_pool.pooling.queue_lives import QueueLives
 from kombu_pool.pooling.selection import choose_weighted
 from kombu_pool.storage import DeadLetterHooks
 
 if TYPE_CHECKING:
     from kombu_pool.clock import Clock
-    from kombu_pool.model import Capabilities, Pool, Project
+    from kombu_pool.model import Assignment, Capabilities, Pool, Project
     from kombu_pool.pooling.pool_handle import PoolHandle
     from kombu_pool.storage import (
         ClaimController,
@@ -38,6 +39,15 @@ DEFAULT_WEIGHT = 100
 _MAX_ATTEMPTS = 10
 #: Most cached routes; the cache is emptied when it is full.
 _MAX_ROUTES = 50_000
+
+
+class Route(NamedTuple):
+    """The pool of a queue, its incarnation there, and the time in which both may be used without another look."""
+
+    start: float
+    end: float
+    pool: PoolHandle
+    incarnation: str | None
 
 
 class Catalog:
@@ -76,11 +86,12 @@ class Catalog:
         )
         #: The pool of the queues without an assignment, which is always empty.
         self.unassigned = empty_pool(self._clock)
-        # The route of every published message: (project, queue) -> valid from, valid until, pool.
-        self._routes: dict[tuple[Project, str], tuple[float, float, PoolHandle]] = {}
+        # The route of every published message.
+        self._routes: dict[tuple[Project, str], Route] = {}
         self._time = self._clock.time
         #: Version of the catalogue as this process knows it: a new object after each change that the process made.
         self.version = object()
+        self.lives = QueueLives(self)
 
     @property
     def ttl(self) -> float:
@@ -105,9 +116,35 @@ class Catalog:
     def deregister(self, queue: str, project: Project = None) -> None:
         """Delete the queue's assignment. Idempotent."""
         self.control.catalogue_controller.delete(project, queue)
-        self._invalidate(queue, project)
+        self.invalidate(queue, project)
+
+    def assign(
+        self, queue: str, project: Project, flavor: str | None, found: Assignment | None, *, lease: float | None = None
+    ) -> tuple[Assignment, bool]:
+        """Assign the queue in place of the assignment that was ``found``; return the present one, and if it is new.
+
+        Raises as :meth:`register` does.
+        """
+        catalogue, replaces = self.control.catalogue_controller, found and found.incarnation
+        if found is not None and self.open_pools.exists(found.pool):
+            with suppress(errors.PoolDoesNotExist):
+                return catalogue.assign(project, queue, found.pool, replaces=replaces, lease=lease)
+        for _ in range(_MAX_ATTEMPTS):
+            chosen = choose_weighted(self._candidates(flavor, project))
+            if chosen is None:
+                break
+            with suppress(errors.PoolDoesNotExist):  # deleted since it was chosen
+                return catalogue.assign(project, queue, chosen["name"], replaces=replaces, lease=lease)
+        raise errors.NoPoolFound
 
     # Finding.
+
+    def route(self, queue: str, project: Project = None) -> Route:
+        """Return the route of the queue, with the driver of its pool open; raises as :meth:`pool` does."""
+        route = self._routes.get((project, queue))
+        if route is not None and route.start <= self._time() < route.end:
+            return route
+        return self._open_route(queue, project)
 
     def pool(self, queue: str, project: Project = None) -> PoolHandle:
         """Return the queue's pool with its driver open; :attr:`unassigned` when the queue has no assignment.
@@ -116,21 +153,18 @@ class Catalog:
             PoolDoesNotExist: the pool was deleted, but not the assignment.
             PoolUnavailable: the pool's store cannot be opened.
         """
-        route = self._routes.get((project, queue))
-        if route is not None and route[0] <= self._time() < route[1]:
-            return route[2]
-        return self._open_pool(queue, project)
+        return self.route(queue, project).pool
 
     def refresh(self, queue: str, project: Project = None) -> PoolHandle:
         """Return the queue's pool as :meth:`pool` does, but read from the control store instead of a cache."""
-        self._invalidate(queue, project)
-        return self._open_pool(queue, project)
+        self.invalidate(queue, project)
+        return self._open_route(queue, project).pool
 
     def pool_of(self, queue: str, project: Project = None) -> str | None:
         """Return the name of the queue's pool; None when the queue has no assignment."""
         route = self._routes.get((project, queue))
-        if route is not None and route[0] <= self._time() < route[1]:
-            return route[2].name
+        if route is not None and route.start <= self._time() < route.end:
+            return route.pool.name
         assignment = self._assignment(queue, project)
         return assignment.pool if assignment else None
 
@@ -202,42 +236,16 @@ class Catalog:
     # Choosing a pool.
 
     def _register(self, queue: str, project: Project, flavor: str | None) -> str:
-        now = self._time()
-        try:
+        while True:
             # Never from a cache: a queue deleted by another process would be declared without an assignment.
-            name = self.control.catalogue_controller.get(project, queue)["pool"]
-        except errors.QueueNotMapped:
-            name = self._assign(queue, project, flavor)
-            self._invalidate(queue, project)
-        else:
-            if not self.open_pools.exists(name):
-                name = self._reassign(queue, project, flavor)
-                self._invalidate(queue, project)
-        self._assignments.set(project, queue, CachedAssignment(name, now))
-        return name
-
-    def _assign(self, queue: str, project: Project, flavor: str | None) -> str:
-        for _ in range(_MAX_ATTEMPTS):
-            chosen = choose_weighted(self._candidates(flavor, project))
-            if chosen is None:
-                break
-            try:
-                return self.control.catalogue_controller.insert_if_absent(project, queue, chosen["name"])
-            except errors.PoolDoesNotExist:
-                continue  # deleted since it was chosen
-        raise errors.NoPoolFound
-
-    def _reassign(self, queue: str, project: Project, flavor: str | None) -> str:
-        """Assign a queue whose pool was deleted. Two processes that do so at once choose the same pool."""
-        digest = zlib.crc32(repr((project, queue)).encode("utf-8", "surrogatepass"))
-        chosen = choose_weighted(self._candidates(flavor, project), lambda low, high: low + digest % (high - low + 1))
-        if chosen is None:
-            raise errors.NoPoolFound
-        try:
-            self.control.catalogue_controller.update(project, queue, chosen["name"])
-        except errors.QueueNotMapped:  # deleted meanwhile
-            return self._assign(queue, project, flavor)
-        return chosen["name"]
+            found = self.control.catalogue_controller.find(project, queue)
+            if found is not None and found.state == DELETING:
+                self.lives.end_deletion(project, queue, found)
+                continue
+            if found is None or not self.open_pools.exists(found.pool):
+                found, _ = self.assign(queue, project, flavor, found)
+                self.invalidate(queue, project)
+            return found.pool
 
     def _candidates(self, flavor: str | None, project: Project = None) -> list[Pool]:
         pools = self.control.pools_controller
@@ -262,20 +270,22 @@ class Catalog:
 
     # Caching.
 
-    def _open_pool(self, queue: str, project: Project) -> PoolHandle:
+    def _open_route(self, queue: str, project: Project) -> Route:
         version = self.version
         assignment = self._assignment(queue, project)
         if assignment is None:
             self._routes.pop((project, queue), None)
-            return self.unassigned
+            return Route(0.0, 0.0, self.unassigned, None)
         pool = self.open_pools.get(assignment.pool)
         if len(self._routes) >= _MAX_ROUTES:
             self._routes.clear()
         start = min(assignment.read_at, pool.read_at)
-        self._routes[project, queue] = (start, start + self._ttl, pool)
-        if self.version is not version:  # as in _assignment()
-            self._routes.pop((project, queue), None)
-        return pool
+        route = Route(start, start + self._ttl, pool, assignment.incarnation)
+        if assignment.incarnation != NO_INCARNATION:
+            self._routes[project, queue] = route
+            if self.version is not version:  # as in _assignment()
+                self._routes.pop((project, queue), None)
+        return route
 
     def _assignment(self, queue: str, project: Project) -> CachedAssignment | None:
         version, now = self.version, self._time()
@@ -283,22 +293,26 @@ class Catalog:
         if assignment is not None:
             return assignment
         try:
-            assignment = CachedAssignment(self.control.catalogue_controller.get(project, queue)["pool"], now)
-        except errors.QueueNotMapped:
-            return None
+            found = self.control.catalogue_controller.find(project, queue)
         except errors.ConnectionError:
             route = self._routes.get((project, queue))
             if route is None:
                 raise
             # The control store is unreachable; the pool may still answer.
-            return CachedAssignment(route[2].name, now)
+            return CachedAssignment(route.pool.name, route.incarnation or NO_INCARNATION, now)
+        if found is None or found.state == DELETING:
+            return None
+        if found.state != ACTIVE:
+            return CachedAssignment(found.pool, NO_INCARNATION, now)  # for one use
+        assignment = CachedAssignment(found.pool, found.incarnation, now)
         self._assignments.set(project, queue, assignment)
         if self.version is not version:
             # Compared after storing: a concurrent change is either seen here, or deletes the cached assignment itself.
             self._assignments.delete(project, queue)
         return assignment
 
-    def _invalidate(self, queue: str, project: Project) -> None:
+    def invalidate(self, queue: str, project: Project = None) -> None:
+        """Forget what is cached of the queue."""
         self.version = object()
         self._routes.pop((project, queue), None)
         self._assignments.delete(project, queue)

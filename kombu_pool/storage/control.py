@@ -6,12 +6,24 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool.errors import ExchangeDoesNotExist, FlavorDoesNotExist, PoolDoesNotExist, QueueNotMapped
+from kombu_pool.model import DELETING
 from kombu_pool.storage.queue_metadata import DEFAULT_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from kombu_pool.model import Binding, CatalogueEntry, Exchange, Flavor, Pool, Project, RequiredCapabilities
+    from kombu_pool.model import (
+        Assignment,
+        Binding,
+        CatalogueEntry,
+        Exchange,
+        Expiry,
+        Flavor,
+        Metadata,
+        Pool,
+        Project,
+        RequiredCapabilities,
+    )
     from kombu_pool.storage.queues import QueueController
 
 
@@ -140,13 +152,16 @@ class CatalogueController(ABC):
     def list(self, project: Project) -> Sequence[CatalogueEntry]:
         """Return the project's entries, by queue."""
 
-    @abstractmethod
     def get(self, project: Project, queue: str) -> CatalogueEntry:
         """Return the queue's entry.
 
         Raises:
             QueueNotMapped: the queue is not assigned.
         """
+        found = self.find(project, queue)
+        if found is None or found.state == DELETING:
+            raise QueueNotMapped(queue, project)
+        return {"queue": queue, "project": project, "pool": found.pool}
 
     def exists(self, project: Project, queue: str) -> bool:
         """Return whether the queue is assigned."""
@@ -161,10 +176,9 @@ class CatalogueController(ABC):
         """Assign the queue, in place of any earlier assignment; the pool need not exist."""
 
     @abstractmethod
-    def delete(self, project: Project, queue: str) -> None:
-        """Delete the queue's entry. Idempotent."""
+    def delete(self, project: Project, queue: str, *, incarnation: str | None = None) -> None:
+        """Delete the queue's entry. Idempotent. With an ``incarnation`` only one that has it, and is DELETING."""
 
-    @abstractmethod
     def update(self, project: Project, queue: str, pool: str | None = None) -> None:
         """Assign the queue to another pool.
 
@@ -172,20 +186,71 @@ class CatalogueController(ABC):
             QueueNotMapped: the queue is not assigned.
             PoolDoesNotExist: the pool does not exist.
         """
+        while True:
+            found = self.find(project, queue)
+            if found is None or found.state == DELETING:
+                raise QueueNotMapped(queue, project)
+            if pool is None or self.assign(project, queue, pool, replaces=found.incarnation)[1]:
+                return
 
     @abstractmethod
     def drop_all(self) -> None:
         """Delete every entry."""
 
-    # Beyond Zaqar's contract.
+    # Beyond Zaqar's contract: the life of a queue. Each step is atomic, and names the incarnation that it changes.
 
-    @abstractmethod
     def insert_if_absent(self, project: Project, queue: str, pool: str) -> str:
         """Assign the queue unless it is assigned already, in one step; return its pool.
 
         Raises:
             PoolDoesNotExist: the pool does not exist; nothing was written.
         """
+        return self.assign(project, queue, pool)[0].pool
+
+    @abstractmethod
+    def find(self, project: Project, queue: str) -> Assignment | None:
+        """Return the queue's assignment in any state; None if it has none."""
+
+    @abstractmethod
+    def assign(
+        self, project: Project, queue: str, pool: str, *, replaces: str | None = None, lease: float | None = None
+    ) -> tuple[Assignment, bool]:
+        """Assign the queue with a new incarnation; return the assignment, and True.
+
+        If the queue has an assignment, nothing is changed and that is returned with False, unless it has the
+        incarnation ``replaces`` and is not DELETING. A record of the queue, its lifetime and its holders stay.
+
+        With a ``lease``, in seconds, the new one is CREATING, and a queue without a record expires after that time
+        unless it becomes ACTIVE. Else it is RESERVED.
+
+        Raises:
+            PoolDoesNotExist: the pool does not exist; nothing was written.
+        """
+
+    @abstractmethod
+    def activate(
+        self,
+        project: Project,
+        queue: str,
+        incarnation: str,
+        metadata: Metadata | None = None,
+        expiry: Expiry | None = None,
+    ) -> bool:
+        """Make a CREATING assignment ACTIVE; return False, without a change, if it has another incarnation or state.
+
+        A queue without a record gets one with the ``metadata``, and its lifetime and first holder from ``expiry``.
+        """
+
+    @abstractmethod
+    def begin_deletion(self, project: Project, queue: str, incarnation: str) -> bool:
+        """Make the assignment DELETING, and delete the queue's record, lifetime and holders.
+
+        Returns False, without a change, if the assignment has another incarnation; True if it was DELETING already.
+        """
+
+    def deletions(self, limit: int = 100) -> Sequence[tuple[Project, str, Assignment]]:
+        """Return (project, queue, assignment) of queues that are DELETING; none where the store cannot find them."""
+        return ()
 
 
 class BindingsController(ABC):
@@ -294,8 +359,21 @@ class ConsumersController(ABC):
         """Restart the lifetime of a queue whose lifetime counts already."""
 
     @abstractmethod
-    def add_holder(self, queue: str, holder: str, ttl: float, project: Project = None, consuming: bool = True) -> None:
-        """Add a holder that is live for ``ttl`` seconds; :meth:`count` counts only ``consuming`` ones."""
+    def add_holder(
+        self,
+        queue: str,
+        holder: str,
+        ttl: float,
+        project: Project = None,
+        consuming: bool = True,
+        *,
+        incarnation: str | None = None,
+    ) -> bool:
+        """Add a holder that is live for ``ttl`` seconds; :meth:`count` counts only ``consuming`` ones.
+
+        Returns False, without a change, if an ``incarnation`` is given that the queue's assignment has not, or that is
+        DELETING: the holder would hold nothing.
+        """
 
     @abstractmethod
     def renew(self, holders: Sequence[str], ttl: float) -> None:
@@ -312,6 +390,14 @@ class ConsumersController(ABC):
     @abstractmethod
     def expired_queues(self, limit: int = 100) -> Sequence[tuple[Project, str]]:
         """Return (project, queue) of queues that have been without a live holder for longer than their lifetime."""
+
+    @abstractmethod
+    def expire(self, queue: str, project: Project = None) -> bool:
+        """Begin the deletion of the queue if it still has been without a live holder for longer than its lifetime.
+
+        In one step, as :meth:`CatalogueController.begin_deletion` does; of a queue without an assignment the lifetime
+        and the holders are deleted. Returns whether it had expired.
+        """
 
     @abstractmethod
     def forget(self, queue: str, project: Project = None) -> None:

@@ -51,6 +51,7 @@ class MessageController(ABC):
         project: Project = None,
         *,
         idempotency_key: IdempotencyKey | None = None,
+        incarnation: str | None = None,
     ) -> Sequence[str]:
         """Store the messages, all of them or none, and return their ids in the order given.
 
@@ -68,7 +69,8 @@ class MessageController(ABC):
         at least :data:`~kombu_pool.storage.IDEMPOTENCY_WINDOW` seconds.
 
         Raises:
-            QueueDoesNotExist: the queue does not exist.
+            QueueDoesNotExist: the queue does not exist, or not with the ``incarnation`` if one is given; this is checked
+                in the step that stores the messages.
             QueueIsFull: ``_overflow`` is ``reject-publish``, and there is no room for all of them; none was stored.
             MessageNotEncodable, MessageTooLarge, InvalidMessage: a message cannot be stored; none was.
         """
@@ -217,7 +219,13 @@ class ClaimController(ABC):
 
     @abstractmethod
     def create(
-        self, queue: str, metadata: ClaimMetadata, project: Project = None, limit: int = DEFAULT_LIMIT
+        self,
+        queue: str,
+        metadata: ClaimMetadata,
+        project: Project = None,
+        limit: int = DEFAULT_LIMIT,
+        *,
+        incarnation: str | None = None,
     ) -> tuple[str | None, Sequence[Message]]:
         """Claim up to ``limit`` free messages, in order; return the claim's id and the messages.
 
@@ -232,6 +240,9 @@ class ClaimController(ABC):
         A record that cannot be decoded is dead-lettered likewise, to ``_dead_letter_queue`` or to
         :data:`UNREADABLE_QUEUE`, with the body ``{"record": the bytes, "error": the error's text}``; the messages
         behind it are claimed. Any other read of such a record raises :class:`~kombu_pool.errors.CorruptRecord`.
+
+        Raises:
+            QueueDoesNotExist: an ``incarnation`` is given, and there is no queue that bears it.
         """
 
     @abstractmethod
@@ -267,14 +278,19 @@ class ClaimController(ABC):
         metadata: ClaimMetadata,
         project: Project = None,
         limit: int = DEFAULT_LIMIT,
+        *,
+        incarnation: str | None = None,
     ) -> tuple[Sequence[tuple[str, str]], str | None, Sequence[Message]]:
         """Delete held messages and claim the next ones, in one round trip where the store can.
 
         Deletes each (message id, claim id) of ``held`` as :meth:`MessageController.delete_claimed` does, then claims as
         :meth:`create` does, and returns the results of both.
+
+        Raises:
+            QueueDoesNotExist: as :meth:`create`; nothing was deleted, or it cannot be told.
         """
         refused = self.messages.delete_claimed(queue, held, project)
-        return refused, *self.create(queue, metadata, project, limit)
+        return refused, *self.create(queue, metadata, project, limit, incarnation=incarnation)
 
     @abstractmethod
     def claim_by_id(

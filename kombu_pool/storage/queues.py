@@ -57,8 +57,23 @@ class QueueController(ABC):
         """
 
     @abstractmethod
-    def create(self, name: str, metadata: Metadata | None = None, project: Project = None) -> bool:
-        """Create the queue and return True; return False, without a change, if it exists."""
+    def create(
+        self,
+        name: str,
+        metadata: Metadata | None = None,
+        project: Project = None,
+        *,
+        incarnation: str | None = None,
+        replaces: str | None = None,
+    ) -> bool:
+        """Create the queue and return True; return False, without a change, if it exists.
+
+        With an ``incarnation`` the queue bears it, and a queue that bears another one is in the way; one that bears
+        ``replaces`` gets the new incarnation and metadata, and keeps its messages.
+
+        Raises:
+            IncarnationConflict: a queue of that name bears another incarnation, or none.
+        """
 
     def exists(self, name: str, project: Project = None) -> bool:
         """Return whether the queue exists."""
@@ -69,8 +84,11 @@ class QueueController(ABC):
         return True
 
     @abstractmethod
-    def delete(self, name: str, project: Project = None) -> None:
-        """Delete the queue with its content. Idempotent. The time does not depend on the queue's length."""
+    def delete(self, name: str, project: Project = None, *, incarnation: str | None = None) -> None:
+        """Delete the queue with its content. Idempotent. The time does not depend on the queue's length.
+
+        With an ``incarnation`` only a queue that bears it is deleted.
+        """
 
     @abstractmethod
     def stats(self, name: str, project: Project = None) -> dict[str, Any]:

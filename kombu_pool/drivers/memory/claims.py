@@ -28,9 +28,18 @@ class ClaimController(Contract):
         self._claimer = claimer
 
     def create(
-        self, queue: str, metadata: ClaimMetadata, project: Project = None, limit: int = DEFAULT_LIMIT
+        self,
+        queue: str,
+        metadata: ClaimMetadata,
+        project: Project = None,
+        limit: int = DEFAULT_LIMIT,
+        *,
+        incarnation: str | None = None,
     ) -> tuple[str | None, Sequence[Message]]:
-        return self._claimer.claim(queue, metadata, limit, project)
+        with self._store.lock:
+            if incarnation is not None:
+                self._store.require(project, queue, self._clock.time(), incarnation)
+            return self._claimer.claim(queue, metadata, limit, project)
 
     def get(self, queue: str, claim_id: str, project: Project = None) -> tuple[Claim, Sequence[Message]]:
         with self._store.lock:

@@ -64,6 +64,7 @@ class MessageController(Contract):
         project: Project = None,
         *,
         idempotency_key: IdempotencyKey | None = None,
+        incarnation: str | None = None,
     ) -> Sequence[str]:
         incoming = [validate(message, self._limit) for message in messages]
         if not incoming:
@@ -71,7 +72,7 @@ class MessageController(Contract):
         client = None if client_uuid is None else str(client_uuid)
         with self._store.lock:
             now = self._clock.time()
-            found = self._store.require(project, queue, now)
+            found = self._store.require(project, queue, now, incarnation)
             if idempotency_key is not None and (ids := found.idempotency.ids(idempotency_key)) is not None:
                 return ids
             if found.policy.is_bounded and found.policy.rejects_overflow and not _has_room(found, incoming):

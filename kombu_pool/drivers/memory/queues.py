@@ -7,7 +7,7 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from kombu_pool.drivers.memory.codec import QueueRecord
-from kombu_pool.errors import QueueDoesNotExist
+from kombu_pool.errors import IncarnationConflict, QueueDoesNotExist
 from kombu_pool.storage import DEFAULT_LIMIT, page
 from kombu_pool.storage import QueueController as Contract
 
@@ -66,7 +66,15 @@ class QueueMetadataController(Contract, Generic[AnyQueue]):
         with self._lock:
             self._require(name, project).replace(metadata)
 
-    def create(self, name: str, metadata: Metadata | None = None, project: Project = None) -> bool:
+    def create(
+        self,
+        name: str,
+        metadata: Metadata | None = None,
+        project: Project = None,
+        *,
+        incarnation: str | None = None,
+        replaces: str | None = None,
+    ) -> bool:
         with self._lock:
             if (project, name) in self._queues:
                 return False
@@ -76,7 +84,7 @@ class QueueMetadataController(Contract, Generic[AnyQueue]):
     def exists(self, name: str, project: Project = None) -> bool:
         return (project, name) in self._queues
 
-    def delete(self, name: str, project: Project = None) -> None:
+    def delete(self, name: str, project: Project = None, *, incarnation: str | None = None) -> None:
         with self._lock:
             self._queues.pop((project, name), None)
 
@@ -102,8 +110,33 @@ class QueueController(QueueMetadataController["StoredQueue"]):
     def _new(self, scope: Scope, metadata: Metadata) -> StoredQueue:
         return self._store.new_queue(scope, metadata)
 
-    def delete(self, name: str, project: Project = None) -> None:
+    def create(
+        self,
+        name: str,
+        metadata: Metadata | None = None,
+        project: Project = None,
+        *,
+        incarnation: str | None = None,
+        replaces: str | None = None,
+    ) -> bool:
         with self._lock:
+            found = self._queues.get((project, name))
+            if found is None:
+                found = self._queues[project, name] = self._new((project, name), metadata or {})
+            elif incarnation in (None, found.incarnation):
+                return False
+            elif replaces != found.incarnation:
+                raise IncarnationConflict(name, project, found.incarnation)
+            else:
+                found.replace(metadata or {})
+            found.incarnation = incarnation or ""
+            return True
+
+    def delete(self, name: str, project: Project = None, *, incarnation: str | None = None) -> None:
+        with self._lock:
+            found = self._queues.get((project, name))
+            if found is not None and incarnation not in (None, found.incarnation):
+                return
             self._store.subscriptions.pop((project, name), None)
             super().delete(name, project)
 

@@ -38,6 +38,7 @@ class StoredQueue(QueueRecord):
         super().__init__(metadata)
         self.backlog = backlog
         self.idempotency = IdempotencyCache()
+        self.incarnation = ""
 
     def advance(self, now: float) -> int:
         """Bring every message and claim into its state at ``now``; return the number of those that ended."""
@@ -76,14 +77,14 @@ class DataStore:
             found.advance(now)
         return found
 
-    def require(self, project: Project, queue: str, now: float) -> StoredQueue:
+    def require(self, project: Project, queue: str, now: float, incarnation: str | None = None) -> StoredQueue:
         """Return the queue as :meth:`find` does.
 
         Raises:
-            QueueDoesNotExist: it is absent.
+            QueueDoesNotExist: it is absent, or does not bear the ``incarnation`` if one is given.
         """
         found = self.find(project, queue, now)
-        if found is None:
+        if found is None or incarnation not in (None, found.incarnation):
             raise QueueDoesNotExist(queue, project)
         return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kombu_pool import storage
+from kombu_pool import errors, storage
 from kombu_pool.pooling.controllers.routing import Routing
 from kombu_pool.storage import DEFAULT_LIMIT
 
@@ -18,10 +18,26 @@ class ClaimController(Routing, storage.ClaimController):
     """Claims messages in the pools of their queues."""
 
     def create(
-        self, queue: str, metadata: ClaimMetadata, project: Project = None, limit: int = DEFAULT_LIMIT
+        self,
+        queue: str,
+        metadata: ClaimMetadata,
+        project: Project = None,
+        limit: int = DEFAULT_LIMIT,
+        *,
+        incarnation: str | None = None,
     ) -> tuple[str | None, Sequence[Message]]:
-        with self._pool(queue, project) as pool:
-            return pool.claims.create(queue, metadata, project, limit)
+        _, _, pool, present = self._route(queue, project)
+        try:
+            with pool:
+                return pool.claims.create(queue, metadata, project, limit, incarnation=present)
+        except errors.QueueDoesNotExist:
+            pass
+        try:
+            pool, present = self._catalog.lives.current(queue, project, present)
+            with pool:
+                return pool.claims.create(queue, metadata, project, limit, incarnation=present)
+        except errors.QueueDoesNotExist:
+            return None, []
 
     def get(self, queue: str, claim_id: str, project: Project = None) -> tuple[Claim, Sequence[Message]]:
         with self._pool(queue, project) as pool:
@@ -42,9 +58,15 @@ class ClaimController(Routing, storage.ClaimController):
         metadata: ClaimMetadata,
         project: Project = None,
         limit: int = DEFAULT_LIMIT,
+        *,
+        incarnation: str | None = None,
     ) -> tuple[Sequence[tuple[str, str]], str | None, Sequence[Message]]:
-        with self._pool(queue, project) as pool:
-            return pool.claims.ack_and_claim(queue, held, metadata, project, limit)
+        _, _, pool, present = self._route(queue, project)
+        try:
+            with pool:
+                return pool.claims.ack_and_claim(queue, held, metadata, project, limit, incarnation=present)
+        except errors.QueueDoesNotExist:
+            return (list(held), *self.create(queue, metadata, project, limit))
 
     def claim_by_id(
         self, queue: str, message_ids: Iterable[str], metadata: ClaimMetadata, project: Project = None

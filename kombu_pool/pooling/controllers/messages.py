@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import time
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool import errors, storage
@@ -14,13 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from kombu_pool.model import IdempotencyKey, Message, NewMessage, Project
-    from kombu_pool.pooling.pool_handle import PoolHandle
-
-logger = logging.getLogger(__name__)
-
-#: Longest time between the deletion of a queue in its pool and that of its record, in seconds.
-_DELETION_TIME = 0.1
-
 
 class MessageController(Routing, storage.MessageController):
     """Stores messages in the pools of their queues."""
@@ -33,33 +24,22 @@ class MessageController(Routing, storage.MessageController):
         project: Project = None,
         *,
         idempotency_key: IdempotencyKey | None = None,
+        incarnation: str | None = None,
     ) -> Sequence[str]:
-        pool = self._pool(queue, project)
+        _, _, pool, present = self._route(queue, project)
         if not isinstance(messages, list):
             messages = list(messages)
         try:
             with pool:
-                return pool.messages.post(queue, messages, client_uuid, project, idempotency_key=idempotency_key)
+                return pool.messages.post(
+                    queue, messages, client_uuid, project, idempotency_key=idempotency_key, incarnation=present
+                )
         except errors.QueueDoesNotExist:
-            # Another process may have deleted the queue and declared it again in another pool.
-            current = self._catalog.refresh(queue, project)
-            if current is self._catalog.unassigned:
-                raise
-            if current is pool:
-                self._restore(current, queue, project)
-        with current:
-            return current.messages.post(queue, messages, client_uuid, project, idempotency_key=idempotency_key)
-
-    def _restore(self, pool: PoolHandle, queue: str, project: Project) -> None:
-        """Create the queue again in a pool that lost it; raise QueueDoesNotExist if it was deleted instead."""
-        records = self._catalog.control.queue_controller
-        records.get(queue, project)
-        # A deletion removes the queue from its pool before its record: one in progress has ended after this time.
-        time.sleep(_DELETION_TIME)
-        metadata = records.get(queue, project)
-        logger.warning("Pool %s lost queue %r; creating it again", pool.name, queue)
+            pool, present = self._catalog.lives.current(queue, project, present)
         with pool:
-            pool.queues.create(queue, metadata, project)
+            return pool.messages.post(
+                queue, messages, client_uuid, project, idempotency_key=idempotency_key, incarnation=present
+            )
 
     def list(
         self,

@@ -14,3 +14,4 @@ class Routing:
     def __init__(self, pool_catalog: Catalog) -> None:
         self._catalog = pool_catalog
         self._pool = pool_catalog.pool
+        self._route = pool_catalog.route

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from kombu_pool.errors import ExchangeDoesNotExist, QueueDoesNotExist
+from kombu_pool.model import Expiry
 from kombu_pool.storage import FLAVOR
 from kombu_pool.transport import amqp_errors
 from kombu_pool.transport.declare import exclusive_owners, queue_arguments
@@ -81,32 +82,28 @@ class Queues:
         }
         metadata = self._metadata(name, declared)
         lifetime = queue_arguments.lifetime_of(name, arguments)
-        if _is_temporary(declared) and not self._data.queue_controller.exists(name, self.project):
-            # Before it exists: a process that dies in between then leaves a queue that expires.
-            self._start_expiry(name, owner, declared, lifetime)
-        created = self._data.queue_controller.create(name, metadata, self.project)
+        expiry = self._expiry(owner, declared, lifetime)
+        created = self._create(name, metadata, expiry)
         if not created and self._owner_is_dead(name, owner):
             self.delete(name)
-            created = self._data.queue_controller.create(name, metadata, self.project)
+            created = self._create(name, metadata, expiry)
+        if created and exclusive:
+            self._renewal.keep_alive(owner)
         if not created:
             self._check(name, owner, declared)
             if lifetime is not None:
                 self._consumers.touch(name, self.project)
-            return
-        self._start_expiry(name, owner, declared, lifetime)
 
-    def _start_expiry(self, name: str, owner: str, declared: Metadata, lifetime: float | None) -> None:
-        """Make a queue with these properties expire once it is unused."""
+    def _create(self, name: str, metadata: Metadata, expiry: Expiry | None) -> bool:
+        return self._data.queue_controller.create(name, metadata, self.project, expiry=expiry)
+
+    def _expiry(self, owner: str, declared: Metadata, lifetime: float | None) -> Expiry | None:
+        """Return when a queue with these properties expires."""
         if declared["exclusive"]:
-            # If the process dies before the next line, the queue still expires.
-            self._consumers.set_lifetime(name, self._ttl, self.project, from_now=True)
-            self._consumers.add_holder(name, owner, self._ttl, self.project, consuming=False)
-            self._consumers.set_lifetime(name, 0.0, self.project)
-            self._renewal.keep_alive(owner)
-        elif lifetime is not None:
-            self._consumers.set_lifetime(name, lifetime, self.project, from_now=True)
-        elif declared["auto_delete"]:
-            self._consumers.set_lifetime(name, 0.0, self.project)
+            return Expiry(0.0, holder=owner, holder_ttl=self._ttl)
+        if lifetime is not None:
+            return Expiry(lifetime, from_now=True)
+        return Expiry(0.0) if declared["auto_delete"] else None
 
     def _owner_is_dead(self, name: str, owner: str) -> bool:
         """Return whether the queue is exclusive to another connection, which is dead."""
@@ -196,16 +193,9 @@ class Queues:
         self.delete_of(self.project, name)
 
     def expire(self, project: Project, name: str) -> None:
-        """Delete a queue that was unused for its lifetime, unless it was declared to stay."""
-        try:
-            declared = self._data.queue_controller.get_metadata(name, project).get(DECLARED)
-        except QueueDoesNotExist:
-            declared = None
-        if declared is None or _is_temporary(declared):
-            self.delete_of(project, name)
-        else:
-            # Another process set the lifetime for a declaration that lost the race against this one.
-            self._consumers.forget(name, project)
+        """Delete a queue, as :meth:`delete` does, if it is unused and was for its lifetime."""
+        if self._data.queue_controller.expire(name, project):
+            self.delete_unbound(*self._bindings.unbind_queue(name, project), project=project)
 
     def delete_of(self, project: Project, name: str) -> None:
         """Delete a queue of any project, as :meth:`delete` does."""
@@ -236,8 +226,8 @@ class Queues:
         self._renewal.stop_renewing(holder)
         self._consumers.remove_holders([holder])
         declared = self._declared(name)
-        if declared and declared.get("auto_delete") and not self._consumers.count(name, self.project):
-            self.delete(name)
+        if declared and declared.get("auto_delete"):
+            self.expire(self.project, name)
 
     def retire_owner(self, owner: str) -> None:
         """Make the exclusive queues of a closing connection expire with the next maintenance."""
@@ -247,9 +237,3 @@ class Queues:
     def stop_renewing(self, owner: str) -> None:
         """Renew an owner no more."""
         self._renewal.stop_renewing(owner)
-
-
-def _is_temporary(declared: Metadata) -> bool:
-    """Return whether a queue with this declaration expires or is deleted automatically."""
-    has_lifetime = queue_arguments.lifetime_of("", declared["arguments"]) is not None
-    return bool(declared["exclusive"] or declared["auto_delete"] or has_lifetime)

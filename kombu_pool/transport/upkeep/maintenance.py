@@ -67,6 +67,7 @@ class Maintenance:
         for project, queue in self._control.consumers_controller.expired_queues():
             logger.debug("Queue %r expired and is deleted", queue)
             self._queues.expire(project, queue)
+        self._data.queue_controller.end_deletions()
         self._data.dead_letter_all()
         if time.monotonic() - self._collected_at >= self.RUNS_PER_GC * self._interval:
             self._collected_at = time.monotonic()

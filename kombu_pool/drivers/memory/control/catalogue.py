@@ -1,65 +1,114 @@
-"""The catalogue."""
+"""The catalogue, and the lives of queues that it tells."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kombu_pool.errors import PoolDoesNotExist, QueueNotMapped
+from kombu_pool.drivers.memory.codec import QueueRecord
+from kombu_pool.drivers.memory.control.store import StoredHolder, StoredUsage
+from kombu_pool.errors import PoolDoesNotExist
+from kombu_pool.model import ACTIVE, CREATING, DELETING, RESERVED, Assignment
 from kombu_pool.storage import CatalogueController as Contract
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from kombu_pool.clock import Clock
     from kombu_pool.drivers.memory.control.registry import Registry
     from kombu_pool.drivers.memory.control.store import ControlStore
-    from kombu_pool.model import CatalogueEntry, Project
+    from kombu_pool.model import CatalogueEntry, Expiry, Metadata, Project
 
 
 class CatalogueController(Contract):
     """The catalogue, in a dictionary."""
 
-    def __init__(self, store: ControlStore, registry: Registry) -> None:
+    def __init__(self, store: ControlStore, registry: Registry, clock: Clock) -> None:
         self._store = store
         self._registry = registry
+        self._clock = clock
 
     def list(self, project: Project) -> Sequence[CatalogueEntry]:
         with self._store.lock:
-            names = sorted(queue for owner, queue in self._store.catalogue if owner == project)
+            lives = self._store.catalogue.items()
+            names = sorted(queue for (owner, queue), life in lives if owner == project and life.state != DELETING)
             return [self.get(project, queue) for queue in names]
-
-    def get(self, project: Project, queue: str) -> CatalogueEntry:
-        pool = self._store.catalogue.get((project, queue))
-        if pool is None:
-            raise QueueNotMapped(queue, project)
-        return {"queue": queue, "project": project, "pool": pool}
 
     def insert(self, project: Project, queue: str, pool: str) -> None:
         with self._store.lock:
-            self._store.catalogue[project, queue] = pool
+            self._store.catalogue[project, queue] = self._new(pool, RESERVED)
 
-    def delete(self, project: Project, queue: str) -> None:
+    def delete(self, project: Project, queue: str, *, incarnation: str | None = None) -> None:
         with self._store.lock:
-            self._store.catalogue.pop((project, queue), None)
-
-    def update(self, project: Project, queue: str, pool: str | None = None) -> None:
-        with self._store.lock:
-            self.get(project, queue)
-            if pool is not None:
-                self._assign(project, queue, pool)
+            found = self._store.catalogue.get((project, queue))
+            if found is not None and incarnation in (None, found.incarnation):
+                if incarnation is None or found.state == DELETING:
+                    del self._store.catalogue[project, queue]
 
     def drop_all(self) -> None:
         with self._store.lock:
             self._store.catalogue.clear()
 
-    def insert_if_absent(self, project: Project, queue: str, pool: str) -> str:
-        with self._store.lock:
-            assigned = self._store.catalogue.get((project, queue))
-            if assigned is not None:
-                return assigned
-            self._assign(project, queue, pool)
-            return pool
+    def find(self, project: Project, queue: str) -> Assignment | None:
+        return self._store.catalogue.get((project, queue))
 
-    def _assign(self, project: Project, queue: str, pool: str) -> None:
-        if not self._registry.has_pool(pool):
-            raise PoolDoesNotExist(pool)
-        self._store.catalogue[project, queue] = pool
+    def assign(
+        self, project: Project, queue: str, pool: str, *, replaces: str | None = None, lease: float | None = None
+    ) -> tuple[Assignment, bool]:
+        scope = (project, queue)
+        with self._store.lock:
+            found = self._store.catalogue.get(scope)
+            if found is not None and (found.incarnation != replaces or found.state == DELETING):
+                return found, False
+            if not self._registry.has_pool(pool):
+                raise PoolDoesNotExist(pool)
+            assigned = self._store.catalogue[scope] = self._new(pool, RESERVED if lease is None else CREATING)
+            if lease is not None and scope not in self._store.queues:
+                usage = self._store.usage.setdefault(scope, StoredUsage())
+                usage.lifetime, usage.counts_since = lease, self._clock.time()
+            return assigned, True
+
+    def activate(
+        self,
+        project: Project,
+        queue: str,
+        incarnation: str,
+        metadata: Metadata | None = None,
+        expiry: Expiry | None = None,
+    ) -> bool:
+        scope = (project, queue)
+        with self._store.lock:
+            found = self._store.catalogue.get(scope)
+            if found is None or (found.incarnation, found.state) != (incarnation, CREATING):
+                return False
+            self._store.catalogue[scope] = found._replace(state=ACTIVE)
+            if scope not in self._store.queues:
+                self._store.queues[scope] = QueueRecord(metadata or {})
+                self._set_expiry(scope, expiry)
+            return True
+
+    def begin_deletion(self, project: Project, queue: str, incarnation: str) -> bool:
+        with self._store.lock:
+            found = self._store.catalogue.get((project, queue))
+            if found is None or found.incarnation != incarnation:
+                return False
+            self._store.begin_deletion((project, queue), found)
+            return True
+
+    def deletions(self, limit: int = 100) -> Sequence[tuple[Project, str, Assignment]]:
+        with self._store.lock:
+            lives = self._store.catalogue.items()
+            return [(*scope, life) for scope, life in lives if life.state == DELETING][:limit]
+
+    def _new(self, pool: str, state: str) -> Assignment:
+        return Assignment(pool, self._store.next_incarnation(), state)
+
+    def _set_expiry(self, scope: tuple[Project, str], expiry: Expiry | None) -> None:
+        usage = self._store.usage.setdefault(scope, StoredUsage())
+        usage.lifetime = usage.counts_since = None
+        if expiry is not None:
+            now = self._clock.time()
+            usage.lifetime = expiry.after
+            if expiry.from_now:
+                usage.counts_since = now
+            if expiry.holder is not None:
+                usage.holders[expiry.holder] = StoredHolder(now + expiry.holder_ttl, consuming=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kombu_pool.drivers.memory.control.store import StoredHolder, StoredUsage
+from kombu_pool.model import DELETING
 from kombu_pool.storage import ConsumersController as Contract
 
 if TYPE_CHECKING:
@@ -35,9 +36,23 @@ class ConsumersController(Contract):
             if usage is not None and _counts_since(usage) is not None:
                 usage.counts_since = self._clock.time()
 
-    def add_holder(self, queue: str, holder: str, ttl: float, project: Project = None, consuming: bool = True) -> None:
+    def add_holder(
+        self,
+        queue: str,
+        holder: str,
+        ttl: float,
+        project: Project = None,
+        consuming: bool = True,
+        *,
+        incarnation: str | None = None,
+    ) -> bool:
         with self._store.lock:
+            if incarnation is not None:
+                found = self._store.catalogue.get((project, queue))
+                if found is None or found.incarnation != incarnation or found.state == DELETING:
+                    return False
             self._usage(queue, project).holders[holder] = StoredHolder(self._clock.time() + ttl, consuming)
+            return True
 
     def renew(self, holders: Sequence[str], ttl: float) -> None:
         with self._store.lock:
@@ -65,6 +80,18 @@ class ConsumersController(Contract):
         with self._store.lock:
             now = self._clock.time()
             return [scope for scope, usage in self._store.usage.items() if _is_expired(usage, now)][:limit]
+
+    def expire(self, queue: str, project: Project = None) -> bool:
+        scope = (project, queue)
+        with self._store.lock:
+            usage = self._store.usage.get(scope)
+            if usage is None or not _is_expired(usage, self._clock.time()):
+                return False
+            self._store.usage.pop(scope)
+            assigned = self._store.catalogue.get(scope)
+            if assigned is not None:
+                self._store.begin_deletion(scope, assigned)
+            return True
 
     def forget(self, queue: str, project: Project = None) -> None:
         with self._store.lock:

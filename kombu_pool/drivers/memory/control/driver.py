@@ -27,7 +27,7 @@ class ControlDriver(Contract):
         self.queue_controller = QueueController(store)
         self.pools_controller = PoolsController(registry)
         self.flavors_controller = FlavorsController(registry)
-        self.catalogue_controller = CatalogueController(store, registry)
+        self.catalogue_controller = CatalogueController(store, registry, clock)
         self.bindings_controller = BindingsController(store)
         self.consumers_controller = ConsumersController(store, clock)
 

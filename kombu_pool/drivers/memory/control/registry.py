@@ -25,7 +25,7 @@ class Registry(Contract[Records]):
         with self._store.lock:
             if self._store.records is not version:
                 return False
-            queues = sum(pool == unused for pool in self._store.catalogue.values())
+            queues = sum(life.pool == unused for life in self._store.catalogue.values())
             if queues:
                 raise PoolInUse(unused, queues)
             self._store.records = records

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import secrets
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from kombu_pool.drivers.registry import Records
+from kombu_pool.model import DELETING
 
 if TYPE_CHECKING:
     from kombu_pool.drivers.memory.codec import QueueRecord
-    from kombu_pool.model import Binding, Project
+    from kombu_pool.model import Assignment, Binding, Project
 
 Scope: TypeAlias = "tuple[Project, str]"
 
@@ -52,12 +54,25 @@ class ControlStore:
         self.lock = threading.RLock()
         self.queues: dict[Scope, QueueRecord] = {}
         self.records = Records()
-        self.catalogue: dict[Scope, str] = {}
+        self.catalogue: dict[Scope, Assignment] = {}
         self.exchanges: dict[Scope, StoredExchange] = {}
         self.bindings: list[tuple[Project, Binding]] = []
         self.usage: dict[Scope, StoredUsage] = {}
         self._generations = itertools.count(1)
+        self._incarnations = itertools.count(1)
+        # A store of this name may have been dropped, and its incarnations live on in the pools.
+        self._epoch = secrets.token_hex(8)
 
     def next_generation(self) -> int:
         """Return a number that this store has never returned before."""
         return next(self._generations)
+
+    def next_incarnation(self) -> str:
+        """Return an incarnation that no store has ever returned before."""
+        return f"{self._epoch}.{next(self._incarnations)}"
+
+    def begin_deletion(self, scope: Scope, assignment: Assignment) -> None:
+        """Mark an assignment as DELETING; delete the queue's record, lifetime and holders."""
+        self.catalogue[scope] = assignment._replace(state=DELETING)
+        self.queues.pop(scope, None)
+        self.usage.pop(scope, None)

@@ -1,0 +1,160 @@
+"""The life of each queue over many pools: assigned, created in its pool, deleted there, forgotten.
+
+One rule makes it safe however the steps of several processes meet: a process creates in a pool only the incarnation that
+it was given for that, before any other process can know it; and an incarnation in deletion is never used again. So a
+process that stalls can neither bring a deleted queue back nor delete one of a later life.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from kombu_pool import errors
+from kombu_pool.model import ACTIVE, CREATING, DELETING
+
+if TYPE_CHECKING:
+    from kombu_pool.model import Assignment, Expiry, Metadata, Project
+    from kombu_pool.pooling.catalog import Catalog
+    from kombu_pool.pooling.pool_handle import PoolHandle
+
+logger = logging.getLogger(__name__)
+
+#: Time after which a queue that no process has gone on creating is deleted, in seconds.
+CREATION_LEASE = 60.0
+#: Longest wait for the process that creates a queue, in seconds; then this one creates it. Only spares work.
+_CREATION_TIMEOUT = 0.1
+_CREATION_POLL = 0.002
+
+
+class QueueLives:
+    """Creates, restores and deletes queues."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._catalogue = catalog.control.catalogue_controller
+        self._consumers = catalog.control.consumers_controller
+        self._records = catalog.control.queue_controller
+
+    def create(
+        self, queue: str, metadata: Metadata | None, project: Project, flavor: str | None, expiry: Expiry | None
+    ) -> bool:
+        """Create the queue, and return True; return False if it exists.
+
+        Raises:
+            FlavorDoesNotExist, NoPoolFound: as :meth:`~kombu_pool.pooling.Catalog.register`.
+        """
+        while True:
+            found = self._await_creation(queue, project)
+            if found is not None and found.state == DELETING:
+                self.end_deletion(project, queue, found)
+                continue
+            if found is not None and (found.state == ACTIVE or self._records.exists(queue, project)):
+                if found.state != ACTIVE or not self._catalog.open_pools.exists(found.pool):
+                    self._restore(queue, project, found)
+                return False
+            assigned, is_ours = self._catalog.assign(queue, project, flavor, found, lease=CREATION_LEASE)
+            if is_ours and self._create(queue, project, assigned, metadata, expiry):
+                return True
+
+    def current(self, queue: str, project: Project, refused: str | None) -> tuple[PoolHandle, str]:
+        """Return the queue's pool and its incarnation, read from the catalogue.
+
+        ``refused``: the incarnation that its pool does not know. If it is the present one, the pool lost the queue, and
+        it is created again.
+
+        Raises:
+            QueueDoesNotExist: there is no such queue.
+        """
+        while True:
+            found = self._await_creation(queue, project)
+            if found is None or found.state == DELETING:
+                raise errors.QueueDoesNotExist(queue, project)
+            if found.state == ACTIVE and found.incarnation != refused:
+                self._catalog.invalidate(queue, project)
+                return self._catalog.open_pools.get(found.pool), found.incarnation
+            if not self._records.exists(queue, project):
+                raise errors.QueueDoesNotExist(queue, project)
+            self._restore(queue, project, found)
+
+    def delete(self, queue: str, project: Project) -> None:
+        """Delete the queue. Idempotent."""
+        while (found := self._catalogue.find(project, queue)) is not None:
+            if self._catalogue.begin_deletion(project, queue, found.incarnation):
+                self.end_deletion(project, queue, found)
+                return
+        self._records.delete(queue, project)
+
+    def expire(self, queue: str, project: Project) -> bool:
+        """Delete the queue if it has expired, and return whether it had."""
+        if not self._consumers.expire(queue, project):
+            return False
+        found = self._catalogue.find(project, queue)
+        if found is not None and found.state == DELETING:
+            self.end_deletion(project, queue, found)
+        return True
+
+    def end_deletions(self) -> None:
+        """End the deletions that a dead process or an unreachable pool left unfinished."""
+        for project, queue, found in self._catalogue.deletions():
+            with suppress(errors.PoolUnavailable):
+                self.end_deletion(project, queue, found)
+
+    def end_deletion(self, project: Project, queue: str, found: Assignment) -> None:
+        """Delete a queue that is DELETING from its pool, and then from the catalogue."""
+        self._catalog.invalidate(queue, project)
+        with suppress(errors.PoolDoesNotExist), self._catalog.open_pools.get(found.pool) as pool:
+            pool.queues.delete(queue, project, incarnation=found.incarnation)
+        self._catalogue.delete(project, queue, incarnation=found.incarnation)
+
+    def _await_creation(self, queue: str, project: Project) -> Assignment | None:
+        """Return the queue's assignment once no process creates the queue, or none has for a while."""
+        until = 0.0
+        while True:
+            found = self._catalogue.find(project, queue)
+            if found is None or found.state != CREATING:
+                return found
+            now = time.monotonic()
+            until = until or now + _CREATION_TIMEOUT
+            if now >= until:
+                return found
+            time.sleep(_CREATION_POLL)
+
+    def _restore(self, queue: str, project: Project, found: Assignment) -> None:
+        """Create a queue that has a record again in its pool, which lost it, or was never told of it."""
+        with suppress(errors.QueueDoesNotExist):
+            metadata = self._records.get(queue, project)
+            assigned, is_ours = self._catalog.assign(queue, project, None, found, lease=CREATION_LEASE)
+            if is_ours and self._create(queue, project, assigned, metadata, None):
+                logger.warning("Pool %s had lost queue %r; it was created again", assigned.pool, queue)
+
+    def _create(
+        self, queue: str, project: Project, assigned: Assignment, metadata: Metadata | None, expiry: Expiry | None
+    ) -> bool:
+        """Create the queue in its pool, and make its assignment active; return False if that was replaced meanwhile."""
+        with self._catalog.open_pools.get(assigned.pool) as pool:
+            if not self._create_in(pool, queue, project, assigned, metadata):
+                return False
+            if self._catalogue.activate(project, queue, assigned.incarnation, metadata, expiry):
+                self._catalog.invalidate(queue, project)
+                return True
+            pool.queues.delete(queue, project, incarnation=assigned.incarnation)
+        return False
+
+    def _create_in(
+        self, pool: PoolHandle, queue: str, project: Project, assigned: Assignment, metadata: Metadata | None
+    ) -> bool:
+        incarnation = assigned.incarnation
+        try:
+            return pool.queues.create(queue, metadata, project, incarnation=incarnation)
+        except errors.IncarnationConflict as conflict:
+            # Nothing names the queue in the pool any more, as long as the assignment is ours: it keeps its messages.
+            if self._catalogue.find(project, queue) != assigned:
+                return False
+            with suppress(errors.IncarnationConflict):
+                return pool.queues.create(
+                    queue, metadata, project, incarnation=incarnation, replaces=conflict.current
+                )
+        return False

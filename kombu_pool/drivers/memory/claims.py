@@ -41,6 +41,21 @@ class ClaimController(Contract):
                 self._store.require(project, queue, self._clock.time(), incarnation)
             return self._claimer.claim(queue, metadata, limit, project)
 
+    def ack_and_claim(
+        self,
+        queue: str,
+        held: Sequence[tuple[str, str]],
+        metadata: ClaimMetadata,
+        project: Project = None,
+        limit: int = DEFAULT_LIMIT,
+        *,
+        incarnation: str | None = None,
+    ) -> tuple[Sequence[tuple[str, str]], str | None, Sequence[Message]]:
+        with self._store.lock:
+            if incarnation is not None:
+                self._store.require(project, queue, self._clock.time(), incarnation)
+            return super().ack_and_claim(queue, held, metadata, project, limit)
+
     def get(self, queue: str, claim_id: str, project: Project = None) -> tuple[Claim, Sequence[Message]]:
         with self._store.lock:
             now = self._clock.time()

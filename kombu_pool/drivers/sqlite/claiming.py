@@ -10,9 +10,10 @@ from kombu_pool import codec
 from kombu_pool.drivers.dead_letters import Candidate, DeadLetter, Source
 from kombu_pool.drivers.sqlite.codec import claim_id_of, message_number, project_key, to_claimed_message
 from kombu_pool.drivers.sqlite.dead_letters import candidate, is_local, store_dead_letter
+from kombu_pool.drivers.sqlite.incarnations import find_queue
 from kombu_pool.drivers.sqlite.statements import statements
 from kombu_pool.drivers.sqlite.states import CHUNK, advance, end_claim, remove
-from kombu_pool.errors import CorruptRecord
+from kombu_pool.errors import CorruptRecord, QueueDoesNotExist
 from kombu_pool.storage import UNREADABLE_QUEUE
 from kombu_pool.storage.dead_letters import RESERVATION_TTL, DeadLetterOutcome, DeadLetterReason
 from kombu_pool.storage.policy import policy_of
@@ -50,6 +51,8 @@ class ClaimRequest:
     ttl: float = 0
     grace: float = 0
     now: float = 0
+    #: What the queue must bear; None: anything.
+    incarnation: str | None = None
     policy: Policy = field(init=False)
     messages: Sequence[Message] = ()
     #: The queue as the source of the dead letters in ``reservation``.
@@ -69,13 +72,15 @@ class Claimer:
         self._dead_letters = dead_letters
 
     def claim(
-        self, queue: str, metadata: ClaimMetadata, limit: int, project: Project
+        self, queue: str, metadata: ClaimMetadata, limit: int, project: Project, incarnation: str | None
     ) -> tuple[str | None, Sequence[Message]]:
         """Claim messages as :meth:`ClaimController.create` promises."""
-        if not self._has_claimable(queue, project, limit):
+        if not self._has_claimable(queue, project, limit, incarnation):
             return None, []
         claim = secrets.randbits(63)
-        request = ClaimRequest(queue, project, limit, claim, metadata["ttl"], metadata["grace"])
+        request = ClaimRequest(
+            queue, project, limit, claim, metadata["ttl"], metadata["grace"], incarnation=incarnation
+        )
         self._fulfil(request)
         return (claim_id_of(claim), request.messages) if request.messages else (None, [])
 
@@ -104,13 +109,18 @@ class Claimer:
         self._fulfil(request)
         return request.messages
 
-    def _has_claimable(self, queue: str, project: Project, limit: int) -> bool:
+    def _has_claimable(self, queue: str, project: Project, limit: int, incarnation: str | None = None) -> bool:
         """Return whether messages may be claimable, after advancing the queue and moving its dead messages.
 
         Usually it only reads.
+
+        Raises:
+            QueueDoesNotExist: as :meth:`ClaimController.create`.
         """
         now = self._clock.time()
         found = self._database.row(_PEEK, (now, project_key(project), queue))
+        if incarnation is not None and (found is None or found[5] != incarnation):
+            raise QueueDoesNotExist(queue, project)
         if found is None or limit < 1:
             return False
         if found[3]:
@@ -131,10 +141,10 @@ class Claimer:
     def _attempt(self, request: ClaimRequest, outcomes: list[tuple[DeadLetter, bool]]) -> tuple[list[DeadLetter], bool]:
         """Claim up to the limit; return dead letters for other stores, and whether further dead letters may follow."""
         with self._database.write as connection:
-            found = connection.execute(_FIND, (project_key(request.project), request.queue)).fetchone()
+            found = find_queue(connection, request.queue, request.project, request.incarnation)
             if found is None:
                 return [], False
-            queue, metadata = found
+            queue, metadata, _ = found
             request.now, request.policy = self._clock.time(), policy_of(metadata)
             if request.reservation is not None:
                 self._apply(connection, queue, request, outcomes)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kombu_pool.drivers.sqlite import deletion
 from kombu_pool.drivers.sqlite.codec import claim_number, message_number, project_key, to_messages
 from kombu_pool.drivers.sqlite.posting import SOON
 from kombu_pool.drivers.sqlite.statements import statements
 from kombu_pool.drivers.sqlite.states import end_claim
-from kombu_pool.errors import ClaimDoesNotExist
+from kombu_pool.errors import ClaimDoesNotExist, QueueDoesNotExist
 from kombu_pool.storage import DEFAULT_LIMIT
 from kombu_pool.storage import ClaimController as Contract
 
@@ -36,12 +37,37 @@ class ClaimController(Contract):
         self._claimer = claimer
 
     def create(
-        self, queue: str, metadata: ClaimMetadata, project: Project = None, limit: int = DEFAULT_LIMIT
+        self,
+        queue: str,
+        metadata: ClaimMetadata,
+        project: Project = None,
+        limit: int = DEFAULT_LIMIT,
+        *,
+        incarnation: str | None = None,
     ) -> tuple[str | None, Sequence[Message]]:
-        claimed = self._claimer.claim(queue, metadata, limit, project)
+        claimed = self._claimer.claim(queue, metadata, limit, project, incarnation)
         if claimed[0] is not None and metadata["ttl"] < SOON:
             self._database.wake()
         return claimed
+
+    def ack_and_claim(
+        self,
+        queue: str,
+        held: Sequence[tuple[str, str]],
+        metadata: ClaimMetadata,
+        project: Project = None,
+        limit: int = DEFAULT_LIMIT,
+        *,
+        incarnation: str | None = None,
+    ) -> tuple[Sequence[tuple[str, str]], str | None, Sequence[Message]]:
+        refused = deletion.delete_claimed(self._database, self._clock, queue, held, project, incarnation)
+        try:
+            return refused, *self.create(queue, metadata, project, limit, incarnation=incarnation)
+        except QueueDoesNotExist:
+            if not held:
+                raise
+            # The queue was deleted between the two transactions: what the first has done is still to be told.
+            return refused, None, []
 
     def get(self, queue: str, claim_id: str, project: Project = None) -> tuple[Claim, Sequence[Message]]:
         now = self._clock.time()

@@ -15,6 +15,7 @@ from kombu_pool.drivers.sqlite.limits import make_room
 from kombu_pool.drivers.sqlite.posting import lower_expiry, next_number
 from kombu_pool.drivers.sqlite.statements import statements
 from kombu_pool.drivers.sqlite.states import advance
+from kombu_pool.model import NO_INCARNATION
 from kombu_pool.storage import UNREADABLE_QUEUE
 from kombu_pool.storage.dead_letters import RESERVATION_TTL
 from kombu_pool.storage.policy import policy_of, write
@@ -136,8 +137,8 @@ def is_local(connection: sqlite3.Connection, letter: DeadLetter, project: Projec
 def store_dead_letter(database: Database, connection: sqlite3.Connection, letter: DeadLetter, project: Project) -> None:
     """Store a dead letter in its target in this store, which is created if absent; its message is not removed."""
     scope = (project_key(project), letter.target or UNREADABLE_QUEUE)
-    connection.execute(_QUEUES["create"], (*scope, write({})))
-    queue, metadata, last = connection.execute(_MESSAGES["target"], scope).fetchone()
+    connection.execute(_QUEUES["create"], (*scope, write({}), NO_INCARNATION))
+    queue, metadata, _, last = connection.execute(_MESSAGES["target"], scope).fetchone()
     now, policy, message = letter.header["time"], policy_of(metadata), letter.message
     ttl, ends = letter.lifetime(policy.ttl)
     expires = None if ends == NEVER else ends

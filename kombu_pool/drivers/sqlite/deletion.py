@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kombu_pool.drivers.sqlite.codec import claim_id_of, claim_number, message_number, project_key
+from kombu_pool.drivers.sqlite.incarnations import find_queue
 from kombu_pool.drivers.sqlite.statements import statements
 from kombu_pool.drivers.sqlite.states import CHUNK, remove
 from kombu_pool.errors import (
@@ -109,9 +110,18 @@ class _NotAllHeldError(Exception):
 
 
 def delete_claimed(
-    database: Database, clock: Clock, queue: str, held: Sequence[tuple[str, str]], project: Project
+    database: Database,
+    clock: Clock,
+    queue: str,
+    held: Sequence[tuple[str, str]],
+    project: Project,
+    incarnation: str | None = None,
 ) -> Sequence[tuple[str, str]]:
-    """Delete messages as :meth:`MessageController.delete_claimed` promises."""
+    """Delete messages as :meth:`MessageController.delete_claimed` promises.
+
+    Raises:
+        QueueDoesNotExist: there is no queue that bears the ``incarnation``, if one is given; nothing was deleted.
+    """
     if not held:
         return []
     claims = {claim_id: claim_number(claim_id) for claim_id in {claim_id for _, claim_id in held}}
@@ -119,7 +129,7 @@ def delete_claimed(
     for delete_pairs in (_delete_all, _delete_each):
         try:
             with database.write as connection:
-                found = connection.execute(_FIND, (project_key(project), queue)).fetchone()
+                found = find_queue(connection, queue, project, incarnation)
                 if found is None:
                     return list(held)
                 live = _live_claims(connection, found[0], claims.values(), clock.time())

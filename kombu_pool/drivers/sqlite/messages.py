@@ -55,6 +55,7 @@ class MessageController(Contract):
         project: Project = None,
         *,
         idempotency_key: IdempotencyKey | None = None,
+        incarnation: str | None = None,
     ) -> Sequence[str]:
         limit = self._limit
         incoming = [validate(message, limit) for message in messages]
@@ -64,14 +65,14 @@ class MessageController(Contract):
         database = self._database
         with database.write as connection:
             found = connection.execute(_TARGET, (project_key(project), queue)).fetchone()
-            if found is None:
+            if found is None or incarnation not in (None, found[2]):
                 raise QueueDoesNotExist(queue, project)
             now, policy = self._clock.time(), policy_of(found[1])
             if idempotency_key is not None and (before := self._idempotency.ids(idempotency_key, found[0])) is not None:
                 return before
             if policy.is_bounded and not limits.admits(connection, found[0], policy, incoming, now):
                 raise QueueIsFull(queue, project)
-            first = next_number(max(found[2] or 0, database.last_number), now)
+            first = next_number(max(found[3] or 0, database.last_number), now)
             last = first + len(incoming) - 1
             soon = store(connection, found[0], policy, incoming, first, now, client)
             database.last_number = last

@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any
 from kombu_pool.drivers.sqlite.codec import project_key
 from kombu_pool.drivers.sqlite.control.queues import QueueController as ControlQueueController
 from kombu_pool.drivers.sqlite.states import advance
-from kombu_pool.errors import QueueDoesNotExist
+from kombu_pool.errors import IncarnationConflict, QueueDoesNotExist
+from kombu_pool.model import NO_INCARNATION
 from kombu_pool.storage.policy import policy_of, write
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from kombu_pool.clock import Clock
+    from kombu_pool.drivers.sqlite.codec import Row
     from kombu_pool.drivers.sqlite.collector import Collector
     from kombu_pool.drivers.sqlite.database import Database
     from kombu_pool.model import Metadata, Project
@@ -34,15 +38,46 @@ class QueueController(ControlQueueController):
         stored = write(metadata)
         # Messages that have expired by now are deleted or dead-lettered by the metadata of until now.
         advance(self._database, self._require(name, project)[0], self._clock.time())
-        values = (stored, policy_of(stored).expires_to_dlq, project_key(project), name)
         with self._database.write as connection:
-            if not connection.execute(self._sql["set_metadata"], values).rowcount:
+            if not self._set_metadata(connection, (project_key(project), name), stored):
                 raise QueueDoesNotExist(name, project)
 
-    def delete(self, name: str, project: Project = None) -> None:
+    def _set_metadata(self, connection: sqlite3.Connection, scope: tuple[str, str], stored: bytes) -> bool:
+        values = (stored, policy_of(stored).expires_to_dlq, *scope)
+        return connection.execute(self._sql["set_metadata"], values).rowcount > 0
+
+    def create(
+        self,
+        name: str,
+        metadata: Metadata | None = None,
+        project: Project = None,
+        *,
+        incarnation: str | None = None,
+        replaces: str | None = None,
+    ) -> bool:
+        found, scope, stored = self._find(name, project), (project_key(project), name), write(metadata or {})
+        if found is not None:
+            if _is_present(found, name, project, incarnation, replaces):
+                return False
+            advance(self._database, found[0], self._clock.time())  # as in set_metadata
+        born = NO_INCARNATION if incarnation is None else incarnation
+        with self._database.write as connection:
+            if connection.execute(self._sql["create"], (*scope, stored, born)).rowcount:
+                return True
+            found = connection.execute(self._sql["find"], scope).fetchone()
+            if _is_present(found, name, project, incarnation, replaces):
+                return False
+            self._set_metadata(connection, scope, stored)
+            connection.execute(self._sql["set_incarnation"], (born, *scope))
+        return True
+
+    def delete(self, name: str, project: Project = None, *, incarnation: str | None = None) -> None:
         scope = (project_key(project), name)
         if self.exists(name, project) or self._database.row(self._sql["has_subscription"], scope) is not None:
             with self._database.write as connection:
+                found = connection.execute(self._sql["find"], scope).fetchone()
+                if found is not None and incarnation not in (None, found[2]):
+                    return
                 connection.execute(self._sql["delete_subscriptions"], scope)
                 connection.execute(self._sql["delete"], scope)
         # Most queues are short: this removes all of their rows.
@@ -61,6 +96,19 @@ class QueueController(ControlQueueController):
         for which, number, moment in zip(("oldest", "newest"), ends, created, strict=False):
             messages[which] = _summary(number, moment, now)
         return {"messages": messages}
+
+
+def _is_present(found: Row, name: str, project: Project, incarnation: str | None, replaces: str | None) -> bool:
+    """Return whether a queue is the one to create; False if its incarnation is the one to replace.
+
+    Raises:
+        IncarnationConflict: it bears yet another one.
+    """
+    if incarnation in (None, found[2]):
+        return True
+    if replaces != found[2]:
+        raise IncarnationConflict(name, project, found[2])
+    return False
 
 
 def _summary(number: int, moment: float, now: float) -> dict[str, Any]:

@@ -64,6 +64,7 @@ __all__ = [
     "test_expired_dead_letters",
     "test_flavors",
     "test_idempotency",
+    "test_incarnations",
     "test_listing",
     "test_max_length",
     "test_messages",

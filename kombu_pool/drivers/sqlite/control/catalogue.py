@@ -1,76 +1,139 @@
-"""The catalogue."""
+"""The catalogue, and the lives of queues that it tells."""
 
 from __future__ import annotations
 
+import secrets
 from typing import TYPE_CHECKING
 
-from kombu_pool.drivers.sqlite.codec import project_key
+from kombu_pool.drivers.sqlite.codec import project_key, project_of
 from kombu_pool.drivers.sqlite.statements import statements
-from kombu_pool.errors import PoolDoesNotExist, QueueNotMapped
+from kombu_pool.errors import PoolDoesNotExist
+from kombu_pool.model import CREATING, DELETING, RESERVED, Assignment
 from kombu_pool.storage import CatalogueController as Contract
+from kombu_pool.storage.policy import write
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
+    from kombu_pool.clock import Clock
     from kombu_pool.drivers.sqlite.control.registry import Registry
     from kombu_pool.drivers.sqlite.database import Database
-    from kombu_pool.model import CatalogueEntry, Project
+    from kombu_pool.model import CatalogueEntry, Expiry, Metadata, Project
 
 _SQL = statements("catalogue")
+_CONSUMERS = statements("consumers")
+_RECORDS = statements("control_queues")
+_REMOVALS = (_RECORDS["delete"], _CONSUMERS["remove_lifetime"], _CONSUMERS["remove_holders"])
+
+_INCARNATION_BYTES = 12
 
 
 class CatalogueController(Contract):
     """The catalogue in a table."""
 
-    def __init__(self, database: Database, registry: Registry) -> None:
+    def __init__(self, database: Database, registry: Registry, clock: Clock) -> None:
         self._database = database
         self._registry = registry
+        self._clock = clock
 
     def list(self, project: Project) -> Sequence[CatalogueEntry]:
         rows = self._database.rows(_SQL["all"], (project_key(project),))
         return [{"queue": queue, "project": project, "pool": pool} for queue, pool in rows]
 
-    def get(self, project: Project, queue: str) -> CatalogueEntry:
-        row = self._database.row(_SQL["one"], (project_key(project), queue))
-        if row is None:
-            raise QueueNotMapped(queue, project)
-        return {"queue": queue, "project": project, "pool": row[0]}
-
     def insert(self, project: Project, queue: str, pool: str) -> None:
         with self._database.write as connection:
-            connection.execute(_SQL["assign"], (project_key(project), queue, pool))
+            _assign(connection, (project_key(project), queue), pool, RESERVED)
 
-    def delete(self, project: Project, queue: str) -> None:
+    def delete(self, project: Project, queue: str, *, incarnation: str | None = None) -> None:
+        scope = (project_key(project), queue)
         with self._database.write as connection:
-            connection.execute(_SQL["delete"], (project_key(project), queue))
-
-    def update(self, project: Project, queue: str, pool: str | None = None) -> None:
-        with self._database.write as connection:
-            if connection.execute(_SQL["one"], (project_key(project), queue)).fetchone() is None:
-                raise QueueNotMapped(queue, project)
-            if pool is not None:
-                self._assign(connection, project, queue, pool)
+            if incarnation is None:
+                connection.execute(_SQL["delete"], scope)
+            else:
+                connection.execute(_SQL["end_deletion"], (*scope, incarnation))
 
     def drop_all(self) -> None:
         with self._database.write as connection:
             connection.execute(_SQL["drop_all"])
 
-    def insert_if_absent(self, project: Project, queue: str, pool: str) -> str:
-        scope = (project_key(project), queue)
-        # Most calls declare a queue that is already assigned, which needs no lock.
-        row = self._database.row(_SQL["one"], scope)
-        if row is not None:
-            return str(row[0])
-        with self._database.write as connection:
-            row = connection.execute(_SQL["one"], scope).fetchone()
-            if row is not None:
-                return str(row[0])
-            self._assign(connection, project, queue, pool)
-        return pool
+    def find(self, project: Project, queue: str) -> Assignment | None:
+        return _assignment(self._database.row(_SQL["find"], (project_key(project), queue)))
 
-    def _assign(self, connection: sqlite3.Connection, project: Project, queue: str, pool: str) -> None:
-        # In the transaction of the connection, like the replacement of the registry: neither overlooks the other.
-        if not self._registry.has_pool(pool):
-            raise PoolDoesNotExist(pool)
-        connection.execute(_SQL["assign"], (project_key(project), queue, pool))
+    def assign(
+        self, project: Project, queue: str, pool: str, *, replaces: str | None = None, lease: float | None = None
+    ) -> tuple[Assignment, bool]:
+        # Most calls find a queue that is already assigned, which needs no lock.
+        found = self.find(project, queue)
+        if found is not None and _stays(found, replaces):
+            return found, False
+        scope = (project_key(project), queue)
+        with self._database.write as connection:
+            found = _assignment(connection.execute(_SQL["find"], scope).fetchone())
+            if found is not None and _stays(found, replaces):
+                return found, False
+            # In this transaction, like the replacement of the registry: neither overlooks the other.
+            if not self._registry.has_pool(pool):
+                raise PoolDoesNotExist(pool)
+            if lease is None:
+                return _assign(connection, scope, pool, RESERVED), True
+            if connection.execute(_RECORDS["find"], scope).fetchone() is None:
+                connection.execute(_CONSUMERS["set_lifetime"], (*scope, lease, self._clock.time()))
+                connection.execute(_CONSUMERS["refresh"], scope)
+            return _assign(connection, scope, pool, CREATING), True
+
+    def activate(
+        self,
+        project: Project,
+        queue: str,
+        incarnation: str,
+        metadata: Metadata | None = None,
+        expiry: Expiry | None = None,
+    ) -> bool:
+        scope, record = (project_key(project), queue), write(metadata or {})
+        with self._database.write as connection:
+            if not connection.execute(_SQL["activate"], (*scope, incarnation)).rowcount:
+                return False
+            if connection.execute(_RECORDS["create"], (*scope, record)).rowcount:
+                _set_expiry(connection, scope, expiry, self._clock.time())
+        return True
+
+    def begin_deletion(self, project: Project, queue: str, incarnation: str) -> bool:
+        with self._database.write as connection:
+            return begin_deletion(connection, (project_key(project), queue), incarnation)
+
+    def deletions(self, limit: int = 100) -> Sequence[tuple[Project, str, Assignment]]:
+        rows = self._database.rows(_SQL["deletions"], (limit,))
+        return [(project_of(key), queue, Assignment(*assigned)) for key, queue, *assigned in rows]
+
+
+def begin_deletion(connection: sqlite3.Connection, scope: tuple[str, str], incarnation: str | None) -> bool:
+    """Begin the deletion of a queue as :meth:`CatalogueController.begin_deletion` promises; None: any incarnation."""
+    if not connection.execute(_SQL["begin_deletion"], (*scope, incarnation)).rowcount:
+        return False
+    for statement in _REMOVALS:
+        connection.execute(statement, scope)
+    return True
+
+
+def _assignment(row: tuple[str, str, str] | None) -> Assignment | None:
+    return None if row is None else Assignment(*row)
+
+
+def _stays(found: Assignment, replaces: str | None) -> bool:
+    return found.incarnation != replaces or found.state == DELETING
+
+
+def _assign(connection: sqlite3.Connection, scope: tuple[str, str], pool: str, state: str) -> Assignment:
+    assigned = Assignment(pool, secrets.token_hex(_INCARNATION_BYTES), state)
+    connection.execute(_SQL["assign"], (*scope, *assigned))
+    return assigned
+
+
+def _set_expiry(connection: sqlite3.Connection, scope: tuple[str, str], expiry: Expiry | None, now: float) -> None:
+    """Replace the lifetime of a new queue, which may be the lease of its creation, and add its first holder."""
+    after, touched = (None, None) if expiry is None else (expiry.after, now if expiry.from_now else None)
+    connection.execute(_CONSUMERS["reset_lifetime"], (*scope, after, touched))
+    if expiry is not None and expiry.holder is not None:
+        connection.execute(_CONSUMERS["add_holder"], (expiry.holder, *scope, now + expiry.holder_ttl, 0))
+    connection.execute(_CONSUMERS["refresh"], scope)

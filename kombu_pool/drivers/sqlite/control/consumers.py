@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kombu_pool.drivers.sqlite.codec import project_key, project_of
+from kombu_pool.drivers.sqlite.control.catalogue import begin_deletion
 from kombu_pool.drivers.sqlite.statements import statements
+from kombu_pool.model import DELETING
 from kombu_pool.storage import ConsumersController as Contract
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from kombu_pool.model import Project
 
 _SQL = statements("consumers")
+_ASSIGNMENT = statements("catalogue")["find"]
 #: Seconds after its death for which a holder may still be renewed.
 _STALE_AFTER = 86_400.0
 #: Stale holders that one call removes at most.
@@ -43,15 +46,27 @@ class ConsumersController(Contract):
             connection.execute(_SQL["touch"], (self._clock.time(), *scope))
             connection.execute(_SQL["refresh"], scope)
 
-    def add_holder(self, queue: str, holder: str, ttl: float, project: Project = None, consuming: bool = True) -> None:
+    def add_holder(
+        self,
+        queue: str,
+        holder: str,
+        ttl: float,
+        project: Project = None,
+        consuming: bool = True,
+        *,
+        incarnation: str | None = None,
+    ) -> bool:
         scope = (project_key(project), queue)
         with self._database.write as connection:
+            if incarnation is not None and not _is_assigned(connection, scope, incarnation):
+                return False
             now = self._clock.time()
             connection.execute(_SQL["add_queue"], scope)
             connection.execute(_SQL["add_holder"], (holder, *scope, now + ttl, int(consuming)))
             connection.execute(_SQL["refresh"], scope)
             stale = connection.execute(_SQL["stale_holders"], (now - _STALE_AFTER, _STALE_LIMIT)).fetchall()
             _remove_holders(connection, [name for (name,) in stale], now)
+        return True
 
     def renew(self, holders: Sequence[str], ttl: float) -> None:
         with self._database.write as connection:
@@ -72,11 +87,32 @@ class ConsumersController(Contract):
         rows = self._database.rows(_SQL["expired"], (self._clock.time(), limit))
         return [(project_of(key), queue) for key, queue in rows]
 
+    def expire(self, queue: str, project: Project = None) -> bool:
+        scope = (project_key(project), queue)
+        # Read first: most calls find a queue that has not expired, which needs no lock.
+        if self._database.row(_SQL["is_expired"], (*scope, self._clock.time())) is None:
+            return False
+        with self._database.write as connection:
+            if connection.execute(_SQL["is_expired"], (*scope, self._clock.time())).fetchone() is None:
+                return False
+            if not begin_deletion(connection, scope, incarnation=None):
+                _forget(connection, scope)
+        return True
+
     def forget(self, queue: str, project: Project = None) -> None:
         scope = (project_key(project), queue)
         with self._database.write as connection:
-            connection.execute(_SQL["remove_lifetime"], scope)
-            connection.execute(_SQL["remove_holders"], scope)
+            _forget(connection, scope)
+
+
+def _is_assigned(connection: sqlite3.Connection, scope: tuple[str, str], incarnation: str) -> bool:
+    row = connection.execute(_ASSIGNMENT, scope).fetchone()
+    return row is not None and row[1] == incarnation and row[2] != DELETING
+
+
+def _forget(connection: sqlite3.Connection, scope: tuple[str, str]) -> None:
+    connection.execute(_SQL["remove_lifetime"], scope)
+    connection.execute(_SQL["remove_holders"], scope)
 
 
 def _remove_holders(connection: sqlite3.Connection, holders: Iterable[str], now: float) -> None:

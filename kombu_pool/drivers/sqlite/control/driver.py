@@ -32,7 +32,7 @@ class ControlDriver(Contract):
         self.queue_controller = QueueController(database)
         self.pools_controller = PoolsController(registry)
         self.flavors_controller = FlavorsController(registry)
-        self.catalogue_controller = CatalogueController(database, registry)
+        self.catalogue_controller = CatalogueController(database, registry, clock)
         self.bindings_controller = BindingsController(database, clock)
         self.consumers_controller = ConsumersController(database, clock)
 

@@ -14,6 +14,7 @@ from kombu_pool.storage.policy import read, write
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from kombu_pool.drivers.sqlite.codec import Row
     from kombu_pool.drivers.sqlite.database import Database
     from kombu_pool.model import Metadata, Project
 
@@ -67,7 +68,15 @@ class QueueController(Contract):
             if not connection.execute(self._sql["set_metadata"], values).rowcount:
                 raise QueueDoesNotExist(name, project)
 
-    def create(self, name: str, metadata: Metadata | None = None, project: Project = None) -> bool:
+    def create(
+        self,
+        name: str,
+        metadata: Metadata | None = None,
+        project: Project = None,
+        *,
+        incarnation: str | None = None,
+        replaces: str | None = None,
+    ) -> bool:
         if self.exists(name, project):
             return False
         values = (project_key(project), name, write(metadata or {}))
@@ -77,7 +86,7 @@ class QueueController(Contract):
     def exists(self, name: str, project: Project = None) -> bool:
         return self._find(name, project) is not None
 
-    def delete(self, name: str, project: Project = None) -> None:
+    def delete(self, name: str, project: Project = None, *, incarnation: str | None = None) -> None:
         if self.exists(name, project):
             with self._database.write as connection:
                 connection.execute(self._sql["delete"], (project_key(project), name))
@@ -89,11 +98,11 @@ class QueueController(Contract):
     def calculate_resource_count(self, project: Project = None) -> int:
         return int(self._database.row(self._sql["total"], (project_key(project),))[0])
 
-    def _find(self, name: str, project: Project) -> tuple[int, bytes] | None:
-        found: tuple[int, bytes] | None = self._database.row(self._sql["find"], (project_key(project), name))
+    def _find(self, name: str, project: Project) -> Row | None:
+        found: Row | None = self._database.row(self._sql["find"], (project_key(project), name))
         return found
 
-    def _require(self, name: str, project: Project) -> tuple[int, bytes]:
+    def _require(self, name: str, project: Project) -> Row:
         found = self._find(name, project)
         if found is None:
             raise QueueDoesNotExist(name, project)

@@ -1,9 +1,18 @@
 -- all: the entries of a project, by queue
-SELECT queue, pool FROM catalogue WHERE project = ? ORDER BY queue
--- one: the pool of a queue
-SELECT pool FROM catalogue WHERE project = ? AND queue = ?
--- assign: assign a queue to a pool, whatever its present assignment
-INSERT INTO catalogue(project, queue, pool) VALUES(?, ?, ?) ON CONFLICT DO UPDATE SET pool = excluded.pool
+SELECT queue, pool FROM catalogue WHERE project = ? AND state <> 'deleting' ORDER BY queue
+-- find: the assignment of a queue
+SELECT pool, incarnation, state FROM catalogue WHERE project = ? AND queue = ?
+-- assign: assign a queue, whatever its present assignment
+INSERT INTO catalogue(project, queue, pool, incarnation, state) VALUES(?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET pool = excluded.pool, incarnation = excluded.incarnation, state = excluded.state
+-- activate: make an assignment active if a process creates its queue
+UPDATE catalogue SET state = 'active' WHERE project = ? AND queue = ? AND incarnation = ? AND state = 'creating'
+-- begin_deletion: mark the assignment of a queue as in deletion; only one incarnation, unless that is NULL
+UPDATE catalogue SET state = 'deleting' WHERE project = ? AND queue = ? AND incarnation = coalesce(?, incarnation)
+-- deletions: some assignments in deletion
+SELECT project, queue, pool, incarnation, state FROM catalogue WHERE state = 'deleting' LIMIT ?
+-- end_deletion: remove an assignment in deletion
+DELETE FROM catalogue WHERE project = ? AND queue = ? AND incarnation = ? AND state = 'deleting'
 -- delete: remove an entry
 DELETE FROM catalogue WHERE project = ? AND queue = ?
 -- drop_all: remove all entries

@@ -1,10 +1,11 @@
--- peek: the queue and its metadata; whether it has free messages, messages to advance, and dead messages
+-- peek: the queue and its metadata; whether it has free messages, messages to advance, and dead messages; its incarnation
 SELECT id, metadata,
     EXISTS (SELECT 1 FROM free WHERE free.queue = queue.id),
     EXISTS (SELECT 1 FROM delayed WHERE delayed.queue = queue.id AND due <= ?1)
     OR EXISTS (SELECT 1 FROM claim WHERE claim.queue = queue.id AND ends <= ?1)
     OR EXISTS (SELECT 1 FROM message WHERE message.queue = queue.id AND expires <= ?1),
-    EXISTS (SELECT 1 FROM dead WHERE dead.queue = queue.id)
+    EXISTS (SELECT 1 FROM dead WHERE dead.queue = queue.id),
+    incarnation
 FROM queue WHERE project = ?2 AND name = ?3
 -- first_free: the first free messages
 SELECT m.id, m.rank, m.created, m.ttl, m.dead_letter, m.record, free.claim, free.claim_count, free.expires, m.client

@@ -1,6 +1,9 @@
 -- set_lifetime: set the lifetime of a queue; keep its last use unless one is given
 INSERT INTO lifetime(project, queue, after, touched) VALUES(?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET after = excluded.after, touched = coalesce(excluded.touched, touched)
+-- reset_lifetime: set the lifetime of a queue, or none, and its last use
+INSERT INTO lifetime(project, queue, after, touched) VALUES(?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET after = excluded.after, touched = excluded.touched
 -- add_queue: add a queue without a lifetime, unless it exists
 INSERT INTO lifetime(project, queue) VALUES(?, ?) ON CONFLICT DO NOTHING
 -- touch: set the last use of a queue whose lifetime has begun
@@ -28,6 +31,8 @@ SELECT DISTINCT name FROM holder WHERE ends <= ? LIMIT ?
 SELECT count(*) FROM holder WHERE project = ? AND queue = ? AND ends > ? AND consuming
 -- expired: the expired queues
 SELECT project, queue FROM lifetime WHERE expires <= ? ORDER BY expires LIMIT ?
+-- is_expired: whether a queue has expired
+SELECT 1 FROM lifetime WHERE project = ? AND queue = ? AND expires <= ?
 -- remove_lifetime: remove the lifetime of a queue
 DELETE FROM lifetime WHERE project = ? AND queue = ?
 -- remove_holders: remove the holders of a queue

@@ -1,5 +1,5 @@
--- target: the id and the metadata of a queue, and the highest message id of the store
-SELECT id, metadata, (SELECT max(id) FROM message) FROM queue WHERE project = ? AND name = ?
+-- target: the id, the metadata and the incarnation of a queue, and the highest message id of the store
+SELECT id, metadata, incarnation, (SELECT max(id) FROM message) FROM queue WHERE project = ? AND name = ?
 -- store: store a message
 INSERT INTO message(id, queue, rank, created, ttl, expires, due, client, dead_letter, record)
 VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)

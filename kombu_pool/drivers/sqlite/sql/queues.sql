@@ -1,12 +1,14 @@
--- find: the id and the metadata of a queue
-SELECT id, metadata FROM queue WHERE project = ? AND name = ?
+-- find: the id, the metadata and the incarnation of a queue
+SELECT id, metadata, incarnation FROM queue WHERE project = ? AND name = ?
 -- create: add a queue unless it exists
-INSERT INTO queue(project, name, metadata) VALUES(?, ?, ?) ON CONFLICT DO NOTHING
+INSERT INTO queue(project, name, metadata, incarnation) VALUES(?, ?, ?, ?) ON CONFLICT DO NOTHING
 -- set_metadata: replace a queue's metadata; the earliest expiry is stored if expired messages are dead-lettered
 UPDATE queue SET metadata = ?, earliest_expiry = CASE WHEN ? THEN (
     SELECT min(expires) FROM message WHERE message.queue = queue.id AND expires IS NOT NULL
 ) END
 WHERE project = ? AND name = ?
+-- set_incarnation: let a queue bear another incarnation
+UPDATE queue SET incarnation = ? WHERE project = ? AND name = ?
 -- delete: remove a queue's name, so that the collector removes its rows
 UPDATE queue SET project = NULL, name = NULL, earliest_expiry = NULL WHERE project = ? AND name = ? RETURNING id
 -- has_subscription: a row if a queue has a subscription

@@ -1,4 +1,4 @@
--- The layout, version 3. Each state of a message is a table, so that a change of state does not write the body again:
+-- The layout, version 4. Each state of a message is a table, so that a change of state does not write the body again:
 -- delayed, free and claimed hold what the state needs, message holds the rest, once.
 
 -- The identity of this store, in one row: random, made with the file.
@@ -6,11 +6,13 @@ CREATE TABLE store(identity TEXT NOT NULL);
 INSERT INTO store VALUES(lower(hex(randomblob(16))));
 
 -- The queues of this store. A deleted queue has neither project nor name until its rows are collected. No message of
--- the queue expires to its dead-letter queue before earliest_expiry; NULL if none can.
+-- the queue expires to its dead-letter queue before earliest_expiry; NULL if none can. The incarnation is that of the
+-- assignment for which the queue was created; '' if for none.
 CREATE TABLE queue(
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     project TEXT,
     name TEXT,
+    incarnation TEXT NOT NULL,
     metadata BLOB NOT NULL,
     earliest_expiry REAL,
     UNIQUE(project, name)
@@ -117,13 +119,18 @@ CREATE TABLE control_queue(
 CREATE TABLE registry(version INTEGER NOT NULL, record BLOB NOT NULL);
 INSERT INTO registry VALUES(0, x'');
 
+-- The assignments of queues to pools. The incarnation is random, so that no other store has it either, nor an older copy
+-- of this one. The state is reserved, creating, active or deleting.
 CREATE TABLE catalogue(
     project TEXT NOT NULL,
     queue TEXT NOT NULL,
     pool TEXT NOT NULL,
+    incarnation TEXT NOT NULL,
+    state TEXT NOT NULL,
     PRIMARY KEY(project, queue)
 ) WITHOUT ROWID;
 CREATE INDEX catalogue_pool ON catalogue(pool);
+CREATE INDEX catalogue_deleting ON catalogue(project, queue) WHERE state = 'deleting';
 
 CREATE TABLE exchange(
     project TEXT NOT NULL,

@@ -51,9 +51,10 @@ class QueueLives:
             if found is not None and found.state == DELETING:
                 self.end_deletion(project, queue, found)
                 continue
-            if found is not None and (found.state == ACTIVE or self._records.exists(queue, project)):
-                if found.state != ACTIVE or not self._catalog.open_pools.exists(found.pool):
-                    self._restore(queue, project, found)
+            if found is not None and found.state == ACTIVE and self._catalog.open_pools.exists(found.pool):
+                return False
+            if self._records.exists(queue, project):
+                self._restore(queue, project, found)
                 return False
             assigned, is_ours = self._catalog.assign(queue, project, flavor, found, lease=CREATION_LEASE)
             if is_ours and self._create(queue, project, assigned, metadata, expiry):
@@ -80,27 +81,32 @@ class QueueLives:
             self._restore(queue, project, found)
 
     def delete(self, queue: str, project: Project) -> None:
-        """Delete the queue. Idempotent."""
+        """Delete the queue. Idempotent. What an unreachable pool holds of it is deleted when the pool answers."""
         while (found := self._catalogue.find(project, queue)) is not None:
             if self._catalogue.begin_deletion(project, queue, found.incarnation):
-                self.end_deletion(project, queue, found)
+                self._try_to_end_deletion(project, queue, found)
                 return
         self._records.delete(queue, project)
 
-    def expire(self, queue: str, project: Project) -> bool:
+    def expire(self, queue: str, project: Project, after: float | None = None) -> bool:
         """Delete the queue if it has expired, and return whether it had."""
-        if not self._consumers.expire(queue, project):
+        if not self._consumers.expire(queue, project, after=after):
             return False
         found = self._catalogue.find(project, queue)
         if found is not None and found.state == DELETING:
-            self.end_deletion(project, queue, found)
+            self._try_to_end_deletion(project, queue, found)
         return True
 
     def end_deletions(self) -> None:
         """End the deletions that a dead process or an unreachable pool left unfinished."""
         for project, queue, found in self._catalogue.deletions():
-            with suppress(errors.PoolUnavailable):
-                self.end_deletion(project, queue, found)
+            self._try_to_end_deletion(project, queue, found)
+
+    def _try_to_end_deletion(self, project: Project, queue: str, found: Assignment) -> None:
+        try:
+            self.end_deletion(project, queue, found)
+        except errors.PoolUnavailable as error:
+            logger.info("The messages of the deleted queue %r are deleted later: %s", queue, error)
 
     def end_deletion(self, project: Project, queue: str, found: Assignment) -> None:
         """Delete a queue that is DELETING from its pool, and then from the catalogue."""
@@ -122,7 +128,7 @@ class QueueLives:
                 return found
             time.sleep(_CREATION_POLL)
 
-    def _restore(self, queue: str, project: Project, found: Assignment) -> None:
+    def _restore(self, queue: str, project: Project, found: Assignment | None) -> None:
         """Create a queue that has a record again in its pool, which lost it, or was never told of it."""
         with suppress(errors.QueueDoesNotExist):
             metadata = self._records.get(queue, project)

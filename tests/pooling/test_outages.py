@@ -35,9 +35,7 @@ from tests.support.pooling.switchable_stores import bodies, post
         lambda driver: driver.subscription_controller.delete("of-a", "1"),
         lambda driver: driver.subscription_controller.confirm("of-a", "1"),
         lambda driver: driver.queue_controller.stats("of-a"),
-        lambda driver: driver.queue_controller.create("of-a"),
         lambda driver: driver.queue_controller.set_metadata("of-a", {}),
-        lambda driver: driver.queue_controller.delete("of-a"),
     ],
 )
 def test_only_the_queues_of_a_pool_that_is_down_suffer(populated, stores, call):
@@ -52,6 +50,26 @@ def test_only_the_queues_of_a_pool_that_is_down_suffer(populated, stores, call):
     post(populated, "of-b", 1)
     assert bodies(populated, "of-b") == [1]
     assert populated.queue_controller.exists("of-a")
+
+
+def test_a_known_queue_is_declared_and_deleted_without_an_answer_of_its_pool(populated, stores):
+    post(populated, "of-a", 1)
+    stores.switch_off("a")
+
+    assert populated.queue_controller.create("of-a") is False
+    populated.queue_controller.delete("of-a")
+
+    assert not populated.queue_controller.exists("of-a")
+    with pytest.raises(errors.QueueDoesNotExist):
+        post(populated, "of-a", 2)
+    with pytest.raises(errors.PoolUnavailable):
+        populated.queue_controller.create("of-a")
+    stores.switch_on("a")
+    populated.queue_controller.end_deletions()
+    assert not stores.leaf("a").queue_controller.exists("of-a")
+    assert list(populated.control.catalogue_controller.deletions()) == []
+    assert populated.queue_controller.create("of-a") is True
+    assert bodies(populated, "of-a") == []
 
 
 def test_a_pool_that_is_down_from_the_start_is_unavailable_too(populated, stores, control, clock):

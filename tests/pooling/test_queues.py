@@ -71,7 +71,7 @@ def test_a_delete_that_crashed_is_finished_by_the_next(populated, stores, monkey
     post(populated, "of-a", 1)
     target, method = {
         "pool": (populated.catalog.lookup("of-a").queue_controller, "delete"),
-        "control": (populated.control.queue_controller, "delete"),
+        "control": (populated.control.catalogue_controller, "begin_deletion"),
         "catalogue": (populated.control.catalogue_controller, "delete"),
     }[crash_at]
     with monkeypatch.context() as patched:
@@ -96,7 +96,7 @@ def test_a_create_that_crashed_before_the_pool_is_finished_by_the_next(pooled, m
 
 def test_a_create_that_crashed_before_the_control_store_is_finished_by_the_next(pooled, stores, monkeypatch):
     with monkeypatch.context() as patched:
-        patched.setattr(pooled.control.queue_controller, "create", crash)
+        patched.setattr(pooled.control.catalogue_controller, "activate", crash)
         with pytest.raises(KeyboardInterrupt):
             pooled.queue_controller.create("q", {"_flavor": "fast", "attempt": 1})
 
@@ -106,14 +106,18 @@ def test_a_create_that_crashed_before_the_control_store_is_finished_by_the_next(
     assert pool_queues(stores, "f").get("q") == {"_flavor": "fast", "attempt": 2}
 
 
-def test_a_queue_that_its_pool_forgot_is_repaired_by_its_declaration(populated, stores):
+def test_a_queue_that_its_pool_forgot_is_repaired_by_its_next_use(populated, stores):
     populated.queue_controller.set_metadata("of-a", {"x": 1})
     pool_queues(stores, "a").delete("of-a")
-
+    # A declaration needs no answer of the pool.
     assert populated.queue_controller.create("of-a", {"x": 2}) is False
 
+    assert populated.claim_controller.create("of-a", {"ttl": 60, "grace": 60}) == (None, [])
+
     assert pool_queues(stores, "a").get("of-a") == {"x": 1}
+    pool_queues(stores, "a").delete("of-a")
     post(populated, "of-a", "again")
+    assert pool_queues(stores, "a").get("of-a") == {"x": 1}
     assert bodies(populated, "of-a") == ["again"]
 
 

@@ -65,20 +65,24 @@ class QueueController(Routing, storage.QueueController):
         return self._lives.create(name, metadata, project, flavor, expiry)
 
     def set_metadata(self, name: str, metadata: Metadata, project: Project = None) -> None:
-        if not self._control.exists(name, project):
-            raise errors.QueueDoesNotExist(name, project)
-        pool = self._pool(name, project)
-        if pool is not self._catalog.unassigned:
+        self._control.set_metadata(name, metadata, project)
+        _, _, pool, present = self._catalog.route(name, project)
+        try:
             with pool:
                 pool.queues.set_metadata(name, metadata, project)
-        self._control.set_metadata(name, metadata, project)
+        except errors.QueueDoesNotExist:
+            # The pool lost it, and gets it back with the new record; or it was deleted meanwhile.
+            self._lives.current(name, project, present)
 
     def delete(self, name: str, project: Project = None, *, incarnation: str | None = None) -> None:
         self._lives.delete(name, project)
 
-    def expire(self, name: str, project: Project = None) -> bool:
-        """Delete the queue if it has been without a live holder for longer than its lifetime; return whether it had."""
-        return self._lives.expire(name, project)
+    def expire(self, name: str, project: Project = None, after: float | None = None) -> bool:
+        """Delete the queue if it has been without a live holder for longer than its lifetime; return whether it had.
+
+        ``after``: seconds to take for the lifetime.
+        """
+        return self._lives.expire(name, project, after)
 
     def end_deletions(self) -> None:
         """End the deletions that a dead process or an unreachable pool left unfinished."""

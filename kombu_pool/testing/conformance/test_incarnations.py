@@ -386,6 +386,33 @@ def test_a_holder_of_another_life_holds_nothing(catalogue: CatalogueController, 
     assert consumers.count("q") == 1
 
 
+def test_another_lifetime_may_be_asked_about(
+    catalogue: CatalogueController, consumers: ConsumersController, clock: ManualClock
+) -> None:
+    assigned = created(catalogue, expiry=Expiry(100, from_now=True))
+    consumers.add_holder("q", "one", 60)
+    clock.advance(10)
+    assert not consumers.expire("q", after=0.0)
+    consumers.remove_holders(["one"])
+    assert not consumers.expire("q")
+    assert not consumers.expire("q", after=5.0)
+
+    assert consumers.expire("q", after=0.0)
+
+    assert catalogue.find(None, "q") == assigned._replace(state=DELETING)
+
+
+def test_a_queue_without_a_lifetime_may_be_asked_about_likewise(
+    catalogue: CatalogueController, consumers: ConsumersController
+) -> None:
+    created(catalogue)
+    assert not consumers.expire("q", after=0.0)
+    consumers.add_holder("q", "one", 60)
+    consumers.remove_holders(["one"])
+
+    assert consumers.expire("q", after=0.0)
+
+
 def test_a_lifetime_without_an_assignment_just_ends(consumers: ConsumersController, clock: ManualClock) -> None:
     consumers.set_lifetime("q", 10, from_now=True)
     clock.advance(11)

@@ -81,11 +81,11 @@ class ConsumersController(Contract):
             now = self._clock.time()
             return [scope for scope, usage in self._store.usage.items() if _is_expired(usage, now)][:limit]
 
-    def expire(self, queue: str, project: Project = None) -> bool:
+    def expire(self, queue: str, project: Project = None, *, after: float | None = None) -> bool:
         scope = (project, queue)
         with self._store.lock:
             usage = self._store.usage.get(scope)
-            if usage is None or not _is_expired(usage, self._clock.time()):
+            if usage is None or not _is_expired(usage, self._clock.time(), after):
                 return False
             self._store.usage.pop(scope)
             assigned = self._store.catalogue.get(scope)
@@ -115,6 +115,6 @@ def _counts_since(usage: StoredUsage) -> float | None:
     return max(moments, default=None)
 
 
-def _is_expired(usage: StoredUsage, now: float) -> bool:
-    since = _counts_since(usage)
-    return usage.lifetime is not None and since is not None and since + usage.lifetime <= now
+def _is_expired(usage: StoredUsage, now: float, after: float | None = None) -> bool:
+    since, lifetime = _counts_since(usage), usage.lifetime if after is None else after
+    return lifetime is not None and since is not None and since + lifetime <= now

@@ -3,13 +3,19 @@
 ``p`` is always a project. The other fields:
 
     registry   one document with all pools and flavors (see registry.py); the epoch; the last number
-    queues     q  name     m  metadata
-    catalogue  q  queue    o  pool    u  the pool is not verified yet    w  the previous pool, until then
+    queues     q  name     m  metadata, if the queue has a record
+               o  pool,    i  incarnation and    f  state of its assignment, if it has one
+               u  the pool is not verified yet   b  the fields that the assignment replaced, until then
+               j  lineage: with it all incarnations of the queue begin, until it is deleted
+               l  lifetime    s  start of its lifetime    w  earliest time at which it may expire
+               d  mark of the process that is about to expire the queue
     exchanges  n  name     k  type    d  durable    u  auto-delete    a  arguments    g  generation
     bindings   e  exchange    k  kind and    n  name of the destination    r  routing key    a  arguments    o  order
                f  its state
-    usage      q  queue    l  lifetime    s  start of its lifetime    w  earliest time at which it may expire
-    holders    q  queue    h  holder    x  its expiry    c  whether it consumes
+    holders    q  queue    h  holder    x  its expiry    c  whether it consumes    k  lineage of the queue, if given
+
+A queue has one document, as only the change of one document is atomic on every server. Its holders have their own:
+thousands of consumers would contend for it.
 
 The fields that identify a document are its ``_id``, too, which is unique even in a collection that was dropped and has
 no indexes of ours yet.
@@ -20,8 +26,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from pymongo import ASCENDING, IndexModel, ReturnDocument
+from pymongo.errors import DuplicateKeyError
 
 from kombu_pool.drivers.mongodb import schema
+from kombu_pool.model import DELETING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,13 +42,17 @@ PLANE: Final = "control"
 
 REGISTRY: Final = "registry"
 QUEUES: Final = "control_queues"
-CATALOGUE: Final = "catalogue"
 EXCHANGES: Final = "exchanges"
 BINDINGS: Final = "bindings"
-USAGE: Final = "usage"
 HOLDERS: Final = "holders"
 
 _NUMBER = "number"
+
+#: The parts of a queue's document: its record, its assignment, its lifetime and the start of that.
+_RECORD, _ASSIGNMENT, _LIFETIME = ("m",), ("i", "o", "f", "u", "b"), ("l", "s", "w", "d")
+PARTS: Final[Mapping[str, Sequence[str]]] = {"record": _RECORD, "assignment": _ASSIGNMENT, "lifetime": _LIFETIME}
+#: Matches a document that has no part any more.
+_EMPTY: Final = {"m": None, "i": None, "l": None, "s": None}
 
 
 def _index(name: str, keys: str, **options: Any) -> IndexModel:
@@ -48,11 +60,15 @@ def _index(name: str, keys: str, **options: Any) -> IndexModel:
 
 
 _INDEXES: Mapping[str, Sequence[IndexModel]] = {
-    QUEUES: [_index("names", "p q", unique=True)],
-    CATALOGUE: [_index("names", "p q", unique=True), _index("pools", "o"), _index("before", "w", sparse=True)],
+    QUEUES: [
+        _index("names", "p q", unique=True),
+        _index("pools", "o", sparse=True),
+        _index("before", "b.o", sparse=True),
+        _index("deletions", "f", partialFilterExpression={"f": DELETING}),
+        _index("waiting", "w", partialFilterExpression={"w": {"$gt": 0}}),
+    ],
     EXCHANGES: [_index("names", "p n", unique=True)],
     BINDINGS: [_index("ways", "p e k n r a", unique=True), _index("destinations", "p k n o")],
-    USAGE: [_index("names", "p q", unique=True), _index("waiting", "w", partialFilterExpression={"w": {"$gt": 0}})],
     HOLDERS: [_index("names", "p q h", unique=True), _index("holders", "h"), _index("lives", "p q x")],
 }
 
@@ -73,6 +89,31 @@ class Tables:
         """The random id of the store, read again as the database may have been dropped."""
         schema.prepare(self.client, PLANE, _INDEXES, again=True)
         return self.client.identity
+
+    def upsert(self, name: str, where: Mapping[str, Any], update: Any, *, after: bool = True) -> dict[str, Any] | None:
+        """Change or insert the document with these identifying fields; return the new one, or the one before."""
+        document = ReturnDocument.AFTER if after else ReturnDocument.BEFORE
+        try:
+            return self[name].find_one_and_update(with_id(where), update, upsert=True, return_document=document)
+        except DuplicateKeyError:
+            # Another process inserted it during the upsert.
+            return self[name].find_one_and_update(with_id(where), update, upsert=True, return_document=document)
+
+    def remove_part(self, part: str, where: Mapping[str, Any]) -> None:
+        """Remove a part of a queue's document, and a document that has no other."""
+        self.remove_parts(part, where, many=False)
+
+    def remove_parts(self, part: str, where: Mapping[str, Any], *, many: bool = True) -> None:
+        """Remove a part of the matching documents of queues, and those that have no other."""
+        queues, fields = self[QUEUES], PARTS[part]
+        others = {key: None for key in _EMPTY if key not in fields}
+        delete, update = (queues.delete_many, queues.update_many) if many else (queues.delete_one, queues.update_one)
+        if not delete({**where, **others}).deleted_count or many:
+            update(where, {"$unset": dict.fromkeys(fields, "")})
+
+    def remove_empty(self, where: Mapping[str, Any]) -> None:
+        """Delete a queue's document if it has no part any more."""
+        self[QUEUES].delete_one({**where, **_EMPTY})
 
     def next_number(self) -> int:
         """Return a number above all previous ones, also of a database that was dropped since."""

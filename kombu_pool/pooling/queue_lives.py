@@ -88,9 +88,9 @@ class QueueLives:
                 return
         self._records.delete(queue, project)
 
-    def expire(self, queue: str, project: Project, after: float | None = None) -> bool:
-        """Delete the queue if it has expired, and return whether it had."""
-        if not self._consumers.expire(queue, project, after=after):
+    def expire(self, queue: str, project: Project, *, unused: bool) -> bool:
+        """Delete the queue if it has expired, or with ``unused`` if it has no consumer; return whether it had."""
+        if not self._consumers.expire(queue, project, unused=unused):
             return False
         found = self._catalogue.find(project, queue)
         if found is not None and found.state == DELETING:

@@ -392,11 +392,12 @@ class ConsumersController(ABC):
         """Return (project, queue) of queues that have been without a live holder for longer than their lifetime."""
 
     @abstractmethod
-    def expire(self, queue: str, project: Project = None, *, after: float | None = None) -> bool:
+    def expire(self, queue: str, project: Project = None, *, unused: bool = False) -> bool:
         """Begin the deletion of the queue if it still has been without a live holder for longer than its lifetime.
 
         In one step, as :meth:`CatalogueController.begin_deletion` does; of a queue without an assignment the lifetime
-        and the holders are deleted. ``after``: seconds to take for the lifetime. Returns whether it had expired.
+        and the holders are deleted. With ``unused`` it need only be without a live consumer now, whatever its lifetime
+        and its other holders. Returns whether it had expired.
         """
 
     @abstractmethod

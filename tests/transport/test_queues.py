@@ -341,7 +341,10 @@ def test_consumers_of_a_killed_process_are_counted_no_more(shared_url, opened, p
 def test_a_queue_that_is_to_stay_is_not_deleted_for_another_declaration(channel):
     declare(channel, "q")
     broker = channel.connection.broker
-    broker.control.consumers_controller.set_lifetime("q", 0.0, None, from_now=True)
+    for other in ({"auto_delete": True}, {"arguments": {"x-expires": 1}}, {"exclusive": True}):
+        with pytest.raises(PreconditionFailed):
+            channel.queue_declare("q", **other)
+    time.sleep(0.01)
 
     broker.maintenance.run_once()
 

@@ -27,6 +27,7 @@ def queues_by_name(
 ) -> list[dict[str, Any]]:
     """Return a page as ``QueueController.list`` promises it."""
     where: dict[str, Any] = {"p": project_key(project), "q": {"$gt": marker or ""} if marker else {"$gte": ""}}
+    where["m"] = {"$exists": True}  # the control plane has documents of queues without a record
     if name:
         # Not $regex: a pattern cannot contain every character.
         where["$expr"] = {"$gte": [{"$indexOfBytes": ["$q", {"$literal": name}]}, 0]}

@@ -141,13 +141,17 @@ class Claimer:
     def _attempt(self, request: ClaimRequest, outcomes: list[tuple[DeadLetter, bool]]) -> tuple[list[DeadLetter], bool]:
         """Claim up to the limit; return dead letters for other stores, and whether further dead letters may follow."""
         with self._database.write as connection:
-            found = find_queue(connection, request.queue, request.project, request.incarnation)
+            # Not with a reservation: the outcomes of its dead letters count, whatever became of the queue.
+            checked = request.incarnation if request.reservation is None else None
+            found = find_queue(connection, request.queue, request.project, checked)
             if found is None:
                 return [], False
-            queue, metadata, _ = found
+            queue, metadata, present = found
             request.now, request.policy = self._clock.time(), policy_of(metadata)
             if request.reservation is not None:
                 self._apply(connection, queue, request, outcomes)
+                if request.incarnation not in (None, present):
+                    return [], False
             return self._claim_rows(connection, queue, request)
 
     def _claim_rows(

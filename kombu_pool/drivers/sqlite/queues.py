@@ -55,20 +55,20 @@ class QueueController(ControlQueueController):
         incarnation: str | None = None,
         replaces: str | None = None,
     ) -> bool:
-        found, scope, stored = self._find(name, project), (project_key(project), name), write(metadata or {})
+        found = self._find(name, project)
         if found is not None:
             if _is_present(found, name, project, incarnation, replaces):
                 return False
             advance(self._database, found[0], self._clock.time())  # as in set_metadata
-        born = NO_INCARNATION if incarnation is None else incarnation
+        scope, stored, borne = (project_key(project), name), write(metadata or {}), incarnation or NO_INCARNATION
         with self._database.write as connection:
-            if connection.execute(self._sql["create"], (*scope, stored, born)).rowcount:
+            if connection.execute(self._sql["create"], (*scope, stored, borne)).rowcount:
                 return True
             found = connection.execute(self._sql["find"], scope).fetchone()
             if _is_present(found, name, project, incarnation, replaces):
                 return False
             self._set_metadata(connection, scope, stored)
-            connection.execute(self._sql["set_incarnation"], (born, *scope))
+            connection.execute(self._sql["set_incarnation"], (borne, *scope))
         return True
 
     def delete(self, name: str, project: Project = None, *, incarnation: str | None = None) -> None:

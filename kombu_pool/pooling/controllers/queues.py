@@ -77,12 +77,12 @@ class QueueController(Routing, storage.QueueController):
     def delete(self, name: str, project: Project = None, *, incarnation: str | None = None) -> None:
         self._lives.delete(name, project)
 
-    def expire(self, name: str, project: Project = None, after: float | None = None) -> bool:
+    def expire(self, name: str, project: Project = None, *, unused: bool = False) -> bool:
         """Delete the queue if it has been without a live holder for longer than its lifetime; return whether it had.
 
-        ``after``: seconds to take for the lifetime.
+        With ``unused`` it need only be without a live consumer now.
         """
-        return self._lives.expire(name, project, after)
+        return self._lives.expire(name, project, unused=unused)
 
     def end_deletions(self) -> None:
         """End the deletions that a dead process or an unreachable pool left unfinished."""

@@ -386,31 +386,29 @@ def test_a_holder_of_another_life_holds_nothing(catalogue: CatalogueController, 
     assert consumers.count("q") == 1
 
 
-def test_another_lifetime_may_be_asked_about(
+def test_an_unused_queue_may_be_deleted_before_its_lifetime_is_over(
     catalogue: CatalogueController, consumers: ConsumersController, clock: ManualClock
 ) -> None:
-    assigned = created(catalogue, expiry=Expiry(100, from_now=True))
+    assigned = created(catalogue, expiry=Expiry(100, from_now=True, holder="owner", holder_ttl=1000))
     consumers.add_holder("q", "one", 60)
+    consumers.add_holder("q", "dead", 5)
     clock.advance(10)
-    assert not consumers.expire("q", after=0.0)
+    assert not consumers.expire("q", unused=True)
     consumers.remove_holders(["one"])
     assert not consumers.expire("q")
-    assert not consumers.expire("q", after=5.0)
 
-    assert consumers.expire("q", after=0.0)
+    assert consumers.expire("q", unused=True)
 
     assert catalogue.find(None, "q") == assigned._replace(state=DELETING)
 
 
-def test_a_queue_without_a_lifetime_may_be_asked_about_likewise(
-    catalogue: CatalogueController, consumers: ConsumersController
-) -> None:
+def test_so_may_a_queue_without_a_lifetime(catalogue: CatalogueController, consumers: ConsumersController) -> None:
     created(catalogue)
-    assert not consumers.expire("q", after=0.0)
     consumers.add_holder("q", "one", 60)
+    assert not consumers.expire("q", unused=True)
     consumers.remove_holders(["one"])
 
-    assert consumers.expire("q", after=0.0)
+    assert consumers.expire("q", unused=True)
 
 
 def test_a_lifetime_without_an_assignment_just_ends(consumers: ConsumersController, clock: ManualClock) -> None:

@@ -192,9 +192,9 @@ class Queues:
         """Delete the queue, its bindings, and the auto-delete exchanges that lose their last binding."""
         self.delete_of(self.project, name)
 
-    def expire(self, project: Project, name: str, after: float | None = None) -> None:
-        """Delete a queue, as :meth:`delete` does, if it has been unused for its lifetime, or for ``after`` seconds."""
-        if self._data.queue_controller.expire(name, project, after):
+    def expire(self, project: Project, name: str, *, unused: bool = False) -> None:
+        """Delete a queue, as :meth:`delete` does, if it was unused for its lifetime, or with ``unused`` is so now."""
+        if self._data.queue_controller.expire(name, project, unused=unused):
             self.delete_unbound(*self._bindings.unbind_queue(name, project), project=project)
 
     def delete_of(self, project: Project, name: str) -> None:
@@ -227,7 +227,7 @@ class Queues:
         self._consumers.remove_holders([holder])
         declared = self._declared(name)
         if declared and declared.get("auto_delete"):
-            self.expire(self.project, name, after=0.0)
+            self.expire(self.project, name, unused=True)
 
     def retire_owner(self, owner: str) -> None:
         """Make the exclusive queues of a closing connection expire with the next maintenance."""

@@ -13,7 +13,8 @@ HOT = [
     *((subject, name) for subject in ("limits", "watch") for name in statements(subject)),
     *(("collector", name) for name in ("deleted", "free", "remove_free_up_to", "delayed", "claims", "claimed")),
     *(("collector", "expiring"), ("collector", "message"), ("queues", "find"), ("bindings", "generation")),
-    *(("catalogue", "one"), *(("consumers", name) for name in ("expired", "renew", "count", "refresh"))),
+    *(("catalogue", name) for name in statements("catalogue") if name != "drop_all"),
+    *(("consumers", name) for name in ("expired", "is_expired", "renew", "count", "refresh")),
 ]
 
 

@@ -81,13 +81,14 @@ class ConsumersController(Contract):
             now = self._clock.time()
             return [scope for scope, usage in self._store.usage.items() if _is_expired(usage, now)][:limit]
 
-    def expire(self, queue: str, project: Project = None, *, after: float | None = None) -> bool:
+    def expire(self, queue: str, project: Project = None, *, unused: bool = False) -> bool:
         scope = (project, queue)
         with self._store.lock:
-            usage = self._store.usage.get(scope)
-            if usage is None or not _is_expired(usage, self._clock.time(), after):
+            usage = self._store.usage.get(scope, StoredUsage())
+            over = not self.count(queue, project) if unused else _is_expired(usage, self._clock.time())
+            if not over:
                 return False
-            self._store.usage.pop(scope)
+            self._store.usage.pop(scope, None)
             assigned = self._store.catalogue.get(scope)
             if assigned is not None:
                 self._store.begin_deletion(scope, assigned)
@@ -115,6 +116,6 @@ def _counts_since(usage: StoredUsage) -> float | None:
     return max(moments, default=None)
 
 
-def _is_expired(usage: StoredUsage, now: float, after: float | None = None) -> bool:
-    since, lifetime = _counts_since(usage), usage.lifetime if after is None else after
-    return lifetime is not None and since is not None and since + lifetime <= now
+def _is_expired(usage: StoredUsage, now: float) -> bool:
+    since = _counts_since(usage)
+    return usage.lifetime is not None and since is not None and since + usage.lifetime <= now

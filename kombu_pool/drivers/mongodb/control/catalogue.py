@@ -2,114 +2,117 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pymongo import ReturnDocument
-from pymongo.errors import DuplicateKeyError
-
-from kombu_pool.drivers.mongodb.codec import project_key
-from kombu_pool.drivers.mongodb.control.tables import CATALOGUE, with_id
+from kombu_pool.drivers.mongodb.codec import project_key, project_of
+from kombu_pool.drivers.mongodb.control.holders import NewHolder
+from kombu_pool.drivers.mongodb.control.lives import NewAssignment, activation, assignment_of
+from kombu_pool.drivers.mongodb.control.tables import QUEUES
 from kombu_pool.drivers.mongodb.store import queue_filter
-from kombu_pool.errors import PoolDoesNotExist, QueueNotMapped
+from kombu_pool.errors import PoolDoesNotExist
+from kombu_pool.model import CREATING, DELETING
 from kombu_pool.storage import CatalogueController as Contract
+from kombu_pool.storage.policy import write
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
+    from typing import Any
 
-    from kombu_pool.drivers.mongodb.control.registry import Registry
+    from kombu_pool.clock import Clock
+    from kombu_pool.drivers.mongodb.control.lives import Lives
     from kombu_pool.drivers.mongodb.control.tables import Tables
-    from kombu_pool.model import CatalogueEntry, Project
+    from kombu_pool.model import Assignment, CatalogueEntry, Expiry, Metadata, Project
+
+#: Matches the assignments of existing queues.
+_IS_ASSIGNED: dict[str, Any] = {"f": {"$gt": "", "$ne": DELETING}}
 
 
 class CatalogueController(Contract):
-    """Entries, each a document.
+    """Assignments, each in the document of its queue."""
 
-    An entry is stored before its pool is read. So if the pool is deleted meanwhile, either the deletion sees the entry,
-    or the entry's writer sees the deletion and restores the previous pool. Until its pool was read an entry is
-    *unverified*, and every reader verifies it: so none refers to a deleted pool, even if its writer died in between.
-    """
-
-    def __init__(self, tables: Tables, registry: Registry) -> None:
+    def __init__(self, tables: Tables, lives: Lives, clock: Clock) -> None:
         self._tables = tables
-        self._registry = registry
+        self._client = tables.client
+        self._lives = lives
+        self._clock = clock
 
     def list(self, project: Project) -> Sequence[CatalogueEntry]:
-        with self._tables.client.translated():
-            found = [*self._tables[CATALOGUE].find({"p": project_key(project)}, sort=[("q", 1)])]
-        pools = ((entry["q"], self._verified(entry)) for entry in found)
-        return [{"queue": queue, "project": project, "pool": pool} for queue, pool in pools if pool is not None]
-
-    def get(self, project: Project, queue: str) -> CatalogueEntry:
-        pool = self._find(project, queue)
-        if pool is None:
-            raise QueueNotMapped(queue, project)
-        return {"queue": queue, "project": project, "pool": pool}
+        with self._client.translated():
+            where = {"p": project_key(project), **_IS_ASSIGNED}
+            found = [*self._tables[QUEUES].find(where, {"m": 0}, sort=[("q", 1)])]
+            assigned = [(one["q"], assignment_of(self._lives.verified(one))) for one in found]
+        return [
+            {"queue": queue, "project": project, "pool": one.pool}
+            for queue, one in assigned
+            if one is not None and one.state != DELETING
+        ]
 
     def insert(self, project: Project, queue: str, pool: str) -> None:
-        self._write(project, queue, {"$set": {"o": pool}, "$unset": {"u": "", "w": ""}})
+        with self._client.translated():
+            self._tables.upsert(QUEUES, queue_filter(project, queue), NewAssignment(pool).insertion())
 
-    def delete(self, project: Project, queue: str) -> None:
-        with self._tables.client.translated():
-            self._tables[CATALOGUE].delete_one(queue_filter(project, queue))
-
-    def update(self, project: Project, queue: str, pool: str | None = None) -> None:
-        self.get(project, queue)
-        if pool is not None:
-            self._move(project, queue, pool)
+    def delete(self, project: Project, queue: str, *, incarnation: str | None = None) -> None:
+        where = queue_filter(project, queue)
+        with self._client.translated():
+            if incarnation is not None:
+                where.update(i=incarnation, f=DELETING)
+                if self._tables[QUEUES].find_one(where, {"_id": 1}) is None:
+                    return
+                # The process that began the deletion may have died before it did.
+                self._lives.remove_holders(queue_filter(project, queue), incarnation)
+            self._tables.remove_part("assignment", where)
 
     def drop_all(self) -> None:
-        with self._tables.client.translated():
-            self._tables[CATALOGUE].delete_many({})
+        with self._client.translated():
+            self._tables.remove_parts("assignment", {"i": {"$gt": ""}})
 
-    def insert_if_absent(self, project: Project, queue: str, pool: str) -> str:
-        new = {"$setOnInsert": {"o": pool, "u": True}}
+    def find(self, project: Project, queue: str) -> Assignment | None:
+        with self._client.translated():
+            return assignment_of(self._lives.read(queue_filter(project, queue)))
+
+    def assign(
+        self, project: Project, queue: str, pool: str, *, replaces: str | None = None, lease: float | None = None
+    ) -> tuple[Assignment, bool]:
+        new = NewAssignment(pool)
+        update = new.update(replaces, lease, self._client.now(self._clock))
         while True:
-            entry = self._write(project, queue, new) or {}
-            if "u" not in entry or self._registry.keep_pool(entry["o"]):
-                # The first reader marks it verified, so that registration does not wait for that.
-                return str(entry["o"])
-            self._verified(entry)
-            if entry["o"] == pool:
+            with self._client.translated():
+                found: Any = self._tables.upsert(QUEUES, queue_filter(project, queue), update)
+                assigned: Any = assignment_of(found)
+                if "u" not in found or self._lives.keep(found):
+                    # The first reader marks it verified, so that registration does not wait for that.
+                    return assigned, new.is_in(found)
+            if new.is_in(found):
                 raise PoolDoesNotExist(pool)
 
-    def _find(self, project: Project, queue: str) -> str | None:
-        with self._tables.client.translated():
-            found = self._tables[CATALOGUE].find_one(queue_filter(project, queue))
-        return None if found is None else self._verified(found)
+    def activate(
+        self,
+        project: Project,
+        queue: str,
+        incarnation: str,
+        metadata: Metadata | None = None,
+        expiry: Expiry | None = None,
+    ) -> bool:
+        where, now = queue_filter(project, queue), self._client.now(self._clock)
+        update = activation(write(metadata or {}), expiry, now)
+        created = {**where, "i": incarnation, "f": CREATING}
+        with self._client.translated():
+            first = None
+            if expiry is not None and expiry.holder is not None:
+                # First: an exclusive queue without its holder would never expire.
+                first = NewHolder(self._tables, where, expiry.holder, incarnation)
+                first.store(now + expiry.holder_ttl, consuming=False)
+            found = self._tables[QUEUES].find_one_and_update(created, update, {"m": 1})
+            if first is not None and (found is None or "m" in found):
+                first.take_back()
+        return found is not None
 
-    def _move(self, project: Project, queue: str, pool: str) -> None:
-        before = {"$cond": ["$u", {"$ifNull": ["$w", "$o"]}, "$o"]}
-        change = [{"$set": {"w": before, "o": {"$literal": pool}, "u": True}}]
-        entry = self._write(project, queue, change, upsert=False)
-        if entry is None:
-            raise QueueNotMapped(queue, project)
-        if self._verified(entry) != pool:
-            raise PoolDoesNotExist(pool)
+    def begin_deletion(self, project: Project, queue: str, incarnation: str) -> bool:
+        with self._client.translated():
+            return self._lives.begin_deletion(queue_filter(project, queue), incarnation)
 
-    def _write(self, project: Project, queue: str, update: Any, *, upsert: bool = True) -> dict[str, Any] | None:
-        """Change or insert an entry; return the new one, None if it does not exist."""
-        where, collection = with_id(queue_filter(project, queue)), self._tables[CATALOGUE]
-        after = ReturnDocument.AFTER
-        with self._tables.client.translated():
-            try:
-                return collection.find_one_and_update(where, update, upsert=upsert, return_document=after)
-            except DuplicateKeyError:
-                # Another process inserted it during the upsert.
-                return collection.find_one_and_update(where, update, upsert=upsert, return_document=after)
-
-    def _verified(self, entry: Mapping[str, Any]) -> str | None:
-        """Return the pool of an entry, or the previous one if it is deleted; None if that leaves no entry."""
-        pool: str = entry["o"]
-        if "u" not in entry:
-            return pool
-        unverified = {"_id": entry["_id"], "o": pool, "u": True}
-        exists, before = self._registry.keep_pool(pool), entry.get("w")
-        with self._tables.client.translated():
-            if exists:
-                self._tables[CATALOGUE].update_one(unverified, {"$unset": {"u": "", "w": ""}})
-                return pool
-            if before is None:
-                self._tables[CATALOGUE].delete_one(unverified)
-                return None
-            self._tables[CATALOGUE].update_one(unverified, {"$set": {"o": before}, "$unset": {"w": ""}})
-        return self._verified({**unverified, "o": before})
+    def deletions(self, limit: int = 100) -> Sequence[tuple[Project, str, Assignment]]:
+        with self._client.translated():
+            found = [*self._tables[QUEUES].find({"f": DELETING}, {"m": 0}, limit=limit)]
+        lives = ((one, assignment_of(one)) for one in found)
+        return [(project_of(one["p"]), one["q"], life) for one, life in lives if life is not None]

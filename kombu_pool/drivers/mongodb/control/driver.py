@@ -11,6 +11,7 @@ from kombu_pool.drivers.mongodb.client import shared_clients
 from kombu_pool.drivers.mongodb.control.bindings import BindingsController
 from kombu_pool.drivers.mongodb.control.catalogue import CatalogueController
 from kombu_pool.drivers.mongodb.control.consumers import ConsumersController
+from kombu_pool.drivers.mongodb.control.lives import Lives
 from kombu_pool.drivers.mongodb.control.queues import RecordedQueues
 from kombu_pool.drivers.mongodb.control.registry import Registry
 from kombu_pool.drivers.mongodb.control.tables import REGISTRY, Tables
@@ -34,13 +35,14 @@ class ControlDriver(Contract):
         self._epoch = ""
         self._tables = tables = Tables(client)
         registry = Registry(tables)
+        lives = Lives(tables, registry)
         self.uri = uri
         self.queue_controller = RecordedQueues(tables)
         self.pools_controller = PoolsController(registry)
         self.flavors_controller = FlavorsController(registry)
-        self.catalogue_controller = CatalogueController(tables, registry)
+        self.catalogue_controller = CatalogueController(tables, lives, clock)
         self.bindings_controller = BindingsController(tables)
-        self.consumers_controller = ConsumersController(tables, clock)
+        self.consumers_controller = ConsumersController(tables, lives, clock)
 
     @property
     def identity(self) -> str:

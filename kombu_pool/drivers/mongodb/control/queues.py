@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from pymongo.errors import DuplicateKeyError
+from typing import TYPE_CHECKING, Any, Final
 
 from kombu_pool.drivers.mongodb.codec import project_key
-from kombu_pool.drivers.mongodb.control.tables import QUEUES, with_id
+from kombu_pool.drivers.mongodb.control.tables import QUEUES
 from kombu_pool.drivers.mongodb.queue_listing import queues_by_name
 from kombu_pool.drivers.mongodb.store import queue_filter
 from kombu_pool.errors import QueueDoesNotExist
@@ -21,8 +19,12 @@ if TYPE_CHECKING:
     from kombu_pool.model import Metadata, Project
 
 
+#: Matches the documents of queues that have a record.
+_HAS_RECORD: Final = {"m": {"$exists": True}}
+
+
 class RecordedQueues(QueueController):
-    """Queues without messages."""
+    """Queues without messages: records, each in the document of its queue."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
@@ -43,35 +45,43 @@ class RecordedQueues(QueueController):
     def get(self, name: str, project: Project = None) -> Metadata:
         with self._tables.client.translated():
             found = self._tables[QUEUES].find_one(queue_filter(project, name), {"m": 1})
-        if found is None:
+        if found is None or "m" not in found:
             raise QueueDoesNotExist(name, project)
         return read(found["m"])
 
     def set_metadata(self, name: str, metadata: Metadata, project: Project = None) -> None:
         stored = write(metadata)
         with self._tables.client.translated():
-            changed = self._tables[QUEUES].update_one(queue_filter(project, name), {"$set": {"m": stored}})
+            recorded = {**queue_filter(project, name), **_HAS_RECORD}
+            changed = self._tables[QUEUES].update_one(recorded, {"$set": {"m": stored}})
         if not changed.matched_count:
             raise QueueDoesNotExist(name, project)
 
-    def create(self, name: str, metadata: Metadata | None = None, project: Project = None) -> bool:
-        new = {**with_id(queue_filter(project, name)), "m": write(metadata or {})}
+    def create(
+        self,
+        name: str,
+        metadata: Metadata | None = None,
+        project: Project = None,
+        *,
+        incarnation: str | None = None,
+        replaces: str | None = None,
+    ) -> bool:
+        record = write(metadata or {})
         if self.exists(name, project):
             return False
         with self._tables.client.translated():
-            try:
-                self._tables[QUEUES].insert_one(new)
-            except DuplicateKeyError:
-                return False
-        return True
+            update = [{"$set": {"m": {"$ifNull": ["$m", {"$literal": record}]}}}]
+            before = self._tables.upsert(QUEUES, queue_filter(project, name), update, after=False)
+        return before is None or "m" not in before
 
     def exists(self, name: str, project: Project = None) -> bool:
         with self._tables.client.translated():
-            return self._tables[QUEUES].find_one(queue_filter(project, name), {"_id": 1}) is not None
+            recorded = {**queue_filter(project, name), **_HAS_RECORD}
+            return self._tables[QUEUES].find_one(recorded, {"_id": 1}) is not None
 
-    def delete(self, name: str, project: Project = None) -> None:
+    def delete(self, name: str, project: Project = None, *, incarnation: str | None = None) -> None:
         with self._tables.client.translated():
-            self._tables[QUEUES].delete_one(queue_filter(project, name))
+            self._tables.remove_part("record", queue_filter(project, name))
 
     def stats(self, name: str, project: Project = None) -> dict[str, Any]:
         if not self.exists(name, project):
@@ -80,4 +90,4 @@ class RecordedQueues(QueueController):
 
     def calculate_resource_count(self, project: Project = None) -> int:
         with self._tables.client.translated():
-            return self._tables[QUEUES].count_documents({"p": project_key(project)})
+            return self._tables[QUEUES].count_documents({"p": project_key(project), **_HAS_RECORD})

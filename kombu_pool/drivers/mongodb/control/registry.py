@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pymongo.errors import DuplicateKeyError
 
-from kombu_pool.drivers.mongodb.control.tables import CATALOGUE, REGISTRY
+from kombu_pool.drivers.mongodb.control.tables import QUEUES, REGISTRY
 from kombu_pool.drivers.registry import Records, decode, encode
 from kombu_pool.drivers.registry import Registry as Contract
 from kombu_pool.errors import PoolInUse
@@ -29,7 +29,7 @@ class Registry(Contract[Version]):
 
     A pool is deleted in three steps, as no transaction spans this document and the catalogue: the document is marked,
     the pool's queues are counted, and the document is replaced if it still has the version of the mark. An assignment
-    of a queue stores the entry, then reads the document and removes its mark: so one sees the other.
+    of a queue is stored first, then its process reads the document and removes its mark: so one sees the other.
     """
 
     def __init__(self, tables: Tables) -> None:
@@ -75,6 +75,6 @@ class Registry(Contract[Version]):
 
     def _require_unused(self, pool: str) -> None:
         with self._tables.client.translated():
-            queues = self._tables[CATALOGUE].count_documents({"$or": [{"o": pool}, {"w": pool}]})
+            queues = self._tables[QUEUES].count_documents({"$or": [{"o": pool}, {"b.o": pool}]})
         if queues:
             raise PoolInUse(pool, queues)

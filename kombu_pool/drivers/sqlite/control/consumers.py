@@ -87,13 +87,13 @@ class ConsumersController(Contract):
         rows = self._database.rows(_SQL["expired"], (self._clock.time(), limit))
         return [(project_of(key), queue) for key, queue in rows]
 
-    def expire(self, queue: str, project: Project = None) -> bool:
+    def expire(self, queue: str, project: Project = None, *, after: float | None = None) -> bool:
         scope = (project_key(project), queue)
         # Read first: most calls find a queue that has not expired, which needs no lock.
-        if self._database.row(_SQL["is_expired"], (*scope, self._clock.time())) is None:
+        if self._database.row(_SQL["is_expired"], (*scope, after, self._clock.time())) is None:
             return False
         with self._database.write as connection:
-            if connection.execute(_SQL["is_expired"], (*scope, self._clock.time())).fetchone() is None:
+            if connection.execute(_SQL["is_expired"], (*scope, after, self._clock.time())).fetchone() is None:
                 return False
             if not begin_deletion(connection, scope, incarnation=None):
                 _forget(connection, scope)

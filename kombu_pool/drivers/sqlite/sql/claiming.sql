@@ -1,4 +1,4 @@
--- peek: the queue and its metadata; whether it has free messages, messages to advance, and dead messages; its incarnation
+-- peek: the queue, its metadata; whether it has free messages, messages to advance, and dead messages; its incarnation
 SELECT id, metadata,
     EXISTS (SELECT 1 FROM free WHERE free.queue = queue.id),
     EXISTS (SELECT 1 FROM delayed WHERE delayed.queue = queue.id AND due <= ?1)

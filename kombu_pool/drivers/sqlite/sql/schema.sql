@@ -119,8 +119,8 @@ CREATE TABLE control_queue(
 CREATE TABLE registry(version INTEGER NOT NULL, record BLOB NOT NULL);
 INSERT INTO registry VALUES(0, x'');
 
--- The assignments of queues to pools. The incarnation is random, so that no other store has it either, nor an older copy
--- of this one. The state is reserved, creating, active or deleting.
+-- The assignments of queues to pools. The incarnation is random, so that no other store has it either, nor a copy of this
+-- one. The state is reserved, creating, active or deleting.
 CREATE TABLE catalogue(
     project TEXT NOT NULL,
     queue TEXT NOT NULL,
@@ -130,7 +130,7 @@ CREATE TABLE catalogue(
     PRIMARY KEY(project, queue)
 ) WITHOUT ROWID;
 CREATE INDEX catalogue_pool ON catalogue(pool);
-CREATE INDEX catalogue_deleting ON catalogue(project, queue) WHERE state = 'deleting';
+CREATE INDEX catalogue_deleting ON catalogue(state) WHERE state = 'deleting';
 
 CREATE TABLE exchange(
     project TEXT NOT NULL,

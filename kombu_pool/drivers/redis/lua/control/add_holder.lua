@@ -1,18 +1,19 @@
 -- control/add_holder: add or renew one holder of one queue, and remove some that ended too long ago to be renewed.
--- KEYS  see consumers
--- ARGV  now, queue's member, holder, ttl, "c" for a consumer or "o" for an owner
--- Returns nothing.
--- include consumers
+-- KEYS  see lives
+-- ARGV  now, queue's member, holder, ttl, "c" for a consumer or "o" for an owner, then the incarnation that the queue must
+--   have if it must have one
+-- Returns 1, or 0 when the queue has another incarnation, or is DELETING.
+-- include lives
 local LONG_ENDED, AT_ONCE = 86400, 20
-local now, queue, holder, kind = clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[5]
-local ends = now + tonumber(ARGV[4])
-remove_holder(holder, queue)
-redis.call('ZADD', HOLDERS, 0, queue .. '\0' .. kind .. '\0' .. holder)
-redis.call('ZADD', HELD_QUEUES, 0, holder .. '\0' .. queue)
-redis.call('ZADD', HOLDER_ENDS, ends, holder .. '\0' .. queue)
-expire_after(queue, ends)
+local now, queue, incarnation = clock(ARGV[1]), ARGV[2], ARGV[6]
+if incarnation then
+  local state, present = find(queue)
+  if present ~= incarnation or state == 'deleting' then return 0 end
+end
+add_holder(ARGV[3], queue, ARGV[5], now + tonumber(ARGV[4]))
 
 for _, entry in ipairs(redis.call('ZRANGEBYSCORE', HOLDER_ENDS, '-inf', now - LONG_ENDED, 'LIMIT', 0, AT_ONCE)) do
   local ended, held = string.match(entry, '^(%Z*)%z(.*)$')
   end_holder(ended, held, now)
 end
+return 1

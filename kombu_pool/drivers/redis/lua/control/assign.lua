@@ -1,25 +1,22 @@
--- control/assign: assign one queue to one pool.
--- KEYS  pool's member by queue's (hash), queues by name (zset), number of queues by pool's member (hash), registry
---   (hash: a field for each pool's member)
--- ARGV  queue's member, pool's member, "absent" to keep an existing assignment, "present" to require one, or "" to
---   take any pool, even one that does not exist
--- Returns {"unmapped", ""}, {"pool", ""} when there is no such pool, or {"", member of the pool that is assigned now}.
-local POOL_OF_QUEUE, QUEUE_NAMES, QUEUE_COUNTS, REGISTRY = unpack(KEYS)
-local assigned = redis.call('HGET', POOL_OF_QUEUE, ARGV[1])
-if assigned and ARGV[3] == 'absent' then
-  return {'', assigned}
-end
-if not assigned and ARGV[3] == 'present' then
-  return {'unmapped', ''}
-end
-if ARGV[3] ~= '' and redis.call('HEXISTS', REGISTRY, ARGV[2]) == 0 then
-  return {'pool', ''}
+-- control/assign: assign one queue to one pool, with a new incarnation.
+-- KEYS  see lives
+-- ARGV  now, queue, pool, incarnation, state, the incarnation that may be replaced or '', seconds of the lease of a queue
+--   without a record or '', 1 to replace any assignment, by one to any pool, even one that does not exist
+-- Returns {'', 1} when it was assigned, {assignment, 0} when another one stays, {'', 0} when there is no such pool.
+-- include lives
+local queue, pool, incarnation, lease = ARGV[2], ARGV[3], ARGV[4], ARGV[7]
+local state, present, assigned = find(queue)
+if ARGV[8] ~= '1' then
+  -- It is there with the new incarnation if the answer to the first run was lost.
+  local may_replace = state ~= 'deleting' and (present == ARGV[6] or present == incarnation)
+  if state and not may_replace then return {redis.call('HGET', ASSIGNMENTS, queue), 0} end
+  if redis.call('HEXISTS', REGISTRY, pool) == 0 then return {'', 0} end
 end
 
-redis.call('HSET', POOL_OF_QUEUE, ARGV[1], ARGV[2])
-redis.call('ZADD', QUEUE_NAMES, 0, ARGV[1])
-redis.call('HINCRBY', QUEUE_COUNTS, ARGV[2], 1)
-if assigned and redis.call('HINCRBY', QUEUE_COUNTS, assigned, -1) == 0 then
-  redis.call('HDEL', QUEUE_COUNTS, assigned)
-end
-return {'', ARGV[2]}
+set_assignment(queue, ARGV[5], incarnation, pool)
+redis.call('ZADD', QUEUE_NAMES, 0, queue)
+redis.call('SREM', DELETING, queue)
+count_queue(pool, 1)
+if assigned then count_queue(assigned, -1) end
+if lease ~= '' and redis.call('HEXISTS', RECORDS, queue) == 0 then set_lifetime(queue, lease, clock(ARGV[1])) end
+return {'', 1}

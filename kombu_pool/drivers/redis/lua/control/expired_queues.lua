@@ -7,10 +7,7 @@
 local now, limit = clock(ARGV[1]), tonumber(ARGV[2])
 local found, left = {}, 10 * limit
 local function check(queue)
-  local last = tonumber(redis.call('HGET', LAST_USED, queue) or 0)
-  for _, holder in ipairs(holders_of(queue)) do
-    last = math.max(last, end_of(holder, queue))
-  end
+  local last = last_use(queue) or 0
   if last + tonumber(redis.call('HGET', LIFETIMES, queue)) <= now then
     table.insert(found, queue)
   else

@@ -1,14 +1,14 @@
--- control/unassign: remove one queue from the catalogue.
--- KEYS  pool's member by queue's (hash), queues by name (zset), number of queues by pool's member (hash)
--- ARGV  queue's member
+-- control/unassign: remove one queue's assignment.
+-- KEYS  see lives
+-- ARGV  now, queue, the incarnation that it must have, and be DELETING, or ''
 -- Returns nothing.
-local POOL_OF_QUEUE, QUEUE_NAMES, QUEUE_COUNTS = unpack(KEYS)
-local assigned = redis.call('HGET', POOL_OF_QUEUE, ARGV[1])
-if not assigned then
+-- include lives
+local queue = ARGV[2]
+local state, incarnation, pool = find(queue)
+if not state or (ARGV[3] ~= '' and (incarnation ~= ARGV[3] or state ~= 'deleting')) then
   return
 end
-redis.call('HDEL', POOL_OF_QUEUE, ARGV[1])
-redis.call('ZREM', QUEUE_NAMES, ARGV[1])
-if redis.call('HINCRBY', QUEUE_COUNTS, assigned, -1) == 0 then
-  redis.call('HDEL', QUEUE_COUNTS, assigned)
-end
+redis.call('HDEL', ASSIGNMENTS, queue)
+redis.call('ZREM', QUEUE_NAMES, queue)
+redis.call('SREM', DELETING, queue)
+count_queue(pool, -1)

@@ -55,10 +55,50 @@ local function end_of(holder, queue)
   return tonumber(redis.call('ZSCORE', HOLDER_ENDS, holder .. '\0' .. queue) or 0)
 end
 
+-- last_use: when a queue was last used, or its last holder ends or has ended; nil if it was never used.
+local function last_use(queue)
+  local last = tonumber(redis.call('HGET', LAST_USED, queue) or nil)
+  for _, holder in ipairs(holders_of(queue)) do
+    last = math.max(last or 0, end_of(holder, queue))
+  end
+  return last
+end
+
+-- set_lifetime: let a queue expire when it was unused for some seconds; `from` is the moment from which they count, or
+-- nil if that stays.
+local function set_lifetime(queue, seconds, from)
+  redis.call('HDEL', LIFETIMES, queue)
+  redis.call('HSET', LIFETIMES, queue, seconds)
+  local used = redis.call('HGET', LAST_USED, queue)
+  if from then
+    set_last_used(queue, from)
+  elseif used then
+    expire_after(queue, tonumber(used))
+  elseif is_held(queue) then
+    expire_after(queue, 0)
+  end
+end
+
+-- remove_lifetime: let a queue expire no more.
+local function remove_lifetime(queue)
+  redis.call('HDEL', LIFETIMES, queue)
+  redis.call('HDEL', LAST_USED, queue)
+  redis.call('ZREM', MAY_EXPIRE, queue)
+end
+
 local function remove_holder(holder, queue)
   redis.call('ZREM', HOLDERS, queue .. '\0c\0' .. holder, queue .. '\0o\0' .. holder)
   redis.call('ZREM', HELD_QUEUES, holder .. '\0' .. queue)
   redis.call('ZREM', HOLDER_ENDS, holder .. '\0' .. queue)
+end
+
+-- add_holder: add or renew a holder of a queue; its kind is 'c' for a consumer or 'o' for an owner.
+local function add_holder(holder, queue, kind, ends)
+  remove_holder(holder, queue)
+  redis.call('ZADD', HOLDERS, 0, queue .. '\0' .. kind .. '\0' .. holder)
+  redis.call('ZADD', HELD_QUEUES, 0, holder .. '\0' .. queue)
+  redis.call('ZADD', HOLDER_ENDS, ends, holder .. '\0' .. queue)
+  expire_after(queue, ends)
 end
 
 -- end_holder: end a holder of a queue. Its end counts as a use of the queue, at an earlier time if it ended before.
@@ -66,4 +106,12 @@ local function end_holder(holder, queue, now)
   local ended = math.min(end_of(holder, queue), now)
   remove_holder(holder, queue)
   set_last_used(queue, math.max(tonumber(redis.call('HGET', LAST_USED, queue) or 0), ended))
+end
+
+-- forget: remove a queue's lifetime and its holders.
+local function forget(queue)
+  remove_lifetime(queue)
+  for _, holder in ipairs(holders_of(queue)) do
+    remove_holder(holder, queue)
+  end
 end

@@ -1,0 +1,163 @@
+"""The steps of a queue's life, each the update of its one document."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any, Final
+
+from pymongo import ReturnDocument
+
+from kombu_pool.drivers.mongodb.control.tables import HOLDERS, PARTS, QUEUES
+from kombu_pool.model import ACTIVE, CREATING, DELETING, RESERVED, Assignment
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kombu_pool.drivers.mongodb.control.registry import Registry
+    from kombu_pool.drivers.mongodb.control.tables import Tables
+    from kombu_pool.drivers.mongodb.states import Filter
+    from kombu_pool.model import Expiry
+
+    Document = dict[str, Any]
+    Pipeline = list[dict[str, Any]]
+
+_LINEAGE_BYTES, _SUFFIX_BYTES = 12, 6
+_HAS_RECORD: Final = {"$gt": ["$m", None]}
+_HAS_ASSIGNMENT: Final = {"$gt": ["$i", None]}
+#: The fields that an assignment may replace.
+_REPLACED: Final = {key: f"${key}" for key in ("o", "i", "f", "l", "s", "w")}
+
+#: Makes the assignment DELETING, and deletes the record, the lifetime and the marks.
+DELETION: Final[dict[str, Any]] = {
+    "$set": {"f": DELETING},
+    "$unset": dict.fromkeys((*PARTS["record"], *PARTS["lifetime"], "u", "b"), ""),
+}
+#: The same for a queue that has expired, which need not have an assignment: then its record stays.
+EXPIRY: Final[Pipeline] = [
+    {
+        "$set": {
+            "f": {"$cond": [_HAS_ASSIGNMENT, DELETING, "$$REMOVE"]},
+            "m": {"$cond": [_HAS_ASSIGNMENT, "$$REMOVE", "$m"]},
+        }
+    },
+    {"$unset": [*PARTS["lifetime"]]},
+]
+
+_IS_LEASED: Final = {"$and": [{"$eq": ["$f", CREATING]}, {"$not": [_HAS_RECORD]}]}
+#: Puts back what an assignment to a deleted pool replaced.
+_RESTORATION: Final[Pipeline] = [
+    {
+        "$set": {
+            **{key: f"$b.{key}" for key in ("o", "i", "f")},
+            **{key: {"$cond": [_IS_LEASED, f"$b.{key}", f"${key}"]} for key in ("l", "s", "w")},
+        }
+    },
+    {"$unset": ["u", "b"]},
+]
+
+
+class Lives:
+    """The documents of queues, whose assignments it verifies.
+
+    An assignment is stored before its pool is read. So if the pool is deleted meanwhile, either the deletion sees the
+    assignment, or the assignment's writer sees the deletion and puts back what was there. Until its pool was read an
+    assignment is *unverified*, and every reader verifies it: so none refers to a deleted pool, even if its writer died
+    in between.
+    """
+
+    def __init__(self, tables: Tables, registry: Registry) -> None:
+        self._tables = tables
+        self._registry = registry
+
+    def read(self, where: Filter) -> Document | None:
+        """Return a queue's document with a verified assignment, or with none."""
+        return self.verified(self._tables[QUEUES].find_one(where, {"m": 0}))
+
+    def verified(self, found: Document | None) -> Document | None:
+        """Return a document with a verified assignment, or what replaced it."""
+        while found is not None and "u" in found:
+            if self.keep(found):
+                unverified = {"_id": found["_id"], "i": found["i"], "u": True}
+                self._tables[QUEUES].update_one(unverified, {"$unset": {"u": "", "b": ""}})
+                break
+            found = self._tables[QUEUES].find_one({"_id": found["_id"]}, {"m": 0})
+        return found
+
+    def keep(self, found: Document) -> bool:
+        """Return whether the pool of an unverified assignment exists; put back what was there if it does not."""
+        if self._registry.keep_pool(found["o"]):
+            return True
+        unverified = {"_id": found["_id"], "i": found["i"], "u": True}
+        self._tables[QUEUES].update_one(unverified, _RESTORATION)
+        self._tables.remove_empty({"_id": found["_id"]})
+        return False
+
+    def begin_deletion(self, where: Filter, incarnation: str) -> bool:
+        """Make the assignment DELETING; return whether it has the incarnation."""
+        if not self._tables[QUEUES].update_one({**where, "i": incarnation}, DELETION).matched_count:
+            return False
+        self.remove_holders(where, incarnation)
+        return True
+
+    def remove_holders(self, where: Filter, incarnation: str) -> None:
+        """Delete the holders of a queue that is DELETING, but none of a later life."""
+        self._tables[HOLDERS].delete_many({**where, "k": {"$in": [None, lineage_of(incarnation)]}})
+
+
+def assignment_of(found: Mapping[str, Any] | None) -> Assignment | None:
+    """Return the assignment in a document."""
+    return None if found is None or "i" not in found else Assignment(found["o"], found["i"], found["f"])
+
+
+def lineage_of(incarnation: str) -> str:
+    """Return what the incarnations of one queue have in common until it is deleted."""
+    return incarnation.partition(".")[0]
+
+
+class NewAssignment:
+    """An assignment with a new incarnation."""
+
+    def __init__(self, pool: str) -> None:
+        self._pool = pool
+        self._suffix = f".{secrets.token_urlsafe(_SUFFIX_BYTES)}"
+
+    def is_in(self, found: Mapping[str, Any]) -> bool:
+        """Return whether a document has this assignment."""
+        return str(found["i"]).endswith(self._suffix)
+
+    def insertion(self) -> Pipeline:
+        """Return the update that puts it in place of any other, without verification."""
+        return [{"$set": self._fields(RESERVED)}, {"$unset": ["u", "b"]}]
+
+    def update(self, replaces: str | None, lease: float | None, now: float) -> Pipeline:
+        """Return the update that puts it where there is none, or one with the incarnation ``replaces``."""
+        is_free: Document = {"$not": [_HAS_ASSIGNMENT]}
+        if replaces is not None:
+            is_replaced = [{"$eq": ["$i", {"$literal": replaces}]}, {"$ne": ["$f", DELETING]}]
+            is_free = {"$or": [is_free, {"$and": is_replaced}]}
+        fields = {**self._fields(RESERVED if lease is None else CREATING), "u": True, "b": _REPLACED}
+        changed: list[Any] = ["$$ROOT", fields]
+        if lease is not None:
+            lifetime = {"l": lease, "s": now, "w": now + lease, "d": None}
+            changed.append({"$cond": [_HAS_RECORD, {}, lifetime]})
+        return [{"$replaceWith": {"$cond": [is_free, {"$mergeObjects": changed}, "$$ROOT"]}}]
+
+    def _fields(self, state: str) -> Document:
+        lineage = {"$ifNull": ["$j", secrets.token_urlsafe(_LINEAGE_BYTES)]}
+        incarnation = {"$concat": [lineage, self._suffix]}
+        return {"o": {"$literal": self._pool}, "i": incarnation, "f": state, "j": lineage}
+
+
+def activation(record: bytes, expiry: Expiry | None, now: float) -> Pipeline:
+    """Return the update that makes an assignment ACTIVE, and creates the record and the lifetime if there is none."""
+    start: float | None = None
+    waits = now
+    if expiry is not None:
+        start = now if expiry.from_now else None
+        waits = max(now + expiry.after if expiry.from_now else now, now + expiry.holder_ttl if expiry.holder else now)
+    new = {"l": None if expiry is None else expiry.after, "s": start, "w": None if expiry is None else waits, "d": None}
+    lifetime = {
+        key: {"$cond": [_HAS_RECORD, f"${key}", "$$REMOVE" if value is None else value]} for key, value in new.items()
+    }
+    values = {"f": ACTIVE, "m": {"$ifNull": ["$m", {"$literal": record}]}, **lifetime}
+    return [{"$set": values}, {"$unset": ["u", "b"]}]

@@ -1,0 +1,34 @@
+-- lives: the assignments of queues and their records, along with their lifetimes and holders.
+-- KEYS  those of consumers, then assignment by queue (hash), queues by name (zset) without those that are DELETING, queues
+--   that are DELETING (set), number of queues by pool (hash), record by queue (hash), recorded queues by name (zset),
+--   registry (hash: a field for each pool)
+-- Queues and pools are named by their members. An assignment is its state, its incarnation and its pool, a NUL between
+-- two.
+-- include consumers
+local ASSIGNMENTS, QUEUE_NAMES, DELETING, QUEUE_COUNTS, RECORDS, RECORD_NAMES, REGISTRY = unpack(KEYS, 7)
+
+-- find: the state, the incarnation and the pool of a queue's assignment; nil without one.
+local function find(queue)
+  local stored = redis.call('HGET', ASSIGNMENTS, queue)
+  if stored then return string.match(stored, '^(%Z*)%z(%Z*)%z(.*)$') end
+end
+
+local function set_assignment(queue, state, incarnation, pool)
+  redis.call('HSET', ASSIGNMENTS, queue, table.concat({state, incarnation, pool}, '\0'))
+end
+
+-- count_queue: count one queue more (1) or less (-1) of a pool.
+local function count_queue(pool, change)
+  if redis.call('HINCRBY', QUEUE_COUNTS, pool, change) == 0 then redis.call('HDEL', QUEUE_COUNTS, pool) end
+end
+
+-- begin_deletion: make an assignment DELETING, and remove the queue's record, lifetime and holders.
+local function begin_deletion(queue, incarnation, pool)
+  -- Removed first: see OUT OF MEMORY in states.
+  redis.call('HDEL', RECORDS, queue)
+  redis.call('ZREM', RECORD_NAMES, queue)
+  redis.call('ZREM', QUEUE_NAMES, queue)
+  forget(queue)
+  set_assignment(queue, 'deleting', incarnation, pool)
+  redis.call('SADD', DELETING, queue)
+end

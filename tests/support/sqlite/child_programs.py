@@ -9,7 +9,7 @@ import sqlite3
 import sys
 import time
 
-from kombu_pool import drivers
+from kombu_pool import drivers, errors
 
 CLAIM = {"ttl": 60, "grace": 0}
 
@@ -30,6 +30,23 @@ def post(uri: str, first: str, count: str) -> None:
         slowest = max(slowest, time.monotonic() - began)
     driver.close()
     report(slowest)
+
+
+def post_to_incarnations(uri: str, count: str, seconds: str) -> None:
+    """Post to a queue as its incarnations "0" to ``count`` - 1 in turn; report the number of stored messages."""
+    driver = drivers.open_data(uri)
+    report("ready")
+    until = time.monotonic() + float(seconds)
+    stored = number = 0
+    while time.monotonic() < until:
+        try:
+            stored += len(
+                driver.message_controller.post("lives", [{"ttl": None, "body": number}], None, incarnation=f"{number}")
+            )
+        except errors.QueueDoesNotExist:
+            number = (number + 1) % int(count)
+    driver.close()
+    report(stored)
 
 
 def consume(uri: str, seconds: str) -> None:

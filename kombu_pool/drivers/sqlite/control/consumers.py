@@ -87,13 +87,11 @@ class ConsumersController(Contract):
         rows = self._database.rows(_SQL["expired"], (self._clock.time(), limit))
         return [(project_of(key), queue) for key, queue in rows]
 
-    def expire(self, queue: str, project: Project = None, *, after: float | None = None) -> bool:
+    def expire(self, queue: str, project: Project = None, *, unused: bool = False) -> bool:
         scope = (project_key(project), queue)
-        # Read first: most calls find a queue that has not expired, which needs no lock.
-        if self._database.row(_SQL["is_expired"], (*scope, after, self._clock.time())) is None:
-            return False
         with self._database.write as connection:
-            if connection.execute(_SQL["is_expired"], (*scope, after, self._clock.time())).fetchone() is None:
+            now = self._clock.time()
+            if not (_is_unused(connection, scope, now) if unused else _is_expired(connection, scope, now)):
                 return False
             if not begin_deletion(connection, scope, incarnation=None):
                 _forget(connection, scope)
@@ -108,6 +106,14 @@ class ConsumersController(Contract):
 def _is_assigned(connection: sqlite3.Connection, scope: tuple[str, str], incarnation: str) -> bool:
     row = connection.execute(_ASSIGNMENT, scope).fetchone()
     return row is not None and row[1] == incarnation and row[2] != DELETING
+
+
+def _is_expired(connection: sqlite3.Connection, scope: tuple[str, str], now: float) -> bool:
+    return connection.execute(_SQL["is_expired"], (*scope, now)).fetchone() is not None
+
+
+def _is_unused(connection: sqlite3.Connection, scope: tuple[str, str], now: float) -> bool:
+    return not connection.execute(_SQL["count"], (*scope, now)).fetchone()[0]
 
 
 def _forget(connection: sqlite3.Connection, scope: tuple[str, str]) -> None:

@@ -31,11 +31,8 @@ SELECT DISTINCT name FROM holder WHERE ends <= ? LIMIT ?
 SELECT count(*) FROM holder WHERE project = ? AND queue = ? AND ends > ? AND consuming
 -- expired: the expired queues
 SELECT project, queue FROM lifetime WHERE expires <= ? ORDER BY expires LIMIT ?
--- is_expired: whether a queue has expired, by its lifetime or by the given one
-SELECT 1 FROM lifetime WHERE project = ?1 AND queue = ?2 AND ?4 >= coalesce(?3, after) + nullif(max(
-    coalesce(touched, 0),
-    coalesce((SELECT max(ends) FROM holder WHERE holder.project = ?1 AND holder.queue = ?2), 0)
-), 0)
+-- is_expired: whether a queue has expired
+SELECT 1 FROM lifetime WHERE project = ? AND queue = ? AND expires <= ?
 -- remove_lifetime: remove the lifetime of a queue
 DELETE FROM lifetime WHERE project = ? AND queue = ?
 -- remove_holders: remove the holders of a queue

@@ -39,6 +39,8 @@ class ClaimRequest:
     #: None leaves the expiry of the messages as it is.
     grace: float | None
     limit: int
+    #: The incarnation of its assignment that the queue must bear; None for any.
+    incarnation: str | None
     messages: list[Message] = field(default_factory=list)
     #: Messages over the delivery limit that are claimed nevertheless, as no dead-letter target takes them.
     exempt: set[bytes] = field(default_factory=set)

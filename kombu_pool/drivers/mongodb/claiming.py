@@ -37,22 +37,30 @@ class Claimer:
         self._unconfirmed: deque[tuple[Project, str, str]] = deque(maxlen=_MAX_UNCONFIRMED)
 
     def claim(
-        self, queue: str, metadata: ClaimMetadata, limit: int, project: Project
+        self, queue: str, metadata: ClaimMetadata, limit: int, project: Project, incarnation: str | None
     ) -> tuple[str | None, Sequence[Message]]:
         """Claim as ``ClaimController.create`` promises."""
-        return _result(self._fill(queue, project, limit, metadata["ttl"], metadata["grace"]))
+        return _result(self._fill(queue, project, limit, metadata["ttl"], metadata["grace"], incarnation))
 
     def ack_and_claim(
-        self, queue: str, held: Sequence[tuple[str, str]], metadata: ClaimMetadata, limit: int, project: Project
+        self,
+        queue: str,
+        held: Sequence[tuple[str, str]],
+        metadata: ClaimMetadata,
+        limit: int,
+        project: Project,
+        incarnation: str | None,
     ) -> tuple[Sequence[tuple[str, str]], str | None, Sequence[Message]]:
-        """Delete and claim as ``ClaimController.ack_and_claim`` promises, both at the same time."""
-        if not held or not limit:
-            refused = delete_claimed(self._store, project, queue, held, self._store.now()) if held else []
-            return refused, *self.claim(queue, metadata, limit, project)
+        """Delete and claim as ``ClaimController.ack_and_claim`` promises, both at the same time if the cache allows."""
+        if not held or not limit or not self._store.vouches_for_claims(project, queue, incarnation):
+            request = self._fill(queue, project, limit, metadata["ttl"], metadata["grace"], incarnation)
+            with self._released_on_failure(project, queue, request.claim):
+                refused = delete_claimed(self._store, project, queue, held, self._store.now()) if held else []
+            return refused, *_result(request)
         with self._store.client.concurrently(
             lambda: delete_claimed(self._store, project, queue, held, self._store.now())
         ) as deletion:
-            request = self._fill(queue, project, limit, metadata["ttl"], metadata["grace"])
+            request = self._fill(queue, project, limit, metadata["ttl"], metadata["grace"], incarnation)
             with self._released_on_failure(project, queue, request.claim):
                 refused = deletion.result()
         return refused, *_result(request)
@@ -65,13 +73,18 @@ class Claimer:
             refused = set(delete_claimed(self._store, project, queue, held, self._store.now())) if held else set()
         return [message for message in request.messages if (message["id"], request.claim) not in refused]
 
-    def _fill(self, queue: str, project: Project, limit: int, ttl: float, grace: float | None) -> ClaimRequest:
+    def _fill(
+        self, queue: str, project: Project, limit: int, ttl: float, grace: float | None, incarnation: str | None = None
+    ) -> ClaimRequest:
         """Claim up to ``limit`` messages under a new claim."""
         self._release_unconfirmed()
-        request = ClaimRequest(queue, project, codec.new_claim_id(), ttl, grace, limit)
+        request = ClaimRequest(queue, project, codec.new_claim_id(), ttl, grace, limit, incarnation)
         with self._released_on_failure(project, queue, request.claim):
             while request.missing > 0 and self._claim_batch(request):
                 pass
+        if incarnation is not None and not request.messages:
+            # The cache may have vouched for a queue that was deleted meanwhile; a complete scan has just read it.
+            self._store.require(project, queue, incarnation)
         return request
 
     @contextmanager
@@ -87,7 +100,7 @@ class Claimer:
     def _claim_batch(self, request: ClaimRequest) -> bool:
         """Claim one batch; return whether there may be more messages."""
         now, missing = self._store.now(), request.missing
-        scan = self._store.scan(request.project, request.queue, now, missing)
+        scan = self._store.scan(request.project, request.queue, now, missing, request.incarnation)
         if scan is None:
             return False
         if scan.has_dead and not request.has_dead_lettered:

@@ -55,15 +55,14 @@ class MessageController(Contract):
         project: Project = None,
         *,
         idempotency_key: IdempotencyKey | None = None,
+        incarnation: str | None = None,
     ) -> Sequence[str]:
         client_id = None if client_uuid is None else codec.escape_surrogates(str(client_uuid))
         incoming = [validate(message, self._limit) for message in messages]
         if not incoming:
             return []
         with self._client.translated():
-            found = self._store.cached_queue(project, queue)
-            if found is None:
-                raise QueueDoesNotExist(queue, project)
+            found = self._store.require(project, queue, incarnation)
             documents = self._writer.documents(found, incoming, client_id, self._store.now())
             store = self._length_limit.post if found.policy.is_bounded else self._writer.store
             ids = store(found, documents, idempotency_key)

@@ -12,6 +12,7 @@ from kombu_pool.drivers.mongodb import scan_sentinels, states
 from kombu_pool.drivers.mongodb.codec import DEAD, FREE_AGAIN, FREE_NEW
 from kombu_pool.drivers.mongodb.scan_bounds import FULL_RANGE, ScanBounds, ScanRange
 from kombu_pool.drivers.mongodb.store import Store, queue_filter
+from kombu_pool.errors import QueueDoesNotExist
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -47,10 +48,16 @@ class QueueScanner(Store):
         scan = self.scan(project, name, now, 0)
         return None if scan is None else scan.queue
 
-    def scan(self, project: Project, name: str, now: float, limit: int) -> Scan | None:
-        """Free all due messages of a queue and return its first free ones; None if it does not exist."""
+    def scan(self, project: Project, name: str, now: float, limit: int, incarnation: str | None = None) -> Scan | None:
+        """Free all due messages of a queue and return its first free ones; None if it does not exist.
+
+        Raises:
+            QueueDoesNotExist: it does not bear the ``incarnation``, if one is given.
+        """
         while True:
             cached = self._cached.get((project, name))
+            if cached is not None and not cached.queue.bears(incarnation):
+                cached = None
             began, scan_range = time.monotonic(), FULL_RANGE if cached is None else cached.scan_bounds.next_range(now)
             if limit and cached is not None and (line := self._scan_line(cached, scan_range, now, limit)) is not None:
                 return line
@@ -59,6 +66,8 @@ class QueueScanner(Store):
                 self._cached.pop((project, name), None)
                 return None
             queue, scan_bounds, _ = self._cache(project, name, found[0], began)
+            if not queue.bears(incarnation):
+                raise QueueDoesNotExist(name, project)
             if cached is None or queue != cached.queue:
                 continue
             if any("due" in one for one in found[1:2]):

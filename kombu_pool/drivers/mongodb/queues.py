@@ -12,7 +12,8 @@ from kombu_pool.drivers.mongodb import scan_sentinels, schema, states
 from kombu_pool.drivers.mongodb.codec import DELAYED_OR_CLAIMED, priority_of, project_key
 from kombu_pool.drivers.mongodb.queue_listing import queues_by_name
 from kombu_pool.drivers.mongodb.store import BATCH_SIZE, PLANE, queue_filter
-from kombu_pool.errors import QueueDoesNotExist
+from kombu_pool.errors import IncarnationConflict, QueueDoesNotExist
+from kombu_pool.model import NO_INCARNATION
 from kombu_pool.storage import DEFAULT_LIMIT, page
 from kombu_pool.storage import QueueController as Contract
 from kombu_pool.storage.policy import policy_of, read, write
@@ -31,8 +32,9 @@ _INCARNATION_BYTES = 12
 class QueueController(Contract):
     """Queues, each a document, whose random id is that of the incarnation.
 
-    ``p`` and ``q`` are project and name, ``m`` the metadata; ``e`` is the start of the policy that expired messages
-    become dead letters; ``h`` is the owner of the lock for bounded posts, and ``u`` its end.
+    ``p`` and ``q`` are project and name, ``m`` the metadata; ``a`` is the incarnation of its assignment, or "" without
+    one; ``e`` is the start of the policy that expired messages become dead letters; ``h`` is the owner of the lock for
+    bounded posts, and ``u`` its end.
     """
 
     def __init__(self, store: QueueScanner) -> None:
@@ -61,39 +63,66 @@ class QueueController(Contract):
 
     def set_metadata(self, name: str, metadata: Metadata, project: Project = None) -> None:
         stored = write(metadata)
-        update: list[dict[str, Any]] = [{"$set": {"m": {"$literal": stored}}}, {"$unset": "e"}]
-        if policy_of(stored).expires_to_dlq:
-            update = [{"$set": {"m": {"$literal": stored}, "e": {"$ifNull": ["$e", self._store.now()]}}}]
         with self._client.translated():
-            before = self._store.queues.find_one_and_update(queue_filter(project, name), update)
-            if before is None:
+            if not self._replace(queue_filter(project, name), name, project, stored):
                 raise QueueDoesNotExist(name, project)
-            self._store.wait_out_caches(project, name, for_claims=True)
-            if len(update) == 1 and "e" not in before:
-                self._mark_expiring({**queue_filter(project, name), "i": before["_id"]})
+
+    def _replace(self, where: Filter, name: str, project: Project, stored: bytes, **others: str | None) -> bool:
+        """Replace the metadata and other fields of a queue, for all processes; return whether the queue matches."""
+        literals = {key: {"$literal": value} for key, value in {"m": stored, **others}.items()}
+        update: list[dict[str, Any]] = [{"$set": literals}, {"$unset": "e"}]
+        if policy_of(stored).expires_to_dlq:
+            update = [{"$set": {**literals, "e": {"$ifNull": ["$e", self._store.now()]}}}]
+        before = self._store.queues.find_one_and_update(where, update)
+        if before is None:
+            return False
+        self._store.wait_out_caches(project, name, for_claims=True)
+        if len(update) == 1 and "e" not in before:
+            self._mark_expiring({**queue_filter(project, name), "i": before["_id"]})
+        return True
 
     def _mark_expiring(self, scope: Filter) -> None:
         """Put messages into the index that finds expired ones; claims and the collector find those it misses."""
         where = {**scope, **states.expiring_to_dlq(self._store.now()), "e": None}
         self._store.change(where, {"$set": {"e": True}}, hint=states.BY_EXPIRY)
 
-    def create(self, name: str, metadata: Metadata | None = None, project: Project = None) -> bool:
+    def create(
+        self,
+        name: str,
+        metadata: Metadata | None = None,
+        project: Project = None,
+        *,
+        incarnation: str | None = None,
+        replaces: str | None = None,
+    ) -> bool:
         stored = write(metadata or {})
-        new: dict[str, Any] = {"_id": os.urandom(_INCARNATION_BYTES), **queue_filter(project, name), "m": stored}
-        if policy_of(stored).expires_to_dlq:
-            new["e"] = 0.0
         with self._client.translated():
-            if self._exists(name, project):
-                return False
-            # After the drop of a database the creation of a queue is the first write.
-            schema.prepare(self._client, PLANE, states.INDEXES, again=True)
-            try:
-                self._store.queues.insert_one(new)
-            except DuplicateKeyError:
-                return False
-            scope = {**queue_filter(project, name), "i": new["_id"]}
-            sentinels = scan_sentinels.priority_sentinel(scope, scan_sentinels.LAST), scan_sentinels.end_sentinel(scope)
-            self._store.messages.insert_many(sentinels)
+            while True:
+                found = self._store.queue(project, name)
+                if found is None:
+                    if self._insert(name, project, stored, incarnation or NO_INCARNATION):
+                        return True
+                    # Another process inserted it.
+                elif found.bears(incarnation):
+                    return False
+                elif found.assigned != replaces:
+                    raise IncarnationConflict(name, project, found.assigned)
+                elif self._replace({**found.document_filter, "a": replaces}, name, project, stored, a=incarnation):
+                    return True
+
+    def _insert(self, name: str, project: Project, stored: bytes, assigned: str) -> bool:
+        """Store a new queue; return False if there is one of that name."""
+        new: dict[str, Any] = {"_id": os.urandom(_INCARNATION_BYTES), **queue_filter(project, name)}
+        new.update(a=assigned, m=stored, **({"e": 0.0} if policy_of(stored).expires_to_dlq else {}))
+        # After the drop of a database the creation of a queue is the first write.
+        schema.prepare(self._client, PLANE, states.INDEXES, again=True)
+        try:
+            self._store.queues.insert_one(new)
+        except DuplicateKeyError:
+            return False
+        scope = {**queue_filter(project, name), "i": new["_id"]}
+        sentinels = scan_sentinels.priority_sentinel(scope, scan_sentinels.LAST), scan_sentinels.end_sentinel(scope)
+        self._store.messages.insert_many(sentinels)
         return True
 
     def exists(self, name: str, project: Project = None) -> bool:
@@ -103,22 +132,30 @@ class QueueController(Contract):
     def _exists(self, name: str, project: Project) -> bool:
         return self._store.queues.find_one(queue_filter(project, name), {"_id": 1}) is not None
 
-    def delete(self, name: str, project: Project = None) -> None:
+    def delete(self, name: str, project: Project = None, *, incarnation: str | None = None) -> None:
         with self._client.translated():
-            self._store.collection(states.SUBSCRIPTIONS).delete_many(queue_filter(project, name))
             queue = self._store.queue(project, name)
-            if queue is None:
+            if queue is not None and not queue.bears(incarnation):
                 return
-            # First the document that leads the collector to the messages, if this process dies after the next step.
-            entry = {**queue_filter(project, name), "t": self._store.now()}
-            deleted_queues = self._store.collection(states.DELETED_QUEUES)
-            deleted_queues.update_one({"_id": queue.incarnation}, {"$set": entry}, upsert=True)
-            self._store.queues.delete_one({**queue_filter(project, name), "_id": queue.incarnation})
+            self._store.collection(states.SUBSCRIPTIONS).delete_many(queue_filter(project, name))
+            if queue is None or not self._delete(queue, incarnation):
+                return
             self._store.wait_out_caches(project, name)
             self._store.messages.delete_many(scan_sentinels.all_sentinels(queue.scope), hint=states.BY_ID)
             if self._store.remove(queue.scope, BATCH_SIZE) >= BATCH_SIZE:
                 # The collector removes the rest; no process may claim a message of it after this returns.
                 self._store.wait_out_caches(project, name, for_claims=True)
+
+    def _delete(self, queue: Queue, incarnation: str | None) -> bool:
+        """Delete a queue's document; return whether it is gone, unless it bears another incarnation now."""
+        # First the document that leads the collector to the messages, if this process dies after the next step.
+        entry = {**queue_filter(queue.project, queue.name), "t": self._store.now()}
+        deleted_queues = self._store.collection(states.DELETED_QUEUES)
+        deleted_queues.update_one({"_id": queue.incarnation}, {"$set": entry}, upsert=True)
+        assigned = {} if incarnation is None else {"a": incarnation}
+        if self._store.queues.delete_one({**queue.document_filter, **assigned}).deleted_count:
+            return True
+        return self._store.queues.find_one(queue.document_filter, {"_id": 1}) is None
 
     def stats(self, name: str, project: Project = None) -> dict[str, Any]:
         now = self._store.now()

@@ -11,6 +11,7 @@ from kombu_pool.drivers.mongodb import schema, states
 from kombu_pool.drivers.mongodb.claim_cache import ClaimCache
 from kombu_pool.drivers.mongodb.codec import NEVER, project_key
 from kombu_pool.drivers.mongodb.scan_bounds import ScanBounds
+from kombu_pool.errors import QueueDoesNotExist
 from kombu_pool.storage.policy import Policy, policy_of
 
 if TYPE_CHECKING:
@@ -37,11 +38,13 @@ _MAX_CACHED = 10_000
 
 
 class Queue(NamedTuple):
-    """One incarnation of a queue."""
+    """A queue from its creation to its deletion: one incarnation in this store."""
 
     project: Project
     name: str
     incarnation: bytes
+    #: The incarnation of its assignment, which it bears; a process may replace it, and the queue stays.
+    assigned: str
     metadata: bytes
     #: Start of the policy that expired messages become dead letters; None without that policy.
     expires_to_dlq_since: float | None
@@ -63,6 +66,10 @@ class Queue(NamedTuple):
     def document_filter(self) -> Filter:
         """The filter of its own document."""
         return {**queue_filter(self.project, self.name), "_id": self.incarnation}
+
+    def bears(self, assigned: str | None) -> bool:
+        """Return whether it bears this incarnation of an assignment; None stands for any."""
+        return assigned is None or assigned == self.assigned
 
     def expires_to_dlq(self, expires: float) -> bool:
         """Return whether a message with this expiry becomes a dead letter by it."""
@@ -128,15 +135,26 @@ class Store:
         found = self.queues.find_one(queue_filter(project, name))
         return None if found is None else self._cache(project, name, found, before).queue
 
-    def cached_queue(self, project: Project, name: str) -> Queue | None:
-        """Return a queue that was read less than the cache's ttl ago; None if it does not exist.
+    def require(self, project: Project, name: str, incarnation: str | None) -> Queue:
+        """Return a queue that was read less than the cache's ttl ago; see :meth:`still_exists`.
 
-        See :meth:`still_exists`.
+        Raises:
+            QueueDoesNotExist: it does not exist, or does not bear the ``incarnation`` if one is given.
         """
         cached = self._cached.get((project, name))
-        if cached is not None and cached.is_fresh():
+        if cached is not None and cached.is_fresh() and cached.queue.bears(incarnation):
             return cached.queue
-        return self.queue(project, name)
+        found = self.queue(project, name)
+        if found is None or not found.bears(incarnation):
+            raise QueueDoesNotExist(name, project)
+        return found
+
+    def vouches_for_claims(self, project: Project, name: str, incarnation: str | None) -> bool:
+        """Return whether the cache tells that a claim may name this incarnation."""
+        cached = self._cached.get((project, name))
+        return incarnation is None or (
+            cached is not None and cached.is_fresh_for_claims() and cached.queue.bears(incarnation)
+        )
 
     def still_exists(self, queue: Queue) -> bool:
         """Return whether a cached queue existed throughout the operation that used it."""
@@ -189,7 +207,7 @@ class Store:
         return done
 
     def _cache(self, project: Project, name: str, found: dict[str, Any], read_at: float) -> CachedQueue:
-        queue = Queue(project, name, found["_id"], found["m"], found.get("e"))
+        queue = Queue(project, name, found["_id"], found["a"], found["m"], found.get("e"))
         cached = CachedQueue(queue, self.scan_bounds(project, name, queue.incarnation), read_at)
         self._cached[project, name] = cached
         self._cached.move_to_end((project, name))

@@ -121,7 +121,7 @@ class ConsumersController(Contract):
 
     def _due(self, now: float, skip: int, limit: int) -> list[dict[str, Any]]:
         """Return the pipeline that finds the queues that may have expired."""
-        waiting = [{"$match": {"w": {"$gt": 0, "$lte": now}}}, {"$sort": {"w": 1, "_id": 1}}]
+        waiting: list[dict[str, Any]] = [{"$match": {"w": {"$gt": 0, "$lte": now}}}, {"$sort": {"w": 1, "_id": 1}}]
         return [*waiting, {"$skip": skip}, {"$limit": limit}, *self._usage()]
 
     def _usage(self) -> list[dict[str, Any]]:
@@ -129,7 +129,7 @@ class ConsumersController(Contract):
         same = [{"$eq": [f"${key}", f"$${key}"]} for key in ("p", "q")]
         last = [{"$match": {"$expr": {"$and": same}}}, {"$sort": {"x": -1}}, {"$limit": 1}, {"$project": {"x": 1}}]
         held = {"from": self._tables[HOLDERS].name, "let": {"p": "$p", "q": "$q"}, "pipeline": last, "as": "held"}
-        return [{"$project": dict.fromkeys(("p", "q", "l", "s", "w", "d", "u"), 1)}, {"$lookup": held}]
+        return [{"$project": dict.fromkeys(("p", "q", "l", "s", "w"), 1)}, {"$lookup": held}]
 
     def _postpone(self, in_use: Sequence[tuple[Mapping[str, Any], float]]) -> None:
         """Set the next check of queues in use, unless they changed since."""
@@ -137,32 +137,40 @@ class ConsumersController(Contract):
         if updates:
             self._tables[QUEUES].bulk_write(updates, ordered=False)
 
-    def expire(self, queue: str, project: Project = None) -> bool:
+    def expire(self, queue: str, project: Project = None, *, unused: bool = False) -> bool:
         where, now, mark = queue_filter(project, queue), self._now(), secrets.token_hex(8)
         with self._client.translated():
-            found = self._expired(where, now)
-            if found is None or ("u" in found and self._lives.verified(self._tables[QUEUES].find_one(where)) is None):
+            queues = self._tables[QUEUES]
+            if not self._is_over(where, now, unused=unused):
                 return False
             # In place of another mark: its process may have died.
-            self._tables[QUEUES].update_one({**where, "l": {"$ne": None}}, {"$set": {"d": mark}})
-            if self._expired({**where, "d": mark}, now) is None:
-                self._tables[QUEUES].update_one({**where, "d": mark}, {"$unset": {"d": ""}})
+            found = queues.find_one_and_update(where, {"$set": {"d": mark}}, {"u": 1})
+            if found is None:
+                return unused
+            if "u" in found:
+                self._lives.read(where)
+            if not self._is_over(where, now, unused=unused):
+                queues.update_one({**where, "d": mark}, {"$unset": {"d": ""}})
                 return False
-            marked = {**where, "d": mark, "u": None}
-            after = self._tables[QUEUES].find_one_and_update(marked, EXPIRY, return_document=ReturnDocument.AFTER)
-            if after is None:
-                return False
-            if "i" in after:
-                self._lives.remove_holders(where, after["i"])
-            else:
-                self._tables[HOLDERS].delete_many({**where, "x": {"$lte": now}})
-                self._tables.remove_empty(where)
-        return True
+            return self._end_life(where, mark, {} if unused else {"x": {"$lte": now}})
 
-    def _expired(self, where: Filter, now: float) -> dict[str, Any] | None:
-        """Return a queue's document if it has expired."""
-        found = next(iter(self._tables[QUEUES].aggregate([{"$match": where}, {"$limit": 1}, *self._usage()])), None)
-        return found if found is not None and _end(found) <= now else None
+    def _is_over(self, where: Filter, now: float, *, unused: bool) -> bool:
+        """Return whether a queue has expired, or with ``unused`` has no live consumer."""
+        if unused:
+            return self._tables[HOLDERS].find_one({**where, "x": {"$gt": now}, "c": True}, {"_id": 1}) is None
+        found = next(iter(self._tables[QUEUES].aggregate([{"$match": where}, *self._usage()])), None)
+        return found is not None and _end(found) <= now
+
+    def _end_life(self, where: Filter, mark: str, holders: Filter) -> bool:
+        """Delete a queue that still has the mark, with its holders; return whether it had the mark."""
+        marked = {**where, "d": mark, "u": None}
+        after = self._tables[QUEUES].find_one_and_update(marked, EXPIRY, return_document=ReturnDocument.AFTER)
+        if after is not None and "i" in after:
+            self._lives.remove_holders(where, after["i"])
+        elif after is not None:
+            self._tables[HOLDERS].delete_many({**where, **holders})
+            self._tables.remove_empty(where)
+        return after is not None
 
     def forget(self, queue: str, project: Project = None) -> None:
         where = queue_filter(project, queue)
@@ -195,7 +203,7 @@ def _end_of_use(held: Mapping[str, Any], now: float) -> UpdateOne:
     """
     where, lineage = with_id({"p": held["p"], "q": held["q"]}), held.get("k")
     end = {"s": {"$max": ["$s", min(held["x"], now)]}, "w": _if_it_has_a_lifetime(now)}
-    update = [{"$set": end}, {"$unset": "d"}]
+    update: list[dict[str, Any]] = [{"$set": end}, {"$unset": "d"}]
     return UpdateOne(where, update, upsert=True) if lineage is None else UpdateOne({**where, "j": lineage}, update)
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any, Final
 
-from pymongo import ReturnDocument
-
 from kombu_pool.drivers.mongodb.control.tables import HOLDERS, PARTS, QUEUES
 from kombu_pool.model import ACTIVE, CREATING, DELETING, RESERVED, Assignment
 

@@ -16,6 +16,8 @@ from kombu_pool import errors
 from kombu_pool.model import ACTIVE, CREATING, DELETING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from kombu_pool.model import Assignment, Expiry, Metadata, Project
     from kombu_pool.pooling.catalog import Catalog
     from kombu_pool.pooling.pool_handle import PoolHandle
@@ -37,6 +39,9 @@ class QueueLives:
         self._catalogue = catalog.control.catalogue_controller
         self._consumers = catalog.control.consumers_controller
         self._records = catalog.control.queue_controller
+        self._bindings = catalog.control.bindings_controller
+        #: Called with the project and the exchanges that a deleted queue was bound to.
+        self.on_unbound: Callable[[Project, Sequence[str]], None] = _ignore
 
     def create(
         self, queue: str, metadata: Metadata | None, project: Project, flavor: str | None, expiry: Expiry | None
@@ -109,11 +114,13 @@ class QueueLives:
             logger.info("The messages of the deleted queue %r are deleted later: %s", queue, error)
 
     def end_deletion(self, project: Project, queue: str, found: Assignment) -> None:
-        """Delete a queue that is DELETING from its pool, and then from the catalogue."""
+        """Delete a queue that is DELETING from its pool, with its bindings, and then from the catalogue."""
         self._catalog.invalidate(queue, project)
         with suppress(errors.PoolDoesNotExist), self._catalog.open_pools.get(found.pool) as pool:
             pool.queues.delete(queue, project, incarnation=found.incarnation)
+        exchanges = self._bindings.unbind_queue(queue, project)
         self._catalogue.delete(project, queue, incarnation=found.incarnation)
+        self.on_unbound(project, exchanges)
 
     def _await_creation(self, queue: str, project: Project) -> Assignment | None:
         """Return the queue's assignment once no process creates the queue, or none has for a while."""
@@ -164,3 +171,7 @@ class QueueLives:
                     queue, metadata, project, incarnation=incarnation, replaces=conflict.current
                 )
         return False
+
+
+def _ignore(project: Project, exchanges: Sequence[str]) -> None:
+    """Do nothing."""

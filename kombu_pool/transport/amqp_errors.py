@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amqp.exceptions import ChannelError, MessageNacked, NotFound, PreconditionFailed, ResourceLocked
+from amqp.exceptions import ChannelError, ConsumerCancelled, MessageNacked, NotFound, PreconditionFailed, ResourceLocked
 
 #: The number of each method in the protocol: (class, method).
 _SIGNATURES = {
@@ -38,6 +38,11 @@ def resource_locked(queue: str) -> ResourceLocked:
     """Return the error for the exclusive queue of another connection."""
     method, text = "queue_declare", f"RESOURCE_LOCKED - queue '{queue}' is exclusive to another connection"
     return ResourceLocked(text, _SIGNATURES[method], f"Channel.{method}")
+
+
+def consumer_cancelled(queue: str) -> ConsumerCancelled:
+    """Return the error for a consumer whose queue is gone; the client declares the queue again, and consumes."""
+    return ConsumerCancelled(f"queue '{queue}' was deleted", _SIGNATURES["basic_consume"], "Channel.basic_consume")
 
 
 def nacked(queue: str) -> MessageNacked:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from amqp.exceptions import NotFound, PreconditionFailed, ResourceLocked
 from kombu import Queue

@@ -203,7 +203,7 @@ class DeclarationMethods:
     ) -> None:
         self._bindings.unbind(exchange, destination, routing_key or "", arguments, kind, self._project)
         self._router.forget(exchange)
-        self._queues.delete_unbound(exchange, project=self._project)
+        self._queues.delete_unbound(self._project, [exchange])
 
     def queue_purge(self, queue: str, nowait: bool = False, **options: Any) -> int:
         """Delete the messages of a queue that are not claimed, and return their number.

@@ -15,7 +15,7 @@ from kombu_pool.transport.declare import exclusive_owners, queue_arguments
 from kombu_pool.transport.declare.queue_arguments import DECLARED
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from kombu_pool.model import Metadata, Project
     from kombu_pool.pooling import DataDriver
@@ -64,6 +64,7 @@ class Queues:
         self._ttl = options.claim_ttl
         self._flavors = options.queue_flavors
         self._warned: set[str] = set()
+        data.catalog.lives.on_unbound = self.delete_unbound
 
     def declare(
         self, name: str, owner: str, *, durable: bool, exclusive: bool, auto_delete: bool, arguments: Mapping[str, Any]
@@ -190,22 +191,14 @@ class Queues:
 
     def delete(self, name: str) -> None:
         """Delete the queue, its bindings, and the auto-delete exchanges that lose their last binding."""
-        self.delete_of(self.project, name)
+        self._data.queue_controller.delete(name, self.project)
 
     def expire(self, project: Project, name: str, *, unused: bool = False) -> None:
         """Delete a queue, as :meth:`delete` does, if it was unused for its lifetime, or with ``unused`` is so now."""
-        if self._data.queue_controller.expire(name, project, unused=unused):
-            self.delete_unbound(*self._bindings.unbind_queue(name, project), project=project)
+        self._data.queue_controller.expire(name, project, unused=unused)
 
-    def delete_of(self, project: Project, name: str) -> None:
-        """Delete a queue of any project, as :meth:`delete` does."""
-        exchanges = self._bindings.unbind_queue(name, project)
-        self._data.queue_controller.delete(name, project)
-        self._consumers.forget(name, project)
-        self.delete_unbound(*exchanges, project=project)
-
-    def delete_unbound(self, *exchanges: str, project: Project) -> None:
-        """Delete the exchanges that are auto-delete and have no binding left."""
+    def delete_unbound(self, project: Project, exchanges: Sequence[str]) -> None:
+        """Delete those of the exchanges that are auto-delete and have no binding left."""
         self._router.forget(*exchanges)
         for exchange in dict.fromkeys(exchanges):
             with contextlib.suppress(ExchangeDoesNotExist):
@@ -217,9 +210,26 @@ class Queues:
             self._bindings.delete_exchange(exchange, project)
 
     def add_consumer(self, name: str, holder: str) -> None:
-        """Add a consumer of the queue, and renew it from now on."""
-        self._consumers.add_holder(name, holder, self._ttl, self.project)
+        """Add a consumer of the queue, and renew it from now on.
+
+        Raises:
+            ConsumerCancelled: the queue was deleted since it was declared.
+        """
+        lives, incarnation = self._data.catalog.lives, self._data.catalog.route(name, self.project).incarnation
+        if not self._attach(name, holder, incarnation):
+            try:
+                _, incarnation = lives.current(name, self.project, None)
+            except QueueDoesNotExist as error:
+                raise amqp_errors.consumer_cancelled(name) from error
+            if not self._attach(name, holder, incarnation):
+                raise amqp_errors.consumer_cancelled(name)
         self._renewal.keep_alive(holder)
+
+    def _attach(self, name: str, holder: str, incarnation: str | None) -> bool:
+        """Add a holder to this life of the queue; return False if that is over."""
+        return bool(incarnation) and self._consumers.add_holder(
+            name, holder, self._ttl, self.project, incarnation=incarnation
+        )
 
     def remove_consumer(self, name: str, holder: str) -> None:
         """Remove a consumer; an auto-delete queue is deleted with the last one."""

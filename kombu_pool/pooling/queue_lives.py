@@ -93,8 +93,8 @@ class QueueLives:
                 return
         self._records.delete(queue, project)
 
-    def expire(self, queue: str, project: Project, *, unused: bool) -> bool:
-        """Delete the queue if it has expired, or with ``unused`` if it has no consumer; return whether it had."""
+    def expire(self, queue: str, project: Project, *, unused: str | None = None) -> bool:
+        """Delete the queue if it has expired, or if its incarnation ``unused`` has no consumer; return whether so."""
         if not self._consumers.expire(queue, project, unused=unused):
             return False
         found = self._catalogue.find(project, queue)

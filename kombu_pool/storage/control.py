@@ -392,12 +392,13 @@ class ConsumersController(ABC):
         """Return (project, queue) of queues that have been without a live holder for longer than their lifetime."""
 
     @abstractmethod
-    def expire(self, queue: str, project: Project = None, *, unused: bool = False) -> bool:
+    def expire(self, queue: str, project: Project = None, *, unused: str | None = None) -> bool:
         """Begin the deletion of the queue if it still has been without a live holder for longer than its lifetime.
 
         In one step, as :meth:`CatalogueController.begin_deletion` does; of a queue without an assignment the lifetime
-        and the holders are deleted. With ``unused`` it need only be without a live consumer now, whatever its lifetime
-        and its other holders. Returns whether it had expired.
+        and the holders are deleted. ``unused``: an incarnation; if the queue has it, it need only be without a live
+        consumer now, whatever its lifetime and its other holders; if not, nothing is changed. Returns whether it had
+        expired.
         """
 
     @abstractmethod

@@ -77,10 +77,10 @@ class QueueController(Routing, storage.QueueController):
     def delete(self, name: str, project: Project = None, *, incarnation: str | None = None) -> None:
         self._lives.delete(name, project)
 
-    def expire(self, name: str, project: Project = None, *, unused: bool = False) -> bool:
+    def expire(self, name: str, project: Project = None, *, unused: str | None = None) -> bool:
         """Delete the queue if it has been without a live holder for longer than its lifetime; return whether it had.
 
-        With ``unused`` it need only be without a live consumer now.
+        ``unused``: an incarnation, which need only be without a live consumer now.
         """
         return self._lives.expire(name, project, unused=unused)
 

@@ -393,22 +393,24 @@ def test_an_unused_queue_may_be_deleted_before_its_lifetime_is_over(
     consumers.add_holder("q", "one", 60)
     consumers.add_holder("q", "dead", 5)
     clock.advance(10)
-    assert not consumers.expire("q", unused=True)
+    assert not consumers.expire("q", unused=assigned.incarnation)
     consumers.remove_holders(["one"])
     assert not consumers.expire("q")
+    assert not consumers.expire("q", unused="another")
 
-    assert consumers.expire("q", unused=True)
+    assert consumers.expire("q", unused=assigned.incarnation)
 
     assert catalogue.find(None, "q") == assigned._replace(state=DELETING)
 
 
 def test_so_may_a_queue_without_a_lifetime(catalogue: CatalogueController, consumers: ConsumersController) -> None:
-    created(catalogue)
+    assert not consumers.expire("q", unused="absent")
+    assigned = created(catalogue)
     consumers.add_holder("q", "one", 60)
-    assert not consumers.expire("q", unused=True)
+    assert not consumers.expire("q", unused=assigned.incarnation)
     consumers.remove_holders(["one"])
 
-    assert consumers.expire("q", unused=True)
+    assert consumers.expire("q", unused=assigned.incarnation)
 
 
 def test_a_lifetime_without_an_assignment_just_ends(consumers: ConsumersController, clock: ManualClock) -> None:

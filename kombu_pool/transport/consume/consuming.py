@@ -86,7 +86,7 @@ class ConsumingMethods:
         consumer = self._consumers[tag] = Consumer(queue, tag, callback or _ignore, no_ack)
         if no_ack:
             self.no_ack_consumers.add(tag)
-        self._queues.add_consumer(queue, self._holder(tag))
+        self._queues.add_consumer(queue, self._holder(tag), auto_delete=bool(declared.get("auto_delete")))
         queue_consumers = self._queue_consumers.get((queue, no_ack))
         if queue_consumers is None:
             single_active = single_active_of(self._queues, queue, declared, self._claim_ttl)

@@ -64,6 +64,8 @@ class Queues:
         self._ttl = options.claim_ttl
         self._flavors = options.queue_flavors
         self._warned: set[str] = set()
+        # The life of the auto-delete queue that each consumer was added to.
+        self._auto_delete: dict[str, str | None] = {}
         data.catalog.lives.on_unbound = self.delete_unbound
 
     def declare(
@@ -193,9 +195,9 @@ class Queues:
         """Delete the queue, its bindings, and the auto-delete exchanges that lose their last binding."""
         self._data.queue_controller.delete(name, self.project)
 
-    def expire(self, project: Project, name: str, *, unused: bool = False) -> None:
-        """Delete a queue, as :meth:`delete` does, if it was unused for its lifetime, or with ``unused`` is so now."""
-        self._data.queue_controller.expire(name, project, unused=unused)
+    def expire(self, project: Project, name: str) -> None:
+        """Delete a queue, as :meth:`delete` does, if it was unused for its lifetime."""
+        self._data.queue_controller.expire(name, project)
 
     def delete_unbound(self, project: Project, exchanges: Sequence[str]) -> None:
         """Delete those of the exchanges that are auto-delete and have no binding left."""
@@ -209,8 +211,8 @@ class Queues:
         if not self._bindings.list(exchange, project):
             self._bindings.delete_exchange(exchange, project)
 
-    def add_consumer(self, name: str, holder: str) -> None:
-        """Add a consumer of the queue, and renew it from now on.
+    def add_consumer(self, name: str, holder: str, *, auto_delete: bool = False) -> None:
+        """Add a consumer of the queue, and renew it from now on; ``auto_delete``: the queue goes with its last consumer.
 
         Raises:
             ConsumerCancelled: the queue was deleted since it was declared.
@@ -223,6 +225,8 @@ class Queues:
                 raise amqp_errors.consumer_cancelled(name) from error
             if not self._attach(name, holder, incarnation):
                 raise amqp_errors.consumer_cancelled(name)
+        if auto_delete:
+            self._auto_delete[holder] = incarnation
         self._renewal.keep_alive(holder)
 
     def _attach(self, name: str, holder: str, incarnation: str | None) -> bool:
@@ -235,9 +239,9 @@ class Queues:
         """Remove a consumer; an auto-delete queue is deleted with the last one."""
         self._renewal.stop_renewing(holder)
         self._consumers.remove_holders([holder])
-        declared = self._declared(name)
-        if declared and declared.get("auto_delete"):
-            self.expire(self.project, name, unused=True)
+        incarnation = self._auto_delete.pop(holder, None)
+        if incarnation is not None:
+            self._data.queue_controller.expire(name, self.project, unused=incarnation)
 
     def retire_owner(self, owner: str) -> None:
         """Make the exclusive queues of a closing connection expire with the next maintenance."""

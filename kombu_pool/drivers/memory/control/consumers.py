@@ -81,15 +81,16 @@ class ConsumersController(Contract):
             now = self._clock.time()
             return [scope for scope, usage in self._store.usage.items() if _is_expired(usage, now)][:limit]
 
-    def expire(self, queue: str, project: Project = None, *, unused: bool = False) -> bool:
+    def expire(self, queue: str, project: Project = None, *, unused: str | None = None) -> bool:
         scope = (project, queue)
         with self._store.lock:
-            usage = self._store.usage.get(scope, StoredUsage())
-            over = not self.count(queue, project) if unused else _is_expired(usage, self._clock.time())
-            if not over:
+            assigned = self._store.catalogue.get(scope)
+            if unused is not None:
+                if assigned is None or assigned.incarnation != unused or self.count(queue, project):
+                    return False
+            elif not _is_expired(self._store.usage.get(scope, StoredUsage()), self._clock.time()):
                 return False
             self._store.usage.pop(scope, None)
-            assigned = self._store.catalogue.get(scope)
             if assigned is not None:
                 self._store.begin_deletion(scope, assigned)
             return True

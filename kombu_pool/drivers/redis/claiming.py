@@ -12,7 +12,11 @@ from kombu_pool.drivers.redis.dead_letters import candidate
 from kombu_pool.drivers.redis.deletion import ACK, ClaimedPairs
 from kombu_pool.drivers.redis.scripts import script
 from kombu_pool.drivers.redis.store import RUN_AGAIN
-from kombu_pool.errors import ConnectionError, CorruptRecord  # noqa: A004 - Zaqar's name for it
+from kombu_pool.errors import (
+    ConnectionError,  # noqa: A004 - Zaqar's name for it
+    CorruptRecord,
+    QueueDoesNotExist,
+)
 from kombu_pool.storage.dead_letters import RESERVATION_TTL, DeadLetterReason
 
 if TYPE_CHECKING:
@@ -25,8 +29,11 @@ if TYPE_CHECKING:
     from kombu_pool.model import ClaimMetadata, Message, Project
 
 _CLAIM = script("claim", writes=False)
+_ACK_AND_CLAIM = script("ack_and_claim", writes=False)
 _CLAIM_BY_ID = script("claim_by_id", writes=False)
 _RELEASE = script("release", writes=False)
+#: Reply of the scripts that claim when no queue bears the incarnation.
+_ABSENT = b"absent"
 #: Messages that one run of a script claims; Redis serves no other client meanwhile.
 _BATCH = 1000
 #: Claims with a lost reply that are remembered, to be released before the next claim.
@@ -48,7 +55,9 @@ class ClaimRequest:
     messages: list[Message] = field(default_factory=list)
     #: Messages over their delivery limit that no dead-letter queue takes: claimed nevertheless.
     exempt: list[bytes] = field(default_factory=list)
-    #: Reply of the script that acknowledges.
+    #: Incarnation that the queue must bear; None: any queue will do, or none.
+    incarnation: str | None = None
+    #: Reply to the acknowledgements.
     ack_reply: Sequence[bytes] = ()
     #: Whether the queue has dead messages to dead-letter.
     has_dead: bool = False
@@ -68,20 +77,27 @@ class Claimer:
         self._unconfirmed: deque[tuple[KeySets, bytes]] = deque(maxlen=_MAX_UNCONFIRMED)
 
     def claim(
-        self, queue: str, metadata: ClaimMetadata, limit: int, project: Project
+        self, queue: str, metadata: ClaimMetadata, limit: int, project: Project, incarnation: str | None
     ) -> tuple[str | None, Sequence[Message]]:
         """Claim as ``ClaimController.create`` promises."""
-        request = self._claim(queue, project, limit, metadata["ttl"], metadata["grace"])
+        request = self._new_request(queue, project, limit, metadata["ttl"], metadata["grace"], incarnation)
+        self._claim(request)
         return (request.claim.hex(), request.messages) if request.messages else (None, [])
 
     def ack_and_claim(
-        self, queue: str, held: Sequence[tuple[str, str]], metadata: ClaimMetadata, limit: int, project: Project
+        self,
+        queue: str,
+        held: Sequence[tuple[str, str]],
+        metadata: ClaimMetadata,
+        limit: int,
+        project: Project,
+        incarnation: str | None,
     ) -> tuple[Sequence[tuple[str, str]], str | None, Sequence[Message]]:
         """Delete and claim as ``ClaimController.ack_and_claim`` promises."""
         acked = ClaimedPairs(held)
-        request = self._claim(queue, project, limit, metadata["ttl"], metadata["grace"], acked)
-        claim_id = request.claim.hex() if request.messages else None
-        return acked.refused(request.ack_reply) if acked.arguments else held, claim_id, request.messages
+        request = self._new_request(queue, project, limit, metadata["ttl"], metadata["grace"], incarnation)
+        self._claim(request, acked)
+        return acked.refused(request.ack_reply), request.claim.hex() if request.messages else None, request.messages
 
     def claim_by_id(
         self, queue: str, ids: Sequence[bytes], metadata: ClaimMetadata, project: Project
@@ -106,7 +122,8 @@ class Claimer:
 
     def pop(self, queue: str, limit: int, project: Project) -> Sequence[Message]:
         """Pop as ``MessageController.pop`` promises: under a claim, so that an unreadable message is not lost."""
-        request = self._claim(queue, project, limit, RESERVATION_TTL, None)
+        request = self._new_request(queue, project, limit, RESERVATION_TTL, None)
+        self._claim(request)
         if not request.messages:
             return []
         ids = b"".join(bytes.fromhex(message["id"]) for message in request.messages)
@@ -114,36 +131,39 @@ class Claimer:
         refused = set(codec.hex_ids(joined))
         return [message for message in request.messages if message["id"] not in refused]
 
-    def _claim(
+    def _new_request(
         self,
         queue: str,
         project: Project,
         limit: int,
         ttl: float,
         grace: float | None,
-        acked: ClaimedPairs | None = None,
+        incarnation: str | None = None,
     ) -> ClaimRequest:
+        keys, claim = self._store.keys(project, queue), os.urandom(codec.ID_BYTES)
+        return ClaimRequest(queue, project, keys, claim, ttl, grace, limit, incarnation=incarnation)
+
+    def _claim(self, request: ClaimRequest, acked: ClaimedPairs | None = None) -> None:
         if self._unconfirmed:
             self._release_unconfirmed()
-        keys = self._store.keys(project, queue)
-        request = ClaimRequest(queue, project, keys, os.urandom(codec.ID_BYTES), ttl, grace, limit)
         try:
             more = self._run(request, acked)
             while more and request.missing > 0:
                 more = self._run(request)
         except ConnectionError:
             # The claim may exist, without a holder.
-            self._unconfirmed.append((keys, request.claim))
+            self._unconfirmed.append((request.keys, request.claim))
             raise
         if request.has_dead:
-            self._dead_letters.dead_letter_some((project, queue))
-        return request
+            self._dead_letters.dead_letter_some((request.project, request.queue))
 
     def _run(self, request: ClaimRequest, acked: ClaimedPairs | None = None) -> bool:
-        """Run the script once, after that of ``acked``; return whether there may be more to claim."""
+        """Run the script once, which deletes ``acked`` first; return whether there may be more to claim."""
         missing, reservation = request.missing, os.urandom(codec.ID_BYTES)
         reply = self._call(request, acked, reservation)
-        if reply is None:
+        if reply == _ABSENT and request.incarnation is not None and not request.messages:
+            raise QueueDoesNotExist(request.queue, request.project)
+        if reply is None or reply == _ABSENT:
             return False
         ids, claim_counts, stored, reserved, reserved_counts, reserved_records, expiries, now, *has_dead = reply
         request.has_dead = request.has_dead or bool(has_dead)
@@ -171,20 +191,22 @@ class Claimer:
         return self._dead_letters.dead_letter_claimed(request.queue, request.project, claim, messages, now)
 
     def _call(self, request: ClaimRequest, acked: ClaimedPairs | None, reservation: bytes) -> Any:
-        """Return the claim script's reply; that of the other script is kept in ``request.ack_reply``."""
+        """Return the reply to the claim; that to the acknowledgements is kept in ``request.ack_reply``."""
         store, keys = self._store, request.keys
         grace = "" if request.grace is None else request.grace
         exempt = b"".join(request.exempt)
-        arguments = (request.claim, request.ttl, grace, request.missing, reservation, RESERVATION_TTL, exempt)
-        if acked is None or not acked.arguments:
-            return store.run(_CLAIM, keys, *arguments) if request.missing > 0 else None
-        now = store.now()
-        acking = (ACK, keys.acking, (now, *acked.arguments))
-        if request.missing <= 0:
-            (request.ack_reply,) = store.client.call_together([acking])
+        claiming = (request.claim, request.ttl, grace, request.missing, reservation, RESERVATION_TTL, exempt)
+        arguments = (codec.pack_incarnation(request.incarnation), *claiming)
+        if acked is not None and acked.arguments:
+            reply = store.client.call(_ACK_AND_CLAIM, keys.states, store.now(), *arguments, *acked.arguments)
+            if reply == _ABSENT:
+                return reply
+            request.ack_reply, reply = reply
+            if reply not in RUN_AGAIN:
+                return reply
+        elif request.missing <= 0 and request.incarnation is None:
             return None
-        request.ack_reply, reply = store.client.call_together([acking, (_CLAIM, keys.states, (now, *arguments))])
-        return store.run(_CLAIM, keys, *arguments) if reply in RUN_AGAIN else reply
+        return store.run(_CLAIM, keys, *arguments)
 
     def _add_claimed(
         self, request: ClaimRequest, ids: list[bytes], claim_counts: Sequence[Any], stored: Sequence[bytes], now: float

@@ -31,9 +31,15 @@ class ClaimController(Contract):
         self._claimer = claimer
 
     def create(
-        self, queue: str, metadata: ClaimMetadata, project: Project = None, limit: int = DEFAULT_LIMIT
+        self,
+        queue: str,
+        metadata: ClaimMetadata,
+        project: Project = None,
+        limit: int = DEFAULT_LIMIT,
+        *,
+        incarnation: str | None = None,
     ) -> tuple[str | None, Sequence[Message]]:
-        return self._claimer.claim(queue, metadata, limit, project)
+        return self._claimer.claim(queue, metadata, limit, project, incarnation)
 
     def get(self, queue: str, claim_id: str, project: Project = None) -> tuple[Claim, Sequence[Message]]:
         claim = codec.parse_id(claim_id)
@@ -64,8 +70,10 @@ class ClaimController(Contract):
         metadata: ClaimMetadata,
         project: Project = None,
         limit: int = DEFAULT_LIMIT,
+        *,
+        incarnation: str | None = None,
     ) -> tuple[Sequence[tuple[str, str]], str | None, Sequence[Message]]:
-        return self._claimer.ack_and_claim(queue, held, metadata, limit, project)
+        return self._claimer.ack_and_claim(queue, held, metadata, limit, project, incarnation)
 
     def claim_by_id(
         self, queue: str, message_ids: Iterable[str], metadata: ClaimMetadata, project: Project = None

@@ -23,7 +23,6 @@ from kombu_pool.drivers.redis.connection import (
     execute,
     execute_all,
     execute_busy_waiting,
-    execute_each,
 )
 from kombu_pool.drivers.redis.connector import Connector
 from kombu_pool.drivers.redis.error_mapping import CLIENT_ERRORS, error_code, translated, translation
@@ -101,22 +100,6 @@ class Client:
             if not isinstance(error.__cause__, redis_errors.NoScriptError):
                 raise
         return [self.call(script, keys, *args) for keys, args in each]
-
-    def call_together(self, calls: Sequence[tuple[Script, Sequence[bytes], Sequence[Any]]]) -> list[Any]:
-        """Run scripts on one queue, one after the other, in one round trip.
-
-        Raises as :meth:`call` does; all of them may have run then.
-        """
-        if self.is_cluster:
-            return [self.call(script, keys, *args) for script, keys, args in calls]
-        commands = [("EVALSHA", script.sha, len(keys), *keys, *args) for script, keys, args in calls]
-        replies: list[Any] = self._use(calls[0][1][0], lambda raw: _execute_if_able(raw, commands), retry=False)
-        for index, (script, keys, args) in enumerate(calls):
-            if isinstance(replies[index], redis_errors.NoScriptError):
-                replies[index] = self.call(script, keys, *args)
-            elif isinstance(replies[index], Exception):
-                raise translation(replies[index], self.location) from replies[index]
-        return replies
 
     def _use(self, key: bytes | str, work: Callable[[redis.Connection], Any], *, retry: bool) -> Any:
         self._require_layout()
@@ -293,15 +276,6 @@ class Client:
         self._released = threading.Condition(self._lock)
         self._waiters = 0
         self._connector.renew_lock()
-
-
-def _execute_if_able(raw: redis.Connection, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
-    """Return the replies to commands, errors among them; raise the error if Redis executed none of them."""
-    replies = execute_each(raw, commands)
-    refusals = [reply for reply in replies if isinstance(reply, Exception) and error_code(reply) in _NOT_EXECUTED]
-    if refusals and all(reply in refusals or isinstance(reply, redis_errors.NoScriptError) for reply in replies):
-        raise refusals[0]
-    return replies
 
 
 _clients: weakref.WeakSet[Client] = weakref.WeakSet()

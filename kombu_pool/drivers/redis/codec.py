@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from kombu_pool.codec import decode
+from kombu_pool.drivers.redis.keys import name_bytes, name_of
 from kombu_pool.errors import CorruptRecord
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ _ID = re.compile(r"[0-9a-f]{16}")
 _FIXED = struct.Struct(">ddH")
 _FIXED_BUT_TIME = struct.Struct(">dH")
 NO_IDEMPOTENCY_KEY = (b"", b"")
+#: Argument of a script that any incarnation will do.
+ANY_INCARNATION = b""
 _SEQUENCE = struct.Struct(">d")
 _NO_TTL_NO_HEAD = _FIXED_BUT_TIME.pack(0.0, 0)
 _MAX_HEAD_BYTES = 0xFFFF
@@ -59,6 +62,16 @@ def pack(ttl: float, client: str | None, dead_letter: DeadLetter | None, body: b
 def pack_idempotency_key(key: IdempotencyKey | None) -> tuple[bytes, bytes]:
     """Return an idempotency key as two arguments of a script."""
     return NO_IDEMPOTENCY_KEY if key is None else (b"@" + key.producer, _SEQUENCE.pack(key.sequence))
+
+
+def pack_incarnation(incarnation: str | None) -> bytes:
+    """Return an incarnation as a queue's hash and the scripts have it; None: any."""
+    return ANY_INCARNATION if incarnation is None else b"=" + name_bytes(incarnation)
+
+
+def unpack_incarnation(stored: bytes) -> str:
+    """Return an incarnation from its stored form."""
+    return name_of(stored[1:])
 
 
 def escape_surrogates(text: str) -> str:

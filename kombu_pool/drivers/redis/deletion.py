@@ -31,7 +31,12 @@ class ClaimedPairs:
                 self._sent.append((claim_id, ids))
 
     def refused(self, reply: Sequence[bytes]) -> list[tuple[str, str]]:
-        """Return the pairs whose messages were not deleted, from the script's reply: those ids for each claim."""
+        """Return the pairs whose messages were not deleted, from the script's reply: those ids for each claim.
+
+        An empty reply: none was deleted.
+        """
+        if not reply:
+            return list(self._pairs)
         if not any(reply) and sum(len(ids) for _, ids in self._sent) == len(self._pairs):
             return []
         done = {

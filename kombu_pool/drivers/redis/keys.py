@@ -37,13 +37,14 @@ QUEUES_WITH_DEAD = "queues_with_dead"
 class QueueKeys(NamedTuple):
     """The keys of one queue.
 
-    ``queue`` hash: the metadata and what scripts need of it, the last message's number, the next deadline, and for each
-    producer its last post. ``records`` hash: message -> record. ``free`` zset: messages in order. ``delayed`` zset:
-    message by the end of its delay. ``expiring`` zset: message by its expiry. ``claimed`` zset: message and claim, in
-    order. ``claim_ends`` zset: claim by its end. ``claims`` hash: claim -> start, ttl and messages; claim and # -> how
-    many of them it still holds. ``claim_counts`` hash: message -> number of its ended claims, and the last one.
-    ``wakeup`` list: one entry while a free message has woken no watch. ``subscriptions`` hash. ``dead`` zset: number of
-    the death and message, by the end of the reservation. ``dead_letters`` hash: the same -> reason and record.
+    ``queue`` hash: the metadata and what scripts need of it, the incarnation, the last message's number, the next
+    deadline, and for each producer its last post. ``records`` hash: message -> record. ``free`` zset: messages in
+    order. ``delayed`` zset: message by the end of its delay. ``expiring`` zset: message by its expiry. ``claimed``
+    zset: message and claim, in order. ``claim_ends`` zset: claim by its end. ``claims`` hash: claim -> start, ttl and
+    messages; claim and # -> how many of them it still holds. ``claim_counts`` hash: message -> number of its ended
+    claims, and the last one. ``wakeup`` list: one entry while a free message has woken no watch. ``subscriptions``
+    hash. ``dead`` zset: number of the death and message, by the end of the reservation. ``dead_letters`` hash: the same
+    -> reason and record.
     """
 
     queue: bytes
@@ -128,3 +129,38 @@ def store_key(prefix: str, part: str) -> bytes:
 def control_key(prefix: str, part: str) -> bytes:
     """Return a key of the control plane. All of them share one hash tag, so that a script may use several."""
     return f"{prefix}:{{control}}:{part}".encode()
+
+
+#: The parts of the keys that the scripts on the holders of queues take, in the order of ``lua/include/consumers.lua``.
+_HOLDERS = tuple(
+    f"consumers:{part}" for part in ("lifetimes", "last_used", "may_expire", "holders", "held_queues", "holder_ends")
+)
+
+
+class ControlKeys(NamedTuple):
+    """The keys of the control plane that have to do with the lives of queues; a queue or a pool is a member.
+
+    ``catalogue`` hash: queue -> its assignment. ``names`` zset: assigned queues by name, without those that are
+    DELETING. ``deleting`` set: those. ``pool_queues`` hash: pool -> number of its queues. ``registry`` hash: the pools
+    and flavors. ``holders``: the keys of the scripts on holders. ``lives``: all keys, in the order of
+    ``lua/include/lives.lua``.
+    """
+
+    catalogue: bytes
+    names: bytes
+    deleting: bytes
+    pool_queues: bytes
+    registry: bytes
+    holders: tuple[bytes, ...]
+    lives: tuple[bytes, ...]
+
+
+@lru_cache(maxsize=256)
+def control_keys(prefix: str) -> ControlKeys:
+    """Return those keys."""
+    parts = ("catalogue", "catalogue:names", "catalogue:deleting", "catalogue:queues", "registry")
+    catalogue, names, deleting, pool_queues, registry = (control_key(prefix, part) for part in parts)
+    holders = tuple(control_key(prefix, part) for part in _HOLDERS)
+    records = (control_key(prefix, "queues"), control_key(prefix, "queues:names"))
+    lives = (*holders, catalogue, names, deleting, pool_queues, *records, registry)
+    return ControlKeys(catalogue, names, deleting, pool_queues, registry, holders, lives)

@@ -64,6 +64,7 @@ class MessageController(Contract):
         project: Project = None,
         *,
         idempotency_key: IdempotencyKey | None = None,
+        incarnation: str | None = None,
     ) -> Sequence[str]:
         client = None if client_uuid is None else codec.escape_surrogates(str(client_uuid))
         arguments: list[Any] = [*codec.pack_idempotency_key(idempotency_key)]
@@ -72,7 +73,7 @@ class MessageController(Contract):
             arguments += (post_options(valid), pack(valid.ttl, client, valid.dead_letter, valid.record))
         if len(arguments) == len(codec.NO_IDEMPOTENCY_KEY):
             return []
-        ids, has_dead = self._writer.post(queue, project, arguments)
+        ids, has_dead = self._writer.post(queue, project, arguments, incarnation)
         if ids is None:
             raise QueueDoesNotExist(queue, project)
         if has_dead:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from kombu_pool.drivers.redis.codec import pack_incarnation
 from kombu_pool.drivers.redis.scripts import script
 from kombu_pool.errors import QueueIsFull
 
@@ -32,17 +33,20 @@ class MessageWriter:
         self._store = store
         self._bounded: set[bytes] = set()
 
-    def post(self, queue: str, project: Project, arguments: Sequence[Any]) -> tuple[bytes | None, bool]:
+    def post(
+        self, queue: str, project: Project, arguments: Sequence[Any], incarnation: str | None = None
+    ) -> tuple[bytes | None, bool]:
         """Store messages, which follow their idempotency key in the arguments of the scripts.
 
         Returns:
-            Their ids, joined, or None when the queue does not exist; and whether the queue has dead messages.
+            Their ids, joined, or None when no queue bears the incarnation; and whether the queue has dead messages.
 
         Raises:
             QueueIsFull: the queue rejects overflow and lacks room for all of them; none was stored.
         """
         store = self._store
         keys = store.keys(project, queue)
+        arguments = (pack_incarnation(incarnation), *arguments)
         if keys.queue not in self._bounded:
             ids = store.client.call(_POST, keys.posting, store.now(), *arguments)
             if ids != _BOUNDED:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from kombu_pool.drivers.redis import codec
 from kombu_pool.drivers.redis.keys import name_bytes, name_of, project_key
 from kombu_pool.drivers.redis.scripts import script
-from kombu_pool.errors import QueueDoesNotExist
+from kombu_pool.errors import IncarnationConflict, QueueDoesNotExist
+from kombu_pool.model import NO_INCARNATION
 from kombu_pool.storage import DEFAULT_LIMIT, page
 from kombu_pool.storage import QueueController as Contract
 from kombu_pool.storage.policy import policy_of, read, write
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from kombu_pool.storage.policy import Policy
 
 _CREATE = script("create")
+_DROP_QUEUE = script("drop_queue", repeatable=True)
 _SET_METADATA = script("set_metadata", repeatable=True)
 _COUNT = script("count", repeatable=True, writes=False)
 _OLDEST_AND_NEWEST = script("oldest_and_newest", repeatable=True, writes=False)
@@ -86,22 +88,37 @@ class QueueController(Contract):
         # Again: in between, dead_letter_all may have found nothing there and removed the entry.
         self._client.commands(entries)
 
-    def create(self, name: str, metadata: Metadata | None = None, project: Project = None) -> bool:
-        written = write(metadata or {})
-        if self.exists(name, project):
+    def create(
+        self,
+        name: str,
+        metadata: Metadata | None = None,
+        project: Project = None,
+        *,
+        incarnation: str | None = None,
+        replaces: str | None = None,
+    ) -> bool:
+        written, keys = write(metadata or {}), self._store.keys(project, name)
+        wanted, replaced = codec.pack_incarnation(incarnation or NO_INCARNATION), codec.pack_incarnation(replaces)
+        present = self._client.command("HGET", keys.queue, "incarnation")
+        if present is None or present == replaced:
+            arguments = (secrets.randbits(_FIRST_NUMBER_BITS), wanted, replaced, *_fields(written))
+            entries = self._index_entries(keys, project, name, written)
+            self._client.commands(entries)
+            present = self._client.call(_CREATE, (keys.queue,), *arguments)
+            if present == 1:
+                # Written before the queue, as one without an entry is never listed or collected if this process dies;
+                # and after it, as a deletion in between has removed the entry. An entry without a queue does no harm.
+                self._client.commands(entries)
+                return True
+        if incarnation is None or present == wanted:
             return False
-        keys = self._store.keys(project, name)
-        entries = [
-            ("ZADD", self._store.index, 0, _index_entry(project, name)),
-            *self._dead_index_entries(keys, written),
-        ]
-        self._client.commands(entries)
-        if not self._client.call(_CREATE, (keys.queue,), secrets.randbits(_FIRST_NUMBER_BITS), *_fields(written)):
-            return False
-        # Written before the queue, as one without an entry is never listed or collected if this process dies; and after
-        # it, as a deletion in between has removed the entry. An entry without a queue does no harm.
-        self._client.commands(entries)
-        return True
+        raise IncarnationConflict(name, project, codec.unpack_incarnation(present))
+
+    def _index_entries(
+        self, keys: KeySets, project: Project, name: str, metadata: bytes
+    ) -> tuple[tuple[Any, ...], ...]:
+        entry = ("ZADD", self._store.index, 0, _index_entry(project, name))
+        return entry, *self._dead_index_entries(keys, metadata)
 
     def _dead_index_entries(self, keys: KeySets, metadata: bytes) -> tuple[tuple[Any, ...], ...]:
         """Return the commands that make dead_letter_all check a queue of that metadata; scripts set its time then."""
@@ -110,16 +127,23 @@ class QueueController(Contract):
     def exists(self, name: str, project: Project = None) -> bool:
         return bool(self._client.command("EXISTS", self._store.keys(project, name).queue))
 
-    def delete(self, name: str, project: Project = None) -> None:
-        # The entry goes first: a concurrent creation writes it last.
-        keys = self._store.keys(project, name)
+    def delete(self, name: str, project: Project = None, *, incarnation: str | None = None) -> None:
+        keys, entry = self._store.keys(project, name), _index_entry(project, name)
+        given = (*keys.every, *(() if self._client.is_cluster else (self._store.index, self._store.queues_with_dead)))
+        is_gone = self._client.call(_DROP_QUEUE, given, codec.pack_incarnation(incarnation), entry)
+        if is_gone and self._client.is_cluster:
+            self._delete_index_entries(keys, project, name)
+
+    def _delete_index_entries(self, keys: KeySets, project: Project, name: str) -> None:
+        """Delete the entries of a queue that does not exist, which no script of its node could delete."""
+        store = self._store
         self._client.commands(
-            [
-                ("ZREM", self._store.index, _index_entry(project, name)),
-                ("ZREM", self._store.queues_with_dead, keys.queue),
-                ("UNLINK", *keys.every),
-            ]
+            [("ZREM", store.index, _index_entry(project, name)), ("ZREM", store.queues_with_dead, keys.queue)]
         )
+        metadata = self._client.command("HGET", keys.queue, "metadata")
+        if metadata is not None:
+            # Created in between, and its entries may have been deleted.
+            self._client.commands(self._index_entries(keys, project, name, metadata))
 
     def stats(self, name: str, project: Project = None) -> dict[str, Any]:
         keys = self._store.keys(project, name)
@@ -170,9 +194,9 @@ def _fields(metadata: bytes) -> list[Any]:
     policy = policy_of(metadata)
     return [
         *("metadata", metadata),
-        *("ttl", policy.ttl),
-        *("delay", policy.delay),
-        *("max_claim_count", policy.max_claim_count),
+        *(("ttl", policy.ttl) if policy.ttl else ()),
+        *(("delay", policy.delay) if policy.delay else ()),
+        *(("max_claim_count", policy.max_claim_count) if policy.max_claim_count else ()),
         *(("has_dlq", 1) if policy.has_dlq else ()),
         *(("bounded", _bounds_field(policy)) if policy.is_bounded or policy.expires_to_dlq else ()),
     ]

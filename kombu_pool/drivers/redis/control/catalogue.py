@@ -2,70 +2,104 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import secrets
+from typing import TYPE_CHECKING, Any
 
-from kombu_pool.drivers.redis.control.key_encoding import member, scope_of
+from kombu_pool.drivers.redis.control.key_encoding import SEPARATOR, member, scope_of, stored_name
 from kombu_pool.drivers.redis.control.tables import Table
-from kombu_pool.drivers.redis.scripts import script
-from kombu_pool.errors import PoolDoesNotExist, QueueNotMapped
+from kombu_pool.drivers.redis.keys import control_keys
+from kombu_pool.drivers.redis.scripts import Script, script
+from kombu_pool.drivers.redis.store import now_argument
+from kombu_pool.errors import PoolDoesNotExist
+from kombu_pool.model import CREATING, RESERVED, Assignment
 from kombu_pool.storage import CatalogueController as Contract
+from kombu_pool.storage.policy import write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from kombu_pool.clock import Clock
     from kombu_pool.drivers.redis.client import Client
-    from kombu_pool.drivers.redis.control.registry import Registry
-    from kombu_pool.model import CatalogueEntry, Project
+    from kombu_pool.model import CatalogueEntry, Expiry, Metadata, Project
 
 _ASSIGN = script("control/assign", repeatable=True)
+# Not repeatable: the second answer would be that there is nothing to activate.
+_ACTIVATE = script("control/activate")
+_BEGIN_DELETION = script("control/begin_deletion", repeatable=True)
+_DELETIONS = script("control/deletions", repeatable=True, writes=False)
 _UNASSIGN = script("control/unassign", repeatable=True)
+#: Bytes of a random incarnation. A counter would go back in a failover, and give an incarnation again.
+_INCARNATION_BYTES = 12
 
 
 class CatalogueController(Contract):
-    """The catalogue in a table, whose records are pools."""
+    """The catalogue in a table whose records are assignments; the queues that are DELETING are in a set."""
 
-    def __init__(self, client: Client, registry: Registry) -> None:
+    def __init__(self, client: Client, clock: Clock) -> None:
         self._client = client
+        self._clock = clock
         self._table = Table(client, "catalogue")
-        self._registry = registry
-        self._keys = (self._table.records, self._table.names, registry.queues)
+        self._keys = control_keys(client.location.key_prefix)
 
     def list(self, project: Project) -> Sequence[CatalogueEntry]:
         rows = self._table.rows(project)
-        return [{"queue": queue, "project": project, "pool": scope_of(pool)[1]} for queue, pool in rows]
-
-    def get(self, project: Project, queue: str) -> CatalogueEntry:
-        pool = self._table.find(project, queue)
-        if pool is None:
-            raise QueueNotMapped(queue, project)
-        return {"queue": queue, "project": project, "pool": scope_of(pool)[1]}
-
-    def exists(self, project: Project, queue: str) -> bool:
-        return self._table.exists(project, queue)
+        return [{"queue": queue, "project": project, "pool": _to_assignment(stored).pool} for queue, stored in rows]
 
     def insert(self, project: Project, queue: str, pool: str) -> None:
-        self._assign(project, queue, pool, "")
+        self._assign(project, queue, pool, RESERVED, "", "", 1)
 
-    def delete(self, project: Project, queue: str) -> None:
-        self._client.call(_UNASSIGN, self._keys, member(project, queue))
-
-    def update(self, project: Project, queue: str, pool: str | None = None) -> None:
-        if pool is None:
-            self.get(project, queue)
-        else:
-            self._assign(project, queue, pool, "present")
+    def delete(self, project: Project, queue: str, *, incarnation: str | None = None) -> None:
+        self._call(_UNASSIGN, project, queue, *(() if incarnation is None else (incarnation,)))
 
     def drop_all(self) -> None:
-        self._table.drop(self._registry.queues)
+        self._table.drop(self._keys.deleting, self._keys.pool_queues)
 
-    def insert_if_absent(self, project: Project, queue: str, pool: str) -> str:
-        return self._assign(project, queue, pool, "absent")
+    def find(self, project: Project, queue: str) -> Assignment | None:
+        stored = self._table.find(project, queue)
+        return None if stored is None else _to_assignment(stored)
 
-    def _assign(self, project: Project, queue: str, pool: str, when: str) -> str:
-        arguments = (member(project, queue), member(None, pool), when)
-        obstacle, assigned = self._client.call(_ASSIGN, (*self._keys, self._registry.key), *arguments)
-        if obstacle == b"unmapped":
-            raise QueueNotMapped(queue, project)
-        if obstacle == b"pool":
+    def assign(
+        self, project: Project, queue: str, pool: str, *, replaces: str | None = None, lease: float | None = None
+    ) -> tuple[Assignment, bool]:
+        if lease is None:
+            return self._assign(project, queue, pool, RESERVED, replaces or "", "", 0)
+        return self._assign(project, queue, pool, CREATING, replaces or "", lease, 0)
+
+    def _assign(self, project: Project, queue: str, pool: str, state: str, *arguments: Any) -> tuple[Assignment, bool]:
+        incarnation = secrets.token_urlsafe(_INCARNATION_BYTES)
+        found, is_new = self._call(_ASSIGN, project, queue, member(None, pool), incarnation, state, *arguments)
+        if is_new:
+            return Assignment(pool, incarnation, state), True
+        if not found:
             raise PoolDoesNotExist(pool)
-        return scope_of(assigned)[1]
+        return _to_assignment(found), False
+
+    def activate(
+        self,
+        project: Project,
+        queue: str,
+        incarnation: str,
+        metadata: Metadata | None = None,
+        expiry: Expiry | None = None,
+    ) -> bool:
+        lifetime: list[Any] = [""] if expiry is None else [expiry.after, int(expiry.from_now)]
+        if expiry is not None and expiry.holder is not None:
+            lifetime += (stored_name(expiry.holder), expiry.holder_ttl)
+        return bool(self._call(_ACTIVATE, project, queue, incarnation, write(metadata or {}), *lifetime))
+
+    def begin_deletion(self, project: Project, queue: str, incarnation: str) -> bool:
+        return bool(self._call(_BEGIN_DELETION, project, queue, incarnation))
+
+    def deletions(self, limit: int = 100) -> Sequence[tuple[Project, str, Assignment]]:
+        queues, stored = self._client.call(_DELETIONS, (self._keys.catalogue, self._keys.deleting), limit)
+        return [(*scope_of(queue), _to_assignment(each)) for queue, each in zip(queues, stored, strict=True)]
+
+    def _call(self, script: Script, project: Project, queue: str, *arguments: Any) -> Any:
+        return self._client.call(
+            script, self._keys.lives, now_argument(self._clock), member(project, queue), *arguments
+        )
+
+
+def _to_assignment(stored: bytes) -> Assignment:
+    state, incarnation, pool = stored.split(SEPARATOR, 2)
+    return Assignment(scope_of(pool)[1], incarnation.decode(), state.decode())

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.drivers.redis.control.key_encoding import member, prefix_range, scope_of, stored_name
-from kombu_pool.drivers.redis.keys import control_key
+from kombu_pool.drivers.redis.control.key_encoding import member, scope_of, stored_name
+from kombu_pool.drivers.redis.keys import control_keys
 from kombu_pool.drivers.redis.scripts import Script, script
 from kombu_pool.drivers.redis.store import now_argument
 from kombu_pool.storage import ConsumersController as Contract
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.redis.client import Client
     from kombu_pool.model import Project
 
-_PARTS = ("lifetimes", "last_used", "may_expire", "holders", "held_queues", "holder_ends")
 _SET_LIFETIME = script("control/set_lifetime", repeatable=True)
 _TOUCH = script("control/touch", repeatable=True)
 _ADD_HOLDER = script("control/add_holder", repeatable=True)
@@ -26,6 +25,8 @@ _REMOVE_HOLDERS = script("control/remove_holders", repeatable=True)
 _COUNT_CONSUMERS = script("control/count_consumers", repeatable=True, writes=False)
 # A failover may lose what it writes; the next call writes it again.
 _EXPIRED_QUEUES = script("control/expired_queues", repeatable=True, writes=False)
+# Not repeatable: the second answer would be that the queue has not expired.
+_EXPIRE = script("control/expire")
 _REMOVE_QUEUE = script("control/remove_queue", repeatable=True)
 _CONSUMING, _OWNING = "c", "o"
 
@@ -39,7 +40,8 @@ class ConsumersController(Contract):
     def __init__(self, client: Client, clock: Clock) -> None:
         self._client = client
         self._clock = clock
-        self._keys = tuple(control_key(client.location.key_prefix, f"consumers:{part}") for part in _PARTS)
+        keys = control_keys(client.location.key_prefix)
+        self._keys, self._keys_of_lives = keys.holders, keys.lives
 
     def set_lifetime(self, queue: str, after: float, project: Project = None, from_now: bool = False) -> None:
         self._call(_SET_LIFETIME, member(project, queue), after, int(from_now))
@@ -47,9 +49,20 @@ class ConsumersController(Contract):
     def touch(self, queue: str, project: Project = None) -> None:
         self._call(_TOUCH, member(project, queue))
 
-    def add_holder(self, queue: str, holder: str, ttl: float, project: Project = None, consuming: bool = True) -> None:
-        kind = _CONSUMING if consuming else _OWNING
-        self._call(_ADD_HOLDER, member(project, queue), stored_name(holder), ttl, kind)
+    def add_holder(
+        self,
+        queue: str,
+        holder: str,
+        ttl: float,
+        project: Project = None,
+        consuming: bool = True,
+        *,
+        incarnation: str | None = None,
+    ) -> bool:
+        arguments = [stored_name(holder), ttl, _CONSUMING if consuming else _OWNING]
+        if incarnation is not None:
+            arguments.append(incarnation)
+        return bool(self._call_on_life(_ADD_HOLDER, queue, project, *arguments))
 
     def renew(self, holders: Sequence[str], ttl: float) -> None:
         if holders:
@@ -60,14 +73,20 @@ class ConsumersController(Contract):
             self._call(_REMOVE_HOLDERS, *map(stored_name, holders))
 
     def count(self, queue: str, project: Project = None) -> int:
-        bounds = prefix_range(member(project, queue), _CONSUMING.encode())
-        return int(self._call(_COUNT_CONSUMERS, *bounds))
+        return int(self._call(_COUNT_CONSUMERS, member(project, queue)))
 
     def expired_queues(self, limit: int = 100) -> Sequence[tuple[Project, str]]:
         return [scope_of(scope) for scope in self._call(_EXPIRED_QUEUES, limit)]
+
+    def expire(self, queue: str, project: Project = None, *, unused: str | None = None) -> bool:
+        return bool(self._call_on_life(_EXPIRE, queue, project, *(() if unused is None else (unused,))))
 
     def forget(self, queue: str, project: Project = None) -> None:
         self._call(_REMOVE_QUEUE, member(project, queue))
 
     def _call(self, script: Script, *arguments: Any) -> Any:
         return self._client.call(script, self._keys, now_argument(self._clock), *arguments)
+
+    def _call_on_life(self, script: Script, queue: str, project: Project, *arguments: Any) -> Any:
+        now = now_argument(self._clock)
+        return self._client.call(script, self._keys_of_lives, now, member(project, queue), *arguments)

@@ -32,7 +32,7 @@ class ControlDriver(Contract):
         self.queue_controller = RecordedQueues(client)
         self.pools_controller = PoolsController(registry)
         self.flavors_controller = FlavorsController(registry)
-        self.catalogue_controller = CatalogueController(client, registry)
+        self.catalogue_controller = CatalogueController(client, clock)
         self.bindings_controller = BindingsController(client)
         self.consumers_controller = ConsumersController(client, clock)
 

@@ -43,13 +43,21 @@ class RecordedQueues(QueueController):
         if not self._table.replace(project, name, write(metadata)):
             raise QueueDoesNotExist(name, project)
 
-    def create(self, name: str, metadata: Metadata | None = None, project: Project = None) -> bool:
+    def create(
+        self,
+        name: str,
+        metadata: Metadata | None = None,
+        project: Project = None,
+        *,
+        incarnation: str | None = None,
+        replaces: str | None = None,
+    ) -> bool:
         return self._table.add(project, name, write(metadata or {}))
 
     def exists(self, name: str, project: Project = None) -> bool:
         return self._table.exists(project, name)
 
-    def delete(self, name: str, project: Project = None) -> None:
+    def delete(self, name: str, project: Project = None, *, incarnation: str | None = None) -> None:
         self._table.delete(project, name)
 
     def stats(self, name: str, project: Project = None) -> dict[str, Any]:

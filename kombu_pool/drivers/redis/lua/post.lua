@@ -1,17 +1,18 @@
 -- post: store messages as free ones, or as delayed ones until their delay is over.
 -- KEYS  QUEUE, RECORDS, FREE, DELAYED, EXPIRING and WAKEUP: see queue
 -- ARGV  see store_messages
--- Returns the messages' ids (joined); false when there is no such queue; 'bounded': post_bounded must do it.
+-- Returns the messages' ids (joined); false when there is no queue that bears the incarnation; 'bounded': post_bounded
+--   must do it.
 local QUEUE, RECORDS, FREE, DELAYED, EXPIRING, WAKEUP = unpack(KEYS)
 -- include clock
 -- include wakeup
 -- include batches
 -- include duplicate_post
-local head = redis.call('HMGET', QUEUE, 'last', 'ttl', 'delay', 'next', 'bounded', ARGV[2])
-if not head[1] then return false end
+local head = redis.call('HMGET', QUEUE, 'last', 'ttl', 'delay', 'next', 'bounded', ARGV[3], 'incarnation')
+if not head[1] or (ARGV[2] ~= '' and ARGV[2] ~= head[7]) then return false end
 if head[5] then return 'bounded' end
 local now = clock(ARGV[1])
-if is_duplicate(head[6], ARGV[3]) then return duplicate_ids(now, head, head[6]) end
+if is_duplicate(head[6], ARGV[4]) then return duplicate_ids(now, head, head[6]) end
 local found = prepare(now, head)
 local was_empty = not WAKEUP and redis.call('ZCARD', FREE) == 0
 local is_next = store(found, head[4], head[6])

@@ -2,14 +2,15 @@
 -- KEYS  see dead_letters
 -- ARGV  see store_messages; or the time alone
 -- Returns {ids (joined), 1 when the queue is still too long, 1 when dead letters are due}; 'full' when the queue
---   rejects the overflow, with nothing stored; false when there is no such queue; 'advance': see states.
+--   rejects the overflow, with nothing stored; false when there is no queue that bears the incarnation; 'advance': see
+--   states.
 -- include dead_letters
 -- include duplicate_post
-local state, now = advance(ARGV[1])
+local state, now = advance(ARGV[1], ARGV[2])
 if state ~= 'current' then return state end
-ARGV[2] = ARGV[2] or ''
-local head = redis.call('HMGET', QUEUE, 'last', 'ttl', 'delay', 'next', 'bounded', 'has_dlq', ARGV[2])
-if is_duplicate(head[7], ARGV[3]) then
+ARGV[3] = ARGV[3] or ''
+local head = redis.call('HMGET', QUEUE, 'last', 'ttl', 'delay', 'next', 'bounded', 'has_dlq', ARGV[3])
+if is_duplicate(head[7], ARGV[4]) then
   return {duplicate_ids(now, head, head[7]), 0, dead_due and dead_due <= now and 1 or 0}
 end
 local limits = {string.match(head[5] or '', '^([01]):([01]):(%d+):(%d+)$')}

@@ -1,7 +1,7 @@
 -- control/add_holder: add or renew one holder of one queue, and remove some that ended too long ago to be renewed.
 -- KEYS  see lives
--- ARGV  now, queue's member, holder, ttl, "c" for a consumer or "o" for an owner, then the incarnation that the queue must
---   have if it must have one
+-- ARGV  now, queue's member, holder, ttl, "c" for a consumer or "o" for an owner, then the incarnation that the queue
+--   must have if it must have one
 -- Returns 1, or 0 when the queue has another incarnation, or is DELETING.
 -- include lives
 local LONG_ENDED, AT_ONCE = 86400, 20

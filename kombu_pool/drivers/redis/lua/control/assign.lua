@@ -1,7 +1,7 @@
 -- control/assign: assign one queue to one pool, with a new incarnation.
 -- KEYS  see lives
--- ARGV  now, queue, pool, incarnation, state, the incarnation that may be replaced or '', seconds of the lease of a queue
---   without a record or '', 1 to replace any assignment, by one to any pool, even one that does not exist
+-- ARGV  now, queue, pool, incarnation, state, the incarnation that may be replaced or '', seconds of the lease of a
+--   queue without a record or '', 1 to replace any assignment, by one to any pool, even one that does not exist
 -- Returns {'', 1} when it was assigned, {assignment, 0} when another one stays, {'', 0} when there is no such pool.
 -- include lives
 local queue, pool, incarnation, lease = ARGV[2], ARGV[3], ARGV[4], ARGV[7]

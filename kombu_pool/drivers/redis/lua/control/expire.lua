@@ -1,13 +1,17 @@
--- control/expire: begin the deletion of one queue, if it was unused for its lifetime.
+-- control/expire: begin the deletion of one queue, if it was unused for its lifetime, or has no consumer.
 -- KEYS  see lives
--- ARGV  now, queue, seconds to take for its lifetime or ''
--- Returns 1, or 0 when it has not expired.
+-- ARGV  now, queue, then the incarnation that it must have to be deleted if it has no live consumer now, whatever its
+--   lifetime and its other holders
+-- Returns 1, or 0 when it is not deleted.
 -- include lives
-local now, queue = clock(ARGV[1]), ARGV[2]
-local last = last_use(queue)
-local lifetime = ARGV[3] ~= '' and ARGV[3] or redis.call('HGET', LIFETIMES, queue)
-if not last or not lifetime or last + tonumber(lifetime) > now then return 0 end
+local now, queue, unused = clock(ARGV[1]), ARGV[2], ARGV[3]
 local _, incarnation, pool = find(queue)
+if unused then
+  if incarnation ~= unused or count_consumers(queue, now) > 0 then return 0 end
+elseif not has_expired(queue, now) then
+  return 0
+end
+
 if incarnation then
   begin_deletion(queue, incarnation, pool)
 else

@@ -1,11 +1,11 @@
 -- control/unassign: remove one queue's assignment.
 -- KEYS  see lives
--- ARGV  now, queue, the incarnation that it must have, and be DELETING, or ''
+-- ARGV  now, queue, then the incarnation that it must have if it must have one, and be DELETING
 -- Returns nothing.
 -- include lives
 local queue = ARGV[2]
 local state, incarnation, pool = find(queue)
-if not state or (ARGV[3] ~= '' and (incarnation ~= ARGV[3] or state ~= 'deleting')) then
+if not state or (ARGV[3] and (incarnation ~= ARGV[3] or state ~= 'deleting')) then
   return
 end
 redis.call('HDEL', ASSIGNMENTS, queue)

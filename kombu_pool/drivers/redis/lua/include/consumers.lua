@@ -55,13 +55,29 @@ local function end_of(holder, queue)
   return tonumber(redis.call('ZSCORE', HOLDER_ENDS, holder .. '\0' .. queue) or 0)
 end
 
--- last_use: when a queue was last used, or its last holder ends or has ended; nil if it was never used.
+-- last_use: when a queue was last used, or its last holder ends or has ended; false if it was never used.
 local function last_use(queue)
-  local last = tonumber(redis.call('HGET', LAST_USED, queue) or nil)
+  local used = redis.call('HGET', LAST_USED, queue)
+  local last = used and tonumber(used)
   for _, holder in ipairs(holders_of(queue)) do
     last = math.max(last or 0, end_of(holder, queue))
   end
   return last
+end
+
+-- has_expired: whether a queue was unused for its lifetime.
+local function has_expired(queue, now)
+  local last, lifetime = last_use(queue), redis.call('HGET', LIFETIMES, queue)
+  return last and lifetime and last + tonumber(lifetime) <= now
+end
+
+-- count_consumers: count the live consumers of a queue. Reads its ended ones, too.
+local function count_consumers(queue, now)
+  local live = 0
+  for _, entry in ipairs(redis.call('ZRANGEBYLEX', HOLDERS, span(queue .. '\0c'))) do
+    if end_of(string.sub(entry, #queue + 4), queue) > now then live = live + 1 end
+  end
+  return live
 end
 
 -- set_lifetime: let a queue expire when it was unused for some seconds; `from` is the moment from which they count, or

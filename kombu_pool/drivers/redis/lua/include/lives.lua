@@ -1,7 +1,7 @@
 -- lives: the assignments of queues and their records, along with their lifetimes and holders.
--- KEYS  those of consumers, then assignment by queue (hash), queues by name (zset) without those that are DELETING, queues
---   that are DELETING (set), number of queues by pool (hash), record by queue (hash), recorded queues by name (zset),
---   registry (hash: a field for each pool)
+-- KEYS  those of consumers, then assignment by queue (hash), queues by name (zset) without those that are DELETING,
+--   queues that are DELETING (set), number of queues by pool (hash), record by queue (hash), recorded queues by name
+--   (zset), registry (hash: a field for each pool)
 -- Queues and pools are named by their members. An assignment is its state, its incarnation and its pool, a NUL between
 -- two.
 -- include consumers

@@ -178,15 +178,16 @@ local function advance_due(now)
   return needs_take_dead and 'take_dead' or 'advance'
 end
 
--- advance: 'current' and the time once every state is the present one. Otherwise false: there is no such queue;
--- 'advance': the budget is spent, run the script again; 'take_dead': expired messages have to become dead letters, run
--- take_dead and then the script again.
-local function advance(given)
-  local head = redis.call('HMGET', QUEUE, 'last', 'next', 'dead_due', 'free_bytes')
-  if not head[1] then return false end
+-- advance: 'current' and the time once every state is the present one. Otherwise false: there is no such queue, or none
+-- that bears the `incarnation`, if that is given and not ''; 'advance': the budget is spent, run the script again;
+-- 'take_dead': expired messages have to become dead letters, run take_dead and then the script again.
+-- `before` is called with the time once the queue is known to be there.
+local function advance(given, incarnation, before)
+  local head = redis.call('HMGET', QUEUE, 'incarnation', 'next', 'dead_due', 'free_bytes')
+  if not head[1] or (incarnation and incarnation ~= '' and incarnation ~= head[1]) then return false end
   dead_due, counts_bytes = head[3] and tonumber(head[3]), head[4]
   local now = clock(given)
+  if before then before(now) end
   local deadline = head[2]
   return deadline and tonumber(deadline) <= now and advance_due(now) or 'current', now
 end
-

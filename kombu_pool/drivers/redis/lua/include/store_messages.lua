@@ -1,6 +1,6 @@
 -- store_messages: store messages in a queue. The includer names QUEUE, RECORDS, FREE, DELAYED and EXPIRING.
--- ARGV  now, idempotency key (two arguments), then for each message its options ('' for none, else
---   'priority:ttl:delay') and its record
+-- ARGV  now, incarnation that the queue must bear ('' for any), idempotency key (two arguments), then for each message
+--   its options ('' for none, else 'priority:ttl:delay') and its record
 -- include idempotency
 
 -- prepare: the arguments that store the messages; `head` is the queue's last number, longest ttl and default delay.
@@ -11,7 +11,7 @@ local function prepare(now, head)
   local records, free, delayed, expiring, ids = {}, {}, {}, {}, {}
   local deadline, expiry
 
-  for index = 4, #ARGV, 2 do
+  for index = 5, #ARGV, 2 do
     local options, record = ARGV[index], ARGV[index + 1]
     local priority, ttl, delay = 0, 0, default
     if options ~= '' then
@@ -54,10 +54,10 @@ local function store(found, known, kept)
   if #found.expiring > 0 then batched('ZADD', EXPIRING, found.expiring) end
   local is_next = found.deadline and (not known or found.deadline < tonumber(known))
   local last = string.format('%.0f', found.last)
-  if ARGV[2] == '' then
+  if ARGV[3] == '' then
     redis.call('HSET', QUEUE, 'last', last)
   else
-    redis.call('HSET', QUEUE, 'last', last, ARGV[2], ARGV[3] .. found.ids[1] .. found.created)
+    redis.call('HSET', QUEUE, 'last', last, ARGV[3], ARGV[4] .. found.ids[1] .. found.created)
     -- Each new producer deletes some old ones, so that the hash stays in proportion to the active producers.
     if not kept then delete_old_producers(struct.unpack('>d', found.created), 5) end
   end

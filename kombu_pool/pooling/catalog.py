@@ -125,16 +125,16 @@ class Catalog:
 
         Raises as :meth:`register` does.
         """
-        catalogue, replaces = self.control.catalogue_controller, found and found.incarnation
+        catalogue = self.control.catalogue_controller
         if found is not None and self.open_pools.exists(found.pool):
             with suppress(errors.PoolDoesNotExist):
-                return catalogue.assign(project, queue, found.pool, replaces=replaces, lease=lease)
+                return catalogue.assign(project, queue, found.pool, replaces=found, lease=lease)
         for _ in range(_MAX_ATTEMPTS):
             chosen = choose_weighted(self._candidates(flavor, project))
             if chosen is None:
                 break
             with suppress(errors.PoolDoesNotExist):  # deleted since it was chosen
-                return catalogue.assign(project, queue, chosen["name"], replaces=replaces, lease=lease)
+                return catalogue.assign(project, queue, chosen["name"], replaces=found, lease=lease)
         raise errors.NoPoolFound
 
     # Finding.

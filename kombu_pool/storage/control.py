@@ -190,7 +190,7 @@ class CatalogueController(ABC):
             found = self.find(project, queue)
             if found is None or found.state == DELETING:
                 raise QueueNotMapped(queue, project)
-            if pool is None or self.assign(project, queue, pool, replaces=found.incarnation)[1]:
+            if pool is None or self.assign(project, queue, pool, replaces=found)[1]:
                 return
 
     @abstractmethod
@@ -213,12 +213,13 @@ class CatalogueController(ABC):
 
     @abstractmethod
     def assign(
-        self, project: Project, queue: str, pool: str, *, replaces: str | None = None, lease: float | None = None
+        self, project: Project, queue: str, pool: str, *, replaces: Assignment | None = None, lease: float | None = None
     ) -> tuple[Assignment, bool]:
         """Assign the queue with a new incarnation; return the assignment, and True.
 
-        If the queue has an assignment, nothing is changed and that is returned with False, unless it has the
-        incarnation ``replaces`` and is not DELETING. A record of the queue, its lifetime and its holders stay.
+        If the queue has an assignment, nothing is changed and that is returned with False, unless it still is
+        ``replaces``, in incarnation and state, and not DELETING. A record of the queue, its lifetime and its holders
+        stay.
 
         With a ``lease``, in seconds, the new one is CREATING, and a queue without a record expires after that time
         unless it becomes ACTIVE. Else it is RESERVED.

@@ -42,7 +42,7 @@ def created(catalogue: CatalogueController, queue: str = "q", expiry: Expiry | N
     """Return the assignment of a new queue that is active."""
     assigned, _ = catalogue.assign(None, queue, "a", lease=LEASE)
     assert catalogue.activate(None, queue, assigned.incarnation, {"a": 1}, expiry)
-    return assigned
+    return assigned._replace(state=ACTIVE)
 
 
 def free(driver: DataDriver) -> int:
@@ -85,13 +85,15 @@ def test_an_assignment_stays_unless_it_is_the_one_to_replace(catalogue: Catalogu
     first, _ = catalogue.assign(None, "q", "a")
 
     assert catalogue.assign(None, "q", "b") == (first, False)
-    assert catalogue.assign(None, "q", "b", replaces="another") == (first, False)
-    second, is_new = catalogue.assign(None, "q", "b", replaces=first.incarnation, lease=LEASE)
+    another = first._replace(incarnation="another")
+    assert catalogue.assign(None, "q", "b", replaces=another) == (first, False)
+    assert catalogue.assign(None, "q", "b", replaces=first._replace(state=CREATING)) == (first, False)
+    second, is_new = catalogue.assign(None, "q", "b", replaces=first, lease=LEASE)
 
     assert is_new
     assert (second.pool, second.state) == ("b", CREATING)
     assert second.incarnation != first.incarnation
-    assert catalogue.assign(None, "q", "a", replaces=first.incarnation) == (second, False)
+    assert catalogue.assign(None, "q", "a", replaces=first) == (second, False)
     assert catalogue.find(None, "q") == second
 
 
@@ -99,7 +101,7 @@ def test_nothing_is_replaced_by_an_assignment_to_a_pool_that_does_not_exist(cata
     first, _ = catalogue.assign(None, "q", "a")
 
     with pytest.raises(errors.PoolDoesNotExist):
-        catalogue.assign(None, "q", "nowhere", replaces=first.incarnation)
+        catalogue.assign(None, "q", "nowhere", replaces=first)
 
     assert catalogue.find(None, "q") == first
 
@@ -133,7 +135,7 @@ def test_only_what_is_being_created_is_activated(catalogue: CatalogueController,
     assert not catalogue.activate(None, "q", "absent", {})
     reserved, _ = catalogue.assign(None, "q", "a")
     assert not catalogue.activate(None, "q", reserved.incarnation, {})
-    creating, _ = catalogue.assign(None, "q", "a", replaces=reserved.incarnation, lease=LEASE)
+    creating, _ = catalogue.assign(None, "q", "a", replaces=reserved, lease=LEASE)
     assert not catalogue.activate(None, "q", reserved.incarnation, {})
     assert not control.queue_controller.exists("q")
 
@@ -149,7 +151,7 @@ def test_a_queue_that_is_assigned_again_keeps_its_record(
     catalogue: CatalogueController, control: ControlDriver
 ) -> None:
     first = created(catalogue)
-    second, _ = catalogue.assign(None, "q", "b", replaces=first.incarnation, lease=LEASE)
+    second, _ = catalogue.assign(None, "q", "b", replaces=first, lease=LEASE)
     assert control.queue_controller.get("q") == {"a": 1}
 
     assert catalogue.activate(None, "q", second.incarnation, {"a": 2})
@@ -192,7 +194,7 @@ def test_a_deletion_takes_its_own_incarnation_only(catalogue: CatalogueControlle
     catalogue.delete(None, "q", incarnation=first.incarnation)
     catalogue.delete(None, "q", incarnation=second.incarnation)
 
-    assert catalogue.find(None, "q") == second._replace(state=ACTIVE)
+    assert catalogue.find(None, "q") == second
     assert control.queue_controller.exists("q")
 
 
@@ -200,9 +202,9 @@ def test_what_is_being_deleted_is_not_assigned_again(catalogue: CatalogueControl
     assigned = created(catalogue)
     catalogue.begin_deletion(None, "q", assigned.incarnation)
 
-    present, is_new = catalogue.assign(None, "q", "b", replaces=assigned.incarnation, lease=LEASE)
-
-    assert (present, is_new) == (assigned._replace(state=DELETING), False)
+    deleting = assigned._replace(state=DELETING)
+    for replaces in (assigned, deleting):
+        assert catalogue.assign(None, "q", "b", replaces=replaces, lease=LEASE) == (deleting, False)
     with pytest.raises(errors.QueueNotMapped):
         catalogue.update(None, "q", "b")
 
@@ -333,7 +335,7 @@ def test_another_assignment_keeps_the_lifetime(
     catalogue: CatalogueController, consumers: ConsumersController, clock: ManualClock
 ) -> None:
     first = created(catalogue, expiry=Expiry(1000, from_now=True))
-    second, _ = catalogue.assign(None, "q", "b", replaces=first.incarnation, lease=LEASE)
+    second, _ = catalogue.assign(None, "q", "b", replaces=first, lease=LEASE)
     clock.advance(LEASE + 1)
     assert not consumers.expire("q")
     catalogue.activate(None, "q", second.incarnation)
@@ -354,7 +356,7 @@ def test_a_held_queue_does_not_expire_though_it_was_listed(
 
     assert not consumers.expire("q")
 
-    assert catalogue.find(None, "q") == assigned._replace(state=ACTIVE)
+    assert catalogue.find(None, "q") == assigned
     assert consumers.count("q") == 1
 
 

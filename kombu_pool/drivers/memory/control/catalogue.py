@@ -52,12 +52,12 @@ class CatalogueController(Contract):
         return self._store.catalogue.get((project, queue))
 
     def assign(
-        self, project: Project, queue: str, pool: str, *, replaces: str | None = None, lease: float | None = None
+        self, project: Project, queue: str, pool: str, *, replaces: Assignment | None = None, lease: float | None = None
     ) -> tuple[Assignment, bool]:
         scope = (project, queue)
         with self._store.lock:
             found = self._store.catalogue.get(scope)
-            if found is not None and (found.incarnation != replaces or found.state == DELETING):
+            if found is not None and (found != replaces or found.state == DELETING):
                 return found, False
             if not self._registry.has_pool(pool):
                 raise PoolDoesNotExist(pool)

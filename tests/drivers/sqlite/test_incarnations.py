@@ -15,7 +15,7 @@ from kombu_pool.testing import ManualClock
 
 CLAIM = {"ttl": 60, "grace": 0}
 MESSAGE = {"ttl": None, "body": "body"}
-POSTERS, INCARNATIONS = 2, 5
+PRODUCERS, INCARNATIONS = 2, 5
 
 
 class TrippedClock(ManualClock):
@@ -62,14 +62,14 @@ def statements_of(driver, call):
 def test_posts_and_claims_with_an_incarnation_execute_no_further_statement(born):
     counts = {}
     for given in (None, "one"):
-        create, swap = (
+        claim, ack_and_claim = (
             partial(verb, metadata=CLAIM, incarnation=given)
             for verb in (born.claim_controller.create, born.claim_controller.ack_and_claim)
         )
         posting, _ = statements_of(born, partial(post, born, incarnation=given))
-        claiming, (claim, messages) = statements_of(born, partial(create, "b"))
-        swapping, _ = statements_of(born, partial(swap, "b", [(messages[0]["id"], claim)]))
-        counts[given] = (posting, claiming, swapping)
+        claiming, (claim_id, messages) = statements_of(born, partial(claim, "b"))
+        acking, _ = statements_of(born, partial(ack_and_claim, "b", [(messages[0]["id"], claim_id)]))
+        counts[given] = (posting, claiming, acking)
 
     assert counts[None] == counts["one"]
 
@@ -163,9 +163,9 @@ def test_a_copy_of_the_file_gives_other_incarnations(path, uri):
 
 def test_no_process_posts_into_another_life_of_its_queue(driver, uri, run):
     queues = driver.queue_controller
-    posters = [run("post_to_incarnations", uri, INCARNATIONS, 3) for _ in range(POSTERS)]
-    for poster in posters:
-        poster.stdout.readline()
+    producers = [run("post_to_incarnations", uri, INCARNATIONS, 3) for _ in range(PRODUCERS)]
+    for producer in producers:
+        producer.stdout.readline()
 
     lives, found, until = 0, [], time.monotonic() + 2
     while time.monotonic() < until:
@@ -177,7 +177,7 @@ def test_no_process_posts_into_another_life_of_its_queue(driver, uri, run):
         found += [(incarnation, message["body"]) for message in messages]
         queues.delete("lives", incarnation=str(incarnation))
 
-    stored = sum(json.loads(poster.communicate(timeout=30)[0]) for poster in posters)
+    stored = sum(json.loads(producer.communicate(timeout=30)[0]) for producer in producers)
     assert {life for life, body in found if life != body} == set()
     assert stored >= len(found) > 0
     assert not queues.exists("lives")

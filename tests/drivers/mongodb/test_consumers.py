@@ -86,7 +86,7 @@ def test_nothing_is_left_of_a_forgotten_queue(consumers, database):
     consumers.remove_holders(["one"])
 
     assert not database["kombu_pool_holders"].count_documents({})
-    assert not database["kombu_pool_usage"].count_documents({})
+    assert not database["kombu_pool_control_queues"].count_documents({})
 
 
 def test_what_each_step_of_a_holder_costs(consumers, round_trips):

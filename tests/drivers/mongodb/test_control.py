@@ -222,7 +222,7 @@ def test_what_is_asked_most_often_takes_one_round_trip(pools, round_trips):
     assert round_trips(pools.epoch) == 1
 
 
-@pytest.mark.parametrize("collection", ["catalogue", "bindings", "holders", "exchanges", "control_queues", "usage"])
+@pytest.mark.parametrize("collection", ["bindings", "holders", "exchanges", "control_queues"])
 def test_every_record_is_unique(collection, control, database):
     control.queue_controller.create("q")
 

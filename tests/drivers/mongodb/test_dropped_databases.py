@@ -45,7 +45,7 @@ def test_who_asks_for_the_epoch_makes_the_indexes_anew(control, other_process, d
     for driver in (control, other_process):
         driver.epoch()
     declare(control)
-    before = {name: indexes(database, name) for name in ("catalogue", "bindings", "holders")}
+    before = {name: indexes(database, name) for name in ("control_queues", "bindings", "holders")}
     drop()
 
     assert control.epoch() == other_process.epoch()
@@ -58,7 +58,7 @@ def test_who_learns_of_it_later_keeps_the_indexes(control, other_process, databa
     for driver in (control, other_process):
         driver.epoch()
         declare(driver)
-    before = indexes(database, "catalogue")
+    before = indexes(database, "control_queues")
     drop()
     control.epoch()
     declare(control)
@@ -66,7 +66,7 @@ def test_who_learns_of_it_later_keeps_the_indexes(control, other_process, databa
     other_process.epoch()
     declare(other_process)
 
-    assert indexes(database, "catalogue") == before
+    assert indexes(database, "control_queues") == before
 
 
 def test_who_has_not_learnt_of_it_yet_registers_each_queue_once(uri, control, other_process, drop):

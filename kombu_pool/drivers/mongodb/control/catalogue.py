@@ -81,6 +81,9 @@ class CatalogueController(Contract):
                 assigned: Any = assignment_of(found)
                 if "u" not in found or self._lives.keep(found):
                     # The first reader marks it verified, so that registration does not wait for that.
+                    if "o" in found.get("b", ()):
+                        # But the pool that it replaced is in use until then.
+                        self._lives.mark_verified(found)
                     return assigned, new.is_in(found)
             if new.is_in(found):
                 raise PoolDoesNotExist(pool)

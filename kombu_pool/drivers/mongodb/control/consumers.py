@@ -137,38 +137,40 @@ class ConsumersController(Contract):
         if updates:
             self._tables[QUEUES].bulk_write(updates, ordered=False)
 
-    def expire(self, queue: str, project: Project = None, *, unused: bool = False) -> bool:
-        where, now, mark = queue_filter(project, queue), self._now(), secrets.token_hex(8)
+    def expire(self, queue: str, project: Project = None, *, unused: str | None = None) -> bool:
+        now, mark = self._now(), secrets.token_hex(8)
+        named = queue_filter(project, queue)
+        where = named if unused is None else {**named, "i": unused}
+        is_over = self._has_expired if unused is None else self._has_no_consumer
         with self._client.translated():
             queues = self._tables[QUEUES]
-            if not self._is_over(where, now, unused=unused):
+            if not is_over(named, now):
                 return False
             # In place of another mark: its process may have died.
             found = queues.find_one_and_update(where, {"$set": {"d": mark}}, {"u": 1})
             if found is None:
-                return unused
+                return False
             if "u" in found:
-                self._lives.read(where)
-            if not self._is_over(where, now, unused=unused):
+                self._lives.read(named)
+            if not is_over(named, now):
                 queues.update_one({**where, "d": mark}, {"$unset": {"d": ""}})
                 return False
-            return self._end_life(where, mark, {} if unused else {"x": {"$lte": now}})
+            return self._end_life({**where, "d": mark, "u": None}, named, now)
 
-    def _is_over(self, where: Filter, now: float, *, unused: bool) -> bool:
-        """Return whether a queue has expired, or with ``unused`` has no live consumer."""
-        if unused:
-            return self._tables[HOLDERS].find_one({**where, "x": {"$gt": now}, "c": True}, {"_id": 1}) is None
+    def _has_expired(self, where: Filter, now: float) -> bool:
         found = next(iter(self._tables[QUEUES].aggregate([{"$match": where}, *self._usage()])), None)
         return found is not None and _end(found) <= now
 
-    def _end_life(self, where: Filter, mark: str, holders: Filter) -> bool:
+    def _has_no_consumer(self, where: Filter, now: float) -> bool:
+        return self._tables[HOLDERS].find_one({**where, "x": {"$gt": now}, "c": True}, {"_id": 1}) is None
+
+    def _end_life(self, marked: Filter, where: Filter, now: float) -> bool:
         """Delete a queue that still has the mark, with its holders; return whether it had the mark."""
-        marked = {**where, "d": mark, "u": None}
         after = self._tables[QUEUES].find_one_and_update(marked, EXPIRY, return_document=ReturnDocument.AFTER)
         if after is not None and "i" in after:
             self._lives.remove_holders(where, after["i"])
         elif after is not None:
-            self._tables[HOLDERS].delete_many({**where, **holders})
+            self._tables[HOLDERS].delete_many({**where, "x": {"$lte": now}})
             self._tables.remove_empty(where)
         return after is not None
 

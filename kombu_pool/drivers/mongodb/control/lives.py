@@ -75,8 +75,7 @@ class Lives:
         """Return a document with a verified assignment, or what replaced it."""
         while found is not None and "u" in found:
             if self.keep(found):
-                unverified = {"_id": found["_id"], "i": found["i"], "u": True}
-                self._tables[QUEUES].update_one(unverified, {"$unset": {"u": "", "b": ""}})
+                self.mark_verified(found)
                 break
             found = self._tables[QUEUES].find_one({"_id": found["_id"]}, {"m": 0})
         return found
@@ -89,6 +88,11 @@ class Lives:
         self._tables[QUEUES].update_one(unverified, _RESTORATION)
         self._tables.remove_empty({"_id": found["_id"]})
         return False
+
+    def mark_verified(self, found: Document) -> None:
+        """Mark the assignment in a document as verified; what it replaced is forgotten."""
+        unverified = {"_id": found["_id"], "i": found["i"], "u": True}
+        self._tables[QUEUES].update_one(unverified, {"$unset": {"u": "", "b": ""}})
 
     def begin_deletion(self, where: Filter, incarnation: str) -> bool:
         """Make the assignment DELETING; return whether it has the incarnation."""

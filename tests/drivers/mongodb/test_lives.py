@@ -38,7 +38,7 @@ def created(catalogue):
     def create(queue="q", pool="a", expiry=None):
         assigned, _ = catalogue.assign(None, queue, pool, lease=60)
         assert catalogue.activate(None, queue, assigned.incarnation, {"pool": pool}, expiry)
-        return assigned
+        return assigned._replace(state=ACTIVE)
 
     return create
 
@@ -120,7 +120,7 @@ def test_a_queue_about_to_expire_exists_for_every_other_process(
 
     assert consumers.expire("q")
 
-    assert found == [assigned._replace(state=ACTIVE), {"pool": "a"}, "a"]
+    assert found == [assigned, {"pool": "a"}, "a"]
 
 
 def test_the_mark_of_an_expiry_that_died_is_taken_over(catalogue, consumers, created, clock, monkeypatch):
@@ -161,7 +161,7 @@ def test_a_holder_that_is_refused_leaves_nothing(consumers, catalogue, created, 
 def test_a_refused_holder_stays_what_it_was(consumers, catalogue, created, clock):
     first = created()
     assert consumers.add_holder("q", "one", 60, incarnation=first.incarnation)
-    second, _ = catalogue.assign(None, "q", "b", replaces=first.incarnation, lease=60)
+    second, _ = catalogue.assign(None, "q", "b", replaces=first, lease=60)
     assert catalogue.activate(None, "q", second.incarnation)
 
     assert not consumers.add_holder("q", "one", 1000, incarnation=first.incarnation)
@@ -210,7 +210,7 @@ def test_a_deletion_that_died_leaves_no_holder_to_the_next_life(consumers, catal
 def test_a_deletion_removes_the_holders_of_a_restored_queue(consumers, catalogue, created, database):
     first = created()
     consumers.add_holder("q", "one", 60, incarnation=first.incarnation)
-    second, _ = catalogue.assign(None, "q", "b", replaces=first.incarnation, lease=60)
+    second, _ = catalogue.assign(None, "q", "b", replaces=first, lease=60)
     catalogue.activate(None, "q", second.incarnation)
 
     catalogue.begin_deletion(None, "q", second.incarnation)
@@ -239,7 +239,7 @@ def test_the_end_of_a_holder_does_not_count_in_the_next_life(consumers, catalogu
 def test_a_removed_holder_counts_after_the_queue_was_restored(consumers, catalogue, created):
     first = created(expiry=Expiry(0))
     consumers.add_holder("q", "one", 60, incarnation=first.incarnation)
-    second, _ = catalogue.assign(None, "q", "b", replaces=first.incarnation, lease=60)
+    second, _ = catalogue.assign(None, "q", "b", replaces=first, lease=60)
     catalogue.activate(None, "q", second.incarnation)
 
     consumers.remove_holders(["one"])
@@ -333,7 +333,7 @@ def test_an_assignment_to_no_pool_whose_process_died_does_not_expire_what_it_rep
     with monkeypatch.context() as patch:
         patch.setattr("kombu_pool.drivers.mongodb.control.registry.Registry.read", die)
         with pytest.raises(Died):
-            catalogue.assign(None, "q", "nowhere", replaces=first.incarnation, lease=60)
+            catalogue.assign(None, "q", "nowhere", replaces=first, lease=60)
 
     assert consumers.expire("q")
 
@@ -346,7 +346,7 @@ def test_an_activation_without_success_adds_no_holder(catalogue, consumers, crea
     owned = Expiry(0, holder="owner", holder_ttl=60)
 
     assert not catalogue.activate(None, "q", assigned.incarnation, {}, owned)
-    second, _ = catalogue.assign(None, "q", "b", replaces=assigned.incarnation, lease=60)
+    second, _ = catalogue.assign(None, "q", "b", replaces=assigned, lease=60)
     assert catalogue.activate(None, "q", second.incarnation, {}, owned)
 
     assert documents(database, "holders") == []

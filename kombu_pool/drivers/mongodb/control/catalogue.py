@@ -71,7 +71,7 @@ class CatalogueController(Contract):
             return assignment_of(self._lives.read(queue_filter(project, queue)))
 
     def assign(
-        self, project: Project, queue: str, pool: str, *, replaces: str | None = None, lease: float | None = None
+        self, project: Project, queue: str, pool: str, *, replaces: Assignment | None = None, lease: float | None = None
     ) -> tuple[Assignment, bool]:
         new = NewAssignment(pool)
         update = new.update(replaces, lease, self._client.now(self._clock))

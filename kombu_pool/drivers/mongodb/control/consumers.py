@@ -140,7 +140,7 @@ class ConsumersController(Contract):
     def expire(self, queue: str, project: Project = None, *, unused: str | None = None) -> bool:
         now, mark = self._now(), secrets.token_hex(8)
         named = queue_filter(project, queue)
-        where = named if unused is None else {**named, "i": unused}
+        where = named if unused is None else {**named, "i": unused, "f": {"$ne": DELETING}}
         is_over = self._has_expired if unused is None else self._has_no_consumer
         with self._client.translated():
             queues = self._tables[QUEUES]

@@ -131,11 +131,12 @@ class NewAssignment:
         """Return the update that puts it in place of any other, without verification."""
         return [{"$set": self._fields(RESERVED)}, {"$unset": ["u", "b"]}]
 
-    def update(self, replaces: str | None, lease: float | None, now: float) -> Pipeline:
-        """Return the update that puts it where there is none, or one with the incarnation ``replaces``."""
+    def update(self, replaces: Assignment | None, lease: float | None, now: float) -> Pipeline:
+        """Return the update that puts it where there is none, or ``replaces``."""
         is_free: Document = {"$not": [_HAS_ASSIGNMENT]}
-        if replaces is not None:
-            is_replaced = [{"$eq": ["$i", {"$literal": replaces}]}, {"$ne": ["$f", DELETING]}]
+        if replaces is not None and replaces.state != DELETING:
+            replaced = {"i": replaces.incarnation, "f": replaces.state}
+            is_replaced = [{"$eq": [f"${key}", {"$literal": value}]} for key, value in replaced.items()]
             is_free = {"$or": [is_free, {"$and": is_replaced}]}
         fields = {**self._fields(RESERVED if lease is None else CREATING), "u": True, "b": _REPLACED}
         changed: list[Any] = ["$$ROOT", fields]

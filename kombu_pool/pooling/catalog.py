@@ -10,8 +10,8 @@ from kombu_pool import conf as configuration
 from kombu_pool import errors
 from kombu_pool.clock import SYSTEM_CLOCK
 from kombu_pool.drivers import capabilities_of, open_control
-from kombu_pool.pooling.cache import AssignmentCache, CachedAssignment
 from kombu_pool.model import ACTIVE, DELETING, NO_INCARNATION
+from kombu_pool.pooling.cache import AssignmentCache, CachedAssignment
 from kombu_pool.pooling.open_pools import VIRTUAL, OpenPools, close_quietly
 from kombu_pool.pooling.pool_handle import empty_pool
 from kombu_pool.pooling.queue_lives import QueueLives
@@ -91,7 +91,8 @@ class Catalog:
         self._time = self._clock.time
         #: Version of the catalogue as this process knows it: a new object after each change that the process made.
         self.version = object()
-        self.lives = QueueLives(self)
+        #: Creates and deletes queues.
+        self.lives = QueueLives(self.control, self.open_pools, self.assign, self.invalidate)
 
     @property
     def ttl(self) -> float:

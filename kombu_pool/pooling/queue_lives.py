@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from kombu_pool.model import Assignment, Expiry, Metadata, Project
-    from kombu_pool.pooling.catalog import Catalog
+    from kombu_pool.pooling.open_pools import OpenPools
     from kombu_pool.pooling.pool_handle import PoolHandle
+    from kombu_pool.storage import ControlDriver
 
 logger = logging.getLogger(__name__)
 
@@ -34,12 +35,20 @@ _CREATION_POLL = 0.002
 class QueueLives:
     """Creates, restores and deletes queues."""
 
-    def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
-        self._catalogue = catalog.control.catalogue_controller
-        self._consumers = catalog.control.consumers_controller
-        self._records = catalog.control.queue_controller
-        self._bindings = catalog.control.bindings_controller
+    def __init__(
+        self,
+        control: ControlDriver,
+        open_pools: OpenPools,
+        assign: Callable[..., tuple[Assignment, bool]],
+        invalidate: Callable[[str, Project], None],
+    ) -> None:
+        self._open_pools = open_pools
+        self._assign = assign
+        self._invalidate = invalidate
+        self._catalogue = control.catalogue_controller
+        self._consumers = control.consumers_controller
+        self._records = control.queue_controller
+        self._bindings = control.bindings_controller
         #: Called with the project and the exchanges that a deleted queue was bound to.
         self.on_unbound: Callable[[Project, Sequence[str]], None] = _ignore
 
@@ -56,12 +65,12 @@ class QueueLives:
             if found is not None and found.state == DELETING:
                 self.end_deletion(project, queue, found)
                 continue
-            if found is not None and found.state == ACTIVE and self._catalog.open_pools.exists(found.pool):
+            if found is not None and found.state == ACTIVE and self._open_pools.exists(found.pool):
                 return False
             if self._records.exists(queue, project):
                 self._restore(queue, project, found)
                 return False
-            assigned, is_ours = self._catalog.assign(queue, project, flavor, found, lease=CREATION_LEASE)
+            assigned, is_ours = self._assign(queue, project, flavor, found, lease=CREATION_LEASE)
             if is_ours and self._create(queue, project, assigned, metadata, expiry):
                 return True
 
@@ -79,19 +88,26 @@ class QueueLives:
             if found is None or found.state == DELETING:
                 raise errors.QueueDoesNotExist(queue, project)
             if found.state == ACTIVE and found.incarnation != refused:
-                self._catalog.invalidate(queue, project)
-                return self._catalog.open_pools.get(found.pool), found.incarnation
+                self._invalidate(queue, project)
+                return self._open_pools.get(found.pool), found.incarnation
             if not self._records.exists(queue, project):
                 raise errors.QueueDoesNotExist(queue, project)
             self._restore(queue, project, found)
 
     def delete(self, queue: str, project: Project) -> None:
         """Delete the queue. Idempotent. What an unreachable pool holds of it is deleted when the pool answers."""
-        while (found := self._catalogue.find(project, queue)) is not None:
-            if self._catalogue.begin_deletion(project, queue, found.incarnation):
-                self._try_to_end_deletion(project, queue, found)
-                return
-        self._records.delete(queue, project)
+        while True:
+            found = self._catalogue.find(project, queue)
+            if found is not None:
+                if found.state == CREATING and not self._records.exists(queue, project):
+                    return None  # It does not exist yet, and its name is the creator's.
+                if self._catalogue.begin_deletion(project, queue, found.incarnation):
+                    return self._try_to_end_deletion(project, queue, found)
+            elif self._records.exists(queue, project):
+                # The catalogue lost it. Without an assignment, its deletion could meet its next declaration.
+                self._assign(queue, project, None, None)
+            else:
+                return None
 
     def expire(self, queue: str, project: Project, *, unused: str | None = None) -> bool:
         """Delete the queue if it has expired, or if its incarnation ``unused`` has no consumer; return whether so."""
@@ -115,8 +131,8 @@ class QueueLives:
 
     def end_deletion(self, project: Project, queue: str, found: Assignment) -> None:
         """Delete a queue that is DELETING from its pool, with its bindings, and then from the catalogue."""
-        self._catalog.invalidate(queue, project)
-        with suppress(errors.PoolDoesNotExist), self._catalog.open_pools.get(found.pool) as pool:
+        self._invalidate(queue, project)
+        with suppress(errors.PoolDoesNotExist), self._open_pools.get(found.pool) as pool:
             pool.queues.delete(queue, project, incarnation=found.incarnation)
         exchanges = self._bindings.unbind_queue(queue, project)
         self._catalogue.delete(project, queue, incarnation=found.incarnation)
@@ -139,7 +155,7 @@ class QueueLives:
         """Create a queue that has a record again in its pool, which lost it, or was never told of it."""
         with suppress(errors.QueueDoesNotExist):
             metadata = self._records.get(queue, project)
-            assigned, is_ours = self._catalog.assign(queue, project, None, found, lease=CREATION_LEASE)
+            assigned, is_ours = self._assign(queue, project, None, found, lease=CREATION_LEASE)
             if is_ours and self._create(queue, project, assigned, metadata, None):
                 logger.warning("Pool %s had lost queue %r; it was created again", assigned.pool, queue)
 
@@ -147,11 +163,11 @@ class QueueLives:
         self, queue: str, project: Project, assigned: Assignment, metadata: Metadata | None, expiry: Expiry | None
     ) -> bool:
         """Create the queue in its pool, and make its assignment active; return False if that was replaced meanwhile."""
-        with self._catalog.open_pools.get(assigned.pool) as pool:
+        with self._open_pools.get(assigned.pool) as pool:
             if not self._create_in(pool, queue, project, assigned, metadata):
                 return False
             if self._catalogue.activate(project, queue, assigned.incarnation, metadata, expiry):
-                self._catalog.invalidate(queue, project)
+                self._invalidate(queue, project)
                 return True
             pool.queues.delete(queue, project, incarnation=assigned.incarnation)
         return False
@@ -167,9 +183,7 @@ class QueueLives:
             if self._catalogue.find(project, queue) != assigned:
                 return False
             with suppress(errors.IncarnationConflict):
-                return pool.queues.create(
-                    queue, metadata, project, incarnation=incarnation, replaces=conflict.current
-                )
+                return pool.queues.create(queue, metadata, project, incarnation=incarnation, replaces=conflict.current)
         return False
 
 

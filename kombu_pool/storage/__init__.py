@@ -38,9 +38,9 @@ Rules for every method:
 
 from __future__ import annotations
 
+from kombu_pool.storage.catalogue import CatalogueController
 from kombu_pool.storage.control import (
     BindingsController,
-    CatalogueController,
     ConsumersController,
     ControlDriver,
     FlavorsController,

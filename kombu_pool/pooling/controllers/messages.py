@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from kombu_pool.model import IdempotencyKey, Message, NewMessage, Project
 
+
 class MessageController(Routing, storage.MessageController):
     """Stores messages in the pools of their queues."""
 

@@ -212,7 +212,7 @@ class Queues:
             self._bindings.delete_exchange(exchange, project)
 
     def add_consumer(self, name: str, holder: str, *, auto_delete: bool = False) -> None:
-        """Add a consumer of the queue, and renew it from now on; ``auto_delete``: the queue goes with its last consumer.
+        """Add a consumer, and renew it from now on; ``auto_delete``: the queue goes with its last consumer.
 
         Raises:
             ConsumerCancelled: the queue was deleted since it was declared.

@@ -13,7 +13,8 @@ from kombu_pool.errors import KombuPoolError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from kombu_pool.storage import ControlDriver, DataDriver
+    from kombu_pool.pooling import DataDriver
+    from kombu_pool.storage import ControlDriver
     from kombu_pool.transport.declare.queues import Queues
 
 logger = logging.getLogger(__name__)

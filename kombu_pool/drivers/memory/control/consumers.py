@@ -86,7 +86,9 @@ class ConsumersController(Contract):
         with self._store.lock:
             assigned = self._store.catalogue.get(scope)
             if unused is not None:
-                if assigned is None or assigned.incarnation != unused or self.count(queue, project):
+                if assigned is None or assigned.state == DELETING or assigned.incarnation != unused:
+                    return False
+                if self.count(queue, project):
                     return False
             elif not _is_expired(self._store.usage.get(scope, StoredUsage()), self._clock.time()):
                 return False

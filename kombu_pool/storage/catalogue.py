@@ -1,0 +1,123 @@
+"""The contract of the catalogue: the pool of each queue, and the life that the queue has there."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+from kombu_pool.errors import QueueNotMapped
+from kombu_pool.model import DELETING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kombu_pool.model import Assignment, CatalogueEntry, Expiry, Metadata, Project
+
+
+class CatalogueController(ABC):
+    """The pool of each queue. ``project`` is the first argument here, as in Zaqar."""
+
+    @abstractmethod
+    def list(self, project: Project) -> Sequence[CatalogueEntry]:
+        """Return the project's entries, by queue."""
+
+    def get(self, project: Project, queue: str) -> CatalogueEntry:
+        """Return the queue's entry.
+
+        Raises:
+            QueueNotMapped: the queue is not assigned.
+        """
+        found = self.find(project, queue)
+        if found is None or found.state == DELETING:
+            raise QueueNotMapped(queue, project)
+        return {"queue": queue, "project": project, "pool": found.pool}
+
+    def exists(self, project: Project, queue: str) -> bool:
+        """Return whether the queue is assigned."""
+        try:
+            self.get(project, queue)
+        except QueueNotMapped:
+            return False
+        return True
+
+    @abstractmethod
+    def insert(self, project: Project, queue: str, pool: str) -> None:
+        """Assign the queue, in place of any earlier assignment; the pool need not exist."""
+
+    @abstractmethod
+    def delete(self, project: Project, queue: str, *, incarnation: str | None = None) -> None:
+        """Delete the queue's entry. Idempotent. With an ``incarnation`` only one that has it, and is DELETING."""
+
+    def update(self, project: Project, queue: str, pool: str | None = None) -> None:
+        """Assign the queue to another pool.
+
+        Raises:
+            QueueNotMapped: the queue is not assigned.
+            PoolDoesNotExist: the pool does not exist.
+        """
+        while True:
+            found = self.find(project, queue)
+            if found is None or found.state == DELETING:
+                raise QueueNotMapped(queue, project)
+            if pool is None or self.assign(project, queue, pool, replaces=found)[1]:
+                return
+
+    @abstractmethod
+    def drop_all(self) -> None:
+        """Delete every entry."""
+
+    # Beyond Zaqar's contract: the life of a queue. Each step is atomic, and names the incarnation that it changes.
+
+    def insert_if_absent(self, project: Project, queue: str, pool: str) -> str:
+        """Assign the queue unless it is assigned already, in one step; return its pool.
+
+        Raises:
+            PoolDoesNotExist: the pool does not exist; nothing was written.
+        """
+        return self.assign(project, queue, pool)[0].pool
+
+    @abstractmethod
+    def find(self, project: Project, queue: str) -> Assignment | None:
+        """Return the queue's assignment in any state; None if it has none."""
+
+    @abstractmethod
+    def assign(
+        self, project: Project, queue: str, pool: str, *, replaces: Assignment | None = None, lease: float | None = None
+    ) -> tuple[Assignment, bool]:
+        """Assign the queue with a new incarnation; return the assignment, and True.
+
+        If the queue has an assignment, nothing is changed and that is returned with False, unless it still is
+        ``replaces``, in incarnation and state, and not DELETING. A record of the queue, its lifetime and its holders
+        stay.
+
+        With a ``lease``, in seconds, the new one is CREATING, and a queue without a record expires after that time
+        unless it becomes ACTIVE. Else it is RESERVED.
+
+        Raises:
+            PoolDoesNotExist: the pool does not exist; nothing was written.
+        """
+
+    @abstractmethod
+    def activate(
+        self,
+        project: Project,
+        queue: str,
+        incarnation: str,
+        metadata: Metadata | None = None,
+        expiry: Expiry | None = None,
+    ) -> bool:
+        """Make a CREATING assignment ACTIVE; return False, without a change, if it has another incarnation or state.
+
+        A queue without a record gets one with the ``metadata``, and its lifetime and first holder from ``expiry``.
+        """
+
+    @abstractmethod
+    def begin_deletion(self, project: Project, queue: str, incarnation: str) -> bool:
+        """Make the assignment DELETING, and delete the queue's record, lifetime and holders.
+
+        Returns False, without a change, if the assignment has another incarnation; True if it was DELETING already.
+        """
+
+    def deletions(self, limit: int = 100) -> Sequence[tuple[Project, str, Assignment]]:
+        """Return (project, queue, assignment) of queues that are DELETING; none where the store cannot find them."""
+        return ()

@@ -1,0 +1,83 @@
+"""Every interleaving of what processes do to one queue: nothing is lost, and nothing is left behind."""
+
+from __future__ import annotations
+
+import itertools
+import random
+
+import pytest
+
+from kombu_pool.testing import ManualClock
+from tests.support.conformance.stores import STORES_OF_ONE_PROCESS
+from tests.support.model.old_steps import OldOperations
+from tests.support.model.scenarios import STARTS, absent, cases, declared, explore, play
+from tests.support.model.schedules import Schedule
+from tests.support.model.world import World, stepwise_pools
+
+#: Most switches away from a process that could have gone on.
+PREEMPTIONS_OF_TWO, PREEMPTIONS_OF_THREE = 3, 1
+#: Steps after which a process that stops does so.
+STOPS = range(1, 9)
+REPLAYS = 200
+
+
+@pytest.fixture(autouse=True)
+def _stepwise(monkeypatch):
+    stepwise_pools(monkeypatch)
+
+
+def check(cases):
+    """Explore each case; return how many schedules were tried, and fail at the first with a fault."""
+    total = 0
+    for arguments in cases:
+        tried, found = explore(*arguments)
+        assert not found, found[0]
+        total += tried
+    return total
+
+
+def test_no_interleaving_of_two_processes_breaks_a_queues_life():
+    assert check(cases(2, PREEMPTIONS_OF_TWO)) >= 8_000
+
+
+def test_no_interleaving_of_three_processes_breaks_a_queues_life():
+    assert check(cases(3, PREEMPTIONS_OF_THREE)) >= 12_000
+
+
+def test_a_process_that_stops_anywhere_breaks_nothing():
+    stopped = (
+        (start, pair, 1, {0: steps})
+        for start, names in STARTS.items()
+        for pair in itertools.product(names, repeat=2)
+        for steps in STOPS
+    )
+    assert check(stopped) >= 7_500
+
+
+@pytest.mark.parametrize(
+    ("start", "names"),
+    [(absent, ("declare", "delete")), (declared, ("declare", "delete")), (declared, ("cached", "delete", "declare"))],
+)
+def test_the_checker_finds_the_faults_of_the_old_steps(start, names):
+    tried, found = explore(start, names, 2, operations=OldOperations)
+
+    assert len(found) > tried / 3
+
+
+@pytest.mark.parametrize("store", ["sqlite", "redis", "mongodb"])
+def test_random_schedules_break_nothing_on_a_store_with_other_code(store, tmp_path):
+    chance = random.Random(20)  # noqa: S311 - no secret
+    every = [*cases(2, 0), *cases(3, 0)]
+    for number in range(REPLAYS):
+        uris = {}
+
+        def uri(name, number=number, uris=uris):
+            return uris.setdefault(name, STORES_OF_ONE_PROCESS[store].uri(tmp_path, f"{number}-{name}"))
+
+        start, names, _ = chance.choice(every)
+        stops = {0: chance.randint(1, 8)} if chance.random() < 0.3 else {}
+        schedule = Schedule([chance.randrange(3) for _ in range(40)])
+        world = World(uri, ManualClock())
+        faults = play(world, schedule, start, names, stops)
+        world.close()
+        assert not faults, (number, start.__name__, names, stops, schedule.taken, faults)

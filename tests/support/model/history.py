@@ -1,0 +1,109 @@
+"""What processes did to one queue, and whether some order of it explains all the answers and what is left."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+
+class Queue(NamedTuple):
+    """The queue as AMQP tells of it: absent, or with messages and holders; ``is_over``: its lifetime is."""
+
+    exists: bool = False
+    messages: frozenset[str] = frozenset()
+    holders: frozenset[str] = frozenset()
+    is_over: bool = False
+
+
+ABSENT = Queue()
+
+
+@dataclass
+class Action:
+    """One call: its first and last step, and its answer; ``last`` is None if it never ended."""
+
+    name: str
+    subject: str = ""
+    first: int = 0
+    last: int | None = None
+    answer: Any = None
+
+    def precedes(self, other: Action) -> bool:
+        """Return whether this call ended before the other began."""
+        return self.last is not None and self.last < other.first
+
+    def effects(self, queue: Queue) -> Iterator[Queue]:
+        """Yield the queue as it may be after this call, if it may have given its answer."""
+        answers = [self.answer] if self.last is not None else [True, False]
+        for answer in answers:
+            yield from getattr(self, f"_{self.name}")(queue, answer)
+
+    def _declare(self, queue: Queue, answer: Any) -> Iterator[Queue]:
+        if answer is not queue.exists:
+            yield queue if queue.exists else Queue(exists=True)
+
+    def _post(self, queue: Queue, answer: Any) -> Iterator[Queue]:
+        if answer is queue.exists:
+            yield queue._replace(messages=queue.messages | {self.subject}) if queue.exists else queue
+
+    def _consume(self, queue: Queue, answer: Any) -> Iterator[Queue]:
+        if self.last is None:
+            yield from (queue._replace(messages=rest) for rest in (queue.messages, frozenset()))
+        elif answer <= queue.messages:
+            yield queue._replace(messages=queue.messages - answer)
+
+    def _delete(self, queue: Queue, answer: Any) -> Iterator[Queue]:
+        yield ABSENT
+
+    def _expire(self, queue: Queue, answer: Any) -> Iterator[Queue]:
+        if answer is (queue.exists and queue.is_over and not queue.holders):
+            yield ABSENT if answer else queue
+
+    def _attach(self, queue: Queue, answer: Any) -> Iterator[Queue]:
+        if answer is queue.exists:
+            yield queue._replace(holders=queue.holders | {self.subject}) if queue.exists else queue
+
+    def _detach(self, queue: Queue, answer: Any) -> Iterator[Queue]:
+        left = queue.holders - {self.subject}
+        # Only queues whose lifetime begins with their last consumer's end have one that leaves.
+        yield queue._replace(holders=left, is_over=not left) if self.subject in queue.holders else queue
+
+    def _expire_unused(self, queue: Queue, answer: Any) -> Iterator[Queue]:
+        if answer:
+            if queue.exists and not queue.holders:
+                yield ABSENT
+        else:
+            # Another life of the queue may be unused, too, and is not this consumer's to delete.
+            yield queue
+
+
+@dataclass
+class History:
+    """The calls of all processes."""
+
+    actions: list[Action] = field(default_factory=list)
+    #: Calls of processes that stopped before the others began.
+    unfinished: list[Action] = field(default_factory=list)
+
+    def begin(self) -> None:
+        """Forget the calls that made the start."""
+        self.actions = [*self.unfinished]
+
+    def explains(self, start: Queue, end: Queue) -> bool:
+        """Return whether some order of the calls leads from the queue at the start to that at the end."""
+        return _explains(start, end, self.actions)
+
+
+def _explains(queue: Queue, end: Queue, left: Sequence[Action]) -> bool:
+    if not any(action.last is not None for action in left) and queue[:3] == end[:3]:
+        return True
+    for action in left:
+        if any(other.precedes(action) for other in left):
+            continue
+        rest = [other for other in left if other is not action]
+        if any(_explains(after, end, rest) for after in action.effects(queue)):
+            return True
+    return False

@@ -31,9 +31,6 @@ FOREIGN = frozenset(
     }
 )  # fmt: skip
 
-#: Options of kombu_pool whose types oslo.config does not have.
-STRUCTURED = frozenset({"pools", "flavors", "queue_flavors"})
-
 _PLAIN = "pool"
 _CONF = "conf"
 
@@ -57,24 +54,8 @@ class TransportOptions:
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """Equal for connections that may share a broker. It holds passwords: never show it."""
-        plain = (
-            self.uri,
-            self.project,
-            self.claim_ttl,
-            self.claim_grace,
-            self.ack_delay,
-            self.read_ahead,
-            self.delay_eta,
-            self.batch_groups,
-        )
-        return (
-            *plain,
-            repr(self.queue_flavors),
-            repr(self.pools),
-            repr(self.flavors),
-            id(self.conf) if self.conf else 0,
-        )
+        """The values of all options, equal for connections that may share a broker; with passwords: never show it."""
+        return tuple(map(repr, vars(self).values()))
 
 
 def read(uri: str, given: Mapping[str, Any], conf: cfg.ConfigOpts | None = None) -> TransportOptions:
@@ -84,35 +65,24 @@ def read(uri: str, given: Mapping[str, Any], conf: cfg.ConfigOpts | None = None)
         ConfigurationError: one of them is unknown, or cannot have that value.
     """
     where = "broker_transport_options"
-    known = {name: value for name, value in given.items() if name not in FOREIGN}
-    values = options_of.options(
-        [opt for opt in options_of.TRANSPORT if opt.dest not in STRUCTURED],
-        {name: value for name, value in known.items() if name not in STRUCTURED and value is not None},
-        where=where,
-        conf=conf,
-        group=options_of.TRANSPORT_GROUP,
-    )
-    return TransportOptions(
-        uri=uri,
-        conf=conf,
-        queue_flavors=_mapping(where, "queue_flavors", known.get("queue_flavors")),
-        pools=_sequence(where, "pools", known.get("pools")),
-        flavors=_sequence(where, "flavors", known.get("flavors")),
-        **values,
-    )
+    known = {name: value for name, value in given.items() if name not in FOREIGN and value is not None}
+    # From broker_transport_options alone: oslo.config has no types for these.
+    structured: dict[str, Any] = {
+        "queue_flavors": _mapping(where, "queue_flavors", known.pop("queue_flavors", {})),
+        "pools": _sequence(where, "pools", known.pop("pools", ())),
+        "flavors": _sequence(where, "flavors", known.pop("flavors", ())),
+    }
+    values = options_of.options(options_of.TRANSPORT, known, where=where, conf=conf, group=options_of.TRANSPORT_GROUP)
+    return TransportOptions(uri=uri, conf=conf, **structured, **values)
 
 
 def _mapping(where: str, name: str, value: Any) -> Mapping[str, str]:
-    if value is None:
-        return {}
     if not isinstance(value, dict) or not all(isinstance(item, str) for pair in value.items() for item in pair):
         raise ConfigurationError(f"{where}: {name} must map names or patterns of queues to flavors, not be {value!r}")
     return value
 
 
 def _sequence(where: str, name: str, value: Any) -> tuple[Any, ...]:
-    if value is None:
-        return ()
     if isinstance(value, dict):
         return tuple({"name": key, **(entry or {})} for key, entry in value.items())
     if not isinstance(value, list | tuple) or not all(isinstance(entry, dict | str) for entry in value):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.errors import ExchangeDoesNotExist, FlavorDoesNotExist, PoolDoesNotExist, QueueNotMapped
-from kombu_pool.storage.queue_metadata import DEFAULT_LIMIT
+from kombu_pool.errors import ExchangeDoesNotExist
+from kombu_pool.storage.queue_metadata import DEFAULT_LIMIT, is_found
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -52,11 +52,7 @@ class PoolsController(ABC):
 
     def exists(self, name: str) -> bool:
         """Return whether the pool exists."""
-        try:
-            self.get(name)
-        except PoolDoesNotExist:
-            return False
-        return True
+        return is_found(self.get, name)
 
     @abstractmethod
     def update(self, name: str, **kwargs: Any) -> None:
@@ -109,11 +105,7 @@ class FlavorsController(ABC):
 
     def exists(self, name: str, project: Project = None) -> bool:
         """Return whether the flavor exists."""
-        try:
-            self.get(name, project)
-        except FlavorDoesNotExist:
-            return False
-        return True
+        return is_found(self.get, name, project)
 
     @abstractmethod
     def update(self, name: str, project: Project = None, capabilities: RequiredCapabilities | None = None) -> None:
@@ -150,11 +142,7 @@ class CatalogueController(ABC):
 
     def exists(self, project: Project, queue: str) -> bool:
         """Return whether the queue is assigned."""
-        try:
-            self.get(project, queue)
-        except QueueNotMapped:
-            return False
-        return True
+        return is_found(self.get, project, queue)
 
     @abstractmethod
     def insert(self, project: Project, queue: str, pool: str) -> None:

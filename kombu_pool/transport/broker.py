@@ -17,6 +17,7 @@ from kombu_pool.transport.upkeep.dead_letters import DeadLetterPublisher
 from kombu_pool.transport.upkeep.maintenance import Maintenance
 
 if TYPE_CHECKING:
+    from kombu_pool.model import ClaimMetadata
     from kombu_pool.transport.options import TransportOptions
     from kombu_pool.transport.upkeep.control_epoch import ControlEpoch
 
@@ -29,6 +30,8 @@ class Broker:
 
     def __init__(self, options: TransportOptions) -> None:
         self.options = options
+        #: How many connections use it.
+        self.users = 0
         self.control = open_control(options.uri, conf=options.conf)
         self.dead_letters = DeadLetterPublisher(lambda: self.data, self.control)
         try:
@@ -38,19 +41,9 @@ class Broker:
             self.control.close()
             raise
         self.router = Router(self.control.bindings_controller, options.project)
-        self.renewal = Renewal(
-            self.data.claim_controller,
-            self.control.consumers_controller,
-            {"ttl": options.claim_ttl, "grace": options.claim_grace},
-            self.data.catalog.pool_of,
-        )
-        self.settlement = Settlement(
-            self.data.message_controller,
-            self.data.claim_controller,
-            self.renewal,
-            options.ack_delay,
-            self.data.catalog.pool_of,
-        )
+        metadata: ClaimMetadata = {"ttl": options.claim_ttl, "grace": options.claim_grace}
+        self.renewal = Renewal(self.data, self.control.consumers_controller, metadata)
+        self.settlement = Settlement(self.data, self.renewal, options.ack_delay)
         self.queues = Queues(self.data, self.control, self.router, self.renewal, options)
         #: Those of the open connections.
         self.epochs: weakref.WeakSet[ControlEpoch] = weakref.WeakSet()
@@ -71,51 +64,42 @@ class Broker:
         self.control.close()
 
 
-class _SharedBrokers:
-    """The brokers of this process, each with one entry a user."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._pid = os.getpid()
-        self._brokers: dict[tuple[object, ...], list[Broker]] = {}
-
-    def acquire(self, options: TransportOptions) -> Broker:
-        with self._lock:
-            if self._pid != os.getpid():
-                # They are the parent process's: its threads are not here, and its claims must not be released.
-                self._inherited, self._brokers, self._pid = self._brokers, {}, os.getpid()
-            key = options.identity
-            users = self._brokers.get(key)
-            if users is None:
-                users = self._brokers[key] = []
-                try:
-                    users.append(Broker(options))
-                except BaseException:
-                    del self._brokers[key]
-                    raise
-            else:
-                users.append(users[0])
-            return users[0]
-
-    def release(self, broker: Broker) -> None:
-        with self._lock:
-            users = self._brokers.get(broker.options.identity)
-            if users is None or users[0] is not broker:
-                return
-            users.pop()
-            if users:
-                return
-            del self._brokers[broker.options.identity]
-        broker.close()
-
-    def renew_lock(self) -> None:
-        self._lock = threading.Lock()
+#: The brokers of this process, by the identity of their options.
+_shared: dict[tuple[object, ...], Broker] = {}
+#: The brokers of the parent process, kept from garbage collection, which would end what the parent uses.
+_inherited: list[Broker] = []
+_lock = threading.Lock()
 
 
-_shared = _SharedBrokers()
-acquire = _shared.acquire
-release = _shared.release
+def acquire(options: TransportOptions) -> Broker:
+    """Return the broker of these options, opened unless another connection uses it; :func:`release` follows."""
+    with _lock:
+        broker = _shared.get(options.identity)
+        if broker is None:
+            broker = _shared[options.identity] = Broker(options)
+        broker.users += 1
+        return broker
+
+
+def release(broker: Broker) -> None:
+    """Close a broker that its last connection releases."""
+    with _lock:
+        if _shared.get(broker.options.identity) is not broker:
+            return
+        broker.users -= 1
+        if broker.users:
+            return
+        del _shared[broker.options.identity]
+    broker.close()
+
+
+def _after_fork() -> None:
+    """Share no broker with the parent process: its threads are not here, and its claims must not be released."""
+    global _lock  # noqa: PLW0603 - a thread of the parent may have held it
+    _lock = threading.Lock()
+    _inherited.extend(_shared.values())
+    _shared.clear()
+
 
 if hasattr(os, "register_at_fork"):
-    # A thread of the parent may hold the lock at the fork; in the child no thread would release it.
-    os.register_at_fork(after_in_child=_shared.renew_lock)
+    os.register_at_fork(after_in_child=_after_fork)

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from kombu_pool import errors
     from kombu_pool.model import Message, Project
-    from kombu_pool.storage import DataDriver
+    from kombu_pool.pooling import DataDriver
     from kombu_pool.transport.consume.leases import Lease, Renewal
-    from kombu_pool.transport.consume.queue_consumers import QueueConsumers
+    from kombu_pool.transport.consume.prefetch import QueueConsumers
     from kombu_pool.transport.consume.settlement import Settlement
 
 logger = logging.getLogger(__name__)
@@ -44,13 +44,12 @@ class Dispatcher:
         renewal: Renewal,
         settlement: Settlement,
         project: Project,
-        pool_of: Callable[[str, Project], str | None],
         start_maintenance: Callable[[], None],
     ) -> None:
         self.claimer = Claimer(data, renewal, settlement, project, self.put)
         self._settlement = settlement
         self._project = project
-        self._pool_of = pool_of
+        self._pool_of = data.catalog.pool_of
         self._start_maintenance = start_maintenance
         self._ready: deque[Ready] = deque()
         self._failures: deque[errors.ConnectionError] = deque(maxlen=1)
@@ -179,7 +178,7 @@ class Dispatcher:
         with self._lock:
             fetcher = self._fetchers.get(pool)
             if fetcher is None:
-                fetcher = self._fetchers[pool] = Fetcher(pool, self.claimer, self)
+                fetcher = self._fetchers[pool] = Fetcher(pool, self.claimer, self.report, self.migrate_mapped)
             fetcher.add(consumers)
         # From the second fetcher on, the first one's thread claims.
         self.wake()

@@ -11,17 +11,16 @@ import logging
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from kombu_pool import errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from kombu_pool.storage import Watch
     from kombu_pool.transport.consume.claiming import Claimer
-    from kombu_pool.transport.consume.prefetch import PrefetchWindow
-    from kombu_pool.transport.consume.queue_consumers import QueueConsumers
+    from kombu_pool.transport.consume.prefetch import PrefetchWindow, QueueConsumers
 
 logger = logging.getLogger(__name__)
 
@@ -29,18 +28,11 @@ logger = logging.getLogger(__name__)
 _serial = itertools.count(1)
 
 
-class FetcherOwner(Protocol):
-    """What a fetcher tells its connection."""
-
-    def report(self, failure: errors.ConnectionError) -> None:
-        """Take note of a failing pool."""
-
-    def migrate_mapped(self, fetcher: Fetcher) -> None:
-        """Move consumers whose queues were assigned to a pool meanwhile."""
-
-
 class Fetcher:
-    """Serves the consumers of one connection from one pool; ``pool`` None: their queues have none yet."""
+    """Serves the consumers of one connection from one pool; ``pool`` None: their queues have none yet.
+
+    ``report`` tells the connection of a failure; ``migrate_mapped`` moves consumers whose queues have a pool by now.
+    """
 
     #: How long free slots are gathered before a claim of fewer than half of the window, in seconds.
     LINGER = 0.005
@@ -57,12 +49,19 @@ class Fetcher:
     #: The first and the longest pause after a failure, in seconds.
     FIRST_BACKOFF, LAST_BACKOFF = 0.1, 2.0
 
-    def __init__(self, pool: str | None, claimer: Claimer, owner: FetcherOwner) -> None:
+    def __init__(
+        self,
+        pool: str | None,
+        claimer: Claimer,
+        report: Callable[[errors.ConnectionError], None],
+        migrate_mapped: Callable[[Fetcher], None],
+    ) -> None:
         self.pool = pool
         self.failure: errors.ConnectionError | None = None
         self.served: tuple[QueueConsumers, ...] = ()
         self._claimer = claimer
-        self._owner = owner
+        self._report = report
+        self._migrate_mapped = migrate_mapped
         self._slots_free = threading.Event()
         self._watches: dict[frozenset[str], Watch] = {}
         self._watching: Watch | None = None
@@ -179,7 +178,7 @@ class Fetcher:
             self._slots_free.wait(self._wait_limit)
         elif self.pool is None:
             self._slots_free.wait(self.UNMAPPED_PERIOD)
-            self._owner.migrate_mapped(self)
+            self._migrate_mapped(self)
         elif len(empty) == len(self.served) or not self._slots_free.wait(self.EMPTY_TTL):
             # Full windows may have slots in a moment: entering the store's watch would cost more than this wait.
             self._watch(self._awaited)
@@ -323,7 +322,7 @@ class Fetcher:
                 "Pool %r is unreachable (%s); retrying every %g s at most", self.pool, reason, self.LAST_BACKOFF
             )
         self.failure = failure
-        self._owner.report(failure)
+        self._report(failure)
 
     def _recover(self) -> None:
         """End the outage: the pool answered a claim. A round without free slots proves nothing."""

@@ -9,7 +9,7 @@ from kombu_pool.drivers.memory.claims import ClaimController
 from kombu_pool.drivers.memory.dead_letters import DeadLetters
 from kombu_pool.drivers.memory.messages import MessageController
 from kombu_pool.drivers.memory.queues import QueueController
-from kombu_pool.drivers.memory.subscriptions import SubscriptionController, collect
+from kombu_pool.drivers.memory.subscriptions import SubscriptionController
 from kombu_pool.drivers.memory.watch import MemoryWatch
 from kombu_pool.storage import DataDriver as Contract
 
@@ -66,7 +66,7 @@ class DataDriver(Contract):
             now = self._clock.time()
             queues = list(self._store.queues.values())
             collected = sum(queue.advance(now) + queue.idempotency.evict(now) for queue in queues)
-            return collected + collect(self._store, now)
+            return collected + self.subscription_controller.collect_all()
 
     def close(self) -> None:
         """Do nothing: the store stays for its other drivers."""

@@ -38,14 +38,14 @@ class DataDriver(Contract):
         self.dead_letter_hooks = dead_letter_hooks
         self._database = database = acquire(location)
         self._clock = clock
-        self._collector = Collector(database, clock)
+        self.subscription_controller = SubscriptionController(database, clock)
+        self._collector = Collector(database, clock, self.subscription_controller)
         self._closed = False
         self._dead_letters = dead_letters = DeadLetters(database, clock, dead_letter_hooks)
         claimer = Claimer(database, clock, dead_letters)
         self.queue_controller = QueueController(database, clock, self._collector)
         self.message_controller = MessageController(database, clock, claimer, dead_letters)
         self.claim_controller = ClaimController(database, clock, claimer)
-        self.subscription_controller = SubscriptionController(database, clock)
         self.connect_controllers()
 
     @property

@@ -16,7 +16,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-import weakref
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
@@ -30,7 +29,7 @@ from pymongo.read_concern import ReadConcern
 from kombu_pool.clock import SystemClock
 from kombu_pool.drivers.mongodb.codec import IdGenerator
 from kombu_pool.drivers.mongodb.error_mapping import translated
-from kombu_pool.drivers.shared_connections import SharedConnections
+from kombu_pool.drivers.shared_connections import SharedConnections, renew_in_children
 from kombu_pool.errors import IncompatibleStore
 
 if TYPE_CHECKING:
@@ -70,7 +69,7 @@ class Client:
     def __init__(self, location: Location) -> None:
         self.location = location
         self._start()
-        _instances.add(self)
+        renew_in_children(self)
 
     def _start(self) -> None:
         self._pid = os.getpid()
@@ -249,11 +248,8 @@ class Client:
             self._start()
 
     def renew_lock(self) -> None:
-        """Replace the lock, which a thread of the parent process may have held at the fork."""
+        """Replace the lock after a fork."""
         self._lock = threading.Lock()
-
-
-_instances: weakref.WeakSet[Client] = weakref.WeakSet()
 
 
 def _complete(future: Future[T], work: Callable[[], T]) -> None:
@@ -261,15 +257,6 @@ def _complete(future: Future[T], work: Callable[[], T]) -> None:
         future.set_result(work())
     except BaseException as failure:  # noqa: BLE001 - the caller of result() raises it
         future.set_exception(failure)
-
-
-def _after_fork() -> None:
-    for client in list(_instances):
-        client.renew_lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
 
 
 shared_clients: SharedConnections[Location, Client] = SharedConnections(Client, lambda client: client.location)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from kombu_pool.clock import Clock
     from kombu_pool.drivers.memory.claiming import Claimer
     from kombu_pool.drivers.memory.dead_letters import DeadLetters
+    from kombu_pool.drivers.memory.shared import Location
     from kombu_pool.drivers.memory.states import Backlog, Order
     from kombu_pool.drivers.memory.store import DataStore, StoredQueue
     from kombu_pool.model import IdempotencyKey, Message, NewMessage, Project
@@ -41,20 +42,14 @@ class MessageController(Contract):
     """Messages of an in-memory store."""
 
     def __init__(
-        self,
-        store: DataStore,
-        clock: Clock,
-        claimer: Claimer,
-        dead_letters: DeadLetters,
-        max_message_size: int,
-        enable_checksum: bool,
+        self, store: DataStore, clock: Clock, claimer: Claimer, dead_letters: DeadLetters, location: Location
     ) -> None:
         self._store = store
         self._clock = clock
         self._claimer = claimer
         self._dead_letters = dead_letters
-        self._limit = max_message_size
-        self.enable_checksum = enable_checksum
+        self._limit = location.max_message_size
+        self.enable_checksum = location.enable_checksum
 
     def post(
         self,

@@ -13,10 +13,11 @@ from kombu_pool.drivers.redis.deletion import ACK, ClaimedPairs
 from kombu_pool.drivers.redis.scripts import script
 from kombu_pool.drivers.redis.store import RUN_AGAIN
 from kombu_pool.errors import ConnectionError, CorruptRecord  # noqa: A004 - Zaqar's name for it
+from kombu_pool.storage import DEFAULT_LIMIT, ClaimController
 from kombu_pool.storage.dead_letters import RESERVATION_TTL, DeadLetterReason
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from kombu_pool.drivers.dead_letters import Candidate
     from kombu_pool.drivers.redis.dead_letters import DeadLetters
@@ -59,7 +60,7 @@ class ClaimRequest:
         return min(self.limit - len(self.messages), _BATCH)
 
 
-class Claimer:
+class Claimer(ClaimController):
     """Claims messages, or pops them."""
 
     def __init__(self, store: Store, dead_letters: DeadLetters) -> None:
@@ -67,26 +68,32 @@ class Claimer:
         self._dead_letters = dead_letters
         self._unconfirmed: deque[tuple[KeySets, bytes]] = deque(maxlen=_MAX_UNCONFIRMED)
 
-    def claim(
-        self, queue: str, metadata: ClaimMetadata, limit: int, project: Project
+    def create(
+        self, queue: str, metadata: ClaimMetadata, project: Project = None, limit: int = DEFAULT_LIMIT
     ) -> tuple[str | None, Sequence[Message]]:
-        """Claim as ``ClaimController.create`` promises."""
         request = self._claim(queue, project, limit, metadata["ttl"], metadata["grace"])
         return (request.claim.hex(), request.messages) if request.messages else (None, [])
 
     def ack_and_claim(
-        self, queue: str, held: Sequence[tuple[str, str]], metadata: ClaimMetadata, limit: int, project: Project
+        self,
+        queue: str,
+        held: Sequence[tuple[str, str]],
+        metadata: ClaimMetadata,
+        project: Project = None,
+        limit: int = DEFAULT_LIMIT,
     ) -> tuple[Sequence[tuple[str, str]], str | None, Sequence[Message]]:
-        """Delete and claim as ``ClaimController.ack_and_claim`` promises."""
         acked = ClaimedPairs(held)
         request = self._claim(queue, project, limit, metadata["ttl"], metadata["grace"], acked)
         claim_id = request.claim.hex() if request.messages else None
         return acked.refused(request.ack_reply) if acked.arguments else held, claim_id, request.messages
 
     def claim_by_id(
-        self, queue: str, ids: Sequence[bytes], metadata: ClaimMetadata, project: Project
+        self, queue: str, message_ids: Iterable[str], metadata: ClaimMetadata, project: Project = None
     ) -> tuple[str | None, Sequence[Message]]:
-        """Claim as ``ClaimController.claim_by_id`` promises; after a lost reply the claim holds until it ends."""
+        # After a lost reply the claim holds until it ends.
+        ids = codec.parse_ids(list(message_ids))
+        if not ids:
+            return None, []
         claim, keys = os.urandom(codec.ID_BYTES), self._store.keys(project, queue)
         arguments = (claim, metadata["ttl"], metadata["grace"], b"".join(sorted(ids)))
         found = self._store.run(_CLAIM_BY_ID, keys, *arguments)

@@ -6,16 +6,13 @@ import struct
 from typing import TYPE_CHECKING
 
 from kombu_pool.drivers.redis import codec
+from kombu_pool.drivers.redis.claiming import Claimer
 from kombu_pool.drivers.redis.scripts import script
 from kombu_pool.errors import ClaimDoesNotExist
-from kombu_pool.storage import DEFAULT_LIMIT
-from kombu_pool.storage import ClaimController as Contract
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from kombu_pool.drivers.redis.claiming import Claimer
-    from kombu_pool.drivers.redis.store import Store
     from kombu_pool.model import Claim, ClaimMetadata, Message, Project
 
 _RELEASE = script("release", writes=False)
@@ -23,17 +20,8 @@ _GET = script("get_claim", repeatable=True, writes=False)
 _RENEW = script("renew", repeatable=True, writes=False)
 
 
-class ClaimController(Contract):
+class ClaimController(Claimer):
     """Claims in a sorted set by their end."""
-
-    def __init__(self, store: Store, claimer: Claimer) -> None:
-        self._store = store
-        self._claimer = claimer
-
-    def create(
-        self, queue: str, metadata: ClaimMetadata, project: Project = None, limit: int = DEFAULT_LIMIT
-    ) -> tuple[str | None, Sequence[Message]]:
-        return self._claimer.claim(queue, metadata, limit, project)
 
     def get(self, queue: str, claim_id: str, project: Project = None) -> tuple[Claim, Sequence[Message]]:
         claim = codec.parse_id(claim_id)
@@ -56,22 +44,6 @@ class ClaimController(Contract):
         claim = codec.parse_id(claim_id)
         if claim is not None:
             self._store.run(_RELEASE, self._store.keys(project, queue), claim, b"", 1)
-
-    def ack_and_claim(
-        self,
-        queue: str,
-        held: Sequence[tuple[str, str]],
-        metadata: ClaimMetadata,
-        project: Project = None,
-        limit: int = DEFAULT_LIMIT,
-    ) -> tuple[Sequence[tuple[str, str]], str | None, Sequence[Message]]:
-        return self._claimer.ack_and_claim(queue, held, metadata, limit, project)
-
-    def claim_by_id(
-        self, queue: str, message_ids: Iterable[str], metadata: ClaimMetadata, project: Project = None
-    ) -> tuple[str | None, Sequence[Message]]:
-        ids = codec.parse_ids(list(message_ids))
-        return self._claimer.claim_by_id(queue, ids, metadata, project) if ids else (None, [])
 
     def release(self, queue: str, claim_id: str, message_ids: Iterable[str], project: Project = None) -> int:
         claim, ids = codec.parse_id(claim_id), codec.parse_ids(list(message_ids))

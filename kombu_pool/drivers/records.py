@@ -1,7 +1,8 @@
-"""Records that a store keeps as a whole, and that several processes change."""
+"""Records that several processes change, and the stored form of their values."""
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from typing import TYPE_CHECKING, Any
@@ -39,3 +40,13 @@ def to_bytes(text: str | None) -> bytes | None:
 def to_text(stored: bytes | None) -> Any:
     """Return a text from its stored form."""
     return None if stored is None else stored.decode("utf-8", "surrogatepass")
+
+
+def escape_surrogates(text: str) -> str:
+    """Return a text that UTF-8 can encode: lone surrogates, which a name may hold, become escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def to_seconds(stored: float) -> float:
+    """Return a duration as it was given: an int if it is whole."""
+    return int(stored) if math.isfinite(stored) and stored == int(stored) else stored

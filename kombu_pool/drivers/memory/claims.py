@@ -31,14 +31,6 @@ class ClaimController(Claimer):
             backlog, claim = self._require(queue, claim_id, project, now)
             backlog.renew(claim, metadata["ttl"], metadata["grace"], now)
 
-    def delete(self, queue: str, claim_id: str, project: Project = None) -> None:
-        with self._store.lock:
-            backlog, claim = self._find(queue, claim_id, project, self._clock.time())
-            if backlog is None or claim is None:
-                return
-            for message in list(claim.held.values()):
-                backlog.release(message)
-
     def release(self, queue: str, claim_id: str, message_ids: Iterable[str], project: Project = None) -> int:
         with self._store.lock:
             backlog, claim = self._find(queue, claim_id, project, self._clock.time())

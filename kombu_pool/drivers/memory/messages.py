@@ -15,13 +15,12 @@ from kombu_pool.errors import (
     MessageIsClaimed,
     MessageNotClaimed,
     MessageNotClaimedBy,
-    QueueIsEmpty,
     QueueIsFull,
 )
 from kombu_pool.storage import DEFAULT_LIMIT, page
 from kombu_pool.storage import MessageController as Contract
 from kombu_pool.storage.dead_letters import DeadLetterReason
-from kombu_pool.storage.validation import check_sort, effective_delay, effective_ttl, validate
+from kombu_pool.storage.validation import effective_delay, effective_ttl, validate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -125,16 +124,6 @@ class MessageController(Contract):
             first = nsmallest(limit or len(listed), listed, key=lambda message: message.order)
             messages = [to_message(message, now) for message in first]
         return iter((messages, _marker(first[-1].order) if first else ""))
-
-    def first(self, queue: str, project: Project = None, sort: int = 1) -> Message:
-        check_sort(sort)
-        with self._store.lock:
-            now = self._clock.time()
-            free = self._store.require(project, queue, now).backlog.free_messages()
-            if not free:
-                raise QueueIsEmpty(queue, project)
-            choose = min if sort == 1 else max
-            return to_message(choose(free, key=lambda message: message.order), now)
 
     def bulk_get(self, queue: str, message_ids: Iterable[str], project: Project = None) -> Iterator[Message]:
         wanted = list(message_ids)

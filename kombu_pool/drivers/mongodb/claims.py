@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from kombu_pool.drivers.mongodb import codec, states
 from kombu_pool.drivers.mongodb.claiming import Claimer, claim_by_id
 from kombu_pool.drivers.mongodb.store import queue_filter
+from kombu_pool.drivers.records import to_seconds
 from kombu_pool.errors import ClaimDoesNotExist
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class ClaimController(Claimer):
         if not stored:
             raise ClaimDoesNotExist(claim_id, queue, project)
         first = stored[0]
-        claim: Claim = {"id": claim_id, "age": max(0, int(now - first["a"])), "ttl": codec.to_seconds(first["m"])}
+        claim: Claim = {"id": claim_id, "age": max(0, int(now - first["a"])), "ttl": to_seconds(first["m"])}
         return claim, [codec.to_message(message, now) for message in stored]
 
     def update(self, queue: str, claim_id: str, metadata: ClaimMetadata, project: Project = None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
+from kombu_pool.drivers.records import to_seconds
 from kombu_pool.drivers.redis import codec
 from kombu_pool.drivers.redis.claiming import Claimer
 from kombu_pool.drivers.redis.scripts import script
@@ -31,7 +32,7 @@ class ClaimController(Claimer):
         times, ids, stored, claim_counts, now = found
         start, ttl = struct.unpack(">dd", times)
         messages = codec.to_messages((stored, claim_counts, [claim] * len(stored), now), codec.split_ids(ids))
-        shown: Claim = {"id": claim_id, "age": max(0, int(float(now) - start)), "ttl": codec.to_seconds(ttl)}
+        shown: Claim = {"id": claim_id, "age": max(0, int(float(now) - start)), "ttl": to_seconds(ttl)}
         return shown, sorted(messages, key=lambda message: message["id"])
 
     def update(self, queue: str, claim_id: str, metadata: ClaimMetadata, project: Project = None) -> None:

@@ -8,7 +8,6 @@ stores a message puts the first eight bytes before the rest. All numbers are big
 
 from __future__ import annotations
 
-import math
 import re
 import struct
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from kombu_pool.codec import decode
+from kombu_pool.drivers.records import to_seconds
 from kombu_pool.errors import CorruptRecord
 
 if TYPE_CHECKING:
@@ -59,11 +59,6 @@ def pack(ttl: float, client: str | None, dead_letter: DeadLetter | None, body: b
 def pack_idempotency_key(key: IdempotencyKey | None) -> tuple[bytes, bytes]:
     """Return an idempotency key as two arguments of a script."""
     return NO_IDEMPOTENCY_KEY if key is None else (b"@" + key.producer, _SEQUENCE.pack(key.sequence))
-
-
-def escape_surrogates(text: str) -> str:
-    """Return a text that UTF-8 can encode: lone surrogates, which a queue's name may hold, become escapes."""
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def post_options(message: ValidMessage) -> str:
@@ -130,11 +125,6 @@ def claim_count_of(claim_counts: Sequence[bytes | None], index: int) -> tuple[in
         return 0, None
     count, _, claim = found.partition(b":")
     return int(count), claim.hex() or None
-
-
-def to_seconds(value: float) -> float:
-    """Return a duration as it was given: a whole number if it is one."""
-    return int(value) if math.isfinite(value) and value == int(value) else value
 
 
 def split_ids(joined: bytes, size: int = ID_BYTES) -> list[bytes]:

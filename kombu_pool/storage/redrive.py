@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
 from dataclasses import dataclass, field
-from itertools import count, islice
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kombu_pool.errors import (
@@ -15,8 +14,9 @@ from kombu_pool.errors import (
     QueueDoesNotExist,
     QueueIsFull,
 )
-from kombu_pool.model import IdempotencyKey, RedriveResult
+from kombu_pool.model import RedriveResult
 from kombu_pool.storage.dead_letters import RESERVATION_TTL, DeadLetterReason
+from kombu_pool.storage.idempotency import ProducerSequence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -30,7 +30,6 @@ logger = logging.getLogger(__name__)
 #: Dead letters that are claimed, stored and deleted together; after a crash as many may be in both queues.
 BATCH_SIZE = 100
 _CLAIM: ClaimMetadata = {"ttl": RESERVATION_TTL, "grace": 0}
-_PRODUCER_BYTES = 12
 
 
 class DeadLetterFilter(NamedTuple):
@@ -106,8 +105,7 @@ class Redrive:
     _moved: int = 0
     #: The targets so far, each with whether it accepts dead letters.
     _accepting: dict[str, bool] = field(default_factory=dict)
-    _producer: bytes = field(default_factory=lambda: os.urandom(_PRODUCER_BYTES))
-    _sequence: Iterator[int] = field(default_factory=lambda: count(1))
+    _sequence: ProducerSequence = field(default_factory=ProducerSequence)
 
     def run(self, progress: Callable[[RedriveResult], bool | None] | None) -> RedriveResult:
         """Move the selected dead letters batch by batch, until ``progress`` returns True."""
@@ -182,7 +180,7 @@ class Redrive:
 
     def _post(self, target: str, messages: Sequence[NewMessage]) -> None:
         """Post messages; retry once under the same idempotency key if the result is unknown."""
-        post, idempotency_key = self.messages.post, IdempotencyKey(self._producer, next(self._sequence))
+        post, idempotency_key = self.messages.post, self._sequence.next_key()
         try:
             post(target, messages, None, self.project, idempotency_key=idempotency_key)
         except ConnectionError:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from kombu.exceptions import OperationalError
 
 from kombu_pool.errors import ConnectionError as StoreConnectionError
+from kombu_pool.storage.idempotency import ProducerSequence
 from kombu_pool.transport.options import is_ours
-from kombu_pool.transport.publish.unconfirmed import ProducerSequence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

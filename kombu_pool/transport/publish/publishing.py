@@ -23,7 +23,6 @@ class PublishingMethods(PostingMethods):
 
     #: The Kombu connection.
     client: Any
-    _store_identity: object
 
     def prepare_message(
         self,
@@ -75,7 +74,7 @@ class PublishingMethods(PostingMethods):
                 return
             buffer.flush(self)
         new, queues = self.routed(message, exchange, routing_key, mandatory=mandatory)
-        earlier = unconfirmed.find(message, self._store_identity)
+        earlier = unconfirmed.find(message, self._options)
         if earlier is not None:
             self._publish_again(earlier, new, queues, mandatory)
             return
@@ -85,9 +84,7 @@ class PublishingMethods(PostingMethods):
                 self.post(queue, (new,), mandatory=mandatory, idempotency_key=sequence.next_key())
                 stored += 1
         except ConnectionError:
-            publish = UnconfirmedPublish(new["body"], self._store_identity, sequence)
-            publish.record(queues[:stored], queues[stored], sequence.last_key())
-            publish.remember()
+            UnconfirmedPublish(new["body"], self._options, sequence, queues[:stored], queues[stored]).remember()
             raise
         except Exception:
             unconfirmed.release_sequence(sequence)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import threading
 import weakref
 from typing import TYPE_CHECKING
 
 from kombu_pool.drivers import open_control
+from kombu_pool.drivers.shared_connections import SharedConnections
 from kombu_pool.pooling import DataDriver, declare_pools
 from kombu_pool.transport.consume.leases import Renewal
 from kombu_pool.transport.consume.settlement import Settlement
@@ -30,8 +30,6 @@ class Broker:
 
     def __init__(self, options: TransportOptions) -> None:
         self.options = options
-        #: How many connections use it.
-        self.users = 0
         self.control = open_control(options.uri, conf=options.conf)
         self.dead_letters = DeadLetterPublisher(lambda: self.data, self.control)
         try:
@@ -64,42 +62,12 @@ class Broker:
         self.control.close()
 
 
-#: The brokers of this process, by the identity of their options.
-_shared: dict[tuple[object, ...], Broker] = {}
-#: The brokers of the parent process, kept from garbage collection, which would end what the parent uses.
-_inherited: list[Broker] = []
-_lock = threading.Lock()
-
-
-def acquire(options: TransportOptions) -> Broker:
-    """Return the broker of these options, opened unless another connection uses it; :func:`release` follows."""
-    with _lock:
-        broker = _shared.get(options.identity)
-        if broker is None:
-            broker = _shared[options.identity] = Broker(options)
-        broker.users += 1
-        return broker
+#: The brokers of this process, by their options; those of the parent process stay among them, untouched.
+_shared = SharedConnections(Broker, lambda broker: broker.options)
+acquire = _shared.acquire
 
 
 def release(broker: Broker) -> None:
-    """Close a broker that its last connection releases."""
-    with _lock:
-        if _shared.get(broker.options.identity) is not broker:
-            return
-        broker.users -= 1
-        if broker.users:
-            return
-        del _shared[broker.options.identity]
-    broker.close()
-
-
-def _after_fork() -> None:
-    """Share no broker with the parent process: its threads are not here, and its claims must not be released."""
-    global _lock  # noqa: PLW0603 - a thread of the parent may have held it
-    _lock = threading.Lock()
-    _inherited.extend(_shared.values())
-    _shared.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    """Close the broker unless another connection uses it, or it is the parent process's with the claims of that one."""
+    if broker.options.pid == os.getpid():
+        _shared.release(broker)

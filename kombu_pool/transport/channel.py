@@ -40,9 +40,8 @@ class Channel(DeclarationMethods, PublishingMethods, ConsumingMethods, StdChanne
         self._dispatcher = connection.dispatcher
         self._check_epoch = connection.epoch.require
         self._check_epoch_periodically = connection.epoch.require_periodically
-        self._options = options = connection.options
-        self._project = options.project
-        self._store_identity = options.identity
+        self._options = connection.options
+        self._project = connection.options.project
         broker = connection.broker
         self._queues = broker.queues
         self._bindings = broker.control.bindings_controller
@@ -59,10 +58,6 @@ class Channel(DeclarationMethods, PublishingMethods, ConsumingMethods, StdChanne
     def is_open(self) -> bool:
         """Whether the channel is open."""
         return not self.closed
-
-    def message_to_python(self, message: DeliveredMessage) -> DeliveredMessage:
-        """Return the message for a consumer, unchanged: a delivery is one already."""
-        return message
 
     def require_open(self) -> None:
         """Raise RecoverableConnectionError if the channel or its connection is closed, or belongs to a parent process.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -35,9 +36,12 @@ _PLAIN = "pool"
 _CONF = "conf"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TransportOptions:
-    """A connection's options, checked; see :data:`kombu_pool.conf.TRANSPORT` for their meaning."""
+    """A connection's options, checked; see :data:`kombu_pool.conf.TRANSPORT` for their meaning.
+
+    Connections with equal options share a broker.
+    """
 
     uri: str = field(repr=False)
     project: str | None
@@ -50,12 +54,14 @@ class TransportOptions:
     queue_flavors: Mapping[str, str]
     pools: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
     flavors: tuple[Any, ...] = ()
-    conf: cfg.ConfigOpts | None = field(default=None, compare=False, repr=False)
+    conf: cfg.ConfigOpts | None = field(default=None, repr=False)
+    pid: int = field(default_factory=os.getpid, repr=False)
 
-    @property
-    def identity(self) -> tuple[object, ...]:
-        """The values of all options, equal for connections that may share a broker; with passwords: never show it."""
-        return tuple(map(repr, vars(self).values()))
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TransportOptions) and repr(vars(self)) == repr(vars(other))
+
+    def __hash__(self) -> int:
+        return hash(repr(vars(self)))
 
 
 def read(uri: str, given: Mapping[str, Any], conf: cfg.ConfigOpts | None = None) -> TransportOptions:

@@ -34,13 +34,11 @@ class Transport(base.Transport):  # type: ignore[misc] # Kombu has no types
     Channel = channels.Channel
     driver_type = "pool"
     driver_name = "kombu-pool"
-    default_port = None
     can_parse_url = True
     implements = base.Transport.implements.extend(
         asynchronous=True, batch_publish=True, heartbeats=False, exchange_type=TYPES
     )
     connection_errors = (*base.Transport.connection_errors, errors.ConnectionError, errors.StoreFull)
-    channel_errors = base.Transport.channel_errors
     # Without these, Kombu ignores the retry policy of a publish that fails on a new connection.
     recoverable_connection_errors = (RecoverableConnectionError, errors.ConnectionError, errors.StoreFull)
     recoverable_channel_errors = ()
@@ -141,15 +139,11 @@ class Transport(base.Transport):  # type: ignore[misc] # Kombu has no types
 
     def register_with_event_loop(self, connection: PoolConnection, loop: Any) -> None:
         """Make the hub deliver the messages that the fetchers claim."""
-        connection.dispatcher.waker().register(loop, self.on_readable, connection, loop)
+        connection.dispatcher.waker().register(loop, connection.dispatcher.on_readable)
 
     def unregister_from_event_loop(self, connection: PoolConnection, loop: Any) -> None:
         """Remove what :meth:`register_with_event_loop` added."""
         connection.dispatcher.waker().unregister()
-
-    def on_readable(self, connection: PoolConnection, loop: Any) -> None:
-        """Deliver the messages that are ready."""
-        connection.dispatcher.on_readable()
 
     @property
     def channels(self) -> list[Any]:

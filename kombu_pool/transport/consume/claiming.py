@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from kombu_pool.transport.consume.settlement import Settlement
 
 
-@dataclass
+@dataclass(eq=False)
 class Claimer:
     """Claims for the consumers of one connection."""
 

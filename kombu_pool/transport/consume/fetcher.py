@@ -77,15 +77,6 @@ class Fetcher:
         self._wait_limit = self.MAX_WAIT
         self._thread = threading.Thread(target=self._run, name=f"kombu_pool-fetcher-{pool}", daemon=True)
 
-    @property
-    def is_idle(self) -> bool:
-        """Return whether it serves no consumers."""
-        return not self.served
-
-    def serves_any(self, consumers: Iterable[object]) -> bool:
-        """Return whether it serves any of these."""
-        return not set(self.served).isdisjoint(consumers)
-
     def add(self, consumers: QueueConsumers) -> None:
         """Serve these consumers too."""
         with self._lock:
@@ -282,13 +273,13 @@ class Fetcher:
         watch = self._watches.get(queues)
         if watch is None:
             # A new watch reports nothing that came before: claim once more, then wait.
-            self._open_watch(queues)
-            may_have_messages = True
-        else:
-            may_have_messages = self._wait(watch)
-        if may_have_messages:
-            with self._claim_lock:
-                self._forget_empty()
+            if len(self._watches) >= self.MAX_WATCHES:
+                self._close_watches()
+            self._watches[queues] = self._claimer.watch(queues)
+        elif not self._wait(watch):
+            return
+        with self._claim_lock:
+            self._forget_empty()
 
     def _wait(self, watch: Watch) -> bool:
         self._watching = watch
@@ -297,11 +288,6 @@ class Fetcher:
             return not self._slots_free.is_set() and watch.wait(self._wait_limit)
         finally:
             self._watching = None
-
-    def _open_watch(self, queues: frozenset[str]) -> None:
-        if len(self._watches) >= self.MAX_WATCHES:
-            self._close_watches()
-        self._watches[queues] = self._claimer.watch(queues)
 
     def _close_watches(self) -> None:
         watches, self._watches = self._watches, {}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from kombu_pool.model import Message as StoredMessage
     from kombu_pool.transport.consume.leases import Lease
@@ -83,7 +83,7 @@ class PrefetchWindow:
     #: consumers that found all slots reserved ask again.
     YIELD_TTL = 0.1
 
-    def __init__(self, read_ahead: int, wake: Callable[[Iterable[QueueConsumers]], None]) -> None:
+    def __init__(self, read_ahead: int, wake: Callable[[set[QueueConsumers]], None]) -> None:
         self.prefetch_count = 0
         self.leases: set[Lease] = set()
         self.paused = False

@@ -30,7 +30,7 @@ from kombu_pool.clock import SystemClock
 from kombu_pool.drivers.mongodb.codec import IdGenerator
 from kombu_pool.drivers.mongodb.error_mapping import translated
 from kombu_pool.drivers.shared_connections import SharedConnections, renew_in_children
-from kombu_pool.errors import IncompatibleStore
+from kombu_pool.errors import ConnectionError, IncompatibleStore  # noqa: A004 - Zaqar's name for it
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -68,6 +68,7 @@ class Client:
 
     def __init__(self, location: Location) -> None:
         self.location = location
+        self._closed = False
         self._start()
         renew_in_children(self)
 
@@ -203,13 +204,18 @@ class Client:
         mongo_client = self._mongo_client
         if mongo_client is None:
             with self._lock, self.translated():
+                if self._closed:
+                    # A watch's thread may come late: nothing would close a client that it opened.
+                    raise ConnectionError(f"{self.location}: this driver was closed")
                 mongo_client = self._mongo_client = self._mongo_client or self._connect()
         return mongo_client
 
     def close(self) -> None:
-        """Close the connections; the next use opens new ones. Idempotent."""
+        """Close the connections; a later use raises :class:`ConnectionError`. Idempotent."""
         if self._pid == os.getpid():
-            mongo_client, self._mongo_client = self._mongo_client, None
+            with self._lock:
+                self._closed = True
+                mongo_client, self._mongo_client = self._mongo_client, None
             threads, self._threads = self._threads, None
             self._collections = {}
             if threads is not None:

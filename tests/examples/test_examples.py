@@ -12,6 +12,7 @@ import pytest
 import redis
 
 from kombu_pool.drivers.redis.keys import store_key
+from tests.support.limits import LIMIT
 from tests.support.servers.redis_shared import fresh_uri
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -85,7 +86,7 @@ def run(name: str, folder: Path, *arguments: str, **environment: str) -> subproc
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=4 * LIMIT,
         check=False,
     )
 

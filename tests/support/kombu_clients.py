@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from kombu import Connection, Consumer, Producer, Queue
 
 import kombu_pool  # noqa: F401 - importing it is what makes pool:// known to Kombu
+from tests.support.limits import LIMIT
 from tests.support.transport.child_programs import Programs, heard, say
-from tests.support.transport.traffic import LIMIT, eventually
+from tests.support.transport.traffic import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

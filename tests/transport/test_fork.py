@@ -9,12 +9,10 @@ import traceback
 
 import pytest
 
+from tests.support.limits import LIMIT
 from tests.support.transport.traffic import consume, count, declare, eventually, publish, take_all
 
-pytestmark = [
-    pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here"),
-    pytest.mark.timeout(60),
-]
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 
 
 def in_child(work):
@@ -28,7 +26,7 @@ def in_child(work):
             traceback.print_exc()
             os._exit(1)
         os._exit(0)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + LIMIT
     while time.monotonic() < deadline:
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:

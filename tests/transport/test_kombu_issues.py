@@ -11,9 +11,7 @@ from kombu import Connection, Exchange, Queue
 from kombu.pidbox import Mailbox
 
 from kombu_pool import drivers
-from tests.support.transport.traffic import LIMIT, Inbox, consume, count, declare, eventually, exists, publish, take_all
-
-pytestmark = pytest.mark.timeout(60)
+from tests.support.transport.traffic import Inbox, consume, count, declare, eventually, exists, publish, take_all
 
 
 def in_(seconds):
@@ -251,7 +249,7 @@ def test_opening_and_closing_connections_leaves_no_threads(url):
     for _ in range(5):
         cycle()
 
-    eventually(lambda: threading.active_count() <= before, limit=LIMIT)
+    eventually(lambda: threading.active_count() <= before)
 
 
 def test_settled_messages_leave_nothing_behind(channel, connection, url):

@@ -16,6 +16,7 @@ from kombu import Connection
 import kombu_pool
 from kombu_pool.drivers import parse
 from kombu_pool.transport import Transport
+from tests.support.limits import LIMIT
 from tests.support.transport.child_programs import brief_mailbox, double
 from tests.support.transport.stores import STORES
 from tests.support.transport.traffic import declare, eventually
@@ -109,7 +110,7 @@ def test_many_killed_processes_leave_no_row_in_any_store(kind, tmp_path, opened,
 
     with closing(store):
         assert sum(most.values()) - sum(before.values()) >= 2 * PROCESSES * NODES[kind]
-        eventually(lambda: not left(), 60)
+        eventually(lambda: not left(), 2 * LIMIT)
 
 
 def usage() -> dict[str, int]:

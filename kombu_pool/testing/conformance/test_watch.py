@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from kombu_pool.testing.fixtures import MakeQueue
 
 #: Seconds within which every store wakes a watch; a wait ends as soon as it does.
-LIMIT = 20.0
+LIMIT = 60.0
 #: Timeout, in seconds, of a wait that nothing should end.
 BRIEFLY = 0.02
 

@@ -12,6 +12,7 @@ from kombu_pool import drivers, errors
 from kombu_pool.drivers.redis.client import Client
 from kombu_pool.drivers.redis.location import locate
 from kombu_pool.testing import bodies, ids
+from tests.support.limits import LIMIT
 from tests.support.servers.redis_server import Server
 from tests.support.servers.waiting import first_answer
 
@@ -159,7 +160,7 @@ def test_who_finds_all_connections_busy_is_told_in_time(uri, open_queue):
         queue.count()
 
     queue.driver._client._release(taken)
-    assert queue.count() == 0
+    assert first_answer(lambda: queue.count() == 0)
 
 
 @pytest.mark.parametrize("interval", ["0.3", "4.0", "0"])
@@ -201,7 +202,7 @@ def test_a_watch_outlives_its_connection(server, queue, connections):
 
     assert watch.wait(0.05) is False
     queue.post("a")
-    assert watch.wait(5) is True
+    assert watch.wait(LIMIT) is True
     watch.close()
 
 

@@ -23,7 +23,7 @@ SLOTS = 16384
 #: Milliseconds without an answer after which a node counts as failed; long enough for a busy machine.
 _NODE_TIMEOUT = 5000
 _BATCH = 1000
-_MIGRATION_TIMEOUT = 5000
+_MIGRATION_TIMEOUT = 30_000
 
 
 class Node(Server):

@@ -23,7 +23,8 @@ from typing import Any
 from kombu import Connection, Producer
 
 import kombu_pool  # noqa: F401 - importing it is what makes pool:// known to Kombu
-from tests.support.transport.child_programs import LIMIT, say
+from tests.support.limits import LIMIT
+from tests.support.transport.child_programs import say
 
 #: Pause between two messages, and duration of a task, in seconds: longer than the claim ttl of this process.
 PAUSE, WORK = 0.2, 2.2

@@ -25,7 +25,7 @@ def servers():
 
 @pytest.fixture
 def clients(servers, tmp_path):
-    clients = Clients(tmp_path, f"pool+{servers.uri()}", claim_ttl=2.0)
+    clients = Clients(tmp_path, f"pool+{servers.uri()}", pause=0.01, claim_ttl=2.0)
     yield clients
     clients.kill()
 

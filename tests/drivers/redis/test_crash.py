@@ -23,7 +23,7 @@ def server():
 
 @pytest.fixture
 def clients(server, tmp_path):
-    clients = Clients(tmp_path, f"pool+{server.uri()}", claim_ttl=2.0)
+    clients = Clients(tmp_path, f"pool+{server.uri()}", pause=0.01, claim_ttl=2.0)
     yield clients
     clients.kill()
 

@@ -26,7 +26,7 @@ def start(tmp_path):
     started = []
 
     def start(url, publishers=PUBLISHERS, consumers=CONSUMERS):
-        clients = Clients(tmp_path, f"pool+{url}", claim_ttl=2.0)
+        clients = Clients(tmp_path, f"pool+{url}", pause=0.01, claim_ttl=2.0)
         started.append(clients)
         clients.start(publishers, consumers)
         return clients

@@ -9,10 +9,10 @@ import pytest
 from tests.support.limits import LIMIT, LONG_TEST, best_of
 from tests.support.transport.traffic import consume, consumers, declare, eventually, publish
 
-PRODUCERS, MESSAGES, CONSUMERS, PREFETCH = 10, 400, 4, 64
+PRODUCERS, MESSAGES, CONSUMERS, PREFETCH = 5, 400, 4, 64
 #: Seconds between two kills, the least that must be killed, and the most: a loaded machine must not kill for ever.
-KILL_EVERY, LEAST_KILLED, MOST_KILLED = 0.5, 2, 8
-OPTIONS = {"claim_ttl": 1.5}
+KILL_EVERY, LEAST_KILLED, MOST_KILLED = 0.5, 2, 6
+OPTIONS = {"claim_ttl": 4.0}
 
 
 class Workers:

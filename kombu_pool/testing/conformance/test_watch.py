@@ -282,8 +282,11 @@ def test_two_watches_are_both_told(driver: DataDriver, queue: QueueHandle) -> No
 def test_an_idle_wait_costs_next_to_no_cpu(watch: Watch, queue: QueueHandle) -> None:
     queue.post("later", delay=600)
     drain(watch)
-    before = time.process_time()
 
-    watch.wait(0.5)
+    def processor_time() -> float:
+        before = time.process_time()
+        watch.wait(0.5)
+        return time.process_time() - before
 
-    assert time.process_time() - before < 0.1
+    # Other threads of this process may be busy meanwhile.
+    assert any(processor_time() < 0.1 for _ in range(5))

@@ -10,7 +10,7 @@ from tests.support.limits import LIMIT, LONG_TEST
 from tests.support.servers.mongodb import ReplicaSet
 from tests.support.transport.traffic import eventually
 
-PUBLISHERS, CONSUMERS, CRASHES = 10, 4, 3
+PUBLISHERS, CONSUMERS, CRASHES = 4, 2, 3
 #: Time within which a dead primary is replaced and all clients have found the new one, in seconds.
 FAILOVER = 2 * LIMIT
 

@@ -99,7 +99,7 @@ def test_while_one_asks_nobody_else_does(timed, uri, clock):
     timed.queue_controller.create("q", ROUTED)
     post(timed, *range(5), ttl=1)
     clock.advance(1)
-    other = drivers.open_data(f"{uri}&busy_timeout=1", clock=clock)
+    other = drivers.open_data(f"{uri}&busy_timeout=10", clock=clock)
     seen = published(other)
     answers = []
     timed.dead_letter_hooks.publish = lambda *letter: (

@@ -92,8 +92,8 @@ def test_a_watch_works_on_both_sides_of_a_fork(driver):
     def action():
         assert watch.wait(0) is False
         post(driver, "from the child")
-        assert watch.wait(5) is True
+        assert watch.wait(LIMIT) is True
 
     assert in_child(action) == 0
-    assert watch.wait(5) is True
+    assert watch.wait(LIMIT) is True
     watch.close()

@@ -193,7 +193,7 @@ def test_processes_that_open_a_new_file_at_once_all_succeed(uri, run):
         process.stdin.write("go\n")
         process.stdin.flush()
 
-    assert [process.wait(20) for process in processes] == [0] * PROCESSES
+    assert [process.wait(LIMIT) for process in processes] == [0] * PROCESSES
 
     driver = drivers.open_data(uri)
     assert driver.message_controller.count("q") == PROCESSES

@@ -20,8 +20,6 @@ from kombu_pool.transport.publish import celery_groups
 from kombu_pool.transport.redaction import redact_connection, unredact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from kombu import Connection
 
 #: The worker steps whose class attribute lists the transports that they work with.
@@ -53,7 +51,7 @@ class Transport(base.Transport):  # type: ignore[misc] # Kombu has no types
         super().__init__(client, **options)
         self._connections: list[PoolConnection] = []
         if client.cycle is not None and not isinstance(client.cycle, FailoverUrls):
-            client.cycle = FailoverUrls(client.cycle)
+            client.cycle = FailoverUrls(lambda url: options_of.quote_failover_url(unredact(url)), client.cycle)
         redact_connection(client)
         for module, step in CELERY_STEPS:
             if module in sys.modules:
@@ -167,14 +165,5 @@ class Management(base.Management):  # type: ignore[misc] # Kombu has no types
         ]
 
 
-class FailoverUrls:
+class FailoverUrls(map):  # type: ignore[type-arg] # no class at runtime takes the parameter
     """Kombu's failover URLs; those of pools in a form that survives ``Connection.switch``."""
-
-    def __init__(self, urls: Iterator[str]) -> None:
-        self._urls = urls
-
-    def __iter__(self) -> FailoverUrls:
-        return self
-
-    def __next__(self) -> str:
-        return options_of.quote_failover_url(unredact(next(self._urls)))

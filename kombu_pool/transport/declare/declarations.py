@@ -222,12 +222,10 @@ class DeclarationMethods:
         # Acknowledgements sent after the deletion would be logged as late.
         self._flush_acks()
         there = self._queues.counts(queue)
-        for refused, why in (
-            (if_unused and there.consumer_count, "in use"),
-            (if_empty and self._queues.total(queue), "not empty"),
-        ):
-            if refused:
-                raise precondition_failed(f"queue '{queue}' {why}", "queue_delete")
+        if if_unused and there.consumer_count:
+            raise precondition_failed(f"queue '{queue}' in use", "queue_delete")
+        if if_empty and self._queues.total(queue):
+            raise precondition_failed(f"queue '{queue}' not empty", "queue_delete")
         self._queues.delete(queue)
         self._exclusive.discard(queue)
         return there.message_count

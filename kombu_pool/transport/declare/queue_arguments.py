@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool import storage
@@ -124,18 +125,13 @@ class QueueArguments:
             raise self.refusal(argument, f"must be a number of milliseconds of 0 or more, not {value!r}")
         return value / 1000
 
-    def number(self, argument: str, least: int, most: int | None = None) -> int | None:
+    def number(self, argument: str, least: int, most: float = math.inf) -> int | None:
         """Return a whole number."""
         value = self._arguments.get(argument)
         if value is None:
             return None
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int)
-            or value < least
-            or (most is not None and value > most)
-        ):
-            bounds = f"of {least} or more" if most is None else f"from {least} to {most}"
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            bounds = f"of {least} or more" if most == math.inf else f"from {least} to {most}"
             raise self.refusal(argument, f"must be a whole number {bounds}, not {value!r}")
         return value
 

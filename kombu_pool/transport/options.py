@@ -55,6 +55,7 @@ class TransportOptions:
     pools: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
     flavors: tuple[Any, ...] = ()
     conf: cfg.ConfigOpts | None = field(default=None, repr=False)
+    #: The process that read them: a child process shares no broker with its parent.
     pid: int = field(default_factory=os.getpid, repr=False)
 
     def __eq__(self, other: object) -> bool:

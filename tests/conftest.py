@@ -5,12 +5,17 @@ import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.support.scheduling import LongestFirst
+
+# A loaded machine makes examples slowly.
+hypothesis.settings.register_profile("loaded", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("loaded")
 
 
 @pytest.hookimpl(optionalhook=True)

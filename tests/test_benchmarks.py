@@ -184,7 +184,7 @@ def test_the_commands_that_a_script_calls_are_not_counted(tmp_path):
     with (
         servers.redis(tmp_path) as address,
         commands.watched(address) as seen,
-        redis.Redis.from_url(f"redis://{address}") as client,
+        redis.Redis.from_url(f"redis://{address}", socket_timeout=LIMIT) as client,
     ):
         client.eval("for _ = 1, 5 do redis.call('INCR', KEYS[1]) end", 1, "number")
         client.set("name", '0 lua] "GET"\n')

@@ -29,7 +29,7 @@ def test_workers_leave_nothing_behind(site):
 
 
 def test_what_a_killed_worker_leaves_goes_by_itself(site):
-    brief = {"control_queue_expires": 1, "event_queue_expires": 1, "broker_transport_options": {"claim_ttl": 1.0}}
+    brief = {"control_queue_expires": 1, "event_queue_expires": 1, "broker_transport_options": {"claim_ttl": 2.0}}
     killed = site.worker("--pool=solo", **brief)
     mine = {name for name in leftovers(site) if name.startswith(("celeryev", killed.name))}
     other = site.lone_worker("--pool=solo", **brief)

@@ -8,7 +8,7 @@ from tests.support.celery.worker import eventually
 from tests.support.limits import LIMIT
 
 #: Settings with which a worker soon notices that another one is gone.
-BRIEF = {"event_queue_expires": 1, "control_queue_expires": 1, "broker_transport_options": {"claim_ttl": 1.0}}
+BRIEF = {"event_queue_expires": 1, "control_queue_expires": 1, "broker_transport_options": {"claim_ttl": 2.0}}
 
 
 def test_a_new_worker_learns_what_the_others_know(site):

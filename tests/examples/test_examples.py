@@ -62,7 +62,7 @@ def test_the_redis_of_an_example_is_left_as_it_was(tmp_path):
 
     run("redis_pools.py", tmp_path, uri)
 
-    with redis.Redis.from_url(uri) as client:
+    with redis.Redis.from_url(uri, socket_timeout=LIMIT) as client:
         assert client.keys() == [store_key("kombu-pool-example", "layout")]
 
 

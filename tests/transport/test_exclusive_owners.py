@@ -18,7 +18,7 @@ OWN = """
 import sys
 from kombu import Connection
 import kombu_pool
-channel = Connection(sys.argv[1], transport_options={"claim_ttl": 0.5}).channel()
+channel = Connection(sys.argv[1], transport_options={"claim_ttl": 2.0}).channel()
 channel.queue_declare("q", exclusive=True, auto_delete=True)
 channel.basic_consume("q", callback=print)
 print("declared", flush=True)

@@ -172,7 +172,7 @@ def _drained(inbox):
 
 
 def test_claims_in_the_other_pool_are_renewed_in_time_while_the_redis_answers_nobody(server, connect):
-    channel = connect(claim_ttl=3.0)
+    channel = connect(claim_ttl=6.0)
     declare(channel, "plain", "fast.one")
     publish(channel, "fast.one", *range(20))
     publish(channel, "plain", "ours")
@@ -181,7 +181,7 @@ def test_claims_in_the_other_pool_are_renewed_in_time_while_the_redis_answers_no
 
     server.pause()
     with pytest.raises(TimeoutError):
-        theirs.wait_for(1, limit=6.0)
+        theirs.wait_for(1, limit=8.0)
     server.resume()
 
     assert held[-1].payload == "ours"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import redis
 
+from tests.support.limits import LIMIT
 from tests.support.servers.ports import free_port
 from tests.support.servers.redis_server import Server
 from tests.support.servers.waiting import first_answer
@@ -62,7 +63,7 @@ class Cluster:
 
     def client(self) -> redis.RedisCluster:
         """Return a redis-py client, which is closed when the cluster stops."""
-        client = redis.RedisCluster(host="127.0.0.1", port=self._any_node().port)
+        client = redis.RedisCluster(host="127.0.0.1", port=self._any_node().port, socket_timeout=LIMIT)
         self._stack.callback(client.close)
         return client
 

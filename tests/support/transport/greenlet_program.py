@@ -27,8 +27,8 @@ from tests.support.limits import LIMIT
 from tests.support.transport.child_programs import say
 
 #: Pause between two messages, and duration of a task, in seconds: longer than the claim ttl of this process.
-PAUSE, WORK = 0.2, 2.2
-OPTIONS = {"claim_ttl": 1.0}
+PAUSE, WORK = 0.2, 4.2
+OPTIONS = {"claim_ttl": 2.0}
 NUMBER = 5
 
 

@@ -29,17 +29,6 @@ if TYPE_CHECKING:
 
 _kombu_pool_entry.register()
 
-_MODULES = {
-    "Catalog": "kombu_pool.pooling",
-    "ClaimController": "kombu_pool.pooling",
-    "DataDriver": "kombu_pool.pooling",
-    "MessageController": "kombu_pool.pooling",
-    "QueueController": "kombu_pool.pooling",
-    "SubscriptionController": "kombu_pool.pooling",
-    "open_control": "kombu_pool.drivers",
-    "open_data": "kombu_pool.drivers",
-}
-
 
 def open(  # noqa: A001 - the call reads kombu_pool.open()
     uri: str,
@@ -81,8 +70,8 @@ def _restore_address(queue: str, body: Any) -> Any:
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         found: Any = _version()
-    elif name in _MODULES:
-        found = getattr(import_module(_MODULES[name]), name)
+    elif name in __all__:
+        found = getattr(import_module("kombu_pool.drivers" if name.startswith("open_") else "kombu_pool.pooling"), name)
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = found

@@ -221,11 +221,6 @@ TRANSPORT: list[cfg.Opt] = [
         default=True,
         help="Post the tasks of a Celery group in batches. Off: one by one.",
     ),
-    cfg.DictOpt(
-        "queue_flavors",
-        default={},
-        help="The flavor of new queues, by name or pattern: {'reports.*': 'durable'}.",
-    ),
 ]
 
 
@@ -280,6 +275,5 @@ def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
         (SQLITE_GROUP, SQLITE),
         (REDIS_GROUP, REDIS),
         (MONGODB_GROUP, MONGODB),
-        # Queue rules are read from broker_transport_options alone.
-        (TRANSPORT_GROUP, [opt for opt in TRANSPORT if opt.dest != "queue_flavors"]),
+        (TRANSPORT_GROUP, TRANSPORT),
     ]

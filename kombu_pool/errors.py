@@ -41,7 +41,12 @@ from typing import Any, ClassVar
 class KombuPoolError(Exception):
     """An error of kombu_pool."""
 
+    #: The names of the values: the annotations of the class, then those of its bases.
     _fields: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls) -> None:
+        annotated = (name for base in cls.__mro__[:-1] for name in inspect.get_annotations(base))
+        cls._fields = tuple(dict.fromkeys(name for name in annotated if name != "_fields"))
 
     def __init__(self, *values: Any, **named: Any) -> None:
         if len(values) > len(self._fields):
@@ -63,6 +68,11 @@ def _first_line(cls: type) -> str:
     return (inspect.getdoc(cls) or cls.__name__).partition("\n")[0].removesuffix(".")
 
 
+class _ErrorOfQueue(KombuPoolError):
+    queue: str
+    project: str | None
+
+
 class ConfigurationError(KombuPoolError, ValueError):
     """The configuration is invalid."""
 
@@ -82,7 +92,6 @@ class ConnectionError(KombuPoolError, OSError):  # noqa: A001 - Zaqar's name for
 class PoolUnavailable(ConnectionError):
     """Pool {pool!r} is unreachable: {reason}."""
 
-    _fields = ("pool", "reason")
     pool: str
     reason: str
 
@@ -102,7 +111,6 @@ class StoreFull(StoreError, OSError):
 class CorruptRecord(StoreError):
     """A record cannot be decoded: {reason}."""
 
-    _fields = ("reason",)
     reason: str
 
 
@@ -113,14 +121,12 @@ class InvalidMessage(KombuPoolError, ValueError):
 class MessageNotEncodable(InvalidMessage):
     """The body cannot be encoded ({reason}); a body may hold JSON values, bytes, or a mix of them."""
 
-    _fields = ("reason",)
     reason: str
 
 
 class MessageTooLarge(InvalidMessage):
     """The message takes {size} bytes, more than max_message_size = {limit}."""
 
-    _fields = ("size", "limit")
     size: int
     limit: int
 
@@ -129,12 +135,8 @@ class DoesNotExist(KombuPoolError, LookupError):
     """The object does not exist."""
 
 
-class QueueDoesNotExist(DoesNotExist):
+class QueueDoesNotExist(_ErrorOfQueue, DoesNotExist):
     """Queue {queue!r} of project {project!r} does not exist."""
-
-    _fields = ("queue", "project")
-    queue: str
-    project: str | None
 
     @property
     def name(self) -> str:
@@ -142,60 +144,43 @@ class QueueDoesNotExist(DoesNotExist):
         return self.queue
 
 
-class MessageDoesNotExist(DoesNotExist):
+class MessageDoesNotExist(_ErrorOfQueue, DoesNotExist):
     """Message {message_id!r} does not exist in queue {queue!r} of project {project!r}."""
 
-    _fields = ("message_id", "queue", "project")
     message_id: str
-    queue: str
-    project: str | None
 
 
-class ClaimDoesNotExist(DoesNotExist):
+class ClaimDoesNotExist(_ErrorOfQueue, DoesNotExist):
     """Claim {claim_id!r} has ended or never existed in queue {queue!r} of project {project!r}."""
 
-    _fields = ("claim_id", "queue", "project")
     claim_id: str
-    queue: str
-    project: str | None
 
 
 class SubscriptionDoesNotExist(DoesNotExist):
     """Subscription {subscription_id!r} does not exist."""
 
-    _fields = ("subscription_id",)
     subscription_id: str
 
 
 class PoolDoesNotExist(DoesNotExist):
     """Pool {pool!r} does not exist."""
 
-    _fields = ("pool",)
     pool: str
 
 
 class FlavorDoesNotExist(DoesNotExist):
     """Flavor {flavor!r} does not exist."""
 
-    _fields = ("flavor",)
     flavor: str
 
 
-class QueueNotMapped(DoesNotExist):
-    """No pool is assigned to queue {queue!r} for project {project!r}."""
-
-    _fields = ("queue", "project")
-    queue: str
-    project: str | None
-
-    def __str__(self) -> str:
-        return f"No pool is assigned to queue {self.queue} for project {self.project}"
+class QueueNotMapped(_ErrorOfQueue, DoesNotExist):
+    """No pool is assigned to queue {queue} for project {project}."""
 
 
 class ExchangeDoesNotExist(DoesNotExist):
     """Exchange {exchange!r} of project {project!r} does not exist."""
 
-    _fields = ("exchange", "project")
     exchange: str
     project: str | None
 
@@ -207,21 +192,18 @@ class NotPermitted(KombuPoolError):
 class MessageIsClaimed(NotPermitted):
     """Message {message_id!r} is claimed: it can be deleted only under its claim."""
 
-    _fields = ("message_id",)
     message_id: str
 
 
 class MessageNotClaimed(NotPermitted):
     """Message {message_id!r} is not claimed, or its claim has ended."""
 
-    _fields = ("message_id",)
     message_id: str
 
 
 class MessageNotClaimedBy(NotPermitted):
     """Message {message_id!r} is not held by claim {claim_id!r}."""
 
-    _fields = ("message_id", "claim_id")
     message_id: str
     claim_id: str
 
@@ -229,7 +211,6 @@ class MessageNotClaimedBy(NotPermitted):
 class PoolInUse(NotPermitted):
     """Pool {pool!r} still holds {queues} queue(s); move or delete them first."""
 
-    _fields = ("pool", "queues")
     pool: str
     queues: int
 
@@ -237,7 +218,6 @@ class PoolInUse(NotPermitted):
 class PoolInUseByFlavor(NotPermitted):
     """Pool {pool!r} is the last one of flavor {flavor!r}."""
 
-    _fields = ("pool", "flavor")
     pool: str
     flavor: str
 
@@ -246,32 +226,24 @@ class Conflict(KombuPoolError):
     """The operation conflicts with the store's content."""
 
 
-class IncarnationConflict(Conflict):
+class IncarnationConflict(_ErrorOfQueue, Conflict):
     """Queue {queue!r} of project {project!r} is in the store already, with incarnation {current!r}."""
 
-    _fields = ("queue", "project", "current")
-    queue: str
-    project: str | None
     #: The incarnation of that queue; "" if it has none.
     current: str
 
 
-class MessageConflict(Conflict):
+class MessageConflict(_ErrorOfQueue, Conflict):
     """Messages could not be added to queue {queue!r} of project {project!r}."""
 
-    _fields = ("queue", "project")
 
-
-class ClaimConflict(Conflict):
+class ClaimConflict(_ErrorOfQueue, Conflict):
     """Messages of queue {queue!r} of project {project!r} could not be claimed."""
-
-    _fields = ("queue", "project")
 
 
 class PoolAlreadyExists(Conflict):
     """Pool {pool!r} has this URI already."""
 
-    _fields = ("pool",)
     pool: str
 
 
@@ -279,29 +251,18 @@ class SubscriptionAlreadyExists(Conflict):
     """The subscriber has a subscription already."""
 
 
-class QueueIsEmpty(KombuPoolError):
+class QueueIsEmpty(_ErrorOfQueue):
     """Queue {queue!r} of project {project!r} is empty."""
 
-    _fields = ("queue", "project")
-    queue: str
-    project: str | None
 
-
-class QueueIsFull(KombuPoolError):
+class QueueIsFull(_ErrorOfQueue):
     """Queue {queue!r} of project {project!r} is full: it accepts no message until another one leaves it."""
 
-    _fields = ("queue", "project")
-    queue: str
-    project: str | None
 
-
-class ClaimDoesNotMatch(KombuPoolError):
+class ClaimDoesNotMatch(_ErrorOfQueue):
     """Claim {claim_id!r} does not hold the messages in queue {queue!r} of project {project!r}."""
 
-    _fields = ("claim_id", "queue", "project")
     claim_id: str
-    queue: str
-    project: str | None
 
 
 class NoPoolFound(KombuPoolError):
@@ -311,6 +272,6 @@ class NoPoolFound(KombuPoolError):
 class PoolCapabilitiesMismatch(KombuPoolError):
     """Pool {pool!r} lacks capabilities of flavor {flavor!r}: {missing}."""
 
-    _fields = ("pool", "flavor", "missing")
     pool: str
     flavor: str
+    missing: str

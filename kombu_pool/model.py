@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypedDict
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from typing_extensions import NotRequired
+
     from kombu_pool.errors import KombuPoolError
 
 Project: TypeAlias = "str | None"
@@ -28,14 +30,7 @@ class Capabilities(IntEnum):
     HIGH_THROUGHPUT = 5
 
 
-class _NewMessageOptions(TypedDict, total=False):
-    body: Any
-    delay: float
-    priority: int
-    dead_letter: DeadLetter
-
-
-class NewMessage(_NewMessageOptions):
+class NewMessage(TypedDict):
     """A message to post.
 
     ``ttl``: seconds until it expires; None or 0: never. ``body``: JSON values, bytes, or a mix; ``{}`` when absent.
@@ -44,6 +39,10 @@ class NewMessage(_NewMessageOptions):
     """
 
     ttl: float | None
+    body: NotRequired[Any]
+    delay: NotRequired[float]
+    priority: NotRequired[int]
+    dead_letter: NotRequired[DeadLetter]
 
 
 class IdempotencyKey(NamedTuple):
@@ -83,13 +82,7 @@ class RedriveResult:
     total: int = 0
 
 
-class _MessageOptions(TypedDict, total=False):
-    checksum: str
-    priority: int
-    dead_letter: DeadLetter
-
-
-class Message(_MessageOptions):
+class Message(TypedDict):
     """A stored message.
 
     ``age``: whole seconds since its post. ``ttl``: 0 when it never expires. ``claim_id``: the last claim, even an ended
@@ -103,6 +96,9 @@ class Message(_MessageOptions):
     body: Any
     claim_id: str | None
     claim_count: int
+    checksum: NotRequired[str]
+    priority: NotRequired[int]
+    dead_letter: NotRequired[DeadLetter]
 
 
 class ClaimMetadata(TypedDict):
@@ -120,31 +116,25 @@ class Claim(TypedDict):
     ttl: float
 
 
-class _PoolOptions(TypedDict, total=False):
-    options: dict[str, Any]
-
-
-class Pool(_PoolOptions):
+class Pool(TypedDict):
     """A message store and its share of new queues; ``options`` is present in detailed results."""
 
     name: str
     uri: str
     weight: int
     flavor: str | None
+    options: NotRequired[dict[str, Any]]
 
 
 #: Required capabilities: their names, or names with whether each is required.
 RequiredCapabilities: TypeAlias = "Mapping[str, bool] | Iterable[str]"
 
 
-class _FlavorOptions(TypedDict, total=False):
-    capabilities: dict[str, bool] | list[str]
-
-
-class Flavor(_FlavorOptions):
+class Flavor(TypedDict):
     """A kind of queue; ``capabilities`` (names of :class:`Capabilities`, as given) is present in detailed results."""
 
     name: str
+    capabilities: NotRequired[dict[str, bool] | list[str]]
 
 
 class CatalogueEntry(TypedDict):
@@ -184,8 +174,8 @@ NO_INCARNATION = ""
 class Expiry(NamedTuple):
     """When a queue expires: ``after`` seconds without a live holder.
 
-    They count from the last holder's end, or with ``from_now`` from the creation of the queue. ``holder`` is the id of a
-    first holder that does not consume, live for ``holder_ttl`` seconds.
+    They count from the last holder's end, or with ``from_now`` from the creation of the queue. ``holder`` is the id of
+    a first holder that does not consume, live for ``holder_ttl`` seconds.
     """
 
     after: float

@@ -16,6 +16,7 @@ from benchmarks.figures import Figure, LeftOut, ratio
 from benchmarks.mongodb import questions as about_mongodb
 from benchmarks.redis import commands
 from benchmarks.redis import questions as about_redis
+from tests.support.limits import LIMIT, LONG_TEST
 from tests.support.servers.mongodb.program import require_mongod
 from tests.support.servers.programs import require
 
@@ -48,7 +49,7 @@ SUBJECTS = {
     "mongodb-claimers": "\n8 claimers of one queue, MongoDB  ",
 }
 #: Seconds for all questions about a store on a busy machine.
-RUN_TIMEOUT = 240
+RUN_TIMEOUT = LONG_TEST
 
 
 def run_quickly(folder, *questions, **environment):
@@ -97,7 +98,7 @@ def test_a_quick_run_answers_the_questions_that_it_is_asked(quick_run, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.timeout(RUN_TIMEOUT + 10)
+@pytest.mark.timeout(RUN_TIMEOUT + LIMIT)
 @pytest.mark.parametrize("question", ON_REDIS)
 def test_a_quick_run_answers_a_question_about_redis(question, redis_run):
     folder, done = redis_run
@@ -109,7 +110,7 @@ def test_a_quick_run_answers_a_question_about_redis(question, redis_run):
     assert list(folder.iterdir()) == []
 
 
-@pytest.mark.timeout(RUN_TIMEOUT + 10)
+@pytest.mark.timeout(RUN_TIMEOUT + LIMIT)
 @pytest.mark.parametrize("question", ON_MONGODB)
 def test_a_quick_run_answers_a_question_about_mongodb(question, mongodb_run):
     folder, done = mongodb_run
@@ -167,7 +168,7 @@ def test_a_private_mongodb_takes_writes_until_its_block_ends(tmp_path):
 
     with (
         servers.mongodb(tmp_path) as uri,
-        pymongo.MongoClient(uri, serverSelectionTimeoutMS=5000, w="majority", journal=True) as client,
+        pymongo.MongoClient(uri, serverSelectionTimeoutMS=1000 * LIMIT, w="majority", journal=True) as client,
     ):
         client.get_default_database().things.insert_one({})
         (address,) = client.nodes
@@ -183,7 +184,7 @@ def test_the_commands_that_a_script_calls_are_not_counted(tmp_path):
     with (
         servers.redis(tmp_path) as address,
         commands.watched(address) as seen,
-        redis.Redis.from_url(f"redis://{address}") as client,
+        redis.Redis.from_url(f"redis://{address}", socket_timeout=LIMIT) as client,
     ):
         client.eval("for _ = 1, 5 do redis.call('INCR', KEYS[1]) end", 1, "number")
         client.set("name", '0 lua] "GET"\n')

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.language.check import faults_in
+from tests.support.limits import LIMIT
 
 ROOT = Path(__file__).parents[1]
 
@@ -93,7 +94,7 @@ def test_a_word_with_its_reason_is_allowed(few):
 def layers(folder):
     """Check the layers of a copy of the package."""
     command = [Path(sys.executable).with_name("lint-imports"), "--no-cache"]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=LIMIT)
 
 
 @pytest.mark.parametrize(

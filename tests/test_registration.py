@@ -13,6 +13,7 @@ from kombu.serialization import dumps, loads
 from kombu.transport import TRANSPORT_ALIASES
 
 from _kombu_pool_entry import ALIASES, TRANSPORT, register, serializer
+from tests.support.limits import LIMIT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +29,7 @@ def run(script: str, folder: Path, *arguments: str, **environment: str) -> str:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=LIMIT,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

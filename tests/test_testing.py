@@ -16,6 +16,7 @@ import pytest
 from kombu_pool.testing import conformance
 from tests.support.conformance.stores import STORES
 from tests.support.docs.pages import blocks
+from tests.support.limits import LIMIT
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples" / "own_driver"
@@ -57,7 +58,7 @@ def run_pytest(project: Path, wheel: Path, *arguments: str) -> subprocess.Comple
         env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, places)), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=4 * LIMIT,
         check=False,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,6 @@ from kombu_pool.pooling import declare_pools
 if TYPE_CHECKING:
     from kombu_pool.cli.broker import Broker
     from kombu_pool.cli.tables import Row
-    from kombu_pool.model import Pool
 
 
 @click.command("ls")
@@ -25,15 +25,12 @@ def list_pools(context: click.Context) -> None:
     """List the pools and how many of the project's queues each has."""
     with open_broker(context) as (store, project):
         entries = store.control.catalogue_controller.list(project)
-        counts = {row["name"]: 0 for row in store.catalog.rows()}
-        for entry in entries:
-            counts[entry["pool"]] = counts.get(entry["pool"], 0) + 1
-        rows = [_pool_row(row, counts[row["name"]]) for row in store.catalog.rows()]
+        queues = Counter(entry["pool"] for entry in entries)
+        rows = [
+            (row["name"], row["weight"], row["flavor"], queues[row["name"]], mask(row["uri"]))
+            for row in store.catalog.rows()
+        ]
     print_table(("POOL", "WEIGHT", "FLAVOR", "QUEUES", "URI"), rows)
-
-
-def _pool_row(row: Pool, queues: int) -> Row:
-    return row["name"], row["weight"], row["flavor"], queues, mask(row["uri"])
 
 
 @click.command("queues")

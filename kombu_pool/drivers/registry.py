@@ -6,8 +6,6 @@ process replaced it meanwhile.
 
 from __future__ import annotations
 
-import random
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import lru_cache
@@ -15,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from kombu_pool import codec, storage
 from kombu_pool.drivers import capabilities_of
+from kombu_pool.drivers.records import change, to_bytes, to_text
 from kombu_pool.errors import (
     ConfigurationError,
-    ConnectionError,  # noqa: A004 - Zaqar's name for it
     FlavorDoesNotExist,
     NothingToChange,
     PoolAlreadyExists,
@@ -34,12 +32,6 @@ if TYPE_CHECKING:
     from kombu_pool.model import Flavor, Pool, Project, RequiredCapabilities
 
 V = TypeVar("V")
-
-#: Attempts at a change, each after another process changed the record, and the bounds of the pause before the next
-#: one, in seconds: 50 processes that start together succeed, and a change fails after at most 10 s.
-_MAX_ATTEMPTS = 100
-_FIRST_PAUSE = 0.001
-_LONGEST_PAUSE = 0.1
 
 _CHANGEABLE = ("uri", "weight", "flavor", "options")
 
@@ -94,13 +86,13 @@ class Registry(ABC, Generic[V]):
             PoolInUse: as :meth:`replace`.
             ConnectionError: other processes replaced the records each time.
         """
-        for attempt in range(_MAX_ATTEMPTS):
+
+        def attempt() -> bool:
             records, version = self.read()
             changed = work(records)
-            if changed == records or self.replace(changed, version, unused):
-                return
-            time.sleep(random.uniform(0, min(_FIRST_PAUSE * 2**attempt, _LONGEST_PAUSE)))  # noqa: S311 - nothing secret
-        raise ConnectionError(f"other processes changed the pools {_MAX_ATTEMPTS} times meanwhile: try again")
+            return changed == records or self.replace(changed, version, unused)
+
+        change(attempt, "pools")
 
 
 def encode(records: Records) -> bytes:
@@ -110,10 +102,10 @@ def encode(records: Records) -> bytes:
         ConfigurationError: a weight is too large.
     """
     pools = [
-        (_stored(name), _stored(pool.uri), pool.weight, _stored(pool.flavor), pool.options)
+        (to_bytes(name), to_bytes(pool.uri), pool.weight, to_bytes(pool.flavor), pool.options)
         for name, pool in records.pools.items()
     ]
-    flavors = [(_stored(project), _stored(name), names) for (project, name), names in records.flavors.items()]
+    flavors = [(to_bytes(project), to_bytes(name), names) for (project, name), names in records.flavors.items()]
     return write([pools, flavors])
 
 
@@ -125,19 +117,11 @@ def decode(record: bytes) -> Records:
     pools, flavors = codec.decode(record)
     return Records(
         {
-            _text(name): StoredPool(_text(uri), weight, _text(flavor), options)
+            to_text(name): StoredPool(to_text(uri), weight, to_text(flavor), options)
             for name, uri, weight, flavor, options in pools
         },
-        {(_text(project), _text(name)): names for project, name, names in flavors},
+        {(to_text(project), to_text(name)): names for project, name, names in flavors},
     )
-
-
-def _stored(text: str | None) -> bytes | None:
-    return None if text is None else text.encode("utf-8", "surrogatepass")
-
-
-def _text(stored: bytes | None) -> Any:
-    return None if stored is None else stored.decode("utf-8", "surrogatepass")
 
 
 class PoolsController(storage.PoolsController):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -23,6 +23,29 @@ class Closable(Protocol):
 Resource = TypeVar("Resource", bound=Closable)
 
 
+class Lockable(Protocol):
+    """The owner of locks."""
+
+    def renew_lock(self) -> None:
+        """Replace the locks: a thread of the parent process may have held them at the fork."""
+
+
+_lockables: weakref.WeakSet[Lockable] = weakref.WeakSet()
+
+
+def renew_in_children(owner: Lockable) -> None:
+    """Have the owner renew its locks in each process that is forked from now on."""
+    _lockables.add(owner)
+
+
+def _after_fork() -> None:
+    for owner in list(_lockables):
+        owner.renew_lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 class SharedConnections(Generic[Location, Resource]):
     """Open connections by location, with their number of users. Equal locations must have equal settings."""
 
@@ -31,10 +54,9 @@ class SharedConnections(Generic[Location, Resource]):
         self._location_of = location_of
         self._open: dict[Location, tuple[Resource, int]] = {}
         self.renew_lock()
-        _instances.add(self)
+        renew_in_children(self)
 
     def renew_lock(self) -> None:
-        """Replace the lock: a thread of the parent process may have held it at the fork."""
         self._lock = threading.Lock()
 
     def acquire(self, location: Location) -> Resource:
@@ -55,15 +77,3 @@ class SharedConnections(Generic[Location, Resource]):
             if found is connection:
                 del self._open[location]
         connection.close()
-
-
-_instances: weakref.WeakSet[SharedConnections[Any, Any]] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for shared in list(_instances):
-        shared.renew_lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

@@ -1,6 +1,6 @@
 """The life of each queue over many pools: assigned, created in its pool, deleted there, forgotten.
 
-One rule makes it safe however the steps of several processes meet: a process creates in a pool only the incarnation that
+One rule makes it safe however the steps of processes meet: a process creates in a pool only the incarnation that
 it was given for that, before any other process can know it; and an incarnation in deletion is never used again. So a
 process that stalls can neither bring a deleted queue back nor delete one of a later life.
 """

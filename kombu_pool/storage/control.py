@@ -5,8 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.errors import ExchangeDoesNotExist, FlavorDoesNotExist, PoolDoesNotExist
-from kombu_pool.storage.queue_metadata import DEFAULT_LIMIT
+from kombu_pool.errors import ExchangeDoesNotExist
+from kombu_pool.storage.queue_metadata import DEFAULT_LIMIT, is_found
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -53,11 +53,7 @@ class PoolsController(ABC):
 
     def exists(self, name: str) -> bool:
         """Return whether the pool exists."""
-        try:
-            self.get(name)
-        except PoolDoesNotExist:
-            return False
-        return True
+        return is_found(self.get, name)
 
     @abstractmethod
     def update(self, name: str, **kwargs: Any) -> None:
@@ -110,11 +106,7 @@ class FlavorsController(ABC):
 
     def exists(self, name: str, project: Project = None) -> bool:
         """Return whether the flavor exists."""
-        try:
-            self.get(name, project)
-        except FlavorDoesNotExist:
-            return False
-        return True
+        return is_found(self.get, name, project)
 
     @abstractmethod
     def update(self, name: str, project: Project = None, capabilities: RequiredCapabilities | None = None) -> None:

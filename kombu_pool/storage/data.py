@@ -21,7 +21,7 @@ from kombu_pool.errors import (
 )
 from kombu_pool.storage.checksum import add_checksum
 from kombu_pool.storage.dead_letters import RESERVATION_TTL
-from kombu_pool.storage.queue_metadata import DEFAULT_LIMIT
+from kombu_pool.storage.queue_metadata import DEFAULT_LIMIT, is_found
 from kombu_pool.storage.validation import check_sort
 
 if TYPE_CHECKING:
@@ -69,8 +69,8 @@ class MessageController(ABC):
         at least :data:`~kombu_pool.storage.IDEMPOTENCY_WINDOW` seconds.
 
         Raises:
-            QueueDoesNotExist: the queue does not exist, or not with the ``incarnation`` if one is given; this is checked
-                in the step that stores the messages.
+            QueueDoesNotExist: the queue does not exist, or does not bear the ``incarnation`` if one is given, which is
+                checked in the step that stores the messages.
             QueueIsFull: ``_overflow`` is ``reject-publish``, and there is no room for all of them; none was stored.
             MessageNotEncodable, MessageTooLarge, InvalidMessage: a message cannot be stored; none was.
         """
@@ -356,11 +356,7 @@ class SubscriptionController(ABC):
 
     def exists(self, queue: str, subscription_id: str, project: Project = None) -> bool:
         """Return whether the subscription exists."""
-        try:
-            self.get(queue, subscription_id, project)
-        except DoesNotExist:
-            return False
-        return True
+        return is_found(self.get, queue, subscription_id, project)
 
     @abstractmethod
     def delete(self, queue: str, subscription_id: str, project: Project = None) -> None:

@@ -102,7 +102,6 @@ class DataDriver(ABC):
                 dead-letters such a message.
             ConnectionError: the queue's own store is unreachable; the last batch may be in both queues.
         """
-        dead_letter_filter = DeadLetterFilter(reasons, origins, message_ids)
         return Redrive(
             self.queue_controller,
             self.message_controller,
@@ -111,7 +110,7 @@ class DataDriver(ABC):
             queue,
             project,
             target,
-            dead_letter_filter,
+            DeadLetterFilter(reasons, origins, message_ids),
             limit,
         ).run(progress)
 

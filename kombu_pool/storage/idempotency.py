@@ -1,16 +1,39 @@
-"""The last completed post of each producer, by which a retry is recognised: for stores within one process."""
+"""The idempotency keys of a producer's posts, and a cache by which a store within one process recognises a retry."""
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
 from typing import TYPE_CHECKING, NamedTuple
 
+from kombu_pool.model import IdempotencyKey
 from kombu_pool.storage.queue_metadata import IDEMPOTENCY_WINDOW
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kombu_pool.model import IdempotencyKey
+
+class ProducerSequence:
+    """The producer id and sequence numbers of one post at a time.
+
+    With an unconfirmed post it makes no other one, for a store remembers only the last post of a producer.
+    """
+
+    __slots__ = ("_producer", "last")
+
+    def __init__(self) -> None:
+        self._producer = os.urandom(12)
+        #: The sequence number of the last post.
+        self.last = 0
+
+    def next_key(self) -> IdempotencyKey:
+        """Return the key of another post."""
+        self.last += 1
+        return IdempotencyKey(self._producer, self.last)
+
+    def last_key(self) -> IdempotencyKey:
+        """Return the key of the last post."""
+        return IdempotencyKey(self._producer, self.last)
 
 
 class CompletedPost(NamedTuple):

@@ -9,20 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from kombu_pool.errors import ConfigurationError
-from kombu_pool.storage.queue_metadata import (
-    DEAD_LETTER_EXCHANGE,
-    DEAD_LETTER_EXPIRED,
-    DEAD_LETTER_QUEUE,
-    DEAD_LETTER_ROUTING_KEY,
-    DEAD_LETTER_TTL,
-    DEFAULT_MESSAGE_DELAY,
-    DEFAULT_MESSAGE_TTL,
-    MAX_CLAIM_COUNT,
-    MAX_LENGTH,
-    MAX_LENGTH_BYTES,
-    OVERFLOW,
-    REJECT_PUBLISH,
-)
+from kombu_pool.storage import queue_metadata as keys
 from kombu_pool.storage.validation import positive_number
 
 if TYPE_CHECKING:
@@ -73,21 +60,21 @@ def policy_of(metadata: bytes) -> Policy:
 
 def policy(given: Metadata) -> Policy:
     """Return the policy of a queue by its metadata."""
-    exchange = _text(given, DEAD_LETTER_EXCHANGE)
-    queue = _text(given, DEAD_LETTER_QUEUE) or None if exchange is None else None
+    exchange = _text(given, keys.DEAD_LETTER_EXCHANGE)
+    queue = _text(given, keys.DEAD_LETTER_QUEUE) or None if exchange is None else None
     has_target = exchange is not None or queue is not None
     return Policy(
-        ttl=positive_number(given, DEFAULT_MESSAGE_TTL),
-        delay=positive_number(given, DEFAULT_MESSAGE_DELAY),
-        max_claim_count=int(positive_number(given, MAX_CLAIM_COUNT)) if has_target else 0,
+        ttl=positive_number(given, keys.DEFAULT_MESSAGE_TTL),
+        delay=positive_number(given, keys.DEFAULT_MESSAGE_DELAY),
+        max_claim_count=int(positive_number(given, keys.MAX_CLAIM_COUNT)) if has_target else 0,
         dead_letter_queue=queue,
         dead_letter_exchange=exchange,
-        dead_letter_routing_key=_text(given, DEAD_LETTER_ROUTING_KEY),
-        dead_letter_ttl=positive_number(given, DEAD_LETTER_TTL),
-        expires_to_dlq=has_target and given.get(DEAD_LETTER_EXPIRED) is True,
-        max_length=int(positive_number(given, MAX_LENGTH)),
-        max_length_bytes=int(positive_number(given, MAX_LENGTH_BYTES)),
-        rejects_overflow=given.get(OVERFLOW) == REJECT_PUBLISH,
+        dead_letter_routing_key=_text(given, keys.DEAD_LETTER_ROUTING_KEY),
+        dead_letter_ttl=positive_number(given, keys.DEAD_LETTER_TTL),
+        expires_to_dlq=has_target and given.get(keys.DEAD_LETTER_EXPIRED) is True,
+        max_length=int(positive_number(given, keys.MAX_LENGTH)),
+        max_length_bytes=int(positive_number(given, keys.MAX_LENGTH_BYTES)),
+        rejects_overflow=given.get(keys.OVERFLOW) == keys.REJECT_PUBLISH,
     )
 
 

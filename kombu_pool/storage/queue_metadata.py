@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from kombu_pool.errors import DoesNotExist
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -34,6 +36,15 @@ UNREADABLE_QUEUE = "kombu_pool.unreadable"
 
 #: Shortest time for which a queue keeps the last idempotency key of a producer, in seconds.
 IDEMPOTENCY_WINDOW = 600.0
+
+
+def is_found(get: Callable[..., object], *arguments: object) -> bool:
+    """Return whether ``get`` finds an object by these arguments."""
+    try:
+        get(*arguments)
+    except DoesNotExist:
+        return False
+    return True
 
 
 def page(items: Sequence[T], marker: Callable[[T], str]) -> Iterator[Any]:

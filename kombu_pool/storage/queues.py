@@ -5,8 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.errors import QueueDoesNotExist
-from kombu_pool.storage.queue_metadata import DEFAULT_LIMIT
+from kombu_pool.storage.queue_metadata import DEFAULT_LIMIT, is_found
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -77,11 +76,7 @@ class QueueController(ABC):
 
     def exists(self, name: str, project: Project = None) -> bool:
         """Return whether the queue exists."""
-        try:
-            self.get(name, project)
-        except QueueDoesNotExist:
-            return False
-        return True
+        return is_found(self.get, name, project)
 
     @abstractmethod
     def delete(self, name: str, project: Project = None, *, incarnation: str | None = None) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
-from itertools import count, islice
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kombu_pool.errors import (
@@ -14,8 +14,9 @@ from kombu_pool.errors import (
     QueueDoesNotExist,
     QueueIsFull,
 )
-from kombu_pool.model import IdempotencyKey, RedriveResult
+from kombu_pool.model import RedriveResult
 from kombu_pool.storage.dead_letters import RESERVATION_TTL, DeadLetterReason
+from kombu_pool.storage.idempotency import ProducerSequence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -29,7 +30,6 @@ logger = logging.getLogger(__name__)
 #: Dead letters that are claimed, stored and deleted together; after a crash as many may be in both queues.
 BATCH_SIZE = 100
 _CLAIM: ClaimMetadata = {"ttl": RESERVATION_TTL, "grace": 0}
-_PRODUCER_BYTES = 12
 
 
 class DeadLetterFilter(NamedTuple):
@@ -88,92 +88,80 @@ class DeadLetterScan:
             yield list(self._messages.bulk_get(self._queue, batch, self._project))
 
 
+@dataclass
 class Redrive:
     """One call of :meth:`DataDriver.redrive`."""
 
-    def __init__(
-        self,
-        queues: QueueController,
-        messages: MessageController,
-        claims: ClaimController,
-        restore_address: Callable[[str, Any], Any] | None,
-        queue: str,
-        project: Project,
-        target: str | None,
-        dead_letter_filter: DeadLetterFilter,
-        limit: int,
-    ) -> None:
-        self._queues = queues
-        self._messages = messages
-        self._claims = claims
-        self._restore_address = restore_address
-        self._queue = queue
-        self._project = project
-        self._target = target
-        self._filter = dead_letter_filter
-        self._limit = limit
-        self._moved = 0
-        self._result = RedriveResult()
-        #: The targets so far, each with whether it accepts dead letters.
-        self._accepting: dict[str, bool] = {}
-        self._producer = os.urandom(_PRODUCER_BYTES)
-        self._sequence = count(1)
+    queues: QueueController
+    messages: MessageController
+    claims: ClaimController
+    restore_address: Callable[[str, Any], Any] | None
+    queue: str
+    project: Project
+    target: str | None
+    filter: DeadLetterFilter
+    limit: int
+    result: RedriveResult = field(default_factory=RedriveResult)
+    _moved: int = 0
+    #: The targets so far, each with whether it accepts dead letters.
+    _accepting: dict[str, bool] = field(default_factory=dict)
+    _sequence: ProducerSequence = field(default_factory=ProducerSequence)
 
     def run(self, progress: Callable[[RedriveResult], bool | None] | None) -> RedriveResult:
         """Move the selected dead letters batch by batch, until ``progress`` returns True."""
-        self._require(self._queue)
-        if self._target is not None:
-            self._require(self._target)
-        result, scan = self._result, DeadLetterScan(self._messages, self._queue, self._project, self._filter)
+        self._require(self.queue)
+        if self.target is not None:
+            self._require(self.target)
+        result, scan = self.result, DeadLetterScan(self.messages, self.queue, self.project, self.filter)
         result.total = scan.total
         for batch in scan:
             for target, dead_letters in self._by_target(batch).items():
                 self._move(target, dead_letters)
             result.seen = scan.seen
             is_stopped = progress is not None and progress(result)
-            if is_stopped or (self._limit and self._moved >= self._limit):
+            if is_stopped or (self.limit and self._moved >= self.limit):
                 break
         return result
 
     def _require(self, queue: str) -> None:
-        if not self._queues.exists(queue, self._project):
-            raise QueueDoesNotExist(queue, self._project)
+        if not self.queues.exists(queue, self.project):
+            raise QueueDoesNotExist(queue, self.project)
 
     def _by_target(self, dead_letters: Sequence[Message]) -> dict[str, list[Message]]:
         """Return dead letters by accepting target, up to the limit; count those of other targets as remaining."""
         by_target: dict[str, list[Message]] = {}
-        room = self._limit - self._moved if self._limit else len(dead_letters)
+        room = self.limit - self._moved if self.limit else len(dead_letters)
         for dead_letter in dead_letters:
             if not room:
                 break
-            target = dead_letter["dead_letter"]["queue"] if self._target is None else self._target
+            target = dead_letter["dead_letter"]["queue"] if self.target is None else self.target
             if self._is_accepting(target):
                 by_target.setdefault(target, []).append(dead_letter)
                 room -= 1
             else:
-                _count(self._result.remaining, target, 1)
+                _count(self.result.remaining, target, 1)
         return by_target
 
     def _is_accepting(self, target: str) -> bool:
         if target not in self._accepting:
-            self._accepting[target] = self._queues.exists(target, self._project)
+            self._accepting[target] = self.queues.exists(target, self.project)
             if not self._accepting[target]:
-                self._result.refusals[target] = QueueDoesNotExist(target, self._project)
+                self.result.refusals[target] = QueueDoesNotExist(target, self.project)
         return self._accepting[target]
 
     def _move(self, target: str, dead_letters: Sequence[Message]) -> None:
         ids = [dead_letter["id"] for dead_letter in dead_letters]
-        claim, claimed = self._claims.claim_by_id(self._queue, ids, _CLAIM, self._project)
+        claim, claimed = self.claims.claim_by_id(self.queue, ids, _CLAIM, self.project)
         if claim is None:
             return
         stored = {dead_letter["id"] for dead_letter in self._store(target, claimed)}
         refused = [dead_letter["id"] for dead_letter in claimed if dead_letter["id"] not in stored]
         if refused:
-            self._claims.release(self._queue, claim, refused, self._project)
+            self.claims.release(self.queue, claim, refused, self.project)
         self._delete(claim, [dead_letter["id"] for dead_letter in claimed if dead_letter["id"] in stored])
         self._moved += len(stored)
-        _count(self._result.moved, target, len(stored))
-        _count(self._result.remaining, target, len(refused))
+        _count(self.result.moved, target, len(stored))
+        _count(self.result.remaining, target, len(refused))
 
     def _store(self, target: str, dead_letters: Sequence[Message]) -> Sequence[Message]:
         """Post dead letters together or, if they are refused together, one by one; return the stored ones."""
@@ -186,20 +174,20 @@ class Redrive:
             if len(dead_letters) > 1 and isinstance(error, InvalidMessage | QueueIsFull):
                 return [dead_letter for dead_letter in dead_letters if self._store(target, [dead_letter])]
             self._accepting[target] = isinstance(error, InvalidMessage)
-            self._result.refusals[target] = error
+            self.result.refusals[target] = error
             return []
         return dead_letters
 
     def _post(self, target: str, messages: Sequence[NewMessage]) -> None:
         """Post messages; retry once under the same idempotency key if the result is unknown."""
-        post, idempotency_key = self._messages.post, IdempotencyKey(self._producer, next(self._sequence))
+        post, idempotency_key = self.messages.post, self._sequence.next_key()
         try:
-            post(target, messages, None, self._project, idempotency_key=idempotency_key)
+            post(target, messages, None, self.project, idempotency_key=idempotency_key)
         except ConnectionError:
-            post(target, messages, None, self._project, idempotency_key=idempotency_key)
+            post(target, messages, None, self.project, idempotency_key=idempotency_key)
 
     def _new_message(self, target: str, dead_letter: Message) -> NewMessage:
-        restore_address, body = self._restore_address, dead_letter["body"]
+        restore_address, body = self.restore_address, dead_letter["body"]
         return {
             "ttl": None,
             "body": body if restore_address is None else restore_address(target, body),
@@ -209,10 +197,10 @@ class Redrive:
 
     def _delete(self, claim: str, message_ids: Sequence[str]) -> None:
         held = [(message_id, claim) for message_id in message_ids]
-        refused = self._messages.delete_claimed(self._queue, held, self._project) if held else ()
+        refused = self.messages.delete_claimed(self.queue, held, self.project) if held else ()
         if refused:
-            self._result.duplicated += len(refused)
-            logger.warning("%d redriven dead letters are still in %r: their claim ended", len(refused), self._queue)
+            self.result.duplicated += len(refused)
+            logger.warning("%d redriven dead letters are still in %r: their claim ended", len(refused), self.queue)
 
 
 def _count(counts: dict[str, int], queue: str, more: int) -> None:

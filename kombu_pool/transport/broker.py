@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import threading
 import weakref
 from typing import TYPE_CHECKING
 
 from kombu_pool.drivers import open_control
+from kombu_pool.drivers.shared_connections import SharedConnections
 from kombu_pool.pooling import DataDriver, declare_pools
 from kombu_pool.transport.consume.leases import Renewal
 from kombu_pool.transport.consume.settlement import Settlement
@@ -17,6 +17,7 @@ from kombu_pool.transport.upkeep.dead_letters import DeadLetterPublisher
 from kombu_pool.transport.upkeep.maintenance import Maintenance
 
 if TYPE_CHECKING:
+    from kombu_pool.model import ClaimMetadata
     from kombu_pool.transport.options import TransportOptions
     from kombu_pool.transport.upkeep.control_epoch import ControlEpoch
 
@@ -38,19 +39,9 @@ class Broker:
             self.control.close()
             raise
         self.router = Router(self.control.bindings_controller, options.project)
-        self.renewal = Renewal(
-            self.data.claim_controller,
-            self.control.consumers_controller,
-            {"ttl": options.claim_ttl, "grace": options.claim_grace},
-            self.data.catalog.pool_of,
-        )
-        self.settlement = Settlement(
-            self.data.message_controller,
-            self.data.claim_controller,
-            self.renewal,
-            options.ack_delay,
-            self.data.catalog.pool_of,
-        )
+        metadata: ClaimMetadata = {"ttl": options.claim_ttl, "grace": options.claim_grace}
+        self.renewal = Renewal(self.data, self.control.consumers_controller, metadata)
+        self.settlement = Settlement(self.data, self.renewal, options.ack_delay)
         self.queues = Queues(self.data, self.control, self.router, self.renewal, options)
         #: Those of the open connections.
         self.epochs: weakref.WeakSet[ControlEpoch] = weakref.WeakSet()
@@ -71,51 +62,12 @@ class Broker:
         self.control.close()
 
 
-class _SharedBrokers:
-    """The brokers of this process, each with one entry a user."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._pid = os.getpid()
-        self._brokers: dict[tuple[object, ...], list[Broker]] = {}
-
-    def acquire(self, options: TransportOptions) -> Broker:
-        with self._lock:
-            if self._pid != os.getpid():
-                # They are the parent process's: its threads are not here, and its claims must not be released.
-                self._inherited, self._brokers, self._pid = self._brokers, {}, os.getpid()
-            key = options.identity
-            users = self._brokers.get(key)
-            if users is None:
-                users = self._brokers[key] = []
-                try:
-                    users.append(Broker(options))
-                except BaseException:
-                    del self._brokers[key]
-                    raise
-            else:
-                users.append(users[0])
-            return users[0]
-
-    def release(self, broker: Broker) -> None:
-        with self._lock:
-            users = self._brokers.get(broker.options.identity)
-            if users is None or users[0] is not broker:
-                return
-            users.pop()
-            if users:
-                return
-            del self._brokers[broker.options.identity]
-        broker.close()
-
-    def renew_lock(self) -> None:
-        self._lock = threading.Lock()
-
-
-_shared = _SharedBrokers()
+#: The brokers of this process, by their options; those of the parent process stay among them, untouched.
+_shared = SharedConnections(Broker, lambda broker: broker.options)
 acquire = _shared.acquire
-release = _shared.release
 
-if hasattr(os, "register_at_fork"):
-    # A thread of the parent may hold the lock at the fork; in the child no thread would release it.
-    os.register_at_fork(after_in_child=_shared.renew_lock)
+
+def release(broker: Broker) -> None:
+    """Close the broker unless another connection uses it, or it is the parent process's with the claims of that one."""
+    if broker.options.pid == os.getpid():
+        _shared.release(broker)

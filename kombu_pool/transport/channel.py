@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
+from amqp.exceptions import RecoverableConnectionError
 from kombu.transport.base import StdChannel
 
 from kombu_pool.transport.consume.consuming import ConsumingMethods
@@ -12,6 +14,8 @@ from kombu_pool.transport.declare.declarations import DeclarationMethods
 from kombu_pool.transport.publish.publishing import PublishingMethods
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kombu_pool.transport.connection import PoolConnection
 
 
@@ -27,53 +31,48 @@ class Channel(DeclarationMethods, PublishingMethods, ConsumingMethods, StdChanne
     def __init__(self, connection: PoolConnection) -> None:
         self.connection = connection
         self.channel_id = next(connection.channel_ids)
-        broker, options = connection.broker, connection.options
-        self._project = options.project
-        DeclarationMethods.__init__(
-            self,
-            connection.id,
-            broker.queues,
-            broker.control.bindings_controller,
-            broker.router,
-            connection.exclusive,
-            broker.settlement.flush,
-        )
-        PublishingMethods.__init__(
-            self,
-            connection.client,
-            options,
-            broker.data.message_controller.post,
-            broker.router.route,
-            connection.epoch,
-            broker.dead_letters.publish_refused,
-        )
-        ConsumingMethods.__init__(
-            self, connection.dispatcher, broker.settlement, broker.renewal, options, connection.require_open
-        )
+        #: The Kombu connection.
+        self.client = connection.client
+        #: Called with (error, exchange, routing key, message) for a mandatory message that is unroutable.
+        self.events: defaultdict[str, set[Callable[..., Any]]] = defaultdict(set)
+        self._owner = connection.id
+        self._exclusive = connection.exclusive
+        self._dispatcher = connection.dispatcher
+        self._check_epoch = connection.epoch.require
+        self._check_epoch_periodically = connection.epoch.require_periodically
+        self._options = connection.options
+        self._project = connection.options.project
+        broker = connection.broker
+        self._queues = broker.queues
+        self._bindings = broker.control.bindings_controller
+        self._router = broker.router
+        self._post = broker.data.message_controller.post
+        self._publish_refused = broker.dead_letters.publish_refused
+        self._renewal = broker.renewal
+        self._settlement = broker.settlement
+        self._flush_acks = broker.settlement.flush
+        super().__init__()
         connection.channels.append(self)
-
-    @property
-    def client(self) -> Any:
-        """The Kombu connection."""
-        return self.connection.client
 
     @property
     def is_open(self) -> bool:
         """Whether the channel is open."""
         return not self.closed
 
-    def message_to_python(self, message: DeliveredMessage) -> DeliveredMessage:
-        """Return the message for a consumer, unchanged: a delivery is one already."""
-        return message
+    def require_open(self) -> None:
+        """Raise RecoverableConnectionError if the channel or its connection is closed, or belongs to a parent process.
+
+        Nothing would renew or deliver what such a channel claims.
+        """
+        if self.closed:
+            raise RecoverableConnectionError("The channel is closed: open another one")
+        self.connection.require_open()
 
     def close(self) -> None:
         """Cancel the consumers and release at once all that is not acknowledged. Idempotent."""
-        if self.closed:
-            return
-        self.closed = True
         if self in self.connection.channels:
             self.connection.channels.remove(self)
-        self.stop()
+        super().close()
 
     def __repr__(self) -> str:
         return f"<Channel {self.channel_id} of {self.connection.id}>"

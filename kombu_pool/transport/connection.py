@@ -8,7 +8,7 @@ import logging
 import os
 import threading
 import weakref
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from amqp.exceptions import RecoverableConnectionError
 
@@ -23,22 +23,10 @@ if TYPE_CHECKING:
 
     from kombu import Connection
 
+    from kombu_pool.transport.consume.consuming import ConsumingMethods
     from kombu_pool.transport.options import TransportOptions
 
 logger = logging.getLogger(__name__)
-
-
-class OpenChannel(Protocol):
-    """What a connection asks of its channels."""
-
-    def close(self) -> None:
-        """Cancel the consumers and release every delivery."""
-
-    def abandon(self, on_all_settled: Callable[[], None]) -> bool:
-        """Stop without a request to the store; return whether a consumer may still settle a delivery."""
-
-    def after_fork(self) -> None:
-        """Drop everything, in a child process."""
 
 
 _open: weakref.WeakSet[PoolConnection] = weakref.WeakSet()
@@ -59,8 +47,7 @@ def _close_all() -> None:
 
 
 atexit.register(_close_all)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+os.register_at_fork(after_in_child=_after_fork)
 
 
 class PoolConnection:
@@ -71,19 +58,14 @@ class PoolConnection:
         self.id = exclusive_owners.new_owner_id()
         self.options = options
         self.broker = broker = brokers.acquire(options)
-        self.channels: list[OpenChannel] = []
+        self.channels: list[ConsumingMethods] = []
         self.channel_ids = itertools.count(1)
         #: Also true in a child process, of a connection that it inherited.
         self.closed = False
         #: The names of the exclusive queues that it declared.
         self.exclusive: set[str] = set()
         self.dispatcher = Dispatcher(
-            broker.data,
-            broker.renewal,
-            broker.settlement,
-            options.project,
-            broker.data.catalog.pool_of,
-            broker.maintenance.start,
+            broker.data, broker.renewal, broker.settlement, options.project, broker.maintenance.start
         )
         self.epoch = ControlEpoch(broker.control, self._fail_after_loss)
         self._lock = threading.Lock()

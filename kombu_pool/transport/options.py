@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -31,16 +32,16 @@ FOREIGN = frozenset(
     }
 )  # fmt: skip
 
-#: Options of kombu_pool whose types oslo.config does not have.
-STRUCTURED = frozenset({"pools", "flavors", "queue_flavors"})
-
 _PLAIN = "pool"
 _CONF = "conf"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TransportOptions:
-    """A connection's options, checked; see :data:`kombu_pool.conf.TRANSPORT` for their meaning."""
+    """A connection's options, checked; see :data:`kombu_pool.conf.TRANSPORT` for their meaning.
+
+    Connections with equal options share a broker.
+    """
 
     uri: str = field(repr=False)
     project: str | None
@@ -53,28 +54,15 @@ class TransportOptions:
     queue_flavors: Mapping[str, str]
     pools: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
     flavors: tuple[Any, ...] = ()
-    conf: cfg.ConfigOpts | None = field(default=None, compare=False, repr=False)
+    conf: cfg.ConfigOpts | None = field(default=None, repr=False)
+    #: The process that read them: a child process shares no broker with its parent.
+    pid: int = field(default_factory=os.getpid, repr=False)
 
-    @property
-    def identity(self) -> tuple[object, ...]:
-        """Equal for connections that may share a broker. It holds passwords: never show it."""
-        plain = (
-            self.uri,
-            self.project,
-            self.claim_ttl,
-            self.claim_grace,
-            self.ack_delay,
-            self.read_ahead,
-            self.delay_eta,
-            self.batch_groups,
-        )
-        return (
-            *plain,
-            repr(self.queue_flavors),
-            repr(self.pools),
-            repr(self.flavors),
-            id(self.conf) if self.conf else 0,
-        )
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TransportOptions) and repr(vars(self)) == repr(vars(other))
+
+    def __hash__(self) -> int:
+        return hash(repr(vars(self)))
 
 
 def read(uri: str, given: Mapping[str, Any], conf: cfg.ConfigOpts | None = None) -> TransportOptions:
@@ -84,35 +72,24 @@ def read(uri: str, given: Mapping[str, Any], conf: cfg.ConfigOpts | None = None)
         ConfigurationError: one of them is unknown, or cannot have that value.
     """
     where = "broker_transport_options"
-    known = {name: value for name, value in given.items() if name not in FOREIGN}
-    values = options_of.options(
-        [opt for opt in options_of.TRANSPORT if opt.dest not in STRUCTURED],
-        {name: value for name, value in known.items() if name not in STRUCTURED and value is not None},
-        where=where,
-        conf=conf,
-        group=options_of.TRANSPORT_GROUP,
-    )
-    return TransportOptions(
-        uri=uri,
-        conf=conf,
-        queue_flavors=_mapping(where, "queue_flavors", known.get("queue_flavors")),
-        pools=_sequence(where, "pools", known.get("pools")),
-        flavors=_sequence(where, "flavors", known.get("flavors")),
-        **values,
-    )
+    known = {name: value for name, value in given.items() if name not in FOREIGN and value is not None}
+    # From broker_transport_options alone: oslo.config has no types for these.
+    structured: dict[str, Any] = {
+        "queue_flavors": _mapping(where, "queue_flavors", known.pop("queue_flavors", {})),
+        "pools": _sequence(where, "pools", known.pop("pools", ())),
+        "flavors": _sequence(where, "flavors", known.pop("flavors", ())),
+    }
+    values = options_of.options(options_of.TRANSPORT, known, where=where, conf=conf, group=options_of.TRANSPORT_GROUP)
+    return TransportOptions(uri=uri, conf=conf, **structured, **values)
 
 
 def _mapping(where: str, name: str, value: Any) -> Mapping[str, str]:
-    if value is None:
-        return {}
     if not isinstance(value, dict) or not all(isinstance(item, str) for pair in value.items() for item in pair):
         raise ConfigurationError(f"{where}: {name} must map names or patterns of queues to flavors, not be {value!r}")
     return value
 
 
 def _sequence(where: str, name: str, value: Any) -> tuple[Any, ...]:
-    if value is None:
-        return ()
     if isinstance(value, dict):
         return tuple({"name": key, **(entry or {})} for key, entry in value.items())
     if not isinstance(value, list | tuple) or not all(isinstance(entry, dict | str) for entry in value):

@@ -20,8 +20,6 @@ from kombu_pool.transport.publish import celery_groups
 from kombu_pool.transport.redaction import redact_connection, unredact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from kombu import Connection
 
 #: The worker steps whose class attribute lists the transports that they work with.
@@ -34,13 +32,11 @@ class Transport(base.Transport):  # type: ignore[misc] # Kombu has no types
     Channel = channels.Channel
     driver_type = "pool"
     driver_name = "kombu-pool"
-    default_port = None
     can_parse_url = True
     implements = base.Transport.implements.extend(
         asynchronous=True, batch_publish=True, heartbeats=False, exchange_type=TYPES
     )
     connection_errors = (*base.Transport.connection_errors, errors.ConnectionError, errors.StoreFull)
-    channel_errors = base.Transport.channel_errors
     # Without these, Kombu ignores the retry policy of a publish that fails on a new connection.
     recoverable_connection_errors = (RecoverableConnectionError, errors.ConnectionError, errors.StoreFull)
     recoverable_channel_errors = ()
@@ -55,7 +51,7 @@ class Transport(base.Transport):  # type: ignore[misc] # Kombu has no types
         super().__init__(client, **options)
         self._connections: list[PoolConnection] = []
         if client.cycle is not None and not isinstance(client.cycle, FailoverUrls):
-            client.cycle = FailoverUrls(client.cycle)
+            client.cycle = FailoverUrls(lambda url: options_of.quote_failover_url(unredact(url)), client.cycle)
         redact_connection(client)
         for module, step in CELERY_STEPS:
             if module in sys.modules:
@@ -141,15 +137,11 @@ class Transport(base.Transport):  # type: ignore[misc] # Kombu has no types
 
     def register_with_event_loop(self, connection: PoolConnection, loop: Any) -> None:
         """Make the hub deliver the messages that the fetchers claim."""
-        connection.dispatcher.waker().register(loop, self.on_readable, connection, loop)
+        connection.dispatcher.waker().register(loop, connection.dispatcher.on_readable)
 
     def unregister_from_event_loop(self, connection: PoolConnection, loop: Any) -> None:
         """Remove what :meth:`register_with_event_loop` added."""
         connection.dispatcher.waker().unregister()
-
-    def on_readable(self, connection: PoolConnection, loop: Any) -> None:
-        """Deliver the messages that are ready."""
-        connection.dispatcher.on_readable()
 
     @property
     def channels(self) -> list[Any]:
@@ -173,14 +165,5 @@ class Management(base.Management):  # type: ignore[misc] # Kombu has no types
         ]
 
 
-class FailoverUrls:
+class FailoverUrls(map):  # type: ignore[type-arg] # no class at runtime takes the parameter
     """Kombu's failover URLs; those of pools in a form that survives ``Connection.switch``."""
-
-    def __init__(self, urls: Iterator[str]) -> None:
-        self._urls = urls
-
-    def __iter__(self) -> FailoverUrls:
-        return self
-
-    def __next__(self) -> str:
-        return options_of.quote_failover_url(unredact(next(self._urls)))

@@ -30,14 +30,14 @@ def amqp(site):
 
 
 def test_status_names_the_workers(shared_site, worker):
-    printed = shared_site.run("status", "--destination", worker.name)
+    printed = shared_site.run("status", "--timeout=60", "--destination", worker.name)
 
     assert re.search(rf"{worker.name}: .*OK", printed)
     assert "1 node online" in printed
 
 
 def test_inspect_ping_is_answered(shared_site, worker):
-    printed = shared_site.run("inspect", "ping", "--json", "--destination", worker.name)
+    printed = shared_site.run("inspect", "ping", "--json", "--timeout=60", "--destination", worker.name)
 
     assert json.loads(printed) == {worker.name: {"ok": "pong"}}
 
@@ -107,7 +107,7 @@ def test_tasks_are_migrated_to_another_broker(site, other):
     for number in range(3):
         site.send("add", number, number)
 
-    site.run("migrate", site.broker, other, "--timeout", "1", "--ack-messages")
+    site.run("migrate", site.broker, other, "--timeout", "5", "--ack-messages")
 
     assert site.counts() == (0, 0)
     assert site.counts(broker=other) == (3, 0)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.support.celery.worker import eventually
 
 
@@ -17,10 +15,9 @@ def leftovers(site) -> list[str]:
     return sorted(name for name in {*queues, *bound, *mapped} if name != "celery") + ["celery's consumer"] * held
 
 
-@pytest.mark.timeout(110)
-def test_twenty_workers_leave_nothing_behind(site):
-    for _ in range(4):
-        workers = [site.worker("--pool=solo", "--task-events", ready=False) for _ in range(5)]
+def test_workers_leave_nothing_behind(site):
+    for _ in range(2):
+        workers = [site.worker("--pool=solo", "--task-events", ready=False) for _ in range(3)]
         for worker in workers:
             worker.ready()
         for worker in workers:
@@ -32,7 +29,7 @@ def test_twenty_workers_leave_nothing_behind(site):
 
 
 def test_what_a_killed_worker_leaves_goes_by_itself(site):
-    brief = {"control_queue_expires": 1, "event_queue_expires": 1, "broker_transport_options": {"claim_ttl": 1.0}}
+    brief = {"control_queue_expires": 1, "event_queue_expires": 1, "broker_transport_options": {"claim_ttl": 2.0}}
     killed = site.worker("--pool=solo", **brief)
     mine = {name for name in leftovers(site) if name.startswith(("celeryev", killed.name))}
     other = site.lone_worker("--pool=solo", **brief)
@@ -50,8 +47,8 @@ def test_commands_leave_nothing_behind(site):
     worker = site.lone_worker("--pool=solo")
     before = leftovers(site)
 
-    site.run("status", "--timeout=0.2")
-    site.run("inspect", "ping", "--timeout=0.2")
+    site.run("status", "--timeout=60", "--destination", worker.name)
+    site.run("inspect", "ping", "--timeout=60", "--destination", worker.name)
     site.run("events", "--help")
 
     eventually(lambda: leftovers(site) == before)

@@ -21,7 +21,7 @@ def server():
 
 @pytest.fixture
 def url(server):
-    return f"pool+{server.uri()}&socket_timeout=1"
+    return f"pool+{server.uri()}&socket_timeout=5"
 
 
 @pytest.fixture

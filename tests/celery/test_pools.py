@@ -9,6 +9,7 @@ import pytest
 from celery import chain, chord, group
 
 from tests.support.celery.worker import eventually
+from tests.support.limits import best_of
 
 #: Most seconds between the due time and the begin of a task: 0.2 on an idle machine, more under load. A task whose
 #: due time was missed would begin only at the next poll, after 5 s.
@@ -94,25 +95,36 @@ def test_a_task_is_called_when_another_one_fails(site):
 
 
 def test_a_countdown_is_waited_for_in_the_store(site, worker):
-    begun = time.time()
-    result = site.send("when", countdown=3)
-    site.answer(site.send("note", "the worker has claimed all due messages"))
+    # A slow machine needs a longer countdown to look at the worker meanwhile.
+    countdowns = iter([3, 6, 12, 24, 48])
 
-    (reserved,) = site.inspect(worker).reserved().values()
-    (scheduled,) = site.inspect(worker).scheduled().values()
-    eventually(lambda: site.counts() == (1, 0))
+    def lateness():
+        countdown = next(countdowns)
+        begun = time.time()
+        result = site.send("when", countdown=countdown)
+        site.answer(site.send("note", "the worker has claimed all due messages"))
+        (reserved,) = site.inspect(worker).reserved().values()
+        (scheduled,) = site.inspect(worker).scheduled().values()
+        eventually(lambda: site.counts() == (1, 0) or time.time() > begun + countdown)
+        if time.time() > begun + countdown - 0.1:
+            site.answer(result)
+            return float("inf")
+        assert (reserved, scheduled) == ([], [])
+        late = site.answer(result) - begun - countdown
+        assert late >= 0
+        return late
 
-    assert time.time() < begun + 2.9, "the machine is too slow for this test"
-    assert (reserved, scheduled) == ([], [])
-    assert 3 <= site.answer(result) - begun < 3 + MAX_LATENESS
+    assert best_of(lateness, MAX_LATENESS) < MAX_LATENESS
 
 
 def test_a_task_runs_at_its_eta(site):
-    due = datetime.now(timezone.utc) + timedelta(seconds=1)
+    def lateness():
+        due = datetime.now(timezone.utc) + timedelta(seconds=1)
+        late = site.answer(site.send("when", eta=due)) - due.timestamp()
+        assert late >= 0
+        return late
 
-    ran = site.answer(site.send("when", eta=due))
-
-    assert 0 <= ran - due.timestamp() < MAX_LATENESS
+    assert best_of(lateness, MAX_LATENESS) < MAX_LATENESS
 
 
 def test_a_delayed_task_holds_up_none_behind_it(site):

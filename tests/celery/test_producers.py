@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from tests.support.celery.worker import TIMEOUT, eventually
+from tests.support.celery.worker import eventually
+from tests.support.limits import LIMIT
 
 
 @pytest.fixture
@@ -36,15 +37,13 @@ def script(site):
 def test_a_plain_script_sends_a_task_and_ends_quietly(site, script):
     site.lone_worker("--pool=solo")
 
-    printed, _ = script("print(app.tasks['add'].delay(2, 3).get(timeout=20, interval=0.02))").communicate(
-        timeout=TIMEOUT
-    )
+    printed, _ = script("print(app.tasks['add'].delay(2, 3).get(timeout=60, interval=0.02))").communicate(timeout=LIMIT)
 
     assert printed == "5\n"
 
 
 def test_what_is_sent_before_there_is_a_worker_waits_for_it(site, script):
-    printed, _ = script("app.tasks['note'].delay('early')").communicate(timeout=TIMEOUT)
+    printed, _ = script("app.tasks['note'].delay('early')").communicate(timeout=LIMIT)
 
     site.lone_worker("--pool=solo")
 
@@ -56,7 +55,7 @@ def test_four_programs_send_200_tasks_to_one_worker(site, script):
     site.lone_worker("--pool=threads", "--concurrency=4")
     programs = [script(f"for n in range(50): app.tasks['note'].delay(f'{program}-{{n}}')") for program in range(4)]
 
-    assert [program.communicate(timeout=TIMEOUT)[0] for program in programs] == [""] * 4
+    assert [program.communicate(timeout=LIMIT)[0] for program in programs] == [""] * 4
 
     eventually(lambda: len(site.journal.texts()) >= 200)
     assert sorted(site.journal.texts()) == sorted(f"{program}-{n}" for program in range(4) for n in range(50))
@@ -72,7 +71,7 @@ def test_a_program_that_forked_sends_from_both_processes(site, script):
         "child = os.fork()\n"
         "app.tasks['note'].delay('child' if child == 0 else 'parent')\n"
         "if child: assert os.waitpid(child, 0)[1] == 0\n"
-    ).communicate(timeout=TIMEOUT)
+    ).communicate(timeout=LIMIT)
 
     eventually(lambda: len(site.journal.texts()) == 3)
     assert sorted(site.journal.texts()) == ["before", "child", "parent"]

@@ -9,8 +9,6 @@ from tests.support.celery.site import Site
 from tests.support.celery.worker import eventually
 from tests.support.servers.redis_server import Server
 
-pytestmark = pytest.mark.timeout(90)
-
 
 @pytest.fixture
 def server():

@@ -16,7 +16,7 @@ STALL = 20.0
 SHORT = [f"short {number}" for number in range(60)]
 LONG = "long"
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

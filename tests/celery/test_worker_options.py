@@ -80,7 +80,7 @@ def test_a_time_limit_ends_a_task(site):
 def test_a_soft_time_limit_lets_a_task_say_goodbye(site):
     site.lone_worker("--pool=prefork", "--concurrency=1")
 
-    result = site.send("wait_late", "never", "closed", soft_time_limit=1, time_limit=10)
+    result = site.send("wait_late", "never", "closed", soft_time_limit=1, time_limit=50)
 
     with pytest.raises(SoftTimeLimitExceeded):
         site.answer(result)

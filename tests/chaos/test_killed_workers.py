@@ -14,6 +14,7 @@ from kombu import Producer, Queue
 from tests.support.celery.worker import eventually
 from tests.support.chaos.task_outcomes import TaskOutcomes
 from tests.support.chaos.tasks import WORK
+from tests.support.limits import LIMIT, LONG_TEST
 
 if TYPE_CHECKING:
     import random
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 WORKERS, CONCURRENCY, MULTIPLIER, TTL = 4, 2, 8, 5.0
 PREFETCH = CONCURRENCY * MULTIPLIER
 #: Most seconds after the sending: for the remaining tasks, the restarts and the end of the last claims.
-REST = 60.0
+REST = 3 * LIMIT
 
 
 class Sender(threading.Thread):
@@ -117,7 +118,7 @@ def _is_celery(pid: int) -> bool:
         return False
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(LONG_TEST)
 @pytest.mark.scenario("killed workers")
 def test_no_task_is_lost_and_only_what_a_killed_process_held_is_run_again(
     make_site: Callable[..., Site], rng: random.Random, scale: Scale, tally: Callable[..., None]

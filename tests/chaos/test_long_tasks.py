@@ -11,6 +11,7 @@ import pytest
 from tests.support.celery.worker import eventually
 from tests.support.chaos.task_outcomes import TaskOutcomes
 from tests.support.chaos.tasks import WORK
+from tests.support.limits import LIMIT, LONG_TEST
 
 if TYPE_CHECKING:
     import random
@@ -24,10 +25,10 @@ TTL, TTLS, LONG = 2.0, 5, 4
 #: Seconds between two replacements of a worker.
 INTERVAL = 1.0
 #: Timeout of a worker's end, in seconds: billiard waits 30 s for a task that was dropped.
-END_TIMEOUT = 45
+END_TIMEOUT = LIMIT
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(LONG_TEST)
 @pytest.mark.scenario("long tasks, etas")
 def test_each_is_run_once_though_workers_come_and_go(
     make_site: Callable[..., Site], rng: random.Random, scale: Scale, tally: Callable[..., None]
@@ -45,7 +46,7 @@ def test_each_is_run_once_though_workers_come_and_go(
         for number in range(scale.etas):
             later = rng.uniform(0, TTLS * TTL)
             site.app.send_task(WORK, task_id=f"eta-{number}", countdown=later, producer=producer)
-    until = time.monotonic() + 120
+    until = time.monotonic() + 3 * LIMIT
     while len(outcomes.read().ended) < LONG + scale.etas:
         assert time.monotonic() < until, f"only {len(outcomes.ended)} are done"
         time.sleep(INTERVAL)

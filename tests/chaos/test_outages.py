@@ -11,6 +11,7 @@ from kombu import Connection
 import kombu_pool
 from tests.support.chaos.store_outages import SERVERS, disk, filled, limited
 from tests.support.kombu_clients import PREFETCH, Clients
+from tests.support.limits import LIMIT, LONG_TEST
 from tests.support.servers.proxy import Proxy
 from tests.support.transport.child_programs import Programs
 from tests.support.transport.traffic import eventually, take_all
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
 
 PUBLISHERS, CONSUMERS, TTL = 2, 2, 2.0
 #: Timeout of the recovery of all clients, in seconds.
-RECOVERY = 40.0
+RECOVERY = 2 * LIMIT
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(LONG_TEST)
 
 
 @pytest.fixture

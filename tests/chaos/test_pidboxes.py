@@ -31,7 +31,6 @@ def of_mailboxes(contents: list[str]) -> list[str]:
     return [line for line in contents if "killed-" in line or ".reply.celery.pidbox" in line]
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.scenario("pidboxes")
 def test_nothing_is_left_of_them_after_their_expiry(
     store: str, broker: Broker, programs: Programs, scale: Scale, tally: Callable[..., None]

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 LIMIT, TTL = 3, 2.0
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.scenario("poison")
 def test_it_is_dead_lettered_when_so_many_workers_died(
     make_site: Callable[..., Site], tally: Callable[..., None]

@@ -14,6 +14,7 @@ from kombu_pool.testing import ManualClock
 from kombu_pool.testing.backend import Backend
 from kombu_pool.testing.conformance.test_against_memory import StoreComparison
 from tests.support.conformance.stores import STORES
+from tests.support.limits import LONG_TEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -62,7 +63,7 @@ def pair(store: str, tmp_path: Path) -> Iterator[Pair]:
     pair.close()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(LONG_TEST)
 @pytest.mark.scenario("random operations")
 def test_the_store_answers_as_the_memory_store_does(
     pair: Pair, seed: int, scale: Scale, tally: Callable[..., None]

@@ -26,7 +26,6 @@ def refused(log: str) -> int:
     return sum(map(int, re.findall(r"refused (\d+) late acknowledgement", log)))
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.scenario("stopped worker")
 def test_nothing_is_acknowledged_by_who_does_not_hold_it_any_more(
     make_site: Callable[..., Site], tally: Callable[..., None]

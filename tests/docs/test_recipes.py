@@ -166,7 +166,7 @@ def test_many_pools_serve_tasks_and_are_managed(recipe, terminal):
     terminal.append(pools, "tasks.py")
     terminal.worker(f"celery -A tasks worker {QUICK} -Q celery,payments,metrics.page-views")
 
-    sent = "print(*(add.apply_async(([n],), queue=q).get(timeout=30) for n, q in enumerate(queues)))"
+    sent = "print(*(add.apply_async(([n],), queue=q).get(timeout=60) for n, q in enumerate(queues)))"
     queues = 'from tasks import add; queues = ["celery", "payments", "metrics.page-views"]'
     answers = terminal.run(f"python -c '{queues}; {sent}'")
     shown = terminal.console(console)
@@ -197,7 +197,7 @@ def test_pools_of_the_configuration_serve_tasks(recipe, terminal):
     terminal.create("tasks.py", application(config_source="celeryconfig"))
     terminal.worker(f"celery -A tasks worker {QUICK} -Q celery,metrics.page-views")
 
-    sent = "print(tasks.add.apply_async(([2, 3],), queue='metrics.page-views').get(timeout=30))"
+    sent = "print(tasks.add.apply_async(([2, 3],), queue='metrics.page-views').get(timeout=60))"
     answer = terminal.run(f'python -c "import tasks; {sent}"')
 
     assert answer == "5\n"
@@ -215,7 +215,7 @@ def test_a_generated_configuration_file_serves_tasks_and_a_batch(recipe, termina
         "import tasks\nfrom tasks import app\nresults = []\norders = [[1], [2]]\n"
         "class ship:\n    apply_async = staticmethod(lambda *a, **o: results.append(tasks.add.apply_async(*a, **o)))\n"
     )
-    answer = terminal.python(gathered, before, "\nprint([result.get(timeout=30) for result in results])")
+    answer = terminal.python(gathered, before, "\nprint([result.get(timeout=60) for result in results])")
 
     assert answer == "[1, 2]\n"
     assert "queue_flavors" not in (terminal.folder / "kombu_pool.conf").read_text()
@@ -326,7 +326,7 @@ def test_a_mongodb_and_a_redis_are_pools_of_one_catalogue(recipe, mongodb_termin
     mongodb_terminal.create("tasks.py", application(config_source="celeryconfig"))
     mongodb_terminal.worker(f"celery -A tasks worker {QUICK} -Q celery,payments.cards")
 
-    sent = "print(tasks.add.apply_async(([2, 3],), queue='payments.cards').get(timeout=30))"
+    sent = "print(tasks.add.apply_async(([2, 3],), queue='payments.cards').get(timeout=60))"
 
     assert mongodb_terminal.run(f'python -c "import tasks; {sent}"') == "5\n"
     assert pool_of("payments.cards", f"sqlite:///{mongodb_terminal.folder}/state/kombu_pool/shop.db") == "sure"

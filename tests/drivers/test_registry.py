@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kombu_pool import errors
-from kombu_pool.drivers import registry
+from kombu_pool.drivers import records
 from kombu_pool.drivers.registry import PoolsController, Records, Registry, StoredPool, decode, encode
 
 
@@ -33,7 +33,7 @@ class ContendedRegistry(Registry[int]):
 @pytest.fixture(autouse=True)
 def pauses(monkeypatch):
     made = []
-    monkeypatch.setattr(registry.time, "sleep", made.append)
+    monkeypatch.setattr(records.time, "sleep", made.append)
     return made
 
 

@@ -12,6 +12,7 @@ import pytest
 import redis
 
 from kombu_pool.drivers.redis.keys import store_key
+from tests.support.limits import LIMIT
 from tests.support.servers.redis_shared import fresh_uri
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -61,7 +62,7 @@ def test_the_redis_of_an_example_is_left_as_it_was(tmp_path):
 
     run("redis_pools.py", tmp_path, uri)
 
-    with redis.Redis.from_url(uri) as client:
+    with redis.Redis.from_url(uri, socket_timeout=LIMIT) as client:
         assert client.keys() == [store_key("kombu-pool-example", "layout")]
 
 
@@ -85,7 +86,7 @@ def run(name: str, folder: Path, *arguments: str, **environment: str) -> subproc
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=4 * LIMIT,
         check=False,
     )
 

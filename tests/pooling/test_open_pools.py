@@ -8,6 +8,7 @@ from oslo_config import cfg
 
 from kombu_pool import errors
 from kombu_pool.pooling import Catalog, DataDriver, open_pools
+from tests.support.limits import LIMIT
 from tests.support.pooling.switchable_stores import bodies, post
 
 
@@ -39,7 +40,7 @@ def test_a_slow_pool_keeps_nobody_from_opening_another(pooled, monkeypatch, stor
 
     def slow(uri, **options):
         if uri == stores.uri("a"):
-            unblock.wait(30)
+            unblock.wait(LIMIT)
         return build(uri, **options)
 
     monkeypatch.setattr(open_pools, "open_data", slow)
@@ -204,7 +205,7 @@ def test_a_lock_held_at_a_fork_does_not_stop_the_child(pooled):
         if not child:
             done = threading.Event()
             threading.Thread(target=lambda: (catalog.get_driver("a"), done.set()), daemon=True).start()
-            os._exit(0 if done.wait(10) else 1)
+            os._exit(0 if done.wait(LIMIT) else 1)
         _, status = os.waitpid(child, 0)
 
     assert os.waitstatus_to_exitcode(status) == 0

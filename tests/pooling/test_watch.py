@@ -7,9 +7,8 @@ import pytest
 
 from kombu_pool import errors
 from kombu_pool.pooling import DataDriver, watch
+from tests.support.limits import LIMIT
 from tests.support.pooling.switchable_stores import post
-
-LIMIT = 10.0
 
 
 @pytest.fixture(params=[("of-a",), ("of-a", "of-b")], ids=["one pool", "two pools"])

@@ -87,7 +87,7 @@ def test_killed_it_comes_back_with_what_it_confirmed(server):
 
 
 def test_paused_it_answers_nobody_until_it_is_resumed(server):
-    client = server.client(socketTimeoutMS=200, serverSelectionTimeoutMS=200)
+    client = server.client(socketTimeoutMS=1000, serverSelectionTimeoutMS=1000)
     client.admin.command("ping")
     server.pause()
     with pytest.raises(PyMongoError):

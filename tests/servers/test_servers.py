@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from tests.support.limits import LIMIT
 from tests.support.servers.process import Process, supervisor
 from tests.support.servers.redis_server import Server
 from tests.support.servers.redis_tls import TlsServer
@@ -26,7 +27,7 @@ def server():
 
 
 def connect(uri: str, **options) -> redis.Redis:
-    return redis.Redis.from_url(uri, **options)
+    return redis.Redis.from_url(uri, **{"socket_timeout": LIMIT, **options})
 
 
 def is_open(port: int) -> bool:

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from kombu import Connection, Consumer, Producer, Queue
 
 import kombu_pool  # noqa: F401 - importing it is what makes pool:// known to Kombu
+from tests.support.limits import LIMIT
 from tests.support.transport.child_programs import Programs, heard, say
-from tests.support.transport.traffic import LIMIT, eventually
+from tests.support.transport.traffic import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,11 +49,15 @@ class Client(NamedTuple):
 
 
 class Clients:
-    """Publishers and consumers of one queue."""
+    """Publishers and consumers of one queue.
 
-    def __init__(self, folder: Path, url: str, **options: Any) -> None:
+    ``pause``: seconds between two publishes of a publisher, which leave the processor to the others.
+    """
+
+    def __init__(self, folder: Path, url: str, pause: float = 0.0, **options: Any) -> None:
         self._programs = Programs(__name__)
         self._folder = folder
+        self._pause = pause
         self._arguments = {"url": url, "options": options}
         self.publishers: list[Client] = []
         self.consumers: list[Client] = []
@@ -60,13 +65,14 @@ class Clients:
     def start(self, publishers: int, consumers: int) -> None:
         """Start the processes; with publishers, wait until all processes have sent or received a message."""
         self.consumers += [self._start("consume", f"c{number}") for number in range(consumers)]
-        self.publishers += [self._start("publish", f"p{number}") for number in range(publishers)]
+        self.publishers += [self._start("publish", f"p{number}", pause=self._pause) for number in range(publishers)]
         if publishers:
             self.wait_for_all()
 
-    def _start(self, program: str, name: str) -> Client:
+    def _start(self, program: str, name: str, **arguments: Any) -> Client:
         record = self._folder / name
-        return Client(self._programs.start(program, name=name, record=str(record), **self._arguments), record)
+        given = {**self._arguments, **arguments}
+        return Client(self._programs.start(program, name=name, record=str(record), **given), record)
 
     def wait_for_all(self, limit: float = LIMIT) -> None:
         """Wait until each process has sent or received another message."""
@@ -155,12 +161,12 @@ def end_requested() -> threading.Event:
     return ended
 
 
-def publish(url: str, name: str, record: str, options: dict[str, Any]) -> None:
+def publish(url: str, name: str, record: str, options: dict[str, Any], pause: float) -> None:
     """Publish numbered messages, retrying each until it is confirmed, until a line on stdin."""
     ended, number = end_requested(), 0
     with Connection(url, transport_options=options) as connection, writing(record) as write:
         producer = Producer(connection.ensure_connection(**RETRY_POLICY), auto_declare=False)
-        while not ended.is_set():
+        while not ended.wait(pause):
             body, number = f"{name}-{number}", number + 1
             policy = {**RETRY_POLICY, "errback": lambda error, interval, body=body: write("failed", body)}
             producer.publish(body, routing_key=QUEUE.name, declare=[QUEUE], retry=True, retry_policy=policy)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 #: Beginning of a node id -> the expected seconds of each of its tests; the first that fits counts. Only the order of
 #: the units depends on them. Tests of killed and restarted programs wait longest.
 SECONDS = {
-    "tests/celery/test_leftovers.py": 14,
+    "tests/celery/test_leftovers.py": 7,
     "tests/celery/test_outages.py": 8,
     "tests/celery/test_leases.py": 6,
     "tests/celery/test_neighbours.py": 6,

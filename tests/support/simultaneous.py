@@ -6,12 +6,11 @@ import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+from tests.support.limits import LIMIT
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from multiprocessing.synchronize import Barrier
-
-#: Timeout of the barrier and of each result, in seconds.
-LIMIT = 60
 
 #: The barrier of this process, if it takes part in a race.
 _barriers: list[Barrier] = []

@@ -9,6 +9,8 @@ from kombu import Connection
 import kombu_pool  # noqa: F401 - importing it is what makes pool:// known to Kombu
 from kombu_pool import drivers
 from kombu_pool.storage import ConsumersController
+from kombu_pool.transport.consume.fetcher import Fetcher
+from tests.support.limits import LIMIT
 from tests.support.transport.child_programs import Programs
 from tests.support.transport.stores import STORES, Store
 from tests.support.transport.traffic import declare, publish
@@ -81,6 +83,12 @@ def frequent_maintenance(monkeypatch: pytest.MonkeyPatch) -> None:
         drivers.load(scheme)
     for controller in (ConsumersController, *ConsumersController.__subclasses__()):
         monkeypatch.setattr(controller, "poll_interval", 0.3)
+
+
+@pytest.fixture
+def long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nothing but a wake-up end a fetcher's wait: a missing one fails the test, and a slow one does not."""
+    monkeypatch.setattr(Fetcher, "MAX_WAIT", 10 * LIMIT)
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ def server(request):
 def url(server):
     """A URL with a short connection timeout."""
     uri = server.uri()
-    return f"pool+{uri}?socket_timeout=0.3&socket_connect_timeout=0.3"
+    return f"pool+{uri}?socket_timeout=1&socket_connect_timeout=1"
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import pytest
 from amqp.exceptions import NotFound
 
 from kombu_pool.errors import StoreFull
+from tests.support.limits import LIMIT
 from tests.support.transport.traffic import Inbox, consume, consumers, count, declare, eventually, publish, take_all
 
 
@@ -22,11 +23,12 @@ def test_what_was_published_before_and_after_the_consumer_came_is_delivered(fill
 def test_draining_delivers_one_message_at_a_time(filled, connection):
     inbox = consume(filled, "q")
 
-    connection.drain_events(timeout=10)
+    connection.drain_events(timeout=LIMIT)
 
     assert inbox.bodies == ["a"]
 
 
+@pytest.mark.usefixtures("long_waits")
 def test_a_consumer_hears_of_what_another_process_publishes_without_being_asked(channel, elsewhere):
     declare(channel, "q")
     inbox = consume(channel, "q")
@@ -34,7 +36,7 @@ def test_a_consumer_hears_of_what_another_process_publishes_without_being_asked(
 
     publish(elsewhere.channel(), "q", "a")
 
-    inbox.wait_for(1, limit=2.0)
+    inbox.wait_for(1)
     assert inbox.bodies == ["a"]
 
 
@@ -44,7 +46,7 @@ def test_consumers_of_one_queue_on_one_channel_take_turns(channel):
 
     publish(channel, "q", *range(9))
     while sum(len(inbox.messages) for inbox in inboxes) < 9:
-        channel.connection.client.drain_events(timeout=10)
+        channel.connection.client.drain_events(timeout=LIMIT)
 
     assert [len(inbox.messages) for inbox in inboxes] == [3, 3, 3]
 
@@ -58,7 +60,7 @@ def test_two_channels_of_a_connection_share_a_queue(connection):
 
     publish(channels[0], "q", "a", "b")
     while not all(inbox.messages for inbox in inboxes):
-        connection.drain_events(timeout=10)
+        connection.drain_events(timeout=LIMIT)
 
     assert sorted(inboxes[0].bodies + inboxes[1].bodies) == ["a", "b"]
 
@@ -168,7 +170,7 @@ def test_a_consumer_may_cancel_itself_in_its_callback(filled, connection):
         filled.basic_cancel("tag")
 
     filled.basic_consume("q", callback=take, consumer_tag="tag")
-    connection.drain_events(timeout=10)
+    connection.drain_events(timeout=LIMIT)
 
     assert seen == ["a"]
     assert take_all(filled, "q") == ["b", "c"]

@@ -8,9 +8,8 @@ import time
 import pytest
 from kombu.asynchronous import Hub, set_event_loop
 
-from tests.support.transport.traffic import LIMIT, QUIET, Inbox, count, declare, eventually, publish, take_all
-
-pytestmark = pytest.mark.timeout(60)
+from tests.support.limits import LIMIT
+from tests.support.transport.traffic import QUIET, Inbox, count, declare, eventually, publish, take_all
 
 
 class Loop:
@@ -96,6 +95,7 @@ def test_many_messages_leave_the_hub_time_for_its_timers(loop, inbox, channel):
     assert any(0 < seen < 3000 for seen in ticks)
 
 
+@pytest.mark.usefixtures("long_waits")
 def test_the_prefetch_limit_holds_and_an_ack_from_another_thread_makes_room(loop, inbox, channel):
     channel.basic_qos(prefetch_count=1)
     publish(channel, "q", "a", "b")
@@ -107,9 +107,10 @@ def test_the_prefetch_limit_holds_and_an_ack_from_another_thread_makes_room(loop
         thread.start()
         thread.join()
 
-    loop.until(lambda: "b" in inbox.bodies, limit=2.0)
+    loop.until(lambda: "b" in inbox.bodies)
 
 
+@pytest.mark.usefixtures("long_waits")
 def test_raising_the_limit_delivers_at_once(loop, connection, channel):
     declare(channel, "q")
     channel.basic_qos(prefetch_count=1)
@@ -123,7 +124,7 @@ def test_raising_the_limit_delivers_at_once(loop, connection, channel):
 
     channel.basic_qos(prefetch_count=2)
 
-    loop.until(lambda: len(inbox.messages) == 2, limit=2.0)
+    loop.until(lambda: len(inbox.messages) == 2)
 
 
 def test_a_cancelled_consumer_hears_nothing_more(loop, inbox, channel):

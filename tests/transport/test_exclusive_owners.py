@@ -12,12 +12,13 @@ import pytest
 from amqp.exceptions import ResourceLocked
 
 from kombu_pool.transport.declare import exclusive_owners
+from tests.support.limits import LIMIT
 
 OWN = """
 import sys
 from kombu import Connection
 import kombu_pool
-channel = Connection(sys.argv[1], transport_options={"claim_ttl": 0.5}).channel()
+channel = Connection(sys.argv[1], transport_options={"claim_ttl": 2.0}).channel()
 channel.queue_declare("q", exclusive=True, auto_delete=True)
 channel.basic_consume("q", callback=print)
 print("declared", flush=True)
@@ -70,7 +71,7 @@ def test_a_killed_process_that_nobody_waited_for_is_dead(other, shared_url, open
 def test_the_queue_of_a_process_that_hangs_is_taken_over_once_its_claims_end(other, shared_url, opened):
     channel = opened(shared_url).channel()
     os.kill(other.pid, signal.SIGSTOP)
-    until = time.monotonic() + 10
+    until = time.monotonic() + LIMIT
 
     while time.monotonic() < until:
         try:

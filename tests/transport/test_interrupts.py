@@ -8,6 +8,7 @@ import pytest
 from kombu import Connection, Consumer, Queue
 
 from kombu_pool.pooling import ClaimController, MessageController
+from tests.support.limits import LIMIT
 from tests.support.transport.traffic import eventually
 
 
@@ -39,7 +40,7 @@ def test_an_acknowledgement_whose_sending_was_interrupted_is_sent_again(url, mon
         for body in ("a", "b", "c"):
             connection.Producer().publish(body, routing_key="q")
         with Consumer(channel, [queue], on_message=got.append, prefetch_count=1):
-            connection.drain_events(timeout=5)
+            connection.drain_events(timeout=LIMIT)
             channel.flow(active=False)  # only this test claims
             got[0].ack()
 
@@ -54,7 +55,7 @@ def test_an_acknowledgement_whose_sending_was_interrupted_is_sent_again(url, mon
                     link.broker.settlement.flush()
             channel.flow(active=True)
             while len(got) < 3:
-                connection.drain_events(timeout=5)
+                connection.drain_events(timeout=LIMIT)
                 got[-1].ack()
 
         assert [message.payload for message in got] == ["a", "b", "c"]

@@ -16,12 +16,13 @@ from kombu import Connection
 import kombu_pool
 from kombu_pool.drivers import parse
 from kombu_pool.transport import Transport
+from tests.support.limits import LIMIT
 from tests.support.transport.child_programs import brief_mailbox, double
 from tests.support.transport.stores import STORES
 from tests.support.transport.traffic import declare, eventually
 
 #: A short claim ttl: the queues of a dead process expire soon.
-BRIEF = {"claim_ttl": 1.0}
+BRIEF = {"claim_ttl": 2.0}
 PROCESSES = 2
 #: Timeout a process, in seconds. Each has two queues; on MongoDB each waiting one opens a change stream, which is slow.
 NODES = {"sqlite": 50, "redis": 50, "mongodb": 12}
@@ -38,7 +39,7 @@ def rows(uri: str) -> dict[str, int]:
 def keys(uri: str) -> dict[str, int]:
     """Count the members of each key of a Redis."""
     sizes = {"hash": "hlen", "zset": "zcard", "set": "scard", "list": "llen", "stream": "xlen"}
-    with redis.Redis.from_url(uri, decode_responses=True) as client:
+    with redis.Redis.from_url(uri, decode_responses=True, socket_timeout=LIMIT) as client:
         kinds = {key: client.type(key) for key in client.scan_iter()}
         return {key: getattr(client, sizes[kind])(key) if kind in sizes else 1 for key, kind in kinds.items()}
 
@@ -109,7 +110,7 @@ def test_many_killed_processes_leave_no_row_in_any_store(kind, tmp_path, opened,
 
     with closing(store):
         assert sum(most.values()) - sum(before.values()) >= 2 * PROCESSES * NODES[kind]
-        eventually(lambda: not left(), 60)
+        eventually(lambda: not left(), 2 * LIMIT)
 
 
 def usage() -> dict[str, int]:

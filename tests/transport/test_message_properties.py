@@ -10,6 +10,7 @@ from kombu.exceptions import ContentDisallowed
 
 import kombu_pool
 from kombu_pool.transport.publish.envelope import new_message
+from tests.support.limits import LIMIT
 from tests.support.transport.traffic import Inbox, consume, count, declare, eventually, publish, take_all
 
 UNREADABLE = "kombu_pool.unreadable"
@@ -319,6 +320,6 @@ def test_the_same_body_can_go_to_many_queues(channel):
     Producer(channel).publish({"a": 1}, exchange="amq.fanout")
     for inbox in inboxes:
         while not inbox.messages:
-            channel.connection.client.drain_events(timeout=10)
+            channel.connection.client.drain_events(timeout=LIMIT)
 
     assert [inbox.bodies for inbox in inboxes] == [[{"a": 1}], [{"a": 1}]]

@@ -8,13 +8,16 @@ from contextlib import suppress
 import pytest
 
 from kombu_pool import drivers, errors
+from tests.support.limits import LONG_TEST, best_of, seconds_of
 from tests.support.servers.redis_server import Server
 from tests.support.transport.traffic import Inbox, consume, declare, eventually, publish, take_all
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(LONG_TEST)]
 
+#: Timeout of the pool's client, in seconds.
+SOCKET_TIMEOUT = 1.0
 #: Bound of the time until a pool's return is noticed, in seconds: the longest pause and one attempt.
-RETURN = 3.0
+RETURN = 2.5 + SOCKET_TIMEOUT
 #: Bound of the delay of a message on a busy machine, in seconds.
 PROMPT = 0.5
 
@@ -43,7 +46,7 @@ def control(request, tmp_path):
 @pytest.fixture
 def pools(server, tmp_path):
     """The URIs of the pools, by name: fast.* are in the Redis, all other queues in the file."""
-    return {"redis": f"{server.uri()}?socket_timeout=0.5", "sqlite": f"sqlite:///{tmp_path}/pool.db"}
+    return {"redis": f"{server.uri()}?socket_timeout={SOCKET_TIMEOUT}", "sqlite": f"sqlite:///{tmp_path}/pool.db"}
 
 
 @pytest.fixture
@@ -131,20 +134,27 @@ def test_a_dead_letter_arrives_in_the_other_pool(channel, pools, source, target)
 def test_while_the_redis_is_away_the_other_pool_goes_on_and_its_return_is_noticed(
     server, channel, inbox, caplog, ends, returns
 ):
-    getattr(server, ends)()
-    with pytest.raises(errors.PoolUnavailable, match="'redis'"):
-        publish(channel, "fast.one", "lost")
-    delay = slowest(channel, inbox, "plain")
-    eventually(lambda: "is unreachable" in caplog.text)
-    delay = max(delay, slowest(channel, inbox, "plain"))
+    def slowness():
+        """Return the longest delay and the time until the return is noticed, as the larger fraction of its bound."""
+        caplog.clear()
+        inbox.messages.clear()
+        getattr(server, ends)()
+        with pytest.raises(errors.PoolUnavailable, match="'redis'"):
+            publish(channel, "fast.one", "lost")
+        delay = slowest(channel, inbox, "plain")
+        eventually(lambda: "is unreachable" in caplog.text)
+        delay = max(delay, slowest(channel, inbox, "plain"))
+        getattr(server, returns)()
+        noticed = seconds_of(lambda: _return(channel, inbox))
+        return max(delay / PROMPT, noticed / RETURN)
 
-    getattr(server, returns)()
-    back = time.monotonic()
+    assert best_of(slowness, 1) < 1
+
+
+def _return(channel, inbox):
+    """Wait until the Redis takes and delivers a message."""
     eventually(lambda: _published(channel, "fast.one", "found"))
-    eventually(lambda: "found" in _drained(inbox), limit=10)
-
-    assert delay < PROMPT
-    assert time.monotonic() - back < RETURN
+    eventually(lambda: "found" in _drained(inbox))
 
 
 def _published(channel, queue, body):
@@ -162,7 +172,7 @@ def _drained(inbox):
 
 
 def test_claims_in_the_other_pool_are_renewed_in_time_while_the_redis_answers_nobody(server, connect):
-    channel = connect(claim_ttl=3.0)
+    channel = connect(claim_ttl=6.0)
     declare(channel, "plain", "fast.one")
     publish(channel, "fast.one", *range(20))
     publish(channel, "plain", "ours")
@@ -171,7 +181,7 @@ def test_claims_in_the_other_pool_are_renewed_in_time_while_the_redis_answers_no
 
     server.pause()
     with pytest.raises(TimeoutError):
-        theirs.wait_for(1, limit=6.0)
+        theirs.wait_for(1, limit=8.0)
     server.resume()
 
     assert held[-1].payload == "ours"
@@ -203,14 +213,16 @@ def test_known_queues_go_on_without_the_control_store_and_declaring_says_what_is
     inbox = consume_both(channel)
 
     control_server.kill()
-    # Several times the cache ttl of the catalogue.
-    begun = time.monotonic()
-    delay = 0.0
-    while time.monotonic() < begun + 2:
-        delay = max(delay, *(slowest(channel, inbox, queue, 5) for queue in ("plain", "fast.one")))
+
+    def delay():
+        longest, begun = 0.0, time.monotonic()
+        # Several times the cache ttl of the catalogue.
+        while time.monotonic() < begun + 2:
+            longest = max(longest, *(slowest(channel, inbox, queue, 5) for queue in ("plain", "fast.one")))
+        return longest
+
+    # Neither the queue's pool nor the pool's store answers.
+    assert best_of(delay, 4 * PROMPT) < 4 * PROMPT
     with pytest.raises(errors.ConnectionError, match=str(control_server.port)):
         declare(channel, "new")
     control_server.restart()
-
-    # Neither the queue's pool nor the pool's store answers.
-    assert delay < 4 * PROMPT

@@ -7,9 +7,8 @@ import threading
 import pytest
 from kombu.pidbox import Mailbox
 
-from tests.support.transport.traffic import LIMIT, eventually, exists
-
-pytestmark = pytest.mark.timeout(60)
+from tests.support.limits import LIMIT
+from tests.support.transport.traffic import eventually, exists
 
 
 class Nodes:

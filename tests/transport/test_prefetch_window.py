@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kombu_pool.transport.consume.prefetch import PrefetchWindow
-from kombu_pool.transport.consume.queue_consumers import QueueConsumers
+from kombu_pool.transport.consume.prefetch import PrefetchWindow, QueueConsumers
 
 LIMIT = 4
 

@@ -318,7 +318,7 @@ def test_kombus_words_for_queue_arguments_are_understood(channel):
     ids=["exclusive", "auto_delete", "x-expires"],
 )
 def test_the_queue_of_a_killed_process_goes_by_itself(shared_url, opened, programs, declaration):
-    owner = programs.start("own", url=shared_url, queue="q", options={"claim_ttl": 0.6}, **declaration)
+    owner = programs.start("own", url=shared_url, queue="q", options={"claim_ttl": 2.0}, **declaration)
     owner.line()
     channel = opened(shared_url).channel()
     declare(channel, "other")
@@ -330,7 +330,7 @@ def test_the_queue_of_a_killed_process_goes_by_itself(shared_url, opened, progra
 
 
 def test_consumers_of_a_killed_process_are_counted_no_more(shared_url, opened, programs):
-    consumer = programs.start("own", url=shared_url, queue="q", options={"claim_ttl": 0.6})
+    consumer = programs.start("own", url=shared_url, queue="q", options={"claim_ttl": 2.0})
     consumer.line()
     channel = opened(shared_url).channel()
     assert consumers(channel, "q") == 1

@@ -87,10 +87,10 @@ def test_nothing_is_left_of_the_turn(channel, queue):
 
 
 def test_the_next_takes_over_from_a_killed_process(programs, shared_url, opened):
-    channel = opened(shared_url, claim_ttl=1.0).channel()
+    channel = opened(shared_url, claim_ttl=2.0).channel()
     declare(channel, "q", arguments=ALONE)
     publish(channel, "q", "a")
-    other = programs.start("hold", url=shared_url, queue="q", number=1, options={"claim_ttl": 1.0})
+    other = programs.start("hold", url=shared_url, queue="q", number=1, options={"claim_ttl": 2.0})
     assert other.line() == "a"
     inbox = consume(channel, "q", ack=True)
     publish(channel, "q", "b")

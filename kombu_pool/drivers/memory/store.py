@@ -15,7 +15,6 @@ from kombu_pool.storage.idempotency import IdempotencyCache
 from kombu_pool.storage.policy import policy
 
 if TYPE_CHECKING:
-    from kombu_pool.drivers.memory.codec import StoredSubscription
     from kombu_pool.model import Metadata, Project
     from kombu_pool.storage.policy import Policy
 
@@ -56,8 +55,8 @@ class DataStore:
         self.identity = identity
         self.lock = threading.RLock()
         self.queues: dict[Scope, StoredQueue] = {}
-        #: Those of queues that do not exist, too.
-        self.subscriptions: dict[Scope, dict[str, StoredSubscription]] = {}
+        #: The records of subscriptions, also to queues that do not exist.
+        self.subscriptions: dict[Scope, bytes] = {}
         # Starts at random: a re-created queue may live in another pool, where an old id must not name a new message.
         self._sequence = itertools.count(secrets.randbits(48) + 1)
         self._watches: dict[Scope, set[Wakeable]] = {}

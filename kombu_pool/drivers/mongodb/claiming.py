@@ -11,6 +11,7 @@ from kombu_pool.drivers.mongodb.claim_acquisition import ClaimAcquirer, ClaimReq
 from kombu_pool.drivers.mongodb.deletion import delete_claimed
 from kombu_pool.drivers.mongodb.store import queue_filter
 from kombu_pool.errors import CorruptRecord
+from kombu_pool.storage import DEFAULT_LIMIT, ClaimController
 from kombu_pool.storage.dead_letters import RESERVATION_TTL, DeadLetterReason
 
 if TYPE_CHECKING:
@@ -26,23 +27,43 @@ _MAX_UNCONFIRMED = 100
 _RELEASE_UNCOUNTED: list[dict[str, Any]] = [states.RELEASE, {"$set": {"n": {"$subtract": ["$n", 1]}}}]
 
 
-class Claimer:
+class Claimer(ClaimController):
     """Claims messages, and pops them."""
 
     def __init__(self, store: QueueScanner, dead_letters: DeadLetters) -> None:
         self._store = store
+        self._client = store.client
         self._dead_letters = dead_letters
         self._acquirer = ClaimAcquirer(store)
         #: Claims that may hold messages although their call failed.
         self._unconfirmed: deque[tuple[Project, str, str]] = deque(maxlen=_MAX_UNCONFIRMED)
 
-    def claim(
-        self, queue: str, metadata: ClaimMetadata, limit: int, project: Project, incarnation: str | None
+    def create(
+        self,
+        queue: str,
+        metadata: ClaimMetadata,
+        project: Project = None,
+        limit: int = DEFAULT_LIMIT,
+        *,
+        incarnation: str | None = None,
     ) -> tuple[str | None, Sequence[Message]]:
-        """Claim as ``ClaimController.create`` promises."""
-        return _result(self._fill(queue, project, limit, metadata["ttl"], metadata["grace"], incarnation))
+        with self._client.translated():
+            return _result(self._fill(queue, project, limit, metadata["ttl"], metadata["grace"], incarnation))
 
     def ack_and_claim(
+        self,
+        queue: str,
+        held: Sequence[tuple[str, str]],
+        metadata: ClaimMetadata,
+        project: Project = None,
+        limit: int = DEFAULT_LIMIT,
+        *,
+        incarnation: str | None = None,
+    ) -> tuple[Sequence[tuple[str, str]], str | None, Sequence[Message]]:
+        with self._client.translated():
+            return self._ack_and_claim(queue, held, metadata, limit, project, incarnation)
+
+    def _ack_and_claim(
         self,
         queue: str,
         held: Sequence[tuple[str, str]],
@@ -51,13 +72,13 @@ class Claimer:
         project: Project,
         incarnation: str | None,
     ) -> tuple[Sequence[tuple[str, str]], str | None, Sequence[Message]]:
-        """Delete and claim as ``ClaimController.ack_and_claim`` promises, both at the same time if the cache allows."""
+        """Delete and claim, both at the same time if the cache allows."""
         if not held or not limit or not self._store.vouches_for_claims(project, queue, incarnation):
             request = self._fill(queue, project, limit, metadata["ttl"], metadata["grace"], incarnation)
             with self._released_on_failure(project, queue, request.claim):
                 refused = delete_claimed(self._store, project, queue, held, self._store.now()) if held else []
             return refused, *_result(request)
-        with self._store.client.concurrently(
+        with self._client.concurrently(
             lambda: delete_claimed(self._store, project, queue, held, self._store.now())
         ) as deletion:
             request = self._fill(queue, project, limit, metadata["ttl"], metadata["grace"], incarnation)

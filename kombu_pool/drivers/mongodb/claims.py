@@ -1,44 +1,24 @@
-"""Claims of messages: creation, renewal and release."""
+"""Claims of messages: renewal and release."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from kombu_pool.drivers.mongodb import codec, states
-from kombu_pool.drivers.mongodb.claiming import claim_by_id
+from kombu_pool.drivers.mongodb.claiming import Claimer, claim_by_id
 from kombu_pool.drivers.mongodb.store import queue_filter
+from kombu_pool.drivers.records import to_seconds
 from kombu_pool.errors import ClaimDoesNotExist
-from kombu_pool.storage import DEFAULT_LIMIT
-from kombu_pool.storage import ClaimController as Contract
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from kombu_pool.drivers.mongodb.claiming import Claimer
-    from kombu_pool.drivers.mongodb.queue_scan import QueueScanner
     from kombu_pool.drivers.mongodb.states import Filter
     from kombu_pool.model import Claim, ClaimMetadata, Message, Project
 
 
-class ClaimController(Contract):
+class ClaimController(Claimer):
     """Claims, stored in the messages that they hold."""
-
-    def __init__(self, store: QueueScanner, claimer: Claimer) -> None:
-        self._store = store
-        self._client = store.client
-        self._claimer = claimer
-
-    def create(
-        self,
-        queue: str,
-        metadata: ClaimMetadata,
-        project: Project = None,
-        limit: int = DEFAULT_LIMIT,
-        *,
-        incarnation: str | None = None,
-    ) -> tuple[str | None, Sequence[Message]]:
-        with self._client.translated():
-            return self._claimer.claim(queue, metadata, limit, project, incarnation)
 
     def get(self, queue: str, claim_id: str, project: Project = None) -> tuple[Claim, Sequence[Message]]:
         now = self._store.now()
@@ -53,7 +33,7 @@ class ClaimController(Contract):
         if not stored:
             raise ClaimDoesNotExist(claim_id, queue, project)
         first = stored[0]
-        claim: Claim = {"id": claim_id, "age": max(0, int(now - first["a"])), "ttl": codec.to_seconds(first["m"])}
+        claim: Claim = {"id": claim_id, "age": max(0, int(now - first["a"])), "ttl": to_seconds(first["m"])}
         return claim, [codec.to_message(message, now) for message in stored]
 
     def update(self, queue: str, claim_id: str, metadata: ClaimMetadata, project: Project = None) -> None:
@@ -78,19 +58,6 @@ class ClaimController(Contract):
                 where = self._held(queue, project, claim_id, self._store.now())
                 self._store.messages.update_many(where, states.RELEASE, hint=states.BY_CLAIM)
                 self._store.record_returned(project, queue)
-
-    def ack_and_claim(
-        self,
-        queue: str,
-        held: Sequence[tuple[str, str]],
-        metadata: ClaimMetadata,
-        project: Project = None,
-        limit: int = DEFAULT_LIMIT,
-        *,
-        incarnation: str | None = None,
-    ) -> tuple[Sequence[tuple[str, str]], str | None, Sequence[Message]]:
-        with self._client.translated():
-            return self._claimer.ack_and_claim(queue, held, metadata, limit, project, incarnation)
 
     def claim_by_id(
         self, queue: str, message_ids: Iterable[str], metadata: ClaimMetadata, project: Project = None

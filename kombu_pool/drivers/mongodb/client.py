@@ -16,7 +16,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-import weakref
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
@@ -30,8 +29,8 @@ from pymongo.read_concern import ReadConcern
 from kombu_pool.clock import SystemClock
 from kombu_pool.drivers.mongodb.codec import IdGenerator
 from kombu_pool.drivers.mongodb.error_mapping import translated
-from kombu_pool.drivers.shared_connections import SharedConnections
-from kombu_pool.errors import IncompatibleStore
+from kombu_pool.drivers.shared_connections import SharedConnections, renew_in_children
+from kombu_pool.errors import ConnectionError, IncompatibleStore  # noqa: A004 - Zaqar's name for it
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -69,8 +68,9 @@ class Client:
 
     def __init__(self, location: Location) -> None:
         self.location = location
+        self._closed = False
         self._start()
-        _instances.add(self)
+        renew_in_children(self)
 
     def _start(self) -> None:
         self._pid = os.getpid()
@@ -204,13 +204,18 @@ class Client:
         mongo_client = self._mongo_client
         if mongo_client is None:
             with self._lock, self.translated():
+                if self._closed:
+                    # A watch's thread may come late: nothing would close a client that it opened.
+                    raise ConnectionError(f"{self.location}: this driver was closed")
                 mongo_client = self._mongo_client = self._mongo_client or self._connect()
         return mongo_client
 
     def close(self) -> None:
-        """Close the connections; the next use opens new ones. Idempotent."""
+        """Close the connections; a later use raises :class:`ConnectionError`. Idempotent."""
         if self._pid == os.getpid():
-            mongo_client, self._mongo_client = self._mongo_client, None
+            with self._lock:
+                self._closed = True
+                mongo_client, self._mongo_client = self._mongo_client, None
             threads, self._threads = self._threads, None
             self._collections = {}
             if threads is not None:
@@ -249,11 +254,8 @@ class Client:
             self._start()
 
     def renew_lock(self) -> None:
-        """Replace the lock, which a thread of the parent process may have held at the fork."""
+        """Replace the lock after a fork."""
         self._lock = threading.Lock()
-
-
-_instances: weakref.WeakSet[Client] = weakref.WeakSet()
 
 
 def _complete(future: Future[T], work: Callable[[], T]) -> None:
@@ -261,15 +263,6 @@ def _complete(future: Future[T], work: Callable[[], T]) -> None:
         future.set_result(work())
     except BaseException as failure:  # noqa: BLE001 - the caller of result() raises it
         future.set_exception(failure)
-
-
-def _after_fork() -> None:
-    for client in list(_instances):
-        client.renew_lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
 
 
 shared_clients: SharedConnections[Location, Client] = SharedConnections(Client, lambda client: client.location)

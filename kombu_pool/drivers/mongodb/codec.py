@@ -33,6 +33,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from kombu_pool.codec import decode
+from kombu_pool.drivers.records import to_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -105,11 +106,6 @@ def project_of(key: str) -> Project:
     return key[1:] if key else None
 
 
-def escape_surrogates(text: str) -> str:
-    """Return a text that UTF-8 can encode: lone surrogates are escaped."""
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
 def new_claim_id() -> str:
     """Return the id of a new claim."""
     return os.urandom(8).hex()
@@ -150,8 +146,3 @@ def to_message(stored: Mapping[str, Any], now: float) -> Message:
     if (header := stored.get("d")) is not None:
         message["dead_letter"] = header
     return message
-
-
-def to_seconds(value: float) -> float:
-    """Return a duration, as an int if it is whole."""
-    return int(value) if math.isfinite(value) and value == int(value) else value

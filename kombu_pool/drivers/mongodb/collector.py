@@ -36,7 +36,7 @@ class Collector:
         now, size = self._store.now(), _DELETED_QUEUES_BATCH
         with self._store.client.translated():
             deleted = list(self._store.collection(states.DELETED_QUEUES).find())
-            gone = self._subscriptions.collect(now)
+            gone = self._subscriptions.collect_all(now)
             gone += sum(self._empty(deleted[at : at + size], now) for at in range(0, len(deleted), size))
             for found in self._store.queues.find({}, {"m": 0}):
                 scope = {"p": found["p"], "q": found["q"], "i": found["_id"]}

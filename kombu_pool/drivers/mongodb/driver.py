@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.drivers.mongodb.claiming import Claimer
 from kombu_pool.drivers.mongodb.claims import ClaimController
 from kombu_pool.drivers.mongodb.client import shared_clients
 from kombu_pool.drivers.mongodb.collector import Collector
@@ -40,10 +39,10 @@ class DataDriver(Contract):
         self._store = store = QueueScanner(self._client, clock)
         self._closed = False
         self._dead_letters = DeadLetters(store, dead_letter_hooks)
-        claimer = Claimer(store, self._dead_letters)
+        claims = ClaimController(store, self._dead_letters)
         self.queue_controller = QueueController(store)
-        self.message_controller = MessageController(store, claimer, self._dead_letters, location)
-        self.claim_controller = ClaimController(store, claimer)
+        self.message_controller = MessageController(store, claims, self._dead_letters, location)
+        self.claim_controller = claims
         self.subscription_controller = SubscriptionController(store)
         self._collector = Collector(store, self._dead_letters, self.subscription_controller)
         self.connect_controllers()

@@ -9,6 +9,7 @@ from kombu_pool.drivers.mongodb import codec, states
 from kombu_pool.drivers.mongodb.deletion import ClaimedMessages, delete_claimed
 from kombu_pool.drivers.mongodb.limits import LengthLimit
 from kombu_pool.drivers.mongodb.posting import MessageWriter
+from kombu_pool.drivers.records import escape_surrogates
 from kombu_pool.errors import (
     ClaimDoesNotExist,
     ClaimDoesNotMatch,
@@ -57,7 +58,7 @@ class MessageController(Contract):
         idempotency_key: IdempotencyKey | None = None,
         incarnation: str | None = None,
     ) -> Sequence[str]:
-        client_id = None if client_uuid is None else codec.escape_surrogates(str(client_uuid))
+        client_id = None if client_uuid is None else escape_surrogates(str(client_uuid))
         incoming = [validate(message, self._limit) for message in messages]
         if not incoming:
             return []
@@ -97,7 +98,7 @@ class MessageController(Contract):
                 **_visible_states(now, include_claimed, include_delayed),
             }
             if not echo and client_uuid is not None:
-                where["u"] = {"$ne": codec.escape_surrogates(str(client_uuid))}
+                where["u"] = {"$ne": escape_surrogates(str(client_uuid))}
             cursor = self._store.messages.find(where, sort=[("_id", 1)], limit=limit, hint=states.BY_ORDER)
             messages = [codec.to_message(message, now) for message in cursor]
         return iter((messages, messages[-1]["id"] if messages else ""))

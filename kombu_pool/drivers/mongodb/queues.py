@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from typing import TYPE_CHECKING, Any
 
 from pymongo.errors import DuplicateKeyError
@@ -12,6 +11,7 @@ from kombu_pool.drivers.mongodb import scan_sentinels, schema, states
 from kombu_pool.drivers.mongodb.codec import DELAYED_OR_CLAIMED, priority_of, project_key
 from kombu_pool.drivers.mongodb.queue_listing import queues_by_name
 from kombu_pool.drivers.mongodb.store import BATCH_SIZE, PLANE, queue_filter
+from kombu_pool.drivers.queue_stats import queue_stats
 from kombu_pool.errors import IncarnationConflict, QueueDoesNotExist
 from kombu_pool.model import NO_INCARNATION
 from kombu_pool.storage import DEFAULT_LIMIT, page
@@ -168,11 +168,8 @@ class QueueController(Contract):
                 for state in (states.free(now), states.delayed(now), states.claimed(now))
             )
             ends = sorted(self._ends(queue, now), key=lambda found: bytes(found["_id"][1:]))
-        waiting = free + delayed
-        messages: dict[str, Any] = {"claimed": claimed, "free": waiting, "total": waiting + claimed}
-        if ends:
-            messages["oldest"], messages["newest"] = _summary(ends[0], now), _summary(ends[-1], now)
-        return {"messages": messages}
+        posted = [(end["_id"].hex(), end["t"]) for end in ends[:1] + ends[-1:]]
+        return queue_stats(claimed, free + delayed, posted, now)
 
     def _ends(self, queue: Queue, now: float) -> Iterator[dict[str, Any]]:
         """Yield the first and the last message of each priority, which the index finds without those between them."""
@@ -192,8 +189,3 @@ class QueueController(Contract):
     def calculate_resource_count(self, project: Project = None) -> int:
         with self._client.translated():
             return self._store.queues.count_documents({"p": project_key(project)})
-
-
-def _summary(found: Mapping[str, Any], now: float) -> dict[str, Any]:
-    text = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(found["t"]))
-    return {"id": found["_id"].hex(), "age": max(0, int(now - found["t"])), "created": text}

@@ -45,7 +45,7 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         _index(BY_DEATH, "p q i k _id", partialFilterExpression={"s": DEAD}),
     ],
     QUEUES: [_index("names", "p q", unique=True)],
-    SUBSCRIPTIONS: [_index("subscribers", "p q w", unique=True), _index(BY_EXPIRY, "x")],
+    SUBSCRIPTIONS: [_index("names", "p q", unique=True), _index(BY_EXPIRY, "x")],
 }
 
 #: The order of a queue within a state. Only BY_ORDER has the state before the id. Version 4.4 uses it for the sort only

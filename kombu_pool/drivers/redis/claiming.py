@@ -17,10 +17,11 @@ from kombu_pool.errors import (
     CorruptRecord,
     QueueDoesNotExist,
 )
+from kombu_pool.storage import DEFAULT_LIMIT, ClaimController
 from kombu_pool.storage.dead_letters import RESERVATION_TTL, DeadLetterReason
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from kombu_pool.drivers.dead_letters import Candidate
     from kombu_pool.drivers.redis.dead_letters import DeadLetters
@@ -68,7 +69,7 @@ class ClaimRequest:
         return min(self.limit - len(self.messages), _BATCH)
 
 
-class Claimer:
+class Claimer(ClaimController):
     """Claims messages, or pops them."""
 
     def __init__(self, store: Store, dead_letters: DeadLetters) -> None:
@@ -76,10 +77,15 @@ class Claimer:
         self._dead_letters = dead_letters
         self._unconfirmed: deque[tuple[KeySets, bytes]] = deque(maxlen=_MAX_UNCONFIRMED)
 
-    def claim(
-        self, queue: str, metadata: ClaimMetadata, limit: int, project: Project, incarnation: str | None
+    def create(
+        self,
+        queue: str,
+        metadata: ClaimMetadata,
+        project: Project = None,
+        limit: int = DEFAULT_LIMIT,
+        *,
+        incarnation: str | None = None,
     ) -> tuple[str | None, Sequence[Message]]:
-        """Claim as ``ClaimController.create`` promises."""
         request = self._new_request(queue, project, limit, metadata["ttl"], metadata["grace"], incarnation)
         self._claim(request)
         return (request.claim.hex(), request.messages) if request.messages else (None, [])
@@ -89,20 +95,23 @@ class Claimer:
         queue: str,
         held: Sequence[tuple[str, str]],
         metadata: ClaimMetadata,
-        limit: int,
-        project: Project,
-        incarnation: str | None,
+        project: Project = None,
+        limit: int = DEFAULT_LIMIT,
+        *,
+        incarnation: str | None = None,
     ) -> tuple[Sequence[tuple[str, str]], str | None, Sequence[Message]]:
-        """Delete and claim as ``ClaimController.ack_and_claim`` promises."""
         acked = ClaimedPairs(held)
         request = self._new_request(queue, project, limit, metadata["ttl"], metadata["grace"], incarnation)
         self._claim(request, acked)
         return acked.refused(request.ack_reply), request.claim.hex() if request.messages else None, request.messages
 
     def claim_by_id(
-        self, queue: str, ids: Sequence[bytes], metadata: ClaimMetadata, project: Project
+        self, queue: str, message_ids: Iterable[str], metadata: ClaimMetadata, project: Project = None
     ) -> tuple[str | None, Sequence[Message]]:
-        """Claim as ``ClaimController.claim_by_id`` promises; after a lost reply the claim holds until it ends."""
+        # After a lost reply the claim holds until it ends.
+        ids = codec.parse_ids(list(message_ids))
+        if not ids:
+            return None, []
         claim, keys = os.urandom(codec.ID_BYTES), self._store.keys(project, queue)
         arguments = (claim, metadata["ttl"], metadata["grace"], b"".join(sorted(ids)))
         found = self._store.run(_CLAIM_BY_ID, keys, *arguments)

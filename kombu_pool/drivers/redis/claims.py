@@ -5,17 +5,15 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
+from kombu_pool.drivers.records import to_seconds
 from kombu_pool.drivers.redis import codec
+from kombu_pool.drivers.redis.claiming import Claimer
 from kombu_pool.drivers.redis.scripts import script
 from kombu_pool.errors import ClaimDoesNotExist
-from kombu_pool.storage import DEFAULT_LIMIT
-from kombu_pool.storage import ClaimController as Contract
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from kombu_pool.drivers.redis.claiming import Claimer
-    from kombu_pool.drivers.redis.store import Store
     from kombu_pool.model import Claim, ClaimMetadata, Message, Project
 
 _RELEASE = script("release", writes=False)
@@ -23,23 +21,8 @@ _GET = script("get_claim", repeatable=True, writes=False)
 _RENEW = script("renew", repeatable=True, writes=False)
 
 
-class ClaimController(Contract):
+class ClaimController(Claimer):
     """Claims in a sorted set by their end."""
-
-    def __init__(self, store: Store, claimer: Claimer) -> None:
-        self._store = store
-        self._claimer = claimer
-
-    def create(
-        self,
-        queue: str,
-        metadata: ClaimMetadata,
-        project: Project = None,
-        limit: int = DEFAULT_LIMIT,
-        *,
-        incarnation: str | None = None,
-    ) -> tuple[str | None, Sequence[Message]]:
-        return self._claimer.claim(queue, metadata, limit, project, incarnation)
 
     def get(self, queue: str, claim_id: str, project: Project = None) -> tuple[Claim, Sequence[Message]]:
         claim = codec.parse_id(claim_id)
@@ -49,7 +32,7 @@ class ClaimController(Contract):
         times, ids, stored, claim_counts, now = found
         start, ttl = struct.unpack(">dd", times)
         messages = codec.to_messages((stored, claim_counts, [claim] * len(stored), now), codec.split_ids(ids))
-        shown: Claim = {"id": claim_id, "age": max(0, int(float(now) - start)), "ttl": codec.to_seconds(ttl)}
+        shown: Claim = {"id": claim_id, "age": max(0, int(float(now) - start)), "ttl": to_seconds(ttl)}
         return shown, sorted(messages, key=lambda message: message["id"])
 
     def update(self, queue: str, claim_id: str, metadata: ClaimMetadata, project: Project = None) -> None:
@@ -62,24 +45,6 @@ class ClaimController(Contract):
         claim = codec.parse_id(claim_id)
         if claim is not None:
             self._store.run(_RELEASE, self._store.keys(project, queue), claim, b"", 1)
-
-    def ack_and_claim(
-        self,
-        queue: str,
-        held: Sequence[tuple[str, str]],
-        metadata: ClaimMetadata,
-        project: Project = None,
-        limit: int = DEFAULT_LIMIT,
-        *,
-        incarnation: str | None = None,
-    ) -> tuple[Sequence[tuple[str, str]], str | None, Sequence[Message]]:
-        return self._claimer.ack_and_claim(queue, held, metadata, limit, project, incarnation)
-
-    def claim_by_id(
-        self, queue: str, message_ids: Iterable[str], metadata: ClaimMetadata, project: Project = None
-    ) -> tuple[str | None, Sequence[Message]]:
-        ids = codec.parse_ids(list(message_ids))
-        return self._claimer.claim_by_id(queue, ids, metadata, project) if ids else (None, [])
 
     def release(self, queue: str, claim_id: str, message_ids: Iterable[str], project: Project = None) -> int:
         claim, ids = codec.parse_id(claim_id), codec.parse_ids(list(message_ids))

@@ -27,6 +27,7 @@ from kombu_pool.drivers.redis.connection import (
 from kombu_pool.drivers.redis.connector import Connector
 from kombu_pool.drivers.redis.error_mapping import CLIENT_ERRORS, error_code, translated, translation
 from kombu_pool.drivers.redis.server_check import check_layout
+from kombu_pool.drivers.shared_connections import renew_in_children
 from kombu_pool.errors import (
     ConnectionError,  # noqa: A004 - Zaqar's name for it
     KombuPoolError,
@@ -59,7 +60,7 @@ class Client:
         self._busy_wait = BusyWait(location.busy_wait)
         self._is_layout_checked = False
         self._start()
-        _clients.add(self)
+        renew_in_children(self)
 
     def _start(self) -> None:
         self._pid = os.getpid()
@@ -270,21 +271,8 @@ class Client:
             self._start()
 
     def renew_lock(self) -> None:
-        """Replace the locks, which a thread of the parent process may have held at the fork."""
         # Not the condition's own lock: it is entered in Python, where a signal handler may leave it locked.
         self._lock = threading.Lock()
         self._released = threading.Condition(self._lock)
         self._waiters = 0
         self._connector.renew_lock()
-
-
-_clients: weakref.WeakSet[Client] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for client in list(_clients):
-        client.renew_lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

@@ -8,7 +8,6 @@ stores a message puts the first eight bytes before the rest. All numbers are big
 
 from __future__ import annotations
 
-import math
 import re
 import struct
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from kombu_pool.codec import decode
+from kombu_pool.drivers.records import to_seconds
 from kombu_pool.drivers.redis.keys import name_bytes, name_of
 from kombu_pool.errors import CorruptRecord
 
@@ -72,11 +72,6 @@ def pack_incarnation(incarnation: str | None) -> bytes:
 def unpack_incarnation(stored: bytes) -> str:
     """Return an incarnation from its stored form."""
     return name_of(stored[1:])
-
-
-def escape_surrogates(text: str) -> str:
-    """Return a text that UTF-8 can encode: lone surrogates, which a queue's name may hold, become escapes."""
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def post_options(message: ValidMessage) -> str:
@@ -143,11 +138,6 @@ def claim_count_of(claim_counts: Sequence[bytes | None], index: int) -> tuple[in
         return 0, None
     count, _, claim = found.partition(b":")
     return int(count), claim.hex() or None
-
-
-def to_seconds(value: float) -> float:
-    """Return a duration as it was given: a whole number if it is one."""
-    return int(value) if math.isfinite(value) and value == int(value) else value
 
 
 def split_ids(joined: bytes, size: int = ID_BYTES) -> list[bytes]:

@@ -7,6 +7,7 @@ import struct
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from kombu_pool.drivers.dead_letters import NEVER, Candidate, DeadLetterMover, Source, Taken
+from kombu_pool.drivers.records import escape_surrogates
 from kombu_pool.drivers.redis import codec
 from kombu_pool.drivers.redis.codec import NO_IDEMPOTENCY_KEY
 from kombu_pool.drivers.redis.deletion import ACK
@@ -179,7 +180,7 @@ class DeadLetters(DeadLetterMover[Scope]):
 
 
 def _source(scope: Scope, metadata: bytes, now: float, claim: bytes = b"") -> Source[Scope]:
-    return Source(scope, scope[0], codec.escape_surrogates(scope[1]), policy_of(metadata), now, claim)
+    return Source(scope, scope[0], escape_surrogates(scope[1]), policy_of(metadata), now, claim)
 
 
 def candidate(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.drivers.redis.claiming import Claimer
 from kombu_pool.drivers.redis.claims import ClaimController
 from kombu_pool.drivers.redis.collector import Collector
 from kombu_pool.drivers.redis.dead_letters import DeadLetters
@@ -43,10 +42,10 @@ class DataDriver(Contract):
         self._closed = False
         writer = MessageWriter(store)
         self._dead_letters = dead_letters = DeadLetters(store, writer, dead_letter_hooks)
-        claimer = Claimer(store, dead_letters)
+        claims = ClaimController(store, dead_letters)
         self.queue_controller = QueueController(store)
-        self.message_controller = MessageController(store, writer, claimer, dead_letters, location)
-        self.claim_controller = ClaimController(store, claimer)
+        self.message_controller = MessageController(store, writer, claims, dead_letters, location)
+        self.claim_controller = claims
         self.subscription_controller = SubscriptionController(self._client, clock)
         self._collector = Collector(store, self.subscription_controller)
         self.connect_controllers()

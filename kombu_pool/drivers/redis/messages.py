@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from kombu_pool.drivers.records import escape_surrogates
 from kombu_pool.drivers.redis import codec
 from kombu_pool.drivers.redis.codec import pack, post_options
 from kombu_pool.drivers.redis.deletion import ACK, ClaimedPairs
@@ -66,7 +67,7 @@ class MessageController(Contract):
         idempotency_key: IdempotencyKey | None = None,
         incarnation: str | None = None,
     ) -> Sequence[str]:
-        client = None if client_uuid is None else codec.escape_surrogates(str(client_uuid))
+        client = None if client_uuid is None else escape_surrogates(str(client_uuid))
         arguments: list[Any] = [*codec.pack_idempotency_key(idempotency_key)]
         for message in messages:
             valid = validate(message, self._max_message_size)
@@ -94,7 +95,7 @@ class MessageController(Contract):
         after = codec.parse_id(marker) if marker else b""
         if after is None:
             return iter(([], ""))
-        hidden = "" if echo or client_uuid is None else codec.escape_surrogates(str(client_uuid))
+        hidden = "" if echo or client_uuid is None else escape_surrogates(str(client_uuid))
         with_states = (int(include_claimed), int(include_delayed))
         keys = self._store.keys(project, queue)
         found = self._store.run(_PAGE, keys, after, limit, hidden, *with_states)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import secrets
-import time
 from typing import TYPE_CHECKING, Any
 
+from kombu_pool.drivers.queue_stats import queue_stats
 from kombu_pool.drivers.redis import codec
 from kombu_pool.drivers.redis.keys import name_bytes, name_of, project_key
 from kombu_pool.drivers.redis.scripts import script
@@ -151,16 +151,10 @@ class QueueController(Contract):
         if counts is None:
             raise QueueDoesNotExist(name, project)
         free, delayed, claimed, now = counts
-        waiting = free + delayed
-        messages: dict[str, Any] = {"claimed": claimed, "free": waiting, "total": waiting + claimed}
-        ids = sorted(
-            {*self._client.call(_OLDEST_AND_NEWEST, (keys.free, keys.claimed)), *self._delayed(keys)}, key=_number
-        )
-        for which, message in zip(("oldest", "newest"), (ids[:1] + ids[-1:]), strict=False):
-            summary = self._summary(keys, message, float(now))
-            if summary is not None:
-                messages[which] = summary
-        return {"messages": messages}
+        found = self._client.call(_OLDEST_AND_NEWEST, (keys.free, keys.claimed))
+        ids = sorted({*found, *self._delayed(keys)}, key=_number)
+        ends = [end for message in ids[:1] + ids[-1:] for end in self._posted(keys, message)]
+        return queue_stats(claimed, free + delayed, ends, float(now))
 
     def _delayed(self, keys: KeySets) -> Iterator[bytes]:
         """Yield the first and the last message of each page of delayed messages, which are sorted by time."""
@@ -170,13 +164,11 @@ class QueueController(Contract):
             yield max(ids, key=_number)
             start += _PAGE_SIZE
 
-    def _summary(self, keys: KeySets, message: bytes, now: float) -> dict[str, Any] | None:
+    def _posted(self, keys: KeySets, message: bytes) -> Iterator[tuple[str, float]]:
+        """Yield a message's id and the time of its post, unless it is gone by now."""
         stored = self._client.command("HGET", keys.records, message)
-        if stored is None:
-            return None
-        created = codec.unpack(stored).created
-        text = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(created))
-        return {"id": message.hex(), "age": max(0, int(now - created)), "created": text}
+        if stored is not None:
+            yield message.hex(), codec.unpack(stored).created
 
     def calculate_resource_count(self, project: Project = None) -> int:
         head = project_key(project).encode()

@@ -11,10 +11,11 @@ from kombu_pool.drivers.dead_letters import Candidate, DeadLetter, Source
 from kombu_pool.drivers.sqlite.codec import claim_id_of, message_number, project_key, to_claimed_message
 from kombu_pool.drivers.sqlite.dead_letters import candidate, is_local, store_dead_letter
 from kombu_pool.drivers.sqlite.incarnations import find_queue
+from kombu_pool.drivers.sqlite.posting import SOON
 from kombu_pool.drivers.sqlite.statements import statements
 from kombu_pool.drivers.sqlite.states import CHUNK, advance, end_claim, remove
 from kombu_pool.errors import CorruptRecord, QueueDoesNotExist
-from kombu_pool.storage import UNREADABLE_QUEUE
+from kombu_pool.storage import DEFAULT_LIMIT, UNREADABLE_QUEUE, ClaimController
 from kombu_pool.storage.dead_letters import RESERVATION_TTL, DeadLetterOutcome, DeadLetterReason
 from kombu_pool.storage.policy import policy_of
 
@@ -63,7 +64,7 @@ class ClaimRequest:
     unroutable: set[int] = field(default_factory=set)
 
 
-class Claimer:
+class Claimer(ClaimController):
     """Claims or pops messages."""
 
     def __init__(self, database: Database, clock: Clock, dead_letters: DeadLetters) -> None:
@@ -71,10 +72,15 @@ class Claimer:
         self._clock = clock
         self._dead_letters = dead_letters
 
-    def claim(
-        self, queue: str, metadata: ClaimMetadata, limit: int, project: Project, incarnation: str | None
+    def create(
+        self,
+        queue: str,
+        metadata: ClaimMetadata,
+        project: Project = None,
+        limit: int = DEFAULT_LIMIT,
+        *,
+        incarnation: str | None = None,
     ) -> tuple[str | None, Sequence[Message]]:
-        """Claim messages as :meth:`ClaimController.create` promises."""
         if not self._has_claimable(queue, project, limit, incarnation):
             return None, []
         claim = secrets.randbits(63)
@@ -82,12 +88,11 @@ class Claimer:
             queue, project, limit, claim, metadata["ttl"], metadata["grace"], incarnation=incarnation
         )
         self._fulfil(request)
-        return (claim_id_of(claim), request.messages) if request.messages else (None, [])
+        return self._result(claim, request)
 
     def claim_by_id(
-        self, queue: str, message_ids: Iterable[str], metadata: ClaimMetadata, project: Project
+        self, queue: str, message_ids: Iterable[str], metadata: ClaimMetadata, project: Project = None
     ) -> tuple[str | None, Sequence[Message]]:
-        """Claim messages as :meth:`ClaimController.claim_by_id` promises."""
         numbers = [message_number(message_id) for message_id in dict.fromkeys(message_ids)]
         if not self._has_claimable(queue, project, len(numbers)):
             return None, []
@@ -99,7 +104,14 @@ class Claimer:
             rows = _free_rows(connection, found[0], numbers, request.now) if found else []
             if rows:
                 _claim_each(connection, found[0], request, claim, rows)
-        return (claim_id_of(claim), request.messages) if rows else (None, [])
+        return self._result(claim, request)
+
+    def _result(self, claim: int, request: ClaimRequest) -> tuple[str | None, Sequence[Message]]:
+        if not request.messages:
+            return None, []
+        if request.ttl < SOON:
+            self._database.wake()
+        return claim_id_of(claim), request.messages
 
     def pop(self, queue: str, limit: int, project: Project) -> Sequence[Message]:
         """Pop messages as :meth:`MessageController.pop` promises."""

@@ -1,25 +1,22 @@
-"""Creates, renews and releases claims."""
+"""Reads, renews and releases claims."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from kombu_pool.drivers.sqlite import deletion
+from kombu_pool.drivers.sqlite.claiming import Claimer
 from kombu_pool.drivers.sqlite.codec import claim_number, message_number, project_key, to_messages
 from kombu_pool.drivers.sqlite.posting import SOON
 from kombu_pool.drivers.sqlite.statements import statements
 from kombu_pool.drivers.sqlite.states import end_claim
 from kombu_pool.errors import ClaimDoesNotExist, QueueDoesNotExist
 from kombu_pool.storage import DEFAULT_LIMIT
-from kombu_pool.storage import ClaimController as Contract
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Sequence
 
-    from kombu_pool.clock import Clock
-    from kombu_pool.drivers.sqlite.claiming import Claimer
-    from kombu_pool.drivers.sqlite.database import Database
     from kombu_pool.model import Claim, ClaimMetadata, Message, Project
 
 _SQL = statements("claims")
@@ -28,27 +25,8 @@ _EXTEND_EXPIRY = statements("claiming")["extend_expiry"]
 _DELETION = statements("deletion")
 
 
-class ClaimController(Contract):
+class ClaimController(Claimer):
     """Claims in tables."""
-
-    def __init__(self, database: Database, clock: Clock, claimer: Claimer) -> None:
-        self._database = database
-        self._clock = clock
-        self._claimer = claimer
-
-    def create(
-        self,
-        queue: str,
-        metadata: ClaimMetadata,
-        project: Project = None,
-        limit: int = DEFAULT_LIMIT,
-        *,
-        incarnation: str | None = None,
-    ) -> tuple[str | None, Sequence[Message]]:
-        claimed = self._claimer.claim(queue, metadata, limit, project, incarnation)
-        if claimed[0] is not None and metadata["ttl"] < SOON:
-            self._database.wake()
-        return claimed
 
     def ack_and_claim(
         self,
@@ -101,14 +79,6 @@ class ClaimController(Contract):
             freed = end_claim(connection, number, last_claim=None) if found else 0
         if freed:
             self._database.wake()
-
-    def claim_by_id(
-        self, queue: str, message_ids: Iterable[str], metadata: ClaimMetadata, project: Project = None
-    ) -> tuple[str | None, Sequence[Message]]:
-        claimed = self._claimer.claim_by_id(queue, message_ids, metadata, project)
-        if claimed[0] is not None and metadata["ttl"] < SOON:
-            self._database.wake()
-        return claimed
 
     def release(self, queue: str, claim_id: str, message_ids: Iterable[str], project: Project = None) -> int:
         claim = claim_number(claim_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from kombu_pool.drivers.sqlite.statements import statements
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from kombu_pool.clock import Clock
     from kombu_pool.drivers.sqlite.database import Database
+    from kombu_pool.drivers.sqlite.subscriptions import SubscriptionController
 
 _SQL = statements("collector")
 _STATES = statements("states")
@@ -30,15 +32,16 @@ _PAGE_CHUNK = 256
 class Collector:
     """Frees space, a bounded amount in each call."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, subscriptions: SubscriptionController) -> None:
         self._database = database
         self._clock = clock
+        self._subscriptions = subscriptions
 
     def collect(self) -> int:
         """Remove some rows that are no longer needed; return how many."""
         until = time.monotonic() + _SECONDS
         total = 0
-        for step in (self._collect_expired, self.collect_deleted, self._collect_subscriptions):
+        for step in (self._collect_expired, self.collect_deleted, partial(self._subscriptions.collect_some, _LIMIT)):
             while total < _ROWS and time.monotonic() < until:
                 rows = step()
                 total += rows
@@ -60,10 +63,6 @@ class Collector:
             with database.write as connection:
                 total += advance_chunk(connection, queue, now)[0]
         return total
-
-    def _collect_subscriptions(self) -> int:
-        with self._database.write as connection:
-            return connection.execute(_SQL["expired_subscriptions"], (self._clock.time(), CHUNK)).rowcount
 
     def collect_deleted(self) -> int:
         """Remove some rows of a deleted queue; return how many."""

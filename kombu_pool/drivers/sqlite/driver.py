@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.drivers.sqlite.claiming import Claimer
 from kombu_pool.drivers.sqlite.claims import ClaimController
 from kombu_pool.drivers.sqlite.collector import Collector
 from kombu_pool.drivers.sqlite.database import acquire
@@ -38,14 +37,14 @@ class DataDriver(Contract):
         self.dead_letter_hooks = dead_letter_hooks
         self._database = database = acquire(location)
         self._clock = clock
-        self._collector = Collector(database, clock)
+        self.subscription_controller = SubscriptionController(database, clock)
+        self._collector = Collector(database, clock, self.subscription_controller)
         self._closed = False
         self._dead_letters = dead_letters = DeadLetters(database, clock, dead_letter_hooks)
-        claimer = Claimer(database, clock, dead_letters)
+        claims = ClaimController(database, clock, dead_letters)
         self.queue_controller = QueueController(database, clock, self._collector)
-        self.message_controller = MessageController(database, clock, claimer, dead_letters)
-        self.claim_controller = ClaimController(database, clock, claimer)
-        self.subscription_controller = SubscriptionController(database, clock)
+        self.message_controller = MessageController(database, clock, claims, dead_letters)
+        self.claim_controller = claims
         self.connect_controllers()
 
     @property

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
+from kombu_pool.drivers.queue_stats import queue_stats
 from kombu_pool.drivers.sqlite.codec import project_key
 from kombu_pool.drivers.sqlite.control.queues import QueueController as ControlQueueController
 from kombu_pool.drivers.sqlite.states import advance
@@ -91,11 +91,7 @@ class QueueController(ControlQueueController):
             groups = [group for group in (free, delayed, claimed) if group[0]]
             ends = [min(group[1] for group in groups), max(group[2] for group in groups)] if groups else []
             created = [connection.execute(self._sql["created"], (number,)).fetchone()[0] for number in ends]
-        waiting = free[0] + delayed[0]
-        messages: dict[str, Any] = {"claimed": claimed[0], "free": waiting, "total": waiting + claimed[0]}
-        for which, number, moment in zip(("oldest", "newest"), ends, created, strict=False):
-            messages[which] = _summary(number, moment, now)
-        return {"messages": messages}
+        return queue_stats(claimed[0], free[0] + delayed[0], [*zip(map(str, ends), created, strict=True)], now)
 
 
 def _is_present(found: Row, name: str, project: Project, incarnation: str | None, replaces: str | None) -> bool:
@@ -109,8 +105,3 @@ def _is_present(found: Row, name: str, project: Project, incarnation: str | None
     if replaces != found[2]:
         raise IncarnationConflict(name, project, found[2])
     return False
-
-
-def _summary(number: int, moment: float, now: float) -> dict[str, Any]:
-    created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
-    return {"id": str(number), "age": max(0, int(now - moment)), "created": created}

@@ -177,7 +177,8 @@ class StoreComparison(RuleBasedStateMachine):
 
     @rule()
     def read_dead_letters(self) -> None:
-        shapes = [shape(dead.page(limit=0)[0], "age") for dead in self.dead]
+        # One that moved to another pool counts its age and its ttl from then on; both stores lose it at the same time.
+        shapes = [shape(dead.page(limit=0)[0], "age", "ttl") for dead in self.dead]
         assert shapes[0] == shapes[1]
 
 

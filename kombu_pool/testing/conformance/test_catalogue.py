@@ -109,7 +109,7 @@ def test_a_pool_that_is_deleted_while_queues_are_assigned_to_it_has_none_or_stay
     other, together = drivers.open_control(control_uri, clock=clock), threading.Barrier(2)
 
     def assign(queue: str) -> None:
-        together.wait(20)
+        together.wait(60)
         with suppress(errors.PoolDoesNotExist):
             other.catalogue_controller.insert_if_absent(None, queue, "pool")
 
@@ -117,7 +117,7 @@ def test_a_pool_that_is_deleted_while_queues_are_assigned_to_it_has_none_or_stay
         control.pools_controller.create("pool", 1, "memory://pool")
         thread = threading.Thread(target=assign, args=(queue,))
         thread.start()
-        together.wait(20)
+        together.wait(60)
         with suppress(errors.PoolInUse):
             control.pools_controller.delete("pool")
         thread.join(60)
@@ -171,7 +171,7 @@ def test_of_racing_declarers_one_wins_and_all_use_its_pool(
 
     def declare(number: int) -> None:
         driver = drivers.open_control(control_uri, clock=clock)
-        barrier.wait(20)
+        barrier.wait(60)
         catalogue = driver.catalogue_controller
         answers.extend((queue, catalogue.insert_if_absent(None, f"q{queue}", f"pool-{number}")) for queue in range(20))
         driver.close()

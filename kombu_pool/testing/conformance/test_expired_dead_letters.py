@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from kombu_pool.testing.fixtures import MakeQueue
 
 #: Seconds within which every store wakes a watch.
-LIMIT = 20.0
+LIMIT = 60.0
 
 
 def test_what_expires_is_dead_lettered(origin: QueueHandle, dlq: QueueHandle, clock: ManualClock) -> None:

@@ -1,4 +1,4 @@
-"""The lives of queues in the catalogue: each step names the incarnation that it changes, and is refused for any other."""
+"""The lives of queues in the catalogue: each step names the incarnation that it changes, and only that is."""
 
 from __future__ import annotations
 

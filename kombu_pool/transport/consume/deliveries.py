@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from kombu.compression import decompress
 from kombu.message import Message as KombuMessage
@@ -12,17 +12,10 @@ from kombu_pool.transport.publish.envelope import enveloped
 from kombu_pool.transport.upkeep.dead_letters import headers_of
 
 if TYPE_CHECKING:
+    from kombu.transport.base import StdChannel
+
     from kombu_pool.model import Message as StoredMessage
     from kombu_pool.transport.consume.leases import Lease
-
-
-class AckChannel(Protocol):
-    """What a message needs of its channel."""
-
-    no_ack_consumers: set[str]
-
-    def basic_ack(self, delivery_tag: int, multiple: bool = False) -> None:
-        """Acknowledge a delivery."""
 
 
 class Message(KombuMessage):  # type: ignore[misc] # Kombu has no types
@@ -31,7 +24,7 @@ class Message(KombuMessage):  # type: ignore[misc] # Kombu has no types
     errors: Any = ()
 
     def __init__(
-        self, channel: AckChannel, delivery_tag: int, stored: StoredMessage, queue: str, consumer_tag: str | None
+        self, channel: StdChannel, delivery_tag: int, stored: StoredMessage, queue: str, consumer_tag: str | None
     ) -> None:
         # Kombu's own constructor does half of this in three times the time; every delivery comes through here.
         envelope = enveloped(stored["body"], queue)

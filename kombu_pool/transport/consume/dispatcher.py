@@ -13,13 +13,13 @@ from kombu_pool.transport.consume.fetcher import Fetcher
 from kombu_pool.transport.consume.waker import Waker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from kombu_pool import errors
     from kombu_pool.model import Message, Project
-    from kombu_pool.storage import DataDriver
+    from kombu_pool.pooling import DataDriver
     from kombu_pool.transport.consume.leases import Lease, Renewal
-    from kombu_pool.transport.consume.queue_consumers import QueueConsumers
+    from kombu_pool.transport.consume.prefetch import QueueConsumers
     from kombu_pool.transport.consume.settlement import Settlement
 
 logger = logging.getLogger(__name__)
@@ -44,13 +44,10 @@ class Dispatcher:
         renewal: Renewal,
         settlement: Settlement,
         project: Project,
-        pool_of: Callable[[str, Project], str | None],
         start_maintenance: Callable[[], None],
     ) -> None:
         self.claimer = Claimer(data, renewal, settlement, project, self.put)
-        self._settlement = settlement
-        self._project = project
-        self._pool_of = pool_of
+        self._pool_of = data.catalog.pool_of
         self._start_maintenance = start_maintenance
         self._ready: deque[Ready] = deque()
         self._failures: deque[errors.ConnectionError] = deque(maxlen=1)
@@ -114,8 +111,8 @@ class Dispatcher:
                 return True
             queue_consumers.delivered += 1
             # A claim that is late may still live; it must not hold the message until this process ends.
-            self._settlement.release_later(lease, message["id"])
-            self._settlement.wake()
+            self.claimer.settlement.release_later(lease, message["id"])
+            self.claimer.settlement.wake()
 
     def waker(self) -> Waker:
         """Return the waker of the event loop. With it, only fetcher threads claim."""
@@ -149,7 +146,7 @@ class Dispatcher:
     def report(self, failure: errors.ConnectionError) -> None:
         """Take note of a failing pool. The connection fails only when all of its pools do."""
         with self._lock:
-            if all(fetcher.failure is not None for fetcher in self._fetchers.values() if not fetcher.is_idle):
+            if all(fetcher.failure is not None for fetcher in self._fetchers.values() if fetcher.served):
                 self.fail(failure)
 
     def fail(self, failure: errors.ConnectionError) -> None:
@@ -166,7 +163,7 @@ class Dispatcher:
     def migrate_mapped(self, fetcher: Fetcher) -> None:
         """Move consumers whose queues have a pool by now from the fetcher without a pool to that pool's."""
         for consumers in fetcher.served:
-            if self._pool_of(consumers.queue, self._project) is not None:
+            if self._pool_of(consumers.queue, self.claimer.project) is not None:
                 fetcher.remove(consumers)
                 self.add(consumers)
 
@@ -175,11 +172,11 @@ class Dispatcher:
     def add(self, consumers: QueueConsumers) -> None:
         """Fetch messages for the consumers of a queue."""
         self._start_maintenance()
-        pool = self._pool_of(consumers.queue, self._project)
+        pool = self._pool_of(consumers.queue, self.claimer.project)
         with self._lock:
             fetcher = self._fetchers.get(pool)
             if fetcher is None:
-                fetcher = self._fetchers[pool] = Fetcher(pool, self.claimer, self)
+                fetcher = self._fetchers[pool] = Fetcher(pool, self.claimer, self.report, self.migrate_mapped)
             fetcher.add(consumers)
         # From the second fetcher on, the first one's thread claims.
         self.wake()
@@ -198,21 +195,21 @@ class Dispatcher:
             for item in undelivered:
                 self._ready.remove(item)
             consumers.delivered = consumers.claimed
-            for pool in [pool for pool, fetcher in self._fetchers.items() if fetcher.is_idle]:
+            for pool in [pool for pool, fetcher in self._fetchers.items() if not fetcher.served]:
                 self._fetchers.pop(pool).stop()
         by_lease: dict[Lease, list[str]] = {}
         for _, lease, message in undelivered:
             by_lease.setdefault(lease, []).append(message["id"])
         for lease, message_ids in by_lease.items():
-            self._settlement.release(lease, message_ids)
+            self.claimer.settlement.release(lease, message_ids)
 
-    def wake(self, waiting: Iterable[object] | None = None) -> None:
+    def wake(self, waiting: set[QueueConsumers] | None = None) -> None:
         """Make the fetchers of these consumers, or all fetchers, look for free slots again."""
         if self._claims_inline:
             self._arrived.set()
             return
         for fetcher in list(self._fetchers.values()):
-            if waiting is None or fetcher.serves_any(waiting):
+            if waiting is None or not waiting.isdisjoint(fetcher.served):
                 fetcher.wake()
 
     # The end.
@@ -235,5 +232,5 @@ class Dispatcher:
     def release_ready(self) -> None:
         """Queue the release of all messages that were not delivered."""
         for _, lease, message in self._ready:
-            self._settlement.release_later(lease, message["id"])
+            self.claimer.settlement.release_later(lease, message["id"])
         self._ready.clear()

@@ -11,17 +11,16 @@ import logging
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from kombu_pool import errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from kombu_pool.storage import Watch
     from kombu_pool.transport.consume.claiming import Claimer
-    from kombu_pool.transport.consume.prefetch import PrefetchWindow
-    from kombu_pool.transport.consume.queue_consumers import QueueConsumers
+    from kombu_pool.transport.consume.prefetch import PrefetchWindow, QueueConsumers
 
 logger = logging.getLogger(__name__)
 
@@ -29,18 +28,11 @@ logger = logging.getLogger(__name__)
 _serial = itertools.count(1)
 
 
-class FetcherOwner(Protocol):
-    """What a fetcher tells its connection."""
-
-    def report(self, failure: errors.ConnectionError) -> None:
-        """Take note of a failing pool."""
-
-    def migrate_mapped(self, fetcher: Fetcher) -> None:
-        """Move consumers whose queues were assigned to a pool meanwhile."""
-
-
 class Fetcher:
-    """Serves the consumers of one connection from one pool; ``pool`` None: their queues have none yet."""
+    """Serves the consumers of one connection from one pool; ``pool`` None: their queues have none yet.
+
+    ``report`` tells the connection of a failure; ``migrate_mapped`` moves consumers whose queues have a pool by now.
+    """
 
     #: How long free slots are gathered before a claim of fewer than half of the window, in seconds.
     LINGER = 0.005
@@ -57,12 +49,19 @@ class Fetcher:
     #: The first and the longest pause after a failure, in seconds.
     FIRST_BACKOFF, LAST_BACKOFF = 0.1, 2.0
 
-    def __init__(self, pool: str | None, claimer: Claimer, owner: FetcherOwner) -> None:
+    def __init__(
+        self,
+        pool: str | None,
+        claimer: Claimer,
+        report: Callable[[errors.ConnectionError], None],
+        migrate_mapped: Callable[[Fetcher], None],
+    ) -> None:
         self.pool = pool
         self.failure: errors.ConnectionError | None = None
         self.served: tuple[QueueConsumers, ...] = ()
         self._claimer = claimer
-        self._owner = owner
+        self._report = report
+        self._migrate_mapped = migrate_mapped
         self._slots_free = threading.Event()
         self._watches: dict[frozenset[str], Watch] = {}
         self._watching: Watch | None = None
@@ -77,15 +76,6 @@ class Fetcher:
         #: The next wait, in seconds: shorter while consumers wait for slots that are reserved for others.
         self._wait_limit = self.MAX_WAIT
         self._thread = threading.Thread(target=self._run, name=f"kombu_pool-fetcher-{pool}", daemon=True)
-
-    @property
-    def is_idle(self) -> bool:
-        """Return whether it serves no consumers."""
-        return not self.served
-
-    def serves_any(self, consumers: Iterable[object]) -> bool:
-        """Return whether it serves any of these."""
-        return not set(self.served).isdisjoint(consumers)
 
     def add(self, consumers: QueueConsumers) -> None:
         """Serve these consumers too."""
@@ -179,7 +169,7 @@ class Fetcher:
             self._slots_free.wait(self._wait_limit)
         elif self.pool is None:
             self._slots_free.wait(self.UNMAPPED_PERIOD)
-            self._owner.migrate_mapped(self)
+            self._migrate_mapped(self)
         elif len(empty) == len(self.served) or not self._slots_free.wait(self.EMPTY_TTL):
             # Full windows may have slots in a moment: entering the store's watch would cost more than this wait.
             self._watch(self._awaited)
@@ -283,13 +273,13 @@ class Fetcher:
         watch = self._watches.get(queues)
         if watch is None:
             # A new watch reports nothing that came before: claim once more, then wait.
-            self._open_watch(queues)
-            may_have_messages = True
-        else:
-            may_have_messages = self._wait(watch)
-        if may_have_messages:
-            with self._claim_lock:
-                self._forget_empty()
+            if len(self._watches) >= self.MAX_WATCHES:
+                self._close_watches()
+            self._watches[queues] = self._claimer.watch(queues)
+        elif not self._wait(watch):
+            return
+        with self._claim_lock:
+            self._forget_empty()
 
     def _wait(self, watch: Watch) -> bool:
         self._watching = watch
@@ -298,11 +288,6 @@ class Fetcher:
             return not self._slots_free.is_set() and watch.wait(self._wait_limit)
         finally:
             self._watching = None
-
-    def _open_watch(self, queues: frozenset[str]) -> None:
-        if len(self._watches) >= self.MAX_WATCHES:
-            self._close_watches()
-        self._watches[queues] = self._claimer.watch(queues)
 
     def _close_watches(self) -> None:
         watches, self._watches = self._watches, {}
@@ -323,7 +308,7 @@ class Fetcher:
                 "Pool %r is unreachable (%s); retrying every %g s at most", self.pool, reason, self.LAST_BACKOFF
             )
         self.failure = failure
-        self._owner.report(failure)
+        self._report(failure)
 
     def _recover(self) -> None:
         """End the outage: the pool answered a claim. A round without free slots proves nothing."""

@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections import deque
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from kombu_pool.errors import DoesNotExist, KombuPoolError, PoolUnavailable
@@ -18,52 +19,32 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kombu_pool.model import ClaimMetadata, Project
-    from kombu_pool.storage import ClaimController, ConsumersController
+    from kombu_pool.pooling import DataDriver
+    from kombu_pool.storage import ConsumersController
 
 logger = logging.getLogger(__name__)
 
 
+@dataclass(slots=True, eq=False)
 class Lease:
     """The process's view of one claim: its unsettled messages, and the time until which it surely holds them."""
 
-    __slots__ = (
-        "acked",
-        "ambiguous",
-        "claim_id",
-        "has_pending",
-        "in_flight",
-        "on_settled",
-        "project",
-        "queue",
-        "unsettled",
-        "valid_until",
-    )
-
-    def __init__(
-        self,
-        queue: str,
-        project: Project,
-        claim_id: str,
-        count: int,
-        valid_until: float,
-        on_settled: Callable[[Lease], None] | None = None,
-    ) -> None:
-        self.queue = queue
-        self.project = project
-        self.claim_id = claim_id
-        #: How many of its messages are unsettled, as far as the store has confirmed.
-        self.unsettled = count
-        #: How many of these a request to the store settles right now.
-        self.in_flight = 0
-        #: Called after some of its messages were settled; None where no prefetch window counts them.
-        self.on_settled = on_settled
-        #: Acknowledged messages that the store does not know of, and whether the lease is queued for the next flush.
-        self.acked: deque[str] = deque()
-        self.has_pending = False
-        #: Whether the store may have executed a settlement whose answer got lost.
-        self.ambiguous = False
-        #: Monotonic time before which no other process can hold its messages.
-        self.valid_until = valid_until
+    queue: str
+    project: Project
+    claim_id: str
+    #: How many of its messages are unsettled, as far as the store has confirmed.
+    unsettled: int
+    #: Monotonic time before which no other process can hold its messages.
+    valid_until: float
+    #: Called after some of its messages were settled; None where no prefetch window counts them.
+    on_settled: Callable[[Lease], None] | None = None
+    #: How many of its unsettled messages a request to the store settles right now.
+    in_flight: int = 0
+    #: Acknowledged messages that the store does not know of, and whether the lease is queued for the next flush.
+    acked: deque[str] = field(default_factory=deque)
+    has_pending: bool = False
+    #: Whether the store may have executed a settlement whose answer got lost.
+    ambiguous: bool = False
 
 
 class Renewal:
@@ -72,16 +53,10 @@ class Renewal:
     #: Pause after a failed renewal, in seconds.
     RETRY = 1.0
 
-    def __init__(
-        self,
-        claims: ClaimController,
-        consumers: ConsumersController,
-        metadata: ClaimMetadata,
-        pool_of: Callable[[str, Project], str | None],
-    ) -> None:
+    def __init__(self, data: DataDriver, consumers: ConsumersController, metadata: ClaimMetadata) -> None:
         self.metadata = metadata
-        self._pool_of = pool_of
-        self._claims = claims
+        self._pool_of = data.catalog.pool_of
+        self._claims = data.claim_controller
         self._consumers = consumers
         self._leases: set[Lease] = set()
         self._holders: set[str] = set()

@@ -1,35 +1,73 @@
-"""The prefetch window of a channel: how many messages its consumers may hold, all together."""
+"""The prefetch window of a channel: how many messages its consumers may hold, all together; and those consumers."""
 
 from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable
 
+    from kombu_pool.model import Message as StoredMessage
     from kombu_pool.transport.consume.leases import Lease
+    from kombu_pool.transport.consume.single_active import SingleActiveConsumer
 
 
 #: From this limit on, a quarter of the slots hides the latency of a claim.
 _LARGE_WINDOW = 8
 
 
-class SlotUser(Protocol):
-    """The consumers of one queue, as the window sees them."""
+@dataclass(slots=True, eq=False)
+class Consumer:
+    """One ``basic.consume`` of a channel."""
 
+    queue: str
+    tag: str
+    callback: Callable[[Any], Any]
     no_ack: bool
-    last_served: int
-    empty_until: float
+
+
+@dataclass(eq=False)
+class QueueConsumers:
+    """The consumers of a queue that one claim serves; messages are delivered to them round robin."""
+
+    queue: str
+    no_ack: bool
+    #: The prefetch window of their channel.
+    window: PrefetchWindow
+    #: Their channel's method that hands a message to one of them.
+    deliver: Callable[[QueueConsumers, Consumer, Lease, StoredMessage], None]
+    #: Whether they may claim, on a queue with ``x-single-active-consumer``; None on any other.
+    single_active: SingleActiveConsumer | None = None
+    #: Those that are not cancelled; the list is replaced, never changed.
+    consumers: list[Consumer] = field(default_factory=list)
+    # Each is written by one thread only: the fetcher's, and the one that delivers.
+    claimed: int = 0
+    delivered: int = 0
+    #: The number of their last successful claim among all claims of the process.
+    last_served: int = 0
+    #: Monotonic time until which the queue, which was found empty, is not claimed from.
+    empty_until: float = 0.0
+    #: Held by the thread that claims for them.
+    claiming: threading.Lock = field(default_factory=threading.Lock)
+    _next: int = 0
 
     @property
     def ready(self) -> int:
         """Return how many claimed messages wait for delivery."""
+        return self.claimed - self.delivered
 
-    @property
-    def consumers(self) -> Sequence[object]:
-        """Return those that are not cancelled."""
+    def next_consumer(self) -> Consumer | None:
+        """Return the consumer of the next message; None when all are cancelled."""
+        consumers = self.consumers
+        if not consumers:
+            return None
+        if self.single_active is not None:
+            return consumers[0]
+        self._next = (self._next + 1) % len(consumers)
+        return consumers[self._next]
 
 
 class PrefetchWindow:
@@ -45,18 +83,18 @@ class PrefetchWindow:
     #: consumers that found all slots reserved ask again.
     YIELD_TTL = 0.1
 
-    def __init__(self, read_ahead: int, wake: Callable[[Iterable[SlotUser]], None]) -> None:
+    def __init__(self, read_ahead: int, wake: Callable[[set[QueueConsumers]], None]) -> None:
         self.prefetch_count = 0
         self.leases: set[Lease] = set()
         self.paused = False
         #: Consumers that wait for a slot, in any pool; a slot that becomes free empties the set and wakes them.
-        self.waiting: set[SlotUser] = set()
+        self.waiting: set[QueueConsumers] = set()
         #: Consumers whose last request got no slot, or that yielded theirs; woken or not, they have not claimed since.
-        self._unserved: set[SlotUser] = set()
+        self._unserved: set[QueueConsumers] = set()
         self._acked = 0
         self._freed_by_ack = 0
         #: The slots reserved for claims in progress, each with the monotonic end of the reservation.
-        self._reserved: dict[SlotUser, tuple[int, float]] = {}
+        self._reserved: dict[QueueConsumers, tuple[int, float]] = {}
         self._lock = threading.Lock()
         self._refused = False
         self._read_ahead = read_ahead
@@ -70,7 +108,7 @@ class PrefetchWindow:
         """Return whether another message may be delivered. Celery replaces this method to stop prefetching."""
         return not self.prefetch_count or self.outstanding() - self._freed_by_ack < self.prefetch_count
 
-    def claimable(self, user: SlotUser, *, linger: bool, freed_by_ack: int = 0) -> int:
+    def claimable(self, user: QueueConsumers, *, linger: bool, freed_by_ack: int = 0) -> int:
         """Return how many messages to claim now; ``freed_by_ack`` slots become free with that very claim.
 
         A claim of one message costs as much as a claim of many. With ``linger``, a channel that still has work and few
@@ -88,7 +126,7 @@ class PrefetchWindow:
             self._unserved.add(user)
         return slots
 
-    def _free(self, user: SlotUser, *, linger: bool) -> int:
+    def _free(self, user: QueueConsumers, *, linger: bool) -> int:
         if self._is_unlimited(user):
             missing = self._read_ahead - user.ready
             return missing if missing * 2 >= self._read_ahead else 0
@@ -100,7 +138,7 @@ class PrefetchWindow:
             return 0
         return min(free, self._read_ahead)
 
-    def is_behind(self, user: SlotUser, slots: int, freed_by_ack: int = 0) -> bool:
+    def is_behind(self, user: QueueConsumers, slots: int, freed_by_ack: int = 0) -> bool:
         """Return whether consumers that were served earlier wait for these slots; ``user`` then yields.
 
         A store does not tell what other queues hold. Without this order, the consumers that claim again with each
@@ -111,7 +149,7 @@ class PrefetchWindow:
         with self._lock:
             return self._unreserved(user, slots, freed_by_ack) > 0 and self._served_earlier(user) is not None
 
-    def yield_slots(self, user: SlotUser) -> None:
+    def yield_slots(self, user: QueueConsumers) -> None:
         """Reserve all free slots for the consumers that were served earliest, for YIELD_TTL, and wake them."""
         with self._lock:
             self.waiting.add(user)
@@ -124,7 +162,7 @@ class PrefetchWindow:
             self._refused = True
         self.wake_waiting(but=user)
 
-    def _served_earlier(self, user: SlotUser) -> SlotUser | None:
+    def _served_earlier(self, user: QueueConsumers) -> QueueConsumers | None:
         """Return the waiting consumers that were served earliest, and before ``user``, and may have messages.
 
         Consumers that let a reservation expire are passed over until they ask again.
@@ -144,7 +182,7 @@ class PrefetchWindow:
         ]
         return min(earlier, key=lambda other: other.last_served, default=None)
 
-    def reserve(self, user: SlotUser, slots: int, freed_by_ack: int = 0) -> int:
+    def reserve(self, user: QueueConsumers, slots: int, freed_by_ack: int = 0) -> int:
         """Reserve up to so many slots for a claim, and return how many; :meth:`unreserve` ends the reservation."""
         if slots <= 0 or self._is_unlimited(user):
             return slots
@@ -160,13 +198,13 @@ class PrefetchWindow:
                 self._refused = True
         return slots
 
-    def _unreserved(self, user: SlotUser, slots: int, freed_by_ack: int = 0) -> int:
+    def _unreserved(self, user: QueueConsumers, slots: int, freed_by_ack: int = 0) -> int:
         """Return how many of so many slots are reserved for no other consumers."""
         now, reserved = time.monotonic(), self._reserved.items()
         others = sum(count for other, (count, until) in reserved if other is not user and now < until)
         return min(slots, self.prefetch_count - self.outstanding() + freed_by_ack - others)
 
-    def unreserve(self, user: SlotUser) -> None:
+    def unreserve(self, user: QueueConsumers) -> None:
         """End the reservation of a claim that is over: the slots that it did not use are free."""
         with self._lock:
             self._reserved.pop(user, None)
@@ -174,14 +212,14 @@ class PrefetchWindow:
         if refused:
             self.wake_waiting()
 
-    def _is_unlimited(self, user: SlotUser) -> bool:
+    def _is_unlimited(self, user: QueueConsumers) -> bool:
         return user.no_ack or not self.prefetch_count
 
     def should_linger(self) -> bool:
         """Return whether slots are free that a claim with ``linger`` leaves unused."""
         return bool(self.prefetch_count) and self.can_consume()
 
-    def delivered(self, user: SlotUser) -> None:
+    def delivered(self, user: QueueConsumers) -> None:
         """Wake the waiting consumers once half of the messages read ahead is delivered."""
         if self._is_unlimited(user) and user.ready * 2 <= self._read_ahead:
             self.wake_waiting()
@@ -203,14 +241,14 @@ class PrefetchWindow:
         if self.waiting:
             self.wake_waiting()
 
-    def wake_waiting(self, but: SlotUser | None = None) -> None:
+    def wake_waiting(self, but: QueueConsumers | None = None) -> None:
         """Wake the waiting consumers except ``but``, which yielded its slots to them."""
         waiting = self.waiting - {but}
         # Consumers that begin to wait after this line stay in the set.
         self.waiting.difference_update(waiting)
         self._wake(waiting)
 
-    def forget(self, user: SlotUser) -> None:
+    def forget(self, user: QueueConsumers) -> None:
         """Drop all state of consumers that are cancelled."""
         self.waiting.discard(user)
         self._unserved.discard(user)

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, TypeAlias
 from kombu_pool.errors import KombuPoolError, PoolUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from kombu_pool.model import Project
-    from kombu_pool.storage import ClaimController, MessageController
+    from kombu_pool.pooling import DataDriver
     from kombu_pool.transport.consume.deliveries import Message
     from kombu_pool.transport.consume.leases import Lease, Renewal
 
@@ -36,17 +36,10 @@ class Settlement:
     #: The longest delay, in seconds: a slow store is not asked more often than this allows.
     MAX_DELAY = 0.05
 
-    def __init__(
-        self,
-        messages: MessageController,
-        claims: ClaimController,
-        renewal: Renewal,
-        delay: float,
-        pool_of: Callable[[str, Project], str | None],
-    ) -> None:
-        self._messages = messages
-        self._pool_of = pool_of
-        self._claims = claims
+    def __init__(self, data: DataDriver, renewal: Renewal, delay: float) -> None:
+        self._messages = data.message_controller
+        self._pool_of = data.catalog.pool_of
+        self._claims = data.claim_controller
         self._renewal = renewal
         self._delay = delay
         self._pending: deque[Lease] = deque()

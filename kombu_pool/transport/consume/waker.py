@@ -25,22 +25,19 @@ class Waker:
         self._loop: Any = None
         self._timer: Any = None
 
-    def register(self, loop: Any, callback: Callable[..., None], *arguments: Any) -> None:
+    def register(self, loop: Any, callback: Callable[[], None]) -> None:
         """Make the event loop call ``callback`` after each :meth:`wake`."""
         self.unregister()
         self._loop = loop
-        loop.add_reader(self.fileno(), callback, *arguments)
+        loop.add_reader(self._reader.fileno(), callback)
         self._timer = loop.call_repeatedly(self.TIMER_PERIOD, _end_poll)
 
     def unregister(self) -> None:
         """Remove the waker from its loop. Idempotent."""
         if self._loop is not None:
-            self._loop.remove_reader(self.fileno())
+            self._loop.remove_reader(self._reader.fileno())
             self._timer.cancel()
             self._loop = self._timer = None
-
-    def fileno(self) -> int:
-        return self._reader.fileno()
 
     def wake(self) -> None:
         """Make the socket readable, unless it is. From any thread."""

@@ -24,25 +24,17 @@ if TYPE_CHECKING:
 class DeclarationMethods:
     """``exchange.*`` and ``queue.*``."""
 
+    #: The id of the connection, which owns the exclusive queues that it declares.
+    _owner: str
+    _exclusive: set[str]
     _project: Project
+    _queues: Queues
+    _bindings: BindingsController
+    _router: Router
+    #: Sends every queued acknowledgement.
+    _flush_acks: Callable[[], None]
     #: Raises RecoverableConnectionError if nothing would renew what the channel owns.
     require_open: Callable[[], None]
-
-    def __init__(
-        self,
-        owner: str,
-        queues: Queues,
-        bindings: BindingsController,
-        router: Router,
-        exclusive: set[str],
-        flush_acks: Callable[[], None],
-    ) -> None:
-        self._owner = owner
-        self._queues = queues
-        self._bindings = bindings
-        self._router = router
-        self._exclusive = exclusive
-        self._flush_acks = flush_acks
 
     def exchange_declare(
         self,
@@ -230,12 +222,10 @@ class DeclarationMethods:
         # Acknowledgements sent after the deletion would be logged as late.
         self._flush_acks()
         there = self._queues.counts(queue)
-        for refused, why in (
-            (if_unused and there.consumer_count, "in use"),
-            (if_empty and self._queues.total(queue), "not empty"),
-        ):
-            if refused:
-                raise precondition_failed(f"queue '{queue}' {why}", "queue_delete")
+        if if_unused and there.consumer_count:
+            raise precondition_failed(f"queue '{queue}' in use", "queue_delete")
+        if if_empty and self._queues.total(queue):
+            raise precondition_failed(f"queue '{queue}' not empty", "queue_delete")
         self._queues.delete(queue)
         self._exclusive.discard(queue)
         return there.message_count

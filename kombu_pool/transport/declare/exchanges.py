@@ -23,19 +23,14 @@ ALTERNATE = "alternate-exchange"
 #: Exchanges that exist without a declaration, as in AMQP.
 PREDECLARED = {"amq.direct": "direct", "amq.topic": "topic", "amq.fanout": "fanout", "amq.headers": "headers"}
 
+_WILDCARDS = {"*": r"\.[^.]*", "#": r"(?:\.[^.]*)*"}
+
 
 @lru_cache(maxsize=4096)
 def topic_pattern(key: str) -> re.Pattern[str]:
     """Return the pattern of a topic binding, each word after a dot: ``*`` is one word, ``#`` zero or more."""
-    pattern = "".join(_word(word) for word in key.split("."))
+    pattern = "".join(_WILDCARDS.get(word) or r"\." + re.escape(word) for word in key.split("."))
     return re.compile(pattern + r"\Z", re.DOTALL)
-
-
-def _word(word: str) -> str:
-    """Return the pattern of one word, with the dot before it."""
-    if word == "#":
-        return r"(?:\.[^.]*)*"
-    return r"\.[^.]*" if word == "*" else r"\." + re.escape(word)
 
 
 def topic_matches(key: str, routing_key: str) -> bool:
@@ -110,23 +105,19 @@ class Router:
             if name in seen:
                 continue
             seen.add(name)
-            table = self._table_on_path(name, exchange)
-            if table is not None:
-                queues, exchanges = table.queues(routing_key, headers), table.exchanges(routing_key, headers)
-                found.update(dict.fromkeys(queues))
-                to_visit.extend(exchanges)
-                if table.alternate and not queues and not exchanges:
-                    to_visit.append(table.alternate)
+            try:
+                table = self._table(name, fresh=name == exchange)
+            except ExchangeDoesNotExist:
+                if name == exchange:
+                    raise
+                # An alternate exchange need not exist.
+                continue
+            queues, exchanges = table.queues(routing_key, headers), table.exchanges(routing_key, headers)
+            found.update(dict.fromkeys(queues))
+            to_visit.extend(exchanges)
+            if table.alternate and not queues and not exchanges:
+                to_visit.append(table.alternate)
         return tuple(found)
-
-    def _table_on_path(self, name: str, first: str) -> _Table | None:
-        """Return the table of an exchange on the path; None for an alternate exchange that does not exist."""
-        try:
-            return self._table(name, fresh=name == first)
-        except ExchangeDoesNotExist:
-            if name == first:
-                raise
-            return None
 
     def forget(self, *exchanges: str) -> None:
         """Drop these exchanges from the cache."""

@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.storage import (
-    DEAD_LETTER_EXCHANGE,
-    DEAD_LETTER_EXPIRED,
-    DEAD_LETTER_ROUTING_KEY,
-    DEFAULT_MESSAGE_TTL,
-    DROP_HEAD,
-    MAX_CLAIM_COUNT,
-    MAX_LENGTH,
-    MAX_LENGTH_BYTES,
-    OVERFLOW,
-    REJECT_PUBLISH,
-)
+from kombu_pool import storage
+from kombu_pool.storage.validation import MAX_PRIORITY
 from kombu_pool.transport.amqp_errors import precondition_failed
 
 if TYPE_CHECKING:
@@ -39,7 +30,6 @@ _LENGTH, _BYTES, _OVERFLOW = "x-max-length", "x-max-length-bytes", "x-overflow"
 REJECT_PUBLISH_DLX = "reject-publish-dlx"
 #: Stands for the dead-letter exchange of a queue with a delivery limit and no such exchange.
 DELIVERY_LIMIT_EXCHANGE = "kombu_pool.delivery_limit"
-HIGHEST_PRIORITY = 255
 
 SUPPORTED = frozenset(
     {
@@ -69,8 +59,8 @@ def policy_of(name: str, arguments: Mapping[str, Any]) -> Metadata:
     ttl = checked.seconds(_TTL)
     if ttl is not None:
         # A ttl of 0 never expires in a store, and expires at once in AMQP.
-        metadata[DEFAULT_MESSAGE_TTL] = ttl or 0.001
-    checked.number(_PRIORITY, 0, HIGHEST_PRIORITY)
+        metadata[storage.DEFAULT_MESSAGE_TTL] = ttl or 0.001
+    checked.number(_PRIORITY, 0, MAX_PRIORITY)
     _add_length_limit(metadata, checked)
     _add_dead_letters(metadata, checked)
     return metadata
@@ -92,14 +82,14 @@ def dead_letters_refused(arguments: Mapping[str, Any]) -> bool:
 
 
 def _add_length_limit(metadata: Metadata, arguments: QueueArguments) -> None:
-    for argument, key in ((_LENGTH, MAX_LENGTH), (_BYTES, MAX_LENGTH_BYTES)):
+    for argument, key in ((_LENGTH, storage.MAX_LENGTH), (_BYTES, storage.MAX_LENGTH_BYTES)):
         most = arguments.number(argument, 0)
         if most is not None:
             # A store has no length limit of 0; 1 is the closest.
             metadata[key] = most or 1
-    how = arguments.one_of(_OVERFLOW, (DROP_HEAD, REJECT_PUBLISH, REJECT_PUBLISH_DLX))
-    if how in (REJECT_PUBLISH, REJECT_PUBLISH_DLX):
-        metadata[OVERFLOW] = REJECT_PUBLISH
+    how = arguments.one_of(_OVERFLOW, (storage.DROP_HEAD, storage.REJECT_PUBLISH, REJECT_PUBLISH_DLX))
+    if how in (storage.REJECT_PUBLISH, REJECT_PUBLISH_DLX):
+        metadata[storage.OVERFLOW] = storage.REJECT_PUBLISH
 
 
 def _add_dead_letters(metadata: Metadata, arguments: QueueArguments) -> None:
@@ -109,14 +99,14 @@ def _add_dead_letters(metadata: Metadata, arguments: QueueArguments) -> None:
     limit = arguments.number(_LIMIT, -1)
     if limit is not None and limit >= 0:
         # The limit counts the deliveries after the first.
-        metadata[MAX_CLAIM_COUNT] = limit + 1
+        metadata[storage.MAX_CLAIM_COUNT] = limit + 1
     if exchange is not None:
-        metadata[DEAD_LETTER_EXCHANGE] = exchange
-        metadata[DEAD_LETTER_EXPIRED] = True
+        metadata[storage.DEAD_LETTER_EXCHANGE] = exchange
+        metadata[storage.DEAD_LETTER_EXPIRED] = True
         if routing_key is not None:
-            metadata[DEAD_LETTER_ROUTING_KEY] = routing_key
-    elif MAX_CLAIM_COUNT in metadata:
-        metadata[DEAD_LETTER_EXCHANGE] = DELIVERY_LIMIT_EXCHANGE
+            metadata[storage.DEAD_LETTER_ROUTING_KEY] = routing_key
+    elif storage.MAX_CLAIM_COUNT in metadata:
+        metadata[storage.DEAD_LETTER_EXCHANGE] = DELIVERY_LIMIT_EXCHANGE
 
 
 class QueueArguments:
@@ -135,18 +125,13 @@ class QueueArguments:
             raise self.refusal(argument, f"must be a number of milliseconds of 0 or more, not {value!r}")
         return value / 1000
 
-    def number(self, argument: str, least: int, most: int | None = None) -> int | None:
+    def number(self, argument: str, least: int, most: float = math.inf) -> int | None:
         """Return a whole number."""
         value = self._arguments.get(argument)
         if value is None:
             return None
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int)
-            or value < least
-            or (most is not None and value > most)
-        ):
-            bounds = f"of {least} or more" if most is None else f"from {least} to {most}"
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            bounds = f"of {least} or more" if most == math.inf else f"from {least} to {most}"
             raise self.refusal(argument, f"must be a whole number {bounds}, not {value!r}")
         return value
 

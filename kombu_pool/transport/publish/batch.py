@@ -10,7 +10,7 @@ from kombu_pool.errors import KombuPoolError
 
 if TYPE_CHECKING:
     from kombu_pool.model import NewMessage
-    from kombu_pool.transport.publish.posting_channel import PostingChannel
+    from kombu_pool.transport.publish.posting import PostingMethods
 
 #: Kombu has the class, and batches, from 5.7 on.
 BatchPublishError: type[Exception] = getattr(exceptions, "BatchPublishError", exceptions.OperationalError)
@@ -19,7 +19,7 @@ BatchPublishError: type[Exception] = getattr(exceptions, "BatchPublishError", ex
 class PublishBatch:
     """The messages of one batch, by queue; a flush posts once to each queue."""
 
-    def __init__(self, channel: PostingChannel, max_size: int) -> None:
+    def __init__(self, channel: PostingMethods, max_size: int) -> None:
         self.channel = channel
         self._max_size = max_size
         self._posts: dict[str, list[NewMessage]] = {}

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 from kombu.exceptions import OperationalError
 
 from kombu_pool.errors import ConnectionError as StoreConnectionError
+from kombu_pool.storage.idempotency import ProducerSequence
 from kombu_pool.transport.options import is_ours
-from kombu_pool.transport.publish.unconfirmed import ProducerSequence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from kombu_pool.model import IdempotencyKey, NewMessage
-    from kombu_pool.transport.publish.posting_channel import PostingChannel
+    from kombu_pool.transport.publish.posting import PostingMethods
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class PublishBuffer:
         """Return whether it buffers what is published over this Kombu connection."""
         return client is self._client and (self._explicit or batch_groups)
 
-    def add(self, channel: PostingChannel, message: Any, exchange: str, routing_key: str) -> None:
+    def add(self, channel: PostingMethods, message: Any, exchange: str, routing_key: str) -> None:
         """Add a message.
 
         A full buffer is flushed first. If that fails, the message was not added, and may be published again.
@@ -62,7 +62,7 @@ class PublishBuffer:
         self._size += 1
         self._bytes += len(new["body"]["body"] or "")
 
-    def flush(self, channel: PostingChannel) -> None:
+    def flush(self, channel: PostingMethods) -> None:
         """Post everything. Messages whose post got no answer stay, and the next flush stores them once."""
         for queue in list(self._posts):
             key = self._keys.get(queue) or self._sequence.next_key()

@@ -12,13 +12,12 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool.errors import InvalidMessage
+from kombu_pool.storage.validation import MAX_PRIORITY
 
 if TYPE_CHECKING:
     from kombu_pool.model import NewMessage
 
 Envelope = dict[str, Any]
-
-MAX_PRIORITY = 255
 
 #: The shortest delay of an eta, in seconds: a closer eta is due before a worker claims the message.
 SHORTEST_DELAY = 0.05

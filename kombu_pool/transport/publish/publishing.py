@@ -2,68 +2,27 @@
 
 from __future__ import annotations
 
-import logging
-from collections import defaultdict
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from kombu_pool.errors import (
-    ConnectionError,  # noqa: A004 - Zaqar's name for it
-    ExchangeDoesNotExist,
-    InvalidMessage,
-    QueueDoesNotExist,
-    QueueIsFull,
-)
-from kombu_pool.transport import amqp_errors
+from kombu_pool.errors import ConnectionError  # noqa: A004 - Zaqar's name for it
 from kombu_pool.transport.publish import buffer as buffers
-from kombu_pool.transport.publish import envelope as envelopes
 from kombu_pool.transport.publish import unconfirmed
 from kombu_pool.transport.publish.batch import PublishBatch
+from kombu_pool.transport.publish.posting import PostingMethods
 from kombu_pool.transport.publish.unconfirmed import UnconfirmedPublish
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Sequence
 
-    from kombu_pool.model import IdempotencyKey, NewMessage, Project
-    from kombu_pool.transport.options import TransportOptions
+    from kombu_pool.model import NewMessage
     from kombu_pool.transport.publish.envelope import Envelope
 
-logger = logging.getLogger(__name__)
 
-
-class EpochCheck(Protocol):
-    """Raises ConnectionError if a queue or exchange is missing because the control store lost its data."""
-
-    def require(self) -> None:
-        """Check now."""
-
-    def require_periodically(self) -> None:
-        """Check unless that was done a moment ago."""
-
-
-class PublishingMethods:
+class PublishingMethods(PostingMethods):
     """``basic.publish`` and what belongs to it."""
 
-    _project: Project
-
-    def __init__(
-        self,
-        client: Any,
-        options: TransportOptions,
-        post: Callable[..., Sequence[str]],
-        route: Callable[[str, str, Mapping[str, Any]], Sequence[str]],
-        epoch: EpochCheck,
-        publish_refused: Callable[[Project, str, Sequence[NewMessage]], None],
-    ) -> None:
-        #: Called with (error, exchange, routing key, message) for a mandatory message that is unroutable.
-        self.events: defaultdict[str, set[Callable[..., Any]]] = defaultdict(set)
-        self._kombu_connection = client
-        self._store_identity = options.identity
-        self._delay_eta = options.delay_eta
-        self._batch_groups = options.batch_groups
-        self._post = post
-        self._route = route
-        self._epoch = epoch
-        self._publish_refused = publish_refused
+    #: The Kombu connection.
+    client: Any
 
     def prepare_message(
         self,
@@ -109,13 +68,13 @@ class PublishingMethods:
             InvalidMessage: the message cannot be stored.
         """
         buffer = buffers.current.get()
-        if buffer is not None and buffer.accepts(self._kombu_connection, self._batch_groups):
+        if buffer is not None and buffer.accepts(self.client, self._options.batch_groups):
             if not mandatory:
                 buffer.add(self, message, exchange, routing_key)
                 return
             buffer.flush(self)
         new, queues = self.routed(message, exchange, routing_key, mandatory=mandatory)
-        earlier = unconfirmed.find(message, self._store_identity)
+        earlier = unconfirmed.find(message, self._options)
         if earlier is not None:
             self._publish_again(earlier, new, queues, mandatory)
             return
@@ -125,9 +84,7 @@ class PublishingMethods:
                 self.post(queue, (new,), mandatory=mandatory, idempotency_key=sequence.next_key())
                 stored += 1
         except ConnectionError:
-            publish = UnconfirmedPublish(new["body"], self._store_identity, sequence)
-            publish.record(queues[:stored], queues[stored], sequence.last_key())
-            publish.remember()
+            UnconfirmedPublish(new["body"], self._options, sequence, queues[:stored], queues[stored]).remember()
             raise
         except Exception:
             unconfirmed.release_sequence(sequence)
@@ -150,71 +107,6 @@ class PublishingMethods:
             raise
         earlier.forget()
         unconfirmed.release_sequence(earlier.sequence)
-
-    def routed(
-        self, message: Any, exchange: str, routing_key: str, mandatory: bool = False, **options: Any
-    ) -> tuple[NewMessage, Sequence[str]]:
-        """Return a message as it is posted, and the queues that it is routed to."""
-        if type(message) is not dict:
-            message = envelopes.wrap(message, routing_key, exchange)
-        else:
-            message["exchange"] = exchange
-            message["routing-key"] = routing_key
-        new = envelopes.new_message(message, delay_eta=self._delay_eta)
-        if not exchange:
-            return new, (routing_key,)
-        try:
-            queues = self._route(exchange, routing_key, message["headers"])
-        except ExchangeDoesNotExist as error:
-            self._epoch.require()
-            raise amqp_errors.no_exchange(exchange, "basic_publish") from error
-        if not queues:
-            self._epoch.require_periodically()
-            self._return(message, mandatory)
-        return new, queues
-
-    def post(
-        self,
-        queue: str,
-        messages: Sequence[NewMessage],
-        mandatory: bool = False,
-        idempotency_key: IdempotencyKey | None = None,
-        *,
-        one_by_one: bool = False,
-    ) -> None:
-        """Post messages to a queue; an absent queue stores none, as in AMQP.
-
-        ``one_by_one``: if one is refused, those before it are stored, as if each had been posted alone.
-
-        Raises:
-            MessageNacked: the queue is full and refuses them.
-            InvalidMessage: a message cannot be stored.
-        """
-        try:
-            self._post(queue, messages, None, self._project, idempotency_key=idempotency_key)
-        except (QueueIsFull, InvalidMessage) as error:
-            if one_by_one and len(messages) > 1:
-                for message in messages:
-                    self.post(queue, (message,), mandatory)
-            elif isinstance(error, QueueIsFull):
-                self._publish_refused(self._project, queue, messages)
-                raise amqp_errors.nacked(queue) from error
-            else:
-                raise
-        except QueueDoesNotExist:
-            self._epoch.require()
-            for message in messages:
-                self._return(message["body"], mandatory)
-
-    def _return(self, envelope: Envelope, mandatory: bool) -> None:
-        """Return an unroutable message to its producer if it is mandatory; drop it otherwise."""
-        exchange, routing_key = envelope["exchange"], envelope["routing-key"]
-        if not mandatory:
-            logger.debug("A message to exchange %r with key %r is unroutable and dropped", exchange, routing_key)
-            return
-        error = amqp_errors.no_route()
-        for listener in tuple(self.events["basic_return"]):
-            listener(error, exchange, routing_key, envelope)
 
     def create_publish_batch(self, max_size: int) -> PublishBatch:
         """Return a batch for ``Producer.batch`` to fill."""

@@ -13,43 +13,20 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.model import IdempotencyKey
 from kombu_pool.storage import IDEMPOTENCY_WINDOW
+from kombu_pool.storage.idempotency import ProducerSequence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from kombu_pool.model import IdempotencyKey
+    from kombu_pool.transport.options import TransportOptions
     from kombu_pool.transport.publish.envelope import Envelope
 
 #: The most unconfirmed publishes that a process remembers.
 MAX_REMEMBERED = 1000
 #: How long they are remembered, in seconds: less than by the stores, whose window began before the publish failed.
 WINDOW = IDEMPOTENCY_WINDOW * 0.9
-_PRODUCER_ID_BYTES = 12
-
-
-class ProducerSequence:
-    """The producer id and sequence numbers of one publish at a time.
-
-    With an unconfirmed publish it makes no other posts, for a store remembers only the last post of a producer.
-    """
-
-    __slots__ = ("_producer", "last")
-
-    def __init__(self) -> None:
-        self._producer = os.urandom(_PRODUCER_ID_BYTES)
-        #: The sequence number of the last post.
-        self.last = 0
-
-    def next_key(self) -> IdempotencyKey:
-        """Return the key of another post."""
-        self.last += 1
-        return IdempotencyKey(self._producer, self.last)
-
-    def last_key(self) -> IdempotencyKey:
-        """Return the key of the last post."""
-        return IdempotencyKey(self._producer, self.last)
-
 
 _idle: deque[ProducerSequence] = deque()
 
@@ -66,16 +43,26 @@ def acquire_sequence() -> ProducerSequence:
 
 
 class UnconfirmedPublish:
-    """A message, the queues that confirmed it, and the keys of the posts without an answer."""
+    """A message, the queues that confirmed it, and the keys of the posts without an answer.
 
-    def __init__(self, message: Envelope, store_identity: object, sequence: ProducerSequence) -> None:
+    The last post of ``sequence`` was the one to the queue ``unanswered``.
+    """
+
+    def __init__(
+        self,
+        message: Envelope,
+        options: TransportOptions,
+        sequence: ProducerSequence,
+        stored: Iterable[str],
+        unanswered: str,
+    ) -> None:
         self.sequence = sequence
-        self.stored: set[str] = set()
-        self._keys: dict[str, IdempotencyKey] = {}
+        self.stored = set(stored)
+        self._keys: dict[str, IdempotencyKey] = {unanswered: sequence.last_key()}
         self._since = time.monotonic()
         # Referenced, so that no other dictionary gets their addresses in memory.
         self._properties, self._headers = message["properties"], message["headers"]
-        self._content = _content(message, store_identity)
+        self._content = _content(message, options)
 
     def key_for(self, queue: str) -> IdempotencyKey:
         """Return the key for a post to a queue: the one of the first try, if there was one."""
@@ -83,14 +70,9 @@ class UnconfirmedPublish:
             self._keys[queue] = self.sequence.next_key()
         return self._keys[queue]
 
-    def record(self, stored: Iterable[str], queue: str, key: IdempotencyKey) -> None:
-        """Record the queues that confirmed the message, and the one that did not answer."""
-        self.stored.update(stored)
-        self._keys[queue] = key
-
-    def is_of(self, message: Envelope, store_identity: object) -> bool:
-        """Return whether this is the same message, published to the same store."""
-        if self.is_over() or _content(message, store_identity) != self._content:
+    def is_of(self, message: Envelope, options: TransportOptions) -> bool:
+        """Return whether this is the same message, published with the same options."""
+        if self.is_over() or _content(message, options) != self._content:
             return False
         if message["properties"] is self._properties:
             return True
@@ -124,21 +106,21 @@ class UnconfirmedPublish:
 remembered: dict[int, UnconfirmedPublish] = {}
 
 
-def find(message: Any, store_identity: object) -> UnconfirmedPublish | None:
+def find(message: Any, options: TransportOptions) -> UnconfirmedPublish | None:
     """Return the unconfirmed publish of this very message; None for any other message."""
     if not remembered or type(message) is not dict:
         return None
     for part in ("properties", "headers"):
         publish = remembered.get(id(message[part]))
-        if publish is not None and publish.is_of(message, store_identity):
+        if publish is not None and publish.is_of(message, options):
             return publish
     return None
 
 
-def _content(message: Envelope, store_identity: object) -> tuple[object, ...]:
+def _content(message: Envelope, options: TransportOptions) -> tuple[object, ...]:
     body = message["body"]
     text = (len(body), hash(body)) if isinstance(body, (bytes, str)) else id(body)
-    return store_identity, message["exchange"], message["routing-key"], text
+    return options, message["exchange"], message["routing-key"], text
 
 
 def _after_fork() -> None:
@@ -147,5 +129,4 @@ def _after_fork() -> None:
     remembered.clear()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+os.register_at_fork(after_in_child=_after_fork)

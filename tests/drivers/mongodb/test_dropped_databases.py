@@ -8,6 +8,7 @@ import pytest
 
 from kombu_pool import drivers
 from kombu_pool.testing import QueueHandle, bodies
+from tests.support.limits import LIMIT
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ def test_who_has_not_learnt_of_it_yet_registers_each_queue_once(uri, control, ot
     together = threading.Barrier(2)
 
     def register(driver, pool):
-        together.wait(20)
+        together.wait(LIMIT)
         answers.append([driver.catalogue_controller.insert_if_absent(None, queue, pool) for queue in queues])
 
     threads = [threading.Thread(target=register, args=pair) for pair in ((control, "a"), (other_process, "b"))]

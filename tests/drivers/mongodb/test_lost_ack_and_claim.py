@@ -10,16 +10,15 @@ import pytest
 
 from kombu_pool import drivers, errors
 from kombu_pool.testing import QueueHandle, bodies, ids
+from tests.support.limits import LIMIT
 from tests.support.mongodb.failures import fail_point
 from tests.support.servers import mongodb
 from tests.support.transport.traffic import eventually
 
 #: Ttl of the claims of the process that is killed, in seconds.
-SHORT_TTL = 2
+SHORT_TTL = 4
 #: Time for which a command of that process waits, in milliseconds; the end of the fail point waits for it, too.
-STALL = 4000
-
-pytestmark = pytest.mark.timeout(120)
+STALL = 8000
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +30,7 @@ def servers():
 
 @pytest.fixture
 def queue(servers, request):
-    driver = drivers.open_data(f"{servers.uri(request.node.name[:40])}&wtimeoutMS=3000")
+    driver = drivers.open_data(f"{servers.uri(request.node.name[:40])}&wtimeoutMS=5000")
     made = QueueHandle(driver, "q", None)
     made.create()
     yield made
@@ -100,7 +99,7 @@ def start_process(queue, servers, request):
         stack.enter_context(fail_point(servers.primary, "failCommand", "alwaysOn", **stalled))
         child = os.fork()
         if child == 0:
-            signal.alarm(60)  # a child that hangs would outlive the test
+            signal.alarm(int(LIMIT))  # a child that hangs would outlive the test
             try:
                 driver = drivers.open_data(f"{servers.uri(request.node.name[:40])}&appName=stalled")
                 ack_and_claim(QueueHandle(driver, queue.name, queue.project), held, 1, ttl=SHORT_TTL)

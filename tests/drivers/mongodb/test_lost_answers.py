@@ -24,7 +24,7 @@ def server():
 
 @pytest.fixture
 def queue(server, request):
-    driver = drivers.open_data(f"{server.uri(request.node.name[:40])}?serverSelectionTimeoutMS=2000")
+    driver = drivers.open_data(f"{server.uri(request.node.name[:40])}?serverSelectionTimeoutMS=30000")
     made = QueueHandle(driver, "q", None)
     made.create()
     yield made

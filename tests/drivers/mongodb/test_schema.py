@@ -12,6 +12,7 @@ from kombu_pool.drivers import parse
 from kombu_pool.drivers.mongodb import schema
 from kombu_pool.drivers.mongodb.client import Client
 from kombu_pool.drivers.mongodb.location import locate
+from tests.support.limits import LIMIT
 from tests.support.servers import mongodb
 
 OPENERS = {"data": drivers.open_data, "control": drivers.open_control}
@@ -85,7 +86,7 @@ def test_processes_that_create_a_store_at_once_agree_on_its_identity(uri):
 
     def create(number):
         with contextlib.closing(drivers.open_data(f"{uri}{'&' if '?' in uri else '?'}appName=n{number}")) as driver:
-            together.wait(20)
+            together.wait(LIMIT)
             identities.append(driver.identity)
 
     threads = [threading.Thread(target=create, args=(number,)) for number in range(4)]

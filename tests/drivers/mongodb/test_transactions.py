@@ -10,8 +10,8 @@ from kombu_pool.testing import QueueHandle
 from tests.support.servers import mongodb
 from tests.support.servers.proxy import Proxy
 
-#: Options with timeouts of 300 ms.
-SHORT_TIMEOUTS = "directConnection=true&socketTimeoutMS=300&serverSelectionTimeoutMS=300&connectTimeoutMS=300"
+#: Options with timeouts of three seconds.
+SHORT_TIMEOUTS = "directConnection=true&socketTimeoutMS=3000&serverSelectionTimeoutMS=3000&connectTimeoutMS=3000"
 
 INSERT = b"insert\x00\x14\x00\x00\x00kombu_pool_messages"
 

@@ -84,7 +84,7 @@ def test_a_file_of_certificates_that_is_not_there_is_named(secured, open_driver,
 
 
 def test_who_speaks_no_tls_to_a_server_that_does_is_told_something(secured, open_driver):
-    driver = open_driver(f"redis://{secured.address}/0?socket_timeout=1")
+    driver = open_driver(f"redis://{secured.address}/0?socket_timeout=5")
 
     with pytest.raises(errors.ConnectionError, match=secured.address):
         exists(driver)

@@ -6,12 +6,13 @@ import pytest
 
 import kombu_pool
 from tests.support.kombu_clients import PREFETCH, Clients
+from tests.support.limits import LONG_TEST
 from tests.support.servers.redis_server import Server
 from tests.support.transport.traffic import eventually
 
 PUBLISHERS, CONSUMERS, CRASHES = 10, 4, 4
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(LONG_TEST)]
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def server():
 
 @pytest.fixture
 def clients(server, tmp_path):
-    clients = Clients(tmp_path, f"pool+{server.uri()}", claim_ttl=2.0)
+    clients = Clients(tmp_path, f"pool+{server.uri()}", pause=0.01, claim_ttl=2.0)
     yield clients
     clients.kill()
 

@@ -12,6 +12,7 @@ from kombu_pool import errors
 from kombu_pool.drivers.redis.scripts import script
 from kombu_pool.storage.dead_letters import RESERVATION_TTL
 from kombu_pool.testing import ManualClock, QueueHandle, bodies, ids
+from tests.support.limits import LIMIT
 from tests.support.servers.proxy import Proxy
 from tests.support.servers.redis_server import Server
 from tests.support.transport.child_programs import Programs
@@ -200,7 +201,7 @@ def test_a_watch_sleeps_while_the_dead_are_out_of_reach(uri, open_queue, clock):
 
     assert watch.wait(0.1) is False
     clock.advance(5)
-    assert watch.wait(5) is True
+    assert watch.wait(LIMIT) is True
     queue.claim()
     assert watch.wait(0.1) is False
     watch.close()
@@ -216,7 +217,7 @@ def test_a_watch_wakes_for_what_a_dead_process_left(uri, open_queue, clock):
 
     assert watch.wait(0.1) is False
     clock.advance(RESERVATION_TTL)
-    assert watch.wait(5) is True
+    assert watch.wait(LIMIT) is True
     watch.close()
 
 

@@ -15,7 +15,7 @@ FIRST = IdempotencyKey(b"me", 1)
 def test_a_post_that_no_replica_confirmed_is_stored_once_and_waits_for_one_again(open_queue):
     with Server(repl_diskless_sync_delay=0) as master:
         queue = open_queue(master.uri())
-        careful = open_queue(f"{master.uri()}?min_replicas=1&min_replicas_timeout=1")
+        careful = open_queue(f"{master.uri()}?min_replicas=1&min_replicas_timeout=3")
         for _ in range(2):
             with pytest.raises(errors.ConnectionError, match="min_replicas"):
                 careful.post("a", idempotency_key=FIRST)

@@ -124,7 +124,7 @@ def test_a_script_uses_the_keys_that_it_is_given_and_no_other(uri, open_queue, c
             assert len(slots) <= 1 or len(given) == 18
         elif by_script:
             assert {*keys_of(command)} <= {*given}, command
-    assert len(scripts) > 27
+    assert len(scripts) > 24
 
 
 def test_a_name_that_is_no_text_keeps_no_message_from_being_dead_lettered(uri, open_queue):

@@ -11,6 +11,7 @@ from collections import Counter
 import pytest
 
 from kombu_pool.testing import bodies, ids
+from tests.support.limits import LIMIT
 from tests.support.transport.child_programs import Programs
 
 PRODUCERS, EACH, CONSUMERS = 4, 2_000, 4
@@ -38,7 +39,7 @@ def in_child(action):
     pid = os.fork()
     if pid == 0:
         status = 1
-        signal.alarm(30)  # A child that hangs would outlive the test.
+        signal.alarm(int(LIMIT))  # A child that hangs would outlive the test.
         try:
             action()
             status = 0
@@ -87,7 +88,7 @@ def test_a_process_that_is_late_acknowledges_nothing(queue, uri, programs):
     victim.signal(signal.SIGSTOP)
     watch = queue.driver.watch([(None, "q")])
 
-    until = time.monotonic() + 20
+    until = time.monotonic() + LIMIT
     while (held := queue.claim(ttl=60)).id is None and time.monotonic() < until:
         watch.wait(1)
 
@@ -144,8 +145,8 @@ def test_a_watch_works_on_both_sides_of_a_fork(queue):
     def action():
         assert watch.wait(0.01) is False
         queue.post("from the child")
-        assert watch.wait(5) is True
+        assert watch.wait(LIMIT) is True
 
     assert status_of(in_child(action)) == 0
-    assert watch.wait(5) is True
+    assert watch.wait(LIMIT) is True
     watch.close()

@@ -12,6 +12,7 @@ from kombu_pool.drivers.redis import server_check
 from kombu_pool.drivers.redis.keys import queue_keys
 from kombu_pool.drivers.redis.location import locate
 from kombu_pool.testing import ManualClock, QueueHandle, bodies, ids
+from tests.support.limits import LIMIT
 from tests.support.servers.redis_server import Server
 from tests.support.servers.waiting import first_answer
 
@@ -168,7 +169,7 @@ def test_a_full_store_may_delete_what_is_rejected(full):
 def test_a_watch_sees_what_waits_in_a_full_store(full):
     watch = full.driver.watch([(None, full.name)])
 
-    assert watch.wait(5) is True
+    assert watch.wait(LIMIT) is True
     watch.close()
 
 

@@ -11,7 +11,7 @@ from tests.support.transport.traffic import eventually
 
 PUBLISHERS, CONSUMERS = 3, 2
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def start(tmp_path):
     started = []
 
     def start(url, publishers=PUBLISHERS, consumers=CONSUMERS):
-        clients = Clients(tmp_path, f"pool+{url}", claim_ttl=2.0)
+        clients = Clients(tmp_path, f"pool+{url}", pause=0.01, claim_ttl=2.0)
         started.append(clients)
         clients.start(publishers, consumers)
         return clients
@@ -99,7 +99,7 @@ def test_what_a_replica_confirmed_is_there_after_the_master_died(sentinels, star
 
 def test_too_few_replicas_are_counted_in_the_error_and_the_message_is_stored(sentinels, opened):
     store = opened(sentinels.uri())
-    other = drivers.open_data(f"{sentinels.uri()}?min_replicas=2&min_replicas_timeout=0.2")
+    other = drivers.open_data(f"{sentinels.uri()}?min_replicas=2&min_replicas_timeout=3")
 
     with pytest.raises(errors.ConnectionError, match=r"only 1 of min_replicas=2 replica\(s\) confirmed it"):
         other.message_controller.post("q", [{"ttl": None, "body": "a"}], None)

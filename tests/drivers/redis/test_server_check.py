@@ -40,7 +40,7 @@ def test_the_identity_is_the_same_for_every_driver_of_the_store(any_uri, open_dr
     assert open_driver(any_uri).identity == identity
     assert open_control(any_uri).identity == identity
     # Drivers of one location share their connections; these have their own.
-    other = f"{any_uri}{'&' if '?' in any_uri else '?'}socket_timeout=4"
+    other = f"{any_uri}{'&' if '?' in any_uri else '?'}socket_timeout=14"
     assert open_driver(other).identity == open_control(other).identity == identity
 
 
@@ -51,7 +51,7 @@ def test_two_prefixes_have_different_identities(uri, open_driver):
 
 
 def test_of_two_first_users_one_makes_the_identity(uri, open_driver):
-    stores = [open_driver(f"{uri}?socket_timeout={seconds}") for seconds in range(2, 10)]
+    stores = [open_driver(f"{uri}?socket_timeout={seconds}") for seconds in range(12, 20)]
     together, found = threading.Barrier(len(stores)), []
 
     def identify(store):

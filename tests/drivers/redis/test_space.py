@@ -45,7 +45,7 @@ def fill(uri, open_queue, clock):
 
 def sizes(client):
     """Return how many entries each key has."""
-    count = {"hash": client.hlen, "zset": client.zcard, "list": client.llen}
+    count = {"hash": client.hlen, "zset": client.zcard, "list": client.llen, "string": client.strlen}
     return {key: count[client.type(key).decode()](key) for key in stored_keys(client)}
 
 

@@ -137,7 +137,7 @@ def test_the_path_of_a_socket_is_unquoted():
 
 
 def test_a_host_may_have_an_ipv6_address(open_driver):
-    driver = open_driver(f"redis://[::1]:{shared_server().port}/0?socket_connect_timeout=1")
+    driver = open_driver(f"redis://[::1]:{shared_server().port}/0?socket_connect_timeout=10")
 
     # The server does not listen there, but the error names the parsed address.
     with pytest.raises(errors.ConnectionError, match=r"::1"):

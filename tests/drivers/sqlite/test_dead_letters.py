@@ -11,6 +11,7 @@ from kombu_pool.errors import PoolUnavailable
 from kombu_pool.storage import UNREADABLE_QUEUE
 from kombu_pool.storage.dead_letters import RESERVATION_TTL
 from kombu_pool.testing import ManualClock
+from tests.support.limits import LIMIT
 
 CLAIM = {"ttl": 60, "grace": 0}
 EXPIRING = {"_dead_letter_queue": "dead-letters", "_dead_letter_expired": True}
@@ -98,7 +99,7 @@ def test_while_one_asks_nobody_else_does(timed, uri, clock):
     timed.queue_controller.create("q", ROUTED)
     post(timed, *range(5), ttl=1)
     clock.advance(1)
-    other = drivers.open_data(f"{uri}&busy_timeout=1", clock=clock)
+    other = drivers.open_data(f"{uri}&busy_timeout=10", clock=clock)
     seen = published(other)
     answers = []
     timed.dead_letter_hooks.publish = lambda *letter: (
@@ -123,7 +124,7 @@ def test_processes_that_bury_at_once_bury_each_message_once_and_in_order(timed, 
         process.stdin.write("\n")
         process.stdin.flush()
 
-    counts = [json.loads(process.communicate(timeout=60)[0]) for process in processes]
+    counts = [json.loads(process.communicate(timeout=LIMIT)[0]) for process in processes]
 
     assert sum(counts) == 2000
     assert moved(timed) == list(range(2000))

@@ -7,6 +7,8 @@ import threading
 
 import pytest
 
+from tests.support.limits import LIMIT
+
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
 
 
@@ -15,7 +17,7 @@ def in_child(action):
     pid = os.fork()
     if pid == 0:
         status = 1
-        signal.alarm(30)  # A child that blocks would outlive the test.
+        signal.alarm(int(LIMIT))  # A child that blocks would outlive the test.
         try:
             action()
             status = 0
@@ -90,8 +92,8 @@ def test_a_watch_works_on_both_sides_of_a_fork(driver):
     def action():
         assert watch.wait(0) is False
         post(driver, "from the child")
-        assert watch.wait(5) is True
+        assert watch.wait(LIMIT) is True
 
     assert in_child(action) == 0
-    assert watch.wait(5) is True
+    assert watch.wait(LIMIT) is True
     watch.close()

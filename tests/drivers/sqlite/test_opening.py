@@ -10,6 +10,7 @@ import pytest
 from kombu_pool import drivers
 from kombu_pool.drivers.sqlite.schema import LAYOUT_VERSION
 from kombu_pool.errors import ConfigurationError, ConnectionError, IncompatibleStore  # noqa: A004 - Zaqar's name for it
+from tests.support.limits import LIMIT
 
 PROCESSES = 6
 
@@ -77,7 +78,7 @@ def test_a_store_keeps_its_identity_which_both_planes_show(uri):
 def test_a_forked_child_and_another_process_find_the_same_identity(uri, run):
     driver = drivers.open_data(uri)
 
-    reported = json.loads(run("identify", uri).communicate(timeout=30)[0])
+    reported = json.loads(run("identify", uri).communicate(timeout=LIMIT)[0])
 
     assert reported == driver.identity
     driver.close()
@@ -192,7 +193,7 @@ def test_processes_that_open_a_new_file_at_once_all_succeed(uri, run):
         process.stdin.write("go\n")
         process.stdin.flush()
 
-    assert [process.wait(20) for process in processes] == [0] * PROCESSES
+    assert [process.wait(LIMIT) for process in processes] == [0] * PROCESSES
 
     driver = drivers.open_data(uri)
     assert driver.message_controller.count("q") == PROCESSES

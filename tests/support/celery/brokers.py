@@ -40,7 +40,7 @@ class SqliteBroker:
     #: Holds the write lock of the file until the end of stdin.
     _HOLD_LOCK = """
 import sqlite3, sys
-connection = sqlite3.connect(sys.argv[1], timeout=10)
+connection = sqlite3.connect(sys.argv[1], timeout=60)
 connection.execute("BEGIN IMMEDIATE")
 print("held", flush=True)
 sys.stdin.read()

@@ -15,7 +15,8 @@ from celery.exceptions import TimeoutError as CeleryTimeoutError
 import kombu_pool
 from tests.support.celery.application import BROADCAST, BROKER, FOLDER, SETTINGS, application, queues
 from tests.support.celery.task_journal import TaskJournal
-from tests.support.celery.worker import ALONE, CELERY, TIMEOUT, Process, Worker
+from tests.support.celery.worker import ALONE, CELERY, Process, Worker
+from tests.support.limits import LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,7 +83,7 @@ class Site:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=60,
+            timeout=2 * LIMIT,
             check=False,
         )
         assert done.returncode == code, done.stdout
@@ -117,14 +118,14 @@ class Site:
     def answer(self, result: ResultBase) -> Any:
         """Wait for a result by polling, which Celery's filesystem backend needs."""
         try:
-            return result.get(timeout=TIMEOUT, interval=0.02, disable_sync_subtasks=False)
+            return result.get(timeout=LIMIT, interval=0.02, disable_sync_subtasks=False)
         except CeleryTimeoutError:
             logs = "\n".join(f"{process.log_file.name}:\n{process.log[-_LOG_TAIL:]}" for process in self._processes)
-            raise AssertionError(f"no result of {result} within {TIMEOUT} s; the ends of the logs:\n{logs}") from None
+            raise AssertionError(f"no result of {result} within {LIMIT} s; the ends of the logs:\n{logs}") from None
 
     def inspect(self, *workers: Worker) -> Inspect:
         """Inspect only these workers, so that the call ends with their answers."""
-        return self.app.control.inspect(destination=[worker.name for worker in workers], timeout=TIMEOUT)
+        return self.app.control.inspect(destination=[worker.name for worker in workers], timeout=LIMIT)
 
     # The store.
 

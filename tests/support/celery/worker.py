@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from tests.support.limits import LIMIT
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
-
-#: Default timeout, in seconds; long enough for a busy machine.
-TIMEOUT = 20.0
 
 #: The command, without Celery's own warnings.
 CELERY = (sys.executable, "-W", "ignore", "-m", "celery", "-A", "tests.support.celery.application")
@@ -25,7 +24,7 @@ CELERY = (sys.executable, "-W", "ignore", "-m", "celery", "-A", "tests.support.c
 ALONE = ("--without-mingle", "--without-gossip", "--without-heartbeat")
 
 
-def eventually(condition: Callable[[], object], within: float = TIMEOUT, why: Callable[[], str] = str) -> None:
+def eventually(condition: Callable[[], object], within: float = LIMIT, why: Callable[[], str] = str) -> None:
     """Wait until the condition holds; fail after the timeout."""
     until = time.monotonic() + within
     while True:
@@ -60,7 +59,7 @@ class Process:
     def log(self) -> str:
         return self.log_file.read_text(errors="replace")
 
-    def wait_for_log(self, text: str, within: float = TIMEOUT) -> None:
+    def wait_for_log(self, text: str, within: float = LIMIT) -> None:
         """Wait until the log contains the text."""
         eventually(
             lambda: text in self.log or self._process.poll() is not None, within, lambda: f"{text!r} in\n{self.log}"
@@ -74,14 +73,14 @@ class Process:
     def signal(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)
 
-    def wait(self, within: float = TIMEOUT) -> int:
+    def wait(self, within: float = LIMIT) -> int:
         """Wait for the end of the process and return its exit code."""
         try:
             return self._process.wait(within)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"the process did not end within {within} s:\n{self.log}") from None
 
-    def stop(self, within: float = TIMEOUT) -> None:
+    def stop(self, within: float = LIMIT) -> None:
         """Send SIGTERM and wait for the end: a warm shutdown of a worker."""
         self.signal(signal.SIGTERM)
         assert self.wait(within) == 0, self.log

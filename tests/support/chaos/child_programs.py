@@ -16,13 +16,11 @@ from kombu.pidbox import Mailbox
 
 import kombu_pool  # noqa: F401 - importing it is what makes pool:// known to Kombu
 from tests.support.kombu_clients import QUEUE, RETRY_POLICY, end_requested, writing
+from tests.support.limits import LIMIT
 from tests.support.transport.child_programs import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-#: Timeout of a forked child, in seconds.
-_CHILD_TIMEOUT = 20.0
 
 
 def fork(url: str, record: str, pauses: list[float], options: dict[str, Any]) -> None:
@@ -63,7 +61,7 @@ def _fork_one(connection: Connection, write: Callable[..., object], name: str) -
             status = 0
         finally:
             os._exit(status)
-    until = time.monotonic() + _CHILD_TIMEOUT
+    until = time.monotonic() + LIMIT
     while time.monotonic() < until:
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:

@@ -11,6 +11,7 @@ import pymongo
 import redis
 
 from tests.support.celery.brokers import MongoBroker, RedisBroker, SqliteBroker
+from tests.support.limits import LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,7 +37,7 @@ def _sqlite(url: str) -> Iterator[str]:
 
 
 def _redis(url: str) -> Iterator[str]:
-    with redis.Redis.from_url(url.removeprefix("pool+")) as client:
+    with redis.Redis.from_url(url.removeprefix("pool+"), socket_timeout=LIMIT) as client:
         for key in client.scan_iter(count=1000):
             kind = client.type(key)
             if kind == b"hash":

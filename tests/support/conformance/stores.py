@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from kombu_pool import drivers
 from kombu_pool.testing import UNREADABLE, Store, memory_uri
+from tests.support.limits import LIMIT
 from tests.support.servers import mongodb
 from tests.support.servers.redis_shared import fresh_cluster_uri, fresh_uri
 
@@ -55,7 +56,7 @@ def _corrupt_redis(uri: str, project: Project, queue: str, message_id: str) -> N
     prefix = parsed.options.get("key_prefix", "kombu-pool")
     address = f"redis://{parsed.authority.split(',')[0]}{parsed.path}"
     client = redis.RedisCluster if parsed.scheme == "redis+cluster" else redis.Redis
-    with client.from_url(address) as store:
+    with client.from_url(address, socket_timeout=LIMIT) as store:
         records, message = queue_keys(prefix, project, queue).records, bytes.fromhex(message_id)
         # The first 16 bytes hold the time of the post and the ttl; the next two the length of the head.
         store.hset(records, message, store.hget(records, message)[:16] + b"\0\0" + UNREADABLE)

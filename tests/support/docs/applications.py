@@ -9,7 +9,7 @@ ADDING = """
 def add(numbers):
     return sum(numbers)
 """
-ADD = 'python -c "import tasks; print(tasks.add.delay([2, 3]).get(timeout=30))"'
+ADD = 'python -c "import tasks; print(tasks.add.delay([2, 3]).get(timeout=60))"'
 
 #: A result backend without a server.
 RESULTS = "db+sqlite:///results.db"

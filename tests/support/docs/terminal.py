@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.support.celery.worker import eventually
+from tests.support.limits import LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tests.support.docs.pages import Block
 
-#: Seconds within which a command ends, and a worker starts or ends, on a busy machine.
-LIMIT = 60.0
 #: Options of a worker that a test starts by itself: without neighbours it starts a second faster.
 QUICK = "--pool=solo --without-mingle --without-gossip --without-heartbeat --loglevel=INFO"
 _FILE = re.compile(r"# (\w+\.py)$", re.MULTILINE)
@@ -73,7 +72,7 @@ class Terminal:
         """Run a command until it ends well; return what it printed."""
         done = subprocess.run(
             ["bash", "-c", command], cwd=self.folder, env=self._environment(), capture_output=True, text=True,
-            timeout=LIMIT, check=False,
+            timeout=2 * LIMIT, check=False,
         )  # fmt: skip
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}{self.log()}"
         return done.stdout

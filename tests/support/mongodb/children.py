@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
-#: Time after which a child ends, in seconds: one that hangs would outlive the test.
-LIMIT = 60
+from tests.support.limits import LIMIT
 
 
 def start_child(action):
@@ -14,7 +13,7 @@ def start_child(action):
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
-        signal.alarm(LIMIT)
+        signal.alarm(int(LIMIT))  # A child that hangs would outlive the test.
         try:
             os.write(write, repr(action()).encode())
         finally:

@@ -9,6 +9,7 @@ import subprocess
 import time
 from typing import TYPE_CHECKING
 
+from tests.support.limits import LIMIT
 from tests.support.servers.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Process:
     def pause(self) -> None:
         """Stop the process, and wait until all of its threads are stopped."""
         self._process.send_signal(signal.SIGSTOP)
-        until = time.monotonic() + 1
+        until = time.monotonic() + LIMIT
         while os.waitpid(self._process.pid, os.WUNTRACED | os.WNOHANG)[0] == 0 and time.monotonic() < until:
             time.sleep(0.001)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import redis
 
+from tests.support.limits import LIMIT
 from tests.support.servers.ports import free_port
 from tests.support.servers.redis_server import Server
 from tests.support.servers.waiting import first_answer
@@ -23,7 +24,7 @@ SLOTS = 16384
 #: Milliseconds without an answer after which a node counts as failed; long enough for a busy machine.
 _NODE_TIMEOUT = 5000
 _BATCH = 1000
-_MIGRATION_TIMEOUT = 5000
+_MIGRATION_TIMEOUT = 30_000
 
 
 class Node(Server):
@@ -62,7 +63,7 @@ class Cluster:
 
     def client(self) -> redis.RedisCluster:
         """Return a redis-py client, which is closed when the cluster stops."""
-        client = redis.RedisCluster(host="127.0.0.1", port=self._any_node().port)
+        client = redis.RedisCluster(host="127.0.0.1", port=self._any_node().port, socket_timeout=LIMIT)
         self._stack.callback(client.close)
         return client
 

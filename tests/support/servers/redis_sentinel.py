@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 NAME = "mymaster"
 #: Milliseconds without an answer after which a master is down.
-_DOWN_AFTER = 700
+_DOWN_AFTER = 2000
 #: Timeout of a failover, in milliseconds; the next attempt follows after twice as long.
 _FAILOVER_TIMEOUT = 3000
 

@@ -10,6 +10,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from tests.support.limits import LIMIT
 from tests.support.servers.folders import new_folder
 from tests.support.servers.ports import free_port
 from tests.support.servers.process import Process
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     Option: TypeAlias = str | int | Sequence[str]
 
 #: Timeout of a client, in seconds.
-_TIMEOUT = 5.0
+_TIMEOUT = LIMIT
 #: Attempts to start on a free port, because another process may take the port first.
 _MAX_ATTEMPTS = 10
 

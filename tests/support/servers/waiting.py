@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, TypeVar
 import redis
 from pymongo.errors import PyMongoError
 
+from tests.support.limits import LIMIT
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 T = TypeVar("T")
 
-#: Default timeout, in seconds; long enough for a busy machine.
-LIMIT = 30.0
 _PAUSE = 0.01
 
 

@@ -10,6 +10,7 @@ import sys
 import time
 
 from kombu_pool import drivers, errors
+from tests.support.limits import LIMIT
 
 CLAIM = {"ttl": 60, "grace": 0}
 
@@ -49,16 +50,18 @@ def post_to_incarnations(uri: str, count: str, seconds: str) -> None:
     report(stored)
 
 
-def consume(uri: str, seconds: str) -> None:
-    """Claim and delete until no message has come for ``seconds``; report the bodies."""
+def consume(uri: str) -> None:
+    """Claim and delete until the queue is empty and marked as complete; report the bodies."""
     driver = drivers.open_data(uri)
     watch = driver.watch([(None, "q")])
     bodies = []
     while True:
+        complete = driver.queue_controller.get("q").get("complete")
         claim, messages = driver.claim_controller.create("q", CLAIM, limit=16)
         if claim is None:
-            if not watch.wait(float(seconds)):
+            if complete:
                 break
+            watch.wait(0.5)
             continue
         bodies += [message["body"] for message in messages]
         refused = driver.message_controller.delete_claimed("q", [(message["id"], claim) for message in messages])
@@ -86,7 +89,7 @@ def hold_claim(uri: str, ttl: str) -> None:
     driver = drivers.open_data(uri)
     claim, _ = driver.claim_controller.create("q", {"ttl": float(ttl), "grace": 0}, limit=100)
     report(claim)
-    time.sleep(60)
+    time.sleep(2 * LIMIT)
 
 
 def hold_lock(path: str, seconds: str) -> None:
@@ -104,7 +107,7 @@ def hold_snapshot(path: str) -> None:
     connection.execute("BEGIN")
     connection.execute("SELECT count(*) FROM queue").fetchone()
     report("reading")
-    time.sleep(60)
+    time.sleep(2 * LIMIT)
 
 
 def open_and_post(uri: str) -> None:
@@ -123,7 +126,7 @@ def wait_for_messages(uri: str) -> None:
     watch = driver.watch([(None, "q")])
     watch.wait(0)
     report("waiting")
-    while watch.wait(5):
+    while watch.wait(LIMIT):
         now = time.time()
         _, messages = driver.claim_controller.create("q", CLAIM)
         for message in messages:

@@ -19,10 +19,9 @@ from kombu import Connection, Producer
 from kombu.pidbox import Mailbox
 
 import kombu_pool  # noqa: F401 - importing it is what makes pool:// known to Kombu
+from tests.support.limits import LIMIT
 
 ROOT = Path(__file__).parents[3]
-LIMIT = 30.0
-
 
 HERE = "tests.support.transport.child_programs"
 

@@ -23,11 +23,12 @@ from typing import Any
 from kombu import Connection, Producer
 
 import kombu_pool  # noqa: F401 - importing it is what makes pool:// known to Kombu
-from tests.support.transport.child_programs import LIMIT, say
+from tests.support.limits import LIMIT
+from tests.support.transport.child_programs import say
 
 #: Pause between two messages, and duration of a task, in seconds: longer than the claim ttl of this process.
-PAUSE, WORK = 0.2, 2.2
-OPTIONS = {"claim_ttl": 1.0}
+PAUSE, WORK = 0.2, 4.2
+OPTIONS = {"claim_ttl": 2.0}
 NUMBER = 5
 
 

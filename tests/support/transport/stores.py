@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kombu_pool import drivers
+from tests.support.limits import LIMIT
 from tests.support.servers import mongodb
 from tests.support.servers.redis_shared import fresh_cluster_uri, fresh_uri
 
@@ -73,7 +74,7 @@ def _corrupt_first_redis(uri: str, queue: str) -> None:
     keys = queue_keys(parsed.options.get("key_prefix", "kombu-pool"), None, queue)
     address = f"redis://{parsed.authority.split(',')[0]}{parsed.path}"
     client = redis.RedisCluster if parsed.scheme == "redis+cluster" else redis.Redis
-    with client.from_url(address) as store:
+    with client.from_url(address, socket_timeout=LIMIT) as store:
         message = min(store.hkeys(keys.records))
         # The creation time, the ttl and the length of the head stay valid.
         store.hset(keys.records, message, store.hget(keys.records, message)[:16] + b"\0\0" + BROKEN)

@@ -9,13 +9,13 @@ import pytest
 from amqp.exceptions import NotFound, ResourceLocked
 from kombu import Producer
 
+from tests.support.limits import LIMIT
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kombu import Connection, Message
 
-#: Timeout of an expected event, in seconds.
-LIMIT = 20.0
 #: How long no message must come to prove that none is on its way, in seconds.
 QUIET = 0.25
 

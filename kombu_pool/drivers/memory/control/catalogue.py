@@ -40,9 +40,10 @@ class CatalogueController(Contract):
     def delete(self, project: Project, queue: str, *, incarnation: str | None = None) -> None:
         with self._store.lock:
             found = self._store.catalogue.get((project, queue))
-            if found is not None and incarnation in (None, found.incarnation):
-                if incarnation is None or found.state == DELETING:
-                    del self._store.catalogue[project, queue]
+            if incarnation is None:
+                self._store.catalogue.pop((project, queue), None)
+            elif found is not None and (found.incarnation, found.state) == (incarnation, DELETING):
+                del self._store.catalogue[project, queue]
 
     def drop_all(self) -> None:
         with self._store.lock:

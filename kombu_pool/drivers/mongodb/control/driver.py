@@ -21,6 +21,7 @@ from kombu_pool.storage import ControlDriver as Contract
 if TYPE_CHECKING:
     from kombu_pool.clock import Clock
     from kombu_pool.drivers.mongodb.location import Location
+    from kombu_pool.drivers.uri import StoreUri
 
 _EPOCH = "epoch"
 
@@ -28,7 +29,7 @@ _EPOCH = "epoch"
 class ControlDriver(Contract):
     """The control plane in one database of a MongoDB, which may contain messages, too."""
 
-    def __init__(self, uri: str, location: Location, clock: Clock) -> None:
+    def __init__(self, uri: StoreUri, location: Location, clock: Clock) -> None:
         self._client = client = shared_clients.acquire(location)
         self._closed = False
         #: The epoch at the last call of :meth:`epoch`.
@@ -36,7 +37,7 @@ class ControlDriver(Contract):
         self._tables = tables = Tables(client)
         registry = Registry(tables)
         lives = Lives(tables, registry)
-        self.uri = uri
+        self.uri = uri.text
         self.queue_controller = RecordedQueues(tables)
         self.pools_controller = PoolsController(registry)
         self.flavors_controller = FlavorsController(registry)

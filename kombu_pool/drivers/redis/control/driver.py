@@ -19,16 +19,17 @@ from kombu_pool.storage import ControlDriver as Contract
 if TYPE_CHECKING:
     from kombu_pool.clock import Clock
     from kombu_pool.drivers.redis.location import Location
+    from kombu_pool.drivers.uri import StoreUri
 
 
 class ControlDriver(Contract):
     """The control plane in one Redis, which may be a message store too."""
 
-    def __init__(self, uri: str, location: Location, clock: Clock) -> None:
+    def __init__(self, uri: StoreUri, location: Location, clock: Clock) -> None:
         self._client = client = acquire(location)
         self._closed = False
         registry = Registry(client)
-        self.uri = uri
+        self.uri = uri.text
         self.queue_controller = RecordedQueues(client)
         self.pools_controller = PoolsController(registry)
         self.flavors_controller = FlavorsController(registry)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kombu_pool.drivers.registry import FlavorsController, PoolsController
 from kombu_pool.drivers.sqlite.control.bindings import BindingsController
@@ -15,20 +15,19 @@ from kombu_pool.drivers.sqlite.location import address
 from kombu_pool.storage import ControlDriver as Contract
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from kombu_pool.clock import Clock
     from kombu_pool.drivers.sqlite.location import Location
+    from kombu_pool.drivers.uri import StoreUri
 
 
 class ControlDriver(Contract):
     """A control store in one file, which may hold messages too."""
 
-    def __init__(self, location: Location, clock: Clock, options: Mapping[str, Any]) -> None:
+    def __init__(self, uri: StoreUri, location: Location, clock: Clock) -> None:
         self._database = database = acquire(location)
         self._closed = False
         registry = Registry(database)
-        self.uri = address(location, options)
+        self.uri = address(location, uri.options)
         self.queue_controller = QueueController(database)
         self.pools_controller = PoolsController(registry)
         self.flavors_controller = FlavorsController(registry)

@@ -31,5 +31,3 @@ SELECT id FROM q
 WHERE id IS NOT NULL
     AND EXISTS (SELECT 1 FROM message INDEXED BY message_expiry WHERE queue = q.id AND expires IS NOT NULL AND expires <= ?)
 LIMIT ?
--- expired_subscriptions: remove some expired subscriptions
-DELETE FROM subscription WHERE id IN (SELECT id FROM subscription WHERE expires <= ? LIMIT ?)

@@ -93,18 +93,13 @@ CREATE TABLE dead(
 );
 CREATE INDEX dead_queue ON dead(queue);
 
--- A subscription has the name of its queue, which need not exist.
+-- The subscriptions to a queue, which need not exist, and the first of their expiries.
 CREATE TABLE subscription(
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
     project TEXT NOT NULL,
     queue TEXT NOT NULL,
-    subscriber TEXT NOT NULL,
-    ttl NOT NULL,
-    created REAL NOT NULL,
-    expires REAL,
-    options BLOB NOT NULL,
-    confirmed INTEGER NOT NULL,
-    UNIQUE(project, queue, subscriber)
+    record BLOB NOT NULL,
+    expires REAL NOT NULL,
+    PRIMARY KEY(project, queue)
 );
 
 -- The control plane: the queues of all pools.

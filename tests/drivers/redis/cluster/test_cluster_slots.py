@@ -6,6 +6,7 @@ import pytest
 
 from kombu_pool import errors
 from kombu_pool.drivers.redis.cluster_slots import slot_of
+from tests.support.limits import LIMIT
 from tests.support.redis.cluster_keys import APPEND, READ, keys_by_node, keys_of, other_than, owner_of
 
 
@@ -90,12 +91,12 @@ def test_a_script_whose_keys_are_on_two_nodes_waits_until_they_are_on_one(cluste
             with pytest.raises(TimeoutError):
                 answer.result(0.2)
 
-        assert answer.result(5) == [b"a", None]
+        assert answer.result(LIMIT) == [b"a", None]
 
 
 def test_keys_that_stay_on_two_nodes_are_a_store_that_is_away(cluster, open_client):
     keys = keys_of()
-    redis_client = open_client(socket_timeout=0.3)
+    redis_client = open_client(socket_timeout=1.0)
     redis_client.call(APPEND, keys[:1], "a")
 
     target = other_than(cluster, owner_of(cluster, keys[0]))
@@ -107,7 +108,7 @@ def test_keys_that_stay_on_two_nodes_are_a_store_that_is_away(cluster, open_clie
 
 def test_nodes_that_do_not_agree_are_a_store_that_is_away(cluster, open_client):
     (key, _) = keys_of()
-    redis_client = open_client(socket_timeout=0.3)
+    redis_client = open_client(socket_timeout=1.0)
     owner, slot = owner_of(cluster, key), slot_of(key)
 
     owner.ask("CLUSTER SETSLOT", slot, "NODE", other_than(cluster, owner).id)

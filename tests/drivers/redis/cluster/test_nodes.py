@@ -12,6 +12,7 @@ from kombu_pool.drivers.redis.cluster_client import ClusterClient
 from kombu_pool.drivers.redis.cluster_slots import slot_of
 from kombu_pool.drivers.redis.connection import execute
 from kombu_pool.drivers.redis.location import locate
+from tests.support.limits import LIMIT
 from tests.support.redis.cluster_keys import APPEND, READ, connections, keys_by_node, keys_of, other_than, owner_of
 from tests.support.servers.redis_shared import fresh_uri
 from tests.support.servers.waiting import first_answer
@@ -187,7 +188,7 @@ def in_child(action):
     pid = os.fork()
     if pid == 0:
         status = 1
-        signal.alarm(30)  # A child that hangs would outlive the test.
+        signal.alarm(int(LIMIT))  # A child that hangs would outlive the test.
         try:
             action()
             status = 0

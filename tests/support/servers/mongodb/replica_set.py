@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 NAME = "rs"
 _SETTINGS = {
     # Silence of the primary after which the other members elect a new one.
-    "electionTimeoutMillis": 1500,
+    "electionTimeoutMillis": 3000,
     "heartbeatIntervalMillis": 500,
 }
 #: Seconds in which a primary that stepped down is not eligible.
@@ -27,7 +27,7 @@ _STEP_DOWN = 10
 #: Seconds for the secondaries to catch up before the primary steps down.
 _CATCH_UP = 5
 #: Timeout of a client for finding a primary, in milliseconds.
-_SELECTION = 15_000
+_SELECTION = 60_000
 #: Size of the oplog, in megabytes.
 _OPLOG = "16"
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Parameter: TypeAlias = str | int
 
 #: Timeout of a client, in milliseconds.
-_TIMEOUT = 5000
+_TIMEOUT = 30_000
 #: Attempts to start on a free port, because another process may take the port first.
 _MAX_ATTEMPTS = 10
 _ARGUMENTS = (

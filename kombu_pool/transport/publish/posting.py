@@ -1,0 +1,99 @@
+"""Routes the messages of a channel, and posts them to their queues."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from kombu_pool.errors import ExchangeDoesNotExist, InvalidMessage, QueueDoesNotExist, QueueIsFull
+from kombu_pool.transport import amqp_errors
+from kombu_pool.transport.publish import envelope as envelopes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from kombu_pool.model import IdempotencyKey, NewMessage, Project
+    from kombu_pool.transport.declare.exchanges import Router
+    from kombu_pool.transport.options import TransportOptions
+    from kombu_pool.transport.publish.envelope import Envelope
+
+logger = logging.getLogger(__name__)
+
+
+class PostingMethods:
+    """The steps of a publish, which a batch and a buffer take one by one."""
+
+    events: dict[str, set[Callable[..., Any]]]
+    _project: Project
+    _options: TransportOptions
+    _router: Router
+    #: These raise ConnectionError if something is missing because the control store lost its data.
+    _check_epoch: Callable[[], None]
+    _check_epoch_periodically: Callable[[], None]
+    _post: Callable[..., Sequence[str]]
+    _publish_refused: Callable[[Project, str, Sequence[NewMessage]], None]
+
+    def routed(
+        self, message: Any, exchange: str, routing_key: str, mandatory: bool = False, **options: Any
+    ) -> tuple[NewMessage, Sequence[str]]:
+        """Return a message as it is posted, and the queues that it is routed to."""
+        if type(message) is not dict:
+            message = envelopes.wrap(message, routing_key, exchange)
+        else:
+            message["exchange"] = exchange
+            message["routing-key"] = routing_key
+        new = envelopes.new_message(message, delay_eta=self._options.delay_eta)
+        if not exchange:
+            return new, (routing_key,)
+        try:
+            queues = self._router.route(exchange, routing_key, message["headers"])
+        except ExchangeDoesNotExist as error:
+            self._check_epoch()
+            raise amqp_errors.no_exchange(exchange, "basic_publish") from error
+        if not queues:
+            self._check_epoch_periodically()
+            self._return(message, mandatory)
+        return new, queues
+
+    def post(
+        self,
+        queue: str,
+        messages: Sequence[NewMessage],
+        mandatory: bool = False,
+        idempotency_key: IdempotencyKey | None = None,
+        *,
+        one_by_one: bool = False,
+    ) -> None:
+        """Post messages to a queue; an absent queue stores none, as in AMQP.
+
+        ``one_by_one``: if one is refused, those before it are stored, as if each had been posted alone.
+
+        Raises:
+            MessageNacked: the queue is full and refuses them.
+            InvalidMessage: a message cannot be stored.
+        """
+        try:
+            self._post(queue, messages, None, self._project, idempotency_key=idempotency_key)
+        except (QueueIsFull, InvalidMessage) as error:
+            if one_by_one and len(messages) > 1:
+                for message in messages:
+                    self.post(queue, (message,), mandatory)
+            elif isinstance(error, QueueIsFull):
+                self._publish_refused(self._project, queue, messages)
+                raise amqp_errors.nacked(queue) from error
+            else:
+                raise
+        except QueueDoesNotExist:
+            self._check_epoch()
+            for message in messages:
+                self._return(message["body"], mandatory)
+
+    def _return(self, envelope: Envelope, mandatory: bool) -> None:
+        """Return an unroutable message to its producer if it is mandatory; drop it otherwise."""
+        exchange, routing_key = envelope["exchange"], envelope["routing-key"]
+        if not mandatory:
+            logger.debug("A message to exchange %r with key %r is unroutable and dropped", exchange, routing_key)
+            return
+        error = amqp_errors.no_route()
+        for listener in tuple(self.events["basic_return"]):
+            listener(error, exchange, routing_key, envelope)

@@ -226,9 +226,11 @@ class Conflict(KombuPoolError):
     """The operation conflicts with the store's content."""
 
 
-class IncarnationConflict(_ErrorOfQueue, Conflict):
+class IncarnationConflict(Conflict):
     """Queue {queue!r} of project {project!r} is in the store already, with incarnation {current!r}."""
 
+    queue: str
+    project: str | None
     #: The incarnation of that queue; "" if it has none.
     current: str
 

@@ -72,9 +72,17 @@ def test_what_meets_a_deletion_is_stored_returned_or_deleted(shared_url, opened,
         # A deletion that came last took the message with it; else both are there.
         if declared and count(channel, queue) != (answers[-1] == "stored"):
             time.sleep(0.3)
-            print("MISS", queue, answers[-1], count(channel, queue), channel.connection.broker.control.catalogue_controller.find(None, queue))
+            print(
+                "MISS",
+                queue,
+                answers[-1],
+                count(channel, queue),
+                channel.connection.broker.control.catalogue_controller.find(None, queue),
+            )
             for pool in options["pools"]:
-                d = drivers.open_data(pool["uri"]); print(pool, list(next(d.queue_controller.list(limit=0, name=queue))), d.message_controller.count(queue)); d.close()
+                d = drivers.open_data(pool["uri"])
+                print(pool, list(next(d.queue_controller.list(limit=0, name=queue))), d.message_controller.count(queue))
+                d.close()
         assert not declared or count(channel, queue) == (answers[-1] == "stored"), (queue, answers[-1])
         if declared:
             assert publish(channel, queue, "after")

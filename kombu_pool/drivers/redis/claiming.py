@@ -170,9 +170,10 @@ class Claimer(ClaimController):
         """Run the script once, which deletes ``acked`` first; return whether there may be more to claim."""
         missing, reservation = request.missing, os.urandom(codec.ID_BYTES)
         reply = self._call(request, acked, reservation)
-        if reply == _ABSENT and request.incarnation is not None and not request.messages:
-            raise QueueDoesNotExist(request.queue, request.project)
-        if reply is None or reply == _ABSENT:
+        if reply == _ABSENT:
+            _check_absence(request)
+            return False
+        if reply is None:
             return False
         ids, claim_counts, stored, reserved, reserved_counts, reserved_records, expiries, now, *has_dead = reply
         request.has_dead = request.has_dead or bool(has_dead)
@@ -239,3 +240,9 @@ class Claimer(ClaimController):
             except ConnectionError:
                 self._unconfirmed.append((keys, claim))
                 raise
+
+
+def _check_absence(request: ClaimRequest) -> None:
+    """Raise QueueDoesNotExist if the queue must bear an incarnation, unless earlier runs claimed messages of it."""
+    if request.incarnation is not None and not request.messages:
+        raise QueueDoesNotExist(request.queue, request.project)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import socket
 import sys
 import time
+from contextlib import suppress
 from typing import Any
 
 from amqp.exceptions import ConsumerCancelled
@@ -75,10 +75,8 @@ def attach(url: str, options: dict[str, Any]) -> None:
             say("consumes")
             until = time.monotonic() + LIMIT
             while not got and time.monotonic() < until:
-                try:
+                with suppress(TimeoutError):
                     connection.drain_events(timeout=1)
-                except socket.timeout:
-                    pass
             say("got" if got else "nothing")
 
 

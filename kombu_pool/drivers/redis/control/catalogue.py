@@ -59,11 +59,12 @@ class CatalogueController(Contract):
         return None if stored is None else _to_assignment(stored)
 
     def assign(
-        self, project: Project, queue: str, pool: str, *, replaces: str | None = None, lease: float | None = None
+        self, project: Project, queue: str, pool: str, *, replaces: Assignment | None = None, lease: float | None = None
     ) -> tuple[Assignment, bool]:
+        replaced = "" if replaces is None else _to_stored(replaces)
         if lease is None:
-            return self._assign(project, queue, pool, RESERVED, replaces or "", "", 0)
-        return self._assign(project, queue, pool, CREATING, replaces or "", lease, 0)
+            return self._assign(project, queue, pool, RESERVED, replaced, "", 0)
+        return self._assign(project, queue, pool, CREATING, replaced, lease, 0)
 
     def _assign(self, project: Project, queue: str, pool: str, state: str, *arguments: Any) -> tuple[Assignment, bool]:
         incarnation = secrets.token_urlsafe(_INCARNATION_BYTES)
@@ -98,6 +99,11 @@ class CatalogueController(Contract):
         return self._client.call(
             script, self._keys.lives, now_argument(self._clock), member(project, queue), *arguments
         )
+
+
+def _to_stored(assignment: Assignment) -> bytes:
+    state, incarnation = assignment.state.encode(), assignment.incarnation.encode()
+    return SEPARATOR.join((state, incarnation, member(None, assignment.pool)))
 
 
 def _to_assignment(stored: bytes) -> Assignment:

@@ -61,7 +61,7 @@ class CatalogueController(Contract):
         return _assignment(self._database.row(_SQL["find"], (project_key(project), queue)))
 
     def assign(
-        self, project: Project, queue: str, pool: str, *, replaces: str | None = None, lease: float | None = None
+        self, project: Project, queue: str, pool: str, *, replaces: Assignment | None = None, lease: float | None = None
     ) -> tuple[Assignment, bool]:
         # Most calls find a queue that is already assigned, which needs no lock.
         found = self.find(project, queue)
@@ -120,8 +120,8 @@ def _assignment(row: tuple[str, str, str] | None) -> Assignment | None:
     return None if row is None else Assignment(*row)
 
 
-def _stays(found: Assignment, replaces: str | None) -> bool:
-    return found.incarnation != replaces or found.state == DELETING
+def _stays(found: Assignment, replaces: Assignment | None) -> bool:
+    return found != replaces or found.state == DELETING
 
 
 def _assign(connection: sqlite3.Connection, scope: tuple[str, str], pool: str, state: str) -> Assignment:

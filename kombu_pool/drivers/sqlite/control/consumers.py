@@ -87,11 +87,14 @@ class ConsumersController(Contract):
         rows = self._database.rows(_SQL["expired"], (self._clock.time(), limit))
         return [(project_of(key), queue) for key, queue in rows]
 
-    def expire(self, queue: str, project: Project = None, *, unused: bool = False) -> bool:
+    def expire(self, queue: str, project: Project = None, *, unused: str | None = None) -> bool:
         scope = (project_key(project), queue)
         with self._database.write as connection:
             now = self._clock.time()
-            if not (_is_unused(connection, scope, now) if unused else _is_expired(connection, scope, now)):
+            if unused is not None:
+                if not _is_assigned(connection, scope, unused) or _is_consumed(connection, scope, now):
+                    return False
+            elif not _is_expired(connection, scope, now):
                 return False
             if not begin_deletion(connection, scope, incarnation=None):
                 _forget(connection, scope)
@@ -112,8 +115,8 @@ def _is_expired(connection: sqlite3.Connection, scope: tuple[str, str], now: flo
     return connection.execute(_SQL["is_expired"], (*scope, now)).fetchone() is not None
 
 
-def _is_unused(connection: sqlite3.Connection, scope: tuple[str, str], now: float) -> bool:
-    return not connection.execute(_SQL["count"], (*scope, now)).fetchone()[0]
+def _is_consumed(connection: sqlite3.Connection, scope: tuple[str, str], now: float) -> bool:
+    return bool(connection.execute(_SQL["count"], (*scope, now)).fetchone()[0])
 
 
 def _forget(connection: sqlite3.Connection, scope: tuple[str, str]) -> None:

@@ -1,4 +1,4 @@
--- The layout, version 4. Each state of a message is a table, so that a change of state does not write the body again:
+-- The layout, version 5. Each state of a message is a table, so that a change of state does not write the body again:
 -- delayed, free and claimed hold what the state needs, message holds the rest, once.
 
 -- The identity of this store, in one row: random, made with the file.

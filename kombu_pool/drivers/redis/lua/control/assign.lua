@@ -1,15 +1,15 @@
 -- control/assign: assign one queue to one pool, with a new incarnation.
 -- KEYS  see lives
--- ARGV  now, queue, pool, incarnation, state, the incarnation that may be replaced or '', seconds of the lease of a
+-- ARGV  now, queue, pool, incarnation, state, the assignment that may be replaced or '', seconds of the lease of a
 --   queue without a record or '', 1 to replace any assignment, by one to any pool, even one that does not exist
 -- Returns {'', 1} when it was assigned, {assignment, 0} when another one stays, {'', 0} when there is no such pool.
 -- include lives
 local queue, pool, incarnation, lease = ARGV[2], ARGV[3], ARGV[4], ARGV[7]
-local state, present, assigned = find(queue)
+local state, present, assigned, stored = find(queue)
 if ARGV[8] ~= '1' then
   -- It is there with the new incarnation if the answer to the first run was lost.
-  local may_replace = state ~= 'deleting' and (present == ARGV[6] or present == incarnation)
-  if state and not may_replace then return {redis.call('HGET', ASSIGNMENTS, queue), 0} end
+  local may_replace = state ~= 'deleting' and (stored == ARGV[6] or present == incarnation)
+  if state and not may_replace then return {stored, 0} end
   if redis.call('HEXISTS', REGISTRY, pool) == 0 then return {'', 0} end
 end
 

@@ -5,9 +5,9 @@
 -- Returns 1, or 0 when it is not deleted.
 -- include lives
 local now, queue, unused = clock(ARGV[1]), ARGV[2], ARGV[3]
-local _, incarnation, pool = find(queue)
+local state, incarnation, pool = find(queue)
 if unused then
-  if incarnation ~= unused or count_consumers(queue, now) > 0 then return 0 end
+  if state == 'deleting' or incarnation ~= unused or count_consumers(queue, now) > 0 then return 0 end
 elseif not has_expired(queue, now) then
   return 0
 end

@@ -7,10 +7,12 @@
 -- include consumers
 local ASSIGNMENTS, QUEUE_NAMES, DELETING, QUEUE_COUNTS, RECORDS, RECORD_NAMES, REGISTRY = unpack(KEYS, 7)
 
--- find: the state, the incarnation and the pool of a queue's assignment; nil without one.
+-- find: the state, the incarnation and the pool of a queue's assignment, and this as it is stored; nil without one.
 local function find(queue)
   local stored = redis.call('HGET', ASSIGNMENTS, queue)
-  if stored then return string.match(stored, '^(%Z*)%z(%Z*)%z(.*)$') end
+  if not stored then return nil end
+  local state, incarnation, pool = string.match(stored, '^(%Z*)%z(%Z*)%z(.*)$')
+  return state, incarnation, pool, stored
 end
 
 local function set_assignment(queue, state, incarnation, pool)

@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from amqp.exceptions import ConsumerCancelled
+from amqp.exceptions import ConsumerCancelled, NotFound
 from kombu import Connection
 
 import kombu_pool  # noqa: F401 - importing it is what makes pool:// known to Kombu
@@ -70,7 +70,7 @@ def attach(url: str, options: dict[str, Any]) -> None:
                     channel.queue_declare(queue, auto_delete=True)
                     channel.basic_consume(queue, no_ack=True, callback=got.append, consumer_tag=queue)
                     break
-                except ConsumerCancelled:
+                except (ConsumerCancelled, NotFound):
                     pass
             say("consumes")
             until = time.monotonic() + LIMIT

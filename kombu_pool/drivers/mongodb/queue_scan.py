@@ -55,9 +55,7 @@ class QueueScanner(Store):
             QueueDoesNotExist: it does not bear the ``incarnation``, if one is given.
         """
         while True:
-            cached = self._cached.get((project, name))
-            if cached is not None and not cached.queue.bears(incarnation):
-                cached = None
+            cached = self._cached_for(project, name, incarnation)
             began, scan_range = time.monotonic(), FULL_RANGE if cached is None else cached.scan_bounds.next_range(now)
             if limit and cached is not None and (line := self._scan_line(cached, scan_range, now, limit)) is not None:
                 return line
@@ -65,26 +63,38 @@ class QueueScanner(Store):
             if not found or "m" not in found[0] or "n" in found[0]:
                 self._cached.pop((project, name), None)
                 return None
-            queue, scan_bounds, _ = self._cache(project, name, found[0], began)
-            if not queue.bears(incarnation):
+            present = self._cache(project, name, found[0], began)
+            if not present.queue.bears(incarnation):
                 raise QueueDoesNotExist(name, project)
-            if cached is None or queue != cached.queue:
+            if cached is None or present.queue != cached.queue:
                 continue
             if any("due" in one for one in found[1:2]):
-                due = {**queue.scope, **states.due(now, scan_range.due)}
+                due = {**present.queue.scope, **states.due(now, scan_range.due)}
                 self.change(due, states.MAKE_FREE, hint=states.BY_DUE_TIME)
                 continue
-            took = time.monotonic() - began
-            self.move_sentinel(queue.scope, scan_bounds, now)
-            if _checks_due(scan_bounds, scan_range, now, limit):
-                scan_bounds.record_no_due(now, took)
-            free = sorted((one for one in found[1:] if "n" in one), key=lambda one: bytes(one["_id"]))
-            if limit:
-                scan_bounds.record_duration(scan_range, took)
-                scan_bounds.read_ahead.clear()
-                scan_bounds.has_returned = any(one["s"] == FREE_AGAIN for one in free)
-                self._record_first(queue, scan_bounds, scan_range, free, now)
-            return Scan(queue, scan_bounds, free[:limit], any("dead" in one for one in found[-2:]))
+            return self._record_scan(present, scan_range, found, now, limit)
+
+    def _record_scan(
+        self, present: CachedQueue, scan_range: ScanRange, found: list[dict[str, Any]], now: float, limit: int
+    ) -> Scan:
+        """Return a complete scan, and bound the next ones by it."""
+        queue, scan_bounds, began = present
+        took = time.monotonic() - began
+        self.move_sentinel(queue.scope, scan_bounds, now)
+        if _checks_due(scan_bounds, scan_range, now, limit):
+            scan_bounds.record_no_due(now, took)
+        free = sorted((one for one in found[1:] if "n" in one), key=lambda one: bytes(one["_id"]))
+        if limit:
+            scan_bounds.record_duration(scan_range, took)
+            scan_bounds.read_ahead.clear()
+            scan_bounds.has_returned = any(one["s"] == FREE_AGAIN for one in free)
+            self._record_first(queue, scan_bounds, scan_range, free, now)
+        return Scan(queue, scan_bounds, free[:limit], any("dead" in one for one in found[-2:]))
+
+    def _cached_for(self, project: Project, name: str, incarnation: str | None) -> CachedQueue | None:
+        """Return a cached queue, unless it bears another incarnation of its assignment."""
+        cached = self._cached.get((project, name))
+        return cached if cached is not None and cached.queue.bears(incarnation) else None
 
     def _scan_line(self, cached: CachedQueue, scan_range: ScanRange, now: float, limit: int) -> Scan | None:
         """Scan only the free messages, for claims in quick succession; None if a complete scan is needed."""

@@ -178,17 +178,7 @@ class Claimer(ClaimController):
         ids, claim_counts, stored, reserved, reserved_counts, reserved_records, expiries, now, *has_dead = reply
         request.has_dead = request.has_dead or bool(has_dead)
         unreadable = self._add_claimed(request, codec.split_ids(ids), claim_counts, stored, float(now))
-        over_limit = [
-            candidate(
-                message,
-                reserved_records[index],
-                DeadLetterReason.DELIVERY_LIMIT,
-                codec.claim_count_of(reserved_counts, index)[0],
-                expiries[index],
-                float(now),
-            )
-            for index, message in enumerate(codec.split_ids(reserved))
-        ]
+        over_limit = _over_limit(reserved, reserved_counts, reserved_records, expiries, float(now))
         if over_limit:
             request.exempt += self._dead_letter(request, reservation, over_limit, float(now))
         if unreadable:
@@ -240,6 +230,17 @@ class Claimer(ClaimController):
             except ConnectionError:
                 self._unconfirmed.append((keys, claim))
                 raise
+
+
+def _over_limit(
+    reserved: bytes, claim_counts: Sequence[Any], records: Sequence[bytes], expiries: Sequence[Any], now: float
+) -> list[Candidate]:
+    """Return the messages that a script reserved as over their delivery limit."""
+    reason, count_of = DeadLetterReason.DELIVERY_LIMIT, codec.claim_count_of
+    return [
+        candidate(message, records[index], reason, count_of(claim_counts, index)[0], expiries[index], now)
+        for index, message in enumerate(codec.split_ids(reserved))
+    ]
 
 
 def _check_absence(request: ClaimRequest) -> None:

@@ -98,7 +98,8 @@ class QueueController(Contract):
         replaces: str | None = None,
     ) -> bool:
         written, keys = write(metadata or {}), self._store.keys(project, name)
-        wanted, replaced = codec.pack_incarnation(incarnation or NO_INCARNATION), codec.pack_incarnation(replaces)
+        wanted = codec.pack_incarnation(incarnation or NO_INCARNATION)
+        replaced = codec.pack_incarnation(None if incarnation is None else replaces)
         present = self._client.command("HGET", keys.queue, "incarnation")
         if present is None or present == replaced:
             arguments = (secrets.randbits(_FIRST_NUMBER_BITS), wanted, replaced, *_fields(written))

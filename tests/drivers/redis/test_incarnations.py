@@ -308,6 +308,16 @@ def test_a_queue_that_gets_another_incarnation_gets_the_new_metadata_only(data, 
     assert replaced == plain
 
 
+def test_only_an_incarnation_replaces_another(data):
+    data.queue_controller.create("q", incarnation="one")
+
+    assert data.queue_controller.create("q", {"a": 1}, replaces="one") is False
+    assert data.queue_controller.create("q", {"a": 1}, incarnation="one", replaces="one") is False
+
+    assert data.queue_controller.get("q") == {}
+    assert data.message_controller.post("q", [MESSAGE], None, incarnation="one")
+
+
 def test_an_incarnation_may_be_any_text(data):
     for number, incarnation in enumerate(["=", "\0", "é", "\ud800", "*", " "]):
         queue = f"q{number}"

@@ -274,10 +274,6 @@ class ConsumersController(ABC):
         expired.
         """
 
-    @abstractmethod
-    def forget(self, queue: str, project: Project = None) -> None:
-        """Delete the queue's lifetime and its holders. Idempotent."""
-
 
 class ControlDriver(ABC):
     """A control store."""

@@ -260,7 +260,7 @@ def test_a_consumer_outlives_its_queue_when_that_is_declared_anew(channel, elsew
 def test_a_connection_closes_though_the_store_failed_as_a_consumer_was_added(connection, channel, monkeypatch):
     declare(channel, "q")
 
-    def fail(*arguments):
+    def fail(*arguments, **options):
         raise StoreFull("the disk is full")
 
     with monkeypatch.context() as broken:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from kombu_pool.pooling import queue_lives
 from tests.support.transport.traffic import consume, declare, eventually, exists
 
 LIFETIME = {"arguments": {"x-expires": 200}}
@@ -22,7 +23,7 @@ def die(*_, **__):
 @pytest.mark.parametrize(
     ("step", "declaration"),
     [
-        ("control.queue_controller.create", LIFETIME),
+        ("control.catalogue_controller.activate", LIFETIME),
         ("data.queue_controller.create", ALONE),
         ("data.message_controller.count", LIFETIME),
     ],
@@ -33,6 +34,7 @@ def test_nothing_is_left_of_a_queue_whose_declarer_died(opened, shared_url, monk
     channel = opened(shared_url).channel()
     declare(channel, "other")
     consume(channel, "other")
+    monkeypatch.setattr(queue_lives, "CREATION_LEASE", 0.6)
     plane, controller, method = step.split(".")
     monkeypatch.setattr(getattr(getattr(dying.connection.broker, plane), controller), method, die)
     with pytest.raises(Died):

@@ -66,7 +66,10 @@ class ClaimController(Routing, storage.ClaimController):
             with pool:
                 return pool.claims.ack_and_claim(queue, held, metadata, project, limit, incarnation=present)
         except errors.QueueDoesNotExist:
-            return (list(held), *self.create(queue, metadata, project, limit))
+            # In another incarnation that kept its messages, the claims of the acknowledgements go on.
+            with self._pool(queue, project) as pool:
+                refused = pool.messages.delete_claimed(queue, held, project)
+            return refused, *self.create(queue, metadata, project, limit)
 
     def claim_by_id(
         self, queue: str, message_ids: Iterable[str], metadata: ClaimMetadata, project: Project = None

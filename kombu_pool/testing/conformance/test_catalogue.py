@@ -184,3 +184,32 @@ def test_of_racing_declarers_one_wins_and_all_use_its_pool(
 
     assert len(answers) == 160
     assert len(set(answers)) == 20
+
+
+def test_of_racing_processes_one_assigns_and_one_activates(
+    control: ControlDriver, control_uri: str, clock: ManualClock
+) -> None:
+    control.pools_controller.create("a", 1, "memory://a")
+    barrier = threading.Barrier(6)
+    assigned: list[tuple[str, str, bool]] = []
+    activated: list[tuple[str, bool]] = []
+
+    def declare() -> None:
+        driver = drivers.open_control(control_uri, clock=clock)
+        catalogue = driver.catalogue_controller
+        barrier.wait(60)
+        for queue in map(str, range(10)):
+            present, is_new = catalogue.assign(None, queue, "a", lease=60.0)
+            assigned.append((queue, present.incarnation, is_new))
+            activated.append((queue, catalogue.activate(None, queue, present.incarnation, {})))
+        driver.close()
+
+    threads = [threading.Thread(target=declare) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+
+    assert len({(queue, incarnation) for queue, incarnation, _ in assigned}) == 10
+    assert sum(is_new for _, _, is_new in assigned) == 10
+    assert sorted(queue for queue, done in activated if done) == sorted(map(str, range(10)))

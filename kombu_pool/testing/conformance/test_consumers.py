@@ -215,29 +215,6 @@ def test_a_new_holder_rescues_a_queue(consumers: ConsumersController, clock: Man
     assert list(consumers.expired_queues()) == []
 
 
-def test_a_forgotten_queue_is_neither_held_nor_abandoned(consumers: ConsumersController, clock: ManualClock) -> None:
-    consumers.set_lifetime("q", 100, from_now=True)
-    consumers.add_holder("q", "one", 60)
-
-    consumers.forget("q")
-    consumers.forget("q")
-
-    assert consumers.count("q") == 0
-    clock.advance(10**6)
-    assert list(consumers.expired_queues()) == []
-    consumers.renew(["one"], 60)
-    assert consumers.count("q") == 0
-
-
-def test_forgetting_one_queue_leaves_the_others(consumers: ConsumersController) -> None:
-    consumers.add_holder("a", "one", 60)
-    consumers.add_holder("b", "one", 60)
-
-    consumers.forget("a")
-
-    assert consumers.count("b") == 1
-
-
 def test_abandoned_queues_are_told_up_to_the_limit(consumers: ConsumersController, clock: ManualClock) -> None:
     for number in range(5):
         consumers.set_lifetime(f"q{number}", 10, project="p", from_now=True)

@@ -130,7 +130,7 @@ def test_similar_scopes_have_holders_of_their_own(control: ControlDriver, first:
     control.consumers_controller.add_holder(first[1], "holder", 60, project=first[0])
 
     assert control.consumers_controller.count(second[1], project=second[0]) == 0
-    control.consumers_controller.forget(second[1], project=second[0])
+    assert not control.consumers_controller.expire(second[1], project=second[0])
     assert control.consumers_controller.count(first[1], project=first[0]) == 1
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
-from kombu_pool import drivers, errors
+from kombu_pool import errors
 from kombu_pool.model import ACTIVE, CREATING, DELETING, RESERVED, Expiry
 
 if TYPE_CHECKING:
@@ -220,35 +219,6 @@ def test_deletions_are_listed_for_every_project_up_to_the_limit(catalogue: Catal
     assert len(catalogue.deletions(limit=3)) == 3
 
 
-def test_of_racing_processes_one_assigns_and_one_activates(
-    control: ControlDriver, control_uri: str, clock: ManualClock
-) -> None:
-    control.pools_controller.create("a", 1, "memory://a")
-    barrier = threading.Barrier(6)
-    assigned: list[tuple[str, str, bool]] = []
-    activated: list[tuple[str, bool]] = []
-
-    def declare() -> None:
-        driver = drivers.open_control(control_uri, clock=clock)
-        catalogue = driver.catalogue_controller
-        barrier.wait(60)
-        for queue in map(str, range(10)):
-            present, is_new = catalogue.assign(None, queue, "a", lease=LEASE)
-            assigned.append((queue, present.incarnation, is_new))
-            activated.append((queue, catalogue.activate(None, queue, present.incarnation, {})))
-        driver.close()
-
-    threads = [threading.Thread(target=declare) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(120)
-
-    assert len({(queue, incarnation) for queue, incarnation, _ in assigned}) == 10
-    assert sum(is_new for _, _, is_new in assigned) == 10
-    assert sorted(queue for queue, done in activated if done) == sorted(map(str, range(10)))
-
-
 # Lifetimes and holders.
 
 
@@ -350,12 +320,15 @@ def test_a_deletion_ends_the_lifetime_and_the_holders(
 ) -> None:
     assigned = created(catalogue, expiry=Expiry(10, from_now=True))
     consumers.add_holder("q", "one", 60)
+    consumers.add_holder("other", "one", 60)
 
     catalogue.begin_deletion(None, "q", assigned.incarnation)
 
-    assert consumers.count("q") == 0
+    assert (consumers.count("q"), consumers.count("other")) == (0, 1)
     clock.advance(1000)
     assert list(consumers.expired_queues()) == []
+    consumers.renew(["one"], 60)
+    assert (consumers.count("q"), consumers.count("other")) == (0, 1)
 
 
 def test_a_holder_of_another_life_holds_nothing(catalogue: CatalogueController, consumers: ConsumersController) -> None:

@@ -78,11 +78,12 @@ def test_holders_that_died_without_a_word_do_not_pile_up(consumers, database, cl
     assert database["kombu_pool_holders"].count_documents({}) == 1
 
 
-def test_nothing_is_left_of_a_forgotten_queue(consumers, database):
+def test_nothing_is_left_of_a_queue_that_expired(consumers, database, clock):
     consumers.set_lifetime("q", 60, from_now=True)
     consumers.add_holder("q", "one", 60)
 
-    consumers.forget("q")
+    clock.advance(121)
+    assert consumers.expire("q")
     consumers.remove_holders(["one"])
 
     assert not database["kombu_pool_holders"].count_documents({})

@@ -264,17 +264,19 @@ def test_nothing_is_left_of_a_deleted_queue(control, catalogue, consumers, creat
 # The parts of the document.
 
 
-def test_each_part_may_go_before_the_others(control, catalogue, consumers, created, database):
-    for last in ("record", "assignment", "lifetime"):
+def test_each_part_may_go_before_the_others(control, catalogue, consumers, created, database, clock):
+    for last in ("record", "assignment"):
         created(expiry=Expiry(100, from_now=True))
         ends = {
             "record": lambda: control.queue_controller.delete("q"),
             "assignment": lambda: catalogue.delete(None, "q"),
-            "lifetime": lambda: consumers.forget("q"),
         }
         for part in [*(part for part in ends if part != last), last]:
             assert len(documents(database)) == 1
             ends[part]()
+        assert len(documents(database)) == 1
+        clock.advance(101)
+        assert consumers.expire("q")
 
         assert documents(database) == []
 

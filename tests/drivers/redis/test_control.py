@@ -138,7 +138,9 @@ def test_a_change_of_the_pools_whose_answer_was_lost_is_made_once(control, monke
 def test_nothing_is_left_of_what_was_deleted(control, client):
     fill(control)
 
-    control.consumers_controller.forget("q", "p")
+    assert control.catalogue_controller.begin_deletion(
+        "p", "q", control.catalogue_controller.find("p", "q").incarnation
+    )
     for exchange in ("x", "y"):
         control.bindings_controller.delete_exchange(exchange, "p")
     control.catalogue_controller.delete("p", "q")
@@ -376,7 +378,7 @@ def test_a_full_store_can_be_consumed_from_and_cleared(full, clock):
     consumers.remove_holders(["one", "two", "three"])
     clock.advance(61)
     assert consumers.expired_queues() == [("p", "q")]
-    consumers.forget("q", "p")
+    assert consumers.expire("q", "p")
     assert control.bindings_controller.unbind_queue("q", "p") == ["x", "y"]
     control.bindings_controller.delete_exchange("y", "p")
     control.catalogue_controller.delete("p", "q")

@@ -97,10 +97,6 @@ class ConsumersController(Contract):
                 self._store.begin_deletion(scope, assigned)
             return True
 
-    def forget(self, queue: str, project: Project = None) -> None:
-        with self._store.lock:
-            self._store.usage.pop((project, queue), None)
-
     def _usage(self, queue: str, project: Project) -> StoredUsage:
         return self._store.usage.setdefault((project, queue), StoredUsage())
 

@@ -174,12 +174,6 @@ class ConsumersController(Contract):
             self._tables.remove_empty(where)
         return after is not None
 
-    def forget(self, queue: str, project: Project = None) -> None:
-        where = queue_filter(project, queue)
-        with self._client.translated():
-            self._tables.remove_part("lifetime", where)
-            self._tables[HOLDERS].delete_many(where)
-
     def _now(self) -> float:
         return self._client.now(self._clock)
 

@@ -27,7 +27,6 @@ _COUNT_CONSUMERS = script("control/count_consumers", repeatable=True, writes=Fal
 _EXPIRED_QUEUES = script("control/expired_queues", repeatable=True, writes=False)
 # Not repeatable: the second answer would be that the queue has not expired.
 _EXPIRE = script("control/expire")
-_REMOVE_QUEUE = script("control/remove_queue", repeatable=True)
 _CONSUMING, _OWNING = "c", "o"
 
 
@@ -80,9 +79,6 @@ class ConsumersController(Contract):
 
     def expire(self, queue: str, project: Project = None, *, unused: str | None = None) -> bool:
         return bool(self._call_on_life(_EXPIRE, queue, project, *(() if unused is None else (unused,))))
-
-    def forget(self, queue: str, project: Project = None) -> None:
-        self._call(_REMOVE_QUEUE, member(project, queue))
 
     def _call(self, script: Script, *arguments: Any) -> Any:
         return self._client.call(script, self._keys, now_argument(self._clock), *arguments)

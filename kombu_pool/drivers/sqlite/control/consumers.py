@@ -100,11 +100,6 @@ class ConsumersController(Contract):
                 _forget(connection, scope)
         return True
 
-    def forget(self, queue: str, project: Project = None) -> None:
-        scope = (project_key(project), queue)
-        with self._database.write as connection:
-            _forget(connection, scope)
-
 
 def _is_assigned(connection: sqlite3.Connection, scope: tuple[str, str], incarnation: str) -> bool:
     row = connection.execute(_ASSIGNMENT, scope).fetchone()

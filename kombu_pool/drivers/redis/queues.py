@@ -102,10 +102,9 @@ class QueueController(Contract):
         replaced = codec.pack_incarnation(None if incarnation is None else replaces)
         present = self._client.command("HGET", keys.queue, "incarnation")
         if present is None or present == replaced:
-            arguments = (secrets.randbits(_FIRST_NUMBER_BITS), wanted, replaced, *_fields(written))
-            entries = self._index_entries(keys, project, name, written)
+            entries, first = self._index_entries(keys, project, name, written), secrets.randbits(_FIRST_NUMBER_BITS)
             self._client.commands(entries)
-            present = self._client.call(_CREATE, (keys.queue,), *arguments)
+            present = self._client.call(_CREATE, (keys.queue,), first, wanted, replaced, *_fields(written))
             if present == 1:
                 # Written before the queue, as one without an entry is never listed or collected if this process dies;
                 # and after it, as a deletion in between has removed the entry. An entry without a queue does no harm.

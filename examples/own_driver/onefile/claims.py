@@ -16,11 +16,13 @@ class ClaimController(storage.ClaimController):
         self._store = store
         self._dead_letters = dead_letters
 
-    def create(self, queue, metadata, project=None, limit=DEFAULT_LIMIT):
+    def create(self, queue, metadata, project=None, limit=DEFAULT_LIMIT, *, incarnation=None):
         claim_id, claimed, returned = secrets.token_hex(8), [], set()
         while True:
             exhausted = None
             with self._store.change() as (state, now):
+                if incarnation is not None:
+                    state.require(project, queue, now, incarnation)
                 found = state.find(project, queue, now)
                 most = found.policy.max_claim_count
                 for message in found.select(now)[: limit - len(claimed)]:
@@ -34,6 +36,12 @@ class ClaimController(storage.ClaimController):
                 return (claim_id, claimed) if claimed else (None, [])
             # No store takes it if it comes back: then it is claimed once more.
             returned.add(exhausted.id)
+
+    def ack_and_claim(self, queue, held, metadata, project=None, limit=DEFAULT_LIMIT, *, incarnation=None):
+        with self._store.read() as (state, now):
+            if incarnation is not None:
+                state.require(project, queue, now, incarnation)
+        return super().ack_and_claim(queue, held, metadata, project, limit, incarnation=incarnation)
 
     def get(self, queue, claim_id, project=None):
         with self._store.read() as (state, now):

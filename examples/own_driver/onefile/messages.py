@@ -23,12 +23,12 @@ class MessageController(storage.MessageController):
         self._max_size = options["max_message_size"]
         self.enable_checksum = options["enable_checksum"]
 
-    def post(self, queue, messages, client_uuid, project=None, *, idempotency_key=None):
+    def post(self, queue, messages, client_uuid, project=None, *, idempotency_key=None, incarnation=None):
         incoming = [validate(message, self._max_size) for message in messages]
         if not incoming:
             return []
         with self._store.change() as (state, now):
-            found = state.require(project, queue, now)
+            found = state.require(project, queue, now, incarnation)
             producer, sequence = idempotency_key or (None, inf)
             if producer in found.posts and found.posts[producer][0] >= sequence:
                 return found.posts[producer][2]

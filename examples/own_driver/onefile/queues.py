@@ -4,6 +4,8 @@ import time
 from math import inf
 
 from kombu_pool import storage
+from kombu_pool.errors import IncarnationConflict
+from kombu_pool.model import NO_INCARNATION
 from kombu_pool.storage import DEFAULT_LIMIT, page
 from kombu_pool.storage.policy import read, write
 from onefile.store import StoredQueue
@@ -35,13 +37,22 @@ class QueueController(storage.QueueController):
         with self._store.change() as (state, now):
             state.require(project, name, now).metadata = write(metadata)
 
-    def create(self, name, metadata=None, project=None):
-        new = StoredQueue(write(metadata or {}))
+    def create(self, name, metadata=None, project=None, *, incarnation=None, replaces=None):
+        new = StoredQueue(write(metadata or {}), incarnation=incarnation or NO_INCARNATION)
         with self._store.change() as (state, _):
-            return state.queues.setdefault((project, name), new) is new
+            found = state.queues.setdefault((project, name), new)
+            if found is not new:
+                if incarnation in (None, found.incarnation):
+                    return False
+                if replaces != found.incarnation:
+                    raise IncarnationConflict(name, project, found.incarnation)
+                found.metadata, found.incarnation = new.metadata, incarnation
+        return True
 
-    def delete(self, name, project=None):
+    def delete(self, name, project=None, *, incarnation=None):
         with self._store.change() as (state, _):
+            if (project, name) in state.queues and not state.bears(project, name, incarnation):
+                return
             state.queues.pop((project, name), None)
             state.subscriptions.pop((project, name), None)
 

@@ -9,6 +9,7 @@ from math import inf
 
 from kombu_pool import codec
 from kombu_pool.errors import ConnectionError, QueueDoesNotExist  # noqa: A004 - Zaqar's name for it
+from kombu_pool.model import NO_INCARNATION
 from kombu_pool.storage.dead_letters import DeadLetterReason
 from kombu_pool.storage.policy import policy_of, write
 
@@ -59,6 +60,7 @@ class StoredQueue:
     dead: dict = field(default_factory=dict)
     claims: dict = field(default_factory=dict)
     posts: dict = field(default_factory=dict)
+    incarnation: str = NO_INCARNATION
 
     @property
     def policy(self):
@@ -126,9 +128,14 @@ class State:
         queue.advance(now)
         return queue
 
-    def require(self, project, name, now):
-        """Return the queue as :meth:`find` does; raise QueueDoesNotExist if it is absent."""
-        if (project, name) not in self.queues:
+    def bears(self, project, name, incarnation):
+        """Return whether the queue is there, with that incarnation; None: any."""
+        queue = self.queues.get((project, name))
+        return queue is not None and incarnation in (None, queue.incarnation)
+
+    def require(self, project, name, now, incarnation=None):
+        """Return the queue as :meth:`find` does; raise QueueDoesNotExist if there is none of that incarnation."""
+        if not self.bears(project, name, incarnation):
             raise QueueDoesNotExist(name, project)
         return self.find(project, name, now)
 

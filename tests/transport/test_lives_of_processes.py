@@ -69,6 +69,8 @@ def test_what_meets_a_deletion_is_stored_returned_or_deleted(shared_url, opened,
         answers.append(producer.line())
         deleter.line()
         declared = exists(channel, queue)
+        # What this process knows of an earlier life is no witness.
+        channel.connection.broker.data.catalog.invalidate(queue)
         # A deletion that came last took the message with it; else both are there.
         assert not declared or count(channel, queue) == (answers[-1] == "stored"), (queue, answers[-1])
         if declared:
@@ -85,12 +87,14 @@ def test_publishers_that_know_an_earlier_life_lose_nothing(shared_url, opened, o
     publishers = [lives("publish_until_told", name=f"p{number}") for number in range(PUBLISHERS)]
     for program in publishers:
         program.tell()
-        program.tell("3")
     for _ in range(CYCLES):
         channel.queue_delete("q")
         channel.queue_declare("q")
         time.sleep(0.05)
     declared = time.monotonic()
+    time.sleep(0.5)
+    for program in publishers:
+        program.tell()
 
     stored = [tuple(message) for program in publishers for message in json.loads(program.line())]
 

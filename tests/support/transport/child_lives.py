@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 from contextlib import suppress
 from typing import Any
@@ -48,9 +49,9 @@ def publish_until_told(url: str, options: dict[str, Any], name: str) -> None:
         channel = connection.channel()
         say("ready")
         heard()
-        stored = []
-        until = time.monotonic() + float(heard())
-        while time.monotonic() < until:
+        stored, told = [], threading.Event()
+        threading.Thread(target=lambda: (heard(), told.set()), daemon=True).start()
+        while not told.is_set():
             body, started = f"{name}-{len(stored)}", time.monotonic()
             if publish(channel, "q", body):
                 stored.append((body, started))

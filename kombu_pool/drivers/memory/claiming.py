@@ -71,10 +71,7 @@ class Claimer(ClaimController):
         now = self._clock.time()
         claim = StoredClaim(new_claim_id(), metadata["ttl"], now)
         request = ClaimRequest(claim, metadata["grace"], limit, now)
-        with self._store.lock:
-            if incarnation is not None:
-                self._store.require(project, queue, now, incarnation)
-            self._fill(request, (project, queue))
+        self._fill(request, (project, queue), incarnation)
         return (claim.id, request.messages) if request.messages else (None, [])
 
     def claim_by_id(
@@ -95,8 +92,11 @@ class Claimer(ClaimController):
         self._fill(request, (project, queue))
         return request.messages
 
-    def _fill(self, request: ClaimRequest, scope: Scope) -> None:
+    def _fill(self, request: ClaimRequest, scope: Scope, incarnation: str | None = None) -> None:
+        # Not one lock for all: two stores may forward dead letters to each other.
         with self._store.lock:
+            if incarnation is not None:
+                self._store.require(*scope, request.now, incarnation)
             found = self._store.find(*scope, request.now)
             reserved = self._fill_locally(request, scope)
         while reserved is not None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from kombu_pool.drivers.memory.claiming import Claimer
 from kombu_pool.drivers.memory.codec import to_claim, to_message
-from kombu_pool.errors import ClaimDoesNotExist
+from kombu_pool.errors import ClaimDoesNotExist, QueueDoesNotExist
 from kombu_pool.storage import DEFAULT_LIMIT
 
 if TYPE_CHECKING:
@@ -32,7 +32,12 @@ class ClaimController(Claimer):
         with self._store.lock:
             if incarnation is not None:
                 self._store.require(project, queue, self._clock.time(), incarnation)
-            return super().ack_and_claim(queue, held, metadata, project, limit)
+            refused = self.messages.delete_claimed(queue, held, project)
+        try:
+            return refused, *self.create(queue, metadata, project, limit, incarnation=incarnation)
+        except QueueDoesNotExist:
+            # It was deleted between the two: what was deleted is still to be told.
+            return refused, None, []
 
     def get(self, queue: str, claim_id: str, project: Project = None) -> tuple[Claim, Sequence[Message]]:
         with self._store.lock:

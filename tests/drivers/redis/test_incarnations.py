@@ -336,7 +336,7 @@ def test_a_claim_in_several_runs_keeps_what_it_has_when_the_queue_gets_another_i
     data.queue_controller.create("q", incarnation="one")
     data.message_controller.post("q", [MESSAGE] * 3, None)
     monkeypatch.setattr("kombu_pool.drivers.redis.claiming._BATCH", 1)
-    claimer = data.claim_controller._claimer
+    claimer = data.claim_controller
     run = claimer._run
 
     def run_then_replace(*arguments):

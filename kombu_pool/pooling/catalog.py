@@ -156,10 +156,10 @@ class Catalog:
         """
         return self.route(queue, project).pool
 
-    def refresh(self, queue: str, project: Project = None) -> PoolHandle:
-        """Return the queue's pool as :meth:`pool` does, but read from the control store instead of a cache."""
+    def fresh_route(self, queue: str, project: Project = None) -> Route:
+        """Return the route of the queue as :meth:`route` does, but read from the control store instead of a cache."""
         self.invalidate(queue, project)
-        return self._open_route(queue, project).pool
+        return self._open_route(queue, project)
 
     def pool_of(self, queue: str, project: Project = None) -> str | None:
         """Return the name of the queue's pool; None when the queue has no assignment."""

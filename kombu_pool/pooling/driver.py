@@ -95,15 +95,14 @@ class DataDriver(storage.DataDriver):
 
     def _forward_dead_letter(self, project: Project, queue: str, message: NewMessage) -> bool:
         """Store a dead letter in the pool of its dead-letter queue; return False when there is no such queue."""
-        pool = self.catalog.pool(queue, project)
-        if pool is self.catalog.unassigned and queue == UNREADABLE_QUEUE:
-            # No client declares this queue, and a queue without an assignment would never be found.
+        try:
+            self.message_controller.post(queue, [message], None, project)
+        except errors.QueueDoesNotExist:
+            if queue != UNREADABLE_QUEUE:
+                return False
+            # No client declares this queue.
             self.queue_controller.create(queue, None, project)
-            pool = self.catalog.pool(queue, project)
-        if pool is self.catalog.unassigned:
-            return False
-        with pool:
-            pool.messages.post(queue, [message], None, project)
+            self.message_controller.post(queue, [message], None, project)
         return True
 
     def _rows(self) -> tuple[list[Pool], bool]:

@@ -94,20 +94,26 @@ class QueueLives:
                 raise errors.QueueDoesNotExist(queue, project)
             self._restore(queue, project, found)
 
-    def delete(self, queue: str, project: Project) -> None:
-        """Delete the queue. Idempotent. What an unreachable pool holds of it is deleted when the pool answers."""
+    def delete(self, queue: str, project: Project, incarnation: str | None = None) -> None:
+        """Delete the queue, or only that incarnation of it. Idempotent.
+
+        What an unreachable pool holds of it is deleted when the pool answers.
+        """
         while True:
             found = self._catalogue.find(project, queue)
+            if incarnation is not None and (found is None or found.incarnation != incarnation):
+                return
             if found is not None:
                 if found.state == CREATING and not self._records.exists(queue, project):
-                    return None  # It does not exist yet, and its name is the creator's.
+                    return  # It does not exist yet, and its name is the creator's.
                 if self._catalogue.begin_deletion(project, queue, found.incarnation):
-                    return self._try_to_end_deletion(project, queue, found)
+                    self._try_to_end_deletion(project, queue, found)
+                    return
             elif self._records.exists(queue, project):
                 # The catalogue lost it. Without an assignment, its deletion could meet its next declaration.
                 self._assign(queue, project, None, None)
             else:
-                return None
+                return
 
     def expire(self, queue: str, project: Project, *, unused: str | None = None) -> bool:
         """Delete the queue if it has expired, or if its incarnation ``unused`` has no consumer; return whether so."""
@@ -120,14 +126,20 @@ class QueueLives:
 
     def end_deletions(self) -> None:
         """End the deletions that a dead process or an unreachable pool left unfinished."""
+        unreachable: set[str] = set()
         for project, queue, found in self._catalogue.deletions():
-            self._try_to_end_deletion(project, queue, found)
+            # One wait for each pool that is down, however many of its queues were deleted.
+            if found.pool not in unreachable and not self._try_to_end_deletion(project, queue, found):
+                unreachable.add(found.pool)
 
-    def _try_to_end_deletion(self, project: Project, queue: str, found: Assignment) -> None:
+    def _try_to_end_deletion(self, project: Project, queue: str, found: Assignment) -> bool:
+        """End a deletion and return True; return False if the pool does not answer."""
         try:
             self.end_deletion(project, queue, found)
         except errors.PoolUnavailable as error:
             logger.info("The messages of the deleted queue %r are deleted later: %s", queue, error)
+            return False
+        return True
 
     def end_deletion(self, project: Project, queue: str, found: Assignment) -> None:
         """Delete a queue that is DELETING from its pool, with its bindings, and then from the catalogue."""

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from kombu_pool import errors
+from kombu_pool.pooling import DataDriver
 from kombu_pool.storage import UNREADABLE_QUEUE
 from tests.support.pooling.switchable_stores import bodies, post
 
@@ -44,9 +45,9 @@ def test_a_dead_letter_is_stored_there_before_it_is_removed_here(limited, stores
     target = limited.catalog.lookup("of-b").message_controller
     real = target.post
 
-    def post_there(*values):
+    def post_there(*values, **options):
         seen.extend(bodies(stores.leaf("a"), "of-a"))
-        return real(*values)
+        return real(*values, **options)
 
     monkeypatch.setattr(target, "post", post_there, raising=False)
     claim_and_release(limited)
@@ -133,9 +134,24 @@ def test_a_dead_letter_that_the_other_pool_refuses_stays_where_it_is(limited, mo
     post(limited, "of-a", 1)
     claim_and_release(limited)
 
-    def refuse(*_):
+    def refuse(*_, **__):
         raise errors.StoreFull("no space left")
 
     monkeypatch.setattr(limited.catalog.lookup("of-b").message_controller, "post", refuse, raising=False)
 
     assert claim_and_release(limited) == [1]
+
+
+def test_a_dead_letter_finds_the_queue_that_was_declared_again_in_another_pool(limited, stores, control, clock):
+    post(limited, "of-a", 1)
+    claim_and_release(limited)
+    limited.catalog.route("of-b")
+    other = DataDriver(None, None, control, clock=clock)
+    other.queue_controller.delete("of-b")
+    control.catalogue_controller.insert(None, "of-b", "a")
+    other.queue_controller.create("of-b")
+
+    claim_and_release(limited)
+
+    assert bodies(stores.leaf("a"), "of-b") == [1]
+    assert bodies(stores.leaf("a"), "of-a") == []

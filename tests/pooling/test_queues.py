@@ -151,3 +151,42 @@ def test_a_queue_of_a_pool_that_is_gone_can_be_deleted(populated, clock):
 
 def crash(*_, **__):
     raise KeyboardInterrupt
+
+
+def test_a_named_incarnation_is_the_only_one_that_is_used(populated):
+    incarnation = populated.catalog.route("of-a").incarnation
+    post(populated, "of-a", 1)
+
+    with pytest.raises(errors.QueueDoesNotExist):
+        populated.message_controller.post("of-a", [{"ttl": 60, "body": 2}], None, incarnation="another")
+    with pytest.raises(errors.QueueDoesNotExist):
+        populated.claim_controller.create("of-a", {"ttl": 60, "grace": 60}, incarnation="another")
+    with pytest.raises(errors.QueueDoesNotExist):
+        populated.claim_controller.ack_and_claim("of-a", [], {"ttl": 60, "grace": 60}, incarnation="another")
+    with pytest.raises(errors.ConfigurationError, match="incarnation"):
+        populated.queue_controller.create("new", incarnation="mine")
+    populated.queue_controller.delete("of-a", incarnation="another")
+    assert bodies(populated, "of-a") == [1]
+
+    populated.queue_controller.delete("of-a", incarnation=incarnation)
+
+    assert not populated.queue_controller.exists("of-a")
+
+
+def test_a_pool_that_is_down_is_asked_once_however_many_deletions_wait_for_it(populated, stores, monkeypatch):
+    for number in range(5):
+        populated.control.catalogue_controller.insert(None, f"q{number}", "a")
+        populated.queue_controller.create(f"q{number}")
+    stores.switch_off("a")
+    for number in range(5):
+        populated.queue_controller.delete(f"q{number}")
+    lives, asked = populated.catalog.lives, []
+    end = lives.end_deletion
+    monkeypatch.setattr(lives, "end_deletion", lambda *arguments: asked.append(arguments) or end(*arguments))
+
+    populated.queue_controller.end_deletions()
+
+    assert len(asked) == 1
+    stores.switch_on("a")
+    populated.queue_controller.end_deletions()
+    assert list(populated.control.catalogue_controller.deletions()) == []

@@ -27,11 +27,14 @@ class ClaimController(Routing, storage.ClaimController):
         incarnation: str | None = None,
     ) -> tuple[str | None, Sequence[Message]]:
         _, _, pool, present = self._route(queue, project)
+        if incarnation is not None:
+            present = incarnation
         try:
             with pool:
                 return pool.claims.create(queue, metadata, project, limit, incarnation=present)
         except errors.QueueDoesNotExist:
-            pass
+            if incarnation is not None:
+                raise
         try:
             pool, present = self._catalog.lives.current(queue, project, present)
             with pool:
@@ -62,10 +65,14 @@ class ClaimController(Routing, storage.ClaimController):
         incarnation: str | None = None,
     ) -> tuple[Sequence[tuple[str, str]], str | None, Sequence[Message]]:
         _, _, pool, present = self._route(queue, project)
+        if incarnation is not None:
+            present = incarnation
         try:
             with pool:
                 return pool.claims.ack_and_claim(queue, held, metadata, project, limit, incarnation=present)
         except errors.QueueDoesNotExist:
+            if incarnation is not None:
+                raise
             # In another incarnation that kept its messages, the claims of the acknowledgements go on.
             with self._pool(queue, project) as pool:
                 refused = pool.messages.delete_claimed(queue, held, project)

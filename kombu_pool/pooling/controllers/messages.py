@@ -28,6 +28,8 @@ class MessageController(Routing, storage.MessageController):
         incarnation: str | None = None,
     ) -> Sequence[str]:
         _, _, pool, present = self._route(queue, project)
+        if incarnation is not None:
+            present = incarnation
         if not isinstance(messages, list):
             messages = list(messages)
         try:
@@ -36,6 +38,8 @@ class MessageController(Routing, storage.MessageController):
                     queue, messages, client_uuid, project, idempotency_key=idempotency_key, incarnation=present
                 )
         except errors.QueueDoesNotExist:
+            if incarnation is not None:
+                raise
             pool, present = self._catalog.lives.current(queue, project, present)
         with pool:
             return pool.messages.post(

@@ -56,11 +56,12 @@ class QueueController(Routing, storage.QueueController):
     ) -> bool:
         """Create the queue in a pool of the flavor that ``metadata["_flavor"]`` names; ``expiry``: when it expires.
 
-        The catalog gives the incarnation, so the two arguments for it have no effect.
-
         Raises:
             FlavorDoesNotExist, NoPoolFound: as :meth:`~kombu_pool.pooling.Catalog.register`.
+            ConfigurationError: an incarnation is given.
         """
+        if incarnation is not None or replaces is not None:
+            raise errors.ConfigurationError("the catalog gives a queue its incarnation: name none")
         flavor = metadata.get(FLAVOR) if isinstance(metadata, Mapping) else None
         return self._lives.create(name, metadata, project, flavor, expiry)
 
@@ -75,7 +76,7 @@ class QueueController(Routing, storage.QueueController):
             self._lives.current(name, project, present)
 
     def delete(self, name: str, project: Project = None, *, incarnation: str | None = None) -> None:
-        self._lives.delete(name, project)
+        self._lives.delete(name, project, incarnation)
 
     def expire(self, name: str, project: Project = None, *, unused: str | None = None) -> bool:
         """Delete the queue if it has been without a live holder for longer than its lifetime; return whether it had.

@@ -88,7 +88,7 @@ class Queues:
         expiry = self._expiry(owner, declared, lifetime)
         created = self._create(name, metadata, expiry)
         if not created and self._owner_is_dead(name, owner):
-            self.delete(name)
+            self._delete_of_dead_owner(name, owner)
             created = self._create(name, metadata, expiry)
         if created and exclusive:
             self._renewal.keep_alive(owner)
@@ -115,6 +115,13 @@ class Queues:
             return False
         # No maintenance may have run since its death.
         return exclusive_owners.is_dead(exclusive) or (self.project, name) in self._consumers.expired_queues()
+
+    def _delete_of_dead_owner(self, name: str, owner: str) -> None:
+        """Delete the queue in the life that is exclusive to a dead connection; another process may declare it again."""
+        route = self._data.catalog.fresh_route(name, self.project)
+        # Asked after the incarnation was read: so it is this life that the answer is about, or a later one.
+        if route.incarnation and self._owner_is_dead(name, owner):
+            self._data.queue_controller.delete(name, self.project, incarnation=route.incarnation)
 
     def _metadata(self, name: str, declared: Metadata) -> Metadata:
         arguments = declared["arguments"]

@@ -165,6 +165,8 @@ CREATING = "creating"
 ACTIVE = "active"
 #: The queue is deleted, and its pool may hold it still.
 DELETING = "deleting"
+#: The queue has expired, and no process has begun to delete it. Never stored: time alone leads here.
+EXPIRED = "expired"
 
 
 #: What a queue bears that was created in its store without an incarnation.

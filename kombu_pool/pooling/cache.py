@@ -9,15 +9,16 @@ logger = logging.getLogger(__name__)
 
 
 class CachedAssignment(NamedTuple):
-    """The pool of a queue, the incarnation that it has there, and when they were read from the catalogue."""
+    """The pool of a queue, its incarnation there, when they were read, and when the queue may expire at the earliest."""
 
     pool: str
     incarnation: str
     read_at: float
+    expires: float
 
     def is_fresh(self, now: float, ttl: float) -> bool:
         """Return whether the assignment may still be used; one read in the future may not: the clock was set back."""
-        return self.read_at <= now < self.read_at + ttl
+        return self.read_at <= now < min(self.read_at + ttl, self.expires)
 
 
 class ProcessCache:

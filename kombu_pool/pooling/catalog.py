@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,7 +11,7 @@ from kombu_pool import conf as configuration
 from kombu_pool import errors
 from kombu_pool.clock import SYSTEM_CLOCK
 from kombu_pool.drivers import capabilities_of, open_control
-from kombu_pool.model import ACTIVE, DELETING, NO_INCARNATION
+from kombu_pool.model import ACTIVE, DELETING, EXPIRED, NO_INCARNATION
 from kombu_pool.pooling.cache import AssignmentCache, CachedAssignment
 from kombu_pool.pooling.open_pools import VIRTUAL, OpenPools, close_quietly
 from kombu_pool.pooling.pool_handle import empty_pool
@@ -243,6 +244,9 @@ class Catalog:
             if found is not None and found.state == DELETING:
                 self.lives.end_deletion(project, queue, found)
                 continue
+            if found is not None and found.state == EXPIRED:
+                self.lives.expire(queue, project)
+                continue
             if found is None or not self.open_pools.exists(found.pool):
                 found, _ = self.assign(queue, project, flavor, found)
                 self.invalidate(queue, project)
@@ -281,7 +285,7 @@ class Catalog:
         if len(self._routes) >= _MAX_ROUTES:
             self._routes.clear()
         start = min(assignment.read_at, pool.read_at)
-        route = Route(start, start + self._ttl, pool, assignment.incarnation)
+        route = Route(start, min(start + self._ttl, assignment.expires), pool, assignment.incarnation)
         if assignment.incarnation != NO_INCARNATION:
             self._routes[project, queue] = route
             if self.version is not version:  # as in _assignment()
@@ -294,18 +298,18 @@ class Catalog:
         if assignment is not None:
             return assignment
         try:
-            found = self.control.catalogue_controller.find(project, queue)
+            found, expires = self.control.catalogue_controller.find_until(project, queue)
         except errors.ConnectionError:
             route = self._routes.get((project, queue))
             if route is None:
                 raise
             # The control store is unreachable; the pool may still answer.
-            return CachedAssignment(route.pool.name, route.incarnation or NO_INCARNATION, now)
-        if found is None or found.state == DELETING:
+            return CachedAssignment(route.pool.name, route.incarnation or NO_INCARNATION, now, math.inf)
+        if found is None or found.state in (DELETING, EXPIRED):
             return None
         if found.state != ACTIVE:
-            return CachedAssignment(found.pool, NO_INCARNATION, now)  # for one use
-        assignment = CachedAssignment(found.pool, found.incarnation, now)
+            return CachedAssignment(found.pool, NO_INCARNATION, now, math.inf)  # for one use
+        assignment = CachedAssignment(found.pool, found.incarnation, now, expires)
         self._assignments.set(project, queue, assignment)
         if self.version is not version:
             # Compared after storing: a concurrent change is either seen here, or deletes the cached assignment itself.

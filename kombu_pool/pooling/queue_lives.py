@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from kombu_pool import errors
-from kombu_pool.model import ACTIVE, CREATING, DELETING
+from kombu_pool.model import ACTIVE, CREATING, DELETING, EXPIRED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -65,6 +65,9 @@ class QueueLives:
             if found is not None and found.state == DELETING:
                 self.end_deletion(project, queue, found)
                 continue
+            if found is not None and found.state == EXPIRED:
+                self.expire(queue, project)
+                continue
             if found is not None and found.state == ACTIVE and self._open_pools.exists(found.pool):
                 return False
             if self._records.exists(queue, project):
@@ -85,7 +88,7 @@ class QueueLives:
         """
         while True:
             found = self._await_creation(queue, project)
-            if found is None or found.state == DELETING:
+            if found is None or found.state in (DELETING, EXPIRED):
                 raise errors.QueueDoesNotExist(queue, project)
             if found.state == ACTIVE and found.incarnation != refused:
                 self._invalidate(queue, project)
@@ -146,7 +149,7 @@ class QueueLives:
         self._invalidate(queue, project)
         with suppress(errors.PoolDoesNotExist), self._open_pools.get(found.pool) as pool:
             pool.queues.delete(queue, project, incarnation=found.incarnation)
-        exchanges = self._bindings.unbind_queue(queue, project)
+        exchanges = self._bindings.unbind_queue(queue, project, incarnation=found.incarnation)
         self._catalogue.delete(project, queue, incarnation=found.incarnation)
         self.on_unbound(project, exchanges)
 

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from kombu_pool.errors import QueueNotMapped
-from kombu_pool.model import DELETING
+from kombu_pool.model import DELETING, EXPIRED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,7 @@ class CatalogueController(ABC):
             QueueNotMapped: the queue is not assigned.
         """
         found = self.find(project, queue)
-        if found is None or found.state == DELETING:
+        if found is None or found.state in (DELETING, EXPIRED):
             raise QueueNotMapped(queue, project)
         return {"queue": queue, "project": project, "pool": found.pool}
 
@@ -57,7 +57,7 @@ class CatalogueController(ABC):
         """
         while True:
             found = self.find(project, queue)
-            if found is None or found.state == DELETING:
+            if found is None or found.state in (DELETING, EXPIRED):
                 raise QueueNotMapped(queue, project)
             if pool is None or self.assign(project, queue, pool, replaces=found)[1]:
                 return
@@ -76,9 +76,19 @@ class CatalogueController(ABC):
         """
         return self.assign(project, queue, pool)[0].pool
 
-    @abstractmethod
     def find(self, project: Project, queue: str) -> Assignment | None:
-        """Return the queue's assignment in any state; None if it has none."""
+        """Return the queue's assignment in any state; None if it has none.
+
+        The queue of one that is EXPIRED exists for no caller, though it and its record are stored yet.
+        """
+        return self.find_until(project, queue)[0]
+
+    @abstractmethod
+    def find_until(self, project: Project, queue: str) -> tuple[Assignment | None, float]:
+        """Return what :meth:`find` does, and the time, by the driver's clock, before which the queue does not expire.
+
+        The time is infinite for a queue without a lifetime, and for one whose lifetime does not count yet.
+        """
 
     @abstractmethod
     def assign(

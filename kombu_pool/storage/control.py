@@ -176,11 +176,15 @@ class BindingsController(ABC):
         arguments: Mapping[str, Any] | None = None,
         destination_type: str = "queue",
         project: Project = None,
+        *,
+        incarnation: str | None = None,
     ) -> bool:
         """Add a binding and return True; return False if the same binding exists.
 
         Raises:
             ExchangeDoesNotExist: the exchange does not exist, or a destination exchange does not.
+            QueueDoesNotExist: an ``incarnation`` is given that the destination queue's assignment has not, or that is
+                DELETING; nothing is changed.
         """
 
     @abstractmethod
@@ -195,15 +199,13 @@ class BindingsController(ABC):
     ) -> bool:
         """Remove that one binding and return True; return False if it does not exist."""
 
-    def unbind_queue(self, queue: str, project: Project = None) -> Sequence[str]:
-        """Remove all bindings to the queue; return the names of the exchanges that they came from."""
-        sources: dict[str, None] = {}
-        for binding in self.list(project=project):
-            if binding["destination_type"] == "queue" and binding["destination"] == queue:
-                exchange = binding["exchange"]
-                self.unbind(exchange, queue, binding["routing_key"], binding["arguments"], "queue", project)
-                sources[exchange] = None
-        return [*sources]
+    @abstractmethod
+    def unbind_queue(self, queue: str, project: Project = None, *, incarnation: str | None = None) -> Sequence[str]:
+        """Remove all bindings to the queue; return the names of the exchanges that they came from.
+
+        With an ``incarnation`` only while the queue's assignment has it, and is DELETING: never a binding of a later
+        life.
+        """
 
     @abstractmethod
     def list(self, exchange: str | None = None, project: Project = None) -> Sequence[Binding]:
@@ -228,8 +230,8 @@ class ConsumersController(ABC):
         """
 
     @abstractmethod
-    def touch(self, queue: str, project: Project = None) -> None:
-        """Restart the lifetime of a queue whose lifetime counts already."""
+    def touch(self, queue: str, project: Project = None) -> bool:
+        """Restart the lifetime of a queue whose lifetime counts already; return False if the queue has expired."""
 
     @abstractmethod
     def add_holder(
@@ -245,12 +247,12 @@ class ConsumersController(ABC):
         """Add a holder that is live for ``ttl`` seconds; :meth:`count` counts only ``consuming`` ones.
 
         Returns False, without a change, if an ``incarnation`` is given that the queue's assignment has not, or that is
-        DELETING: the holder would hold nothing.
+        DELETING or EXPIRED: the holder would hold nothing.
         """
 
     @abstractmethod
-    def renew(self, holders: Sequence[str], ttl: float) -> None:
-        """Renew the holders for ``ttl`` seconds from now, dead ones too."""
+    def renew(self, holders: Sequence[str], ttl: float) -> Sequence[str]:
+        """Renew the holders for ``ttl`` seconds from now, dead ones too; return those that hold no queue any more."""
 
     @abstractmethod
     def remove_holders(self, holders: Sequence[str]) -> None:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 class QueueController(ABC):
     """The queues of a store.
 
-    A control store has all queues, a message store those that live in it.
+    A control store has all queues, a message store those that live in it. In a control store a queue that has expired
+    does not exist, though :meth:`list` may name it until it is deleted.
     """
 
     @abstractmethod
@@ -82,7 +83,7 @@ class QueueController(ABC):
     def delete(self, name: str, project: Project = None, *, incarnation: str | None = None) -> None:
         """Delete the queue with its content. Idempotent. The time does not depend on the queue's length.
 
-        With an ``incarnation`` only a queue that bears it is deleted.
+        With an ``incarnation`` only a queue that bears it is deleted. In a message store every watch of the queue wakes.
         """
 
     @abstractmethod

@@ -138,6 +138,7 @@ class QueueController(QueueMetadataController["StoredQueue"]):
                 return
             self._store.subscriptions.pop((project, name), None)
             super().delete(name, project)
+            self._store.wake((project, name))
 
     def stats(self, name: str, project: Project = None) -> dict[str, Any]:
         with self._lock:

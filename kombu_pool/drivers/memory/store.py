@@ -67,7 +67,7 @@ class DataStore:
 
     def new_queue(self, scope: Scope, metadata: Metadata) -> StoredQueue:
         """Return a queue that wakes the watches of its scope."""
-        return StoredQueue(metadata, Backlog(partial(self._wake, scope)))
+        return StoredQueue(metadata, Backlog(partial(self.wake, scope)))
 
     def find(self, project: Project, queue: str, now: float) -> StoredQueue | None:
         """Return the queue with every message in its state at ``now``, or None when it is absent."""
@@ -98,6 +98,7 @@ class DataStore:
         if not watches:
             self._watches.pop(scope, None)
 
-    def _wake(self, scope: Scope) -> None:
+    def wake(self, scope: Scope) -> None:
+        """Wake the watches of a queue."""
         for watch in self._watches.get(scope, ()):
             watch.wake()

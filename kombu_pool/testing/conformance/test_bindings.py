@@ -279,3 +279,52 @@ def test_arguments_are_not_shared_with_the_caller(bindings: BindingsController) 
 
 def test_asking_again_may_be_spared_for_some_seconds_only(bindings: BindingsController) -> None:
     assert 0 <= bindings.generation_ttl <= 60
+
+
+def life_of(control: ControlDriver, queue: str = "a") -> str:
+    """Create a queue in the catalogue, and return its incarnation."""
+    control.pools_controller.create("pool", 1, "memory://pool")
+    assigned, _ = control.catalogue_controller.assign(None, queue, "pool", lease=60)
+    assert control.catalogue_controller.activate(None, queue, assigned.incarnation)
+    return assigned.incarnation
+
+
+def test_a_binding_to_another_life_of_a_queue_is_refused(control: ControlDriver) -> None:
+    bindings, catalogue = control.bindings_controller, control.catalogue_controller
+    bindings.create_exchange("x", "direct")
+    incarnation = life_of(control)
+    generation = bindings.generation("x")
+    with pytest.raises(errors.QueueDoesNotExist):
+        bindings.bind("x", "a", "key", incarnation="another")
+    with pytest.raises(errors.QueueDoesNotExist):
+        bindings.bind("x", "absent", "key", incarnation=incarnation)
+    assert bindings.generation("x") == generation
+
+    assert bindings.bind("x", "a", "key", incarnation=incarnation) is True
+    assert bindings.bind("x", "a", "key", incarnation=incarnation) is False
+
+    catalogue.begin_deletion(None, "a", incarnation)
+    with pytest.raises(errors.QueueDoesNotExist):
+        bindings.bind("x", "a", "late", incarnation=incarnation)
+    assert routes(bindings.list()) == [("x", "a", "key")]
+
+
+def test_the_bindings_of_a_life_are_removed_while_its_deletion_lasts(control: ControlDriver) -> None:
+    bindings, catalogue = control.bindings_controller, control.catalogue_controller
+    bindings.create_exchange("x", "direct")
+    first = life_of(control)
+    bindings.bind("x", "a", "key", incarnation=first)
+    assert list(bindings.unbind_queue("a", incarnation=first)) == []
+    catalogue.begin_deletion(None, "a", first)
+    assert list(bindings.unbind_queue("a", incarnation="another")) == []
+    assert routes(bindings.list()) == [("x", "a", "key")]
+
+    assert list(bindings.unbind_queue("a", incarnation=first)) == ["x"]
+
+    assert routes(bindings.list()) == []
+    catalogue.delete(None, "a", incarnation=first)
+    second, _ = catalogue.assign(None, "a", "pool", lease=60)
+    bindings.bind("x", "a", "key", incarnation=second.incarnation)
+    # A process that stalled in the deletion of the first life goes on.
+    assert list(bindings.unbind_queue("a", incarnation=first)) == []
+    assert routes(bindings.list()) == [("x", "a", "key")]

@@ -307,7 +307,7 @@ def test_a_held_queue_does_not_expire_though_it_was_listed(
     assigned = created(catalogue, expiry=Expiry(10, from_now=True))
     clock.advance(11)
     assert [tuple(scope) for scope in consumers.expired_queues()] == [(None, "q")]
-    assert consumers.add_holder("q", "one", 60, incarnation=assigned.incarnation)
+    assert consumers.add_holder("q", "one", 60)
 
     assert not consumers.expire("q")
 

@@ -290,3 +290,47 @@ def test_an_idle_wait_costs_next_to_no_cpu(watch: Watch, queue: QueueHandle) -> 
 
     # Other threads of this process may be busy meanwhile.
     assert any(processor_time() < 0.1 for _ in range(5))
+
+
+def test_a_deletion_wakes_every_watch_of_the_queue(queue: QueueHandle, backend: Backend) -> None:
+    """Their consumers must learn that the queue is gone."""
+    with watching(backend.another(), queue) as first, watching(backend.another(), queue) as second:
+        with soon(queue.drop):
+            woken = [in_thread(each.wait, LIMIT) for each in (first, second)]
+
+            assert [each() for each in woken] == [True, True]
+        drain(first)
+        drain(second)
+
+
+def test_a_deletion_before_the_wait_is_not_missed(watch: Watch, queue: QueueHandle) -> None:
+    queue.drop()
+
+    assert watch.wait(LIMIT) is True
+    drain(watch)
+
+
+def test_the_deletion_of_another_queue_wakes_no_watch(watch: Watch, queues: MakeQueue) -> None:
+    other = queues("other")
+
+    other.drop()
+
+    drain(watch)
+
+
+def test_a_queue_that_is_created_again_is_watched(watch: Watch, queue: QueueHandle) -> None:
+    queue.drop()
+    assert watch.wait(LIMIT) is True
+    drain(watch)
+
+    queue.create()
+    queue.post("a")
+
+    assert watch.wait(LIMIT) is True
+
+
+def in_thread(wait: Callable[[float], bool], timeout: float) -> Callable[[], bool]:
+    """Wait in another thread; return a function that returns the result."""
+    results: SimpleQueue[bool] = SimpleQueue()
+    threading.Thread(target=lambda: results.put(wait(timeout)), daemon=True).start()
+    return lambda: results.get(timeout=LIMIT)

@@ -86,16 +86,15 @@ class Queues:
         metadata = self._metadata(name, declared)
         lifetime = queue_arguments.lifetime_of(name, arguments)
         expiry = self._expiry(owner, declared, lifetime)
-        created = self._create(name, metadata, expiry)
-        if not created and self._owner_is_dead(name, owner):
-            self._delete_of_dead_owner(name, owner)
-            created = self._create(name, metadata, expiry)
-        if created and exclusive:
-            self._renewal.keep_alive(owner)
-        if not created:
+        while not self._create(name, metadata, expiry):
+            if self._owner_is_dead(name, owner):
+                self._delete_of_dead_owner(name, owner)
+                continue
             self._check(name, owner, declared)
-            if lifetime is not None:
-                self._consumers.touch(name, self.project)
+            if lifetime is None or self._consumers.touch(name, self.project):
+                return
+        if exclusive:
+            self._renewal.keep_alive(owner)
 
     def _create(self, name: str, metadata: Metadata, expiry: Expiry | None) -> bool:
         return self._data.queue_controller.create(name, metadata, self.project, expiry=expiry)

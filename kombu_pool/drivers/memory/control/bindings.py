@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from kombu_pool.drivers.memory.codec import decode_mapping, encode_mapping
 from kombu_pool.drivers.memory.control.store import StoredExchange
-from kombu_pool.errors import ExchangeDoesNotExist
+from kombu_pool.errors import ExchangeDoesNotExist, QueueDoesNotExist
+from kombu_pool.model import DELETING
 from kombu_pool.storage import BindingsController as Contract
 
 if TYPE_CHECKING:
@@ -77,12 +78,18 @@ class BindingsController(Contract):
         arguments: Mapping[str, Any] | None = None,
         destination_type: str = "queue",
         project: Project = None,
+        *,
+        incarnation: str | None = None,
     ) -> bool:
         binding = _binding(exchange, destination, routing_key, arguments, destination_type)
         with self._store.lock:
             self._require(exchange, project)
             if destination_type == EXCHANGE:
                 self._require(destination, project)
+            if incarnation is not None:
+                found = self._store.catalogue.get((project, destination))
+                if found is None or found.incarnation != incarnation or found.state == DELETING:
+                    raise QueueDoesNotExist(destination, project)
             if (project, binding) in self._store.bindings:
                 return False
             self._store.bindings.append((project, binding))
@@ -102,8 +109,12 @@ class BindingsController(Contract):
         with self._store.lock:
             return bool(self._drop(project, lambda binding: binding == removed))
 
-    def unbind_queue(self, queue: str, project: Project = None) -> Sequence[str]:
+    def unbind_queue(self, queue: str, project: Project = None, *, incarnation: str | None = None) -> Sequence[str]:
         with self._store.lock:
+            if incarnation is not None:
+                found = self._store.catalogue.get((project, queue))
+                if found is None or (found.incarnation, found.state) != (incarnation, DELETING):
+                    return ()
             return self._drop(project, lambda binding: _is_bound_to(binding, QUEUE, queue))
 
     def list(self, exchange: str | None = None, project: Project = None) -> Sequence[Binding]:

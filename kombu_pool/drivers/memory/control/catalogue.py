@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from kombu_pool.drivers.memory.codec import QueueRecord
 from kombu_pool.drivers.memory.control.store import StoredHolder, StoredUsage
 from kombu_pool.errors import PoolDoesNotExist
-from kombu_pool.model import ACTIVE, CREATING, DELETING, RESERVED, Assignment
+from kombu_pool.model import ACTIVE, CREATING, DELETING, EXPIRED, RESERVED, Assignment
 from kombu_pool.storage import CatalogueController as Contract
 
 if TYPE_CHECKING:
@@ -49,8 +49,12 @@ class CatalogueController(Contract):
         with self._store.lock:
             self._store.catalogue.clear()
 
-    def find(self, project: Project, queue: str) -> Assignment | None:
-        return self._store.catalogue.get((project, queue))
+    def find_until(self, project: Project, queue: str) -> tuple[Assignment | None, float]:
+        with self._store.lock:
+            found, ends = self._store.catalogue.get((project, queue)), self._store.expires((project, queue))
+            if found is not None and found.state != DELETING and ends <= self._clock.time():
+                found = found._replace(state=EXPIRED)
+            return found, ends
 
     def assign(
         self, project: Project, queue: str, pool: str, *, replaces: Assignment | None = None, lease: float | None = None

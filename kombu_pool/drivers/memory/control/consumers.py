@@ -30,11 +30,15 @@ class ConsumersController(Contract):
             if from_now:
                 usage.counts_since = self._clock.time()
 
-    def touch(self, queue: str, project: Project = None) -> None:
+    def touch(self, queue: str, project: Project = None) -> bool:
         with self._store.lock:
+            now = self._clock.time()
+            if self._store.is_expired((project, queue), now):
+                return False
             usage = self._store.usage.get((project, queue))
-            if usage is not None and _counts_since(usage) is not None:
-                usage.counts_since = self._clock.time()
+            if usage is not None and usage.used_until() is not None:
+                usage.counts_since = now
+            return True
 
     def add_holder(
         self,
@@ -47,23 +51,30 @@ class ConsumersController(Contract):
         incarnation: str | None = None,
     ) -> bool:
         with self._store.lock:
+            now = self._clock.time()
             if incarnation is not None:
                 found = self._store.catalogue.get((project, queue))
                 if found is None or found.incarnation != incarnation or found.state == DELETING:
                     return False
-            self._usage(queue, project).holders[holder] = StoredHolder(self._clock.time() + ttl, consuming)
+                if self._store.is_expired((project, queue), now):
+                    return False
+            self._usage(queue, project).holders[holder] = StoredHolder(now + ttl, consuming)
             return True
 
-    def renew(self, holders: Sequence[str], ttl: float) -> None:
+    def renew(self, holders: Sequence[str], ttl: float) -> Sequence[str]:
         with self._store.lock:
             expires = self._clock.time() + ttl
-            for _, held in self._held_by(holders):
-                held.expires = expires
+            gone = dict.fromkeys(holders)
+            for holder, usage in self._held_by(holders):
+                usage.holders[holder].expires = expires
+                gone.pop(holder, None)
+            return [*gone]
 
     def remove_holders(self, holders: Sequence[str]) -> None:
         with self._store.lock:
             now = self._clock.time()
-            for usage, held in self._held_by(holders):
+            for holder, usage in self._held_by(holders):
+                held = usage.holders[holder]
                 # The holder may have expired earlier; then that moment counts.
                 usage.counts_since = max(usage.counts_since or 0.0, min(held.expires, now))
             for usage in self._store.usage.values():
@@ -79,7 +90,7 @@ class ConsumersController(Contract):
     def expired_queues(self, limit: int = 100) -> Sequence[tuple[Project, str]]:
         with self._store.lock:
             now = self._clock.time()
-            return [scope for scope, usage in self._store.usage.items() if _is_expired(usage, now)][:limit]
+            return [scope for scope in self._store.usage if self._store.is_expired(scope, now)][:limit]
 
     def expire(self, queue: str, project: Project = None, *, unused: str | None = None) -> bool:
         scope = (project, queue)
@@ -90,7 +101,7 @@ class ConsumersController(Contract):
                     return False
                 if self.count(queue, project):
                     return False
-            elif not _is_expired(self._store.usage.get(scope, StoredUsage()), self._clock.time()):
+            elif not self._store.is_expired(scope, self._clock.time()):
                 return False
             self._store.usage.pop(scope, None)
             if assigned is not None:
@@ -100,21 +111,8 @@ class ConsumersController(Contract):
     def _usage(self, queue: str, project: Project) -> StoredUsage:
         return self._store.usage.setdefault((project, queue), StoredUsage())
 
-    def _held_by(self, holders: Sequence[str]) -> Iterator[tuple[StoredUsage, StoredHolder]]:
+    def _held_by(self, holders: Sequence[str]) -> Iterator[tuple[str, StoredUsage]]:
         for usage in self._store.usage.values():
             for holder in holders:
                 if holder in usage.holders:
-                    yield usage, usage.holders[holder]
-
-
-def _counts_since(usage: StoredUsage) -> float | None:
-    """Return the time at which the queue was last held or touched, None when its lifetime does not count yet."""
-    moments = [held.expires for held in usage.holders.values()]
-    if usage.counts_since is not None:
-        moments.append(usage.counts_since)
-    return max(moments, default=None)
-
-
-def _is_expired(usage: StoredUsage, now: float) -> bool:
-    since = _counts_since(usage)
-    return usage.lifetime is not None and since is not None and since + usage.lifetime <= now
+                    yield holder, usage

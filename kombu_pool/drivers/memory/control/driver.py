@@ -24,7 +24,7 @@ class ControlDriver(Contract):
         self._store = store
         registry = Registry(store)
         self.uri = uri
-        self.queue_controller = QueueController(store)
+        self.queue_controller = QueueController(store, clock)
         self.pools_controller = PoolsController(registry)
         self.flavors_controller = FlavorsController(registry)
         self.catalogue_controller = CatalogueController(store, registry, clock)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import secrets
 import threading
 from dataclasses import dataclass, field
@@ -37,6 +38,13 @@ class StoredUsage:
     counts_since: float | None = None
     holders: dict[str, StoredHolder] = field(default_factory=dict)
 
+    def used_until(self) -> float | None:
+        """Return the time until which the queue was held or touched; None if its lifetime does not count yet."""
+        moments = [held.expires for held in self.holders.values()]
+        if self.counts_since is not None:
+            moments.append(self.counts_since)
+        return max(moments, default=None)
+
 
 @dataclass(slots=True)
 class StoredHolder:
@@ -70,6 +78,16 @@ class ControlStore:
     def next_incarnation(self) -> str:
         """Return an incarnation that no store has ever returned before."""
         return f"{self._epoch}.{next(self._incarnations)}"
+
+    def expires(self, scope: Scope) -> float:
+        """Return the time at which the queue expires, or has expired; infinite if it does not."""
+        usage = self.usage.get(scope)
+        since = None if usage is None else usage.used_until()
+        return math.inf if usage is None or usage.lifetime is None or since is None else since + usage.lifetime
+
+    def is_expired(self, scope: Scope, now: float) -> bool:
+        """Return whether the queue has been without a live holder for longer than its lifetime."""
+        return self.expires(scope) <= now
 
     def begin_deletion(self, scope: Scope, assignment: Assignment) -> None:
         """Mark an assignment as DELETING; delete the queue's record, lifetime and holders."""

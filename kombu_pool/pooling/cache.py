@@ -9,7 +9,7 @@ logger = logging.getLogger(__name__)
 
 
 class CachedAssignment(NamedTuple):
-    """The pool of a queue, its incarnation there, when they were read, and when the queue may expire at the earliest."""
+    """The pool of a queue, its incarnation there, when these were read, and before when the queue does not expire."""
 
     pool: str
     incarnation: str

@@ -83,7 +83,7 @@ class QueueController(ABC):
     def delete(self, name: str, project: Project = None, *, incarnation: str | None = None) -> None:
         """Delete the queue with its content. Idempotent. The time does not depend on the queue's length.
 
-        With an ``incarnation`` only a queue that bears it is deleted. In a message store every watch of the queue wakes.
+        With an ``incarnation`` only a queue that bears it is deleted. In a message store each watch of the queue wakes.
         """
 
     @abstractmethod

@@ -37,6 +37,7 @@ class Channel(DeclarationMethods, PublishingMethods, ConsumingMethods, StdChanne
         self.events: defaultdict[str, set[Callable[..., Any]]] = defaultdict(set)
         self._owner = connection.id
         self._exclusive = connection.exclusive
+        self._declared = connection.declared
         self._dispatcher = connection.dispatcher
         self._check_epoch = connection.epoch.require
         self._check_epoch_periodically = connection.epoch.require_periodically

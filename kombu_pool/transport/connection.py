@@ -16,6 +16,7 @@ from kombu_pool import errors
 from kombu_pool.transport import broker as brokers
 from kombu_pool.transport.consume.dispatcher import Dispatcher
 from kombu_pool.transport.declare import exclusive_owners
+from kombu_pool.transport.declare.declared_queues import DeclaredQueues
 from kombu_pool.transport.upkeep.control_epoch import DATA_LOST, ControlEpoch
 
 if TYPE_CHECKING:
@@ -65,9 +66,10 @@ class PoolConnection:
         #: The names of the exclusive queues that it declared.
         self.exclusive: set[str] = set()
         self.dispatcher = Dispatcher(
-            broker.data, broker.renewal, broker.settlement, options.project, broker.maintenance.start
+            broker.data, broker.control, broker.renewal, broker.settlement, options.project, broker.maintenance.start
         )
         self.epoch = ControlEpoch(broker.control, self._fail_after_loss)
+        self.declared = DeclaredQueues(broker.router, broker.queues.exists)
         self._lock = threading.Lock()
         self._unsettled_channels = 0
         _open.add(self)

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kombu_pool.errors import QueueDoesNotExist
 from kombu_pool.transport.consume.leases import Lease
 from kombu_pool.transport.consume.settlement import pairs_of
 
@@ -29,6 +30,8 @@ class Claimer:
     project: Project
     #: Takes what was claimed and returns True, or False if it is no longer wanted.
     put: Callable[[QueueConsumers, Lease, Sequence[Message]], bool]
+    #: Called when the life of the queue that consumers consume is over.
+    on_refusal: Callable[[QueueConsumers], None]
 
     def claim(self, consumers: QueueConsumers, limit: int, freed_by_ack: int = 0) -> int | None:
         """Claim up to ``limit`` messages for consumers of a queue, and return how many came. From any thread.
@@ -48,8 +51,17 @@ class Claimer:
                 return None
         try:
             refused, claim_id, messages = self.data.claim_controller.ack_and_claim(
-                consumers.queue, pairs_of(done), self.renewal.metadata, self.project, limit
+                consumers.queue,
+                pairs_of(done),
+                self.renewal.metadata,
+                self.project,
+                limit,
+                incarnation=consumers.incarnation,
             )
+        except QueueDoesNotExist:
+            settlement.flush_failed(done)
+            self.on_refusal(consumers)
+            return 0
         except BaseException:
             # Also for an exception of a signal handler: an unsent acknowledgement would run its message again.
             settlement.flush_failed(done)

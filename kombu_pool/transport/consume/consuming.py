@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import finalize
 
 from kombu_pool.errors import DoesNotExist, KombuPoolError
+from kombu_pool.transport import amqp_errors
 from kombu_pool.transport.consume.deliveries import Message, Unacked
 from kombu_pool.transport.consume.prefetch import Consumer, PrefetchWindow, QueueConsumers
 from kombu_pool.transport.consume.single_active import single_active_of
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from kombu_pool.transport.consume.dispatcher import Dispatcher
     from kombu_pool.transport.consume.leases import Lease, Renewal
     from kombu_pool.transport.consume.settlement import Settlement
+    from kombu_pool.transport.consume.single_active import SingleActiveConsumer
     from kombu_pool.transport.declare.queues import Queues
     from kombu_pool.transport.options import TransportOptions
 
@@ -60,9 +62,13 @@ class ConsumingMethods:
         consumer_tag: str | None = None,
         nowait: bool = False,
         arguments: Mapping[str, Any] | None = None,
+        on_cancel: Callable[[str], Any] | None = None,
         **options: Any,
     ) -> str:
         """Deliver the queue's messages to ``callback`` until the consumer is cancelled; return its tag.
+
+        If the queue is deleted or expires, ``on_cancel`` is called with the tag; without it ``drain_events`` raises
+        ``amqp.exceptions.ConsumerCancelled``, a recoverable error.
 
         The consumers of one queue get its messages round robin; with ``x-single-active-consumer``, the first one gets
         all of them until it is cancelled.
@@ -74,44 +80,79 @@ class ConsumingMethods:
         self.require_open()
         declared = self._queues.require(queue, self._owner, "basic_consume")
         tag = consumer_tag or f"ctag-{uuid.uuid4().hex}"
-        consumer = self._consumers[tag] = Consumer(queue, tag, callback or _ignore, no_ack)
+        consumer = self._consumers[tag] = Consumer(
+            queue, tag, f"{self._owner}:{id(self):x}:{tag}", callback or _ignore, no_ack, self._on_cancelled, on_cancel
+        )
         if no_ack:
             self.no_ack_consumers.add(tag)
-        self._queues.add_consumer(queue, self._holder(tag), auto_delete=bool(declared.get("auto_delete")))
+        incarnation = self._queues.add_consumer(
+            queue,
+            consumer.holder,
+            lambda: self._dispatcher.cancel(consumer),
+            auto_delete=bool(declared.get("auto_delete")),
+        )
+        self._serve(consumer, incarnation, declared)
+        return tag
+
+    def _serve(self, consumer: Consumer, incarnation: str, declared: Mapping[str, Any]) -> None:
+        """Fetch messages for a consumer that was added to this life of its queue."""
+        queue, no_ack = consumer.queue, consumer.no_ack
         queue_consumers = self._queue_consumers.get((queue, no_ack))
         if queue_consumers is None:
             single_active = single_active_of(self._queues, queue, declared, self._options.claim_ttl)
-            queue_consumers = QueueConsumers(queue, no_ack, self.qos, self.deliver, single_active, [consumer])
+            queue_consumers = QueueConsumers(
+                queue, no_ack, self.qos, self.deliver, incarnation, single_active, [consumer]
+            )
             self._queue_consumers[queue, no_ack] = queue_consumers
             self._dispatcher.add(queue_consumers)
         else:
             queue_consumers.consumers = [*queue_consumers.consumers, consumer]
-        return tag
+            if queue_consumers.incarnation != incarnation:
+                queue_consumers.incarnation, queue_consumers.is_over = incarnation, False
+                self._dispatcher.wake()
 
     def basic_cancel(self, consumer_tag: str, **options: Any) -> None:
         """Deliver no more to a consumer, and release at once what was ready for it. Idempotent."""
         consumer = self._consumers.pop(consumer_tag, None)
         if consumer is None:
             return
-        self.no_ack_consumers.discard(consumer_tag)
-        queue_consumers = self._queue_consumers.get((consumer.queue, consumer.no_ack))
-        single_active = None
-        # It is absent if the store failed while the consumer was being added.
-        if queue_consumers is not None:
-            queue_consumers.consumers = [other for other in queue_consumers.consumers if other is not consumer]
-        if queue_consumers is not None and not queue_consumers.consumers:
-            del self._queue_consumers[consumer.queue, consumer.no_ack]
-            self._dispatcher.remove(queue_consumers)
-            single_active = queue_consumers.single_active
+        single_active = self._serve_no_more(consumer)
         # An auto-delete queue goes with its last consumer, and would then refuse these acknowledgements.
         with suppress(KombuPoolError):
             self._settlement.flush()
         if single_active is not None:
             single_active.resign()
-        self._queues.remove_consumer(consumer.queue, self._holder(consumer_tag))
+        self._queues.remove_consumer(consumer.queue, consumer.holder)
 
-    def _holder(self, tag: str) -> str:
-        return f"{self._owner}:{id(self):x}:{tag}"
+    def _serve_no_more(self, consumer: Consumer) -> SingleActiveConsumer | None:
+        """Deliver no more to a consumer; return the candidacy that the last one on its queue gives up."""
+        self.no_ack_consumers.discard(consumer.tag)
+        queue_consumers = self._queue_consumers.get((consumer.queue, consumer.no_ack))
+        # It is absent if the store failed while the consumer was being added.
+        if queue_consumers is None:
+            return None
+        queue_consumers.consumers = [other for other in queue_consumers.consumers if other is not consumer]
+        if queue_consumers.consumers:
+            return None
+        del self._queue_consumers[consumer.queue, consumer.no_ack]
+        self._dispatcher.remove(queue_consumers)
+        return queue_consumers.single_active
+
+    def _on_cancelled(self, consumer: Consumer) -> None:
+        """Tell a consumer that the broker has cancelled it, unless its client did so, too.
+
+        Raises:
+            ConsumerCancelled: it has no ``on_cancel``.
+        """
+        if self._consumers.pop(consumer.tag, None) is None:
+            return
+        self._queues.forget_consumer(consumer.holder)
+        single_active = self._serve_no_more(consumer)
+        if single_active is not None:
+            single_active.resign()
+        if consumer.on_cancel is None:
+            raise amqp_errors.consumer_cancelled(consumer.queue)
+        consumer.on_cancel(consumer.tag)
 
     def basic_qos(self, prefetch_size: int = 0, prefetch_count: int = 0, apply_global: bool = False) -> None:
         """Limit the unacknowledged messages of all the channel's consumers together; 0 is no limit."""
@@ -244,8 +285,8 @@ class ConsumingMethods:
         ``on_all_settled`` is called when the last such delivery has been settled, or its message was garbage collected.
         """
         self.closed = True
-        for consumer_tag in self._consumers:
-            self._renewal.stop_renewing(self._holder(consumer_tag))
+        for consumer in self._consumers.values():
+            self._renewal.stop_renewing(consumer.holder)
         for queue_consumers in self._queue_consumers.values():
             if queue_consumers.single_active is not None:
                 queue_consumers.single_active.resign(locally=True)

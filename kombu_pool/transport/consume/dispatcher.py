@@ -8,6 +8,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
+from kombu_pool.transport.consume.cancellation import Cancellation
 from kombu_pool.transport.consume.claiming import Claimer
 from kombu_pool.transport.consume.fetcher import Fetcher
 from kombu_pool.transport.consume.waker import Waker
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
     from kombu_pool import errors
     from kombu_pool.model import Message, Project
     from kombu_pool.pooling import DataDriver
+    from kombu_pool.storage import ControlDriver
     from kombu_pool.transport.consume.leases import Lease, Renewal
-    from kombu_pool.transport.consume.prefetch import QueueConsumers
+    from kombu_pool.transport.consume.prefetch import Consumer, QueueConsumers
     from kombu_pool.transport.consume.settlement import Settlement
 
 logger = logging.getLogger(__name__)
@@ -41,16 +43,20 @@ class Dispatcher:
     def __init__(
         self,
         data: DataDriver,
+        control: ControlDriver,
         renewal: Renewal,
         settlement: Settlement,
         project: Project,
         start_maintenance: Callable[[], None],
     ) -> None:
-        self.claimer = Claimer(data, renewal, settlement, project, self.put)
+        ttl = renewal.metadata["ttl"]
+        cancellation = Cancellation(data, control.consumers_controller, project, ttl, self.cancel)
+        self.claimer = Claimer(data, renewal, settlement, project, self.put, cancellation.on_refusal)
         self._pool_of = data.catalog.pool_of
         self._start_maintenance = start_maintenance
         self._ready: deque[Ready] = deque()
         self._failures: deque[errors.ConnectionError] = deque(maxlen=1)
+        self._cancelled: deque[Consumer] = deque()
         self._arrived = threading.Event()
         self._lock = threading.RLock()
         self._fetchers: dict[str | None, Fetcher] = {}
@@ -92,13 +98,17 @@ class Dispatcher:
                     return
         finally:
             # A callback may have raised: the messages behind its own must not wait for the next wake-up.
-            if self._ready:
+            if self._ready or self._cancelled:
                 waker.wake()
 
     def _deliver_one(self) -> bool:
         """Deliver the next message whose claim is valid; return whether there was one."""
         if self._failures:
             raise self._failures.popleft()
+        if self._cancelled:
+            cancelled = self._cancelled.popleft()
+            cancelled.on_cancelled(cancelled)
+            return True
         while True:
             try:
                 queue_consumers, lease, message = self._ready.popleft()
@@ -118,7 +128,7 @@ class Dispatcher:
         """Return the waker of the event loop. With it, only fetcher threads claim."""
         if self._waker is None:
             self._waker = Waker()
-            if self._ready or self._failures:
+            if self._ready or self._failures or self._cancelled:
                 self._waker.wake()
             self.wake()
         return self._waker
@@ -154,6 +164,14 @@ class Dispatcher:
         with self._lock:
             self._failures.append(failure)
             self._notify()
+
+    def cancel(self, consumer: Consumer) -> None:
+        """Let :meth:`drain_events` tell a consumer that it consumes nothing any more."""
+        with self._lock:
+            if not consumer.is_cancelled and not self._stopped:
+                consumer.is_cancelled = True
+                self._cancelled.append(consumer)
+                self._notify()
 
     def _notify(self) -> None:
         self._arrived.set()

@@ -186,7 +186,7 @@ class Fetcher:
         Those served last come last, so that slots are shared. Before them come those with acknowledgements to send,
         which would otherwise wait while other queues are found empty.
         """
-        in_order = sorted(self.served, key=lambda consumers: consumers.last_served)
+        in_order = sorted((one for one in self.served if not one.is_over), key=lambda consumers: consumers.last_served)
         freed = self._flush_but_first(in_order)
         empty = []
         came = False

@@ -59,7 +59,7 @@ class Renewal:
         self._claims = data.claim_controller
         self._consumers = consumers
         self._leases: set[Lease] = set()
-        self._holders: set[str] = set()
+        self._holders: dict[str, Callable[[], None] | None] = {}
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
@@ -85,16 +85,16 @@ class Renewal:
         if lease.on_settled is not None:
             lease.on_settled(lease)
 
-    def keep_alive(self, holder: str) -> None:
-        """Renew a holder from now on."""
+    def keep_alive(self, holder: str, on_gone: Callable[[], None] | None = None) -> None:
+        """Renew a holder from now on; call ``on_gone`` once if it holds no queue any more."""
         with self._lock:
-            self._holders.add(holder)
+            self._holders[holder] = on_gone
             self._start()
 
     def stop_renewing(self, holder: str) -> None:
         """Renew a holder no more."""
         with self._lock:
-            self._holders.discard(holder)
+            self._holders.pop(holder, None)
 
     def close(self) -> None:
         """Stop the thread; nothing is renewed any more."""
@@ -170,8 +170,13 @@ class Renewal:
         if not holders:
             return True
         try:
-            self._consumers.renew(holders, self.metadata["ttl"])
+            gone = self._consumers.renew(holders, self.metadata["ttl"])
         except KombuPoolError as error:
             logger.warning("The consumers of this process are not renewed yet: %s", error)
             return False
+        for holder in gone:
+            with self._lock:
+                on_gone = self._holders.pop(holder, None)
+            if on_gone is not None:
+                on_gone()
         return True

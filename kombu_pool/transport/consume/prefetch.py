@@ -25,8 +25,16 @@ class Consumer:
 
     queue: str
     tag: str
+    #: The id by which the control store knows it.
+    holder: str
     callback: Callable[[Any], Any]
     no_ack: bool
+    #: Its channel's method for a consumer that the broker has cancelled.
+    on_cancelled: Callable[[Consumer], None]
+    #: Called with the tag when the broker cancels the consumer; without it the connection fails.
+    on_cancel: Callable[[str], Any] | None = None
+    #: Whether the broker has cancelled it; its channel tells it.
+    is_cancelled: bool = False
 
 
 @dataclass(eq=False)
@@ -39,6 +47,8 @@ class QueueConsumers:
     window: PrefetchWindow
     #: Their channel's method that hands a message to one of them.
     deliver: Callable[[QueueConsumers, Consumer, Lease, StoredMessage], None]
+    #: The life of the queue that they consume.
+    incarnation: str
     #: Whether they may claim, on a queue with ``x-single-active-consumer``; None on any other.
     single_active: SingleActiveConsumer | None = None
     #: Those that are not cancelled; the list is replaced, never changed.
@@ -50,6 +60,8 @@ class QueueConsumers:
     last_served: int = 0
     #: Monotonic time until which the queue, which was found empty, is not claimed from.
     empty_until: float = 0.0
+    #: Whether the broker cancels all of them: there is nothing to claim from.
+    is_over: bool = False
     #: Held by the thread that claims for them.
     claiming: threading.Lock = field(default_factory=threading.Lock)
     _next: int = 0

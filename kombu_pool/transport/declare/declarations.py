@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 from amqp.exceptions import NotFound
 from kombu.transport.base import to_rabbitmq_queue_arguments
 
-from kombu_pool.errors import ExchangeDoesNotExist
-from kombu_pool.transport.amqp_errors import no_exchange, precondition_failed
+from kombu_pool.errors import ExchangeDoesNotExist, QueueDoesNotExist
+from kombu_pool.transport.amqp_errors import no_exchange, no_queue, precondition_failed
 from kombu_pool.transport.declare.exchanges import TYPES
+from kombu_pool.transport.declare.queue_arguments import has_lifetime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from kombu_pool.model import Project
     from kombu_pool.storage import BindingsController
+    from kombu_pool.transport.declare.declared_queues import DeclaredQueues
     from kombu_pool.transport.declare.exchanges import Router
     from kombu_pool.transport.declare.queues import Declared, Queues
 
@@ -31,6 +33,9 @@ class DeclarationMethods:
     _queues: Queues
     _bindings: BindingsController
     _router: Router
+    _declared: DeclaredQueues
+    #: Raises ConnectionError if something is missing because the control store lost its data.
+    _check_epoch: Callable[[], None]
     #: Sends every queued acknowledgement.
     _flush_acks: Callable[[], None]
     #: Raises RecoverableConnectionError if nothing would renew what the channel owns.
@@ -146,6 +151,8 @@ class DeclarationMethods:
         )
         if exclusive:
             self._exclusive.add(name)
+        if not has_lifetime(name, arguments or {}, exclusive=exclusive, auto_delete=auto_delete):
+            self._declared.add(name)
         return self._queues.counts(name)
 
     def queue_bind(
@@ -166,6 +173,7 @@ class DeclarationMethods:
             return
         self._queues.require(queue, self._owner, "queue_bind")
         self._bind(exchange, queue, routing_key, arguments, "queue")
+        self._declared.bound(exchange, queue)
 
     def queue_unbind(
         self,
@@ -178,6 +186,7 @@ class DeclarationMethods:
     ) -> None:
         """Remove the binding that :meth:`queue_bind` made. Idempotent."""
         if exchange:
+            self._declared.unbound(exchange, queue)
             self._unbind(exchange, queue, routing_key, arguments, "queue")
 
     def _bind(
@@ -185,9 +194,15 @@ class DeclarationMethods:
     ) -> None:
         self._router.predeclare(exchange, *([destination] if kind == "exchange" else []))
         try:
-            self._bindings.bind(exchange, destination, routing_key or "", arguments, kind, self._project)
+            if kind == "queue":
+                self._queues.bind(exchange, destination, routing_key or "", arguments)
+            else:
+                self._bindings.bind(exchange, destination, routing_key or "", arguments, kind, self._project)
         except ExchangeDoesNotExist as error:
+            self._check_epoch()
             raise no_exchange(error.exchange, f"{kind}_bind") from error
+        except QueueDoesNotExist as error:
+            raise no_queue(destination, "queue_bind") from error
         self._router.forget(exchange)
 
     def _unbind(
@@ -226,6 +241,7 @@ class DeclarationMethods:
             raise precondition_failed(f"queue '{queue}' in use", "queue_delete")
         if if_empty and self._queues.total(queue):
             raise precondition_failed(f"queue '{queue}' not empty", "queue_delete")
+        self._declared.discard(queue)
         self._queues.delete(queue)
         self._exclusive.discard(queue)
         return there.message_count

@@ -77,7 +77,7 @@ class Router:
         self._project = project
         self._now = now
         self._generation_ttl = bindings.generation_ttl
-        self._exchanges: dict[str, _Table] = {}
+        self._exchanges: dict[str, Bindings] = {}
 
     def route(self, exchange: str, routing_key: str, headers: Mapping[str, Any]) -> Sequence[str]:
         """Return the queues, each once, that a message published to ``exchange`` goes to.
@@ -119,6 +119,10 @@ class Router:
                 to_visit.append(table.alternate)
         return tuple(found)
 
+    def cached_bindings(self, exchange: str) -> Bindings | None:
+        """Return the bindings by which the last message of the exchange was routed; another object after a change."""
+        return self._exchanges.get(exchange)
+
     def forget(self, *exchanges: str) -> None:
         """Drop these exchanges from the cache."""
         for name in exchanges:
@@ -130,7 +134,7 @@ class Router:
             if name in PREDECLARED:
                 self._bindings.create_exchange(name, PREDECLARED[name], project=self._project)
 
-    def _table(self, exchange: str, *, fresh: bool) -> _Table:
+    def _table(self, exchange: str, *, fresh: bool) -> Bindings:
         table = self._exchanges.get(exchange)
         now = self._now() if self._generation_ttl else 0.0
         if table is not None and not fresh and now < table.valid_until:
@@ -140,11 +144,11 @@ class Router:
             return table
         return self._read(exchange, now)
 
-    def _mark_valid(self, table: _Table, now: float) -> None:
+    def _mark_valid(self, table: Bindings, now: float) -> None:
         """Use the table unchecked until the ttl; never for a broadcast, which must reach every queue bound by now."""
         table.valid_until = 0.0 if table.kind == "fanout" else now + self._generation_ttl
 
-    def _read(self, exchange: str, now: float) -> _Table:
+    def _read(self, exchange: str, now: float) -> Bindings:
         self._exchanges.pop(exchange, None)
         try:
             record = self._bindings.get_exchange(exchange, self._project)
@@ -154,14 +158,14 @@ class Router:
             self.predeclare(exchange)
             record = self._bindings.get_exchange(exchange, self._project)
         # The generation is read before the bindings: a change between the two is noticed by the next check.
-        table = _Table(record, self._bindings.list(exchange, self._project))
+        table = Bindings(record, self._bindings.list(exchange, self._project))
         self._mark_valid(table, now)
         self._exchanges[exchange] = table
         return table
 
 
-class _Table:
-    """The bindings of one exchange at one generation, and the routes found in them."""
+class Bindings:
+    """Those of one exchange at one generation, and the routes found in them."""
 
     #: The most routing keys whose routes are cached.
     MAX_KEYS = 10_000
@@ -172,6 +176,7 @@ class _Table:
         self.alternate = exchange["arguments"].get(ALTERNATE)
         self.valid_until = 0.0
         self._to_queues = [binding for binding in bindings if binding["destination_type"] == "queue"]
+        self.destinations = frozenset(binding["destination"] for binding in self._to_queues)
         self._to_exchanges = [binding for binding in bindings if binding["destination_type"] != "queue"]
         self.leads_to_queues_only = not self._to_exchanges and not self.alternate
         self._routes: dict[str, Sequence[str]] = {}

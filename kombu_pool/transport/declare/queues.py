@@ -15,7 +15,7 @@ from kombu_pool.transport.declare import exclusive_owners, queue_arguments
 from kombu_pool.transport.declare.queue_arguments import DECLARED
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from kombu_pool.model import Metadata, Project
     from kombu_pool.pooling import DataDriver
@@ -37,8 +37,8 @@ class Declared(NamedTuple):
 class HolderRenewal(Protocol):
     """Keeps holders of this process alive."""
 
-    def keep_alive(self, holder: str) -> None:
-        """Renew a holder from now on."""
+    def keep_alive(self, holder: str, on_gone: Callable[[], None] | None = None) -> None:
+        """Renew a holder from now on; call ``on_gone`` once if it holds no queue any more."""
 
     def stop_renewing(self, holder: str) -> None:
         """Renew a holder no more."""
@@ -180,6 +180,26 @@ class Queues:
         self._require_access(name, owner, declared)
         return declared
 
+    def exists(self, name: str) -> bool:
+        """Return whether the queue exists."""
+        return self._data.queue_controller.exists(name, self.project)
+
+    def bind(self, exchange: str, name: str, routing_key: str, arguments: Mapping[str, Any] | None) -> None:
+        """Bind the queue, in its present life, to an exchange.
+
+        Raises:
+            ExchangeDoesNotExist, QueueDoesNotExist: there is none.
+        """
+        incarnation = self._data.catalog.route(name, self.project).incarnation
+        while True:
+            if incarnation:
+                with contextlib.suppress(QueueDoesNotExist):
+                    self._bindings.bind(
+                        exchange, name, routing_key, arguments, "queue", self.project, incarnation=incarnation
+                    )
+                    return
+            _, incarnation = self._data.catalog.lives.current(name, self.project, None)
+
     def counts(self, name: str) -> Declared:
         """Return the numbers of the queue's free messages and live consumers."""
         return Declared(
@@ -217,37 +237,42 @@ class Queues:
         if not self._bindings.list(exchange, project):
             self._bindings.delete_exchange(exchange, project)
 
-    def add_consumer(self, name: str, holder: str, *, auto_delete: bool = False) -> None:
-        """Add a consumer, and renew it from now on; ``auto_delete``: the queue goes with its last consumer.
+    def add_consumer(
+        self, name: str, holder: str, on_gone: Callable[[], None] | None = None, *, auto_delete: bool = False
+    ) -> str:
+        """Add a consumer, and renew it from now on; return the life of the queue that it consumes.
+
+        ``auto_delete``: the queue goes with its last consumer. ``on_gone`` is called once if the queue has gone.
 
         Raises:
             ConsumerCancelled: the queue was deleted since it was declared.
         """
-        lives, incarnation = self._data.catalog.lives, self._data.catalog.route(name, self.project).incarnation
-        if not self._attach(name, holder, incarnation):
+        incarnation = self._data.catalog.route(name, self.project).incarnation
+        while not incarnation or not self._attach(name, holder, incarnation):
             try:
-                _, incarnation = lives.current(name, self.project, None)
+                _, incarnation = self._data.catalog.lives.current(name, self.project, None)
             except QueueDoesNotExist as error:
                 raise amqp_errors.consumer_cancelled(name) from error
-            if not self._attach(name, holder, incarnation):
-                raise amqp_errors.consumer_cancelled(name)
         if auto_delete:
             self._auto_delete[holder] = incarnation
-        self._renewal.keep_alive(holder)
+        self._renewal.keep_alive(holder, on_gone)
+        return incarnation
 
-    def _attach(self, name: str, holder: str, incarnation: str | None) -> bool:
+    def _attach(self, name: str, holder: str, incarnation: str) -> bool:
         """Add a holder to this life of the queue; return False if that is over."""
-        return bool(incarnation) and self._consumers.add_holder(
-            name, holder, self._ttl, self.project, incarnation=incarnation
-        )
+        return self._consumers.add_holder(name, holder, self._ttl, self.project, incarnation=incarnation)
 
     def remove_consumer(self, name: str, holder: str) -> None:
         """Remove a consumer; an auto-delete queue is deleted with the last one."""
-        self._renewal.stop_renewing(holder)
+        incarnation = self.forget_consumer(holder)
         self._consumers.remove_holders([holder])
-        incarnation = self._auto_delete.pop(holder, None)
         if incarnation is not None:
             self._data.queue_controller.expire(name, self.project, unused=incarnation)
+
+    def forget_consumer(self, holder: str) -> str | None:
+        """Renew a consumer no more; return the life of its queue if that goes with the last consumer."""
+        self._renewal.stop_renewing(holder)
+        return self._auto_delete.pop(holder, None)
 
     def retire_owner(self, owner: str) -> None:
         """Make the exclusive queues of a closing connection expire with the next maintenance."""

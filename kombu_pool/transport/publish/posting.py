@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from kombu_pool.model import IdempotencyKey, NewMessage, Project
+    from kombu_pool.transport.declare.declared_queues import DeclaredQueues
     from kombu_pool.transport.declare.exchanges import Router
     from kombu_pool.transport.options import TransportOptions
     from kombu_pool.transport.publish.envelope import Envelope
@@ -27,6 +28,7 @@ class PostingMethods:
     _project: Project
     _options: TransportOptions
     _router: Router
+    _declared: DeclaredQueues
     #: These raise ConnectionError if something is missing because the control store lost its data.
     _check_epoch: Callable[[], None]
     _check_epoch_periodically: Callable[[], None]
@@ -50,6 +52,7 @@ class PostingMethods:
         except ExchangeDoesNotExist as error:
             self._check_epoch()
             raise amqp_errors.no_exchange(exchange, "basic_publish") from error
+        self._declared.require_bound(exchange)
         if not queues:
             self._check_epoch_periodically()
             self._return(message, mandatory)
@@ -85,6 +88,7 @@ class PostingMethods:
                 raise
         except QueueDoesNotExist:
             self._check_epoch()
+            self._declared.require(queue)
             for message in messages:
                 self._return(message["body"], mandatory)
 

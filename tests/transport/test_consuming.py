@@ -245,18 +245,6 @@ def test_flow_stops_the_deliveries_of_a_channel_and_resumes_them(channel):
     assert [message.payload for message in inbox.wait_for(1)] == ["a"]
 
 
-def test_a_consumer_outlives_its_queue_when_that_is_declared_anew(channel, elsewhere):
-    declare(channel, "q")
-    inbox = consume(channel, "q", ack=True)
-    theirs = elsewhere.channel()
-    theirs.queue_delete("q")
-
-    declare(theirs, "q")
-    publish(theirs, "q", "a")
-
-    assert [message.payload for message in inbox.wait_for(1)] == ["a"]
-
-
 def test_a_connection_closes_though_the_store_failed_as_a_consumer_was_added(connection, channel, monkeypatch):
     declare(channel, "q")
 

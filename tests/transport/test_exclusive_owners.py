@@ -113,7 +113,7 @@ def test_a_consumer_of_a_connection_that_was_given_up_is_not_kept_alive(connect,
     broker = lost.connection.broker
     lost.transport._collect(lost.connection)
 
-    assert broker.renewal._holders == set()
+    assert broker.renewal._holders == {}
     assert new.channel().queue_declare("shared", passive=True).queue == "shared"
 
 

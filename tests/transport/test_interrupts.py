@@ -16,11 +16,11 @@ def interrupt_once(monkeypatch, controller, method, interrupted):
     """Interrupt a call of the main thread that sends acknowledgements, before it reaches the store."""
     genuine = getattr(controller, method)
 
-    def call(self, queue, held, *arguments):
+    def call(self, queue, held, *arguments, **options):
         if held and not interrupted and threading.current_thread() is threading.main_thread():
             interrupted.append(method)
             raise KeyboardInterrupt
-        return genuine(self, queue, held, *arguments)
+        return genuine(self, queue, held, *arguments, **options)
 
     monkeypatch.setattr(controller, method, call)
 

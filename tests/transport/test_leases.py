@@ -273,8 +273,8 @@ def test_a_claim_that_ends_with_its_last_acknowledgement_is_not_called_lost(conn
     controller, method = (ClaimController, "ack_and_claim") if together else (MessageController, "delete_claimed")
     genuine, renewed = getattr(controller, method), []
 
-    def renew_before_the_answer(self, *arguments):
-        answer = genuine(self, *arguments)
+    def renew_before_the_answer(self, *arguments, **options):
+        answer = genuine(self, *arguments, **options)
         renewed.append(link.broker.renewal.renew())
         return answer
 

@@ -24,7 +24,7 @@ def window(channel):
 @pytest.fixture
 def served(channel):
     """Three that share the slots, in the order in which they were served; all but the last wait for slots."""
-    all_of_them = [QueueConsumers(f"q{number}", False, channel.qos, channel.deliver) for number in range(3)]
+    all_of_them = [QueueConsumers(f"q{number}", False, channel.qos, channel.deliver, "") for number in range(3)]
     for number, one in enumerate(all_of_them):
         one.last_served = number
         one.consumers = ["a consumer"]

@@ -30,8 +30,7 @@ class QueueController(ControlQueueController):
     subject = "queues"
 
     def __init__(self, database: Database, clock: Clock, collector: Collector) -> None:
-        super().__init__(database)
-        self._clock = clock
+        super().__init__(database, clock)
         self._collector = collector
 
     def set_metadata(self, name: str, metadata: Metadata, project: Project = None) -> None:
@@ -80,8 +79,14 @@ class QueueController(ControlQueueController):
                     return
                 connection.execute(self._sql["delete_subscriptions"], scope)
                 connection.execute(self._sql["delete"], scope)
+            if found is not None:
+                self._database.wake()
         # Most queues are short: this removes all of their rows.
         self._collector.collect_deleted()
+
+    def _find(self, name: str, project: Project) -> Row | None:
+        found: Row | None = self._database.row(self._sql["find"], (project_key(project), name))
+        return found
 
     def stats(self, name: str, project: Project = None) -> dict[str, Any]:
         queue, now = self._require(name, project)[0], self._clock.time()

@@ -14,6 +14,7 @@ from kombu_pool.clock import SystemClock
 from kombu_pool.drivers.sqlite.codec import project_key
 from kombu_pool.drivers.sqlite.statements import statements
 from kombu_pool.drivers.sqlite.wakeup import WakeListener, drain
+from kombu_pool.errors import KombuPoolError
 from kombu_pool.storage import Watch as Contract
 
 if TYPE_CHECKING:
@@ -44,7 +45,12 @@ class Watch(Contract):
         self._queues = [(project_key(project), name) for project, name in queues]
         self._waiting = threading.Lock()
         self._poll = _SHORTEST_POLL
+        #: The id of each queue that exists: a deletion ends a wait.
+        self._ids: dict[tuple[str, str], int] = {}
         self._open()
+        with suppress(KombuPoolError):  # the first wait tries again, and raises
+            self._is_ready()
+        self._unchecked = True
 
     def _open(self) -> None:
         self._pid = os.getpid()
@@ -113,14 +119,18 @@ class Watch(Contract):
             return (*database.row("PRAGMA data_version"), database.connection.total_changes)
 
     def _is_ready(self) -> bool:
-        """Return whether a queue has claimable messages, and store the next due time."""
+        """Return whether a queue has claimable messages or was deleted, and store the next due time."""
         now = self._clock.time()
         ready, due = False, math.inf
-        for key, name in self._queues:
-            found = self._database.row(_READY, (now, key, name))
+        for queue in self._queues:
+            found = self._database.row(_READY, (now, *queue))
+            known = self._ids.pop(queue, None)
             if found is not None:
-                ready = ready or bool(found[0])
-                due = min([due, *(time for time in found[1:] if time is not None)])
+                self._ids[queue] = found[0]
+                ready = ready or bool(found[1])
+                due = min([due, *(time for time in found[2:] if time is not None)])
+            if known is not None and known != self._ids.get(queue):
+                ready = True
         self._next_due = due
         self._unchecked = False
         self._mute = 0.0 if ready else min(self._mute * 1.5 or _FIRST_MUTE, _LONGEST_MUTE)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool.drivers.sqlite.codec import project_key
+from kombu_pool.drivers.sqlite.control.catalogue import is_in_state
 from kombu_pool.drivers.sqlite.statements import statements
-from kombu_pool.errors import ExchangeDoesNotExist
+from kombu_pool.errors import ExchangeDoesNotExist, QueueDoesNotExist
 from kombu_pool.storage import BindingsController as Contract
 from kombu_pool.storage.policy import read, write
 
@@ -75,6 +76,8 @@ class BindingsController(Contract):
         arguments: Mapping[str, Any] | None = None,
         destination_type: str = "queue",
         project: Project = None,
+        *,
+        incarnation: str | None = None,
     ) -> bool:
         key = project_key(project)
         values = (key, exchange, destination_type, destination, routing_key, write(dict(arguments or {})))
@@ -82,6 +85,8 @@ class BindingsController(Contract):
             for name in (exchange, destination) if destination_type == _EXCHANGE else (exchange,):
                 if connection.execute(_SQL["generation"], (key, name)).fetchone() is None:
                     raise ExchangeDoesNotExist(name, project)
+            if incarnation is not None and not is_in_state(connection, (key, destination), incarnation, deleting=False):
+                raise QueueDoesNotExist(destination, project)
             if not connection.execute(_SQL["bind"], values).rowcount:
                 return False
             self._set_generation(connection, key, [exchange])
@@ -104,9 +109,11 @@ class BindingsController(Contract):
             self._set_generation(connection, key, [exchange])
         return True
 
-    def unbind_queue(self, queue: str, project: Project = None) -> Sequence[str]:
+    def unbind_queue(self, queue: str, project: Project = None, *, incarnation: str | None = None) -> Sequence[str]:
         key = project_key(project)
         with self._database.write as connection:
+            if incarnation is not None and not is_in_state(connection, (key, queue), incarnation, deleting=True):
+                return []
             rows = connection.execute(_SQL["unbind_destination"], (key, _QUEUE, queue)).fetchall()
             sources = list(dict.fromkeys(exchange for exchange, _ in sorted(rows, key=lambda row: row[1])))
             self._set_generation(connection, key, sources)

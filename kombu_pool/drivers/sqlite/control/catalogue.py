@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from typing import TYPE_CHECKING
 
 from kombu_pool.drivers.sqlite.codec import project_key, project_of
 from kombu_pool.drivers.sqlite.statements import statements
 from kombu_pool.errors import PoolDoesNotExist
-from kombu_pool.model import CREATING, DELETING, RESERVED, Assignment
+from kombu_pool.model import CREATING, DELETING, EXPIRED, RESERVED, Assignment
 from kombu_pool.storage import CatalogueController as Contract
 from kombu_pool.storage.policy import write
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kombu_pool.clock import Clock
+    from kombu_pool.drivers.sqlite.codec import Row
     from kombu_pool.drivers.sqlite.control.registry import Registry
     from kombu_pool.drivers.sqlite.database import Database
     from kombu_pool.model import CatalogueEntry, Expiry, Metadata, Project
@@ -57,19 +59,22 @@ class CatalogueController(Contract):
         with self._database.write as connection:
             connection.execute(_SQL["drop_all"])
 
-    def find(self, project: Project, queue: str) -> Assignment | None:
-        return _assignment(self._database.row(_SQL["find"], (project_key(project), queue)))
+    def find_until(self, project: Project, queue: str) -> tuple[Assignment | None, float]:
+        found, expires = _stored(self._database.row(_SQL["find"], (project_key(project), queue)))
+        if found is not None and found.state != DELETING and expires <= self._clock.time():
+            found = found._replace(state=EXPIRED)
+        return found, expires
 
     def assign(
         self, project: Project, queue: str, pool: str, *, replaces: Assignment | None = None, lease: float | None = None
     ) -> tuple[Assignment, bool]:
         # Most calls find a queue that is already assigned, which needs no lock.
-        found = self.find(project, queue)
+        scope = (project_key(project), queue)
+        found, _ = _stored(self._database.row(_SQL["find"], scope))
         if found is not None and _stays(found, replaces):
             return found, False
-        scope = (project_key(project), queue)
         with self._database.write as connection:
-            found = _assignment(connection.execute(_SQL["find"], scope).fetchone())
+            found, _ = _stored(connection.execute(_SQL["find"], scope).fetchone())
             if found is not None and _stays(found, replaces):
                 return found, False
             # In this transaction, like the replacement of the registry: neither overlooks the other.
@@ -77,7 +82,7 @@ class CatalogueController(Contract):
                 raise PoolDoesNotExist(pool)
             if lease is None:
                 return _assign(connection, scope, pool, RESERVED), True
-            if connection.execute(_RECORDS["find"], scope).fetchone() is None:
+            if connection.execute(_RECORDS["is_stored"], scope).fetchone() is None:
                 connection.execute(_CONSUMERS["set_lifetime"], (*scope, lease, self._clock.time()))
                 connection.execute(_CONSUMERS["refresh"], scope)
             return _assign(connection, scope, pool, CREATING), True
@@ -116,8 +121,18 @@ def begin_deletion(connection: sqlite3.Connection, scope: tuple[str, str], incar
     return True
 
 
-def _assignment(row: tuple[str, str, str] | None) -> Assignment | None:
-    return None if row is None else Assignment(*row)
+def is_in_state(connection: sqlite3.Connection, scope: tuple[str, str], incarnation: str, *, deleting: bool) -> bool:
+    """Return whether the queue's assignment has an incarnation, and whether it is DELETING is as given."""
+    found, _ = _stored(connection.execute(_SQL["find"], scope).fetchone())
+    return found is not None and found.incarnation == incarnation and (found.state == DELETING) is deleting
+
+
+def _stored(row: Row | None) -> tuple[Assignment | None, float]:
+    """Return an assignment as it is stored, and when its queue expires."""
+    if row is None:
+        return None, math.inf
+    *assigned, expires = row
+    return Assignment(*assigned), math.inf if expires is None else expires
 
 
 def _stays(found: Assignment, replaces: Assignment | None) -> bool:

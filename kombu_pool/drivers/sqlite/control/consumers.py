@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kombu_pool.drivers.sqlite.codec import project_key, project_of
-from kombu_pool.drivers.sqlite.control.catalogue import begin_deletion
+from kombu_pool.drivers.sqlite.control.catalogue import begin_deletion, is_in_state
 from kombu_pool.drivers.sqlite.statements import statements
-from kombu_pool.model import DELETING
 from kombu_pool.storage import ConsumersController as Contract
 
 if TYPE_CHECKING:
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from kombu_pool.model import Project
 
 _SQL = statements("consumers")
-_ASSIGNMENT = statements("catalogue")["find"]
 #: Seconds after its death for which a holder may still be renewed.
 _STALE_AFTER = 86_400.0
 #: Stale holders that one call removes at most.
@@ -40,11 +38,15 @@ class ConsumersController(Contract):
             connection.execute(_SQL["set_lifetime"], (*scope, after, touched))
             connection.execute(_SQL["refresh"], scope)
 
-    def touch(self, queue: str, project: Project = None) -> None:
+    def touch(self, queue: str, project: Project = None) -> bool:
         scope = (project_key(project), queue)
         with self._database.write as connection:
-            connection.execute(_SQL["touch"], (self._clock.time(), *scope))
+            now = self._clock.time()
+            if _is_expired(connection, scope, now):
+                return False
+            connection.execute(_SQL["touch"], (now, *scope))
             connection.execute(_SQL["refresh"], scope)
+        return True
 
     def add_holder(
         self,
@@ -58,9 +60,11 @@ class ConsumersController(Contract):
     ) -> bool:
         scope = (project_key(project), queue)
         with self._database.write as connection:
-            if incarnation is not None and not _is_assigned(connection, scope, incarnation):
-                return False
             now = self._clock.time()
+            if incarnation is not None and (
+                not is_in_state(connection, scope, incarnation, deleting=False) or _is_expired(connection, scope, now)
+            ):
+                return False
             connection.execute(_SQL["add_queue"], scope)
             connection.execute(_SQL["add_holder"], (holder, *scope, now + ttl, int(consuming)))
             connection.execute(_SQL["refresh"], scope)
@@ -68,13 +72,18 @@ class ConsumersController(Contract):
             _remove_holders(connection, [name for (name,) in stale], now)
         return True
 
-    def renew(self, holders: Sequence[str], ttl: float) -> None:
+    def renew(self, holders: Sequence[str], ttl: float) -> Sequence[str]:
+        gone: list[str] = []
         with self._database.write as connection:
             ends = self._clock.time() + ttl
             scopes: set[tuple[str, str]] = set()
-            for holder in holders:
-                scopes.update(connection.execute(_SQL["renew"], (ends, holder)).fetchall())
+            for holder in dict.fromkeys(holders):
+                held = connection.execute(_SQL["renew"], (ends, holder)).fetchall()
+                scopes.update(held)
+                if not held:
+                    gone.append(holder)
             connection.executemany(_SQL["refresh"], scopes)
+        return gone
 
     def remove_holders(self, holders: Sequence[str]) -> None:
         with self._database.write as connection:
@@ -92,18 +101,14 @@ class ConsumersController(Contract):
         with self._database.write as connection:
             now = self._clock.time()
             if unused is not None:
-                if not _is_assigned(connection, scope, unused) or _is_consumed(connection, scope, now):
+                assigned = is_in_state(connection, scope, unused, deleting=False)
+                if not assigned or _is_consumed(connection, scope, now):
                     return False
             elif not _is_expired(connection, scope, now):
                 return False
             if not begin_deletion(connection, scope, incarnation=None):
                 _forget(connection, scope)
         return True
-
-
-def _is_assigned(connection: sqlite3.Connection, scope: tuple[str, str], incarnation: str) -> bool:
-    row = connection.execute(_ASSIGNMENT, scope).fetchone()
-    return row is not None and row[1] == incarnation and row[2] != DELETING
 
 
 def _is_expired(connection: sqlite3.Connection, scope: tuple[str, str], now: float) -> bool:

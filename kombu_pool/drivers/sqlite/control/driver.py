@@ -28,7 +28,7 @@ class ControlDriver(Contract):
         self._closed = False
         registry = Registry(database)
         self.uri = address(location, uri.options)
-        self.queue_controller = QueueController(database)
+        self.queue_controller = QueueController(database, clock)
         self.pools_controller = PoolsController(registry)
         self.flavors_controller = FlavorsController(registry)
         self.catalogue_controller = CatalogueController(database, registry, clock)

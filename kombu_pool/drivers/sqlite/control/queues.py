@@ -14,6 +14,7 @@ from kombu_pool.storage.policy import read, write
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from kombu_pool.clock import Clock
     from kombu_pool.drivers.sqlite.codec import Row
     from kombu_pool.drivers.sqlite.database import Database
     from kombu_pool.model import Metadata, Project
@@ -28,8 +29,9 @@ class QueueController(Contract):
     #: The file of statements.
     subject = "control_queues"
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
+        self._clock = clock
         self._sql = statements(self.subject)
 
     def list(
@@ -65,7 +67,7 @@ class QueueController(Contract):
     def set_metadata(self, name: str, metadata: Metadata, project: Project = None) -> None:
         values = (write(metadata), project_key(project), name)
         with self._database.write as connection:
-            if not connection.execute(self._sql["set_metadata"], values).rowcount:
+            if not connection.execute(self._sql["set_metadata"], (*values, self._clock.time())).rowcount:
                 raise QueueDoesNotExist(name, project)
 
     def create(
@@ -87,9 +89,10 @@ class QueueController(Contract):
         return self._find(name, project) is not None
 
     def delete(self, name: str, project: Project = None, *, incarnation: str | None = None) -> None:
-        if self.exists(name, project):
+        scope = (project_key(project), name)
+        if self._database.row(self._sql["is_stored"], scope) is not None:
             with self._database.write as connection:
-                connection.execute(self._sql["delete"], (project_key(project), name))
+                connection.execute(self._sql["delete"], scope)
 
     def stats(self, name: str, project: Project = None) -> dict[str, Any]:
         self._require(name, project)
@@ -99,7 +102,8 @@ class QueueController(Contract):
         return int(self._database.row(self._sql["total"], (project_key(project),))[0])
 
     def _find(self, name: str, project: Project) -> Row | None:
-        found: Row | None = self._database.row(self._sql["find"], (project_key(project), name))
+        values = (project_key(project), name, self._clock.time())
+        found: Row | None = self._database.row(self._sql["find"], values)
         return found
 
     def _require(self, name: str, project: Project) -> Row:

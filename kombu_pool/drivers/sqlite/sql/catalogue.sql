@@ -1,7 +1,8 @@
 -- all: the entries of a project, by queue
 SELECT queue, pool FROM catalogue WHERE project = ? AND state <> 'deleting' ORDER BY queue
--- find: the assignment of a queue
-SELECT pool, incarnation, state FROM catalogue WHERE project = ? AND queue = ?
+-- find: the assignment of a queue, and when the queue expires
+SELECT pool, incarnation, state, expires
+FROM catalogue LEFT JOIN lifetime USING(project, queue) WHERE catalogue.project = ? AND catalogue.queue = ?
 -- assign: assign a queue, whatever its present assignment
 INSERT INTO catalogue(project, queue, pool, incarnation, state) VALUES(?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET pool = excluded.pool, incarnation = excluded.incarnation, state = excluded.state

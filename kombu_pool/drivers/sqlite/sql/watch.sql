@@ -1,5 +1,5 @@
--- ready: whether a queue has claimable messages, or messages to dead-letter; the next due time, end of a claim and expiry
-SELECT EXISTS (SELECT 1 FROM free WHERE free.queue = queue.id AND (expires IS NULL OR expires > ?1))
+-- ready: the id of a queue; whether it has messages to claim or to dead-letter; the next due time, end of a claim, expiry
+SELECT queue.id, EXISTS (SELECT 1 FROM free WHERE free.queue = queue.id AND (expires IS NULL OR expires > ?1))
     OR EXISTS (SELECT 1 FROM delayed WHERE delayed.queue = queue.id AND due <= ?1 AND (expires IS NULL OR expires > ?1))
     OR EXISTS (SELECT 1 FROM claim WHERE claim.queue = queue.id AND ends <= ?1)
     OR earliest_expiry <= ?1 AND EXISTS (

@@ -44,7 +44,8 @@ class QueueKeys(NamedTuple):
     messages; claim and # -> how many of them it still holds. ``claim_counts`` hash: message -> number of its ended
     claims, and the last one. ``wakeup`` list: one entry while a free message has woken no watch. ``subscriptions``
     hash. ``dead`` zset: number of the death and message, by the end of the reservation. ``dead_letters`` hash: the same
-    -> reason and record.
+    -> reason and record. ``deletions`` list: a token of the queue's deletion, until the waiting watches know of it, or
+    for a second.
     """
 
     queue: bytes
@@ -60,6 +61,7 @@ class QueueKeys(NamedTuple):
     subscriptions: bytes
     dead: bytes
     dead_letters: bytes
+    deletions: bytes
 
 
 @lru_cache(maxsize=16384)
@@ -83,6 +85,7 @@ class KeySets(NamedTuple):
     expiring: bytes
     claimed: bytes
     wakeup: bytes
+    deletions: bytes
     every: tuple[bytes, ...]
     states: tuple[bytes, ...]
     posting: tuple[bytes, ...]
@@ -105,6 +108,7 @@ def key_sets(prefix: str, project: Project, name: str, is_cluster: bool) -> KeyS
         keys.expiring,
         keys.claimed,
         keys.wakeup,
+        keys.deletions,
         every=tuple(keys),
         states=(*states, *wakeup),
         posting=(keys.queue, keys.records, keys.free, keys.delayed, keys.expiring, *wakeup),

@@ -30,6 +30,8 @@ _COUNT = script("count", repeatable=True, writes=False)
 _OLDEST_AND_NEWEST = script("oldest_and_newest", repeatable=True, writes=False)
 #: Bits of the random number before a queue's first message: a queue that is created again must not reuse ids.
 _FIRST_NUMBER_BITS = 48
+#: Bytes of the random token by which watches tell one deletion from another.
+_DELETION_BYTES = 8
 #: Queues or messages that are read in one round trip.
 _PAGE_SIZE = 500
 
@@ -130,7 +132,8 @@ class QueueController(Contract):
     def delete(self, name: str, project: Project = None, *, incarnation: str | None = None) -> None:
         keys, entry = self._store.keys(project, name), _index_entry(project, name)
         given = (*keys.every, *(() if self._client.is_cluster else (self._store.index, self._store.queues_with_dead)))
-        is_gone = self._client.call(_DROP_QUEUE, given, codec.pack_incarnation(incarnation), entry)
+        token = secrets.token_bytes(_DELETION_BYTES)
+        is_gone = self._client.call(_DROP_QUEUE, given, codec.pack_incarnation(incarnation), entry, token)
         if is_gone and self._client.is_cluster:
             self._delete_index_entries(keys, project, name)
 

@@ -2,8 +2,9 @@
 
 A wake-up list gets one entry from a script when a message is claimable and no watch was woken for it yet. Redis hands
 the entry to the watch that has waited longest, so that one publish wakes one consumer, whose claim wakes the next one
-if it leaves messages. In a Redis Cluster no command may wait for the lists of several queues: there the scripts publish
-to a channel of the queue, which wakes all watches.
+if it leaves messages. The deletion of a queue must wake all watches: another list gets a token of it, and each watch
+that takes the token passes it on, until it comes to one that has had it. In a Redis Cluster no command may wait for the
+lists of several queues: there the scripts publish to a channel of the queue, which wakes all watches.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from kombu_pool.clock import SystemClock
 from kombu_pool.drivers.redis.connection import execute
 from kombu_pool.drivers.redis.connector import BLOCK_TIMEOUT
 from kombu_pool.drivers.redis.scripts import script
+from kombu_pool.errors import StoreFull
 from kombu_pool.storage import Watch
 
 if TYPE_CHECKING:
@@ -37,6 +39,10 @@ _PEEK = script("peek", repeatable=True, writes=False)
 _CLOCK_POLL_INTERVAL = 0.02
 #: Shortest timeout of a wait, in seconds: the server's timer is no finer.
 _MIN_TIMEOUT = 0.001
+#: What ``drop_queue`` publishes in a cluster.
+_DELETED = b"deleted"
+#: Expiry of a token that is passed on, in milliseconds: a watch that waits takes it at once, and others peek first.
+_TOKEN_EXPIRY = 1000
 
 
 class RedisWatch(Watch):
@@ -45,6 +51,8 @@ class RedisWatch(Watch):
     def __init__(self, store: Store, queues: Iterable[tuple[Project, str]]) -> None:
         self._store = store
         self._keys = [store.keys(project, name) for project, name in queues]
+        #: The queues that existed at the last peek and are not known to be deleted since.
+        self._existing: set[bytes] = set()
         self._interrupted = False
         self._closed = False
         #: The connection to shut down on an interrupt.
@@ -58,8 +66,8 @@ class RedisWatch(Watch):
         deadline = time.monotonic() + timeout
         while not self._closed:
             self._prepare()
-            ready, due = self._peek()
-            if self._was_interrupted() or ready:
+            is_news, due = self._peek()
+            if self._was_interrupted() or is_news:
                 return True
             left = deadline - time.monotonic()
             if left <= 0:
@@ -108,19 +116,34 @@ class RedisWatch(Watch):
             return was
 
     def _peek(self) -> tuple[bool, float]:
-        """Return whether a queue has something to claim, and in how many seconds one may have."""
+        """Return whether a queue has something to claim or was deleted, and in how many seconds one may have."""
         now = self._store.now()
         replies = self._store.client.calls(_PEEK, [(keys.states, (now,)) for keys in self._keys])
-        if 1 in replies:
+        existing = {keys.queue for keys, reply in zip(self._keys, replies, strict=True) if reply is not None}
+        known, self._existing = self._existing, existing
+        if 1 in replies or not known <= existing:
             return True, 0.0
         due = min((float(reply) for reply in replies if reply), default=math.inf)
         if not isinstance(self._store.clock, SystemClock):
             due = min(due, _CLOCK_POLL_INTERVAL)
         return False, max(due, _MIN_TIMEOUT)
 
+    def _is_deleted(self, queue: bytes) -> bool:
+        """Mark a queue as deleted; return whether that is new of a queue that existed."""
+        existed = queue in self._existing
+        self._existing.discard(queue)
+        return existed
+
 
 class WakeupListWatch(RedisWatch):
-    """Waits with BLPOP on the wake-up lists of the queues."""
+    """Waits with BLPOP on the wake-up lists of the queues, and on the lists of their deletions."""
+
+    def __init__(self, store: Store, queues: Iterable[tuple[Project, str]]) -> None:
+        super().__init__(store, queues)
+        self._deletions = {keys.deletions: keys.queue for keys in self._keys}
+        self._lists: list[Any] = [*(keys.wakeup for keys in self._keys), *self._deletions]
+        #: The last token that this watch passed on, by its list.
+        self._tokens: dict[bytes, bytes] = {}
 
     def _listen(self, timeout: float, due: float) -> bool:
         if not self._keys:
@@ -130,7 +153,20 @@ class WakeupListWatch(RedisWatch):
             self._store.client.blocking_connection(self._keys[0].wakeup) as connection,
             self._shut_down_on_interrupt(connection) as raw,
         ):
-            return self._await_wakeup(connection, raw, timeout, due)
+            found = self._await_wakeup(connection, raw, timeout, due)
+        return found is not None and self._is_news(*found)
+
+    def _is_news(self, key: bytes, token: bytes) -> bool:
+        """Return whether an entry of a list is a wake-up; pass the token of a deletion on the first time."""
+        queue = self._deletions.get(key)
+        if queue is None:
+            return True
+        if self._tokens.get(key) == token:
+            return False
+        self._tokens[key] = token
+        with suppress(StoreFull):
+            self._store.client.commands([("LPUSH", key, token), ("PEXPIRE", key, _TOKEN_EXPIRY)])
+        return self._is_deleted(queue)
 
     @contextmanager
     def _shut_down_on_interrupt(self, connection: Connection) -> Iterator[redis.Connection]:
@@ -148,15 +184,15 @@ class WakeupListWatch(RedisWatch):
             if self._interrupted or connection.has_unread_reply:
                 connection.disconnect()
 
-    def _await_wakeup(self, connection: Connection, raw: redis.Connection, timeout: float, due: float) -> bool:
-        lists: list[Any] = [keys.wakeup for keys in self._keys]
-        command = raw.pack_command("BLPOP", *lists, repr(max(timeout, _MIN_TIMEOUT)))
+    def _await_wakeup(self, connection: Connection, raw: redis.Connection, timeout: float, due: float) -> Any:
+        """Return a list's key and its entry, or None."""
+        command = raw.pack_command("BLPOP", *self._lists, repr(max(timeout, _MIN_TIMEOUT)))
         raw.send_packed_command(command, check_health=False)
         # By our timer, as the server's is coarse.
         if due < timeout and not raw.can_read(due):
             connection.has_unread_reply = True
-            return False
-        return raw.read_response() is not None
+            return None
+        return raw.read_response()
 
 
 class ChannelWatch(RedisWatch):
@@ -221,9 +257,12 @@ class ChannelWatch(RedisWatch):
             if timeout >= BLOCK_TIMEOUT:
                 execute(raw, ("PING",))  # a dead connection is silent too
             return False
+        is_news = False
         while raw.can_read(0):
-            raw.read_response()
-        return True
+            _, channel, event = raw.read_response()
+            if event != _DELETED or self._is_deleted(channel):
+                is_news = True
+        return is_news
 
 
 def _shut_down(raw: redis.Connection) -> None:

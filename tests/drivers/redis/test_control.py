@@ -8,7 +8,9 @@ import pytest
 from redis.crc import key_slot
 
 from kombu_pool import drivers, errors
+from kombu_pool.clock import SystemClock
 from kombu_pool.drivers.redis import keys
+from kombu_pool.model import ACTIVE, EXPIRED, Expiry
 from kombu_pool.testing import ManualClock, page_of
 from tests.support.redis.stored_keys import stored_keys
 from tests.support.servers.redis_server import Server
@@ -343,6 +345,38 @@ def test_a_holder_lives_by_the_time_of_the_server(uri, monkeypatch):
     control.close()
 
 
+class FastClock(SystemClock):
+    """The clock of a machine that is an hour ahead of the server."""
+
+    def time(self):
+        return super().time() + 3600
+
+
+def test_an_expiry_is_told_by_the_time_of_this_machine(uri):
+    clock = FastClock()
+    control = drivers.open_control(uri, clock=clock)
+    control.pools_controller.create("pool", 1, "memory://pool")
+    assigned, _ = control.catalogue_controller.assign(None, "q", "pool", lease=60)
+    control.catalogue_controller.activate(None, "q", assigned.incarnation, {}, Expiry(100, from_now=True))
+
+    found, expires = control.catalogue_controller.find_until(None, "q")
+
+    assert found.state == ACTIVE
+    assert clock.time() < expires <= clock.time() + 100
+    control.close()
+
+
+def test_a_queue_is_read_without_its_holders_until_it_may_have_expired(control, client):
+    control.catalogue_controller.insert(None, "q", "pool")
+    control.consumers_controller.set_lifetime("q", 100, from_now=True)
+    for number in range(100):
+        control.consumers_controller.add_holder("q", f"holder {number}", 60)
+
+    control.catalogue_controller.find(None, "q")  # the server has the script from now on
+
+    assert calls(client, lambda: control.catalogue_controller.find(None, "q")) == {"evalsha": 1, "hget": 1, "zscore": 1}
+
+
 def test_a_full_store_takes_nothing_new_and_nothing_by_halves(full, clock):
     control = drivers.open_control(full.uri(), clock=clock)
     control.pools_controller.create("pool", 1, "memory://pool")
@@ -373,11 +407,13 @@ def test_a_full_store_can_be_consumed_from_and_cleared(full, clock):
     consumers.set_lifetime("q", 60, "p")
     consumers.add_holder("q", "three", 60, "p")
     consumers.renew(["one", "two", "three"], 90)
-    consumers.touch("q", "p")
+    assert consumers.touch("q", "p")
     assert consumers.count("q", "p") == 2
     consumers.remove_holders(["one", "two", "three"])
     clock.advance(61)
     assert consumers.expired_queues() == [("p", "q")]
+    assert control.catalogue_controller.find("p", "q").state == EXPIRED
+    assert not consumers.touch("q", "p")
     assert consumers.expire("q", "p")
     assert control.bindings_controller.unbind_queue("q", "p") == ["x", "y"]
     control.bindings_controller.delete_exchange("y", "p")

@@ -14,10 +14,10 @@ from kombu_pool.drivers.redis.control.key_encoding import (
     stored_name,
 )
 from kombu_pool.drivers.redis.control.tables import Table
-from kombu_pool.drivers.redis.keys import control_key, name_bytes
+from kombu_pool.drivers.redis.keys import control_key, control_keys, name_bytes
 from kombu_pool.drivers.redis.keys import name_of as text_of
 from kombu_pool.drivers.redis.scripts import script
-from kombu_pool.errors import ExchangeDoesNotExist
+from kombu_pool.errors import ExchangeDoesNotExist, QueueDoesNotExist
 from kombu_pool.storage import BindingsController as Contract
 from kombu_pool.storage.policy import write
 
@@ -33,6 +33,8 @@ _BIND = script("control/bind")
 _UNBIND = script("control/unbind")
 _UNBIND_QUEUE = script("control/unbind_queue")
 _EXCHANGE, _QUEUE = "exchange", "queue"
+#: What ``bind`` returns as missing when it is the destination queue.
+_NO_QUEUE = 3
 #: Digits of a generation at the beginning of an exchange's record. A binding's number has as many.
 _DIGITS = 16
 
@@ -49,7 +51,9 @@ class BindingsController(Contract):
         self._bindings, self._from, self._to, self._last = (
             control_key(prefix, part) for part in ("bindings", "bindings:from", "bindings:to", "generation")
         )
-        self._keys = (self._table.records, self._last, self._bindings, self._from, self._to)
+        exchanges, assignments = self._table, control_keys(prefix).catalogue
+        lists = (self._bindings, self._from, self._to)
+        self._keys = (exchanges.records, self._last, *lists, exchanges.names, assignments)
 
     def create_exchange(
         self,
@@ -61,8 +65,7 @@ class BindingsController(Contract):
         project: Project = None,
     ) -> bool:
         record = write((name_bytes(type), bool(durable), bool(auto_delete), dict(arguments or {})))
-        keys = (*self._keys, self._table.names)
-        return bool(self._client.call(_CREATE, keys, member(project, name), record))
+        return bool(self._client.call(_CREATE, self._keys, member(project, name), record))
 
     def get_exchange(self, name: str, project: Project = None) -> Exchange:
         found = self._table.find(project, name)
@@ -76,7 +79,7 @@ class BindingsController(Contract):
     def delete_exchange(self, name: str, project: Project = None) -> None:
         kind = stored_name(_EXCHANGE)
         arguments = (member(project, name), *_range_from(project, name), *_range_to(project, kind, name))
-        self._client.call(_DELETE, (*self._keys, self._table.names), *arguments)
+        self._client.call(_DELETE, self._keys, *arguments)
 
     def generation(self, exchange: str, project: Project = None) -> int:
         found = self._table.find(project, exchange)
@@ -90,12 +93,18 @@ class BindingsController(Contract):
         arguments: Mapping[str, Any] | None = None,
         destination_type: str = "queue",
         project: Project = None,
+        *,
+        incarnation: str | None = None,
     ) -> bool:
-        needed = [exchange, destination] if destination_type == _EXCHANGE else [exchange]
         binding = _stored(project, exchange, destination_type, destination, routing_key, arguments)
-        bound, missing = self._client.call(_BIND, self._keys, binding, *(member(project, name) for name in needed))
+        target = member(project, destination)
+        required = (member(project, exchange), target if destination_type == _EXCHANGE else b"")
+        life = () if incarnation is None else (target, incarnation)
+        bound, missing = self._client.call(_BIND, self._keys, binding, *required, *life)
+        if missing == _NO_QUEUE:
+            raise QueueDoesNotExist(destination, project)
         if missing:
-            raise ExchangeDoesNotExist(needed[missing - 1], project)
+            raise ExchangeDoesNotExist((exchange, destination)[missing - 1], project)
         return bool(bound)
 
     def unbind(
@@ -110,8 +119,10 @@ class BindingsController(Contract):
         binding = _stored(project, exchange, destination_type, destination, routing_key, arguments)
         return bool(self._client.call(_UNBIND, self._keys, binding))
 
-    def unbind_queue(self, queue: str, project: Project = None) -> Sequence[str]:
-        sources = self._client.call(_UNBIND_QUEUE, self._keys, *_range_to(project, stored_name(_QUEUE), queue))
+    def unbind_queue(self, queue: str, project: Project = None, *, incarnation: str | None = None) -> Sequence[str]:
+        required = () if incarnation is None else (member(project, queue), incarnation)
+        bounds = _range_to(project, stored_name(_QUEUE), queue)
+        sources = self._client.call(_UNBIND_QUEUE, self._keys, *bounds, *required)
         return [name_of(source) for source in sources]
 
     def list(self, exchange: str | None = None, project: Project = None) -> Sequence[Binding]:

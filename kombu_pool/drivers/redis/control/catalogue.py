@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from kombu_pool.drivers.redis.keys import control_keys
 from kombu_pool.drivers.redis.scripts import Script, script
 from kombu_pool.drivers.redis.store import now_argument
 from kombu_pool.errors import PoolDoesNotExist
-from kombu_pool.model import CREATING, RESERVED, Assignment
+from kombu_pool.model import CREATING, DELETING, EXPIRED, RESERVED, Assignment
 from kombu_pool.storage import CatalogueController as Contract
 from kombu_pool.storage.policy import write
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.redis.client import Client
     from kombu_pool.model import CatalogueEntry, Expiry, Metadata, Project
 
+_FIND = script("control/find", repeatable=True, writes=False)
 _ASSIGN = script("control/assign", repeatable=True)
 # Not repeatable: the second answer would be that there is nothing to activate.
 _ACTIVATE = script("control/activate")
@@ -54,9 +56,15 @@ class CatalogueController(Contract):
     def drop_all(self) -> None:
         self._table.drop(self._keys.deleting, self._keys.pool_queues)
 
-    def find(self, project: Project, queue: str) -> Assignment | None:
-        stored = self._table.find(project, queue)
-        return None if stored is None else _to_assignment(stored)
+    def find_until(self, project: Project, queue: str) -> tuple[Assignment | None, float]:
+        # Read first: so the time is early by the round trip, and never late.
+        now = self._clock.time()
+        stored, seconds, is_expired = self._call(_FIND, project, queue)
+        expires = now + float(seconds) if seconds else math.inf
+        if stored is None:
+            return None, expires
+        found = _to_assignment(stored)
+        return (found._replace(state=EXPIRED) if is_expired and found.state != DELETING else found), expires
 
     def assign(
         self, project: Project, queue: str, pool: str, *, replaces: Assignment | None = None, lease: float | None = None

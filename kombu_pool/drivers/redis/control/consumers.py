@@ -45,8 +45,8 @@ class ConsumersController(Contract):
     def set_lifetime(self, queue: str, after: float, project: Project = None, from_now: bool = False) -> None:
         self._call(_SET_LIFETIME, member(project, queue), after, int(from_now))
 
-    def touch(self, queue: str, project: Project = None) -> None:
-        self._call(_TOUCH, member(project, queue))
+    def touch(self, queue: str, project: Project = None) -> bool:
+        return bool(self._call(_TOUCH, member(project, queue)))
 
     def add_holder(
         self,
@@ -63,9 +63,10 @@ class ConsumersController(Contract):
             arguments.append(incarnation)
         return bool(self._call_on_life(_ADD_HOLDER, queue, project, *arguments))
 
-    def renew(self, holders: Sequence[str], ttl: float) -> None:
-        if holders:
-            self._call(_RENEW_HOLDERS, ttl, *map(stored_name, holders))
+    def renew(self, holders: Sequence[str], ttl: float) -> Sequence[str]:
+        if not holders:
+            return ()
+        return [holders[place] for place in self._call(_RENEW_HOLDERS, ttl, *map(stored_name, holders))]
 
     def remove_holders(self, holders: Sequence[str]) -> None:
         if holders:

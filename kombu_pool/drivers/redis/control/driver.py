@@ -30,7 +30,7 @@ class ControlDriver(Contract):
         self._closed = False
         registry = Registry(client)
         self.uri = uri.text
-        self.queue_controller = RecordedQueues(client)
+        self.queue_controller = RecordedQueues(client, clock)
         self.pools_controller = PoolsController(registry)
         self.flavors_controller = FlavorsController(registry)
         self.catalogue_controller = CatalogueController(client, clock)

@@ -5,22 +5,34 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from kombu_pool.drivers.redis.control.key_encoding import member
 from kombu_pool.drivers.redis.control.tables import Table
+from kombu_pool.drivers.redis.keys import control_keys
+from kombu_pool.drivers.redis.scripts import Script, script
+from kombu_pool.drivers.redis.store import now_argument
 from kombu_pool.errors import QueueDoesNotExist
 from kombu_pool.storage import DEFAULT_LIMIT, QueueController, page
 from kombu_pool.storage.policy import read, write
+from kombu_pool.storage.queue_metadata import is_found
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from kombu_pool.clock import Clock
     from kombu_pool.drivers.redis.client import Client
     from kombu_pool.model import Metadata, Project
+
+_GET = script("control/get_queue", repeatable=True, writes=False)
+_SET = script("control/set_queue", repeatable=True)
 
 
 class RecordedQueues(QueueController):
     """Names and metadata of queues, whose messages are in the pools."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, clock: Clock) -> None:
+        self._client = client
+        self._clock = clock
+        self._keys = control_keys(client.location.key_prefix).lives
         self._table = Table(client, "queues")
 
     def list(
@@ -40,7 +52,7 @@ class RecordedQueues(QueueController):
         return read(self._require(name, project))
 
     def set_metadata(self, name: str, metadata: Metadata, project: Project = None) -> None:
-        if not self._table.replace(project, name, write(metadata)):
+        if not self._call(_SET, project, name, write(metadata)):
             raise QueueDoesNotExist(name, project)
 
     def create(
@@ -55,7 +67,7 @@ class RecordedQueues(QueueController):
         return self._table.add(project, name, write(metadata or {}))
 
     def exists(self, name: str, project: Project = None) -> bool:
-        return self._table.exists(project, name)
+        return is_found(self.get, name, project)
 
     def delete(self, name: str, project: Project = None, *, incarnation: str | None = None) -> None:
         self._table.delete(project, name)
@@ -68,10 +80,13 @@ class RecordedQueues(QueueController):
         return self._table.count(project)
 
     def _require(self, name: str, project: Project) -> bytes:
-        found = self._table.find(project, name)
+        found: bytes | None = self._call(_GET, project, name)
         if found is None:
             raise QueueDoesNotExist(name, project)
         return found
+
+    def _call(self, script: Script, project: Project, name: str, *arguments: Any) -> Any:
+        return self._client.call(script, self._keys, now_argument(self._clock), member(project, name), *arguments)
 
 
 def _matching(

@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.redis.client import Client
     from kombu_pool.model import Project
 
-_ADD = script("control/put")
-_PUT = script("control/put", repeatable=True)
+_ADD = script("control/add")
 _DELETE = script("control/delete", repeatable=True)
 _DROP = script("control/drop", repeatable=True)
 _PAGE = script("control/page", repeatable=True, writes=False)
@@ -36,17 +35,9 @@ class Table:
         found: bytes | None = self._client.command("HGET", self.records, member(project, name))
         return found
 
-    def exists(self, project: Project, name: str) -> bool:
-        """Return whether there is a record of that name."""
-        return bool(self._client.command("HEXISTS", self.records, member(project, name)))
-
     def add(self, project: Project, name: str, record: bytes) -> bool:
         """Store a new record; False when there is one of that name."""
-        return bool(self._client.call(_ADD, (self.records, self.names), member(project, name), record, "absent"))
-
-    def replace(self, project: Project, name: str, record: bytes) -> bool:
-        """Replace a record; False when there is none of that name."""
-        return bool(self._client.call(_PUT, (self.records, self.names), member(project, name), record, "present"))
+        return bool(self._client.call(_ADD, (self.records, self.names), member(project, name), record))
 
     def delete(self, project: Project, name: str) -> None:
         """Delete a record. Idempotent."""

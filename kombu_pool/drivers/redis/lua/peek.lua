@@ -6,6 +6,8 @@
 -- include queue
 local state, now = advance(ARGV[1])
 if not state then return false end
+-- The deletion must wake watches; refused without harm when Redis is out of memory.
+if WAKEUP then redis.pcall('HSETNX', QUEUE, 'watched', 1) end
 -- A consumer's claim also dead-letters what is dead.
 if state == 'take_dead' or (dead_due and dead_due <= now) then return 1 end
 if state == 'advance' or redis.call('ZCARD', FREE) > 0 then

@@ -1,12 +1,18 @@
 -- control/bind: add one binding, unless it exists.
 -- KEYS  see bindings
--- ARGV  binding, members of the exchanges that must exist, its source first
--- Returns {1 when it was added, place of the first of these members that does not exist or 0}.
+-- ARGV  binding, member of its source, member of its destination if that is an exchange or '', then the queue's member
+--   and the incarnation that it must have if it must have one, and not be DELETING
+-- Returns {1 when it was added, 1 or 2 when the first or the second of these members does not exist, 3 when the queue
+--   does not, else 0}.
 -- include bindings
-for place = 2, #ARGV do
-  if redis.call('HEXISTS', EXCHANGES, ARGV[place]) == 0 then
+for place = 2, 3 do
+  if ARGV[place] ~= '' and redis.call('HEXISTS', EXCHANGES, ARGV[place]) == 0 then
     return {0, place - 1}
   end
+end
+if ARGV[4] then
+  local state, incarnation = find(ARGV[4])
+  if incarnation ~= ARGV[5] or state == 'deleting' then return {0, 3} end
 end
 if redis.call('HEXISTS', BINDINGS, ARGV[1]) == 1 then
   return {0, 0}

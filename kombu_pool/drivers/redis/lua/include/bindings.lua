@@ -1,9 +1,10 @@
 -- bindings: exchanges and their bindings.
 -- KEYS  exchanges by member (hash): sixteen digits, the generation, then a record; the last generation; bindings
 --   (hash): binding -> its number, once a generation; bindings by exchange and number (zset); bindings by destination
---   and number (zset); exchanges by name (zset), for the scripts on exchanges only
+--   and number (zset); exchanges by name (zset); assignment by queue (hash)
 -- A binding is its project, exchange, kind of destination, destination, routing key and arguments, a NUL between two.
-local EXCHANGES, GENERATION, BINDINGS, BY_EXCHANGE, BY_DESTINATION, EXCHANGE_NAMES = unpack(KEYS)
+local EXCHANGES, GENERATION, BINDINGS, BY_EXCHANGE, BY_DESTINATION, EXCHANGE_NAMES, ASSIGNMENTS = unpack(KEYS)
+-- include assignments
 
 -- next_generation: a generation after the last one, and after those that a server lost in a failover may have given.
 local function next_generation()

@@ -65,10 +65,18 @@ local function last_use(queue)
   return last
 end
 
+-- expiry_of: when a queue expires or has expired, and may be earlier if that is in the future; nil if it does not.
+local function expiry_of(queue, now)
+  local earliest = redis.call('ZSCORE', MAY_EXPIRE, queue)
+  if not earliest or tonumber(earliest) > now then return earliest and tonumber(earliest) end
+  local last, lifetime = last_use(queue), redis.call('HGET', LIFETIMES, queue)
+  return last and lifetime and last + tonumber(lifetime) or nil
+end
+
 -- has_expired: whether a queue was unused for its lifetime.
 local function has_expired(queue, now)
-  local last, lifetime = last_use(queue), redis.call('HGET', LIFETIMES, queue)
-  return last and lifetime and last + tonumber(lifetime) <= now
+  local expiry = expiry_of(queue, now)
+  return expiry and expiry <= now
 end
 
 -- count_consumers: count the live consumers of a queue. Reads its ended ones, too.

@@ -2,19 +2,9 @@
 -- KEYS  those of consumers, then assignment by queue (hash), queues by name (zset) without those that are DELETING,
 --   queues that are DELETING (set), number of queues by pool (hash), record by queue (hash), recorded queues by name
 --   (zset), registry (hash: a field for each pool)
--- Queues and pools are named by their members. An assignment is its state, its incarnation and its pool, a NUL between
--- two.
 -- include consumers
 local ASSIGNMENTS, QUEUE_NAMES, DELETING, QUEUE_COUNTS, RECORDS, RECORD_NAMES, REGISTRY = unpack(KEYS, 7)
-
--- find: the state, the incarnation and the pool of a queue's assignment, and this as it is stored; nil without one.
-local function find(queue)
-  local stored = redis.call('HGET', ASSIGNMENTS, queue)
-  if not stored then return nil end
-  local state, incarnation, pool = string.match(stored, '^(%Z*)%z(%Z*)%z(.*)$')
-  return state, incarnation, pool, stored
-end
-
+-- include assignments
 local function set_assignment(queue, state, incarnation, pool)
   redis.call('HSET', ASSIGNMENTS, queue, table.concat({state, incarnation, pool}, '\0'))
 end

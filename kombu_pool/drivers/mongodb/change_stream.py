@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pymongo.read_concern import ReadConcern
 
-from kombu_pool.drivers.mongodb import states
+from kombu_pool.drivers.mongodb import scan_sentinels, states
 from kombu_pool.drivers.mongodb.codec import PARTIAL
 from kombu_pool.errors import KombuPoolError
 
@@ -32,15 +32,18 @@ _RETRY_AFTER = 5.0
 class WakeUp(Protocol):
     """The callback of a stream."""
 
-    def __call__(self, *, changed: bool) -> None:
-        """Wake the watch: a message may have become claimable, or without ``changed`` the stream opened or closed."""
+    def __call__(self, *, changed: bool = False, sentinel: bytes | None = None) -> None:
+        """Wake the watch: a message may have become claimable if ``changed``; else the stream opened or closed.
+
+        With the id of a ``sentinel`` the queue of that was deleted, which need not be watched.
+        """
 
 
 class ChangeStream:
     """A change stream of some queues' messages, read by a thread of its own.
 
-    It calls ``wake_up`` after each change that may make a message claimable, and when it opens or closes. While no
-    watch waits there is neither stream nor thread: a busy consumer needs no wake-up.
+    It calls ``wake_up`` after each change that may make a message claimable, after the deletion of a queue, and when it
+    opens or closes. While no watch waits there is neither stream nor thread: a busy consumer needs no wake-up.
     """
 
     def __init__(self, store: Store, queues: Sequence[Filter], wake_up: WakeUp) -> None:
@@ -80,22 +83,25 @@ class ChangeStream:
         finally:
             with self._lock:
                 self.is_open, self._thread = False, None
-            self._wake_up(changed=False)
+            self._wake_up()
 
     def _read(self) -> None:
         messages = self._store.messages.with_options(read_concern=ReadConcern("majority"))
         with messages.watch(self._pipeline, max_await_time_ms=int(_MAX_AWAIT * 1000)) as stream:
             self.is_open = True
-            self._wake_up(changed=False)
+            self._wake_up()
             while stream.alive and time.monotonic() - self._wanted_at < _IDLE_TIMEOUT:
-                if stream.try_next() is not None:
-                    self._wake_up(changed=True)
+                change = stream.try_next()
+                if change is not None:
+                    sentinel = change.get("sentinel")
+                    self._wake_up(changed=sentinel is None, sentinel=sentinel)
 
 
 def _changes_of(queues: Sequence[Filter]) -> list[dict[str, Any]]:
-    """Return the pipeline of the changes that may make a message claimable.
+    """Return the pipeline of the changes that may make a message claimable, and of the deletions of queues.
 
-    An update does not contain its queue, so each one wakes every watch.
+    An update does not contain its queue, so each one wakes every watch. A queue is deleted before its sentinels, of
+    which one tells enough.
     """
     new = {
         "operationType": "insert",
@@ -103,4 +109,6 @@ def _changes_of(queues: Sequence[Filter]) -> list[dict[str, Any]]:
         "$or": [{f"fullDocument.{key}": value for key, value in queue.items()} for queue in queues],
     }
     again = {"operationType": "update", "updateDescription.updatedFields.s": {"$in": [*states.FREE_STATES]}}
-    return [{"$match": {"$or": [new, again]}}, {"$project": {"_id": 1}}]
+    deleted = {"operationType": "delete", "documentKey._id": scan_sentinels.end_sentinel_ids()}
+    sentinel = {"$cond": [{"$eq": ["$operationType", "delete"]}, "$documentKey._id", "$$REMOVE"]}
+    return [{"$match": {"$or": [new, again, deleted]}}, {"$project": {"_id": 1, "sentinel": sentinel}}]

@@ -42,6 +42,17 @@ def end_sentinel(scope: Filter) -> dict[str, Any]:
     return {"_id": _unique(smallest_id(LAST, _MAX_NUMBER), scope), **scope, "s": _END, "x": None}
 
 
+def end_sentinel_ids() -> Filter:
+    """Return the filter of the ids of all end sentinels."""
+    first = smallest_id(LAST, _MAX_NUMBER)
+    return {"$gte": first, "$lte": first[:-_INCARNATION_BYTES] + b"\xff" * _INCARNATION_BYTES}
+
+
+def is_sentinel_of(message: bytes, incarnation: bytes) -> bool:
+    """Return whether the id of a sentinel may be of that incarnation."""
+    return message[-_INCARNATION_BYTES:] == incarnation[:_INCARNATION_BYTES]
+
+
 def priority_sentinel(scope: Filter, first: int) -> dict[str, Any]:
     """Return the sentinel before the messages whose ids have that first byte."""
     return {"_id": _unique(smallest_id(first), scope), **scope, "s": FREE_NEW, "x": None}

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool.clock import SystemClock
-from kombu_pool.drivers.mongodb import states
+from kombu_pool.drivers.mongodb import scan_sentinels, states
 from kombu_pool.drivers.mongodb.change_stream import ChangeStream
 from kombu_pool.drivers.mongodb.codec import DELAYED_OR_CLAIMED, project_of
 from kombu_pool.drivers.mongodb.store import queue_filter
@@ -38,11 +38,16 @@ _QUEUES_BATCH = 40
 
 
 class MongoWatch(Watch):
-    """Scans the queues, and sleeps until a wake-up or the next due time."""
+    """Scans the queues, and sleeps until a wake-up or the next due time.
+
+    A queue that a scan found and a later one does not, or with another incarnation, was deleted: that wakes it, too.
+    """
 
     def __init__(self, store: QueueScanner, queues: Iterable[tuple[Project, str]]) -> None:
         self._store = store
         self._filters = [queue_filter(project, name) for project, name in queues]
+        #: The incarnations that the last scan found.
+        self._found: frozenset[bytes] = frozenset()
         self._start()
 
     def _start(self) -> None:
@@ -99,10 +104,11 @@ class MongoWatch(Watch):
                 break
             self._woken.wait(max(_MIN_SLEEP, min(left, slice_)))
 
-    def _wake_up(self, *, changed: bool) -> None:
-        """End the sleep: a message may have become claimable, or the stream opened or closed."""
-        self._changed = self._changed or changed
-        self._woken.set()
+    def _wake_up(self, *, changed: bool = False, sentinel: bytes | None = None) -> None:
+        """End the sleep, unless the queue of the sentinel, which was deleted, is none of ours."""
+        if sentinel is None or any(scan_sentinels.is_sentinel_of(sentinel, one) for one in self._found):
+            self._changed = self._changed or changed
+            self._woken.set()
 
     def _was_changed(self) -> bool:
         was, self._changed = self._changed, False
@@ -113,10 +119,13 @@ class MongoWatch(Watch):
         return was
 
     def _scan(self) -> tuple[bool, float]:
-        """Return whether a message is claimable, and otherwise when one may be."""
+        """Return whether a message is claimable or a queue was deleted, and otherwise when one may be."""
         now, at = self._store.now(), math.inf
         with self._store.client.translated():
             queues = self._queues()
+            before, self._found = self._found, frozenset(one["_id"] for one in queues)
+            if before - self._found:
+                return True, now
             for start in range(0, len(queues), _QUEUES_BATCH):
                 at = min(at, self._next_claimable(queues[start : start + _QUEUES_BATCH], now))
         return at <= now, at

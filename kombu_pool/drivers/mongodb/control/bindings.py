@@ -7,6 +7,15 @@ from typing import TYPE_CHECKING, Any
 from pymongo.errors import DuplicateKeyError
 
 from kombu_pool.drivers.mongodb.codec import project_key
+from kombu_pool.drivers.mongodb.control.life_bindings import (
+    ANNOUNCED,
+    IS_LISTED,
+    NEW,
+    PENDING,
+    REMOVED,
+    Life,
+    LifeBinding,
+)
 from kombu_pool.drivers.mongodb.control.tables import BINDINGS, EXCHANGES, with_id
 from kombu_pool.errors import ExchangeDoesNotExist
 from kombu_pool.storage import BindingsController as Contract
@@ -22,9 +31,6 @@ _EXCHANGE, _QUEUE = "exchange", "queue"
 #: Distance of the first generations of two exchanges: more than the changes of any exchange, so that a generation never
 #: repeats one of a predecessor with the same name.
 _GENERATIONS = 1 << 20
-
-#: States of a binding: stored, before its exchange's generation was incremented; after; about to be removed.
-_NEW, _ANNOUNCED, _REMOVED = range(3)
 
 
 class BindingsController(Contract):
@@ -94,29 +100,56 @@ class BindingsController(Contract):
         arguments: Mapping[str, Any] | None = None,
         destination_type: str = "queue",
         project: Project = None,
+        *,
+        incarnation: str | None = None,
     ) -> bool:
         binding = _binding(project, exchange, destination_type, destination, routing_key, arguments)
-        required = [exchange, destination] if destination_type == _EXCHANGE else [exchange]
         with self._client.translated():
+            if incarnation is not None:
+                return self._bind_to_life(binding, Life(self._tables, project, destination, incarnation), project)
             found = self._tables[BINDINGS].find_one(binding, {"f": 1})
-            if found is not None and found["f"] == _ANNOUNCED:
+            if found is not None and found["f"] == ANNOUNCED:
                 return False
-            for name in required:
+            for name in [exchange, destination] if destination_type == _EXCHANGE else [exchange]:
                 self._require(name, project)
             is_new = self._insert(binding, was_there=found is not None)
-            if not self._increment_generation(project, exchange):
-                # The exchange was deleted meanwhile, with its other bindings.
-                self._tables[BINDINGS].delete_one(binding)
-                raise ExchangeDoesNotExist(exchange, project)
-            if destination_type == _EXCHANGE:
-                self._require_destination(binding, project)
-            self._tables[BINDINGS].update_one({**binding, "f": _NEW}, {"$set": {"f": _ANNOUNCED}})
+            self._announce(binding, project)
         return is_new
+
+    def _bind_to_life(self, binding: dict[str, Any], life: Life, project: Project) -> bool:
+        new = LifeBinding(self._tables, binding, life)
+        while True:
+            found = self._tables[BINDINGS].find_one(binding, {"f": 1, "j": 1})
+            if found is not None:
+                # First: a binding of a later life stays.
+                life.require()
+            if found is not None and found["f"] < REMOVED:
+                if life.is_bound(found):
+                    if found["f"] == NEW:
+                        self._announce(binding, project)
+                    return False
+                self._remove(project, {**binding, "j": found["j"]})
+                continue
+            self._require(binding["e"], project)
+            if new.store(found):
+                self._announce(binding, project)
+                return True
+
+    def _announce(self, binding: dict[str, Any], project: Project) -> None:
+        """Make every process read a new binding."""
+        exchange = binding["e"]
+        if not self._increment_generation(project, exchange):
+            # The exchange was deleted meanwhile, with its other bindings.
+            self._tables[BINDINGS].delete_one(binding)
+            raise ExchangeDoesNotExist(exchange, project)
+        if binding["k"] == _EXCHANGE:
+            self._require_destination(binding, project)
+        self._tables[BINDINGS].update_one({**binding, "f": NEW}, {"$set": {"f": ANNOUNCED}})
 
     def _insert(self, binding: dict[str, Any], *, was_there: bool) -> bool:
         """Store a new binding; return whether it did not exist, or was about to be removed."""
-        new = {"f": _NEW, "o": self._tables.next_number()}
-        removed = {**binding, "f": _REMOVED}
+        new = {"f": NEW, "o": self._tables.next_number(), "j": None}
+        removed = {**binding, "f": {"$gte": REMOVED}}
         if was_there and self._tables[BINDINGS].update_one(removed, {"$set": new}).matched_count:
             return True
         try:
@@ -144,14 +177,17 @@ class BindingsController(Contract):
     ) -> bool:
         binding = _binding(project, exchange, destination_type, destination, routing_key, arguments)
         with self._client.translated():
-            return bool(self._remove(project, binding))
+            return bool(self._remove(project, {**binding, "f": {"$ne": PENDING}}))
 
-    def unbind_queue(self, queue: str, project: Project = None) -> Sequence[str]:
+    def unbind_queue(self, queue: str, project: Project = None, *, incarnation: str | None = None) -> Sequence[str]:
         with self._client.translated():
-            return self._remove(project, _destination(project, _QUEUE, queue))
+            if incarnation is None:
+                return self._remove(project, _destination(project, _QUEUE, queue))
+            life = Life(self._tables, project, queue, incarnation)
+            return self._remove(project, life.bindings()) if life.is_ending() else []
 
     def list(self, exchange: str | None = None, project: Project = None) -> Sequence[Binding]:
-        where: dict[str, Any] = {"p": project_key(project), "f": {"$lt": _REMOVED}}
+        where: dict[str, Any] = {"p": project_key(project), **IS_LISTED}
         if exchange is not None:
             where["e"] = exchange
         with self._client.translated():
@@ -164,11 +200,12 @@ class BindingsController(Contract):
         if not found:
             return []
         removed = {"_id": {"$in": [binding["_id"] for binding in found]}}
-        self._tables[BINDINGS].update_many(removed, {"$set": {"f": _REMOVED}})
+        # Each may belong to a later life since.
+        self._tables[BINDINGS].update_many({**where, **removed}, {"$set": {"f": REMOVED}})
         sources = list(dict.fromkeys(str(binding["e"]) for binding in found))
         for exchange in sources:
             self._increment_generation(project, exchange)
-        self._tables[BINDINGS].delete_many({**removed, "f": _REMOVED})
+        self._tables[BINDINGS].delete_many({**removed, "f": REMOVED})
         return sources
 
     def _require(self, name: str, project: Project) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kombu_pool.drivers.mongodb.codec import project_key, project_of
+from kombu_pool.drivers.mongodb.codec import NEVER, project_key, project_of
 from kombu_pool.drivers.mongodb.control.holders import NewHolder
 from kombu_pool.drivers.mongodb.control.lives import NewAssignment, activation, assignment_of
 from kombu_pool.drivers.mongodb.control.tables import QUEUES
 from kombu_pool.drivers.mongodb.store import queue_filter
 from kombu_pool.errors import PoolDoesNotExist
-from kombu_pool.model import CREATING, DELETING
+from kombu_pool.model import CREATING, DELETING, EXPIRED
 from kombu_pool.storage import CatalogueController as Contract
 from kombu_pool.storage.policy import write
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from kombu_pool.clock import Clock
+    from kombu_pool.drivers.mongodb.control.lifetimes import Lifetimes
     from kombu_pool.drivers.mongodb.control.lives import Lives
     from kombu_pool.drivers.mongodb.control.tables import Tables
     from kombu_pool.model import Assignment, CatalogueEntry, Expiry, Metadata, Project
@@ -30,11 +30,11 @@ _IS_ASSIGNED: dict[str, Any] = {"f": {"$gt": "", "$ne": DELETING}}
 class CatalogueController(Contract):
     """Assignments, each in the document of its queue."""
 
-    def __init__(self, tables: Tables, lives: Lives, clock: Clock) -> None:
+    def __init__(self, tables: Tables, lives: Lives, lifetimes: Lifetimes) -> None:
         self._tables = tables
         self._client = tables.client
         self._lives = lives
-        self._clock = clock
+        self._lifetimes = lifetimes
 
     def list(self, project: Project) -> Sequence[CatalogueEntry]:
         with self._client.translated():
@@ -66,15 +66,20 @@ class CatalogueController(Contract):
         with self._client.translated():
             self._tables.remove_parts("assignment", {"i": {"$gt": ""}})
 
-    def find(self, project: Project, queue: str) -> Assignment | None:
+    def find_until(self, project: Project, queue: str) -> tuple[Assignment | None, float]:
         with self._client.translated():
-            return assignment_of(self._lives.read(queue_filter(project, queue)))
+            found = self._lives.read(queue_filter(project, queue))
+            end = NEVER if found is None else self._lifetimes.end(found)
+        assigned = assignment_of(found)
+        if assigned is not None and assigned.state != DELETING and end <= self._lifetimes.now():
+            assigned = assigned._replace(state=EXPIRED)
+        return assigned, self._lifetimes.to_driver_time(end)
 
     def assign(
         self, project: Project, queue: str, pool: str, *, replaces: Assignment | None = None, lease: float | None = None
     ) -> tuple[Assignment, bool]:
         new = NewAssignment(pool)
-        update = new.update(replaces, lease, self._client.now(self._clock))
+        update = new.update(replaces, lease, self._lifetimes.now())
         while True:
             with self._client.translated():
                 found: Any = self._tables.upsert(QUEUES, queue_filter(project, queue), update)
@@ -96,18 +101,19 @@ class CatalogueController(Contract):
         metadata: Metadata | None = None,
         expiry: Expiry | None = None,
     ) -> bool:
-        where, now = queue_filter(project, queue), self._client.now(self._clock)
+        where, now = queue_filter(project, queue), self._lifetimes.now()
         update = activation(write(metadata or {}), expiry, now)
         created = {**where, "i": incarnation, "f": CREATING}
         with self._client.translated():
-            first = None
-            if expiry is not None and expiry.holder is not None:
-                # First: an exclusive queue without its holder would never expire.
-                first = NewHolder(self._tables, where, expiry.holder, incarnation)
-                first.store(now + expiry.holder_ttl, consuming=False)
+            if expiry is None or expiry.holder is None:
+                return self._tables[QUEUES].update_one(created, update).matched_count == 1
+            first = NewHolder(self._tables, where, expiry.holder, incarnation)
+            first.store(now + expiry.holder_ttl, consuming=False)
             found = self._tables[QUEUES].find_one_and_update(created, update, {"m": 1})
-            if first is not None and (found is None or "m" in found):
+            if found is None or "m" in found:
                 first.take_back()
+            else:
+                first.confirm()
         return found is not None
 
     def begin_deletion(self, project: Project, queue: str, incarnation: str) -> bool:

@@ -11,6 +11,7 @@ from kombu_pool.drivers.mongodb.client import shared_clients
 from kombu_pool.drivers.mongodb.control.bindings import BindingsController
 from kombu_pool.drivers.mongodb.control.catalogue import CatalogueController
 from kombu_pool.drivers.mongodb.control.consumers import ConsumersController
+from kombu_pool.drivers.mongodb.control.lifetimes import Lifetimes
 from kombu_pool.drivers.mongodb.control.lives import Lives
 from kombu_pool.drivers.mongodb.control.queues import RecordedQueues
 from kombu_pool.drivers.mongodb.control.registry import Registry
@@ -38,12 +39,13 @@ class ControlDriver(Contract):
         registry = Registry(tables)
         lives = Lives(tables, registry)
         self.uri = uri.text
-        self.queue_controller = RecordedQueues(tables)
+        lifetimes = Lifetimes(tables, clock)
+        self.queue_controller = RecordedQueues(tables, lifetimes)
         self.pools_controller = PoolsController(registry)
         self.flavors_controller = FlavorsController(registry)
-        self.catalogue_controller = CatalogueController(tables, lives, clock)
+        self.catalogue_controller = CatalogueController(tables, lives, lifetimes)
         self.bindings_controller = BindingsController(tables)
-        self.consumers_controller = ConsumersController(tables, lives, clock)
+        self.consumers_controller = ConsumersController(tables, lives, lifetimes)
 
     @property
     def identity(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kombu_pool.drivers.mongodb.control.lives import lineage_of
 from kombu_pool.drivers.mongodb.control.tables import HOLDERS, with_id
@@ -13,26 +13,28 @@ if TYPE_CHECKING:
 
 
 class NewHolder:
-    """A holder that is stored before the document of its queue is read or changed, and taken back if that fails.
+    """A holder that is stored before the document of its queue is changed, and confirmed after.
 
     The process that deletes the queue changes that document first, and deletes the holders then: so one sees the other.
+    Until it is confirmed the holder does not prolong the life of the queue, which may have expired.
     """
 
-    def __init__(self, tables: Tables, queue: Filter, holder: str, incarnation: str | None) -> None:
+    def __init__(self, tables: Tables, queue: Filter, holder: str, incarnation: str) -> None:
+        self._holders = tables[HOLDERS]
         self._tables = tables
         self._fields = {**queue, "h": holder}
-        self._lineage = None if incarnation is None else lineage_of(incarnation)
-        self._before: dict[str, Any] | None = None
+        self._lineage = lineage_of(incarnation)
 
     def store(self, expires: float, *, consuming: bool) -> None:
-        """Store the holder, in place of one of the same name."""
-        values = {"x": expires, "c": consuming, "k": self._lineage}
-        self._before = self._tables.upsert(HOLDERS, self._fields, {"$set": values}, after=False)
+        """Store the holder without confirmation, unless there is one of its name."""
+        self._values = {"x": expires, "c": consuming, "k": self._lineage}
+        self._tables.upsert(HOLDERS, self._fields, {"$setOnInsert": {**self._values, "n": True}})
+
+    def confirm(self) -> bool:
+        """Make the holder count; return False if the queue was deleted since it was stored."""
+        confirmed = {"$set": self._values, "$unset": {"n": ""}}
+        return bool(self._holders.update_one(with_id(self._fields), confirmed).matched_count)
 
     def take_back(self) -> None:
-        """Undo :meth:`store`, unless the holder was stored again for a later life of the queue."""
-        stored = {**with_id(self._fields), "k": self._lineage}
-        if self._before is None:
-            self._tables[HOLDERS].delete_one(stored)
-        else:
-            self._tables[HOLDERS].replace_one(stored, self._before)
+        """Delete the holder if it was not confirmed."""
+        self._holders.delete_one({**with_id(self._fields), "k": self._lineage, "n": True})

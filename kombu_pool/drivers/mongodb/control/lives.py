@@ -156,7 +156,8 @@ def activation(record: bytes, expiry: Expiry | None, now: float) -> Pipeline:
     start: float | None = None
     waits = now
     if expiry is not None:
-        start = now if expiry.from_now else None
+        # With a holder, too: the process that confirms it may die before.
+        start = now if expiry.from_now or expiry.holder else None
         waits = max(now + expiry.after if expiry.from_now else now, now + expiry.holder_ttl if expiry.holder else now)
     new = {"l": None if expiry is None else expiry.after, "s": start, "w": None if expiry is None else waits, "d": None}
     lifetime = {

@@ -15,6 +15,7 @@ from kombu_pool.storage.policy import read, write
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from kombu_pool.drivers.mongodb.control.lifetimes import Lifetimes
     from kombu_pool.drivers.mongodb.control.tables import Tables
     from kombu_pool.model import Metadata, Project
 
@@ -26,8 +27,9 @@ _HAS_RECORD: Final = {"m": {"$exists": True}}
 class RecordedQueues(QueueController):
     """Queues without messages: records, each in the document of its queue."""
 
-    def __init__(self, tables: Tables) -> None:
+    def __init__(self, tables: Tables, lifetimes: Lifetimes) -> None:
         self._tables = tables
+        self._lifetimes = lifetimes
 
     def list(
         self,
@@ -43,18 +45,24 @@ class RecordedQueues(QueueController):
         return page(queues, lambda item: str(item["name"]))
 
     def get(self, name: str, project: Project = None) -> Metadata:
-        with self._tables.client.translated():
-            found = self._tables[QUEUES].find_one(queue_filter(project, name), {"m": 1})
-        if found is None or "m" not in found:
+        found = self._find(name, project, "m")
+        if found is None:
             raise QueueDoesNotExist(name, project)
         return read(found["m"])
+
+    def _find(self, name: str, project: Project, *fields: str) -> dict[str, Any] | None:
+        """Return these fields of a queue that has a record and has not expired."""
+        recorded = {**queue_filter(project, name), **_HAS_RECORD}
+        with self._tables.client.translated():
+            found = self._tables[QUEUES].find_one(recorded, ("l", "w", *fields))
+            return None if found is None or self._lifetimes.has_expired(found) else found
 
     def set_metadata(self, name: str, metadata: Metadata, project: Project = None) -> None:
         stored = write(metadata)
         with self._tables.client.translated():
             recorded = {**queue_filter(project, name), **_HAS_RECORD}
-            changed = self._tables[QUEUES].update_one(recorded, {"$set": {"m": stored}})
-        if not changed.matched_count:
+            changed = self._lifetimes.update_unexpired(recorded, {"$set": {"m": stored}}, self._lifetimes.now())
+        if not changed:
             raise QueueDoesNotExist(name, project)
 
     def create(
@@ -75,9 +83,7 @@ class RecordedQueues(QueueController):
         return before is None or "m" not in before
 
     def exists(self, name: str, project: Project = None) -> bool:
-        with self._tables.client.translated():
-            recorded = {**queue_filter(project, name), **_HAS_RECORD}
-            return self._tables[QUEUES].find_one(recorded, {"_id": 1}) is not None
+        return self._find(name, project) is not None
 
     def delete(self, name: str, project: Project = None, *, incarnation: str | None = None) -> None:
         with self._tables.client.translated():

@@ -11,8 +11,9 @@
                d  mark of the process that is about to expire the queue
     exchanges  n  name     k  type    d  durable    u  auto-delete    a  arguments    g  generation
     bindings   e  exchange    k  kind and    n  name of the destination    r  routing key    a  arguments    o  order
-               f  its state
+               f  its state    j  lineage of the queue, if given
     holders    q  queue    h  holder    x  its expiry    c  whether it consumes    k  lineage of the queue, if given
+               n  it is not confirmed yet
 
 A queue has one document, as only the change of one document is atomic on every server. Its holders have their own:
 thousands of consumers would contend for it.

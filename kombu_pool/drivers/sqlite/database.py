@@ -10,7 +10,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool.drivers.sqlite.error_mapping import SqliteFailure, is_busy, translated
-from kombu_pool.drivers.sqlite.schema import connect, prepare
+from kombu_pool.drivers.sqlite.schema import prepare
+from kombu_pool.drivers.sqlite.store_file import file_id, leave_file, open_file, report_loss
 from kombu_pool.drivers.sqlite.wakeup import WakeSignal
 from kombu_pool.drivers.sqlite.wal import WalTruncation
 from kombu_pool.errors import ConnectionError  # noqa: A004 - Zaqar's name for it
@@ -19,11 +20,15 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from kombu_pool.drivers.sqlite.location import Location
+    from kombu_pool.drivers.sqlite.store_file import StoreFile
 
 # Seconds between two attempts to get the lock. SQLite's own busy handler sleeps up to 100 ms at a time, which starves
 # the process that came first.
 _FIRST_PAUSE = 0.0001
 _LONGEST_PAUSE = 0.002
+
+#: Seconds between two checks, at reads, that the file is still at its path. Each write checks it.
+_CHECK_INTERVAL = 0.5
 
 _registry: dict[Location, Database] = {}
 _registry_lock = threading.RLock()
@@ -39,8 +44,8 @@ class Database:
         self.location = location
         self.wake_signal = WakeSignal(location.path)
         self.wal = WalTruncation(location)
-        self.write = Transaction(self, "BEGIN IMMEDIATE")
-        self.read = Transaction(self, "BEGIN")
+        self.write = Transaction(self, writes=True)
+        self.read = Transaction(self, writes=False)
         self.lock = threading.RLock()
         self.in_transaction = False
         self.users = 0
@@ -48,8 +53,14 @@ class Database:
         self.last_number = 0
         self._connection: sqlite3.Connection | None = None
         self._pid = 0
+        #: The last file that was opened.
+        self._opened: StoreFile | None = None
+        self._check_at = 0.0
         #: The identity of the store, read at each opening of the file.
         self.identity = ""
+        #: What differs from before once the file was deleted or replaced: a text for connections, a number for watches.
+        self.epoch = ""
+        self.losses = 0
 
     def rows(self, statement: str, values: Any = ()) -> list[Any]:
         """Execute a query and return its rows."""
@@ -68,9 +79,29 @@ class Database:
     def connection(self) -> sqlite3.Connection:
         """The connection of this process, opened at its first use; used under the lock only."""
         connection = self._connection
-        if connection is not None and self._pid == os.getpid():
-            return connection
-        return self._open()
+        if connection is None or self._pid != os.getpid():
+            return self._open()
+        if time.monotonic() >= self._check_at and not connection.in_transaction and not self._is_at_path():
+            self.disconnect()
+            return self._open()
+        return connection
+
+    def confirm(self) -> None:
+        """Raise ConnectionError if the file is no longer at its path, so that no process will find what was written."""
+        if not self._is_at_path():
+            self.disconnect()
+            raise ConnectionError(f"{self.path}: the file was deleted or replaced during a write; repeat the write")
+
+    def current_epoch(self) -> str:
+        """Return the epoch of the file that is at the path now."""
+        with self.lock:
+            self._check_at = 0.0
+            self.row("SELECT identity FROM store")
+            return self.epoch
+
+    def _is_at_path(self) -> bool:
+        self._check_at = time.monotonic() + _CHECK_INTERVAL
+        return self._opened is not None and self._opened.file == file_id(self.path)
 
     def _open(self) -> sqlite3.Connection:
         if self.users == 0:
@@ -82,12 +113,26 @@ class Database:
         retry = BusyRetry(self)
         while True:
             try:
-                self._connection, self.identity = connect(self.location)
+                self._adopt(open_file(self.location))
             except sqlite3.Error as error:
                 retry.wait(error)
-            else:
-                self._pid = os.getpid()
+            except OSError as error:
+                raise ConnectionError(f"{self.path}: {error}") from error
+            if self._connection is not None:
                 return self._connection
+
+    def _adopt(self, opened: StoreFile) -> None:
+        """Use a file from now on, and compare it with the last one, which was perhaps lost while it was not open."""
+        before, self._opened = self._opened, opened
+        self._connection, self._pid = opened.connection, os.getpid()
+        self._check_at = time.monotonic() + _CHECK_INTERVAL
+        if before is not None and (before.identity, before.file) != (opened.identity, opened.file):
+            report_loss(self.path, before)
+            self.losses += 1
+            # A copy of the store has its identity, too.
+            self.epoch = opened.identity if opened.identity != before.identity else f"{opened.identity}.{self.losses}"
+        self.epoch = self.epoch or opened.identity
+        self.identity = opened.identity
 
     def retry_busy(self, statement: str, values: Any, error: BaseException) -> list[Any]:
         """Repeat a statement that failed with ``error`` while the file is locked; raise the mapped error otherwise."""
@@ -131,8 +176,11 @@ class Database:
             return
         if self._pid != os.getpid():
             _inherited.append(connection)
-        else:
+        elif self._opened is None or self._is_at_path():
             connection.close()
+        else:
+            report_loss(self.path, self._opened)
+            leave_file(self.path, self._opened)
 
 
 class BusyRetry:
@@ -162,11 +210,12 @@ class BusyRetry:
 class Transaction:
     """Gives one thread the connection, as a context manager; commits all of its writes, or none."""
 
-    __slots__ = ("_begin", "_database")
+    __slots__ = ("_begin", "_database", "_writes")
 
-    def __init__(self, database: Database, begin: str) -> None:
+    def __init__(self, database: Database, *, writes: bool) -> None:
         self._database = database
-        self._begin = begin
+        self._writes = writes
+        self._begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
 
     def __enter__(self) -> sqlite3.Connection:
         database = self._database
@@ -216,6 +265,8 @@ class Transaction:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise translated(error, self._database.path) from error
+        if self._writes:
+            self._database.confirm()
         self._database.wal.committed(connection)
 
 

@@ -6,6 +6,7 @@ import os
 import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from kombu_pool.drivers.sqlite.statements import schema
 from kombu_pool.errors import ConfigurationError, IncompatibleStore
@@ -49,14 +50,20 @@ def _create_folder(folder: Path) -> None:
 
 
 def connect(location: Location) -> tuple[sqlite3.Connection, str]:
-    """Open the file and return the connection and the store's identity.
+    """Open a file that exists, set it up if it is empty, and return the connection and the store's identity.
 
     Raises:
         IncompatibleStore: the file belongs to another application or has another layout version.
         sqlite3.Error: it is busy or damaged.
     """
     connection = sqlite3.connect(
-        location.path, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=256
+        # Not created here: see store_file.
+        f"file:{quote(os.fsencode(location.path))}?mode=rw",
+        uri=True,
+        timeout=0,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=256,
     )
     try:
         _set_up(connection, location)

@@ -6,35 +6,57 @@ import contextlib
 import ctypes
 import os
 import sys
+import time
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 _IN_MODIFY = 0x2
+#: Seconds between two checks that the file was not deleted.
+_CHECK_INTERVAL = 1.0
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
 
 
-def _wake_path(path: str) -> str:
+def wake_path(path: str) -> str:
+    """Return the file beside a database file that the signals are written to."""
     return f"{path}-wake"
+
+
+def open_wake_file(path: str) -> int:
+    """Return a descriptor of the file beside a database file, which is created if it is missing."""
+    return os.open(wake_path(path), _FLAGS, 0o666)
 
 
 class WakeSignal:
     """Wakes the watches of a database file."""
 
     def __init__(self, path: str) -> None:
-        self._path = _wake_path(path)
+        self._path = path
         self._file = -1
         self._pid = 0
+        self._check_at = 0.0
 
     def send(self) -> None:
         """Wake the watches. Never raises: a watch also checks the file itself at intervals."""
         try:
             # A child may have closed its parent's descriptor, and another file may have the number by now.
             if self._file < 0 or self._pid != os.getpid():
-                self._file = os.open(self._path, _FLAGS, 0o666)
+                self._file = open_wake_file(self._path)
                 self._pid = os.getpid()
+            elif time.monotonic() >= self._check_at:
+                self._check_at = time.monotonic() + _CHECK_INTERVAL
+                self._follow()
             os.pwrite(self._file, b"\0", 0)
         except OSError:
             pass
+
+    def _follow(self) -> None:
+        """Continue with the file that is at the path, if it is another one."""
+        if not _is_same(os.fstat(self._file), self._path):
+            file = open_wake_file(self._path)
+            # In one step: another thread may be writing, and must not find its descriptor closed or given to others.
+            os.dup2(file, self._file, inheritable=False)
+            os.close(file)
 
     def close(self) -> None:
         """Close the file. Idempotent."""
@@ -47,7 +69,13 @@ class WakeListener:
     """Receives the signals: ``file`` becomes readable with each; it is -1 on platforms without inotify."""
 
     def __init__(self, path: str) -> None:
-        self.file = _listen(_wake_path(path))
+        self._path = path
+        self.file = _listen(path)
+        self._listened = None if self.file < 0 else _stat(path)
+
+    def is_at_path(self) -> bool:
+        """Return whether the file that the signals are received from was neither deleted nor replaced."""
+        return self._listened is None or _is_same(self._listened, self._path)
 
     def receive(self) -> bool:
         """Return whether a signal was sent since the last call."""
@@ -58,6 +86,17 @@ class WakeListener:
         file, self.file = self.file, -1
         if file >= 0:
             os.close(file)
+
+
+def _stat(path: str) -> os.stat_result | None:
+    with contextlib.suppress(OSError):
+        return Path(wake_path(path)).stat()
+    return None
+
+
+def _is_same(file: os.stat_result, path: str) -> bool:
+    found = _stat(path)
+    return found is not None and os.path.samestat(found, file)
 
 
 def drain(file: int) -> bool:
@@ -88,10 +127,10 @@ def _listen(path: str) -> int:
     if libc is None:
         return -1
     with contextlib.suppress(OSError):
-        os.close(os.open(path, _FLAGS, 0o666))
+        os.close(open_wake_file(path))
     # IN_NONBLOCK and IN_CLOEXEC have the values of the O_ flags.
     file = int(libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
-    if file >= 0 and libc.inotify_add_watch(file, os.fsencode(path), _IN_MODIFY) < 0:
+    if file >= 0 and libc.inotify_add_watch(file, os.fsencode(wake_path(path)), _IN_MODIFY) < 0:
         os.close(file)
         return -1
     return file

@@ -109,14 +109,18 @@ class Watch(Contract):
             version = self._current_version()
             news = news or version != self._version
             self._version = version
+            if not self._listener.is_at_path():
+                self._listener.close()
+                self._listener = WakeListener(self._database.path)
+                news = True
         self._poll = _SHORTEST_POLL if news else min(self._poll * 1.2, _LONGEST_POLL)
         return news
 
     def _current_version(self) -> tuple[int, ...]:
-        """Return a value that changes with every commit, of other connections and of this one."""
+        """Return a value that changes with every commit, of other connections and of this one, and with the file."""
         database = self._database
         with database.lock:
-            return (*database.row("PRAGMA data_version"), database.connection.total_changes)
+            return (*database.row("PRAGMA data_version"), database.connection.total_changes, database.losses)
 
     def _is_ready(self) -> bool:
         """Return whether a queue has claimable messages or was deleted, and store the next due time."""

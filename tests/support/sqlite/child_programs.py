@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import logging
 import os
 import signal
 import sqlite3
 import sys
+import threading
 import time
+from contextlib import suppress
 
 from kombu_pool import drivers, errors
 from tests.support.limits import LIMIT
@@ -48,6 +52,46 @@ def post_to_incarnations(uri: str, count: str, seconds: str) -> None:
             number = (number + 1) % int(count)
     driver.close()
     report(stored)
+
+
+def post_whatever_happens(uri: str, name: str) -> None:
+    """Post until told to stop; declare the queue again after each error.
+
+    Reports "posting"; at the end the confirmed posts, each as a body and the time at which it began, and the number of
+    errors that were logged.
+    """
+    logged: list[str] = []
+    handler = logging.Handler(logging.ERROR)
+    handler.emit = lambda record: logged.append(record.getMessage())
+    logging.getLogger("kombu_pool").addHandler(handler)
+    stopped = threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.readline(), stopped.set()), daemon=True).start()
+    driver = drivers.open_data(uri)
+    report("posting")
+    confirmed = []
+    for number in itertools.count():
+        if stopped.is_set():
+            break
+        began = time.time()
+        try:
+            driver.message_controller.post("q", [{"ttl": None, "body": f"{name}{number}"}], None)
+            confirmed.append((f"{name}{number}", began))
+        except (errors.ConnectionError, errors.QueueDoesNotExist):
+            with suppress(errors.ConnectionError):
+                driver.queue_controller.create("q")
+    driver.close()
+    report([confirmed, len(logged)])
+
+
+def hold_open(uri: str) -> None:
+    """Keep a store open until told to stop, use it once more, and close it; report the number of its messages then."""
+    driver = drivers.open_data(uri)
+    driver.queue_controller.exists("q")
+    report("open")
+    sys.stdin.readline()
+    report(driver.message_controller.count("q"))
+    driver.close()
+    report("closed")
 
 
 def consume(uri: str) -> None:

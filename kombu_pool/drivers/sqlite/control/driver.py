@@ -39,6 +39,9 @@ class ControlDriver(Contract):
     def identity(self) -> str:
         return self._database.identity
 
+    def epoch(self) -> str:
+        return self._database.current_epoch()
+
     def close(self) -> None:
         if not self._closed:
             self._closed = True

@@ -93,6 +93,11 @@ CREATE TABLE dead(
 );
 CREATE INDEX dead_queue ON dead(queue);
 
+-- The ids of queues and dead messages begin at random, so that an id that was read from a deleted file has no row in the
+-- next one.
+INSERT INTO sqlite_sequence VALUES('queue', abs(random() % 2147483648));
+INSERT INTO sqlite_sequence VALUES('dead', abs(random() % 2147483648));
+
 -- The subscriptions to a queue, which need not exist, and the first of their expiries.
 CREATE TABLE subscription(
     project TEXT NOT NULL,

@@ -12,7 +12,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: Broker -> the modules whose tests run over it, if not all: those where stores differ, at an acceptable cost.
-_WHERE_STORES_DIFFER = {"test_eta", "test_groups", "test_leases", "test_outages", "test_pools", "test_remote_control"}
+_WHERE_STORES_DIFFER = {
+    "test_eta",
+    "test_groups",
+    "test_leases",
+    "test_lost_queues",
+    "test_outages",
+    "test_pools",
+    "test_remote_control",
+}
 ONLY_IN = {
     # The tests of the transport renew claims over a cluster; a worker adds nothing of the store's there.
     "redis-cluster": _WHERE_STORES_DIFFER - {"test_leases"},

@@ -37,14 +37,14 @@ def told_within(connection, action):
 
 
 class At:
-    """An action, and the time at which it was done."""
+    """An action, and the time at which it began."""
 
     def __init__(self, action):
         self._action = action
 
     def __call__(self):
-        self._action()
         self.at = time.monotonic()
+        self._action()
 
 
 def test_the_error_is_one_after_which_kombu_connects_again():
@@ -323,3 +323,17 @@ def test_a_mandatory_message_fails_before_it_is_returned(connection, channel, el
 
     producer.publish("b", exchange="x", routing_key="key", mandatory=True)
     assert len(returned) == 1
+
+
+def test_a_queue_that_is_deleted_before_it_is_used_ends_no_worker(connection, channel, elsewhere):
+    channel.exchange_declare("x")
+    for use in (lambda: channel.queue_bind("q", "x", "key"), lambda: channel.basic_consume("q")):
+        declare(channel, "q")
+        elsewhere.channel().queue_delete("q")
+        with pytest.raises(connection.recoverable_connection_errors, match="'q' was deleted"):
+            use()
+
+    declare(channel, "q")
+    channel.queue_delete("q")
+    with pytest.raises(connection.channel_errors, match="NOT_FOUND"):
+        channel.basic_consume("q")

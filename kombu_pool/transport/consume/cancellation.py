@@ -48,8 +48,7 @@ class Cancellation:
             queue_consumers.incarnation = incarnation
         except QueueDoesNotExist:
             gone = set(holders)
-        queue_consumers.is_over = gone.issuperset(holders)
-        if queue_consumers.is_over:
+        if gone:
             self._expect_refusals(queue_consumers)
         for consumer in consumers:
             if consumer.holder in gone:

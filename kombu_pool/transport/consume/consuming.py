@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from kombu_pool.model import Message as StoredMessage
+    from kombu_pool.model import Metadata
     from kombu_pool.transport.consume.dispatcher import Dispatcher
     from kombu_pool.transport.consume.leases import Lease, Renewal
     from kombu_pool.transport.consume.settlement import Settlement
@@ -36,6 +37,8 @@ class ConsumingMethods:
     _owner: str
     _options: TransportOptions
     _queues: Queues
+    #: Returns the properties and arguments of a queue that is about to be used.
+    _require_declared: Callable[[str, str], Metadata]
     _dispatcher: Dispatcher
     _settlement: Settlement
     _renewal: Renewal
@@ -75,10 +78,11 @@ class ConsumingMethods:
 
         Raises:
             NotFound: there is no such queue.
+            ConnectionError: the connection declared the queue, which was deleted since.
             ResourceLocked: the queue is exclusive to another connection.
         """
         self.require_open()
-        declared = self._queues.require(queue, self._owner, "basic_consume")
+        declared = self._require_declared(queue, "basic_consume")
         tag = consumer_tag or f"ctag-{uuid.uuid4().hex}"
         consumer = self._consumers[tag] = Consumer(
             queue, tag, f"{self._owner}:{id(self):x}:{tag}", callback or _ignore, no_ack, self._on_cancelled, on_cancel
@@ -106,9 +110,9 @@ class ConsumingMethods:
             self._queue_consumers[queue, no_ack] = queue_consumers
             self._dispatcher.add(queue_consumers)
         else:
+            # If those before it consume an earlier life, the next claim is refused, and they are cancelled.
             queue_consumers.consumers = [*queue_consumers.consumers, consumer]
             if queue_consumers.incarnation != incarnation:
-                queue_consumers.incarnation, queue_consumers.is_over = incarnation, False
                 self._dispatcher.wake()
 
     def basic_cancel(self, consumer_tag: str, **options: Any) -> None:

@@ -60,8 +60,6 @@ class QueueConsumers:
     last_served: int = 0
     #: Monotonic time until which the queue, which was found empty, is not claimed from.
     empty_until: float = 0.0
-    #: Whether the broker cancels all of them: there is nothing to claim from.
-    is_over: bool = False
     #: Held by the thread that claims for them.
     claiming: threading.Lock = field(default_factory=threading.Lock)
     _next: int = 0
@@ -70,6 +68,11 @@ class QueueConsumers:
     def ready(self) -> int:
         """Return how many claimed messages wait for delivery."""
         return self.claimed - self.delivered
+
+    @property
+    def is_over(self) -> bool:
+        """Return whether the broker has cancelled all of them: there is nothing to claim from."""
+        return all(consumer.is_cancelled for consumer in self.consumers)
 
     def next_consumer(self) -> Consumer | None:
         """Return the consumer of the next message; None when all are cancelled."""

@@ -10,13 +10,14 @@ from kombu.transport.base import to_rabbitmq_queue_arguments
 
 from kombu_pool.errors import ExchangeDoesNotExist, QueueDoesNotExist
 from kombu_pool.transport.amqp_errors import no_exchange, no_queue, precondition_failed
+from kombu_pool.transport.declare.declared_queues import gone
 from kombu_pool.transport.declare.exchanges import TYPES
 from kombu_pool.transport.declare.queue_arguments import has_lifetime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from kombu_pool.model import Project
+    from kombu_pool.model import Metadata, Project
     from kombu_pool.storage import BindingsController
     from kombu_pool.transport.declare.declared_queues import DeclaredQueues
     from kombu_pool.transport.declare.exchanges import Router
@@ -151,8 +152,8 @@ class DeclarationMethods:
         )
         if exclusive:
             self._exclusive.add(name)
-        if not has_lifetime(name, arguments or {}, exclusive=exclusive, auto_delete=auto_delete):
-            self._declared.add(name)
+        ends_by_itself = has_lifetime(name, arguments or {}, exclusive=exclusive, auto_delete=auto_delete)
+        self._declared.add(name, is_permanent=not ends_by_itself)
         return self._queues.counts(name)
 
     def queue_bind(
@@ -168,12 +169,26 @@ class DeclarationMethods:
 
         Raises:
             NotFound: there is no such queue or exchange.
+            ConnectionError: the connection declared the queue, which was deleted since.
         """
         if not exchange:
             return
-        self._queues.require(queue, self._owner, "queue_bind")
+        self._require_declared(queue, "queue_bind")
         self._bind(exchange, queue, routing_key, arguments, "queue")
         self._declared.bound(exchange, queue)
+
+    def _require_declared(self, queue: str, method: str) -> Metadata:
+        """Return what :meth:`Queues.require` does.
+
+        A queue that the connection declared may be deleted before it is used, which must not end a worker. So that is
+        an error after which Kombu opens another connection and declares the queue again.
+        """
+        try:
+            return self._queues.require(queue, self._owner, method)
+        except NotFound as error:
+            if queue in self._declared:
+                raise gone(queue) from error
+            raise
 
     def queue_unbind(
         self,

@@ -17,31 +17,36 @@ if TYPE_CHECKING:
 
 
 class DeclaredQueues:
-    """The queues that a connection declared and that nothing but a deletion ends, and their bindings that it made.
+    """The queues that a connection declared, and their bindings that it made.
 
-    ``exists`` returns whether a queue exists. A missing queue fails one publish, and is then unroutable as in AMQP.
+    ``exists`` returns whether a queue exists. A queue that only a deletion ends fails one publish when it is gone, and
+    is then unroutable as in AMQP.
     """
 
     def __init__(self, router: Router, exists: Callable[[str], bool]) -> None:
         self._router = router
         self._exists = exists
-        self._declared: set[str] = set()
+        #: Whether each ends only with a deletion.
+        self._declared: dict[str, bool] = {}
         #: By exchange: the bindings when they were last checked, and the queues that this connection bound to it.
         self._bound: dict[str, tuple[object, set[str]]] = {}
 
-    def add(self, queue: str) -> None:
-        """Take note of a declaration."""
-        self._declared.add(queue)
+    def __contains__(self, queue: str) -> bool:
+        return queue in self._declared
+
+    def add(self, queue: str, *, is_permanent: bool) -> None:
+        """Take note of a declaration; ``is_permanent``: nothing but a deletion ends the queue."""
+        self._declared[queue] = is_permanent
 
     def discard(self, queue: str) -> None:
         """Forget a queue that this connection deletes."""
-        self._declared.discard(queue)
+        self._declared.pop(queue, None)
         for _, queues in self._bound.values():
             queues.discard(queue)
 
     def bound(self, exchange: str, queue: str) -> None:
         """Take note of a binding to a queue that the connection declared."""
-        if queue in self._declared:
+        if self._declared.get(queue):
             _, queues = self._bound.get(exchange, (None, set()))
             self._bound[exchange] = (None, queues | {queue})
 
@@ -51,16 +56,14 @@ class DeclaredQueues:
             self._bound[exchange][1].discard(queue)
 
     def require(self, queue: str) -> None:
-        """Raise, once, if the connection declared this queue, which does not exist.
+        """Raise, once, if the connection declared this queue, which does not exist, and only a deletion ends it.
 
         Raises:
             ConnectionError: it did.
         """
-        if queue in self._declared:
+        if self._declared.get(queue):
             self.discard(queue)
-            raise errors.ConnectionError(
-                f"queue {queue!r} was deleted since this connection declared it; the next connection declares it again"
-            )
+            raise gone(queue)
 
     def require_bound(self, exchange: str) -> None:
         """Raise as :meth:`require` does if a deletion removed a binding that the connection made to this exchange."""
@@ -77,3 +80,10 @@ class DeclaredQueues:
                 queues.discard(queue)  # another client removed the binding only
             else:
                 self.require(queue)
+
+
+def gone(queue: str) -> errors.ConnectionError:
+    """Return the error for a queue that the connection declared, and that is gone."""
+    return errors.ConnectionError(
+        f"queue {queue!r} was deleted since this connection declared it; the next connection declares it again"
+    )

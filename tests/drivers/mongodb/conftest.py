@@ -7,16 +7,21 @@ import pytest
 
 from kombu_pool import drivers
 from kombu_pool.drivers.mongodb import read_ahead, scan_bounds, store
+from kombu_pool.model import ACTIVE
 from kombu_pool.testing import ManualClock, QueueHandle
 from tests.support.servers import mongodb
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from kombu_pool.storage import DataDriver
+    from kombu_pool.model import Assignment, Expiry
+    from kombu_pool.storage import CatalogueController, ConsumersController, ControlDriver, DataDriver
 
 #: The commands that our drivers send.
-COMMANDS = ("find", "aggregate", "count", "insert", "update", "delete", "findAndModify", "commitTransaction", "getMore")
+COMMANDS = (
+    *("find", "aggregate", "count", "distinct", "insert", "update", "delete", "findAndModify"),
+    *("commitTransaction", "getMore"),
+)
 KINDS = {"replica set": mongodb.fresh_uri, "standalone": mongodb.fresh_standalone_uri}
 
 
@@ -126,3 +131,51 @@ def queues(driver: DataDriver) -> Callable[..., QueueHandle]:
 def dlq(queues: Callable[..., QueueHandle]) -> QueueHandle:
     """A queue for dead letters."""
     return queues("dlq")
+
+
+@pytest.fixture
+def control(uri: str, clock: ManualClock) -> Iterator[ControlDriver]:
+    driver = drivers.open_control(uri, clock=clock)
+    for pool in ("a", "b"):
+        driver.pools_controller.create(pool, 1, f"memory://{pool}")
+    yield driver
+    driver.close()
+
+
+@pytest.fixture
+def catalogue(control: ControlDriver) -> CatalogueController:
+    return control.catalogue_controller
+
+
+@pytest.fixture
+def consumers(control: ControlDriver) -> ConsumersController:
+    return control.consumers_controller
+
+
+@pytest.fixture
+def created(catalogue: CatalogueController) -> Callable[..., Assignment]:
+    """Return a function that creates a queue in the catalogue, and returns its assignment."""
+
+    def create(queue: str = "q", pool: str = "a", expiry: Expiry | None = None) -> Assignment:
+        assigned, _ = catalogue.assign(None, queue, pool, lease=60)
+        assert catalogue.activate(None, queue, assigned.incarnation, {"pool": pool}, expiry)
+        return assigned._replace(state=ACTIVE)
+
+    return create
+
+
+@pytest.fixture
+def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Return a function that runs an action before the next call of a method."""
+
+    def arrange(owner: Any, name: str, action: Callable[[], object], *, after: int = 0) -> None:
+        calls, original = iter(range(100)), getattr(owner, name)
+
+        def step(*args: Any, **options: Any) -> Any:
+            if next(calls) == after:
+                action()
+            return original(*args, **options)
+
+        monkeypatch.setattr(owner, name, step)
+
+    return arrange

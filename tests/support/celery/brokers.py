@@ -30,6 +30,9 @@ class Broker(Protocol):
     def outage(self) -> object:
         """Make the store unusable within this context."""
 
+    def lose_data(self) -> None:
+        """Delete all that the store holds."""
+
     def close(self) -> None:
         """End the store's servers."""
 
@@ -60,6 +63,10 @@ sys.stdin.read()
             yield
             holder.stdin.close()
 
+    def lose_data(self) -> None:
+        for file in self._path.parent.glob(f"{self._path.name}*"):
+            file.unlink()
+
     def close(self) -> None:
         """Do nothing: the file is deleted with its folder."""
 
@@ -81,6 +88,9 @@ class RedisBroker:
         finally:
             self._server.resume()
 
+    def lose_data(self) -> None:
+        self._server.client().flushall()
+
     def close(self) -> None:
         self._server.stop()
 
@@ -89,7 +99,9 @@ class ClusterBroker:
     """A key prefix on the shared Redis Cluster."""
 
     def __init__(self, folder: Path) -> None:
-        self.url = f"pool+{fresh_cluster_uri()}"
+        uri = fresh_cluster_uri()
+        self._prefix = uri.rpartition("=")[2]
+        self.url = f"pool+{uri}"
         self.short_timeout_url = f"{self.url}&socket_timeout=1"
         self.outage_error = "imeout"
 
@@ -105,6 +117,11 @@ class ClusterBroker:
                 node.resume()
             shared_cluster().wait_until_ready()
 
+    def lose_data(self) -> None:
+        client = shared_cluster().client()
+        for key in [*client.scan_iter(f"*{self._prefix}:*")]:
+            client.unlink(key)
+
     def close(self) -> None:
         """Do nothing: other tests use the cluster."""
 
@@ -113,7 +130,8 @@ class MongoBroker:
     """A database on the shared MongoDB replica set."""
 
     def __init__(self, folder: Path) -> None:
-        self.url = f"pool+{mongodb.fresh_uri()}"
+        self._uri = mongodb.fresh_uri()
+        self.url = f"pool+{self._uri}"
         self._servers = mongodb.shared_replica_set()
         self.short_timeout_url = f"{self.url}&socketTimeoutMS=1000&serverSelectionTimeoutMS=1000"
         self.outage_error = "imed out"
@@ -125,6 +143,10 @@ class MongoBroker:
             yield
         finally:
             self._servers.resume()
+
+    def lose_data(self) -> None:
+        database = self._uri.partition("?")[0].rpartition("/")[2]
+        self._servers.client().drop_database(database)
 
     def close(self) -> None:
         """Do nothing: other tests use the servers."""

@@ -5,13 +5,11 @@ from __future__ import annotations
 import pytest
 from pymongo.collection import Collection
 
-from kombu_pool import drivers, errors
-from kombu_pool.drivers.mongodb.control.consumers import ConsumersController
+from kombu_pool import errors
 from kombu_pool.drivers.mongodb.control.lives import Lives
-from kombu_pool.model import ACTIVE, DELETING, Expiry
+from kombu_pool.model import DELETING, Expiry
 from tests.support.mongodb.documents import documents
 from tests.support.mongodb.failures import Died, die
-
 
 # Two lives.
 

@@ -11,7 +11,7 @@ from kombu import Exchange, Queue
 
 from kombu_pool.transport import Transport
 from tests.support.limits import best_of
-from tests.support.transport.traffic import count, declare, exists, publish, take_all
+from tests.support.transport.traffic import count, declare, exists, outlast_trust, publish, take_all
 
 #: The promise, in seconds.
 PROMISE = 1.0
@@ -290,7 +290,7 @@ def test_a_queue_that_the_connection_deleted_itself_fails_no_publish(connection,
     producer.publish("b", exchange="", routing_key="q", declare=[queue])
 
 
-@pytest.mark.parametrize("properties", [{"auto_delete": True}, {"expires": 0.001}, {"exclusive": True}])
+@pytest.mark.parametrize("properties", [{"auto_delete": True}, {"expires": 60}, {"exclusive": True}])
 def test_a_queue_that_ends_by_its_own_arguments_fails_no_publish(connection, channel, elsewhere, properties):
     queue = Queue("q", Exchange("x"), routing_key="key", **properties)
     queue(channel).declare()
@@ -305,6 +305,7 @@ def test_an_unbound_queue_fails_no_publish(connection, channel, elsewhere, queue
     producer = connection.Producer(channel)
     producer.publish("a", exchange="x", routing_key="key", declare=[queue])
     elsewhere.channel().queue_unbind("q", "x", "key")
+    outlast_trust(channel)
 
     producer.publish("b", exchange="x", routing_key="key")
 

@@ -29,6 +29,7 @@ class ControlEpoch:
         self._control = control
         self._on_change = on_change
         self._epoch = ""
+        self._is_over = False
         self._read_at = 0.0
 
     def begin(self) -> None:
@@ -45,18 +46,19 @@ class ControlEpoch:
         Raises:
             ConnectionError: the store did, or it does not answer.
         """
-        if self._read() != self._epoch:
+        # Also after this connection was failed: its user may not have noticed, or only publish.
+        if self._is_over or self._read() != self._epoch:
             raise errors.ConnectionError(DATA_LOST)
 
     def require_periodically(self) -> None:
         """Do what :meth:`require` does, unless the epoch was read less than CHECK_PERIOD seconds ago."""
-        if time.monotonic() - self._read_at >= self.CHECK_PERIOD:
+        if self._is_over or time.monotonic() - self._read_at >= self.CHECK_PERIOD:
             self.require()
 
     def compare(self, epoch: str) -> None:
         """Call ``on_change`` once if this is another epoch."""
-        known, self._epoch = self._epoch, epoch
-        if known != epoch:
+        if not self._is_over and self._epoch != epoch:
+            self._is_over = True
             self._on_change()
 
     def _read(self) -> str:

@@ -1,0 +1,84 @@
+"""A store that lost all its data: each connection notices for itself, and declares its queues again."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from kombu import Exchange, Queue
+
+from tests.support.celery.brokers import BROKERS
+from tests.support.transport.traffic import count, eventually
+
+QUEUE = Queue("q", Exchange("x"), routing_key="key")
+RETRY = {"retry": True, "retry_policy": {"max_retries": 5, "interval_start": 0.01, "interval_step": 0.1}}
+
+
+@pytest.fixture(params=BROKERS)
+def broker(request, tmp_path):
+    broker = BROKERS[request.param](tmp_path)
+    yield broker
+    broker.close()
+
+
+@pytest.fixture
+def url(broker):
+    return broker.url
+
+
+def drain_until_it_fails(connection):
+    """Drain events until the connection fails with an error after which Kombu opens another one."""
+    with pytest.raises(connection.recoverable_connection_errors):
+        eventually(lambda: drain(connection))
+
+
+def drain(connection):
+    with contextlib.suppress(TimeoutError):
+        connection.drain_events(timeout=0.05)
+
+
+def send(producer, body, exchange, **options):
+    key = "key" if exchange else "q"
+    producer.publish(body, exchange=exchange, routing_key=key, declare=[QUEUE], **options)
+
+
+@pytest.mark.parametrize("exchange", ["x", ""], ids=["exchange", "default"])
+def test_a_producer_beside_a_consumer_declares_again_what_was_lost(connect, broker, exchange):
+    consuming, producing = connect(), connect()
+    channel = consuming.channel()
+    QUEUE(channel).declare()
+    channel.basic_consume("q", callback=lambda message: message.ack())
+    producer = producing.Producer()
+    send(producer, "before", exchange)
+
+    broker.lose_data()
+    drain_until_it_fails(consuming)
+    send(producer, "after", exchange, **RETRY)
+
+    assert count(connect().channel(), "q") == 1
+
+
+@pytest.mark.parametrize("exchange", ["x", ""], ids=["exchange", "default"])
+def test_every_producer_of_a_process_declares_again(connect, broker, exchange):
+    producers = [connect().Producer() for _ in range(3)]
+    for producer in producers:
+        send(producer, "before", exchange)
+
+    broker.lose_data()
+    for producer in producers:
+        send(producer, "after", exchange, **RETRY)
+
+    assert count(connect().channel(), "q") == 3
+
+
+def test_each_consumer_of_a_process_is_failed_once(connect, broker):
+    connections = [connect() for _ in range(3)]
+    for connection in connections:
+        channel = connection.channel()
+        QUEUE(channel).declare()
+        channel.basic_consume("q", callback=lambda message: message.ack())
+
+    broker.lose_data()
+
+    for connection in connections:
+        drain_until_it_fails(connection)

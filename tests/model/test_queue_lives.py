@@ -7,10 +7,11 @@ import random
 
 import pytest
 
+from kombu_pool.drivers.memory.control.bindings import BindingsController
 from kombu_pool.testing import ManualClock
 from tests.support.conformance.stores import STORES_OF_ONE_PROCESS
 from tests.support.model.old_steps import OldOperations
-from tests.support.model.scenarios import STARTS, absent, cases, declared, explore, play
+from tests.support.model.scenarios import STARTS, absent, being_deleted, cases, declared, explore, play
 from tests.support.model.schedules import Schedule
 from tests.support.model.world import World, stepwise_pools
 
@@ -37,11 +38,11 @@ def check(cases):
 
 
 def test_no_interleaving_of_two_processes_breaks_a_queues_life():
-    assert check(cases(2, PREEMPTIONS_OF_TWO)) >= 8_000
+    assert check(cases(2, PREEMPTIONS_OF_TWO)) >= 17_000
 
 
 def test_no_interleaving_of_three_processes_breaks_a_queues_life():
-    assert check(cases(3, PREEMPTIONS_OF_THREE)) >= 12_000
+    assert check(cases(3, PREEMPTIONS_OF_THREE)) >= 18_000
 
 
 def test_a_process_that_stops_anywhere_breaks_nothing():
@@ -51,7 +52,7 @@ def test_a_process_that_stops_anywhere_breaks_nothing():
         for pair in itertools.product(names, repeat=2)
         for steps in STOPS
     )
-    assert check(stopped) >= 7_500
+    assert check(stopped) >= 10_000
 
 
 @pytest.mark.parametrize(
@@ -62,6 +63,17 @@ def test_the_checker_finds_the_faults_of_the_old_steps(start, names):
     tried, found = explore(start, names, 2, operations=OldOperations)
 
     assert len(found) > tried / 3
+
+
+def test_the_checker_finds_a_deletion_that_unbinds_a_later_life(monkeypatch):
+    unbind = BindingsController.unbind_queue
+    monkeypatch.setattr(
+        BindingsController, "unbind_queue", lambda self, queue, project, **_: unbind(self, queue, project)
+    )
+
+    _, found = explore(being_deleted, ("declare and bind", "end_deletions"), 2)
+
+    assert found
 
 
 @pytest.mark.parametrize("store", ["sqlite", "redis", "mongodb"])

@@ -10,12 +10,22 @@ if TYPE_CHECKING:
 
 
 class Queue(NamedTuple):
-    """The queue as AMQP tells of it: absent, or with messages and holders; ``is_over``: its lifetime is."""
+    """The queue as AMQP tells of it: absent, or with messages, holders and a binding; ``is_over``: its lifetime is."""
 
-    exists: bool = False
+    is_stored: bool = False
     messages: frozenset[str] = frozenset()
     holders: frozenset[str] = frozenset()
+    is_bound: bool = False
     is_over: bool = False
+
+    @property
+    def has_expired(self) -> bool:
+        """Whether the queue is stored, but exists for no caller any more."""
+        return self.is_stored and self.is_over and not self.holders
+
+    @property
+    def exists(self) -> bool:
+        return self.is_stored and not self.has_expired
 
 
 ABSENT = Queue()
@@ -42,8 +52,10 @@ class Action:
             yield from getattr(self, f"_{self.name}")(queue, answer)
 
     def _declare(self, queue: Queue, answer: Any) -> Iterator[Queue]:
+        if self.last is None and queue.has_expired:
+            yield ABSENT  # It is deleted before the next one is created.
         if answer is not queue.exists:
-            yield queue if queue.exists else Queue(exists=True)
+            yield queue if queue.exists else Queue(is_stored=True)
 
     def _post(self, queue: Queue, answer: Any) -> Iterator[Queue]:
         if answer is queue.exists:
@@ -59,12 +71,16 @@ class Action:
         yield ABSENT
 
     def _expire(self, queue: Queue, answer: Any) -> Iterator[Queue]:
-        if answer is (queue.exists and queue.is_over and not queue.holders):
+        if answer is queue.has_expired:
             yield ABSENT if answer else queue
 
     def _attach(self, queue: Queue, answer: Any) -> Iterator[Queue]:
         if answer is queue.exists:
             yield queue._replace(holders=queue.holders | {self.subject}) if queue.exists else queue
+
+    def _bind(self, queue: Queue, answer: Any) -> Iterator[Queue]:
+        if answer is queue.exists:
+            yield queue._replace(is_bound=True) if queue.exists else queue
 
     def _detach(self, queue: Queue, answer: Any) -> Iterator[Queue]:
         left = queue.holders - {self.subject}
@@ -73,7 +89,7 @@ class Action:
 
     def _expire_unused(self, queue: Queue, answer: Any) -> Iterator[Queue]:
         if answer:
-            if queue.exists and not queue.holders:
+            if queue.is_stored and not queue.holders:
                 yield ABSENT
         else:
             # Another life of the queue may be unused, too, and is not this consumer's to delete.
@@ -98,7 +114,7 @@ class History:
 
 
 def _explains(queue: Queue, end: Queue, left: Sequence[Action]) -> bool:
-    if not any(action.last is not None for action in left) and queue[:3] == end[:3]:
+    if not any(action.last is not None for action in left) and queue[:4] == end[:4]:
         return True
     for action in left:
         if any(other.precedes(action) for other in left):

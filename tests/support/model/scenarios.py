@@ -71,6 +71,11 @@ def known(world, incarnation=None):
     return incarnation, processes
 
 
+def declare_and_bind(process):
+    process.declare()
+    process.bind()
+
+
 def declare_and_post(process, body):
     process.declare()
     process.post(body)
@@ -83,6 +88,8 @@ def cached(number):
 #: By name: what the process of a number does, given what is known at the start.
 OPERATIONS = {
     "declare": lambda number: lambda _, process: declare_and_post(process, f"new-{number}"),
+    "bind": lambda number: lambda _, process: process.bind(),
+    "declare and bind": lambda number: lambda _, process: declare_and_bind(process),
     "post": lambda number: lambda _, process: process.post(f"post-{number}"),
     "cached": cached,
     "consume": lambda number: lambda _, process: process.consume(),
@@ -94,10 +101,10 @@ OPERATIONS = {
 }
 STARTS = {
     absent: ("declare", "post", "delete", "attach"),
-    declared: ("declare", "post", "cached", "consume", "delete", "attach"),
+    declared: ("declare", "bind", "post", "cached", "consume", "delete", "attach"),
     expired: ("declare", "cached", "delete", "expire", "attach"),
     consumed: ("declare", "cached", "delete", "attach", "leave"),
-    being_deleted: ("declare", "post", "cached", "delete", "attach", "end_deletions"),
+    being_deleted: ("declare", "declare and bind", "post", "cached", "delete", "attach", "end_deletions"),
 }
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from kombu_pool.testing import ManualClock
 
 QUEUE = "q"
+EXCHANGE = "x"
 POOLS = ("a", "b")
 #: Shorter than the time for which a process caches an assignment.
 LIFETIME = 5.0
@@ -61,6 +62,7 @@ class World:
         self.control: ControlDriver = drivers.open_control(uri("control"), clock=clock)
         for pool in POOLS:
             self.control.pools_controller.create(pool, 100, uri(pool))
+        self.control.bindings_controller.create_exchange(EXCHANGE, "direct")
         self.start = ABSENT
 
     @classmethod
@@ -89,13 +91,17 @@ class World:
         """Do what the processes that go on would do in time: end deletions, and delete what expired."""
         data = DataDriver(None, None, self.control, clock=self.clock)
         self.clock.advance(queue_lives.CREATION_LEASE + 1)
-        records, existed = self.control.queue_controller, self.control.queue_controller.exists(QUEUE)
-        for project, queue in self.control.consumers_controller.expired_queues():
-            data.queue_controller.expire(queue, project)
-        step, expired = self.schedule.step + 1, existed and not records.exists(QUEUE)
-        self.history.actions.append(Action("expire", first=step, last=step, answer=expired))
+        due = self.control.consumers_controller.expired_queues()
+        was_declared = self._has_record()
+        expired = [data.queue_controller.expire(queue, project) for project, queue in due]
+        step = self.schedule.step + 1
+        self.history.actions.append(Action("expire", first=step, last=step, answer=was_declared and True in expired))
         data.queue_controller.end_deletions()
         data.close()
+
+    def _has_record(self) -> bool:
+        """Return whether the queue was declared; it may have expired since."""
+        return any(found["name"] == QUEUE for found in next(self.control.queue_controller.list(limit=0)))
 
     def faults(self) -> list[str]:
         """Return what is wrong now."""
@@ -122,7 +128,8 @@ class World:
             return ABSENT
         consumers = self.control.consumers_controller
         holders = [name for name in ("x", "y", "z") if consumers.count(QUEUE) and name in self._holders()]
-        return Queue(True, held.get(found.pool) or frozenset(), frozenset(holders))
+        is_bound = bool(self.control.bindings_controller.list(EXCHANGE))
+        return Queue(True, held.get(found.pool) or frozenset(), frozenset(holders), is_bound)
 
     def _holders(self) -> set[str]:
         """Return the subjects of the consumers that are attached: those whose removal changes the count."""
@@ -208,12 +215,10 @@ class Operations:
         def call() -> bool:
             catalog = self.driver.catalog
             incarnation = catalog.route(QUEUE).incarnation
-            if not (incarnation and self._add(holder, incarnation)):
+            while not (incarnation and self._add(holder, incarnation)):
                 try:
                     _, incarnation = catalog.lives.current(QUEUE, None, None)
                 except errors.QueueDoesNotExist:
-                    return False
-                if not self._add(holder, incarnation):
                     return False
             known.append(incarnation)
             return True
@@ -223,6 +228,27 @@ class Operations:
     def _add(self, holder: str, incarnation: str) -> bool:
         consumers = self.driver.control.consumers_controller
         return consumers.add_holder(QUEUE, holder, 10**6, incarnation=incarnation)
+
+    def bind(self) -> bool:
+        def call() -> bool:
+            catalog = self.driver.catalog
+            incarnation = catalog.route(QUEUE).incarnation
+            while not (incarnation and self._bind(incarnation)):
+                try:
+                    _, incarnation = catalog.lives.current(QUEUE, None, None)
+                except errors.QueueDoesNotExist:
+                    return False
+            return True
+
+        bound: bool = self._act("bind", call)
+        return bound
+
+    def _bind(self, incarnation: str) -> bool:
+        try:
+            self.driver.control.bindings_controller.bind(EXCHANGE, QUEUE, "key", incarnation=incarnation)
+        except errors.QueueDoesNotExist:
+            return False
+        return True
 
     def leave(self, holder: str, incarnation: str | None) -> None:
         """Detach the consumer of an auto-delete queue."""

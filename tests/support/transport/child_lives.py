@@ -12,7 +12,7 @@ from typing import Any
 from amqp.exceptions import ConsumerCancelled, NotFound
 from kombu import Connection
 
-import kombu_pool  # noqa: F401 - importing it is what makes pool:// known to Kombu
+from kombu_pool import errors
 from tests.support.limits import LIMIT
 from tests.support.transport.child_programs import heard, say
 
@@ -21,7 +21,10 @@ def publish(channel: Any, queue: str, body: str) -> bool:
     """Publish a mandatory message; return whether it was stored, and not returned."""
     returned: list[Any] = []
     channel.events["basic_return"] = {lambda *answer: returned.append(answer)}
-    channel.basic_publish(channel.prepare_message(body), "", queue, mandatory=True)
+    try:
+        channel.basic_publish(channel.prepare_message(body), "", queue, mandatory=True)
+    except errors.ConnectionError:
+        return False  # the channel had declared the queue, which is gone
     return not returned
 
 
@@ -71,7 +74,7 @@ def attach(url: str, options: dict[str, Any]) -> None:
                     channel.queue_declare(queue, auto_delete=True)
                     channel.basic_consume(queue, no_ack=True, callback=got.append, consumer_tag=queue)
                     break
-                except (ConsumerCancelled, NotFound):
+                except (ConsumerCancelled, NotFound, errors.ConnectionError):
                     pass
             say("consumes")
             until = time.monotonic() + LIMIT

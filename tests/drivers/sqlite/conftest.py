@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from kombu_pool import drivers
+from tests.support.sqlite.files import store
 
 PROGRAMS = Path(__file__).parents[2] / "support" / "sqlite" / "child_programs.py"
 ROOT = Path(__file__).parents[3]
@@ -29,6 +30,14 @@ def driver(uri):
     opened.queue_controller.create("q")
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def other(tmp_path):
+    """The path of a complete store that holds one message in queue "q"."""
+    path = tmp_path / "other.db"
+    store(path, "from the other store")
+    return path
 
 
 @pytest.fixture

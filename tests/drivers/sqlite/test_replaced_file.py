@@ -15,9 +15,7 @@ from kombu_pool import drivers
 from kombu_pool.drivers.sqlite import database
 from kombu_pool.errors import ConnectionError, QueueDoesNotExist  # noqa: A004 - Zaqar's name for it
 from tests.support.limits import LIMIT, best_of
-
-BESIDE = ("-wal", "-shm", "-wake")
-NOTICED = 2.0
+from tests.support.sqlite.files import BESIDE, NOTICED, bodies, check, delete, post, stop, store
 
 
 @pytest.fixture
@@ -32,51 +30,6 @@ def lines(caplog):
     """Return the errors that were logged."""
     caplog.set_level(logging.ERROR, "kombu_pool")
     return lambda: [record.getMessage() for record in caplog.records]
-
-
-@pytest.fixture
-def other(tmp_path):
-    """The path of a complete store that holds one message in queue "q"."""
-    path = tmp_path / "other.db"
-    store(path, "from the other store")
-    return path
-
-
-def store(path, *messages):
-    driver = drivers.open_data(f"sqlite:///{path}")
-    driver.queue_controller.create("q")
-    post(driver, *messages)
-    driver.close()
-
-
-def post(driver, *messages):
-    driver.message_controller.post("q", [{"ttl": None, "body": body} for body in messages], None)
-
-
-def bodies(driver):
-    return [message["body"] for message in next(driver.message_controller.list("q", limit=0))]
-
-
-def delete(path, beside=()):
-    path.unlink()
-    for end in beside:
-        Path(f"{path}{end}").unlink(missing_ok=True)
-
-
-def stop(process):
-    process.stdin.write("stop\n")
-    process.stdin.flush()
-
-
-def check(path):
-    """Check a file as SQLite does, and return the bodies of its messages as a fresh process reads them."""
-    connection = sqlite3.connect(path)
-    assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    connection.close()
-    driver = drivers.open_data(f"sqlite:///{path}")
-    found = bodies(driver)
-    driver.close()
-    return found
 
 
 @pytest.mark.parametrize("beside", [(), BESIDE], ids=["the file", "all files"])
@@ -216,64 +169,6 @@ def test_all_drivers_of_a_process_go_on_and_one_line_is_logged(driver, control, 
     assert len(lines()) == 2
     for opened in others:
         opened.close()
-
-
-@pytest.mark.parametrize("replace", [True, False], ids=["replaced", "deleted"])
-def test_a_write_ahead_log_that_was_left_does_not_come_into_the_next_file(driver, path, other, run, replace):
-    holder = run("hold_open", f"sqlite:///{path}")
-    holder.stdout.readline()
-    post(driver, *range(50))  # in the log that the other process has open, too
-    log = Path(f"{path}-wal")
-    inode = log.stat().st_ino
-    if replace:
-        other.rename(path)
-    else:
-        path.unlink()
-    with pytest.raises(ConnectionError):
-        post(driver, "not confirmed")
-
-    driver.queue_controller.create("q")
-    post(driver, "stored")
-
-    assert log.stat().st_ino != inode
-    time.sleep(NOTICED)  # until the other process's next read checks the file
-    stop(holder)
-    expected = ["from the other store", "stored"] if replace else ["stored"]
-    assert json.loads(holder.stdout.readline()) == len(expected)
-    assert holder.wait(LIMIT) == 0
-    post(driver, "after the other process closed the deleted file")
-    expected.append("after the other process closed the deleted file")
-    assert bodies(driver) == check(path) == expected
-
-
-def test_a_log_that_a_killed_process_left_does_not_come_into_a_new_file(path, run):
-    process = run("hold_open", f"sqlite:///{path}")
-    process.stdout.readline()
-    store(path, "lost")
-    process.kill()
-    process.wait()
-    assert Path(f"{path}-wal").stat().st_size
-    path.unlink()
-
-    store(path, "stored")
-
-    assert check(path) == ["stored"]
-
-
-def test_closing_a_deleted_file_leaves_the_next_one_alone(driver, path, run):
-    post(driver, "lost")
-    path.unlink()
-    creator = run("hold_open", f"sqlite:///{path}")
-    creator.stdout.readline()
-    new = drivers.open_data(f"sqlite:///{path}?busy_timeout=7")
-    new.queue_controller.create("q")
-    post(new, "stored")
-
-    driver.close()
-
-    post(new, "again")
-    assert check(path) == ["stored", "again"]
-    new.close()
 
 
 @pytest.mark.parametrize("beside", [(), BESIDE], ids=["the file", "all files"])

@@ -127,10 +127,10 @@ class QueueLives:
             self._try_to_end_deletion(project, queue, found)
         return True
 
-    def end_deletions(self) -> None:
-        """End the deletions that a dead process or an unreachable pool left unfinished."""
+    def end_deletions(self, deletions: Sequence[tuple[Project, str, Assignment]] | None = None) -> None:
+        """End the deletions that a dead process or an unreachable pool left unfinished; None: read which."""
         unreachable: set[str] = set()
-        for project, queue, found in self._catalogue.deletions():
+        for project, queue, found in self._catalogue.deletions() if deletions is None else deletions:
             # One wait for each pool that is down, however many of its queues were deleted.
             if found.pool not in unreachable and not self._try_to_end_deletion(project, queue, found):
                 unreachable.add(found.pool)

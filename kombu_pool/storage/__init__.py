@@ -43,6 +43,7 @@ from kombu_pool.storage.control import (
     BindingsController,
     ConsumersController,
     ControlDriver,
+    DueMaintenance,
     FlavorsController,
     PoolsController,
 )
@@ -101,6 +102,7 @@ __all__ = [
     "ControlDriver",
     "DataDriver",
     "DeadLetterHooks",
+    "DueMaintenance",
     "FlavorsController",
     "MessageController",
     "PollingWatch",

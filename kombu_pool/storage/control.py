@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kombu_pool.errors import ExchangeDoesNotExist
 from kombu_pool.storage.queue_metadata import DEFAULT_LIMIT, is_found
@@ -11,7 +11,7 @@ from kombu_pool.storage.queue_metadata import DEFAULT_LIMIT, is_found
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from kombu_pool.model import Binding, Exchange, Flavor, Pool, Project, RequiredCapabilities
+    from kombu_pool.model import Assignment, Binding, Exchange, Flavor, Pool, Project, RequiredCapabilities
     from kombu_pool.storage.catalogue import CatalogueController
     from kombu_pool.storage.queues import QueueController
 
@@ -277,6 +277,17 @@ class ConsumersController(ABC):
         """
 
 
+class DueMaintenance(NamedTuple):
+    """What a process asks a control store for, again and again."""
+
+    #: The result of :meth:`ControlDriver.epoch`.
+    epoch: str
+    #: The result of :meth:`ConsumersController.expired_queues`.
+    expired: Sequence[tuple[Project, str]]
+    #: The result of :meth:`CatalogueController.deletions`.
+    deletions: Sequence[tuple[Project, str, Assignment]]
+
+
 class ControlDriver(ABC):
     """A control store."""
 
@@ -301,6 +312,12 @@ class ControlDriver(ABC):
         """
         self.catalogue_controller.exists(None, "")
         return ""
+
+    def due_maintenance(self) -> DueMaintenance:
+        """Return the epoch, the expired queues and the queues that are DELETING; in one round trip if possible."""
+        return DueMaintenance(
+            self.epoch(), self.consumers_controller.expired_queues(), self.catalogue_controller.deletions()
+        )
 
     @abstractmethod
     def close(self) -> None:

@@ -47,9 +47,8 @@ class Broker:
         self.epochs: weakref.WeakSet[ControlEpoch] = weakref.WeakSet()
         self.maintenance = Maintenance(self.data, self.control, self.queues, self.check_epoch)
 
-    def check_epoch(self) -> None:
-        """End every connection that was opened before the control store lost its data."""
-        epoch = self.control.epoch()
+    def check_epoch(self, epoch: str) -> None:
+        """End every connection that was opened in another epoch, before the control store lost its data."""
         for known in list(self.epochs):
             known.compare(epoch)
 

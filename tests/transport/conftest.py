@@ -78,7 +78,7 @@ def elsewhere(connect: Callable[..., Connection]) -> Connection:
 
 @pytest.fixture
 def frequent_maintenance(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look for expired queues several times a second, in this process: by default a networked store waits 5 s."""
+    """Look for expired queues several times a second, in this process; by default a store waits for a second or more."""
     for scheme in ("sqlite", "redis", "mongodb"):
         drivers.load(scheme)
     for controller in (ConsumersController, *ConsumersController.__subclasses__()):

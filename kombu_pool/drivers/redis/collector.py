@@ -9,8 +9,9 @@ from kombu_pool.drivers.redis.scripts import script
 from kombu_pool.drivers.redis.store import RUN_AGAIN, TAKE_DEAD
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from kombu_pool.drivers.redis.keys import KeySets
     from kombu_pool.drivers.redis.store import Store
     from kombu_pool.drivers.redis.subscriptions import SubscriptionController
     from kombu_pool.model import Project
@@ -29,29 +30,34 @@ class Collector:
 
     def collect(self) -> int:
         """Delete what has expired; return the number of messages, claims and subscriptions."""
-        return sum(self._collect(project, queue) for project, queue in self._queues())
+        return sum(self._collect(scopes) for scopes in self._pages())
 
-    def _collect(self, project: Project, queue: str) -> int:
-        keys = self._store.keys(project, queue)
-        count, more = 0, True
-        while more:
-            reply = self._store.client.call(_COLLECT, keys.states, self._store.now())
-            if reply is None:
-                return count
+    def _collect(self, scopes: Sequence[tuple[Project, str]]) -> int:
+        store = self._store
+        queues = [store.keys(*scope) for scope in scopes]
+        replies = store.client.calls(_COLLECT, [(keys.states, (store.now(),)) for keys in queues])
+        count = sum(self._collect_rest(keys, reply) for keys, reply in zip(queues, replies, strict=True))
+        return count + sum(self._subscriptions.collect(*scope) for scope in self._subscriptions.subscribed(scopes))
+
+    def _collect_rest(self, keys: KeySets, reply: tuple[bytes, int] | None) -> int:
+        """Run the script again for a queue as often as its replies ask for; return the number in all replies."""
+        count = 0
+        while reply is not None:
             state, collected = reply
+            count += collected
             if state == TAKE_DEAD:
                 self._store.mark_expired_dead(keys)
-            more = state in RUN_AGAIN
-            count += collected
-        return count + self._subscriptions.collect(project, queue)
+            if state not in RUN_AGAIN:
+                break
+            reply = self._store.client.call(_COLLECT, keys.states, self._store.now())
+        return count
 
-    def _queues(self) -> Iterator[tuple[Project, str]]:
+    def _pages(self) -> Iterator[Sequence[tuple[Project, str]]]:
         after = b"-"
         while True:
             members = self._store.client.command("ZRANGEBYLEX", self._store.index, after, "+", "LIMIT", 0, _PAGE_SIZE)
-            for member in members:
-                key, _, name = member.partition(b"/")
-                yield project_of(key.decode()), name_of(name)
+            keys = [member.partition(b"/") for member in members]
+            yield [(project_of(key.decode()), name_of(name)) for key, _, name in keys]
             if len(members) < _PAGE_SIZE:
                 return
             after = b"(" + members[-1]

@@ -37,6 +37,11 @@ class SubscriptionController(Contract):
         arguments = (now_argument(self._clock), before, after, "" if last == math.inf else last)
         return bool(self._client.call(_REPLACE, self._keys(project, queue), *arguments))
 
+    def subscribed(self, scopes: Sequence[tuple[Project, str]]) -> Sequence[tuple[Project, str]]:
+        """Return those of the queues that have subscriptions."""
+        found = self._client.commands([("EXISTS", self._keys(*scope)[1]) for scope in scopes])
+        return [scope for scope, is_there in zip(scopes, found, strict=True) if is_there]
+
     def _keys(self, project: Project, queue: str) -> tuple[bytes, bytes]:
         keys = queue_keys(self._client.location.key_prefix, project, queue)
         return keys.queue, keys.subscriptions

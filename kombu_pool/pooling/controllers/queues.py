@@ -10,9 +10,9 @@ from kombu_pool.pooling.controllers.routing import Routing
 from kombu_pool.storage import DEFAULT_LIMIT, FLAVOR
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from kombu_pool.model import Expiry, Metadata, Project
+    from kombu_pool.model import Assignment, Expiry, Metadata, Project
     from kombu_pool.pooling.catalog import Catalog
 
 
@@ -85,9 +85,9 @@ class QueueController(Routing, storage.QueueController):
         """
         return self._lives.expire(name, project, unused=unused)
 
-    def end_deletions(self) -> None:
-        """End the deletions that a dead process or an unreachable pool left unfinished."""
-        self._lives.end_deletions()
+    def end_deletions(self, deletions: Sequence[tuple[Project, str, Assignment]] | None = None) -> None:
+        """End the deletions that a dead process or an unreachable pool left unfinished; None: read which."""
+        self._lives.end_deletions(deletions)
 
     def stats(self, name: str, project: Project = None) -> dict[str, Any]:
         with self._pool(name, project) as pool:

@@ -23,11 +23,11 @@ logger = logging.getLogger(__name__)
 class Maintenance:
     """A daemon thread of every consuming process; it starts with the first consumer."""
 
-    #: Runs between two garbage collections, which only give space back.
-    RUNS_PER_GC = 5
+    #: Interval of garbage collections, which only give space back, in seconds.
+    GC_INTERVAL = 25.0
 
     def __init__(
-        self, data: DataDriver, control: ControlDriver, queues: Queues, check_epoch: Callable[[], None]
+        self, data: DataDriver, control: ControlDriver, queues: Queues, check_epoch: Callable[[str], None]
     ) -> None:
         self._data = data
         self._control = control
@@ -64,12 +64,13 @@ class Maintenance:
 
     def run_once(self) -> None:
         """Check the epoch, delete expired queues, dead-letter what is dead, and collect garbage if it is time."""
-        self._check_epoch()
-        for project, queue in self._control.consumers_controller.expired_queues():
+        due = self._control.due_maintenance()
+        self._check_epoch(due.epoch)
+        for project, queue in due.expired:
             logger.debug("Queue %r expired and is deleted", queue)
             self._queues.expire(project, queue)
-        self._data.queue_controller.end_deletions()
+        self._data.queue_controller.end_deletions(due.deletions)
         self._data.dead_letter_all()
-        if time.monotonic() - self._collected_at >= self.RUNS_PER_GC * self._interval:
+        if time.monotonic() - self._collected_at >= self.GC_INTERVAL:
             self._collected_at = time.monotonic()
             self._data.gc()

@@ -10,7 +10,7 @@ from redis.crc import key_slot
 from kombu_pool import drivers, errors
 from kombu_pool.clock import SystemClock
 from kombu_pool.drivers.redis import keys
-from kombu_pool.model import ACTIVE, EXPIRED, Expiry
+from kombu_pool.model import ACTIVE, DELETING, EXPIRED, Expiry
 from kombu_pool.testing import ManualClock, page_of
 from tests.support.redis.stored_keys import stored_keys
 from tests.support.servers.redis_server import Server
@@ -303,6 +303,22 @@ def test_it_costs_one_look_to_find_nothing_abandoned(control, client):
 
     assert (ran["evalsha"], ran["zrangebyscore"]) == (1, 1)
     assert sum(ran.values()) <= 3
+
+
+def test_due_maintenance_is_what_its_parts_are(control, client, clock):
+    fill(control)
+    assert control.due_maintenance() == (control.epoch(), [], [])
+    client.delete(key("epoch"))
+    clock.advance(121)
+    second, _ = control.catalogue_controller.assign("p", "second", "pool")
+    control.catalogue_controller.begin_deletion("p", "second", second.incarnation)
+
+    due = control.due_maintenance()
+
+    assert due.epoch == control.epoch()
+    assert due.expired == control.consumers_controller.expired_queues() == [("p", "q")]
+    assert due.deletions == control.catalogue_controller.deletions()
+    assert [(project, queue, found.state) for project, queue, found in due.deletions] == [("p", "second", DELETING)]
 
 
 def test_queues_that_live_do_not_hide_one_that_is_abandoned(control, clock):

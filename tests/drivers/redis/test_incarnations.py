@@ -100,6 +100,7 @@ def test_each_step_of_a_life_is_one_round_trip(control, commands):
         lambda: control.queue_controller.exists("q"),
         lambda: bindings.bind("x", "s", incarnation=other.incarnation),
         lambda: bindings.unbind_queue("s", incarnation=other.incarnation),
+        control.due_maintenance,
     ):
         step()  # the server has the script from now on
         assert sent(commands, step) == [b"EVALSHA"]

@@ -180,6 +180,33 @@ def test_350_expired_messages_are_all_collected_from_each_queue(client, uri, ope
     assert all(key.endswith((b":queue", b":queues", b":wakeup")) for key in sizes(client))
 
 
+def test_a_collection_asks_for_many_queues_at_once(uri, open_queue, commands, clock):
+    queues = [open_queue(uri, f"q{number}", clock=clock) for number in range(20)]
+    for queue in queues:
+        queue.post("a", ttl=10)
+    queues[3].driver.subscription_controller.create("q3", "http://a", 10, {})
+    clock.advance(10)
+    collector = queues[0].driver
+    collector.gc()  # the server has the script from now on
+
+    ran = [line.command[0] for line in commands(collector.gc) if not line.by_script]
+
+    assert ran == [b"ZRANGEBYLEX", *[b"EVALSHA"] * 20, *[b"EXISTS"] * 20]
+    assert collector.subscription_controller.read(None, "q3")[0] == b""
+
+
+def test_nothing_dead_is_one_round_trip(uri, open_queue, commands, clock):
+    metadata = {"_dead_letter_queue": "dead", "_dead_letter_expired": True}
+    for number in range(20):
+        open_queue(uri, f"q{number}", metadata=metadata, clock=clock).post("a", ttl=60)
+    driver = open_queue(uri, clock=clock).driver
+    driver.dead_letter_all()
+
+    ran = [line.command[0] for line in commands(driver.dead_letter_all) if not line.by_script]
+
+    assert ran == [b"EVALSHA"]
+
+
 def test_a_queue_that_is_created_while_it_is_deleted_is_listed_or_gone(uri, queue, open_driver):
     names = [f"q{number}" for number in range(300)]
     together = threading.Barrier(2)

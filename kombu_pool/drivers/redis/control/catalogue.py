@@ -100,13 +100,17 @@ class CatalogueController(Contract):
         return bool(self._call(_BEGIN_DELETION, project, queue, incarnation))
 
     def deletions(self, limit: int = 100) -> Sequence[tuple[Project, str, Assignment]]:
-        queues, stored = self._client.call(_DELETIONS, (self._keys.catalogue, self._keys.deleting), limit)
-        return [(*scope_of(queue), _to_assignment(each)) for queue, each in zip(queues, stored, strict=True)]
+        return to_deletions(*self._client.call(_DELETIONS, (self._keys.catalogue, self._keys.deleting), limit))
 
     def _call(self, script: Script, project: Project, queue: str, *arguments: Any) -> Any:
         return self._client.call(
             script, self._keys.lives, now_argument(self._clock), member(project, queue), *arguments
         )
+
+
+def to_deletions(queues: Sequence[bytes], stored: Sequence[bytes]) -> Sequence[tuple[Project, str, Assignment]]:
+    """Return the result of :meth:`CatalogueController.deletions` from what its script returns."""
+    return [(*scope_of(queue), _to_assignment(each)) for queue, each in zip(queues, stored, strict=True)]
 
 
 def _to_stored(assignment: Assignment) -> bytes:

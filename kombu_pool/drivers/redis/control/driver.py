@@ -6,20 +6,29 @@ import secrets
 from typing import TYPE_CHECKING
 
 from kombu_pool.drivers.redis.control.bindings import BindingsController
-from kombu_pool.drivers.redis.control.catalogue import CatalogueController
+from kombu_pool.drivers.redis.control.catalogue import CatalogueController, to_deletions
 from kombu_pool.drivers.redis.control.consumers import ConsumersController
+from kombu_pool.drivers.redis.control.key_encoding import scope_of
 from kombu_pool.drivers.redis.control.queues import RecordedQueues
 from kombu_pool.drivers.redis.control.registry import Registry
-from kombu_pool.drivers.redis.keys import control_key
+from kombu_pool.drivers.redis.keys import control_key, control_keys
+from kombu_pool.drivers.redis.scripts import script
 from kombu_pool.drivers.redis.server_check import read_identity
 from kombu_pool.drivers.redis.shared import acquire, release
+from kombu_pool.drivers.redis.store import now_argument
 from kombu_pool.drivers.registry import FlavorsController, PoolsController
 from kombu_pool.storage import ControlDriver as Contract
+from kombu_pool.storage import DueMaintenance
 
 if TYPE_CHECKING:
     from kombu_pool.clock import Clock
     from kombu_pool.drivers.redis.location import Location
     from kombu_pool.drivers.uri import StoreUri
+
+# A failover may lose what it writes; the next call writes it again.
+_DUE_MAINTENANCE = script("control/due_maintenance", repeatable=True, writes=False)
+#: Queues of one kind that one call returns.
+_DUE_QUEUES = 100
 
 
 class ControlDriver(Contract):
@@ -27,6 +36,8 @@ class ControlDriver(Contract):
 
     def __init__(self, uri: StoreUri, location: Location, clock: Clock) -> None:
         self._client = client = acquire(location)
+        self._clock = clock
+        self._epoch_key = control_key(location.key_prefix, "epoch")
         self._closed = False
         registry = Registry(client)
         self.uri = uri.text
@@ -44,10 +55,18 @@ class ControlDriver(Contract):
 
     def epoch(self) -> str:
         # Lost by FLUSHALL, and by the restart of a Redis that saves nothing to a disk.
-        key = control_key(self._client.location.key_prefix, "epoch")
-        while (epoch := self._client.command("GET", key)) is None:
-            self._client.command("SET", key, secrets.token_hex(8), "NX")
+        while (epoch := self._client.command("GET", self._epoch_key)) is None:
+            self._client.command("SET", self._epoch_key, secrets.token_hex(8), "NX")
         return str(epoch.decode())
+
+    def due_maintenance(self) -> DueMaintenance:
+        keys = (*control_keys(self._client.location.key_prefix).lives, self._epoch_key)
+        epoch, expired, deletions = self._client.call(_DUE_MAINTENANCE, keys, now_argument(self._clock), _DUE_QUEUES)
+        return DueMaintenance(
+            self.epoch() if epoch is None else str(epoch.decode()),
+            [scope_of(queue) for queue in expired],
+            to_deletions(*deletions),
+        )
 
     def close(self) -> None:
         if not self._closed:

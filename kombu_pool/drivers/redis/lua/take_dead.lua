@@ -10,6 +10,11 @@ if not state then
   return false
 end
 
+-- A cluster asks every queue whose messages may be dead.
+if not QUEUES_WITH_DEAD and ARGV[2] == '0' and state == 'current' and not dead_due then
+  return {0, string.format('%.6f', now), '', '', {}}
+end
+
 -- portion: the first of the dead, one at least, up to MAX_BYTES together.
 local function portion(members)
   local size, last, MAX_BYTES = 0, 0, 8 * 1024 * 1024

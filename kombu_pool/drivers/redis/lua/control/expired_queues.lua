@@ -1,28 +1,7 @@
--- control/expired_queues: list queues without a holder for longer than their lifetime. Checks due queues only, at most
--- ten times the limit.
+-- control/expired_queues: list queues without a holder for longer than their lifetime.
 -- KEYS  see consumers
 -- ARGV  now, limit
 -- Returns the queues' members.
 -- include consumers
-local now, limit = clock(ARGV[1]), tonumber(ARGV[2])
-local found, left = {}, 10 * limit
-local function check(queue)
-  local last = last_use(queue) or 0
-  if last + tonumber(redis.call('HGET', LIFETIMES, queue)) <= now then
-    table.insert(found, queue)
-  else
-    expire_after(queue, last)
-  end
-end
-
-while #found < limit and left > 0 do
-  local queues = redis.call('ZRANGEBYSCORE', MAY_EXPIRE, '-inf', now, 'LIMIT', #found, limit - #found)
-  if #queues == 0 then
-    break
-  end
-  left = left - #queues
-  for _, queue in ipairs(queues) do
-    check(queue)
-  end
-end
-return found
+-- include expired_queues
+return expired_queues(clock(ARGV[1]), tonumber(ARGV[2]))

@@ -81,6 +81,8 @@ class DeadLetters(DeadLetterMover["Queue"]):
 
     def dead_letter_all(self) -> int:
         """Dead-letter the dead messages of all queues; return their number."""
+        if not self._is_any_dead():
+            return 0
         self._expire_everywhere()
         moved, after = 0, ("", "", b"")
         while (scope := self._next_scope(after)) is not None:
@@ -89,8 +91,18 @@ class DeadLetters(DeadLetterMover["Queue"]):
             after = scope["p"], scope["q"], scope["i"]
         return moved
 
+    def _is_any_dead(self) -> bool:
+        """Return whether any queue has a dead message, or one that its expiry makes a dead letter: one command."""
+        first: list[dict[str, Any]] = [{"$limit": 1}, {"$project": {"_id": 1}}]
+        expired = self._store.unions([[{"$match": self._expired_everywhere()}, {"$sort": {"x": 1}}, *first]])
+        dead = [{"$match": {"s": DEAD}}, *first]
+        return any(self._store.messages.aggregate([*dead, *expired], hint=states.BY_DEATH))
+
+    def _expired_everywhere(self) -> Filter:
+        return {"e": True, **states.expiring_to_dlq(0.0, self._store.now())}
+
     def _expire_everywhere(self) -> None:
-        where = {"e": True, **states.expiring_to_dlq(0.0, self._store.now())}
+        where = self._expired_everywhere()
         while (found := self._store.messages.find_one(where, sort=[("x", 1)], hint=states.BY_DLQ_EXPIRY)) is not None:
             queue = self._existing(found)
             since = None if queue is None else queue.expires_to_dlq_since

@@ -44,8 +44,7 @@ class ConsumersController(Contract):
     that expires has no holder that was added before.
     """
 
-    # Each of many processes polls, also while it is idle.
-    poll_interval = 5.0
+    poll_interval = 1.0
 
     def __init__(self, tables: Tables, lives: Lives, lifetimes: Lifetimes) -> None:
         self._tables = tables

@@ -11,13 +11,15 @@ from kombu_pool.drivers.mongodb.client import shared_clients
 from kombu_pool.drivers.mongodb.control.bindings import BindingsController
 from kombu_pool.drivers.mongodb.control.catalogue import CatalogueController
 from kombu_pool.drivers.mongodb.control.consumers import ConsumersController
-from kombu_pool.drivers.mongodb.control.lifetimes import Lifetimes
+from kombu_pool.drivers.mongodb.control.lifetimes import Lifetimes, due_filter
 from kombu_pool.drivers.mongodb.control.lives import Lives
 from kombu_pool.drivers.mongodb.control.queues import RecordedQueues
 from kombu_pool.drivers.mongodb.control.registry import Registry
-from kombu_pool.drivers.mongodb.control.tables import REGISTRY, Tables
+from kombu_pool.drivers.mongodb.control.tables import QUEUES, REGISTRY, Tables
 from kombu_pool.drivers.registry import FlavorsController, PoolsController
+from kombu_pool.model import DELETING
 from kombu_pool.storage import ControlDriver as Contract
+from kombu_pool.storage import DueMaintenance
 
 if TYPE_CHECKING:
     from kombu_pool.clock import Clock
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.uri import StoreUri
 
 _EPOCH = "epoch"
+_EXPIRED, _DELETIONS = "expired", "deletions"
 
 
 class ControlDriver(Contract):
@@ -39,7 +42,7 @@ class ControlDriver(Contract):
         registry = Registry(tables)
         lives = Lives(tables, registry)
         self.uri = uri.text
-        lifetimes = Lifetimes(tables, clock)
+        self._lifetimes = lifetimes = Lifetimes(tables, clock)
         self.queue_controller = RecordedQueues(tables, lifetimes)
         self.pools_controller = PoolsController(registry)
         self.flavors_controller = FlavorsController(registry)
@@ -54,12 +57,31 @@ class ControlDriver(Contract):
     def epoch(self) -> str:
         # Read each time: the database may have been dropped, or restored from a backup.
         with self._client.translated():
-            found = self._tables[REGISTRY].find_one({"_id": _EPOCH})
-            epoch = self._begin_epoch() if found is None else str(found["epoch"])
-            if self._epoch not in ("", epoch):
-                self._tables.recreate_indexes()
+            return self._compare_epoch(self._tables[REGISTRY].find_one({"_id": _EPOCH}))
+
+    def _compare_epoch(self, found: dict[str, Any] | None) -> str:
+        """Return the epoch in its document, begun if there is none; recreate the indexes if it is another."""
+        epoch = self._begin_epoch() if found is None else str(found["epoch"])
+        if self._epoch not in ("", epoch):
+            self._tables.recreate_indexes()
         self._epoch = epoch
         return epoch
+
+    def due_maintenance(self) -> DueMaintenance:
+        kinds = {_EXPIRED: due_filter(self._lifetimes.now()), _DELETIONS: {"f": DELETING}}
+        with self._client.translated():
+            # In one command whether there is anything to do: seldom there is.
+            pipeline: list[dict[str, Any]] = [{"$match": {"_id": _EPOCH}}]
+            for kind, where in kinds.items():
+                first = [{"$match": where}, {"$limit": 1}, {"$project": {"_id": {"$literal": kind}}}]
+                pipeline.append({"$unionWith": {"coll": self._tables[QUEUES].name, "pipeline": first}})
+            found = {one["_id"]: one for one in self._tables[REGISTRY].aggregate(pipeline)}
+            epoch = self._compare_epoch(found.get(_EPOCH))
+        return DueMaintenance(
+            epoch,
+            self.consumers_controller.expired_queues() if _EXPIRED in found else [],
+            self.catalogue_controller.deletions() if _DELETIONS in found else [],
+        )
 
     def _begin_epoch(self) -> str:
         self._tables.recreate_indexes()

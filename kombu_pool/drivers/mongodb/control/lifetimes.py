@@ -66,7 +66,7 @@ class Lifetimes:
 
     def due(self, now: float, skip: int, limit: int) -> list[dict[str, Any]]:
         """Return the usage of queues that may have expired."""
-        waiting: Pipeline = [{"$match": {"w": {"$gt": 0, "$lte": now}}}, {"$sort": {"w": 1, "_id": 1}}]
+        waiting: Pipeline = [{"$match": due_filter(now)}, {"$sort": {"w": 1, "_id": 1}}]
         return [*self._tables[QUEUES].aggregate([*waiting, {"$skip": skip}, {"$limit": limit}, *self._usage()])]
 
     def postpone(self, in_use: Sequence[tuple[Mapping[str, Any], float]]) -> None:
@@ -86,6 +86,11 @@ class Lifetimes:
         last: Pipeline = [{"$match": held}, {"$sort": {"x": -1}}, {"$limit": 1}, {"$project": {"x": 1}}]
         holders = {"from": self._tables[HOLDERS].name, "let": {"p": "$p", "q": "$q"}, "pipeline": last, "as": "held"}
         return [{"$project": dict.fromkeys(("p", "q", "l", "s", "w"), 1)}, {"$lookup": holders}]
+
+
+def due_filter(now: float) -> Filter:
+    """Return the filter of the queues that may have expired."""
+    return {"w": {"$gt": 0, "$lte": now}}
 
 
 def end_of(usage: Mapping[str, Any]) -> float:

@@ -78,7 +78,7 @@ def elsewhere(connect: Callable[..., Connection]) -> Connection:
 
 @pytest.fixture
 def frequent_maintenance(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look for expired queues several times a second, in this process; by default a store waits for a second or more."""
+    """Look for expired queues several times a second, in this process; by default a store waits for a second or two."""
     for scheme in ("sqlite", "redis", "mongodb"):
         drivers.load(scheme)
     for controller in (ConsumersController, *ConsumersController.__subclasses__()):

@@ -326,15 +326,28 @@ def test_a_mandatory_message_fails_before_it_is_returned(connection, channel, el
     assert len(returned) == 1
 
 
-def test_a_queue_that_is_deleted_before_it_is_used_ends_no_worker(connection, channel, elsewhere):
-    channel.exchange_declare("x")
-    for use in (lambda: channel.queue_bind("q", "x", "key"), lambda: channel.basic_consume("q")):
-        declare(channel, "q")
-        elsewhere.channel().queue_delete("q")
-        with pytest.raises(connection.recoverable_connection_errors, match="'q' was deleted"):
-            use()
+def test_a_queue_that_is_deleted_before_it_is_consumed_ends_no_worker(connection, channel, elsewhere):
+    declare(channel, "q")
+    elsewhere.channel().queue_delete("q")
+    with pytest.raises(connection.recoverable_connection_errors, match="'q' was deleted"):
+        channel.basic_consume("q")
 
     declare(channel, "q")
     channel.queue_delete("q")
     with pytest.raises(connection.channel_errors, match="NOT_FOUND"):
         channel.basic_consume("q")
+
+
+def test_a_queue_that_is_deleted_between_its_declaration_and_its_binding_is_declared_again(
+    connection, channel, elsewhere
+):
+    channel.exchange_declare("x")
+    channel.queue_declare("q", arguments={"x-max-length": 5})
+    elsewhere.channel().queue_delete("q")
+
+    channel.queue_bind("q", "x", "key")
+
+    elsewhere.channel().queue_declare("q", arguments={"x-max-length": 5})
+    elsewhere.channel().queue_delete("q")
+    with pytest.raises(connection.recoverable_connection_errors, match="'q' was deleted"):
+        channel.queue_bind("q", "x", "another")

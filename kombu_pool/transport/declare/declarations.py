@@ -12,7 +12,6 @@ from kombu_pool.errors import ExchangeDoesNotExist, QueueDoesNotExist
 from kombu_pool.transport.amqp_errors import no_exchange, no_queue, precondition_failed
 from kombu_pool.transport.declare.declared_queues import gone
 from kombu_pool.transport.declare.exchanges import TYPES
-from kombu_pool.transport.declare.queue_arguments import has_lifetime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -152,8 +151,9 @@ class DeclarationMethods:
         )
         if exclusive:
             self._exclusive.add(name)
-        ends_by_itself = has_lifetime(name, arguments or {}, exclusive=exclusive, auto_delete=auto_delete)
-        self._declared.add(name, is_permanent=not ends_by_itself)
+        self._declared.add(
+            name, {"durable": durable, "exclusive": exclusive, "auto_delete": auto_delete, "arguments": arguments or {}}
+        )
         return self._queues.counts(name)
 
     def queue_bind(
@@ -171,24 +171,34 @@ class DeclarationMethods:
             NotFound: there is no such queue or exchange.
             ConnectionError: the connection declared the queue, which was deleted since.
         """
-        if not exchange:
-            return
-        self._require_declared(queue, "queue_bind")
-        self._bind(exchange, queue, routing_key, arguments, "queue")
-        self._declared.bound(exchange, queue)
+        while exchange:
+            try:
+                self._queues.declaration(queue, self._owner)
+                self._bind(exchange, queue, routing_key, arguments, "queue")
+            except QueueDoesNotExist as error:
+                unused = self._declared.unused(queue)
+                if unused is None:
+                    raise self._missing(queue, "queue_bind") from error
+                # As if the deletion had come before the declaration, with which Kombu's declaring begins.
+                self.queue_declare(queue, **unused)
+            else:
+                self._declared.bound(exchange, queue)
+                return
 
     def _require_declared(self, queue: str, method: str) -> Metadata:
-        """Return what :meth:`Queues.require` does.
+        """Return what :meth:`Queues.require` does."""
+        try:
+            return self._queues.declaration(queue, self._owner)
+        except QueueDoesNotExist as error:
+            raise self._missing(queue, method) from error
+
+    def _missing(self, queue: str, method: str) -> Exception:
+        """Return the error for a queue that does not exist.
 
         A queue that the connection declared may be deleted before it is used, which must not end a worker. So that is
         an error after which Kombu opens another connection and declares the queue again.
         """
-        try:
-            return self._queues.require(queue, self._owner, method)
-        except NotFound as error:
-            if queue in self._declared:
-                raise gone(queue) from error
-            raise
+        return gone(queue) if queue in self._declared else no_queue(queue, method)
 
     def queue_unbind(
         self,
@@ -216,8 +226,6 @@ class DeclarationMethods:
         except ExchangeDoesNotExist as error:
             self._check_epoch()
             raise no_exchange(error.exchange, f"{kind}_bind") from error
-        except QueueDoesNotExist as error:
-            raise no_queue(destination, "queue_bind") from error
         self._router.forget(exchange)
 
     def _unbind(

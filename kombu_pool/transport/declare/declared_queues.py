@@ -6,12 +6,13 @@ producer that names it in ``declare``, and every message to it would be dropped 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kombu_pool import errors
+from kombu_pool.transport.declare.queue_arguments import lifetime_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from kombu_pool.transport.declare.exchanges import Router
 
@@ -28,24 +29,35 @@ class DeclaredQueues:
         self._exists = exists
         #: Whether each ends only with a deletion.
         self._declared: dict[str, bool] = {}
+        #: The last declared queue that has not been used yet, and how it was declared.
+        self._unused: tuple[str, Mapping[str, Any]] = ("", {})
         #: By exchange: the bindings when they were last checked, and the queues that this connection bound to it.
         self._bound: dict[str, tuple[object, set[str]]] = {}
 
     def __contains__(self, queue: str) -> bool:
         return queue in self._declared
 
-    def add(self, queue: str, *, is_permanent: bool) -> None:
-        """Take note of a declaration; ``is_permanent``: nothing but a deletion ends the queue."""
-        self._declared[queue] = is_permanent
+    def add(self, queue: str, declaration: Mapping[str, Any]) -> None:
+        """Take note of a queue, and of the arguments of ``queue_declare``."""
+        ends_by_itself = declaration["exclusive"] or declaration["auto_delete"]
+        self._declared[queue] = not ends_by_itself and lifetime_of(queue, declaration["arguments"]) is None
+        self._unused = (queue, declaration)
+
+    def unused(self, queue: str) -> Mapping[str, Any] | None:
+        """Return how the queue was declared, if it has not been used since; else None."""
+        name, declaration = self._unused
+        return declaration if name == queue else None
 
     def discard(self, queue: str) -> None:
         """Forget a queue that this connection deletes."""
         self._declared.pop(queue, None)
+        self._unused = ("", {})
         for _, queues in self._bound.values():
             queues.discard(queue)
 
     def bound(self, exchange: str, queue: str) -> None:
         """Take note of a binding to a queue that the connection declared."""
+        self._unused = ("", {})
         if self._declared.get(queue):
             _, queues = self._bound.get(exchange, (None, set()))
             self._bound[exchange] = (None, queues | {queue})

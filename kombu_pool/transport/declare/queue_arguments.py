@@ -76,11 +76,6 @@ def lifetime_of(name: str, arguments: Mapping[str, Any]) -> float | None:
     return QueueArguments(name, arguments).seconds(EXPIRES)
 
 
-def has_lifetime(name: str, arguments: Mapping[str, Any], *, exclusive: bool, auto_delete: bool) -> bool:
-    """Return whether a queue with these properties and arguments may end without a deletion."""
-    return exclusive or auto_delete or lifetime_of(name, arguments) is not None
-
-
 def dead_letters_refused(arguments: Mapping[str, Any]) -> bool:
     """Return whether a full queue dead-letters what it refuses."""
     return arguments.get(_OVERFLOW) == REJECT_PUBLISH_DLX and arguments.get(_EXCHANGE) is not None

@@ -173,10 +173,13 @@ class Queues:
             ResourceLocked: it is exclusive to another connection.
         """
         try:
-            metadata = self._data.queue_controller.get_metadata(name, self.project)
+            return self.declaration(name, owner)
         except QueueDoesNotExist as error:
             raise amqp_errors.no_queue(name, method) from error
-        declared: Metadata = metadata.get(DECLARED) or {}
+
+    def declaration(self, name: str, owner: str) -> Metadata:
+        """Return what :meth:`require` does, but raise QueueDoesNotExist instead of NotFound."""
+        declared: Metadata = self._data.queue_controller.get_metadata(name, self.project).get(DECLARED) or {}
         self._require_access(name, owner, declared)
         return declared
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +63,11 @@ class Program:
 
     def tell(self, line: str = "") -> None:
         """Write a line to its input."""
-        self._process.stdin.write(line + "\n")
-        self._process.stdin.flush()
+        try:
+            self._process.stdin.write(line + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise AssertionError(f"it has ended; its log: {self.log}") from None
 
     def signal(self, number: int) -> None:
         self._process.send_signal(number)
@@ -89,7 +92,9 @@ class Program:
         self._process.wait(LIMIT)
         for reader in self._readers:
             reader.join(LIMIT)
-        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+        with suppress(BrokenPipeError):  # a line that it did not read
+            self._process.stdin.close()
+        for stream in (self._process.stdout, self._process.stderr):
             stream.close()
 
 

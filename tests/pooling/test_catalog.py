@@ -177,8 +177,10 @@ def test_a_deregistered_queue_is_not_found_at_once(populated):
 
 def test_a_lookup_asks_the_control_store_once_in_its_ttl(populated, clock, monkeypatch):
     calls = []
-    find = populated.control.catalogue_controller.find
-    monkeypatch.setattr(populated.control.catalogue_controller, "find", lambda *key: calls.append(key) or find(*key))
+    find = populated.control.catalogue_controller.find_until
+    monkeypatch.setattr(
+        populated.control.catalogue_controller, "find_until", lambda *key: calls.append(key) or find(*key)
+    )
 
     for _ in range(50):
         populated.catalog.lookup("of-a")
@@ -221,15 +223,15 @@ def test_absence_is_not_remembered(pooled, control, clock):
 
 def test_a_reader_that_is_overtaken_by_a_deregistration_remembers_nothing(populated, monkeypatch, clock):
     clock.advance(60)
-    find = populated.control.catalogue_controller.find
+    find = populated.control.catalogue_controller.find_until
 
     def slow(*key):
         found = find(*key)
-        monkeypatch.setattr(populated.control.catalogue_controller, "find", find)
+        monkeypatch.setattr(populated.control.catalogue_controller, "find_until", find)
         populated.catalog.deregister("of-a")
         return found
 
-    monkeypatch.setattr(populated.control.catalogue_controller, "find", slow)
+    monkeypatch.setattr(populated.control.catalogue_controller, "find_until", slow)
     populated.catalog.lookup("of-a")
 
     assert populated.catalog.lookup("of-a") is None
@@ -262,7 +264,7 @@ def test_a_route_survives_an_outage_of_the_control_store(populated, clock, monke
         raise errors.ConnectionError("refused")
 
     post(populated, "of-a", 1)
-    monkeypatch.setattr(populated.control.catalogue_controller, "find", refused)
+    monkeypatch.setattr(populated.control.catalogue_controller, "find_until", refused)
     monkeypatch.setattr(populated.control.pools_controller, "get", refused)
     clock.advance(30)
 

@@ -90,8 +90,7 @@ class Queues:
             if self._owner_is_dead(name, owner):
                 self._delete_of_dead_owner(name, owner)
                 continue
-            self._check(name, owner, declared)
-            if lifetime is None or self._consumers.touch(name, self.project):
+            if self._check(name, owner, declared) and (lifetime is None or self._consumers.touch(name, self.project)):
                 return
         if exclusive:
             self._renewal.keep_alive(owner)
@@ -110,10 +109,7 @@ class Queues:
     def _owner_is_dead(self, name: str, owner: str) -> bool:
         """Return whether the queue is exclusive to another connection, which is dead."""
         exclusive = (self._declared(name) or {}).get("exclusive")
-        if exclusive in (None, owner):
-            return False
-        # No maintenance may have run since its death.
-        return exclusive_owners.is_dead(exclusive) or (self.project, name) in self._consumers.expired_queues()
+        return exclusive not in (None, owner) and exclusive_owners.is_dead(exclusive)
 
     def _delete_of_dead_owner(self, name: str, owner: str) -> None:
         """Delete the queue in the life that is exclusive to a dead connection; another process may declare it again."""
@@ -138,10 +134,15 @@ class Queues:
             return self._flavors[name]
         return next((flavor for pattern, flavor in self._flavors.items() if fnmatchcase(name, pattern)), None)
 
-    def _check(self, name: str, owner: str, declared: Metadata) -> None:
-        there = self._declared(name)
+    def _check(self, name: str, owner: str, declared: Metadata) -> bool:
+        """Compare the declaration with that of the existing queue; return False if that has ended meanwhile."""
+        try:
+            metadata = self._data.queue_controller.get_metadata(name, self.project)
+        except QueueDoesNotExist:
+            return False
+        there = metadata.get(DECLARED)
         if there is None:
-            return
+            return True  # created by the library
         self._require_access(name, owner, there)
         ours = {**declared, "exclusive": bool(declared["exclusive"])}
         theirs = {**there, "exclusive": bool(there.get("exclusive"))}
@@ -151,6 +152,7 @@ class Queues:
                 raise amqp_errors.precondition_failed(
                     f"inequivalent {key} for queue '{name}': {difference}", "queue_declare"
                 )
+        return True
 
     def _declared(self, name: str) -> Metadata | None:
         """Return the properties and arguments of the declaration; None if the queue was created by the library."""

@@ -29,9 +29,8 @@ class CatalogueController(Contract):
 
     def list(self, project: Project) -> Sequence[CatalogueEntry]:
         with self._store.lock:
-            lives = self._store.catalogue.items()
-            names = sorted(queue for (owner, queue), life in lives if owner == project and life.state != DELETING)
-            return [self.get(project, queue) for queue in names]
+            names = sorted(queue for owner, queue in self._store.catalogue if owner == project)
+            return [self.get(project, queue) for queue in names if self.exists(project, queue)]
 
     def insert(self, project: Project, queue: str, pool: str) -> None:
         with self._store.lock:

@@ -8,6 +8,7 @@ process that stalls can neither bring a deleted queue back nor delete one of a l
 from __future__ import annotations
 
 import logging
+import random
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from kombu_pool import errors
 from kombu_pool.model import ACTIVE, CREATING, DELETING, EXPIRED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from kombu_pool.model import Assignment, Expiry, Metadata, Project
     from kombu_pool.pooling.open_pools import OpenPools
@@ -27,8 +28,9 @@ logger = logging.getLogger(__name__)
 
 #: Time after which a queue that no process has gone on creating is deleted, in seconds.
 CREATION_LEASE = 60.0
-#: Longest wait for the process that creates a queue, in seconds; then this one creates it. Only spares work.
-_CREATION_TIMEOUT = 0.1
+#: First and longest wait for the process that creates a queue, in seconds; then this one creates it. They only spare
+#: work; each wait is twice as long as the one before, as processes that overtake each other would create nothing.
+_CREATION_TIMEOUT, _LONGEST_CREATION_TIMEOUT = 0.1, 10.0
 _CREATION_POLL = 0.002
 
 
@@ -60,8 +62,9 @@ class QueueLives:
         Raises:
             FlavorDoesNotExist, NoPoolFound: as :meth:`~kombu_pool.pooling.Catalog.register`.
         """
+        timeouts = _creation_timeouts()
         while True:
-            found = self._await_creation(queue, project)
+            found = self._await_creation(queue, project, next(timeouts))
             if found is not None and found.state == DELETING:
                 self.end_deletion(project, queue, found)
                 continue
@@ -86,8 +89,9 @@ class QueueLives:
         Raises:
             QueueDoesNotExist: there is no such queue.
         """
+        timeouts = _creation_timeouts()
         while True:
-            found = self._await_creation(queue, project)
+            found = self._await_creation(queue, project, next(timeouts))
             if found is None or found.state in (DELETING, EXPIRED):
                 raise errors.QueueDoesNotExist(queue, project)
             if found.state == ACTIVE and found.incarnation != refused:
@@ -153,15 +157,15 @@ class QueueLives:
         self._catalogue.delete(project, queue, incarnation=found.incarnation)
         self.on_unbound(project, exchanges)
 
-    def _await_creation(self, queue: str, project: Project) -> Assignment | None:
-        """Return the queue's assignment once no process creates the queue, or none has for a while."""
+    def _await_creation(self, queue: str, project: Project, timeout: float) -> Assignment | None:
+        """Return the queue's assignment once no process creates the queue, or one did not within ``timeout``."""
         until = 0.0
         while True:
             found = self._catalogue.find(project, queue)
             if found is None or found.state != CREATING:
                 return found
             now = time.monotonic()
-            until = until or now + _CREATION_TIMEOUT
+            until = until or now + timeout
             if now >= until:
                 return found
             time.sleep(_CREATION_POLL)
@@ -200,6 +204,14 @@ class QueueLives:
             with suppress(errors.IncarnationConflict):
                 return pool.queues.create(queue, metadata, project, incarnation=incarnation, replaces=conflict.current)
         return False
+
+
+def _creation_timeouts() -> Iterator[float]:
+    """Yield how long to wait for the process that creates a queue, in seconds."""
+    timeout = _CREATION_TIMEOUT
+    while True:
+        yield timeout * random.uniform(1, 2)  # noqa: S311 - no secret
+        timeout = min(2 * timeout, _LONGEST_CREATION_TIMEOUT)
 
 
 def _ignore(project: Project, exchanges: Sequence[str]) -> None:

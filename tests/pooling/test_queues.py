@@ -1,8 +1,14 @@
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from kombu_pool import errors
+from kombu_pool.drivers.memory.queues import QueueController
+from kombu_pool.pooling import DataDriver, queue_lives
+from tests.support.limits import LIMIT
 from tests.support.pooling.switchable_stores import bodies, post
 
 
@@ -190,3 +196,19 @@ def test_a_pool_that_is_down_is_asked_once_however_many_deletions_wait_for_it(po
     stores.switch_on("a")
     populated.queue_controller.end_deletions()
     assert list(populated.control.catalogue_controller.deletions()) == []
+
+
+def test_processes_that_declare_a_queue_at_once_do_not_overtake_each_other_for_ever(pooled, clock, monkeypatch):
+    genuine = QueueController.create
+
+    def slow(self, *arguments, **options):
+        time.sleep(2 * queue_lives._CREATION_TIMEOUT)
+        return genuine(self, *arguments, **options)
+
+    monkeypatch.setattr(QueueController, "create", slow)
+    processes = [DataDriver(None, None, pooled.control, clock=clock) for _ in range(6)]
+    with ThreadPoolExecutor(len(processes)) as threads:
+        declared = [threads.submit(each.queue_controller.create, "contended") for each in processes]
+        answers = [each.result(timeout=LIMIT) for each in declared]
+
+    assert sorted(answers) == [False] * 5 + [True]

@@ -131,31 +131,45 @@ class QueueLives:
             self._try_to_end_deletion(project, queue, found)
         return True
 
+    def expire_many(self, queues: Sequence[tuple[Project, str]]) -> int:
+        """Delete those of the queues that have expired; return their number."""
+        expired = self._consumers.expire_many(queues)
+        assignments = zip(expired, self._catalogue.find_many(expired), strict=True)
+        self.end_deletions([(*scope, found) for scope, found in assignments if found and found.state == DELETING])
+        return len(expired)
+
     def end_deletions(self, deletions: Sequence[tuple[Project, str, Assignment]] | None = None) -> None:
         """End the deletions that a dead process or an unreachable pool left unfinished; None: read which."""
-        unreachable: set[str] = set()
+        by_pool: dict[str, list[tuple[Project, str, str]]] = {}
         for project, queue, found in self._catalogue.deletions() if deletions is None else deletions:
-            # One wait for each pool that is down, however many of its queues were deleted.
-            if found.pool not in unreachable and not self._try_to_end_deletion(project, queue, found):
-                unreachable.add(found.pool)
+            by_pool.setdefault(found.pool, []).append((project, queue, found.incarnation))
+        for pool, queues in by_pool.items():
+            self._try_to_end_deletions(pool, queues)
 
-    def _try_to_end_deletion(self, project: Project, queue: str, found: Assignment) -> bool:
-        """End a deletion and return True; return False if the pool does not answer."""
+    def _try_to_end_deletion(self, project: Project, queue: str, found: Assignment) -> None:
+        """End a deletion, unless the pool does not answer."""
+        self._try_to_end_deletions(found.pool, [(project, queue, found.incarnation)])
+
+    def _try_to_end_deletions(self, pool: str, queues: Sequence[tuple[Project, str, str]]) -> None:
         try:
-            self.end_deletion(project, queue, found)
+            self._end_deletions(pool, queues)
         except errors.PoolUnavailable as error:
-            logger.info("The messages of the deleted queue %r are deleted later: %s", queue, error)
-            return False
-        return True
+            logger.info("The messages of %d deleted queue(s) are deleted later: %s", len(queues), error)
 
     def end_deletion(self, project: Project, queue: str, found: Assignment) -> None:
         """Delete a queue that is DELETING from its pool, with its bindings, and then from the catalogue."""
-        self._invalidate(queue, project)
-        with suppress(errors.PoolDoesNotExist), self._open_pools.get(found.pool) as pool:
-            pool.queues.delete(queue, project, incarnation=found.incarnation)
-        exchanges = self._bindings.unbind_queue(queue, project, incarnation=found.incarnation)
-        self._catalogue.delete(project, queue, incarnation=found.incarnation)
-        self.on_unbound(project, exchanges)
+        self._end_deletions(found.pool, [(project, queue, found.incarnation)])
+
+    def _end_deletions(self, pool_name: str, queues: Sequence[tuple[Project, str, str]]) -> None:
+        """Delete queues of one pool, each (project, name, incarnation), as :meth:`end_deletion` does."""
+        for project, queue, _ in queues:
+            self._invalidate(queue, project)
+        with suppress(errors.PoolDoesNotExist), self._open_pools.get(pool_name) as pool:
+            pool.queues.delete_many(queues)
+        exchanges = self._bindings.unbind_queues(queues)
+        self._catalogue.delete_many(queues)
+        for project, names in exchanges.items():
+            self.on_unbound(project, names)
 
     def _await_creation(self, queue: str, project: Project, timeout: float) -> Assignment | None:
         """Return the queue's assignment once no process creates the queue, or one did not within ``timeout``."""

@@ -48,6 +48,11 @@ class CatalogueController(ABC):
     def delete(self, project: Project, queue: str, *, incarnation: str | None = None) -> None:
         """Delete the queue's entry. Idempotent. With an ``incarnation`` only one that has it, and is DELETING."""
 
+    def delete_many(self, queues: Sequence[tuple[Project, str, str]]) -> None:
+        """Delete the entries of queues, each given as (project, name, incarnation), as :meth:`delete` does."""
+        for project, queue, incarnation in queues:
+            self.delete(project, queue, incarnation=incarnation)
+
     def update(self, project: Project, queue: str, pool: str | None = None) -> None:
         """Assign the queue to another pool.
 
@@ -89,6 +94,10 @@ class CatalogueController(ABC):
 
         The time is infinite for a queue without a lifetime, and for one whose lifetime does not count yet.
         """
+
+    def find_many(self, queues: Sequence[tuple[Project, str]]) -> Sequence[Assignment | None]:
+        """Return for each of the queues what :meth:`find` does."""
+        return [self.find(project, queue) for project, queue in queues]
 
     @abstractmethod
     def assign(

@@ -207,6 +207,17 @@ class BindingsController(ABC):
         life.
         """
 
+    def unbind_queues(self, queues: Sequence[tuple[Project, str, str]]) -> Mapping[Project, Sequence[str]]:
+        """Remove the bindings of queues, each given as (project, name, incarnation), as :meth:`unbind_queue` does.
+
+        Returns the names of the exchanges that they came from, by project.
+        """
+        sources: dict[Project, dict[str, None]] = {}
+        for project, queue, incarnation in queues:
+            found = self.unbind_queue(queue, project, incarnation=incarnation)
+            sources.setdefault(project, {}).update(dict.fromkeys(found))
+        return {project: [*names] for project, names in sources.items()}
+
     @abstractmethod
     def list(self, exchange: str | None = None, project: Project = None) -> Sequence[Binding]:
         """Return the bindings of one exchange or, with None, of the project, in the order in which they were made."""
@@ -275,6 +286,10 @@ class ConsumersController(ABC):
         consumer now, whatever its lifetime and its other holders; if not, nothing is changed. Returns whether it had
         expired.
         """
+
+    def expire_many(self, queues: Sequence[tuple[Project, str]]) -> Sequence[tuple[Project, str]]:
+        """Begin the deletion of those of the queues that have expired, as :meth:`expire` does; return those."""
+        return [(project, queue) for project, queue in queues if self.expire(queue, project)]
 
 
 class DueMaintenance(NamedTuple):

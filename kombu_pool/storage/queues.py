@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from kombu_pool.storage.queue_metadata import DEFAULT_LIMIT, is_found
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from kombu_pool.model import Metadata, Project
 
@@ -85,6 +85,11 @@ class QueueController(ABC):
 
         With an ``incarnation`` only a queue that bears it is deleted. In a message store each watch of the queue wakes.
         """
+
+    def delete_many(self, queues: Sequence[tuple[Project, str, str]]) -> None:
+        """Delete queues, each given as (project, name, incarnation), as :meth:`delete` does."""
+        for project, name, incarnation in queues:
+            self.delete(name, project, incarnation=incarnation)
 
     @abstractmethod
     def stats(self, name: str, project: Project = None) -> dict[str, Any]:

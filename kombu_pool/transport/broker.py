@@ -45,7 +45,7 @@ class Broker:
         self.queues = Queues(self.data, self.control, self.router, self.renewal, options)
         #: Those of the open connections.
         self.epochs: weakref.WeakSet[ControlEpoch] = weakref.WeakSet()
-        self.maintenance = Maintenance(self.data, self.control, self.queues, self.check_epoch)
+        self.maintenance = Maintenance(self.data, self.control, self.check_epoch)
 
     def check_epoch(self, epoch: str) -> None:
         """End every connection that was opened in another epoch, before the control store lost its data."""

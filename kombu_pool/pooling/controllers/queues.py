@@ -85,6 +85,10 @@ class QueueController(Routing, storage.QueueController):
         """
         return self._lives.expire(name, project, unused=unused)
 
+    def expire_many(self, queues: Sequence[tuple[Project, str]]) -> int:
+        """Delete those of the queues that have expired, as :meth:`expire` does; return their number."""
+        return self._lives.expire_many(queues)
+
     def end_deletions(self, deletions: Sequence[tuple[Project, str, Assignment]] | None = None) -> None:
         """End the deletions that a dead process or an unreachable pool left unfinished; None: read which."""
         self._lives.end_deletions(deletions)

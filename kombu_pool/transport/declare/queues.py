@@ -226,10 +226,6 @@ class Queues:
         """Delete the queue, its bindings, and the auto-delete exchanges that lose their last binding."""
         self._data.queue_controller.delete(name, self.project)
 
-    def expire(self, project: Project, name: str) -> None:
-        """Delete a queue, as :meth:`delete` does, if it was unused for its lifetime."""
-        self._data.queue_controller.expire(name, project)
-
     def delete_unbound(self, project: Project, exchanges: Sequence[str]) -> None:
         """Delete those of the exchanges that are auto-delete and have no binding left."""
         self._router.forget(*exchanges)

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from kombu_pool.pooling import DataDriver
     from kombu_pool.storage import ControlDriver
-    from kombu_pool.transport.declare.queues import Queues
 
 logger = logging.getLogger(__name__)
 
@@ -26,12 +25,9 @@ class Maintenance:
     #: Interval of garbage collections, which only give space back, in seconds.
     GC_INTERVAL = 25.0
 
-    def __init__(
-        self, data: DataDriver, control: ControlDriver, queues: Queues, check_epoch: Callable[[str], None]
-    ) -> None:
+    def __init__(self, data: DataDriver, control: ControlDriver, check_epoch: Callable[[str], None]) -> None:
         self._data = data
         self._control = control
-        self._queues = queues
         self._check_epoch = check_epoch
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -56,21 +52,24 @@ class Maintenance:
         # Jitter: the processes of one machine start together and must not all ask at the same moment.
         while not self._stop.wait(self._interval * random.uniform(0.75, 1.25)):  # noqa: S311 - no secret
             try:
-                self.run_once()
+                while self.run_once() and not self._stop.is_set():
+                    pass
             except KombuPoolError as error:
                 logger.info("Maintenance waits for the store: %s", error)
             except Exception:
                 logger.exception("Maintenance failed; retrying in %g s", self._interval)
 
-    def run_once(self) -> None:
-        """Check the epoch, delete expired queues, dead-letter what is dead, and collect garbage if it is time."""
+    def run_once(self) -> bool:
+        """Check the epoch, delete expired queues, dead-letter what is dead, and collect garbage if it is time.
+
+        Returns whether it deleted some queues: more may have expired than one answer names.
+        """
         due = self._control.due_maintenance()
         self._check_epoch(due.epoch)
-        for project, queue in due.expired:
-            logger.debug("Queue %r expired and is deleted", queue)
-            self._queues.expire(project, queue)
+        deleted = self._data.queue_controller.expire_many(due.expired) if due.expired else 0
         self._data.queue_controller.end_deletions(due.deletions)
         self._data.dead_letter_all()
         if time.monotonic() - self._collected_at >= self.GC_INTERVAL:
             self._collected_at = time.monotonic()
             self._data.gc()
+        return deleted > 0

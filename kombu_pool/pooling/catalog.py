@@ -95,6 +95,10 @@ class Catalog:
         #: Creates and deletes queues.
         self.lives = QueueLives(self.control, self.open_pools, self.assign, self.invalidate)
 
+    def now(self) -> float:
+        """Return the time by the catalog's clock."""
+        return self._time()
+
     @property
     def ttl(self) -> float:
         """How long what was read from the catalogue may be used, in seconds."""

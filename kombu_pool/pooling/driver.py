@@ -53,6 +53,9 @@ class DataDriver(storage.DataDriver):
         self.message_controller: MessageController = MessageController(self.catalog)
         self.claim_controller: ClaimController = ClaimController(self.catalog)
         self.subscription_controller: SubscriptionController = SubscriptionController(self.catalog)
+        #: The rows whose pools :meth:`dead_letter_all` asks, and when they were read.
+        self._known_rows: list[Pool] = []
+        self._rows_read_at = 0.0
 
     @property
     def capabilities(self) -> tuple[Capabilities, ...]:  # type: ignore[override] # pools change at runtime
@@ -82,8 +85,11 @@ class DataDriver(storage.DataDriver):
         }
 
     def dead_letter_all(self) -> int:
-        """Move the dead letters of every reachable pool."""
-        return sum(self._call(row, _dead_letter_all, 0) for row in self._rows()[0])
+        """Move the dead letters of every reachable pool, of a new one after the cache's ttl at the latest."""
+        now = self.catalog.now()
+        if not self._rows_read_at <= now < self._rows_read_at + self.catalog.ttl or not self._known_rows:
+            self._known_rows, self._rows_read_at = self._rows()[0], now
+        return sum(self._call(row, _dead_letter_all, 0) for row in self._known_rows)
 
     def gc(self) -> int:
         """Collect garbage in every reachable pool."""
@@ -116,12 +122,13 @@ class DataDriver(storage.DataDriver):
     def _call(self, row: Pool, operation: Callable[[PoolHandle, storage.DataDriver], T], default: T) -> T:
         """Call an operation of one pool; on failure, mark the pool down and return the default."""
         pool = self.catalog.open_pools.peek(row["name"])
+        level = logging.WARNING if pool.outage is None else logging.DEBUG
         try:
             return operation(pool, self.catalog.get_driver(row["name"]))
         except errors.PoolUnavailable as error:
-            logger.warning("%s", error)
+            logger.log(level, "%s", error)
         except Exception as error:  # noqa: BLE001 - one pool must not stop the others
-            logger.warning("Pool %s failed: %s", row["name"], mask(str(error)))
+            logger.log(level, "Pool %s failed: %s", row["name"], mask(str(error)))
             pool.mark_down(str(error) or type(error).__name__)
         return default
 

@@ -230,8 +230,8 @@ class ConsumersController(ABC):
     :meth:`expired_queues` returns the queues that dead holders left behind.
     """
 
-    #: Interval between two calls of :meth:`expired_queues`, in seconds; short where a call costs next to nothing.
-    poll_interval: float = 2.0
+    #: Interval at which a consuming process asks for due maintenance, in seconds: what it finds is at most a second old.
+    poll_interval: float = 0.75
 
     @abstractmethod
     def set_lifetime(self, queue: str, after: float, project: Project = None, from_now: bool = False) -> None:

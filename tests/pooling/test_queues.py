@@ -77,7 +77,7 @@ def test_a_queue_created_again_is_empty(populated):
 def test_a_delete_that_crashed_is_finished_by_the_next(populated, stores, monkeypatch, crash_at):
     post(populated, "of-a", 1)
     target, method = {
-        "pool": (populated.catalog.lookup("of-a").queue_controller, "delete"),
+        "pool": (populated.catalog.lookup("of-a").queue_controller, "delete_many"),
         "control": (populated.control.catalogue_controller, "begin_deletion"),
         "catalogue": (populated.control.catalogue_controller, "delete"),
     }[crash_at]
@@ -188,8 +188,8 @@ def test_a_pool_that_is_down_is_asked_once_however_many_deletions_wait_for_it(po
     for number in range(5):
         populated.queue_controller.delete(f"q{number}")
     lives, asked = populated.catalog.lives, []
-    end = lives.end_deletion
-    monkeypatch.setattr(lives, "end_deletion", lambda *arguments: asked.append(arguments) or end(*arguments))
+    end = lives._end_deletions
+    monkeypatch.setattr(lives, "_end_deletions", lambda *arguments: asked.append(arguments) or end(*arguments))
 
     populated.queue_controller.end_deletions()
 
@@ -203,7 +203,7 @@ def test_processes_that_declare_a_queue_at_once_do_not_overtake_each_other_for_e
     genuine = QueueController.create
 
     def slow(self, *arguments, **options):
-        time.sleep(random.uniform(3, 6) * queue_lives._CREATION_TIMEOUT)
+        time.sleep(random.uniform(3, 6) * queue_lives._CREATION_TIMEOUT)  # noqa: S311 - no secret
         return genuine(self, *arguments, **options)
 
     monkeypatch.setattr(QueueController, "create", slow)

@@ -44,8 +44,6 @@ class ConsumersController(Contract):
     that expires has no holder that was added before.
     """
 
-    poll_interval = 1.0
-
     def __init__(self, tables: Tables, lives: Lives, lifetimes: Lifetimes) -> None:
         self._tables = tables
         self._client = tables.client

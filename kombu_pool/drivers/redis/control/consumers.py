@@ -33,8 +33,6 @@ _CONSUMING, _OWNING = "c", "o"
 class ConsumersController(Contract):
     """Holders in sorted sets, and queues with an expiry in one by the time at which they may expire."""
 
-    poll_interval = 1.0
-
     def __init__(self, client: Client, clock: Clock) -> None:
         self._client = client
         self._clock = clock

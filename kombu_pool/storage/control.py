@@ -230,7 +230,7 @@ class ConsumersController(ABC):
     :meth:`expired_queues` returns the queues that dead holders left behind.
     """
 
-    #: Interval at which a consuming process asks for due maintenance, in seconds: what it finds is at most a second old.
+    #: Interval at which a consuming process asks for due maintenance, in seconds: it finds nothing older than a second.
     poll_interval: float = 0.75
 
     @abstractmethod

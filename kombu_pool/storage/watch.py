@@ -27,17 +27,16 @@ class Watch(ABC):
         """Return True once a message may have become claimable or :meth:`interrupt` was called; False at the timeout.
 
         ``timeout`` is in seconds. Changes since the last ``wait`` count, so none is missed between two calls. The end
-        of a delay or of a claim counts, too, and so does a message that is dead because it expired. The result may be
-        True without a cause. One thread waits at a time. An idle wait costs next to no CPU.
+        of a delay or of a claim counts, too, and so does a message that is dead because it expired, and the deletion of
+        a queue. The result may be True without a cause. One thread waits at a time. An idle wait costs next to no CPU.
         """
 
     @abstractmethod
     def interrupt(self) -> None:
         """Wake the current or the next :meth:`wait`. Any thread may call this."""
 
-    @abstractmethod
     def close(self) -> None:
-        """Release the watch's resources. Idempotent."""
+        """Release the watch's resources, of which it need not have any. Idempotent."""
 
 
 class PollingWatch(Watch):
@@ -67,9 +66,6 @@ class PollingWatch(Watch):
 
     def interrupt(self) -> None:
         self._interrupted.set()
-
-    def close(self) -> None:
-        """Do nothing: the watch holds no resources."""
 
     def _has_changed(self) -> bool:
         before = self._counts

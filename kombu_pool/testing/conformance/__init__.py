@@ -70,6 +70,7 @@ __all__ = [
     "test_messages",
     "test_names_and_isolation",
     "test_pools",
+    "test_queue_expiry",
     "test_queue_lives",
     "test_queues",
     "test_redrive",

@@ -35,7 +35,7 @@ class Watch(ABC):
     def interrupt(self) -> None:
         """Wake the current or the next :meth:`wait`. Any thread may call this."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - the default of a watch that holds nothing
         """Release the watch's resources, of which it need not have any. Idempotent."""
 
 

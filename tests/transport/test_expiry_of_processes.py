@@ -50,19 +50,19 @@ def test_a_process_that_stalls_before_it_deletes_an_expired_queue_deletes_no_lat
     shared_url, opened, options, programs
 ):
     channel = opened(shared_url, **options).channel()
-    tidying = programs("tidy")
+    deleting = programs("delete_in_two_steps")
     for number in range(ROUNDS):
         queue = f"q{number}"
         channel.queue_declare(queue, arguments=arguments_of(BRIEF))
         assert publish(channel, queue, "before")
         time.sleep(BRIEF)
-        tidying.tell()
-        assert queue in tidying.line().split()
+        deleting.tell()
+        assert queue in deleting.line().split()
         channel.queue_declare(queue, arguments=arguments_of(60))
         assert publish(channel, queue, "after"), queue
 
-        tidying.tell()
-        assert tidying.line() == "tidied"
+        deleting.tell()
+        assert deleting.line() == "deleted"
 
         assert take_all(channel, queue) == ["after"], queue
 

@@ -89,7 +89,7 @@ def delete(url: str, options: dict[str, Any], seed: str, pause: float) -> None:
 
 
 def lost(stored: Sequence[Any], got: set[str], deleted: Sequence[Any], within: float) -> list[str]:
-    """Return the stored messages that nobody got, and that no deletion in the time thereafter explains."""
+    """Return the stored messages that no consumer got, and that no deletion in the time thereafter explains."""
     ends: dict[str, list[float]] = {}
     for queue, end in deleted:
         ends.setdefault(queue, []).append(end)

@@ -25,7 +25,7 @@ def left_queue(name: object) -> str:
     return f"left-{name}"
 
 
-def tidy(url: str, options: dict[str, Any]) -> None:
+def delete_in_two_steps(url: str, options: dict[str, Any]) -> None:
     """At one line, name the expired queues; at the next one, delete them as one that found them then."""
     with Connection(url, transport_options=options) as connection:
         broker = connection.channel().connection.broker
@@ -36,7 +36,7 @@ def tidy(url: str, options: dict[str, Any]) -> None:
             say(" ".join(queue for _, queue in expired))
             heard()
             broker.data.queue_controller.expire_many(expired)
-            say("tidied")
+            say("deleted")
 
 
 def leave(url: str, options: dict[str, Any], start: int, count: int) -> None:

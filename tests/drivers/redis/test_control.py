@@ -12,6 +12,7 @@ from kombu_pool.clock import SystemClock
 from kombu_pool.drivers.redis import keys
 from kombu_pool.model import ACTIVE, DELETING, Expiry
 from kombu_pool.testing import ManualClock, page_of
+from tests.support.redis.control_records import fill
 from tests.support.redis.stored_keys import stored_keys
 from tests.support.servers.redis_server import Server
 from tests.support.servers.redis_shared import fresh_uri, shared_server
@@ -46,21 +47,6 @@ def client(uri):
 
 def key(part):
     return keys.control_key("kombu-pool", part)
-
-
-def fill(control):
-    """Store a record of every kind."""
-    control.queue_controller.create("q", {"a": 1}, "p")
-    control.flavors_controller.create("fast", "p", ["FIFO"])
-    control.pools_controller.create("pool", 1, "memory://pool", "fast")
-    control.catalogue_controller.insert("p", "q", "pool")
-    for exchange in ("x", "y"):
-        control.bindings_controller.create_exchange(exchange, "topic", project="p")
-        control.bindings_controller.bind(exchange, "q", "key", project="p")
-    control.bindings_controller.bind("x", "y", destination_type="exchange", project="p")
-    control.consumers_controller.set_lifetime("q", 60, "p", from_now=True)
-    control.consumers_controller.add_holder("q", "one", 60, "p")
-    control.consumers_controller.add_holder("q", "two", 60, "p", consuming=False)
 
 
 def register_all(uri, pool):

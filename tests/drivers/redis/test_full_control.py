@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from kombu_pool import drivers, errors
+from kombu_pool.model import EXPIRED
 from kombu_pool.testing import ManualClock
+from tests.support.redis.control_records import fill
 from tests.support.servers.redis_server import Server
 
 

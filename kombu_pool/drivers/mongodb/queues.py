@@ -9,8 +9,9 @@ from pymongo.errors import DuplicateKeyError
 
 from kombu_pool.drivers.mongodb import scan_sentinels, schema, states
 from kombu_pool.drivers.mongodb.codec import DELAYED_OR_CLAIMED, priority_of, project_key
+from kombu_pool.drivers.mongodb.queue_deletion import QueueDeletion
 from kombu_pool.drivers.mongodb.queue_listing import queues_by_name
-from kombu_pool.drivers.mongodb.store import BATCH_SIZE, PLANE, queue_filter
+from kombu_pool.drivers.mongodb.store import PLANE, queue_filter
 from kombu_pool.drivers.queue_stats import queue_stats
 from kombu_pool.errors import IncarnationConflict, QueueDoesNotExist
 from kombu_pool.model import NO_INCARNATION
@@ -19,7 +20,7 @@ from kombu_pool.storage import QueueController as Contract
 from kombu_pool.storage.policy import policy_of, read, write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from kombu_pool.drivers.mongodb.queue_scan import QueueScanner
     from kombu_pool.drivers.mongodb.states import Filter
@@ -134,28 +135,11 @@ class QueueController(Contract):
 
     def delete(self, name: str, project: Project = None, *, incarnation: str | None = None) -> None:
         with self._client.translated():
-            queue = self._store.queue(project, name)
-            if queue is not None and not queue.bears(incarnation):
-                return
-            self._store.collection(states.SUBSCRIPTIONS).delete_many(queue_filter(project, name))
-            if queue is None or not self._delete(queue, incarnation):
-                return
-            self._store.wait_out_caches(project, name)
-            self._store.messages.delete_many(scan_sentinels.all_sentinels(queue.scope), hint=states.BY_ID)
-            if self._store.remove(queue.scope, BATCH_SIZE) >= BATCH_SIZE:
-                # The collector removes the rest; no process may claim a message of it after this returns.
-                self._store.wait_out_caches(project, name, for_claims=True)
+            QueueDeletion(self._store, [(project, name, incarnation)]).run()
 
-    def _delete(self, queue: Queue, incarnation: str | None) -> bool:
-        """Delete a queue's document; return whether it is gone, unless it bears another incarnation now."""
-        # First the document that leads the collector to the messages, if this process dies after the next step.
-        entry = {**queue_filter(queue.project, queue.name), "t": self._store.now()}
-        deleted_queues = self._store.collection(states.DELETED_QUEUES)
-        deleted_queues.update_one({"_id": queue.incarnation}, {"$set": entry}, upsert=True)
-        assigned = {} if incarnation is None else {"a": incarnation}
-        if self._store.queues.delete_one({**queue.document_filter, **assigned}).deleted_count:
-            return True
-        return self._store.queues.find_one(queue.document_filter, {"_id": 1}) is None
+    def delete_many(self, queues: Sequence[tuple[Project, str, str]]) -> None:
+        with self._client.translated():
+            QueueDeletion(self._store, queues).run()
 
     def stats(self, name: str, project: Project = None) -> dict[str, Any]:
         now = self._store.now()

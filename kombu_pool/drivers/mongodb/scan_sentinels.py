@@ -30,11 +30,9 @@ LAST: Final = 255
 _MAX_NUMBER: Final = 2**64 - 1
 
 
-def all_sentinels(scope: Filter) -> Filter:
-    """Return the filter of all sentinels that an incarnation of a queue can have."""
-    ids = [end_sentinel(scope)["_id"], _due_id(scope)]
-    ids += [priority_sentinel(scope, first)["_id"] for first in range(LAST + 1)]
-    return {**scope, "_id": {"$in": ids}}
+def usual_sentinels(scope: Filter) -> list[bytes]:
+    """Return the ids of the sentinels that every incarnation of a queue has, and of the one that a busy queue has."""
+    return [end_sentinel(scope)["_id"], _due_id(scope), priority_sentinel(scope, LAST)["_id"]]
 
 
 def end_sentinel(scope: Filter) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from kombu_pool.errors import QueueDoesNotExist
 from kombu_pool.storage.policy import Policy, policy_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
 
     from pymongo.collection import Collection
 
@@ -178,7 +178,12 @@ class Store:
 
     def wait_out_caches(self, project: Project, name: str, *, for_claims: bool = False) -> None:
         """Wait until no post of any process uses a queue as it was before; with ``for_claims``, nor any claim."""
-        self._cached.pop((project, name), None)
+        self.wait_out_caches_of([(project, name)], for_claims=for_claims)
+
+    def wait_out_caches_of(self, queues: Iterable[tuple[Project, str]], *, for_claims: bool = False) -> None:
+        """Wait once for many queues, as :meth:`wait_out_caches` does."""
+        for scope in queues:
+            self._cached.pop(scope, None)
         time.sleep(_CLAIM_CACHE_WAIT if for_claims else _CACHE_WAIT)
 
     def scan_bounds(self, project: Project, name: str, incarnation: bytes) -> ScanBounds:
@@ -219,3 +224,17 @@ class Store:
 def queue_filter(project: Project, name: str) -> Filter:
     """Return the filter of a queue by its name."""
     return {"p": project_key(project), "q": name}
+
+
+def queues_filter(names: Iterable[tuple[str, str]], field: str = "q") -> Filter:
+    """Return the filter of one or more queues by their names, each after the stored form of its project."""
+    by_project: dict[str, list[str]] = {}
+    for project, name in names:
+        by_project.setdefault(project, []).append(name)
+    filters = [{"p": project, field: one_of(names)} for project, names in by_project.items()]
+    return filters[0] if len(filters) == 1 else {"$or": filters}
+
+
+def one_of(values: Sequence[Any]) -> Any:
+    """Return the condition that a field has one of the values; a router knows the shard of a single one."""
+    return values[0] if len(values) == 1 else {"$in": values}

@@ -136,16 +136,10 @@ def test_what_replaces_an_incarnation_waits_until_no_post_or_claim_uses_it(queue
     assert other.free() == ["d"]
 
 
-def test_an_incarnation_that_is_replaced_during_its_deletion_stays(queue, other, monkeypatch, database):
+@pytest.mark.parametrize("step", [0, 1], ids=["before the deletion is recorded", "after it was"])
+def test_an_incarnation_that_is_replaced_during_its_deletion_stays(queue, other, meanwhile, database, step):
     post(queue, "a", "one")
-    delete_one = Collection.delete_one
-
-    def replace_first(collection, where, *args, **options):
-        monkeypatch.setattr(Collection, "delete_one", delete_one)
-        create(other, "two", replaces="one")
-        return delete_one(collection, where, *args, **options)
-
-    monkeypatch.setattr(Collection, "delete_one", replace_first)
+    meanwhile(Collection, "bulk_write", lambda: create(other, "two", replaces="one"), after=step)
 
     delete(queue, "one")
 

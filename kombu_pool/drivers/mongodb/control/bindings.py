@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from pymongo import UpdateOne
 from pymongo.errors import DuplicateKeyError
 
-from kombu_pool.drivers.mongodb.codec import project_key
+from kombu_pool.drivers.mongodb.codec import project_key, project_of
 from kombu_pool.drivers.mongodb.control.life_bindings import (
     ANNOUNCED,
     IS_LISTED,
@@ -15,7 +16,9 @@ from kombu_pool.drivers.mongodb.control.life_bindings import (
     REMOVED,
     Life,
     LifeBinding,
+    ended_bindings,
 )
+from kombu_pool.drivers.mongodb.control.lives import find_deleting
 from kombu_pool.drivers.mongodb.control.tables import BINDINGS, EXCHANGES, with_id
 from kombu_pool.errors import ExchangeDoesNotExist
 from kombu_pool.storage import BindingsController as Contract
@@ -31,6 +34,8 @@ _EXCHANGE, _QUEUE = "exchange", "queue"
 #: Distance of the first generations of two exchanges: more than the changes of any exchange, so that a generation never
 #: repeats one of a predecessor with the same name.
 _GENERATIONS = 1 << 20
+#: Makes every process read an exchange's bindings again.
+_NEXT_GENERATION: Final = {"$inc": {"g": 1}}
 
 
 class BindingsController(Contract):
@@ -85,7 +90,7 @@ class BindingsController(Contract):
         with self._client.translated():
             self._tables[EXCHANGES].delete_one(_exchange(project, name))
             self._tables[BINDINGS].delete_many({"p": project_key(project), "e": name})
-            self._remove(project, _destination(project, _EXCHANGE, name))
+            self._remove(_destination(project, _EXCHANGE, name))
 
     def generation(self, exchange: str, project: Project = None) -> int:
         with self._client.translated():
@@ -128,7 +133,7 @@ class BindingsController(Contract):
                     if found["f"] == NEW:
                         self._announce(binding, project)
                     return False
-                self._remove(project, {**binding, "j": found["j"]})
+                self._remove({**binding, "j": found["j"]})
                 continue
             self._require(binding["e"], project)
             if new.store(found):
@@ -163,7 +168,7 @@ class BindingsController(Contract):
         try:
             self._require(binding["n"], project)
         except ExchangeDoesNotExist:
-            self._remove(project, binding)
+            self._remove(binding)
             raise
 
     def unbind(
@@ -177,14 +182,22 @@ class BindingsController(Contract):
     ) -> bool:
         binding = _binding(project, exchange, destination_type, destination, routing_key, arguments)
         with self._client.translated():
-            return bool(self._remove(project, {**binding, "f": {"$ne": PENDING}}))
+            return bool(self._remove({**binding, "f": {"$ne": PENDING}}))
 
     def unbind_queue(self, queue: str, project: Project = None, *, incarnation: str | None = None) -> Sequence[str]:
+        if incarnation is not None:
+            return self.unbind_queues([(project, queue, incarnation)]).get(project, [])
         with self._client.translated():
-            if incarnation is None:
-                return self._remove(project, _destination(project, _QUEUE, queue))
-            life = Life(self._tables, project, queue, incarnation)
-            return self._remove(project, life.bindings()) if life.is_ending() else []
+            return [exchange for _, exchange in self._remove(_destination(project, _QUEUE, queue))]
+
+    def unbind_queues(self, queues: Sequence[tuple[Project, str, str]]) -> Mapping[Project, Sequence[str]]:
+        with self._client.translated():
+            ended = find_deleting(self._tables, queues)
+            sources = self._remove(ended_bindings(ended)) if ended else []
+        by_project: dict[Project, list[str]] = {}
+        for project, exchange in sources:
+            by_project.setdefault(project_of(project), []).append(exchange)
+        return by_project
 
     def list(self, exchange: str | None = None, project: Project = None) -> Sequence[Binding]:
         where: dict[str, Any] = {"p": project_key(project), **IS_LISTED}
@@ -194,17 +207,17 @@ class BindingsController(Contract):
             found = sorted(self._tables[BINDINGS].find(where), key=lambda binding: int(binding["o"]))
         return [_to_binding(binding) for binding in found]
 
-    def _remove(self, project: Project, where: dict[str, Any]) -> Sequence[str]:
-        """Remove bindings; return their exchanges in the order of the bindings."""
+    def _remove(self, where: dict[str, Any]) -> Sequence[tuple[str, str]]:
+        """Remove bindings; return the projects and names of their exchanges in the order of the bindings."""
         found = sorted(self._tables[BINDINGS].find(where), key=lambda binding: int(binding["o"]))
         if not found:
             return []
         removed = {"_id": {"$in": [binding["_id"] for binding in found]}}
         # Each may belong to a later life since.
         self._tables[BINDINGS].update_many({**where, **removed}, {"$set": {"f": REMOVED}})
-        sources = list(dict.fromkeys(str(binding["e"]) for binding in found))
-        for exchange in sources:
-            self._increment_generation(project, exchange)
+        sources = list(dict.fromkeys((str(binding["p"]), str(binding["e"])) for binding in found))
+        changed = [UpdateOne({"p": project, "n": exchange}, _NEXT_GENERATION) for project, exchange in sources]
+        self._tables[EXCHANGES].bulk_write(changed, ordered=False)
         self._tables[BINDINGS].delete_many({**removed, "f": REMOVED})
         return sources
 
@@ -214,7 +227,7 @@ class BindingsController(Contract):
 
     def _increment_generation(self, project: Project, exchange: str) -> bool:
         """Make every process read the exchange's bindings again; return whether the exchange exists."""
-        incremented = self._tables[EXCHANGES].update_one(_exchange(project, exchange), {"$inc": {"g": 1}})
+        incremented = self._tables[EXCHANGES].update_one(_exchange(project, exchange), _NEXT_GENERATION)
         return bool(incremented.matched_count)
 
 

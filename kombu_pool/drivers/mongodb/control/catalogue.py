@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 from kombu_pool.drivers.mongodb.codec import NEVER, project_key, project_of
 from kombu_pool.drivers.mongodb.control.holders import NewHolder
-from kombu_pool.drivers.mongodb.control.lives import NewAssignment, activation, assignment_of
+from kombu_pool.drivers.mongodb.control.lives import NewAssignment, activation, assignment_of, find_deleting
 from kombu_pool.drivers.mongodb.control.tables import QUEUES
-from kombu_pool.drivers.mongodb.store import queue_filter
+from kombu_pool.drivers.mongodb.store import queue_filter, queues_filter
 from kombu_pool.errors import PoolDoesNotExist
 from kombu_pool.model import CREATING, DELETING, EXPIRED
 from kombu_pool.storage import CatalogueController as Contract
 from kombu_pool.storage.policy import write
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from kombu_pool.drivers.mongodb.control.lifetimes import Lifetimes
@@ -62,6 +62,13 @@ class CatalogueController(Contract):
                 self._lives.remove_holders(queue_filter(project, queue), incarnation)
             self._tables.remove_part("assignment", where)
 
+    def delete_many(self, queues: Sequence[tuple[Project, str, str]]) -> None:
+        with self._client.translated():
+            if found := find_deleting(self._tables, queues):
+                self._lives.remove_holders_of_all(found)
+                same = {key: {"$in": [one[key] for one in found]} for key in ("_id", "i")}
+                self._tables.remove_parts("assignment", {**same, "f": DELETING})
+
     def drop_all(self) -> None:
         with self._client.translated():
             self._tables.remove_parts("assignment", {"i": {"$gt": ""}})
@@ -69,11 +76,24 @@ class CatalogueController(Contract):
     def find_until(self, project: Project, queue: str) -> tuple[Assignment | None, float]:
         with self._client.translated():
             found = self._lives.read(queue_filter(project, queue))
-            end = NEVER if found is None else self._lifetimes.end(found)
+            assigned, end = self._assignment_until(found)
+        return assigned, self._lifetimes.to_driver_time(end)
+
+    def find_many(self, queues: Sequence[tuple[Project, str]]) -> Sequence[Assignment | None]:
+        names = [(project_key(project), queue) for project, queue in queues]
+        if not names:
+            return []
+        with self._client.translated():
+            found = map(self._lives.verified, [*self._tables[QUEUES].find(queues_filter(names), {"m": 0})])
+            assigned = {(one["p"], one["q"]): self._assignment_until(one)[0] for one in found if one is not None}
+        return [assigned.get(name) for name in names]
+
+    def _assignment_until(self, found: Mapping[str, Any] | None) -> tuple[Assignment | None, float]:
+        end = NEVER if found is None else self._lifetimes.end(found)
         assigned = assignment_of(found)
         if assigned is not None and assigned.state != DELETING and end <= self._lifetimes.now():
             assigned = assigned._replace(state=EXPIRED)
-        return assigned, self._lifetimes.to_driver_time(end)
+        return assigned, end
 
     def assign(
         self, project: Project, queue: str, pool: str, *, replaces: Assignment | None = None, lease: float | None = None

@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 from pymongo import ReturnDocument, UpdateOne
 
-from kombu_pool.drivers.mongodb.codec import project_of
+from kombu_pool.drivers.mongodb.codec import project_key, project_of
 from kombu_pool.drivers.mongodb.control.holders import NewHolder
 from kombu_pool.drivers.mongodb.control.lifetimes import (
     counts,
     end_of,
     end_of_use_update,
+    is_over,
     touch_update,
     use_update,
 )
-from kombu_pool.drivers.mongodb.control.lives import EXPIRY
+from kombu_pool.drivers.mongodb.control.lives import EXPIRY, documents_filter, expiry_with
 from kombu_pool.drivers.mongodb.control.tables import HOLDERS, QUEUES, with_id
-from kombu_pool.drivers.mongodb.store import queue_filter
+from kombu_pool.drivers.mongodb.store import queue_filter, queues_filter
 from kombu_pool.model import DELETING
 from kombu_pool.storage import ConsumersController as Contract
 
@@ -158,9 +159,42 @@ class ConsumersController(Contract):
                 return False
             return self._end_life({**where, "d": mark, "u": None}, named, now)
 
+    def expire_many(self, queues: Sequence[tuple[Project, str]]) -> Sequence[tuple[Project, str]]:
+        names = {(project_key(project), queue): (project, queue) for project, queue in queues}
+        if not names:
+            return []
+        now = self._lifetimes.now()
+        with self._client.translated():
+            due = [usage["_id"] for usage in self._lifetimes.read_many(queues_filter(names)) if is_over(usage, now)]
+            ended = self._expire_due(due, now) if due else []
+        return [names[one["p"], one["q"]] for one in ended]
+
+    def _expire_due(self, due: list[Any], now: float) -> list[dict[str, Any]]:
+        """Expire those of the queues that no process used meanwhile; return the documents of these."""
+        queues, mark = self._tables[QUEUES], secrets.token_hex(8)
+        queues.update_many({"_id": {"$in": due}, "l": {"$ne": None}}, {"$set": {"d": mark}})
+        marked: Filter = {"_id": {"$in": due}, "d": mark}
+        for unverified in [*queues.find({**marked, "u": True}, {"m": 0})]:
+            self._lives.verified(unverified)
+        used = [usage["_id"] for usage in self._lifetimes.read_many(marked) if not is_over(usage, now)]
+        if used:
+            queues.update_many({"_id": {"$in": used}, "d": mark}, {"$unset": {"d": ""}})
+        return self._end_lives({**marked, "u": None}, due, now)
+
+    def _end_lives(self, marked: Filter, due: list[Any], now: float) -> list[dict[str, Any]]:
+        """Delete the queues that still have the mark, with their holders; return their documents."""
+        queues, mark = self._tables[QUEUES], secrets.token_hex(8)
+        queues.update_many(marked, expiry_with(mark))
+        ended = [*queues.find({"_id": {"$in": due}, "d": mark}, {"p": 1, "q": 1, "i": 1})]
+        self._lives.remove_holders_of_all([one for one in ended if "i" in one])
+        if unassigned := [one for one in ended if "i" not in one]:
+            self._tables[HOLDERS].delete_many({**documents_filter(unassigned), "x": {"$lte": now}})
+            self._tables.remove_expired([one["_id"] for one in unassigned])
+        return ended
+
     def _has_expired(self, where: Filter, now: float) -> bool:
         usage = self._lifetimes.read(where)
-        return usage is not None and end_of(usage) <= now and usage.get("w", now) <= now
+        return usage is not None and is_over(usage, now)
 
     def _has_no_consumer(self, where: Filter, now: float) -> bool:
         return self._tables[HOLDERS].find_one({**where, "x": {"$gt": now}, "c": True}, {"_id": 1}) is None

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.uri import StoreUri
 
 _EPOCH = "epoch"
+#: Bound of the queues that one answer names: a process deletes them in the same few commands.
+_QUEUES_BATCH = 500
 _EXPIRED, _DELETIONS = "expired", "deletions"
 
 
@@ -79,8 +81,8 @@ class ControlDriver(Contract):
             epoch = self._compare_epoch(found.get(_EPOCH))
         return DueMaintenance(
             epoch,
-            self.consumers_controller.expired_queues() if _EXPIRED in found else [],
-            self.catalogue_controller.deletions() if _DELETIONS in found else [],
+            self.consumers_controller.expired_queues(_QUEUES_BATCH) if _EXPIRED in found else [],
+            self.catalogue_controller.deletions(_QUEUES_BATCH) if _DELETIONS in found else [],
         )
 
     def _begin_epoch(self) -> str:

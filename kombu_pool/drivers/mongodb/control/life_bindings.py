@@ -8,12 +8,12 @@ from pymongo.errors import DuplicateKeyError
 
 from kombu_pool.drivers.mongodb.control.lives import lineage_of
 from kombu_pool.drivers.mongodb.control.tables import BINDINGS, QUEUES, with_id
-from kombu_pool.drivers.mongodb.store import queue_filter
+from kombu_pool.drivers.mongodb.store import queue_filter, queues_filter
 from kombu_pool.errors import QueueDoesNotExist
 from kombu_pool.model import DELETING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from kombu_pool.drivers.mongodb.control.tables import Tables
     from kombu_pool.drivers.mongodb.states import Filter
@@ -38,15 +38,6 @@ class Life:
         """Raise QueueDoesNotExist unless the assignment of the queue has the incarnation, and is not DELETING."""
         if self._tables[QUEUES].find_one({**self._where, "f": {"$ne": DELETING}}, {"_id": 1}) is None:
             raise QueueDoesNotExist(*self._scope)
-
-    def is_ending(self) -> bool:
-        """Return whether the assignment of the queue has the incarnation, and is DELETING."""
-        return self._tables[QUEUES].find_one({**self._where, "f": DELETING}, {"_id": 1}) is not None
-
-    def bindings(self) -> Filter:
-        """Return the filter of the bindings that end with it."""
-        project, queue = self._where["p"], self._where["q"]
-        return {"p": project, "k": "queue", "n": queue, "j": {"$in": [None, self.lineage]}}
 
     def is_bound(self, found: Mapping[str, Any]) -> bool:
         """Return whether the document is of a binding that does not end with another life."""
@@ -88,3 +79,11 @@ class LifeBinding:
             self._tables[BINDINGS].delete_one(self._pending)
             raise
         return bool(self._tables[BINDINGS].update_one(self._pending, {"$set": {"f": NEW}}).matched_count)
+
+
+def ended_bindings(ended: Sequence[Mapping[str, Any]]) -> Filter:
+    """Return the filter of the bindings that end with lives of queues, given by the documents of the queues."""
+    # A lineage belongs to one queue.
+    lineages = {lineage_of(one["i"]) for one in ended}
+    names = queues_filter(((one["p"], one["q"]) for one in ended), "n")
+    return {**names, "k": "queue", "j": {"$in": [None, *lineages]}}

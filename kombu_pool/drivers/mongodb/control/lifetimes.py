@@ -62,7 +62,11 @@ class Lifetimes:
 
     def read(self, where: Filter) -> dict[str, Any] | None:
         """Return the usage of a queue: the fields of its lifetime, and its last holder."""
-        return next(iter(self._tables[QUEUES].aggregate([{"$match": where}, *self._usage()])), None)
+        return next(iter(self.read_many(where)), None)
+
+    def read_many(self, where: Filter) -> list[dict[str, Any]]:
+        """Return the usage of each matching queue."""
+        return [*self._tables[QUEUES].aggregate([{"$match": where}, *self._usage()])]
 
     def due(self, now: float, skip: int, limit: int) -> list[dict[str, Any]]:
         """Return the usage of queues that may have expired."""
@@ -101,6 +105,11 @@ def end_of(usage: Mapping[str, Any]) -> float:
     if usage.get("s") is not None:
         moments.append(usage["s"])
     return float(max(moments) + usage["l"])
+
+
+def is_over(usage: Mapping[str, Any], now: float) -> bool:
+    """Return whether a queue has expired."""
+    return end_of(usage) <= now and float(usage.get("w", now)) <= now
 
 
 def counts(usage: Mapping[str, Any]) -> bool:

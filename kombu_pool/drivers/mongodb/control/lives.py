@@ -5,16 +5,18 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any, Final
 
+from kombu_pool.drivers.mongodb.codec import project_key
 from kombu_pool.drivers.mongodb.control.tables import HOLDERS, PARTS, QUEUES
+from kombu_pool.drivers.mongodb.store import queues_filter
 from kombu_pool.model import ACTIVE, CREATING, DELETING, RESERVED, Assignment
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from kombu_pool.drivers.mongodb.control.registry import Registry
     from kombu_pool.drivers.mongodb.control.tables import Tables
     from kombu_pool.drivers.mongodb.states import Filter
-    from kombu_pool.model import Expiry
+    from kombu_pool.model import Expiry, Project
 
     Document = dict[str, Any]
     Pipeline = list[dict[str, Any]]
@@ -52,6 +54,11 @@ _RESTORATION: Final[Pipeline] = [
     },
     {"$unset": ["u", "b"]},
 ]
+
+
+def expiry_with(mark: str) -> Pipeline:
+    """Return the expiry that leaves a mark, by which the process finds the queues that it changed."""
+    return [*EXPIRY, {"$set": {"d": mark}}]
 
 
 class Lives:
@@ -104,6 +111,27 @@ class Lives:
     def remove_holders(self, where: Filter, incarnation: str) -> None:
         """Delete the holders of a queue that is DELETING, but none of a later life."""
         self._tables[HOLDERS].delete_many({**where, "k": {"$in": [None, lineage_of(incarnation)]}})
+
+    def remove_holders_of_all(self, ended: Sequence[Document]) -> None:
+        """Delete the holders of queues that are DELETING, given by their documents, but none of a later life."""
+        if ended:
+            lineages = {lineage_of(one["i"]) for one in ended}
+            self._tables[HOLDERS].delete_many({**documents_filter(ended), "k": {"$in": [None, *lineages]}})
+
+
+def find_deleting(tables: Tables, queues: Sequence[tuple[Project, str, str]]) -> list[Document]:
+    """Return the documents of those queues, each given as (project, name, incarnation), that are DELETING."""
+    lives = {(project_key(project), queue, incarnation) for project, queue, incarnation in queues}
+    if not lives:
+        return []
+    where = {**queues_filter({(project, queue) for project, queue, _ in lives}), "f": DELETING}
+    found = tables[QUEUES].find(where, {"p": 1, "q": 1, "i": 1})
+    return [one for one in found if (one["p"], one["q"], one["i"]) in lives]
+
+
+def documents_filter(found: Sequence[Document]) -> Filter:
+    """Return the filter of what belongs to the queues of documents, by their names."""
+    return queues_filter((one["p"], one["q"]) for one in found)
 
 
 def assignment_of(found: Mapping[str, Any] | None) -> Assignment | None:

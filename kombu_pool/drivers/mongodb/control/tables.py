@@ -116,6 +116,12 @@ class Tables:
         """Delete a queue's document if it has no part any more."""
         self[QUEUES].delete_one({**where, **_EMPTY})
 
+    def remove_expired(self, ids: list[Any]) -> None:
+        """Delete the documents of expired queues that have no part any more, and the marks of the others."""
+        where = {"_id": {"$in": ids}}
+        self[QUEUES].delete_many({**where, **_EMPTY})
+        self[QUEUES].update_many({**where, "l": None}, {"$unset": {"d": ""}})
+
     def next_number(self) -> int:
         """Return a number above all previous ones, also of a database that was dropped since."""
         last = {"$add": [{"$ifNull": ["$last", 0]}, 1]}

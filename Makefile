@@ -13,7 +13,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 # More processes than cores: most tests wait for a worker, a server or a deadline.
-JOBS ?= 6
+JOBS ?= 8
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 TESTS := $(PYTEST) -n $(JOBS) --dist loadscope

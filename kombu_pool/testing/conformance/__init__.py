@@ -66,6 +66,7 @@ __all__ = [
     "test_idempotency",
     "test_incarnations",
     "test_listing",
+    "test_many_queues",
     "test_max_length",
     "test_messages",
     "test_names_and_isolation",

@@ -50,8 +50,9 @@ def filters_in(collection, pipeline):
 
 
 def names_a_shard(where):
-    """Return whether a filter, or each of its alternatives, names a project and a queue."""
-    if isinstance(where.get("p"), str) and isinstance(where.get("q"), str):
+    """Return whether a filter, or each of its alternatives, names a project and a queue, or several queues."""
+    queues = where.get("q")
+    if isinstance(where.get("p"), str) and (isinstance(queues, str) or "$in" in (queues or ())):
         return True
     parts = where.get("$or", ())
     return bool(parts) and all(names_a_shard(part) for part in parts)
@@ -144,6 +145,14 @@ def test_queues_and_subscriptions_are_for_one_shard(unsharded, driver):
         queue.drop()
 
     assert not unsharded(work)
+
+
+def test_a_deletion_of_many_queues_is_for_their_shards(unsharded, driver):
+    named = [(project, name, "one") for project in ("p", "other") for name in ("a", "b")]
+    for project, name, incarnation in named:
+        driver.queue_controller.create(name, {}, project, incarnation=incarnation)
+
+    assert not unsharded(lambda: driver.queue_controller.delete_many(named))
 
 
 def test_burials_are_for_one_shard_each(unsharded, driver, clock):

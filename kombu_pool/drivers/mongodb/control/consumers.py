@@ -166,8 +166,8 @@ class ConsumersController(Contract):
         now = self._lifetimes.now()
         with self._client.translated():
             due = [usage["_id"] for usage in self._lifetimes.read_many(queues_filter(names)) if is_over(usage, now)]
-            ended = self._expire_due(due, now) if due else []
-        return [names[one["p"], one["q"]] for one in ended]
+            ended = {(one["p"], one["q"]) for one in self._expire_due(due, now)} if due else set()
+        return [scope for name, scope in names.items() if name in ended]
 
     def _expire_due(self, due: list[Any], now: float) -> list[dict[str, Any]]:
         """Expire those of the queues that no process used meanwhile; return the documents of these."""

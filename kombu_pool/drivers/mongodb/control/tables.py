@@ -8,7 +8,7 @@
                u  the pool is not verified yet   b  the fields that the assignment replaced, until then
                j  lineage: with it all incarnations of the queue begin, until it is deleted
                l  lifetime    s  start of its lifetime    w  earliest time at which it may expire
-               d  mark of the process that is about to expire the queue
+               d  mark of the process that is about to expire the queue, or that did
     exchanges  n  name     k  type    d  durable    u  auto-delete    a  arguments    g  generation
     bindings   e  exchange    k  kind and    n  name of the destination    r  routing key    a  arguments    o  order
                f  its state    j  lineage of the queue, if given

@@ -138,7 +138,7 @@ class DeclarationMethods:
         name = queue or f"amq.gen-{uuid.uuid4().hex}"
         if passive:
             self._queues.require(name, self._owner, "queue_declare")
-            return self._queues.counts(name)
+            return self._queues.present_counts(name)
         if exclusive:
             self.require_open()
         self._queues.declare(

@@ -213,6 +213,11 @@ class Queues:
             self._consumers.count(name, self.project),
         )
 
+    def present_counts(self, name: str) -> Declared:
+        """Return the counts, even if another process has just declared the queue again in another pool."""
+        self._data.catalog.invalidate(name, self.project)
+        return self.counts(name)
+
     def total(self, name: str) -> int:
         """Return the number of messages in any state."""
         messages: int = self._data.queue_controller.stats(name, self.project)["messages"]["total"]

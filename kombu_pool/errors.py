@@ -21,7 +21,7 @@
     │   └── QueueNotMapped            ExchangeDoesNotExist
     ├── NotPermitted
     │   ├── MessageIsClaimed          MessageNotClaimed        MessageNotClaimedBy
-    │   └── PoolInUse                 PoolInUseByFlavor
+    │   └── PoolInUse                 PoolInUseByFlavor        PoolIsReserved
     ├── Conflict
     │   └── MessageConflict  ClaimConflict  PoolAlreadyExists  SubscriptionAlreadyExists
     ├── QueueIsEmpty                  QueueIsFull
@@ -222,6 +222,12 @@ class PoolInUseByFlavor(NotPermitted):
     flavor: str
 
 
+class PoolIsReserved(NotPermitted):
+    """Pool {pool!r} is the control store's own: it is added when it is needed, and cannot be changed or removed."""
+
+    pool: str
+
+
 class Conflict(KombuPoolError):
     """The operation conflicts with the store's content."""
 
@@ -268,7 +274,13 @@ class ClaimDoesNotMatch(_ErrorOfQueue):
 
 
 class NoPoolFound(KombuPoolError):
-    """No pool can take the queue: add a pool of its flavor, or give one a weight above 0."""
+    """Queue {queue!r} of project {project!r} needs a pool of flavor {flavor!r} and weight above 0; there are {pools}."""
+
+    queue: str
+    project: str | None
+    flavor: str | None
+    #: The pools with their weights and flavors, as text.
+    pools: str
 
 
 class PoolCapabilitiesMismatch(KombuPoolError):

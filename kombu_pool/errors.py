@@ -274,7 +274,7 @@ class ClaimDoesNotMatch(_ErrorOfQueue):
 
 
 class NoPoolFound(KombuPoolError):
-    """Queue {queue!r} of project {project!r} needs a pool of flavor {flavor!r} and weight above 0; there are {pools}."""
+    """Queue {queue!r} of project {project!r} needs a pool of flavor {flavor!r}, weight above 0; there are {pools}."""
 
     queue: str
     project: str | None

@@ -180,6 +180,11 @@ class Catalog:
         assignment = self._assignment(queue, project)
         return assignment.pool if assignment else None
 
+    def is_known_to_be_down(self, queue: str, project: Project = None) -> bool:
+        """Return whether a call to the queue's pool failed less than a second ago. No pool is asked."""
+        name = self.pool_of(queue, project)
+        return name is not None and self.open_pools.peek(name).recent_outage() is not None
+
     def lookup(self, queue: str, project: Project = None) -> DataDriver | None:
         """Return the driver of the queue's pool, None when the queue has no assignment; raises as :meth:`pool` does."""
         pool = self.pool(queue, project)

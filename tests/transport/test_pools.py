@@ -86,13 +86,6 @@ def test_a_queue_may_name_its_flavor(channel, pools):
     assert (stored(pools["a"], "q"), stored(pools["b"], "q")) == (0, 1)
 
 
-def test_a_flavor_of_queues_without_a_pool_is_found_by_the_first_connection(connect, options):
-    connection = connect(**{**options, "queue_flavors": {"slow.*": "slow"}})
-
-    with pytest.raises(errors.ConfigurationError, match=r"queue_flavors gives the queues 'slow\.\*' the flavor 'slow'"):
-        connection.channel()
-
-
 def test_messages_are_where_the_catalogue_says(channel, connect, options, pools):
     catalog = connect(**options).connection.broker.data.catalog
     for number in range(10):

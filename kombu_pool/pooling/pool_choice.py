@@ -50,7 +50,7 @@ class PoolChoice:
             return self._control_queue_pool()
         eligible = self.eligible(flavor, project)
         if eligible:
-            return self._choose_answering(eligible)
+            return self._choose_answering(eligible, queue, project)
         if not flavor and self._enable_virtual_pool:
             return self.control_store_pool()
         raise errors.NoPoolFound(queue, project, flavor, _describe(self._open_pools.rows()))
@@ -102,14 +102,14 @@ class PoolChoice:
         except errors.ConfigurationError:
             return False
 
-    def _choose_answering(self, rows: list[Pool]) -> str:
+    def _choose_answering(self, rows: list[Pool], queue: str, project: Project) -> str:
         first: errors.KombuPoolError | None = None
         while (chosen := choose_weighted(rows)) is not None:
             name = chosen["name"]
             try:
-                self._require_answer(name)
+                self._require_answer(name, queue, project)
             except (errors.PoolUnavailable, errors.PoolDoesNotExist) as error:
-                logger.info("A new queue is assigned to another pool if there is one: %s", error)
+                logger.info("Queue %r is assigned to another pool if there is one: %s", queue, error)
                 if first is None or isinstance(first, errors.PoolDoesNotExist):
                     first = error
                 rows = [row for row in rows if row["name"] != name]
@@ -117,18 +117,14 @@ class PoolChoice:
                 return name
         raise first or errors.PoolDoesNotExist("")
 
-    def _require_answer(self, name: str) -> None:
+    def _require_answer(self, name: str, queue: str, project: Project) -> None:
         """Raise PoolUnavailable unless the pool answers. A pool that did not a moment ago is not asked again."""
         outage = self._open_pools.peek(name).recent_outage()
         if outage is not None:
             raise errors.PoolUnavailable(name, outage.reason)
-        pool = self._open_pools.get(name)
-        driver, settings = pool.driver, pool.settings
-        if driver is None or settings is None:  # closed meanwhile
-            raise errors.PoolUnavailable(name, "it was closed")
-        if not driver.is_alive():
-            raise errors.PoolUnavailable(name, pool.mark_down(f"{settings.uri} does not answer").reason)
-        pool.outage = None
+        with self._open_pools.get(name) as pool:
+            # Unlike is_alive(), it tells an unreachable store from one that answers with an error.
+            pool.queues.exists(queue, project)
 
 
 def is_virtual(row: Pool) -> bool:

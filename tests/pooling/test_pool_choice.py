@@ -7,15 +7,20 @@ import pytest
 from kombu_pool import errors
 from kombu_pool.model import Expiry
 from kombu_pool.pooling import DataDriver, declare_pools, pool_choice
-from tests.support.pooling.switchable_stores import SwitchableDriver, bodies, post
+from tests.support.pooling.switchable_stores import Switchable, bodies, post
 
 
 @pytest.fixture
 def asked(monkeypatch):
     """The URIs of the stores that were asked whether they answer."""
     uris = []
-    is_alive = SwitchableDriver.is_alive
-    monkeypatch.setattr(SwitchableDriver, "is_alive", lambda self: uris.append(self.uri) or is_alive(self))
+    method = Switchable.__getattr__
+
+    def recorded(self, name):
+        uris.extend([self._uri] if name == "exists" else [])
+        return method(self, name)
+
+    monkeypatch.setattr(Switchable, "__getattr__", recorded)
     return uris
 
 
@@ -69,13 +74,13 @@ def test_a_pool_that_did_not_answer_is_asked_once_a_second(pooled, stores, asked
 def test_while_no_eligible_pool_answers_a_queue_is_assigned_to_none(pooled, stores):
     for name in ("a", "b"):
         pooled.catalog.get_driver(name)
-        stores.switch_off(name)
+        stores.switch_off(name, f"{name} is refused")
 
     with pytest.raises(errors.PoolUnavailable) as raised:
         pooled.queue_controller.create("q")
 
     assert raised.value.pool in ("a", "b")
-    assert str(raised.value).count(stores.uri(raised.value.pool)) == 1
+    assert raised.value.reason == f"{raised.value.pool} is refused"
     assert not pooled.control.catalogue_controller.exists(None, "q")
     assert not pooled.control.pools_controller.exists("default")
 
@@ -187,3 +192,15 @@ def test_two_processes_may_add_the_reserved_pool_at_once(pooled, control, clock)
 def test_a_declaration_cannot_change_the_reserved_pool(pooled, stores):
     with pytest.raises(errors.PoolIsReserved, match="control store's own"):
         declare_pools(pooled.control, [{"name": "kombu_pool.control", "uri": stores.uri("c")}])
+
+
+def test_a_pool_that_answers_with_an_error_is_not_taken_for_one_that_is_down(pooled, stores, monkeypatch):
+    stores.switch_off("b")
+
+    def refuse(*_):
+        raise errors.IncompatibleStore("another layout")
+
+    monkeypatch.setattr(pooled.catalog.get_driver("a").queue_controller, "exists", refuse, raising=False)
+
+    with pytest.raises(errors.IncompatibleStore, match="another layout"):
+        pooled.queue_controller.create("q")

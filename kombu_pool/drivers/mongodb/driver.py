@@ -54,14 +54,6 @@ class DataDriver(Contract):
     def watch(self, queues: Iterable[tuple[Project, str]]) -> MongoWatch:
         return MongoWatch(self._store, queues)
 
-    def is_alive(self) -> bool:
-        try:
-            with self._client.translated():
-                self._store.queues.estimated_document_count()
-        except KombuPoolError:
-            return False
-        return not self._closed
-
     def health(self) -> dict[str, Any]:
         health: dict[str, Any] = {"storage_reachable": False, "uri": str(self._client.location)}
         if self._closed:

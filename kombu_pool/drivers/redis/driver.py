@@ -58,13 +58,6 @@ class DataDriver(Contract):
     def watch(self, queues: Iterable[tuple[Project, str]]) -> RedisWatch:
         return (ChannelWatch if self._client.is_cluster else WakeupListWatch)(self._store, queues)
 
-    def is_alive(self) -> bool:
-        try:
-            self._client.command("ZCARD", self._store.index)
-        except KombuPoolError:
-            return False
-        return not self._closed
-
     def health(self) -> dict[str, Any]:
         health: dict[str, Any] = {"storage_reachable": False, "uri": str(self._client.location)}
         if self._closed:

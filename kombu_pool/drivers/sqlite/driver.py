@@ -54,13 +54,6 @@ class DataDriver(Contract):
     def watch(self, queues: Iterable[tuple[Project, str]]) -> Watch:
         return Watch(self._database, self._clock, queues)
 
-    def is_alive(self) -> bool:
-        try:
-            self._database.row("SELECT 1 FROM queue LIMIT 1")
-        except (KombuPoolError, OSError):
-            return False
-        return not self._closed
-
     def health(self) -> dict[str, Any]:
         path = self._database.path
         health: dict[str, Any] = {"storage_reachable": False, "path": path}

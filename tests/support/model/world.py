@@ -44,10 +44,6 @@ class _Stepwise:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._driver, name)
 
-    def is_alive(self) -> bool:
-        alive: bool = Stepwise(self._driver).is_alive()
-        return alive
-
 
 class World:
     """The stores of one run, opened by each process for itself."""

@@ -80,16 +80,16 @@ def _record(calls: list[Call]) -> None:
     """Record every claim and acknowledgement that pooling makes; the cost for one message is negligible."""
     ack_and_claim, delete = ClaimController.ack_and_claim, MessageController.delete_claimed
 
-    def recorded_ack_and_claim(self: Any, queue: str, held: Any, *arguments: Any) -> Any:
+    def recorded_ack_and_claim(self: Any, queue: str, held: Any, *arguments: Any, **options: Any) -> Any:
         if held:
             calls.append(("ack", len(held)))
-        refused, claim_id, messages = ack_and_claim(self, queue, held, *arguments)
+        refused, claim_id, messages = ack_and_claim(self, queue, held, *arguments, **options)
         calls.append(("claim", len(messages)))
         return refused, claim_id, messages
 
-    def recorded_delete(self: Any, queue: str, held: Any, *arguments: Any) -> Any:
+    def recorded_delete(self: Any, queue: str, held: Any, *arguments: Any, **options: Any) -> Any:
         calls.append(("ack", len(held)))
-        return delete(self, queue, held, *arguments)
+        return delete(self, queue, held, *arguments, **options)
 
     setattr(ClaimController, "ack_and_claim", recorded_ack_and_claim)  # noqa: B010 - the type checker forbids assignment
     setattr(MessageController, "delete_claimed", recorded_delete)  # noqa: B010

@@ -27,7 +27,8 @@ CATALOG: list[cfg.Opt] = [
     cfg.BoolOpt(
         "enable_virtual_pool",
         default=True,
-        help="Use the control store as a pool named 'default' when it names no pool. Off: NoPoolFound.",
+        help="Use the control store as a pool named 'default' while no pool without a flavor has a weight above 0. "
+        "Off: NoPoolFound.",
     ),
     cfg.FloatOpt(
         "cache_ttl",

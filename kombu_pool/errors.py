@@ -7,7 +7,8 @@
     │   ├── InvalidDriver             the driver of a scheme cannot be loaded or built
     │   └── NothingToChange           an update names no change
     ├── ConnectionError               a store is unreachable now
-    │   └── PoolUnavailable           the store of a named pool is
+    │   ├── PoolUnavailable           the store of a named pool is
+    │   └── StoreLost                 a store lost what it held
     ├── StoreError                    a store answers, but cannot serve
     │   ├── IncompatibleStore         not ours, or of another layout version
     │   ├── StoreFull                 no space left, or read-only
@@ -21,7 +22,7 @@
     │   └── QueueNotMapped            ExchangeDoesNotExist
     ├── NotPermitted
     │   ├── MessageIsClaimed          MessageNotClaimed        MessageNotClaimedBy
-    │   └── PoolInUse                 PoolInUseByFlavor
+    │   └── PoolInUse                 PoolInUseByFlavor        PoolIsReserved
     ├── Conflict
     │   └── MessageConflict  ClaimConflict  PoolAlreadyExists  SubscriptionAlreadyExists
     ├── QueueIsEmpty                  QueueIsFull
@@ -94,6 +95,10 @@ class PoolUnavailable(ConnectionError):
 
     pool: str
     reason: str
+
+
+class StoreLost(ConnectionError):
+    """The store lost what it held: queues and exchanges must be declared again."""
 
 
 class StoreError(KombuPoolError):
@@ -222,6 +227,12 @@ class PoolInUseByFlavor(NotPermitted):
     flavor: str
 
 
+class PoolIsReserved(NotPermitted):
+    """Pool {pool!r} is the control store's own: it is added when it is needed, and cannot be changed or removed."""
+
+    pool: str
+
+
 class Conflict(KombuPoolError):
     """The operation conflicts with the store's content."""
 
@@ -268,7 +279,13 @@ class ClaimDoesNotMatch(_ErrorOfQueue):
 
 
 class NoPoolFound(KombuPoolError):
-    """No pool can take the queue: add a pool of its flavor, or give one a weight above 0."""
+    """Queue {queue!r} of project {project!r} needs a pool of flavor {flavor!r}, weight above 0; there are {pools}."""
+
+    queue: str
+    project: str | None
+    flavor: str | None
+    #: The pools with their weights and flavors, as text.
+    pools: str
 
 
 class PoolCapabilitiesMismatch(KombuPoolError):

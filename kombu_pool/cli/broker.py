@@ -29,6 +29,9 @@ class Broker(NamedTuple):
 def open_broker(context: click.Context) -> Iterator[Broker]:
     """Open the control store of the application's broker URL, as the application itself does."""
     with context.obj.app.connection_for_write() as connection:
+        options = connection.transport_options or {}
+        # A command adds the pool of a flavor that this option names, so it must run without one.
+        connection.transport_options = {name: value for name, value in options.items() if name != "queue_flavors"}
         if not isinstance(connection.transport, Transport):
             raise click.ClickException(f"{connection.as_uri()} is not a pool:// broker; did you forget -A?")
         try:

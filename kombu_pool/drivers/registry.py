@@ -22,8 +22,9 @@ from kombu_pool.errors import (
     PoolCapabilitiesMismatch,
     PoolDoesNotExist,
     PoolInUseByFlavor,
+    PoolIsReserved,
 )
-from kombu_pool.storage import DEFAULT_LIMIT
+from kombu_pool.storage import CONTROL_POOL, DEFAULT_LIMIT, VIRTUAL
 from kombu_pool.storage.policy import write
 
 if TYPE_CHECKING:
@@ -139,6 +140,8 @@ class PoolsController(storage.PoolsController):
     ) -> None:
         _check_weight(weight)
         pool = StoredPool(uri, weight, flavor or None, write(dict(options or {})))
+        if pool[1:] != (0, None, write({VIRTUAL: True})):
+            _refuse_reserved(name)
         self._registry.change(lambda records: _put(records, name, pool))
 
     def get(self, name: str, detailed: bool = False) -> Pool:
@@ -146,9 +149,11 @@ class PoolsController(storage.PoolsController):
 
     def update(self, name: str, **kwargs: Any) -> None:
         changes = _changes(kwargs)
+        _refuse_reserved(name)
         self._registry.change(lambda records: _put(records, name, _require(records, name)._replace(**changes)))
 
     def delete(self, name: str) -> None:
+        _refuse_reserved(name)
         self._registry.change(lambda records: _remove(records, name), unused=name)
 
     def drop_all(self) -> None:
@@ -226,6 +231,11 @@ def _require_flavor(records: Records, project: Project, name: str) -> bytes:
     return found
 
 
+def _refuse_reserved(name: str) -> None:
+    if name == CONTROL_POOL:
+        raise PoolIsReserved(name)
+
+
 def _check_weight(weight: object) -> None:
     if not isinstance(weight, int) or isinstance(weight, bool) or weight < 0:
         raise ConfigurationError(f"a pool's weight must be a whole number of 0 or more, not {weight!r}")
@@ -247,7 +257,7 @@ def _changes(given: Mapping[str, Any]) -> dict[str, Any]:
 def _put(records: Records, name: str, pool: StoredPool) -> Records:
     _check_capabilities(records, name, pool)
     for other, its in records.pools.items():
-        if its.uri == pool.uri and other != name:
+        if its.uri == pool.uri and other != name and CONTROL_POOL not in (other, name):
             raise PoolAlreadyExists(other)
     return records._replace(pools={**records.pools, name: pool})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kombu_pool.pooling.catalog import Catalog
 from kombu_pool.pooling.controllers import ClaimController, MessageController, QueueController, SubscriptionController
 from kombu_pool.pooling.driver import DataDriver
-from kombu_pool.pooling.pool_declarations import declare_pools
+from kombu_pool.pooling.pool_declarations import declare_pools, require_pools_of
 
 __all__ = [
     "Catalog",
@@ -15,4 +15,5 @@ __all__ = [
     "QueueController",
     "SubscriptionController",
     "declare_pools",
+    "require_pools_of",
 ]

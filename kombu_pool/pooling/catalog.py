@@ -13,7 +13,8 @@ from kombu_pool.clock import SYSTEM_CLOCK
 from kombu_pool.drivers import capabilities_of, open_control
 from kombu_pool.model import ACTIVE, DELETING, EXPIRED, NO_INCARNATION
 from kombu_pool.pooling.cache import AssignmentCache, CachedAssignment
-from kombu_pool.pooling.open_pools import VIRTUAL, OpenPools, close_quietly
+from kombu_pool.pooling.open_pools import OpenPools, close_quietly
+from kombu_pool.pooling.pool_choice import PoolChoice, is_virtual
 from kombu_pool.pooling.pool_handle import empty_pool
 from kombu_pool.pooling.queue_lives import QueueLives
 from kombu_pool.pooling.selection import choose_weighted
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_POOL = "default"
-DEFAULT_WEIGHT = 100
 #: Attempts to assign a queue, each to another pool when the chosen one was deleted meanwhile.
 _MAX_ATTEMPTS = 10
 #: Most cached routes; the cache is emptied when it is full.
@@ -85,6 +84,7 @@ class Catalog:
             ttl=self._ttl,
             dead_letter_hooks=dead_letter_hooks or DeadLetterHooks(),
         )
+        self._choice = PoolChoice(self.control, self.open_pools, enable_virtual_pool=self._enable_virtual_pool)
         #: The pool of the queues without an assignment, which is always empty.
         self.unassigned = empty_pool(self._clock)
         # The route of every published message.
@@ -112,6 +112,7 @@ class Catalog:
         Raises:
             FlavorDoesNotExist: the project has no such flavor.
             NoPoolFound: no pool of the flavor takes new queues; nothing is written.
+            PoolUnavailable: such pools exist, and none answers; nothing is written.
         """
         self._register(queue, project, flavor)
 
@@ -125,23 +126,28 @@ class Catalog:
         self.invalidate(queue, project)
 
     def assign(
-        self, queue: str, project: Project, flavor: str | None, found: Assignment | None, *, lease: float | None = None
+        self,
+        queue: str,
+        project: Project,
+        flavor: str | None,
+        found: Assignment | None,
+        *,
+        lease: float | None = None,
+        expires: bool = False,
     ) -> tuple[Assignment, bool]:
         """Assign the queue in place of the assignment that was ``found``; return the present one, and if it is new.
 
-        Raises as :meth:`register` does.
+        ``expires``: the queue is a control queue, unless it has a flavor. Raises as :meth:`register` does.
         """
         catalogue = self.control.catalogue_controller
         if found is not None and self.open_pools.exists(found.pool):
             with suppress(errors.PoolDoesNotExist):
                 return catalogue.assign(project, queue, found.pool, replaces=found, lease=lease)
         for _ in range(_MAX_ATTEMPTS):
-            chosen = choose_weighted(self._candidates(flavor, project))
-            if chosen is None:
-                break
             with suppress(errors.PoolDoesNotExist):  # deleted since it was chosen
-                return catalogue.assign(project, queue, chosen["name"], replaces=found, lease=lease)
-        raise errors.NoPoolFound
+                chosen = self._choice.choose(queue, project, flavor, expires=expires)
+                return catalogue.assign(project, queue, chosen, replaces=found, lease=lease)
+        raise errors.NoPoolFound(queue, project, flavor, "each was deleted while it was chosen")
 
     # Finding.
 
@@ -174,6 +180,11 @@ class Catalog:
         assignment = self._assignment(queue, project)
         return assignment.pool if assignment else None
 
+    def is_known_to_be_down(self, queue: str, project: Project = None) -> bool:
+        """Return whether a call to the queue's pool failed less than a second ago. No pool is asked."""
+        name = self.pool_of(queue, project)
+        return name is not None and self.open_pools.peek(name).recent_outage() is not None
+
     def lookup(self, queue: str, project: Project = None) -> DataDriver | None:
         """Return the driver of the queue's pool, None when the queue has no assignment; raises as :meth:`pool` does."""
         pool = self.pool(queue, project)
@@ -190,10 +201,10 @@ class Catalog:
 
         Without ``use_listing``, only the virtual pool, which is the control store itself, is eligible.
         """
-        candidates = self._candidates(None)
-        if not use_listing:
-            candidates = [row for row in candidates if _is_virtual(row)]
-        chosen = choose_weighted(candidates)
+        eligible = self._choice.eligible(None)
+        if not eligible and self._enable_virtual_pool:
+            return self.get_driver(self._choice.control_store_pool())
+        chosen = choose_weighted([row for row in eligible if use_listing or is_virtual(row)])
         return None if chosen is None else self.get_driver(chosen["name"])
 
     def get_queue_controller(self, queue: str, project: Project = None) -> QueueController | None:
@@ -225,7 +236,7 @@ class Catalog:
             return capabilities_of(self.control.uri) if self._enable_virtual_pool else ()
         for row in rows:
             with suppress(errors.ConfigurationError):  # a URI that no driver serves here
-                known.append(set(capabilities_of(self.control.uri if _is_virtual(row) else row["uri"])))
+                known.append(set(capabilities_of(self.control.uri if is_virtual(row) else row["uri"])))
         return tuple(sorted(set.intersection(*known))) if known else ()
 
     def rows(self) -> list[Pool]:
@@ -238,8 +249,6 @@ class Catalog:
         self.open_pools.close()
         if self._owns_control:
             close_quietly(self.control)
-
-    # Choosing a pool.
 
     def _register(self, queue: str, project: Project, flavor: str | None) -> str:
         while True:
@@ -255,27 +264,6 @@ class Catalog:
                 found, _ = self.assign(queue, project, flavor, found)
                 self.invalidate(queue, project)
             return found.pool
-
-    def _candidates(self, flavor: str | None, project: Project = None) -> list[Pool]:
-        pools = self.control.pools_controller
-        if flavor:
-            requested = self.control.flavors_controller.get(flavor, project=project)
-            return list(pools.get_pools_by_flavor(requested, detailed=True))
-        rows = list(pools.get_pools_by_flavor(detailed=True))
-        if not rows and self._enable_virtual_pool:
-            if not list(next(pools.list(limit=1))):
-                self._add_virtual_pool()
-            # Another process may have added a pool since the first read.
-            rows = list(pools.get_pools_by_flavor(detailed=True))
-        return rows
-
-    def _add_virtual_pool(self) -> None:
-        try:
-            self.control.pools_controller.create(
-                DEFAULT_POOL, DEFAULT_WEIGHT, self.control.uri, options={VIRTUAL: True}
-            )
-        except errors.PoolAlreadyExists:
-            logger.debug("Another process added the pool %s at the same moment", DEFAULT_POOL)
 
     # Caching.
 
@@ -325,7 +313,3 @@ class Catalog:
         self.version = object()
         self._routes.pop((project, queue), None)
         self._assignments.delete(project, queue)
-
-
-def _is_virtual(row: Pool) -> bool:
-    return bool((row.get("options") or {}).get(VIRTUAL))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from kombu_pool import errors
 from kombu_pool.drivers import open_data
 from kombu_pool.pooling.pool_handle import PoolHandle, Settings
+from kombu_pool.storage import VIRTUAL
 
 if TYPE_CHECKING:
     from kombu_pool.clock import Clock
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from kombu_pool.storage import ControlDriver, DataDriver, DeadLetterHooks
 
 logger = logging.getLogger(__name__)
-
-#: Option of a pool that is the control store itself: its URI is always that of the control store.
-VIRTUAL = "virtual"
 
 #: Age, in seconds, at which a replaced driver is closed: no call can still be running in it.
 RETIREMENT_PERIOD = 60.0

@@ -49,6 +49,24 @@ def declare_pools(
         _declare_pool(control, pool)
 
 
+def require_pools_of(control: ControlDriver, queue_flavors: Mapping[str, str], project: Project = None) -> None:
+    """Check that each flavor which the option ``queue_flavors`` maps queues to exists, and has a pool.
+
+    Raises:
+        ConfigurationError: one does not; a queue of it could never be declared.
+    """
+    if not any(queue_flavors.values()):
+        return
+    named = {row["flavor"] for row in next(control.pools_controller.list(limit=0)) if row["flavor"]}
+    known = [flavor for flavor in sorted(named) if control.flavors_controller.exists(flavor, project=project)]
+    for pattern, flavor in queue_flavors.items():
+        if flavor and flavor not in known:
+            raise ConfigurationError(
+                f"broker_transport_options: queue_flavors gives the queues {pattern!r} the flavor {flavor!r}, which "
+                f"has no pool; flavors with pools: {_listed(known) or 'none'}"
+            )
+
+
 def _validated(given: Mapping[str, Any], kind: str, known: set[str], required: set[str]) -> dict[str, Any]:
     try:
         declared = dict(given)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: The store of the queues without an assignment, which is always empty.
 _EMPTY_STORE = "memory://kombu_pool.empty"
+#: Age in seconds up to which an outage is recent: no pool is asked again whether it answers.
+_RECENT = 1.0
 
 
 class Outage(NamedTuple):
@@ -58,6 +60,7 @@ class PoolHandle:
         self.settings: Settings | None = None
         self.read_at = float("-inf")
         self.outage: Outage | None = None
+        self._noticed_at = float("-inf")
         self._clock = clock
 
     def use_driver(self, driver: DataDriver, settings: Settings) -> DataDriver | None:
@@ -76,8 +79,14 @@ class PoolHandle:
 
     def mark_down(self, reason: str) -> Outage:
         """Record that the pool is unreachable; a recorded outage keeps its start."""
-        self.outage = Outage(self.outage.since if self.outage else self._clock.time(), mask(reason))
+        self._noticed_at = self._clock.time()
+        self.outage = Outage(self.outage.since if self.outage else self._noticed_at, mask(reason))
         return self.outage
+
+    def recent_outage(self) -> Outage | None:
+        """Return the outage if a call failed because of it less than a second ago."""
+        age = self._clock.time() - self._noticed_at
+        return self.outage if 0 <= age < _RECENT else None
 
     def record_health(self, is_reachable: bool, reason: str) -> bool:
         """Record the result of a health check, and return ``is_reachable``."""

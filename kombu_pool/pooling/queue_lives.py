@@ -60,8 +60,9 @@ class QueueLives:
         """Create the queue, and return True; return False if it exists.
 
         Raises:
-            FlavorDoesNotExist, NoPoolFound: as :meth:`~kombu_pool.pooling.Catalog.register`.
+            FlavorDoesNotExist, NoPoolFound, PoolUnavailable: as :meth:`~kombu_pool.pooling.Catalog.register`.
         """
+        expires = expiry is not None
         timeouts = _creation_timeouts()
         while True:
             found = self._await_creation(queue, project, next(timeouts))
@@ -76,7 +77,7 @@ class QueueLives:
             if self._records.exists(queue, project):
                 self._restore(queue, project, found)
                 return False
-            assigned, is_ours = self._assign(queue, project, flavor, found, lease=CREATION_LEASE)
+            assigned, is_ours = self._assign(queue, project, flavor, found, lease=CREATION_LEASE, expires=expires)
             if is_ours and self._create(queue, project, assigned, metadata, expiry):
                 return True
 

@@ -40,6 +40,8 @@ from __future__ import annotations
 
 from kombu_pool.storage.catalogue import CatalogueController
 from kombu_pool.storage.control import (
+    CONTROL_POOL,
+    VIRTUAL,
     BindingsController,
     ConsumersController,
     ControlDriver,
@@ -78,6 +80,7 @@ from kombu_pool.storage.queues import QueueController
 from kombu_pool.storage.watch import PollingWatch, Watch
 
 __all__ = [
+    "CONTROL_POOL",
     "DEAD_LETTER_EXCHANGE",
     "DEAD_LETTER_EXPIRED",
     "DEAD_LETTER_QUEUE",
@@ -95,6 +98,7 @@ __all__ = [
     "OVERFLOW",
     "REJECT_PUBLISH",
     "UNREADABLE_QUEUE",
+    "VIRTUAL",
     "BindingsController",
     "CatalogueController",
     "ClaimController",

@@ -15,9 +15,14 @@ if TYPE_CHECKING:
     from kombu_pool.storage.catalogue import CatalogueController
     from kombu_pool.storage.queues import QueueController
 
+#: Option of a pool that is the control store itself: its URI is always that of the control store.
+VIRTUAL = "virtual"
+#: The reserved pool for control queues, which is the control store itself.
+CONTROL_POOL = "kombu_pool.control"
+
 
 class PoolsController(ABC):
-    """The pools."""
+    """The pools. That of the name ``CONTROL_POOL`` is reserved: weight 0, no flavor, the option ``VIRTUAL`` alone."""
 
     @abstractmethod
     def list(self, marker: str | None = None, limit: int = DEFAULT_LIMIT, detailed: bool = False) -> Iterator[Any]:
@@ -34,7 +39,8 @@ class PoolsController(ABC):
 
         Raises:
             ConfigurationError: the weight is below 0, or an option cannot be stored.
-            PoolAlreadyExists: another pool has that URI.
+            PoolAlreadyExists: another pool, which is not the reserved one, has that URI.
+            PoolIsReserved: it is the reserved pool, with other values.
             PoolCapabilitiesMismatch: a driver serves the URI, and lacks a capability of the flavor.
         """
 
@@ -62,6 +68,7 @@ class PoolsController(ABC):
         Raises:
             PoolDoesNotExist: there is no pool of that name.
             NothingToChange: no change is named.
+            PoolIsReserved: it is the reserved pool.
             ConfigurationError: an unknown change is named; or as for :meth:`create`, like the other errors.
         """
 
@@ -71,6 +78,7 @@ class PoolsController(ABC):
 
         Raises:
             PoolInUse: queues are assigned to it.
+            PoolIsReserved: it is the reserved pool.
             PoolInUseByFlavor: it is the last pool of an existing flavor.
         """
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from kombu_pool.drivers import open_control
 from kombu_pool.drivers.shared_connections import SharedConnections
-from kombu_pool.pooling import DataDriver, declare_pools
+from kombu_pool.pooling import DataDriver, declare_pools, require_pools_of
 from kombu_pool.transport.consume.leases import Renewal
 from kombu_pool.transport.consume.settlement import Settlement
 from kombu_pool.transport.declare.exchanges import Router
@@ -34,6 +34,7 @@ class Broker:
         self.dead_letters = DeadLetterPublisher(lambda: self.data, self.control)
         try:
             declare_pools(self.control, options.pools, options.flavors, options.project)
+            require_pools_of(self.control, options.queue_flavors, options.project)
             self.data = DataDriver(options.conf, None, self.control, dead_letter_hooks=self.dead_letters.hooks)
         except BaseException:
             self.control.close()

@@ -79,7 +79,7 @@ class PoolConnection:
         """Fail, so that Kombu opens another connection and declares everything again."""
         if not self.closed:
             logger.warning(DATA_LOST)
-            self.dispatcher.fail(errors.ConnectionError(DATA_LOST))
+            self.dispatcher.fail(errors.StoreLost(DATA_LOST))
 
     def require_open(self) -> None:
         """Raise RecoverableConnectionError if the connection is closed, or belongs to a parent process."""
@@ -108,6 +108,8 @@ class PoolConnection:
         """Take one step of closing; a store that is gone does not prevent the next one."""
         try:
             step()
+        except errors.StoreLost as error:
+            logger.debug("The connection closes, and its store is gone: %s", error)
         except errors.KombuPoolError as error:
             logger.warning("The connection closes without its store; its claims end with their ttl: %s", error)
 

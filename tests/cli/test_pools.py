@@ -164,3 +164,23 @@ def test_rich_is_not_needed(pool, tmp_path, monkeypatch):
     pool("add", "quick", f"sqlite:///{tmp_path}/quick.db")
 
     assert pool("ls")[1][1][:2] == ["quick", "100"]
+
+
+def test_the_pool_of_a_flavor_that_the_settings_name_can_be_added(app, pool, tmp_path):
+    app.conf.broker_transport_options = {"queue_flavors": {"quick.*": "quick"}}
+
+    assert pool("add", "quick", f"sqlite:///{tmp_path}/quick.db", "--flavor", "quick")[0] == 0
+
+    declare(app, "quick.one")
+    assert ["quick.one", "quick"] in [line[:2] for line in pool("queues")[1]]
+
+
+def test_the_reserved_pool_is_shown_and_cannot_be_changed_or_removed(app, pool, tmp_path):
+    pool("add", "main", f"sqlite:///{tmp_path}/main.db")
+    declare(app, "replies", **{"x-expires": 60_000})
+
+    assert ["kombu_pool.control", "0", "", "1"] in [line[:4] for line in pool("ls")[1]]
+    for command in (("set", "kombu_pool.control", "--weight", "1"), ("rm", "kombu_pool.control")):
+        status, lines = pool(*command)
+        assert status == 1
+        assert "is the control store's own" in lines[0][0]

@@ -7,7 +7,7 @@ import pytest
 
 from kombu_pool import errors
 from kombu_pool.model import Capabilities
-from kombu_pool.pooling import Catalog, DataDriver
+from kombu_pool.pooling import Catalog, DataDriver, pool_choice
 from kombu_pool.pooling import catalog as catalog_module
 from tests.support.pooling.switchable_stores import bodies, post
 
@@ -130,8 +130,8 @@ def test_an_unknown_flavor_leaves_no_row(pooled):
 
 def test_a_pool_deleted_between_the_draw_and_the_assignment_is_drawn_again(pooled, monkeypatch):
     drawn = iter([{"name": "gone", "weight": 1}])
-    choose = catalog_module.choose_weighted
-    monkeypatch.setattr(catalog_module, "choose_weighted", lambda pools: next(drawn, None) or choose(pools))
+    choose = pool_choice.choose_weighted
+    monkeypatch.setattr(pool_choice, "choose_weighted", lambda pools: next(drawn, None) or choose(pools))
 
     pooled.catalog.register("q")
 
@@ -379,7 +379,8 @@ def test_messages_may_be_posted_out_of_a_generator(populated):
     assert bodies(populated, "of-a") == [0, 1, 2]
 
 
-def test_a_queue_whose_pool_is_gone_stays_so_when_there_is_no_other(populated, clock):
+def test_a_queue_whose_pool_is_gone_stays_so_when_there_is_no_other(populated, clock, monkeypatch):
+    monkeypatch.setattr(populated.catalog._choice, "_enable_virtual_pool", False)
     for name in ("a", "b"):
         populated.control.pools_controller.update(name, weight=0)
     rows = {name: populated.control.pools_controller.get(name) for name in ("b", "f")}

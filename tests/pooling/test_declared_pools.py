@@ -4,7 +4,7 @@ import pytest
 
 import kombu_pool
 from kombu_pool import errors
-from kombu_pool.pooling import Catalog, declare_pools
+from kombu_pool.pooling import Catalog, declare_pools, require_pools_of
 from tests.support.pooling.switchable_stores import bodies, post
 
 
@@ -147,3 +147,28 @@ def test_the_package_offers_what_it_says():
     assert set(kombu_pool.__all__) <= set(dir(kombu_pool))
     with pytest.raises(AttributeError, match="nonsense"):
         _ = kombu_pool.nonsense
+
+
+@pytest.mark.parametrize("declared", [{"flavors": ["idle"]}, {}])
+def test_a_flavor_of_queues_without_a_pool_is_found_with_the_settings(control, stores, declared):
+    flavors = [{"name": name} for name in declared.get("flavors", [])]
+    declare_pools(control, [{"name": "f", "uri": stores.uri("f"), "flavor": "fast"}], flavors)
+
+    with pytest.raises(errors.ConfigurationError) as raised:
+        require_pools_of(control, {"quick.*": "fast", "slow.*": "idle"})
+
+    for text in ("queue_flavors", "'slow.*'", "'idle'", "'fast'"):
+        assert text in str(raised.value)
+
+
+def test_flavors_of_queues_that_have_pools_are_accepted(control, stores):
+    declare_pools(control, [{"name": "f", "uri": stores.uri("f"), "flavor": "fast", "weight": 0}])
+
+    require_pools_of(control, {"quick.*": "fast", "plain.*": ""})
+
+
+def test_a_flavor_of_queues_that_only_another_project_has_is_refused(control, stores):
+    declare_pools(control, [{"name": "f", "uri": stores.uri("f"), "flavor": "fast"}], project="other")
+
+    with pytest.raises(errors.ConfigurationError, match="flavors with pools: none"):
+        require_pools_of(control, {"quick.*": "fast"})

@@ -60,14 +60,65 @@ def test_switched_off_there_is_no_pool(control):
     assert driver.capabilities == ()
 
 
-def test_pools_that_take_no_queues_do_not_make_the_control_store_one(pooled):
+def test_the_control_store_serves_while_no_pool_takes_queues(pooled, stores):
     for name in ("a", "b"):
         pooled.control.pools_controller.update(name, weight=0)
 
-    with pytest.raises(errors.NoPoolFound):
-        pooled.queue_controller.create("q")
+    pooled.queue_controller.create("q")
+    post(pooled, "q", 1)
+    pooled.control.pools_controller.update("a", weight=1)
+    pooled.queue_controller.create("later")
 
-    assert not pooled.control.pools_controller.exists("default")
+    assert pooled.catalog.pool_of("q") == "default"
+    assert bodies(stores.leaf("control"), "q") == [1]
+    assert pooled.control.pools_controller.get("default")["weight"] == 0
+    assert pooled.catalog.pool_of("later") == "a"
+
+
+def test_the_control_store_serves_beside_pools_that_all_have_flavors(empty, stores):
+    empty.control.flavors_controller.create("fast")
+    empty.control.pools_controller.create("f", 100, stores.uri("f"), "fast")
+
+    for queue in ("one", "two"):
+        empty.queue_controller.create(queue)
+    empty.queue_controller.create("quick", {"_flavor": "fast"})
+
+    assert [empty.catalog.pool_of(queue) for queue in ("one", "two", "quick")] == ["default", "default", "f"]
+
+
+def test_a_pool_over_the_control_store_serves_instead_of_a_virtual_one(empty, stores):
+    empty.control.pools_controller.create("mine", 0, stores.uri("control"))
+
+    empty.queue_controller.create("q")
+
+    assert empty.catalog.pool_of("q") == "mine"
+    assert not empty.control.pools_controller.exists("default")
+
+
+def test_the_virtual_pool_replaces_no_pool_of_its_name(empty, stores):
+    empty.control.flavors_controller.create("fast")
+    empty.control.pools_controller.create("default", 100, stores.uri("f"), "fast")
+
+    empty.queue_controller.create("q")
+
+    assert empty.catalog.pool_of("q") == "kombu_pool.default"
+    assert empty.control.pools_controller.get("default")["flavor"] == "fast"
+
+
+def test_switched_off_the_error_names_the_queue_and_all_pools(control, stores):
+    driver = DataDriver(configured(enable_virtual_pool=False), None, control)
+    control.flavors_controller.create("fast")
+    control.pools_controller.create("a", 0, stores.uri("a"))
+    control.pools_controller.create("f", 100, stores.uri("f"), "fast")
+
+    with pytest.raises(errors.NoPoolFound) as raised:
+        driver.queue_controller.create("q", None, "shop")
+
+    assert (raised.value.queue, raised.value.project, raised.value.flavor) == ("q", "shop", None)
+    assert raised.value.pools == "a (weight 0, no flavor), f (weight 100, flavor fast)"
+    assert "'q' of project 'shop'" in str(raised.value)
+    assert raised.value.pools in str(raised.value)
+    assert not control.catalogue_controller.exists("shop", "q")
 
 
 def test_a_lookup_makes_no_pool(empty):

@@ -14,7 +14,7 @@ from kombu_pool.drivers.sqlite.schema import prepare
 from kombu_pool.drivers.sqlite.store_file import file_id, leave_file, open_file, report_loss
 from kombu_pool.drivers.sqlite.wakeup import WakeSignal
 from kombu_pool.drivers.sqlite.wal import WalTruncation
-from kombu_pool.errors import ConnectionError  # noqa: A004 - Zaqar's name for it
+from kombu_pool.errors import ConnectionError, StoreLost  # noqa: A004 - Zaqar's name for it
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -90,7 +90,7 @@ class Database:
         """Raise ConnectionError if the file is no longer at its path, so that no process will find what was written."""
         if not self._is_at_path():
             self.disconnect()
-            raise ConnectionError(f"{self.path}: the file was deleted or replaced during a write; repeat the write")
+            raise StoreLost(f"{self.path}: the file was deleted or replaced during a write; repeat the write")
 
     def current_epoch(self) -> str:
         """Return the epoch of the file that is at the path now."""
@@ -109,13 +109,16 @@ class Database:
         if self._connection is not None:
             _inherited.append(self._connection)
             self._connection = None
-        prepare(self.path)
+        if self._opened is None:
+            prepare(self.path)
         retry = BusyRetry(self)
         while True:
             try:
                 self._adopt(open_file(self.location))
             except sqlite3.Error as error:
                 retry.wait(error)
+            except FileNotFoundError as error:
+                raise StoreLost(f"{self.path}: its folder was deleted; make it again, or restart") from error
             except OSError as error:
                 raise ConnectionError(f"{self.path}: {error}") from error
             if self._connection is not None:

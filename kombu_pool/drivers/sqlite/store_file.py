@@ -98,7 +98,9 @@ def report_loss(path: str, lost: StoreFile) -> None:
     if _reported.get(path) == (lost.identity, lost.file):
         return
     _reported[path] = lost.identity, lost.file
-    logger.error(
+    # Without its folder, as a temporary one that a program removes, nothing continues: each use is an error.
+    logger.log(
+        logging.ERROR if file_id(os.path.dirname(path)) else logging.DEBUG,  # noqa: PTH120
         "The file %s was deleted or replaced: this process continues with the file that is there now, a new one if"
         " there is none; stop all processes of a store before its file is deleted or replaced",
         path,

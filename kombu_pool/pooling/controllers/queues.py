@@ -56,8 +56,10 @@ class QueueController(Routing, storage.QueueController):
     ) -> bool:
         """Create the queue in a pool of the flavor that ``metadata["_flavor"]`` names; ``expiry``: when it expires.
 
+        A queue with an expiry and without a flavor is created in the control store.
+
         Raises:
-            FlavorDoesNotExist, NoPoolFound: as :meth:`~kombu_pool.pooling.Catalog.register`.
+            FlavorDoesNotExist, NoPoolFound, PoolUnavailable: as :meth:`~kombu_pool.pooling.Catalog.register`.
             ConfigurationError: an incarnation is given.
         """
         if incarnation is not None or replaces is not None:

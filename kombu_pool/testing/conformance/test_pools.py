@@ -366,3 +366,26 @@ def test_drop_all_forgets_every_pool(pools: PoolsController) -> None:
     pools.drop_all()
 
     assert page_of(pools.list())[0] == []
+
+
+def test_the_reserved_pool_is_neither_changed_nor_removed(pools: PoolsController) -> None:
+    pools.create("kombu_pool.control", 0, "memory://p", options={"virtual": True})
+    pools.create("kombu_pool.control", 0, "memory://p", options={"virtual": True})
+    row = pools.get("kombu_pool.control", detailed=True)
+
+    with pytest.raises(errors.PoolIsReserved):
+        pools.create("kombu_pool.control", 100, "memory://q")
+    with pytest.raises(errors.PoolIsReserved):
+        pools.update("kombu_pool.control", weight=1)
+    with pytest.raises(errors.PoolIsReserved):
+        pools.delete("kombu_pool.control")
+
+    assert pools.get("kombu_pool.control", detailed=True) == row
+
+
+def test_the_reserved_pool_may_have_the_uri_of_another(pools: PoolsController) -> None:
+    pools.create("p", 1, "memory://p")
+    pools.create("kombu_pool.control", 0, "memory://p", options={"virtual": True})
+    pools.update("p", weight=2)
+
+    assert names(next(pools.list())) == ["kombu_pool.control", "p"]

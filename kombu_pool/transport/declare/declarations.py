@@ -128,7 +128,7 @@ class DeclarationMethods:
         """Declare a queue: register it in the catalog and create it in its pool. Without a name, one is generated.
 
         Returns:
-            (name, free messages, consumers).
+            (name, free messages, consumers). Unless ``passive``, no message is counted while the pool does not answer.
 
         Raises:
             NotFound: ``passive``, and the queue does not exist.
@@ -154,7 +154,7 @@ class DeclarationMethods:
         self._declared.add(
             name, {"durable": durable, "exclusive": exclusive, "auto_delete": auto_delete, "arguments": arguments or {}}
         )
-        return self._queues.counts(name)
+        return self._queues.counts_if_up(name)
 
     def queue_bind(
         self,

@@ -7,7 +7,7 @@ import logging
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from kombu_pool.errors import ExchangeDoesNotExist, QueueDoesNotExist
+from kombu_pool.errors import ExchangeDoesNotExist, PoolUnavailable, QueueDoesNotExist
 from kombu_pool.model import Expiry
 from kombu_pool.storage import FLAVOR
 from kombu_pool.transport import amqp_errors
@@ -217,6 +217,16 @@ class Queues:
         """Return the counts, even if another process has just declared the queue again in another pool."""
         self._data.catalog.invalidate(name, self.project)
         return self.counts(name)
+
+    def counts_if_up(self, name: str) -> Declared:
+        """Return what :meth:`counts` does, but no messages if the queue's pool does not answer.
+
+        So a worker declares its known queues, and consumes from those of the other pools.
+        """
+        if not self._data.catalog.is_known_to_be_down(name, self.project):
+            with contextlib.suppress(PoolUnavailable):
+                return self.counts(name)
+        return Declared(name, 0, self._consumers.count(name, self.project))
 
     def total(self, name: str) -> int:
         """Return the number of messages in any state."""

@@ -44,11 +44,11 @@ class ControlEpoch:
         """Raise if a missing queue or exchange is missing because the store lost its data.
 
         Raises:
-            ConnectionError: the store did, or it does not answer.
+            ConnectionError: the store did (StoreLost), or it does not answer.
         """
         # Also after this connection was failed: its user may not have noticed, or only publish.
         if self._is_over or self._read() != self._epoch:
-            raise errors.ConnectionError(DATA_LOST)
+            raise errors.StoreLost(DATA_LOST)
 
     def require_periodically(self) -> None:
         """Do what :meth:`require` does, unless the epoch was read less than CHECK_PERIOD seconds ago."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from kombu_pool import drivers, errors
 from kombu_pool.model import ACTIVE, Expiry
-from kombu_pool.pooling import DataDriver, catalog, open_pools, queue_lives
+from kombu_pool.pooling import DataDriver, open_pools, pool_choice, queue_lives
 from tests.support.model.history import ABSENT, Action, History, Queue
 from tests.support.model.schedules import Process, Schedule, Stepwise
 
@@ -262,7 +262,9 @@ def stepwise_pools(patch: pytest.MonkeyPatch) -> None:
     opened = open_pools.open_data
     patch.setattr(open_pools, "open_data", lambda *args, **kwargs: _Stepwise(opened(*args, **kwargs), _DATA))
     patch.setattr(queue_lives, "_CREATION_TIMEOUT", 0.0)
-    patch.setattr(catalog, "choose_weighted", _choices)
+    patch.setattr(pool_choice, "choose_weighted", _choices)
+    # Also a queue with an expiry is drawn, so that its lives are in different pools.
+    patch.setattr(pool_choice.PoolChoice, "_is_control_store_a_pool", lambda _: False)
 
 
 class _Choices:

@@ -7,6 +7,7 @@ import random
 import sqlite3
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool.drivers.sqlite.error_mapping import SqliteFailure, is_busy, translated
@@ -109,16 +110,15 @@ class Database:
         if self._connection is not None:
             _inherited.append(self._connection)
             self._connection = None
-        if self._opened is None:
-            prepare(self.path)
+        if self._opened is not None and not Path(self.path).parent.is_dir():
+            raise StoreLost(f"{self.path}: its folder was deleted; make it again, or restart")
+        prepare(self.path)
         retry = BusyRetry(self)
         while True:
             try:
                 self._adopt(open_file(self.location))
             except sqlite3.Error as error:
                 retry.wait(error)
-            except FileNotFoundError as error:
-                raise StoreLost(f"{self.path}: its folder was deleted; make it again, or restart") from error
             except OSError as error:
                 raise ConnectionError(f"{self.path}: {error}") from error
             if self._connection is not None:

@@ -80,7 +80,7 @@ def test_what_is_confirmed_is_consumed_or_deleted_later(
     deleters = [start("delete", seed=f"{seed}-{number}", pause=PAUSE) for number in range(DELETERS)]
     for program in (*consumers, *producers, *deleters):
         assert program.line() == "ready"
-    time.sleep(scale.killing)
+    time.sleep(scale.deleting)
     deleted = reports(deleters)
     time.sleep(CALM)
     stored = reports(producers)
@@ -92,5 +92,5 @@ def test_what_is_confirmed_is_consumed_or_deleted_later(
     doubled = len(got) - len(set(got))
     tally(published=len(stored), consumed=len(set(got)), deletions=len(deleted), lost=len(missing), doubled=doubled)
     assert missing == []
-    assert len(deleted) > scale.killing / PAUSE / 2
+    assert len(deleted) > scale.deleting / PAUSE / 2
     assert {queue for queue, _ in deleted} <= {queue.name for queue in QUEUES}

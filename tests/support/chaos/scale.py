@@ -33,7 +33,9 @@ class Scale:
 
 
 #: Each scenario takes seconds.
-SMALL = Scale(tasks=300, killing=10.0, kills_every=1.5, sending=10.0, lock=1.0, deleting=3.0, forks=5, boxes=10, examples=5)
+SMALL = Scale(
+    tasks=300, killing=10.0, kills_every=1.5, sending=10.0, lock=1.0, deleting=3.0, forks=5, boxes=10, examples=5
+)
 #: The scenarios and the store of the ordinary tests.
 SMOKE = ("killed workers", "fork", "random operations")
 SMOKE_STORE = "sqlite"

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from kombu_pool.errors import ConnectionError  # noqa: A004 - Zaqar's name for it
 from tests.support.celery.worker import eventually
 from tests.support.limits import LIMIT
 
@@ -75,11 +76,24 @@ def test_a_busy_worker_finishes_what_it_has_in_hand(site):
     assert site.journal.texts() == ["begin busy", "end busy"]
 
 
-def test_remote_control_reaches_a_worker_that_was_stopped_for_longer_than_its_claims(site):
+def stop_outside_of_a_transaction(site, broker, worker):
+    """Stop a worker with SIGSTOP while it does not hold the lock of a SQLite file."""
+    while True:
+        os.kill(worker.pid, signal.SIGSTOP)
+        try:
+            with site.store(broker.short_timeout_url) as store:
+                store.control.consumers_controller.touch("any")
+        except ConnectionError:
+            os.kill(worker.pid, signal.SIGCONT)
+        else:
+            return
+
+
+def test_remote_control_reaches_a_worker_that_was_stopped_for_longer_than_its_claims(site, broker):
     options = {"broker_transport_options": {"claim_ttl": CLAIM_TTL}}
     stopped = site.worker("--pool=solo", **options)
     other = site.worker("--pool=solo", **options)
-    os.kill(stopped.pid, signal.SIGSTOP)
+    stop_outside_of_a_transaction(site, broker, stopped)
     began = time.monotonic()
     # Another worker deletes the mailbox of the one that seems to be dead.
     eventually(lambda: len([name for name in site.queues() if name.endswith(".pidbox")]) == 1, within=LIMIT)

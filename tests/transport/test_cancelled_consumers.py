@@ -281,6 +281,20 @@ def test_what_another_queue_of_the_exchange_holds_is_not_stored_again(connection
     assert (count(elsewhere.channel(), "one"), count(elsewhere.channel(), "two")) == (2, 1)
 
 
+def test_each_queue_of_an_exchange_that_is_gone_fails_a_publish(connection, channel, elsewhere):
+    fanout = Exchange("all", "fanout")
+    queues = [Queue(name, fanout) for name in ("one", "two")]
+    producer = connection.Producer(channel)
+    producer.publish("a", exchange=fanout, declare=queues)
+    for queue in queues:
+        elsewhere.channel().queue_delete(queue.name)
+
+    for _ in queues:
+        with pytest.raises(connection.recoverable_connection_errors, match="was deleted"):
+            producer.publish("b", exchange=fanout)
+    producer.publish("c", exchange=fanout)
+
+
 def test_a_queue_that_the_connection_deleted_itself_fails_no_publish(connection, channel, queue):
     producer = connection.Producer(channel)
     producer.publish("a", exchange="x", routing_key="key", declare=[queue])

@@ -11,7 +11,7 @@ from tests.support.limits import best_of
 from tests.support.transport.child_expiry import BRIEF, arguments_of, left_queue
 from tests.support.transport.child_lives import publish
 from tests.support.transport.child_programs import Programs
-from tests.support.transport.stores import STORES
+from tests.support.transport.stores import STORES, two_pools
 from tests.support.transport.traffic import count, eventually, exists, take_all
 
 ROUNDS = 10
@@ -25,12 +25,7 @@ LETTERS_WITHIN, NOTHING_LEFT_WITHIN = 1.0, 60.0
 def options(shared_url, request, tmp_path):
     """Two pools."""
     store = STORES[request.node.callspec.params["shared_url"]]
-    pools = []
-    for pool in ("one", "two"):
-        folder = tmp_path / pool
-        folder.mkdir()
-        pools.append({"name": pool, "uri": store.uri(folder)})
-    return {"pools": pools, "claim_ttl": 2}
+    return {"pools": two_pools(store, tmp_path), "claim_ttl": 2}
 
 
 @pytest.fixture

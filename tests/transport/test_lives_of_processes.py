@@ -10,24 +10,18 @@ import pytest
 from kombu_pool import drivers
 from tests.support.transport.child_lives import publish
 from tests.support.transport.child_programs import Programs
-from tests.support.transport.stores import STORES
+from tests.support.transport.stores import STORES, two_pools
 from tests.support.transport.traffic import count, eventually, exists, take_all
 
 ROUNDS = 120
 PUBLISHERS, CYCLES = 5, 15
-POOLS = ("one", "two")
 
 
 @pytest.fixture
 def options(shared_url, request, tmp_path):
     """Two pools."""
     store = STORES[request.node.callspec.params["shared_url"]]
-    uris = {}
-    for pool in POOLS:
-        folder = tmp_path / pool
-        folder.mkdir()
-        uris[pool] = store.uri(folder)
-    return {"pools": [{"name": pool, "uri": uri} for pool, uri in uris.items()], "claim_ttl": 10}
+    return {"pools": two_pools(store, tmp_path), "claim_ttl": 10}
 
 
 @pytest.fixture

@@ -123,6 +123,23 @@ def test_deleting_a_queue_that_is_not_there_does_nothing(channel):
     assert channel.queue_delete("absent") == 0
 
 
+def test_a_consumer_that_comes_during_a_deletion_if_unused_keeps_the_queue(channel, elsewhere, monkeypatch):
+    declare(channel, "q")
+    theirs = elsewhere.channel()
+    count_first = channel._queues.counts_if_up
+
+    def then_consumed(name):
+        counted = count_first(name)
+        theirs.basic_consume(name)
+        return counted
+
+    monkeypatch.setattr(channel._queues, "counts_if_up", then_consumed)
+    with pytest.raises(PreconditionFailed):
+        channel.queue_delete("q", if_unused=True)
+
+    assert exists(theirs, "q")
+
+
 def test_a_queue_that_another_connection_consumes_from_is_not_deleted_if_unused(channel, elsewhere):
     declare(channel, "q")
     consume(elsewhere.channel(), "q")

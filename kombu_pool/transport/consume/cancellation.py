@@ -56,7 +56,7 @@ class Cancellation:
 
     @staticmethod
     def _expect_refusals(queue_consumers: QueueConsumers) -> None:
-        """Let acknowledgements of the deleted messages be refused without a warning: no other worker has them."""
+        """Mark the leases of a deleted queue as ambiguous, so that refused acknowledgements cause no warning."""
         for lease in list(queue_consumers.window.leases):
             if lease.queue == queue_consumers.queue:
                 lease.ambiguous = True

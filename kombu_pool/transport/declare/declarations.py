@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from amqp.exceptions import NotFound
 from kombu.transport.base import to_rabbitmq_queue_arguments
 
-from kombu_pool.errors import ExchangeDoesNotExist, QueueDoesNotExist
+from kombu_pool.errors import ExchangeDoesNotExist, KombuPoolError, QueueDoesNotExist
 from kombu_pool.transport.amqp_errors import no_exchange, no_queue, precondition_failed
 from kombu_pool.transport.declare.declared_queues import gone
 from kombu_pool.transport.declare.exchanges import TYPES
@@ -258,14 +259,16 @@ class DeclarationMethods:
         except NotFound:
             return 0
         # Acknowledgements sent after the deletion would be logged as late.
-        self._flush_acks()
-        there = self._queues.counts(queue)
-        if if_unused and there.consumer_count:
-            raise precondition_failed(f"queue '{queue}' in use", "queue_delete")
+        with suppress(KombuPoolError):
+            self._flush_acks()
+        there = self._queues.counts_if_up(queue)
         if if_empty and self._queues.total(queue):
             raise precondition_failed(f"queue '{queue}' not empty", "queue_delete")
+        if not if_unused:
+            self._queues.delete(queue)
+        elif not self._queues.delete_unused(queue):
+            raise precondition_failed(f"queue '{queue}' in use", "queue_delete")
         self._declared.discard(queue)
-        self._queues.delete(queue)
         self._exclusive.discard(queue)
         return there.message_count
 

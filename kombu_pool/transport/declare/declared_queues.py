@@ -84,14 +84,15 @@ class DeclaredQueues:
             return
         checked, queues = bound
         bindings = self._router.cached_bindings(exchange)
-        if bindings is checked:
+        if bindings is checked or bindings is None:  # None: another thread dropped them from the cache
             return
-        self._bound[exchange] = (bindings, queues)
-        for queue in queues - (bindings.destinations if bindings else frozenset()):
+        for queue in queues - bindings.destinations:
             if self._exists(queue):
                 queues.discard(queue)  # another client removed the binding only
             else:
                 self.require(queue)
+        # Not before: an error here, or the first queue that is gone, leaves the others to the next publish.
+        self._bound[exchange] = (bindings, queues)
 
 
 def gone(queue: str) -> errors.ConnectionError:

@@ -241,6 +241,11 @@ class Queues:
         """Delete the queue, its bindings, and the auto-delete exchanges that lose their last binding."""
         self._data.queue_controller.delete(name, self.project)
 
+    def delete_unused(self, name: str) -> bool:
+        """Delete the queue if it has no live consumer, in one step; return False if it has one."""
+        incarnation = self._data.catalog.fresh_route(name, self.project).incarnation
+        return not incarnation or self._data.queue_controller.expire(name, self.project, unused=incarnation)
+
     def delete_unbound(self, project: Project, exchanges: Sequence[str]) -> None:
         """Delete those of the exchanges that are auto-delete and have no binding left."""
         self._router.forget(*exchanges)

@@ -102,3 +102,12 @@ STORES = {
     "redis-cluster": Store(_redis_cluster, _corrupt_first_redis, shared=True),
     "mongodb": Store(_mongodb, _corrupt_first_mongodb, shared=True),
 }
+
+
+def two_pools(store: Store, folder: Path) -> list[dict[str, str]]:
+    """Return the declarations of two pools of new, empty stores."""
+    pools = []
+    for name in ("one", "two"):
+        (folder / name).mkdir()
+        pools.append({"name": name, "uri": store.uri(folder / name)})
+    return pools

@@ -6,7 +6,7 @@ import pytest
 
 from kombu_pool import errors
 from tests.support.transport.pool_outages import Outages
-from tests.support.transport.traffic import Inbox, count, declare, publish, take_all
+from tests.support.transport.traffic import Inbox, count, declare, exists, publish, take_all
 
 
 @pytest.fixture
@@ -56,6 +56,22 @@ def test_a_known_queue_of_a_pool_that_is_down_is_declared_with_no_messages(chann
     assert answers == [(queue, 0, 0)] * 2
     outages.switch_on("a")
     assert take_all(channel, queue) == ["x"]
+
+
+def test_a_known_queue_of_a_pool_that_is_down_is_deleted_and_its_messages_once_the_pool_answers(
+    channel, catalog, outages
+):
+    queue = declared_in(channel, catalog, "a")
+    publish(channel, queue, "x")
+    outages.switch_off("a")
+
+    assert channel.queue_delete(queue) == 0
+
+    assert not exists(channel, queue)
+    outages.switch_on("a")
+    channel.connection.broker.data.queue_controller.end_deletions()
+    declare(channel, queue)
+    assert count(channel, queue) == 0
 
 
 def test_new_queues_are_in_the_pool_that_answers(channel, catalog, outages):

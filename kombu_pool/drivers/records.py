@@ -28,8 +28,13 @@ def change(attempt: Callable[[], bool], name: str) -> None:
     for number in range(_MAX_ATTEMPTS):
         if attempt():
             return
-        time.sleep(random.uniform(0, min(_FIRST_PAUSE * 2**number, _LONGEST_PAUSE)))  # noqa: S311 - nothing secret
+        time.sleep(pause_after(number))
     raise ConnectionError(f"other processes changed the {name} {_MAX_ATTEMPTS} times meanwhile: try again")
+
+
+def pause_after(number: int) -> float:
+    """Return the random pause, in seconds, after attempt ``number``, from 0, at a change that others prevented."""
+    return random.uniform(0, min(_FIRST_PAUSE * 2 ** min(number, 16), _LONGEST_PAUSE))  # noqa: S311 - nothing secret
 
 
 def to_bytes(text: str | None) -> bytes | None:

@@ -27,6 +27,7 @@ from pymongo.errors import AutoReconnect, OperationFailure
 from pymongo.read_concern import ReadConcern
 
 from kombu_pool.clock import SystemClock
+from kombu_pool.drivers import records
 from kombu_pool.drivers.mongodb.codec import IdGenerator
 from kombu_pool.drivers.mongodb.error_mapping import translated
 from kombu_pool.drivers.shared_connections import SharedConnections, renew_in_children
@@ -47,8 +48,9 @@ T = TypeVar("T")
 #: Wire versions of MongoDB 4.4, the oldest supported, and of 5.0, which reports a retried insertion as such.
 _MIN_WIRE_VERSION = 9
 _RETRY_REPORT_WIRE_VERSION = 13
-#: Attempts at a transaction that conflicts with others.
-_TRANSACTION_ATTEMPTS = 5
+#: Attempts at a transaction that conflicts with others: a conflict may last until the other one is in the server's
+#: journal. With the pauses between them, some 2 s.
+_TRANSACTION_ATTEMPTS = 50
 #: Bound of the list of transactions that the server may hold open.
 _MAX_BROKEN_TRANSACTIONS = 100
 #: Lifetime of a measured difference between the server's clock and ours, in seconds.
@@ -168,13 +170,14 @@ class Client:
 
     def transact(self, work: Callable[[ClientSession], T]) -> T:
         """Call ``work`` in a transaction, commit it, and return the result; repeat it after a conflict."""
-        for _ in range(_TRANSACTION_ATTEMPTS - 1):
+        for number in range(_TRANSACTION_ATTEMPTS - 1):
             try:
                 return self._transact_once(work)
             except OperationFailure as error:
                 # PyMongo's own with_transaction repeats for two minutes, also while the server is unreachable.
                 if not error.has_error_label("TransientTransactionError"):
                     raise
+            time.sleep(records.pause_after(number))
         return self._transact_once(work)
 
     def _transact_once(self, work: Callable[[ClientSession], T]) -> T:

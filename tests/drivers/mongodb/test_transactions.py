@@ -1,7 +1,13 @@
-"""Transactions that an outage breaks off: the server keeps them open, which would block their own next try."""
+"""Transactions that an outage breaks off, and that conflict with others.
+
+The server keeps the broken ones open, which would block their own next try.
+"""
 
 from __future__ import annotations
 
+import threading
+
+import pymongo
 import pytest
 
 from kombu_pool import drivers, errors
@@ -12,6 +18,9 @@ from tests.support.servers.proxy import Proxy
 
 #: Options with timeouts of three seconds.
 SHORT_TIMEOUTS = "directConnection=true&socketTimeoutMS=3000&serverSelectionTimeoutMS=3000&connectTimeoutMS=3000"
+
+#: Seconds, far longer than a transaction takes and far less than a post waits for another.
+WHILE = 0.5
 
 INSERT = b"insert\x00\x14\x00\x00\x00kombu_pool_messages"
 
@@ -62,3 +71,29 @@ def test_a_post_of_several_is_made_again_at_once_when_the_network_carries_again(
     queue.post("a", "b", idempotency_key=idempotency_key)
 
     assert queue.free() == ["a", "b"]
+
+
+@pytest.fixture
+def uri():
+    return mongodb.fresh_uri()
+
+
+def test_a_post_of_several_waits_for_another_process_that_commits_the_same_one(uri):
+    driver = drivers.open_data(uri)
+    queue = QueueHandle(driver, "q", None)
+    queue.create()
+    idempotency_key = IdempotencyKey(b"producer", 1)
+    ids = queue.post("a", "b", idempotency_key=idempotency_key)
+    with pymongo.MongoClient(uri) as client, client.start_session() as session:
+        messages = client.get_default_database()["kombu_pool_messages"]
+        stored = list(messages.find())
+        messages.delete_many({})
+        session.start_transaction()
+        messages.insert_many(stored, session=session)
+        threading.Timer(WHILE, session.commit_transaction).start()
+
+        repeated = queue.post("a", "b", idempotency_key=idempotency_key)
+
+    assert repeated == ids
+    assert queue.free() == ["a", "b"]
+    driver.close()

@@ -274,6 +274,10 @@ class ConsumersController(ABC):
         """Renew the holders for ``ttl`` seconds from now, dead ones too; return those that hold no queue any more."""
 
     @abstractmethod
+    def holders(self, prefix: str) -> Sequence[str]:
+        """Return the names of the live holders that begin with ``prefix``, each once."""
+
+    @abstractmethod
     def remove_holders(self, holders: Sequence[str]) -> None:
         """Remove the holders now. Idempotent."""
 
@@ -309,6 +313,8 @@ class DueMaintenance(NamedTuple):
     expired: Sequence[tuple[Project, str]]
     #: The result of :meth:`CatalogueController.deletions`.
     deletions: Sequence[tuple[Project, str, Assignment]]
+    #: The result of :meth:`ConsumersController.holders`.
+    holders: Sequence[str]
 
 
 class ControlDriver(ABC):
@@ -336,10 +342,17 @@ class ControlDriver(ABC):
         self.catalogue_controller.exists(None, "")
         return ""
 
-    def due_maintenance(self) -> DueMaintenance:
-        """Return the epoch, the expired queues and the queues that are DELETING; in one round trip if possible."""
+    def due_maintenance(self, prefix: str = "") -> DueMaintenance:
+        """Return the epoch, the expired queues, those that are DELETING, and the live holders with ``prefix``.
+
+        In one round trip if possible. Without a prefix no holders are returned.
+        """
+        consumers = self.consumers_controller
         return DueMaintenance(
-            self.epoch(), self.consumers_controller.expired_queues(), self.catalogue_controller.deletions()
+            self.epoch(),
+            consumers.expired_queues(),
+            self.catalogue_controller.deletions(),
+            consumers.holders(prefix) if prefix else (),
         )
 
     @abstractmethod

@@ -263,6 +263,29 @@ class ClaimController(ABC):
             ClaimDoesNotExist: the claim has ended; another claim may hold its messages.
         """
 
+    def renew(
+        self, claims: Sequence[tuple[Project, str, str]], metadata: ClaimMetadata
+    ) -> Sequence[tuple[Project, str, str]]:
+        """Renew each (project, queue, claim id) as :meth:`update` does; return those that have ended.
+
+        With one call to the store where it can. Only the claims that are named are renewed: a claim whose id got lost
+        with an answer ends with its ttl.
+        """
+        ended = []
+        for project, queue, claim_id in claims:
+            try:
+                self.update(queue, claim_id, metadata, project)
+            except DoesNotExist:
+                ended.append((project, queue, claim_id))
+        return ended
+
+    @abstractmethod
+    def end_claims(self, holder: str, queues: Sequence[tuple[Project, str]]) -> int:
+        """End the claims that a holder has in some queues, each given as (project, queue).
+
+        Their messages become free at once, at their old places, and count as claimed. Returns how many.
+        """
+
     def delete(self, queue: str, claim_id: str, project: Project = None) -> None:
         """End the claim and free its messages at once, at their old places. Idempotent."""
         with suppress(ClaimDoesNotExist):

@@ -79,12 +79,14 @@ class QueueHandle:
         post = self.driver.message_controller.post
         return list(post(self.name, messages, client, project=self.project, idempotency_key=idempotency_key))
 
-    def claim(self, limit: int = 10, ttl: float = 60, grace: float = 0) -> ClaimResult:
-        metadata: ClaimMetadata = {"ttl": ttl, "grace": grace}
+    def claim(self, limit: int = 10, ttl: float = 60, grace: float = 0, holder: str | None = None) -> ClaimResult:
+        metadata = _metadata(ttl, grace, holder)
         return ClaimResult(*self.driver.claim_controller.create(self.name, metadata, project=self.project, limit=limit))
 
-    def claim_by_id(self, message_ids: Iterable[str], ttl: float = 60, grace: float = 0) -> ClaimResult:
-        metadata: ClaimMetadata = {"ttl": ttl, "grace": grace}
+    def claim_by_id(
+        self, message_ids: Iterable[str], ttl: float = 60, grace: float = 0, holder: str | None = None
+    ) -> ClaimResult:
+        metadata = _metadata(ttl, grace, holder)
         return ClaimResult(
             *self.driver.claim_controller.claim_by_id(self.name, message_ids, metadata, project=self.project)
         )
@@ -99,6 +101,14 @@ class QueueHandle:
 
     def renew(self, claim_id: str, ttl: float = 60, grace: float = 0) -> None:
         self.driver.claim_controller.update(self.name, claim_id, {"ttl": ttl, "grace": grace}, project=self.project)
+
+    def renew_all(self, claim_ids: Iterable[str], ttl: float = 60, grace: float = 0) -> list[str]:
+        """Renew claims with one call; return the ids of those that have ended."""
+        named = [(self.project, self.name, claim_id) for claim_id in claim_ids]
+        return [ended[2] for ended in self.driver.claim_controller.renew(named, {"ttl": ttl, "grace": grace})]
+
+    def end_claims(self, holder: str) -> int:
+        return self.driver.claim_controller.end_claims(holder, [(self.project, self.name)])
 
     def end(self, claim_id: str) -> None:
         self.driver.claim_controller.delete(self.name, claim_id, project=self.project)
@@ -163,3 +173,10 @@ class QueueHandle:
 
     def create(self, **metadata: Any) -> bool:
         return self.driver.queue_controller.create(self.name, metadata, project=self.project)
+
+
+def _metadata(ttl: float, grace: float, holder: str | None) -> ClaimMetadata:
+    metadata: ClaimMetadata = {"ttl": ttl, "grace": grace}
+    if holder is not None:
+        metadata["holder"] = holder
+    return metadata

@@ -46,16 +46,26 @@ class ClaimController(storage.ClaimController):
     def get(self, queue, claim_id, project=None):
         with self._store.read() as (state, now):
             found = _require(state, queue, claim_id, project, now)
-        ttl, since = found.claims[claim_id]
+        ttl, since, _ = found.claims[claim_id]
         claim = {"id": claim_id, "age": max(0, int(now - since)), "ttl": ttl}
         return claim, [message.show(now) for message in found.held_by(claim_id)]
 
     def update(self, queue, claim_id, metadata, project=None):
         with self._store.change() as (state, now):
             found = _require(state, queue, claim_id, project, now)
-            found.claims[claim_id] = metadata["ttl"], now
+            found.claims[claim_id] = metadata["ttl"], now, found.claims[claim_id][2]
             for message in found.held_by(claim_id):
                 _extend_expiry(message, metadata, now)
+
+    def end_claims(self, holder, queues):
+        freed = 0
+        with self._store.change() as (state, now):
+            for project, queue in queues:
+                found = state.find(project, queue, now)
+                for claim_id in [claim_id for claim_id, (_, _, of) in found.claims.items() if of == holder]:
+                    freed += len(found.held_by(claim_id))
+                    del found.claims[claim_id]
+        return freed
 
     def claim_by_id(self, queue, message_ids, metadata, project=None):
         claim_id, wanted = secrets.token_hex(8), set(message_ids)
@@ -82,7 +92,7 @@ def is_claim_id(claim_id):
 
 
 def _claim(queue, message, claim_id, metadata, now):
-    queue.claims[claim_id] = metadata["ttl"], now
+    queue.claims[claim_id] = metadata["ttl"], now, metadata.get("holder")
     message.claim_id = claim_id
     message.claim_count += 1
     _extend_expiry(message, metadata, now)

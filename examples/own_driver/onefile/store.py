@@ -53,7 +53,7 @@ class StoredMessage:
 
 @dataclass
 class StoredQueue:
-    """A queue; ``claims`` has ttl and start by id, ``posts`` the sequence number, time and ids of producers' posts."""
+    """A queue; ``claims`` has ttl, start and holder by id, ``posts`` number, time and ids of producers' posts."""
 
     metadata: bytes = field(default_factory=lambda: write({}))
     messages: dict = field(default_factory=dict)
@@ -69,7 +69,7 @@ class StoredQueue:
 
     def advance(self, now):
         """Bring everything into its state at ``now``; return the number of claims and messages that ended."""
-        ended = [claim_id for claim_id, (ttl, since) in self.claims.items() if since + ttl <= now]
+        ended = [claim_id for claim_id, (ttl, since, _) in self.claims.items() if since + ttl <= now]
         for claim_id in ended:
             del self.claims[claim_id]
         expired = [message for message in self.messages.values() if message.expires <= now]

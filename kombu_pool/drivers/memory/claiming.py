@@ -69,7 +69,7 @@ class Claimer(ClaimController):
         incarnation: str | None = None,
     ) -> tuple[str | None, Sequence[Message]]:
         now = self._clock.time()
-        claim = StoredClaim(new_claim_id(), metadata["ttl"], now)
+        claim = StoredClaim(new_claim_id(), metadata["ttl"], now, metadata.get("holder"))
         request = ClaimRequest(claim, metadata["grace"], limit, now)
         self._fill(request, (project, queue), incarnation)
         return (claim.id, request.messages) if request.messages else (None, [])
@@ -78,7 +78,7 @@ class Claimer(ClaimController):
         self, queue: str, message_ids: Iterable[str], metadata: ClaimMetadata, project: Project = None
     ) -> tuple[str | None, Sequence[Message]]:
         now = self._clock.time()
-        claim = StoredClaim(new_claim_id(), metadata["ttl"], now)
+        claim = StoredClaim(new_claim_id(), metadata["ttl"], now, metadata.get("holder"))
         request = ClaimRequest(claim, metadata["grace"], 0, now)
         with self._store.lock:
             found = self._store.find(project, queue, now)

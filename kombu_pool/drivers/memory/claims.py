@@ -52,6 +52,15 @@ class ClaimController(Claimer):
             backlog, claim = self._require(queue, claim_id, project, now)
             backlog.renew(claim, metadata["ttl"], metadata["grace"], now)
 
+    def end_claims(self, holder: str, queues: Sequence[tuple[Project, str]]) -> int:
+        freed = 0
+        with self._store.lock:
+            now = self._clock.time()
+            for project, queue in queues:
+                found = self._store.find(project, queue, now)
+                freed += found.backlog.end_claims(holder) if found else 0
+        return freed
+
     def release(self, queue: str, claim_id: str, message_ids: Iterable[str], project: Project = None) -> int:
         with self._store.lock:
             backlog, claim = self._find(queue, claim_id, project, self._clock.time())

@@ -56,6 +56,7 @@ class StoredClaim:
     id: str
     ttl: float
     since: float
+    holder: str | None = None
     held: dict[str, StoredMessage] = field(default_factory=dict)
 
     @property
@@ -171,6 +172,13 @@ class Backlog:
             self.extend_expiry(message, claim, grace)
         self._compact()
 
+    def end_claims(self, holder: str) -> int:
+        """End the claims of a holder as if their time were over; return the number of messages that become free."""
+        ended = [claim for claim in self.claims.values() if claim.holder == holder]
+        for claim in ended:
+            self._free_claim(claim)
+        return sum(len(claim.held) for claim in ended)
+
     def release(self, message: StoredMessage) -> None:
         """Free a claimed message at its old place; only its ``claim_count`` keeps a trace of the claim."""
         self._drop_from_claim(message)
@@ -234,10 +242,13 @@ class Backlog:
         claim = self.claims.get(claim_id)
         if claim is None or claim.ends > now:
             return False
-        del self.claims[claim_id]
+        self._free_claim(claim)
+        return True
+
+    def _free_claim(self, claim: StoredClaim) -> None:
+        del self.claims[claim.id]
         for message in claim.held.values():
             self.free(message)
-        return True
 
     def _compact(self) -> None:
         """Rebuild a heap once outdated entries outnumber the others: long deadlines of short lives pile up."""

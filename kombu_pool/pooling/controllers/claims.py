@@ -50,6 +50,22 @@ class ClaimController(Routing, storage.ClaimController):
         with self._pool(queue, project) as pool:
             pool.claims.update(queue, claim_id, metadata, project)
 
+    def renew(
+        self, claims: Sequence[tuple[Project, str, str]], metadata: ClaimMetadata
+    ) -> Sequence[tuple[Project, str, str]]:
+        ended: list[tuple[Project, str, str]] = []
+        for pool, named in self._by_pool(claims):
+            with pool:
+                ended += pool.claims.renew(named, metadata)
+        return ended
+
+    def end_claims(self, holder: str, queues: Sequence[tuple[Project, str]]) -> int:
+        freed = 0
+        for pool, named in self._by_pool(queues):
+            with pool:
+                freed += pool.claims.end_claims(holder, named)
+        return freed
+
     def delete(self, queue: str, claim_id: str, project: Project = None) -> None:
         with self._pool(queue, project) as pool:
             pool.claims.delete(queue, claim_id, project)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 METADATA = {"_max_claim_count": 3, "_dead_letter_queue": "dead", "_default_message_ttl": 500}
 seconds = st.sampled_from([0, 1, 5, 10, 60])
+holders = st.sampled_from([None, "one", "two"])
 
 
 class StoreComparison(RuleBasedStateMachine):
@@ -81,9 +82,9 @@ class StoreComparison(RuleBasedStateMachine):
         made = [queue.post(*posted, ttl=ttl, delay=delay, priority=priority) for queue in self.queues]
         return multiple(*zip(*made, strict=True))
 
-    @rule(target=claims, limit=st.integers(1, 5), ttl=seconds, grace=seconds)
-    def claim(self, limit: int, ttl: int, grace: int) -> Any:
-        held = [queue.claim(limit, ttl, grace) for queue in self.queues]
+    @rule(target=claims, limit=st.integers(1, 5), ttl=seconds, grace=seconds, holder=holders)
+    def claim(self, limit: int, ttl: int, grace: int, holder: str | None) -> Any:
+        held = [queue.claim(limit, ttl, grace, holder) for queue in self.queues]
         assert shape(held[0].messages) == shape(held[1].messages)
         return multiple() if held[0].id is None else (held[0].id, held[1].id)
 
@@ -100,6 +101,18 @@ class StoreComparison(RuleBasedStateMachine):
     @rule(claim=claims, ttl=seconds, grace=seconds)
     def renew(self, claim: Any, ttl: int, grace: int) -> None:
         self.both(lambda queue, claim_id: queue.renew(claim_id, ttl, grace), claim)
+
+    @rule(claim=claims, other=claims, ttl=seconds, grace=seconds)
+    def renew_all(self, claim: Any, other: Any, ttl: int, grace: int) -> None:
+        def call(queue: QueueHandle, first: str, second: str) -> list[bool]:
+            ended = queue.renew_all([first, second], ttl, grace)
+            return [first in ended, second in ended]
+
+        self.both(call, claim, other)
+
+    @rule(holder=st.sampled_from(["one", "two"]))
+    def end_claims(self, holder: str) -> None:
+        self.both(lambda queue: queue.end_claims(holder))
 
     @rule(claim=consumes(claims))
     def end(self, claim: Any) -> None:

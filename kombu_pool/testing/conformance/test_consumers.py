@@ -243,3 +243,21 @@ def test_detaching_a_dead_holder_does_not_prolong_its_queue(consumers: Consumers
 
     clock.advance(11)
     assert [tuple(scope) for scope in consumers.expired_queues()] == [(None, "q")]
+
+
+def test_the_live_holders_are_found_by_the_beginning_of_their_names(
+    consumers: ConsumersController, control: ControlDriver, clock: ManualClock
+) -> None:
+    for holder, ttl in (("m:1:a", 60), ("m:1:b", 30), ("m:12:a", 60), ("n:1:a", 60), ("m", 60)):
+        consumers.add_holder("q", holder, ttl)
+    consumers.add_holder("other", "m:1:a", 60, project="p", consuming=False)
+
+    assert sorted(consumers.holders("m:")) == ["m:12:a", "m:1:a", "m:1:b"]
+    assert sorted(consumers.holders("m:1:")) == ["m:1:a", "m:1:b"]
+    assert list(consumers.holders("n%")) == []
+    clock.advance(30)
+    assert sorted(consumers.holders("m:1:")) == ["m:1:a"]
+    assert sorted(control.due_maintenance("m:").holders) == ["m:12:a", "m:1:a"]
+    assert list(control.due_maintenance().holders) == []
+    consumers.remove_holders(["m:1:a"])
+    assert list(consumers.holders("m:1:")) == []

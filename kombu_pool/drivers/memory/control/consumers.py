@@ -70,6 +70,12 @@ class ConsumersController(Contract):
                 gone.pop(holder, None)
             return [*gone]
 
+    def holders(self, prefix: str) -> Sequence[str]:
+        with self._store.lock:
+            now = self._clock.time()
+            holders = (held for usage in self._store.usage.values() for held in usage.holders.items())
+            return [*dict.fromkeys(name for name, held in holders if name.startswith(prefix) and held.expires > now)]
+
     def remove_holders(self, holders: Sequence[str]) -> None:
         with self._store.lock:
             now = self._clock.time()

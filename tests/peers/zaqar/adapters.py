@@ -31,6 +31,12 @@ class OsloClock:
     def time(self):
         return float(timeutils.utcnow_ts())
 
+    def elapsed(self):
+        return self.time()
+
+    def boot_id(self):
+        return ""
+
 
 @contextlib.contextmanager
 def translated():

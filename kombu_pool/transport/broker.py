@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from kombu_pool.drivers import open_control
 from kombu_pool.drivers.shared_connections import SharedConnections
 from kombu_pool.pooling import DataDriver, declare_pools, require_pools_of
+from kombu_pool.transport import processes
 from kombu_pool.transport.consume.leases import Renewal
 from kombu_pool.transport.consume.settlement import Settlement
 from kombu_pool.transport.declare.exchanges import Router
@@ -17,7 +18,8 @@ from kombu_pool.transport.upkeep.dead_letters import DeadLetterPublisher
 from kombu_pool.transport.upkeep.maintenance import Maintenance
 
 if TYPE_CHECKING:
-    from kombu_pool.model import ClaimMetadata
+    from kombu_pool.model import ClaimMetadata, Project
+    from kombu_pool.transport.consume.dispatcher import Dispatcher
     from kombu_pool.transport.options import TransportOptions
     from kombu_pool.transport.upkeep.control_epoch import ControlEpoch
 
@@ -40,18 +42,28 @@ class Broker:
             self.control.close()
             raise
         self.router = Router(self.control.bindings_controller, options.project)
-        metadata: ClaimMetadata = {"ttl": options.claim_ttl, "grace": options.claim_grace}
+        metadata: ClaimMetadata = {
+            "ttl": options.claim_ttl,
+            "grace": options.claim_grace,
+            "holder": processes.process(),
+        }
         self.renewal = Renewal(self.data, self.control.consumers_controller, metadata)
         self.settlement = Settlement(self.data, self.renewal, options.ack_delay)
         self.queues = Queues(self.data, self.control, self.router, self.renewal, options)
         #: Those of the open connections.
         self.epochs: weakref.WeakSet[ControlEpoch] = weakref.WeakSet()
-        self.maintenance = Maintenance(self.data, self.control, self.check_epoch)
+        #: What consumes on the open connections.
+        self.dispatchers: weakref.WeakSet[Dispatcher] = weakref.WeakSet()
+        self.maintenance = Maintenance(self.data, self.control, self.check_epoch, self.consumed_queues)
 
     def check_epoch(self, epoch: str) -> None:
         """End every connection that was opened in another epoch, before the control store lost its data."""
         for known in list(self.epochs):
             known.compare(epoch)
+
+    def consumed_queues(self) -> set[tuple[Project, str]]:
+        """Return (project, queue) of the queues that the connections consume."""
+        return {scope for dispatcher in list(self.dispatchers) for scope in dispatcher.consumed_queues()}
 
     def close(self) -> None:
         """Send the queued acknowledgements, stop the threads, close the stores."""

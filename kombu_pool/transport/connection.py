@@ -14,8 +14,8 @@ from amqp.exceptions import RecoverableConnectionError
 
 from kombu_pool import errors
 from kombu_pool.transport import broker as brokers
+from kombu_pool.transport import processes
 from kombu_pool.transport.consume.dispatcher import Dispatcher
-from kombu_pool.transport.declare import exclusive_owners
 from kombu_pool.transport.declare.declared_queues import DeclaredQueues
 from kombu_pool.transport.upkeep.control_epoch import DATA_LOST, ControlEpoch
 
@@ -56,7 +56,7 @@ class PoolConnection:
 
     def __init__(self, client: Connection, options: TransportOptions) -> None:
         self.client = client
-        self.id = exclusive_owners.new_owner_id()
+        self.id = processes.new_owner_id()
         self.options = options
         self.broker = broker = brokers.acquire(options)
         self.channels: list[ConsumingMethods] = []
@@ -74,6 +74,7 @@ class PoolConnection:
         self._unsettled_channels = 0
         _open.add(self)
         broker.epochs.add(self.epoch)
+        broker.dispatchers.add(self.dispatcher)
 
     def _fail_after_loss(self) -> None:
         """Fail, so that Kombu opens another connection and declares everything again."""
@@ -142,5 +143,5 @@ class PoolConnection:
 
     def _stop(self) -> None:
         self.closed = True
-        exclusive_owners.retire(self.id)
+        processes.retire(self.id)
         self.dispatcher.stop()

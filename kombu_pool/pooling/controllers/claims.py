@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from kombu_pool.model import Claim, ClaimMetadata, Message, Project
+    from kombu_pool.pooling.pool_handle import PoolHandle
 
 
 class ClaimController(Routing, storage.ClaimController):
@@ -54,17 +55,21 @@ class ClaimController(Routing, storage.ClaimController):
         self, claims: Sequence[tuple[Project, str, str]], metadata: ClaimMetadata
     ) -> Sequence[tuple[Project, str, str]]:
         ended: list[tuple[Project, str, str]] = []
-        for pool, named in self._by_pool(claims):
-            with pool:
-                ended += pool.claims.renew(named, metadata)
+
+        def renew(pool: PoolHandle, named: Sequence[tuple[Project, str, str]]) -> None:
+            ended.extend(pool.claims.renew(named, metadata))
+
+        self._in_each_pool(claims, renew)
         return ended
 
     def end_claims(self, holder: str, queues: Sequence[tuple[Project, str]]) -> int:
-        freed = 0
-        for pool, named in self._by_pool(queues):
-            with pool:
-                freed += pool.claims.end_claims(holder, named)
-        return freed
+        freed: list[int] = []
+
+        def end_claims(pool: PoolHandle, named: Sequence[tuple[Project, str]]) -> None:
+            freed.append(pool.claims.end_claims(holder, named))
+
+        self._in_each_pool(queues, end_claims)
+        return sum(freed)
 
     def delete(self, queue: str, claim_id: str, project: Project = None) -> None:
         with self._pool(queue, project) as pool:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from kombu_pool.errors import KombuPoolError
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from kombu_pool.model import Project
     from kombu_pool.pooling.catalog import Catalog
@@ -22,10 +24,21 @@ class Routing:
         self._pool = pool_catalog.pool
         self._route = pool_catalog.route
 
-    def _by_pool(self, named: Iterable[Named]) -> list[tuple[PoolHandle, list[Named]]]:
-        """Return tuples that begin with a queue's project and name, by the queue's pool."""
-        found: dict[str, tuple[PoolHandle, list[Named]]] = {}
+    def _in_each_pool(self, named: Iterable[Named], call: Callable[[PoolHandle, Sequence[Named]], None]) -> None:
+        """Make a call in each pool, with those of the tuples, which begin with project and queue, that are of the pool.
+
+        A pool that does not answer keeps no other one from its call; then its error is raised.
+        """
+        pools: dict[str, tuple[PoolHandle, list[Named]]] = {}
         for each in named:
             pool = self._pool(each[1], each[0])
-            found.setdefault(pool.name, (pool, []))[1].append(each)
-        return [*found.values()]
+            pools.setdefault(pool.name, (pool, []))[1].append(each)
+        failure: KombuPoolError | None = None
+        for pool, of_pool in pools.values():
+            try:
+                with pool:
+                    call(pool, of_pool)
+            except KombuPoolError as error:
+                failure = error
+        if failure is not None:
+            raise failure

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kombu_pool.errors import QueueDoesNotExist
-from kombu_pool.transport.consume.leases import Lease
+from kombu_pool.transport.consume.leases import Lease, elapsed
 from kombu_pool.transport.consume.settlement import pairs_of
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ class Claimer:
             return self._claim(consumers, limit, freed_by_ack)
 
     def _claim(self, consumers: QueueConsumers, limit: int, freed_by_ack: int) -> int | None:
-        settlement, begun = self.settlement, time.monotonic()
+        settlement, begun = self.settlement, elapsed()
         done = settlement.begin_flush(self._pending_leases(consumers))
         if freed_by_ack:
             limit = max(0, limit - max(0, freed_by_ack - sum(map(len, done.values()))))
@@ -78,14 +77,14 @@ class Claimer:
 
     def claim_one(self, queue: str, window: PrefetchWindow | None) -> tuple[Lease, Message] | None:
         """Claim one message of a queue; return None if it has none free."""
-        begun = time.monotonic()
+        begun = elapsed()
         claim_id, messages = self.data.claim_controller.create(queue, self.renewal.metadata, self.project, 1)
         if claim_id is None or not messages:
             return None
         return self.lease(queue, claim_id, 1, begun, window), messages[0]
 
     def lease(self, queue: str, claim_id: str, count: int, claimed_at: float, window: PrefetchWindow | None) -> Lease:
-        """Renew a claim of ``count`` messages, made at the monotonic time ``claimed_at`` or later."""
+        """Renew a claim of ``count`` messages, made at the elapsed time ``claimed_at`` or later."""
         on_settled = None if window is None else window.settled
         lease = Lease(queue, self.project, claim_id, count, claimed_at + self.renewal.metadata["ttl"], on_settled)
         if window is not None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from kombu_pool.transport.consume.cancellation import Cancellation
 from kombu_pool.transport.consume.claiming import Claimer
 from kombu_pool.transport.consume.fetcher import Fetcher
+from kombu_pool.transport.consume.leases import elapsed
 from kombu_pool.transport.consume.waker import Waker
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ class Dispatcher:
                 return False
             consumers = queue_consumers.consumers
             consumer = consumers[0] if len(consumers) == 1 else queue_consumers.next_consumer()
-            if consumer is not None and time.monotonic() < lease.valid_until:
+            if consumer is not None and elapsed() < lease.valid_until:
                 queue_consumers.deliver(queue_consumers, consumer, lease, message)
                 return True
             queue_consumers.delivered += 1
@@ -220,6 +221,11 @@ class Dispatcher:
             by_lease.setdefault(lease, []).append(message["id"])
         for lease, message_ids in by_lease.items():
             self.claimer.settlement.release(lease, message_ids)
+
+    def consumed_queues(self) -> list[tuple[Project, str]]:
+        """Return (project, queue) of what is consumed."""
+        fetchers = list(self._fetchers.values())
+        return [(self.claimer.project, consumers.queue) for fetcher in fetchers for consumers in list(fetcher.served)]
 
     def wake(self, waiting: set[QueueConsumers] | None = None) -> None:
         """Make the fetchers of these consumers, or all fetchers, look for free slots again."""

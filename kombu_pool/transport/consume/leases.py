@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from kombu_pool.errors import DoesNotExist, KombuPoolError, PoolUnavailable
+from kombu_pool.clock import SYSTEM_CLOCK
+from kombu_pool.errors import KombuPoolError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from kombu_pool.storage import ConsumersController
 
 logger = logging.getLogger(__name__)
+
+elapsed = SYSTEM_CLOCK.elapsed
 
 
 @dataclass(slots=True, eq=False)
@@ -34,7 +36,7 @@ class Lease:
     claim_id: str
     #: How many of its messages are unsettled, as far as the store has confirmed.
     unsettled: int
-    #: Monotonic time before which no other process can hold its messages.
+    #: Elapsed time before which no other process can hold its messages.
     valid_until: float
     #: Called after some of its messages were settled; None where no prefetch window counts them.
     on_settled: Callable[[Lease], None] | None = None
@@ -119,38 +121,38 @@ class Renewal:
             pause = period if self.renew() else min(self.RETRY, period)
 
     def renew(self) -> bool:
-        """Renew everything once; return whether every live lease and holder was renewed."""
+        """Renew everything once, with one request a store; return whether every lease and holder was renewed."""
         with self._lock:
             leases, holders = list(self._leases), list(self._holders)
-        down: set[str] = set()
-        done = [self._renew_lease(lease, down) for lease in leases]
+        done = [self._renew_leases(of_pool) for of_pool in self._by_pool(leases)]
         return self._renew_holders(holders) and all(done)
 
-    def _renew_lease(self, lease: Lease, down: set[str]) -> bool:
-        """Renew one lease; ``down`` collects the pools that did not answer, so that each is waited for once."""
-        if down and self._is_in(down, lease):
-            return False
-        begun = time.monotonic()
+    def _by_pool(self, leases: list[Lease]) -> list[list[Lease]]:
+        pools: dict[str | None, list[Lease]] = {}
+        for lease in leases:
+            try:
+                pool = self._pool_of(lease.queue, lease.project)
+            except KombuPoolError:
+                pool = None
+            pools.setdefault(pool, []).append(lease)
+        return [*pools.values()]
+
+    def _renew_leases(self, leases: list[Lease]) -> bool:
+        """Renew the leases of a pool."""
+        begun, claims = elapsed(), {(lease.project, lease.queue, lease.claim_id): lease for lease in leases}
         try:
-            self._claims.update(lease.queue, lease.claim_id, self.metadata, lease.project)
-        except DoesNotExist:
-            self._lose(lease)
+            ended = self._claims.renew([*claims], self.metadata)
         except KombuPoolError as error:
-            if isinstance(error, PoolUnavailable):
-                down.add(error.pool)
             logger.warning(
-                "The claim on %d message(s) of queue %r is not renewed yet: %s", lease.unsettled, lease.queue, error
+                "The claims on %d message(s) are not renewed yet: %s", sum(lease.unsettled for lease in leases), error
             )
             return False
-        else:
+        lost = [claims.pop(claim) for claim in ended]
+        for lease in claims.values():
             lease.valid_until = begun + self.metadata["ttl"]
+        for lease in lost:
+            self._lose(lease)
         return True
-
-    def _is_in(self, pools: set[str], lease: Lease) -> bool:
-        try:
-            return self._pool_of(lease.queue, lease.project) in pools
-        except KombuPoolError:
-            return False
 
     def _lose(self, lease: Lease) -> None:
         with self._lock:

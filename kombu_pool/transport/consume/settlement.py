@@ -9,6 +9,7 @@ from collections import deque
 from typing import TYPE_CHECKING, TypeAlias
 
 from kombu_pool.errors import KombuPoolError, PoolUnavailable
+from kombu_pool.transport.consume.leases import elapsed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -60,7 +61,7 @@ class Settlement:
 
     def ack(self, lease: Lease, message_id: str, message: Message | None = None) -> None:
         """Queue the deletion of a message; ``message`` is the delivery, named in the log if the claim has ended."""
-        if message is not None and time.monotonic() >= lease.valid_until:
+        if message is not None and elapsed() >= lease.valid_until:
             self._late_names[message_id] = name_of(message)
         lease.acked.append(message_id)
         # Checked after the append, and reset before the ids are taken: no id is left behind.

@@ -6,13 +6,13 @@ cancels, when its connection ends, or when its process dies.
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 from amqp.exceptions import ResourceLocked
 
+from kombu_pool.clock import SYSTEM_CLOCK
 from kombu_pool.errors import KombuPoolError
-from kombu_pool.transport.declare import exclusive_owners
+from kombu_pool.transport import processes
 from kombu_pool.transport.declare.queue_arguments import FLAVOR_ARGUMENT, SINGLE_ACTIVE
 
 if TYPE_CHECKING:
@@ -35,13 +35,13 @@ class SingleActiveConsumer:
         self._name = PREFIX + queue
         self._arguments = {name: arguments[name] for name in (FLAVOR_ARGUMENT,) if name in arguments}
         self._ttl = ttl
-        self._owner = exclusive_owners.new_owner_id()
+        self._owner = processes.new_owner_id()
         self._active = False
         self._asked_at = self._confirmed_at = float("-inf")
 
     def is_active(self) -> bool:
         """Return whether these consumers may claim; become active if no others are."""
-        now = time.monotonic()
+        now = SYSTEM_CLOCK.elapsed()
         if now >= self._asked_at + self.POLL_INTERVAL:
             self._asked_at = now
             try:
@@ -62,7 +62,7 @@ class SingleActiveConsumer:
 
     def resign(self, *, locally: bool = False) -> None:
         """Stop being active; ``locally``: without a request to the store, which may not answer."""
-        exclusive_owners.retire(self._owner)
+        processes.retire(self._owner)
         if self._active and not locally:
             self._queues.retire_owner(self._owner)
             self._queues.delete(self._name)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from kombu_pool.errors import ExchangeDoesNotExist, PoolUnavailable, QueueDoesNotExist
 from kombu_pool.model import Expiry
 from kombu_pool.storage import FLAVOR
-from kombu_pool.transport import amqp_errors
-from kombu_pool.transport.declare import exclusive_owners, queue_arguments
+from kombu_pool.transport import amqp_errors, processes
+from kombu_pool.transport.declare import queue_arguments
 from kombu_pool.transport.declare.queue_arguments import DECLARED
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class Queues:
     def _owner_is_dead(self, name: str, owner: str) -> bool:
         """Return whether the queue is exclusive to another connection, which is dead."""
         exclusive = (self._declared(name) or {}).get("exclusive")
-        return exclusive not in (None, owner) and exclusive_owners.is_dead(exclusive)
+        return exclusive not in (None, owner) and processes.is_dead(exclusive)
 
     def _delete_of_dead_owner(self, name: str, owner: str) -> None:
         """Delete the queue in the life that is exclusive to a dead connection; another process may declare it again."""

@@ -1,4 +1,4 @@
-"""Deletes queues that expired, dead-letters what is dead, and gives space back, for all processes of the store."""
+"""Deletes queues that expired, frees what dead processes held, dead-letters what is dead, and gives space back."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ import time
 from typing import TYPE_CHECKING
 
 from kombu_pool.errors import KombuPoolError
+from kombu_pool.transport import processes
+from kombu_pool.transport.upkeep.dead_processes import DeadProcesses
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
+    from kombu_pool.model import Project
     from kombu_pool.pooling import DataDriver
     from kombu_pool.storage import ControlDriver
 
@@ -20,15 +23,25 @@ logger = logging.getLogger(__name__)
 
 
 class Maintenance:
-    """A daemon thread of every consuming process; it starts with the first consumer."""
+    """A daemon thread of every consuming process; it starts with the first consumer.
+
+    ``queues`` returns the (project, queue) that this process consumes.
+    """
 
     #: Interval of garbage collections, which only give space back, in seconds.
     GC_INTERVAL = 25.0
 
-    def __init__(self, data: DataDriver, control: ControlDriver, check_epoch: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        data: DataDriver,
+        control: ControlDriver,
+        check_epoch: Callable[[str], None],
+        queues: Callable[[], Iterable[tuple[Project, str]]],
+    ) -> None:
         self._data = data
         self._control = control
         self._check_epoch = check_epoch
+        self._dead_processes = DeadProcesses(data, queues)
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
@@ -60,12 +73,13 @@ class Maintenance:
                 logger.exception("Maintenance failed; retrying in %g s", self._interval)
 
     def run_once(self) -> bool:
-        """Check the epoch, delete expired queues, dead-letter what is dead, and collect garbage if it is time.
+        """Do what is due, and collect garbage if it is time.
 
         Returns whether it deleted some queues: more may have expired than one answer names.
         """
-        due = self._control.due_maintenance()
+        due = self._control.due_maintenance(processes.machine())
         self._check_epoch(due.epoch)
+        self._dead_processes.judge(due.holders)
         deleted = self._data.queue_controller.expire_many(due.expired) if due.expired else 0
         self._data.queue_controller.end_deletions(due.deletions)
         self._data.dead_letter_all()

@@ -11,7 +11,6 @@ import time
 import pytest
 from amqp.exceptions import ResourceLocked
 
-from kombu_pool.transport.declare import exclusive_owners
 from tests.support.limits import LIMIT
 
 OWN = """
@@ -115,24 +114,3 @@ def test_a_consumer_of_a_connection_that_was_given_up_is_not_kept_alive(connect,
 
     assert broker.renewal._holders == {}
     assert new.channel().queue_declare("shared", passive=True).queue == "shared"
-
-
-@pytest.mark.parametrize("owner", ["0123456789abcdef", "", "elsewhere:1:2:3", f"elsewhere:{2**22 + 1}:1:x"])
-def test_nobody_can_know_of_the_connections_of_other_machines(owner):
-    assert not exclusive_owners.is_dead(owner)
-
-
-def test_a_connection_of_this_process_lives_until_its_end():
-    owner = exclusive_owners.new_owner_id()
-    alive = exclusive_owners.is_dead(owner)
-    exclusive_owners.retire(owner)
-
-    assert (alive, exclusive_owners.is_dead(owner)) == (False, True)
-
-
-def test_a_process_that_got_the_number_of_a_dead_one_is_not_taken_for_it():
-    machine, _, _, name = exclusive_owners.new_owner_id().split(":")
-    parent = os.getppid()
-
-    assert exclusive_owners.is_dead(f"{machine}:{parent}:0:{name}")
-    assert not exclusive_owners.is_dead(f"{machine}:{parent}:{exclusive_owners._started(parent)}:{name}")

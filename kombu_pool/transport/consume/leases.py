@@ -9,11 +9,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from kombu_pool.clock import SYSTEM_CLOCK
 from kombu_pool.errors import KombuPoolError
+from kombu_pool.transport import processes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 elapsed = SYSTEM_CLOCK.elapsed
+
+#: What holds the names of all processes that hold something: no queue has this name.
+PROCESSES = "kombu_pool.processes"
 
 
 @dataclass(slots=True, eq=False)
@@ -62,6 +67,8 @@ class Renewal:
         self._consumers = consumers
         self._leases: set[Lease] = set()
         self._holders: dict[str, Callable[[], None] | None] = {}
+        #: The name under which this process is found while it renews, and whether it is registered.
+        self._name, self._is_registered = processes.new_owner_id(), False
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
@@ -107,6 +114,11 @@ class Renewal:
         self._wake.set()
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout=5.0)
+        processes.retire(self._name)
+        if self._is_registered:
+            self._is_registered = False
+            with suppress(KombuPoolError):
+                self._consumers.remove_holders([self._name])
 
     def _start(self) -> None:
         if self._thread is None:
@@ -116,9 +128,20 @@ class Renewal:
 
     def _run(self) -> None:
         period = self.metadata["ttl"] / 3
-        pause = period
+        pause = period if self._register() else min(self.RETRY, period)
         while not self._wake.wait(pause):
             pause = period if self.renew() else min(self.RETRY, period)
+
+    def _register(self) -> bool:
+        """Register this process among the holders of the control store, unless it is; return whether it is."""
+        if not self._is_registered:
+            try:
+                self._consumers.add_holder(PROCESSES, self._name, self.metadata["ttl"], consuming=False)
+            except KombuPoolError as error:
+                logger.info("This process is not registered yet: %s", error)
+            else:
+                self._is_registered = True
+        return self._is_registered
 
     def renew(self) -> bool:
         """Renew everything once, with one request a store; return whether every lease and holder was renewed."""
@@ -169,10 +192,9 @@ class Renewal:
         self.settled(lease, lease.unsettled)
 
     def _renew_holders(self, holders: list[str]) -> bool:
-        if not holders:
-            return True
+        """Renew holders, and the registration of this process."""
         try:
-            gone = self._consumers.renew(holders, self.metadata["ttl"])
+            gone = self._consumers.renew([*holders, self._name], self.metadata["ttl"])
         except KombuPoolError as error:
             logger.warning("The consumers of this process are not renewed yet: %s", error)
             return False
@@ -181,4 +203,5 @@ class Renewal:
                 on_gone = self._holders.pop(holder, None)
             if on_gone is not None:
                 on_gone()
-        return True
+        self._is_registered = self._name not in gone
+        return self._register()

@@ -193,6 +193,25 @@ def hold(url: str, queue: str, number: int, options: dict[str, Any]) -> None:
     say("closed")
 
 
+def hold_without_consumer(url: str, queue: str, number: int, options: dict[str, Any]) -> None:
+    """Consume and print messages, cancel the consumer, and acknowledge the messages on the next input line."""
+    with Connection(url, transport_options=options) as connection:
+        channel = connection.channel()
+        channel.basic_qos(prefetch_count=number)
+        held: list[Any] = []
+        tag = "tag"
+        channel.basic_consume(queue, callback=held.append, consumer_tag=tag)
+        while len(held) < number:
+            connection.drain_events(timeout=LIMIT)
+        channel.basic_cancel(tag)
+        for message in held:
+            say(message.payload)
+        heard()
+        for message in held:
+            message.ack()
+    say("closed")
+
+
 def leave(url: str, queue: str, number: int, options: dict[str, Any]) -> None:
     """Consume and print messages; close on the next input line, without acknowledging any."""
     with Connection(url, transport_options=options) as connection:

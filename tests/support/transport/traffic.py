@@ -44,10 +44,10 @@ class Inbox:
             self._connection.drain_events(timeout=max(0.01, until - time.monotonic()))
         return self.messages
 
-    def expect_no_more(self) -> None:
+    def expect_no_more(self, seconds: float = QUIET) -> None:
         """Fail if another message is delivered."""
         with pytest.raises(TimeoutError):
-            self._connection.drain_events(timeout=QUIET)
+            self._connection.drain_events(timeout=seconds)
 
 
 def publish(channel: Any, queue: str, *bodies: Any, **options: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -13,6 +14,8 @@ from tests.support.limits import best_of, seconds_of
 
 #: Claim TTL, in seconds; a delay of two thirds of it makes a renewal late.
 TTL = 2.0
+#: Seconds within which the tasks of a dead worker of this machine are run by another, on a busy machine.
+AT_ONCE = 4.0
 
 
 @pytest.fixture
@@ -133,3 +136,30 @@ def test_a_killed_worker_is_replaced_by_one_of_its_name_at_once(site):
 
     assert site.answer(site.send("add", 1, 1)) == 2
     assert site.inspect(worker).ping() == {"pod-0@tests": {"ok": "pong"}}
+
+
+@pytest.fixture
+def lasting(site):
+    """Settings of workers with claims that no test waits for."""
+    return {"broker_transport_options": {"claim_ttl": 600}, "task_acks_late": True}
+
+
+def test_the_tasks_of_a_killed_main_process_are_run_by_a_neighbour_at_once(site, lasting):
+    first = site.lone_worker("--pool=prefork", "--concurrency=4", **lasting)
+    names = [f"late {number}" for number in range(4)]
+    results = [site.send("wait_late", name, "open") for name in names]
+    eventually(lambda: sorted(site.journal.texts()) == [f"begin {name}" for name in names])
+    children = first.children()
+    second = site.lone_worker("--pool=prefork", "--concurrency=4", **lasting)
+
+    os.kill(first.pid, signal.SIGKILL)
+    seconds = seconds_of(lambda: eventually(lambda: len(site.journal.texts()) == 2 * len(names)))
+    (site.folder / "open").touch()
+
+    assert [site.answer(result) for result in results] == names
+    eventually(lambda: site.counts() == (0, 0))
+    assert seconds < AT_ONCE
+    assert second.lost_claims() == []
+    for child in children:
+        with suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)

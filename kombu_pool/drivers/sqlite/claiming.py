@@ -51,6 +51,8 @@ class ClaimRequest:
     claim: int | None
     ttl: float = 0
     grace: float = 0
+    #: The process that holds the claim, if it is named.
+    holder: str | None = None
     now: float = 0
     #: What the queue must bear; None: anything.
     incarnation: str | None = None
@@ -84,9 +86,8 @@ class Claimer(ClaimController):
         if not self._has_claimable(queue, project, limit, incarnation):
             return None, []
         claim = secrets.randbits(63)
-        request = ClaimRequest(
-            queue, project, limit, claim, metadata["ttl"], metadata["grace"], incarnation=incarnation
-        )
+        request = _request(queue, metadata, project, limit, claim)
+        request.incarnation = incarnation
         self._fulfil(request)
         return self._result(claim, request)
 
@@ -97,7 +98,7 @@ class Claimer(ClaimController):
         if not self._has_claimable(queue, project, len(numbers)):
             return None, []
         claim = secrets.randbits(63)
-        request = ClaimRequest(queue, project, len(numbers), claim, metadata["ttl"], metadata["grace"])
+        request = _request(queue, metadata, project, len(numbers), claim)
         with self._database.write as connection:
             request.now = self._clock.time()
             found = connection.execute(_FIND, (project_key(project), queue)).fetchone()
@@ -196,7 +197,7 @@ class Claimer(ClaimController):
             return True
         if request.reservation is None:
             request.reservation, ends = secrets.randbits(63), request.now + RESERVATION_TTL
-            connection.execute(_CREATE, (request.reservation, queue, RESERVATION_TTL, request.now, ends, None))
+            connection.execute(_CREATE, (request.reservation, queue, RESERVATION_TTL, request.now, ends, None, None))
         message = letter.message
         connection.execute(_DELETION["free"], (queue, -message.priority, message.id))
         connection.execute(_CLAIM_ONE, (message.id, request.reservation, message.claim_count))
@@ -220,6 +221,10 @@ class Claimer(ClaimController):
         if request.reservation is not None:
             end_claim(connection, request.reservation, last_claim=None)
         request.reservation = None
+
+
+def _request(queue: str, metadata: ClaimMetadata, project: Project, limit: int, claim: int) -> ClaimRequest:
+    return ClaimRequest(queue, project, limit, claim, metadata["ttl"], metadata["grace"], metadata.get("holder"))
 
 
 def _remove_message(connection: sqlite3.Connection, queue: int, letter: DeadLetter) -> None:
@@ -297,5 +302,5 @@ def _create_claim(
             expires, message["ttl"] = extended, ttl
             connection.execute(_EXTEND_EXPIRY, (extended, ttl, row[0]))
         expiries.append(expires)
-    values = (request.claim, queue, request.ttl, request.now, ends, min(expiries, default=None))
+    values = (request.claim, queue, request.ttl, request.now, ends, min(expiries, default=None), request.holder)
     connection.execute(_CREATE, values)

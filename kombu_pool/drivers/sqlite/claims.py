@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from kombu_pool.drivers.sqlite import deletion
 from kombu_pool.drivers.sqlite.claiming import Claimer
 from kombu_pool.drivers.sqlite.codec import claim_number, message_number, project_key, to_messages
+from kombu_pool.drivers.sqlite.incarnations import find_queue
 from kombu_pool.drivers.sqlite.posting import SOON
 from kombu_pool.drivers.sqlite.statements import statements
 from kombu_pool.drivers.sqlite.states import end_claim
@@ -71,6 +74,41 @@ class ClaimController(Claimer):
         if ttl < SOON:
             self._database.wake()
 
+    def renew(
+        self, claims: Sequence[tuple[Project, str, str]], metadata: ClaimMetadata
+    ) -> Sequence[tuple[Project, str, str]]:
+        if not claims:
+            return []
+        ttl, numbers = metadata["ttl"], defaultdict(list)
+        for project, queue, claim_id in claims:
+            numbers[project, queue].append(claim_number(claim_id))
+        renewed: set[tuple[Project, str, int]] = set()
+        with self._database.write as connection:
+            now = self._clock.time()
+            for (project, queue), named in numbers.items():
+                found = find_queue(connection, queue, project, None)
+                live = _renew_many(connection, found[0], named, metadata, now) if found else ()
+                renewed.update((project, queue, number) for number in live)
+        if ttl < SOON:
+            self._database.wake()
+        return [named for named in claims if (*named[:2], claim_number(named[2])) not in renewed]
+
+    def end_claims(self, holder: str, queues: Sequence[tuple[Project, str]]) -> int:
+        freed = 0
+        if not queues:
+            return freed
+        with self._database.write as connection:
+            now = self._clock.time()
+            for project, queue in dict.fromkeys(queues):
+                found = find_queue(connection, queue, project, None)
+                if found is not None:
+                    held = (found[0], now, holder)
+                    freed += connection.execute(_SQL["held_by"], held).fetchone()[0]
+                    connection.execute(_SQL["end_held_by"], held)
+        if freed:
+            self._database.wake()
+        return freed
+
     def delete(self, queue: str, claim_id: str, project: Project = None) -> None:
         number, now = claim_number(claim_id), self._clock.time()
         values = (number, now, project_key(project), queue)
@@ -92,6 +130,20 @@ class ClaimController(Claimer):
         if freed:
             self._database.wake()
         return freed
+
+
+def _renew_many(
+    connection: sqlite3.Connection, queue: int, claims: Sequence[int], metadata: ClaimMetadata, now: float
+) -> list[int]:
+    """Renew claims of a queue; return those that were live."""
+    ttl, grace = metadata["ttl"], metadata["grace"]
+    ends = now + ttl
+    values = (ttl, now, ends, json.dumps(claims), now, queue)
+    rows = connection.execute(_SQL["renew_many"], values).fetchall()
+    for number, earliest in rows:
+        if earliest is not None and earliest < ends:
+            _extend_expiry(connection, number, ends, ends + grace, ttl + grace)
+    return [number for number, _ in rows]
 
 
 def _extend_expiry(connection: sqlite3.Connection, claim: int, ends: float, expires: float, ttl: float) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _SQL = statements("consumers")
 #: Seconds after its death for which a holder may still be renewed.
 _STALE_AFTER = 86_400.0
+_LAST_CHARACTER = "\U0010ffff"
 #: Stale holders that one call removes at most.
 _STALE_LIMIT = 20
 
@@ -84,6 +85,10 @@ class ConsumersController(Contract):
                     gone.append(holder)
             connection.executemany(_SQL["refresh"], scopes)
         return gone
+
+    def holders(self, prefix: str) -> Sequence[str]:
+        rows = self._database.rows(_SQL["live"], (prefix, prefix + _LAST_CHARACTER, self._clock.time()))
+        return [name for (name,) in rows]
 
     def remove_holders(self, holders: Sequence[str]) -> None:
         with self._database.write as connection:

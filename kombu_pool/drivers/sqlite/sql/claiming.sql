@@ -24,6 +24,6 @@ WHERE queue = ? AND (rank, id) <= (?, ?) AND (expires IS NULL OR expires > ?)
 -- remove_free_up_to: remove the free messages up to a position, except expired ones
 DELETE FROM free WHERE queue = ? AND (rank, id) <= (?, ?) AND (expires IS NULL OR expires > ?)
 -- create: create a claim
-INSERT INTO claim(id, queue, ttl, renewed, ends, earliest_expiry) VALUES(?, ?, ?, ?, ?, ?)
+INSERT INTO claim(id, queue, ttl, renewed, ends, earliest_expiry, holder) VALUES(?, ?, ?, ?, ?, ?, ?)
 -- extend_expiry: let a message expire later
 UPDATE message SET expires = ?, ttl = ? WHERE id = ?

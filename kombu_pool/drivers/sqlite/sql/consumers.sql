@@ -25,6 +25,8 @@ ON CONFLICT DO UPDATE SET ends = excluded.ends, consuming = excluded.consuming
 UPDATE holder SET ends = ? WHERE name = ? RETURNING project, queue
 -- remove_holder: remove a holder; returns its queues and the end of its ttl
 DELETE FROM holder WHERE name = ? RETURNING project, queue, ends
+-- live: the live holders within a range of names
+SELECT DISTINCT name FROM holder WHERE name >= ? AND name < ? AND ends > ?
 -- stale_holders: some holders that died before a time
 SELECT DISTINCT name FROM holder WHERE ends <= ? LIMIT ?
 -- count: count the live consumers of a queue

@@ -1,4 +1,4 @@
--- The layout, version 5. Each state of a message is a table, so that a change of state does not write the body again:
+-- The layout, version 6. Each state of a message is a table, so that a change of state does not write the body again:
 -- delayed, free and claimed hold what the state needs, message holds the rest, once.
 
 -- The identity of this store, in one row: random, made with the file.
@@ -65,14 +65,15 @@ CREATE TABLE claimed(
 );
 CREATE INDEX claimed_claim ON claimed(claim);
 
--- The claims. earliest_expiry is the earliest expiry of the claim's messages.
+-- The claims. earliest_expiry is the earliest expiry of the claim's messages; holder names the process that holds it.
 CREATE TABLE claim(
     id INTEGER PRIMARY KEY,
     queue INTEGER NOT NULL,
     ttl NOT NULL,
     renewed REAL NOT NULL,
     ends REAL NOT NULL,
-    earliest_expiry REAL
+    earliest_expiry REAL,
+    holder TEXT
 );
 CREATE INDEX claim_end ON claim(queue, ends);
 

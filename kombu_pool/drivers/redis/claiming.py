@@ -43,12 +43,13 @@ _MAX_UNCONFIRMED = 100
 
 @dataclass
 class ClaimRequest:
-    """One call that claims: the claim, its ttl, the limit, and what was claimed so far."""
+    """One call that claims: the claim, the tag of its holder, its ttl, the limit, and what was claimed so far."""
 
     queue: str
     project: Project
     keys: KeySets
     claim: bytes
+    holder: bytes
     ttl: float
     #: None: the messages keep their expiry.
     grace: float | None
@@ -86,7 +87,7 @@ class Claimer(ClaimController):
         *,
         incarnation: str | None = None,
     ) -> tuple[str | None, Sequence[Message]]:
-        request = self._new_request(queue, project, limit, metadata["ttl"], metadata["grace"], incarnation)
+        request = self._new_request(queue, project, limit, metadata, incarnation)
         self._claim(request)
         return (request.claim.hex(), request.messages) if request.messages else (None, [])
 
@@ -101,7 +102,7 @@ class Claimer(ClaimController):
         incarnation: str | None = None,
     ) -> tuple[Sequence[tuple[str, str]], str | None, Sequence[Message]]:
         acked = ClaimedPairs(held)
-        request = self._new_request(queue, project, limit, metadata["ttl"], metadata["grace"], incarnation)
+        request = self._new_request(queue, project, limit, metadata, incarnation)
         self._claim(request, acked)
         return acked.refused(request.ack_reply), request.claim.hex() if request.messages else None, request.messages
 
@@ -114,7 +115,7 @@ class Claimer(ClaimController):
             return None, []
         claim, keys = os.urandom(codec.ID_BYTES), self._store.keys(project, queue)
         arguments = (claim, metadata["ttl"], metadata["grace"], b"".join(sorted(ids)))
-        found = self._store.run(_CLAIM_BY_ID, keys, *arguments)
+        found = self._store.run(_CLAIM_BY_ID, keys, *arguments, codec.holder_tag(metadata.get("holder")))
         if not found:
             return None, []
         claimed, records, claim_counts, now = found
@@ -131,7 +132,7 @@ class Claimer(ClaimController):
 
     def pop(self, queue: str, limit: int, project: Project) -> Sequence[Message]:
         """Pop as ``MessageController.pop`` promises: under a claim, so that an unreadable message is not lost."""
-        request = self._new_request(queue, project, limit, RESERVATION_TTL, None)
+        request = self._new_request(queue, project, limit, None)
         self._claim(request)
         if not request.messages:
             return []
@@ -145,12 +146,15 @@ class Claimer(ClaimController):
         queue: str,
         project: Project,
         limit: int,
-        ttl: float,
-        grace: float | None,
+        metadata: ClaimMetadata | None,
         incarnation: str | None = None,
     ) -> ClaimRequest:
+        """Return a request; without metadata it is one that pops."""
         keys, claim = self._store.keys(project, queue), os.urandom(codec.ID_BYTES)
-        return ClaimRequest(queue, project, keys, claim, ttl, grace, limit, incarnation=incarnation)
+        if metadata is None:
+            return ClaimRequest(queue, project, keys, claim, codec.holder_tag(None), RESERVATION_TTL, None, limit)
+        holder, ttl, grace = codec.holder_tag(metadata.get("holder")), metadata["ttl"], metadata["grace"]
+        return ClaimRequest(queue, project, keys, claim, holder, ttl, grace, limit, incarnation=incarnation)
 
     def _claim(self, request: ClaimRequest, acked: ClaimedPairs | None = None) -> None:
         if self._unconfirmed:
@@ -196,7 +200,7 @@ class Claimer(ClaimController):
         grace = "" if request.grace is None else request.grace
         exempt = b"".join(request.exempt)
         claiming = (request.claim, request.ttl, grace, request.missing, reservation, RESERVATION_TTL, exempt)
-        arguments = (codec.pack_incarnation(request.incarnation), *claiming)
+        arguments = (codec.pack_incarnation(request.incarnation), *claiming, request.holder)
         if acked is not None and acked.arguments:
             reply = store.client.call(_ACK_AND_CLAIM, keys.states, store.now(), *arguments, *acked.arguments)
             if reply == _ABSENT:

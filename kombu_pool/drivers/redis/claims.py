@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
 
 from kombu_pool.drivers.records import to_seconds
 from kombu_pool.drivers.redis import codec
 from kombu_pool.drivers.redis.claiming import Claimer
 from kombu_pool.drivers.redis.scripts import script
+from kombu_pool.drivers.redis.store import RUN_AGAIN
 from kombu_pool.errors import ClaimDoesNotExist
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from kombu_pool.drivers.redis.keys import KeySets
+    from kombu_pool.drivers.redis.scripts import Script
     from kombu_pool.model import Claim, ClaimMetadata, Message, Project
 
 _RELEASE = script("release", writes=False)
 _GET = script("get_claim", repeatable=True, writes=False)
 _RENEW = script("renew", repeatable=True, writes=False)
+_END_CLAIMS = script("end_claims", repeatable=True, writes=False)
+#: Claims that one run of a script renews; Redis serves no other client meanwhile.
+_RENEWED_AT_ONCE = 1000
 
 
 class ClaimController(Claimer):
@@ -36,10 +43,32 @@ class ClaimController(Claimer):
         return shown, sorted(messages, key=lambda message: message["id"])
 
     def update(self, queue: str, claim_id: str, metadata: ClaimMetadata, project: Project = None) -> None:
-        claim = codec.parse_id(claim_id)
-        keys = self._store.keys(project, queue)
-        if claim is None or not self._store.run(_RENEW, keys, claim, metadata["ttl"], metadata["grace"]):
+        claim, keys = codec.parse_id(claim_id), self._store.keys(project, queue)
+        if claim is None or self._store.run(_RENEW, keys, claim, metadata["ttl"], metadata["grace"]) != []:
             raise ClaimDoesNotExist(claim_id, queue, project)
+
+    def renew(
+        self, claims: Sequence[tuple[Project, str, str]], metadata: ClaimMetadata
+    ) -> Sequence[tuple[Project, str, str]]:
+        runs = _runs(claims)
+        arguments = (metadata["ttl"], metadata["grace"])
+        each = [(self._store.keys(*scope), (b"".join(named.values()), *arguments)) for scope, named in runs]
+        renewed: set[int] = set()
+        for (_, named), reply in zip(runs, self._run_all(_RENEW, each), strict=True):
+            if reply is not None:
+                places = [*named]
+                renewed.update(places)
+                renewed.difference_update(places[place] for place in reply)
+        return [claim for place, claim in enumerate(claims) if place not in renewed]
+
+    def end_claims(self, holder: str, queues: Sequence[tuple[Project, str]]) -> int:
+        tag, freed = codec.holder_tag(holder), 0
+        each = [(self._store.keys(*scope), (tag,)) for scope in queues]
+        while each:
+            replies = self._run_all(_END_CLAIMS, each)
+            freed += sum(reply[0] for reply in replies if reply is not None)
+            each = [run for run, reply in zip(each, replies, strict=True) if reply is not None and reply[1]]
+        return freed
 
     def delete(self, queue: str, claim_id: str, project: Project = None) -> None:
         claim = codec.parse_id(claim_id)
@@ -52,3 +81,25 @@ class ClaimController(Claimer):
             return 0
         keys = self._store.keys(project, queue)
         return int(self._store.run(_RELEASE, keys, claim, b"".join(ids), 1) or 0)
+
+    def _run_all(self, script: Script, each: Sequence[tuple[KeySets, tuple[Any, ...]]]) -> list[Any]:
+        """Run a repeatable script for several queues in one round trip, and again where the states need it."""
+        store, now = self._store, self._store.now()
+        replies = store.client.calls(script, [(keys.states, (now, *arguments)) for keys, arguments in each])
+        for index, reply in enumerate(replies):
+            if reply in RUN_AGAIN:
+                keys, arguments = each[index]
+                replies[index] = store.run(script, keys, *arguments)
+        return replies
+
+
+def _runs(claims: Sequence[tuple[Project, str, str]]) -> list[tuple[tuple[Project, str], dict[int, bytes]]]:
+    """Return the claims for each run of a script: their queue, and their ids by their places; without malformed ids."""
+    by_queue: dict[tuple[Project, str], list[dict[int, bytes]]] = defaultdict(list)
+    for place, (project, queue, claim_id) in enumerate(claims):
+        claim, runs = codec.parse_id(claim_id), by_queue[project, queue]
+        if claim is not None:
+            if not runs or len(runs[-1]) == _RENEWED_AT_ONCE:
+                runs.append({})
+            runs[-1][place] = claim
+    return [(scope, named) for scope, runs in by_queue.items() for named in runs]

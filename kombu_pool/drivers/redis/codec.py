@@ -8,8 +8,10 @@ stores a message puts the first eight bytes before the rest. All numbers are big
 
 from __future__ import annotations
 
+import hashlib
 import re
 import struct
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from kombu_pool.storage.validation import ValidMessage
 
 ID_BYTES = 8
+#: Bytes of the tag of a claim's holder.
+HOLDER_BYTES = 8
 #: Bytes of a dead message's id: the number of its death, then its id.
 DEAD_ID_BYTES = 16
 _ID = re.compile(r"[0-9a-f]{16}")
@@ -72,6 +76,14 @@ def pack_incarnation(incarnation: str | None) -> bytes:
 def unpack_incarnation(stored: bytes) -> str:
     """Return an incarnation from its stored form."""
     return name_of(stored[1:])
+
+
+@lru_cache(maxsize=1024)
+def holder_tag(holder: str | None) -> bytes:
+    """Return the tag of a claim's holder: eight bytes, zeros without one."""
+    if holder is None:
+        return bytes(HOLDER_BYTES)
+    return hashlib.blake2b(name_bytes(holder), digest_size=HOLDER_BYTES).digest()
 
 
 def post_options(message: ValidMessage) -> str:

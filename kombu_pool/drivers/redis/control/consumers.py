@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.drivers.redis.control.key_encoding import member, scope_of, stored_name
+from kombu_pool.drivers.redis.control.key_encoding import member, name_of, scope_of, stored_name
 from kombu_pool.drivers.redis.keys import control_keys
 from kombu_pool.drivers.redis.scripts import Script, script
 from kombu_pool.drivers.redis.store import now_argument
@@ -23,6 +23,7 @@ _ADD_HOLDER = script("control/add_holder", repeatable=True)
 _RENEW_HOLDERS = script("control/renew_holders", repeatable=True)
 _REMOVE_HOLDERS = script("control/remove_holders", repeatable=True)
 _COUNT_CONSUMERS = script("control/count_consumers", repeatable=True, writes=False)
+_LIVE_HOLDERS = script("control/live_holders", repeatable=True, writes=False)
 # A failover may lose what it writes; the next call writes it again.
 _EXPIRED_QUEUES = script("control/expired_queues", repeatable=True, writes=False)
 # Not repeatable: the second answer would be that the queue has not expired.
@@ -64,6 +65,9 @@ class ConsumersController(Contract):
         if not holders:
             return ()
         return [holders[place] for place in self._call(_RENEW_HOLDERS, ttl, *map(stored_name, holders))]
+
+    def holders(self, prefix: str) -> Sequence[str]:
+        return [name_of(holder) for holder in self._call(_LIVE_HOLDERS, stored_name(prefix))]
 
     def remove_holders(self, holders: Sequence[str]) -> None:
         if holders:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from kombu_pool.drivers.redis.control.bindings import BindingsController
 from kombu_pool.drivers.redis.control.catalogue import CatalogueController, to_deletions
 from kombu_pool.drivers.redis.control.consumers import ConsumersController
-from kombu_pool.drivers.redis.control.key_encoding import scope_of
+from kombu_pool.drivers.redis.control.key_encoding import name_of, scope_of, stored_name
 from kombu_pool.drivers.redis.control.queues import RecordedQueues
 from kombu_pool.drivers.redis.control.registry import Registry
 from kombu_pool.drivers.redis.keys import control_key, control_keys
@@ -59,13 +59,15 @@ class ControlDriver(Contract):
             self._client.command("SET", self._epoch_key, secrets.token_hex(8), "NX")
         return str(epoch.decode())
 
-    def due_maintenance(self) -> DueMaintenance:
+    def due_maintenance(self, prefix: str = "") -> DueMaintenance:
         keys = (*control_keys(self._client.location.key_prefix).lives, self._epoch_key)
-        epoch, expired, deletions = self._client.call(_DUE_MAINTENANCE, keys, now_argument(self._clock), _DUE_QUEUES)
+        arguments = (now_argument(self._clock), _DUE_QUEUES, stored_name(prefix))
+        epoch, expired, deletions, holders = self._client.call(_DUE_MAINTENANCE, keys, *arguments)
         return DueMaintenance(
             self.epoch() if epoch is None else str(epoch.decode()),
             [scope_of(queue) for queue in expired],
             to_deletions(*deletions),
+            [name_of(holder) for holder in holders],
         )
 
     def close(self) -> None:

@@ -3,7 +3,7 @@
 -- ARGV  see claim_free, then acknowledge
 -- Returns {what ack returns, what claim returns}; 'absent' when there is no queue that bears the incarnation.
 -- include queue
-local first, answers = 10, {}
+local first, answers = 11, {}
 local state, now = advance(ARGV[1], ARGV[2], function(now)
 -- include acknowledge
 end)

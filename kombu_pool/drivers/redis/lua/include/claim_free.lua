@@ -2,7 +2,7 @@
 -- reservation of their own and end the run: the caller dead-letters them before it claims on. The includer has the time
 -- in `now`.
 -- ARGV  now, incarnation that the queue must bear ('' for any), claim, ttl, grace ('': no expiry is extended), limit,
---   reservation, its seconds, ids exempt from the delivery limit (joined)
+--   reservation, its seconds, ids exempt from the delivery limit (joined), tag of the claim's holder
 -- Returns {ids claimed (joined), their claim counts, their records, ids reserved (joined), claim counts, records,
 --   expiries, now}, then 1 when dead letters are due; claim counts are {} where no message has one. Returns false when
 --   there is nothing to claim and no dead letter due.
@@ -48,13 +48,13 @@ if counts_bytes then count_bytes(part(ids, 1, to_claim + to_reserve), -1) end
 local claimed, reserved = part(ids, 1, to_claim), part(ids, to_claim + 1, to_claim + to_reserve)
 local reply = {'', {}, {}, '', {}, {}, {}, string.format('%.6f', now), dead_is_due}
 if to_claim > 0 then
-  hold_claim(claim, now, ttl, claimed)
+  hold_claim(claim, ARGV[10], now, ttl, claimed)
   if grace and redis.call('ZCARD', EXPIRING) > 0 then extend_expiry(claimed, now + ttl, ttl, grace) end
   reply[1], reply[3] = table.concat(claimed), lookup('HMGET', RECORDS, claimed)
   if #claim_counts > 0 then reply[2] = part(claim_counts, 1, to_claim) end
 end
 if to_reserve > 0 then
-  hold_claim(ARGV[7], now, tonumber(ARGV[8]), reserved)
+  hold_claim(ARGV[7], ARGV[10], now, tonumber(ARGV[8]), reserved)
   reply[4], reply[6] = table.concat(reserved), lookup('HMGET', RECORDS, reserved)
   reply[5], reply[7] = part(claim_counts, to_claim + 1, to_claim + to_reserve), lookup('ZMSCORE', EXPIRING, reserved)
 end

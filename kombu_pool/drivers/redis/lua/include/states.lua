@@ -33,6 +33,9 @@ local function count_bytes(ids, sign)
   if counts_bytes and #ids > 0 then redis.call('HINCRBY', QUEUE, 'free_bytes', sign * size_of(ids)) end
 end
 
+-- Bytes of a claim's record before its messages: its start and its ttl (two doubles), and the tag of its holder.
+local CLAIM_BYTES = 24
+
 -- release: free messages of a claim at their old place in the order, given as members of CLAIMED, and add `increment`
 -- to their claim counts; `claim` is what the counts name as the last claim.
 local function release(members, claim, increment)
@@ -56,7 +59,7 @@ local function members_of(claim)
   local stored = redis.call('HGET', CLAIMS, claim)
   local members = {}
   if not stored then return members end
-  for index, id in ipairs(split(string.sub(stored, 17))) do members[index] = id .. claim end
+  for index, id in ipairs(split(string.sub(stored, CLAIM_BYTES + 1))) do members[index] = id .. claim end
   if #members == 0 then return members end
   local scores, held = lookup('ZMSCORE', CLAIMED, members), {}
   for index, score in ipairs(scores) do

@@ -14,6 +14,7 @@ from kombu_pool.drivers.sqlite.incarnations import find_queue
 from kombu_pool.drivers.sqlite.posting import SOON
 from kombu_pool.drivers.sqlite.statements import statements
 from kombu_pool.drivers.sqlite.states import CHUNK, advance, end_claim, remove
+from kombu_pool.drivers.sqlite.times import NEVER, Now
 from kombu_pool.errors import CorruptRecord, QueueDoesNotExist
 from kombu_pool.storage import DEFAULT_LIMIT, UNREADABLE_QUEUE, ClaimController
 from kombu_pool.storage.dead_letters import RESERVATION_TTL, DeadLetterOutcome, DeadLetterReason
@@ -23,10 +24,10 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Sequence
 
-    from kombu_pool.clock import Clock
     from kombu_pool.drivers.sqlite.codec import Row
     from kombu_pool.drivers.sqlite.database import Database
     from kombu_pool.drivers.sqlite.dead_letters import DeadLetters
+    from kombu_pool.drivers.sqlite.times import StoreClock
     from kombu_pool.model import ClaimMetadata, Message, Project
     from kombu_pool.storage.policy import Policy
 
@@ -53,7 +54,7 @@ class ClaimRequest:
     grace: float = 0
     #: The process that holds the claim, if it is named.
     holder: str | None = None
-    now: float = 0
+    now: Now = NEVER
     #: What the queue must bear; None: anything.
     incarnation: str | None = None
     policy: Policy = field(init=False)
@@ -69,7 +70,7 @@ class ClaimRequest:
 class Claimer(ClaimController):
     """Claims or pops messages."""
 
-    def __init__(self, database: Database, clock: Clock, dead_letters: DeadLetters) -> None:
+    def __init__(self, database: Database, clock: StoreClock, dead_letters: DeadLetters) -> None:
         self._database = database
         self._clock = clock
         self._dead_letters = dead_letters
@@ -100,9 +101,9 @@ class Claimer(ClaimController):
         claim = secrets.randbits(63)
         request = _request(queue, metadata, project, len(numbers), claim)
         with self._database.write as connection:
-            request.now = self._clock.time()
+            request.now = self._clock.now()
             found = connection.execute(_FIND, (project_key(project), queue)).fetchone()
-            rows = _free_rows(connection, found[0], numbers, request.now) if found else []
+            rows = _free_rows(connection, found[0], numbers, request.now.wall) if found else []
             if rows:
                 _claim_each(connection, found[0], request, claim, rows)
         return self._result(claim, request)
@@ -130,8 +131,8 @@ class Claimer(ClaimController):
         Raises:
             QueueDoesNotExist: as :meth:`ClaimController.create`.
         """
-        now = self._clock.time()
-        found = self._database.row(_PEEK, (now, project_key(project), queue))
+        now = self._clock.now()
+        found = self._database.row(_PEEK, (*now, project_key(project), queue))
         if incarnation is not None and (found is None or found[5] != incarnation):
             raise QueueDoesNotExist(queue, project)
         if found is None or limit < 1:
@@ -160,7 +161,7 @@ class Claimer(ClaimController):
             if found is None:
                 return [], False
             queue, metadata, present = found
-            request.now, request.policy = self._clock.time(), policy_of(metadata)
+            request.now, request.policy = self._clock.now(), policy_of(metadata)
             if request.reservation is not None:
                 self._apply(connection, queue, request, outcomes)
                 if request.incarnation not in (None, present):
@@ -172,13 +173,13 @@ class Claimer(ClaimController):
     ) -> tuple[list[DeadLetter], bool]:
         moved = 0
         while moved < CHUNK:
-            rows = connection.execute(_FIRST_FREE, (queue, request.now, request.limit)).fetchall()
+            rows = connection.execute(_FIRST_FREE, (queue, request.now.wall, request.limit)).fetchall()
             messages, dead = _partition(rows, request.policy, request)
             if not dead:
                 if rows:
                     _claim_first(connection, queue, request, rows, messages)
                 return [], False
-            request.source = Source(queue, request.project, request.queue, request.policy, request.now)
+            request.source = Source(queue, request.project, request.queue, request.policy, request.now.wall)
             composed = [request.source.compose(message) for message in dead]
             letters = [letter for letter in composed if not self._move_or_reserve(connection, queue, letter, request)]
             if letters:
@@ -196,8 +197,9 @@ class Claimer(ClaimController):
             _remove_message(connection, queue, letter)
             return True
         if request.reservation is None:
-            request.reservation, ends = secrets.randbits(63), request.now + RESERVATION_TTL
-            connection.execute(_CREATE, (request.reservation, queue, RESERVATION_TTL, request.now, ends, None, None))
+            request.reservation, ends = secrets.randbits(63), request.now.elapsed + RESERVATION_TTL
+            values = (request.reservation, queue, RESERVATION_TTL, request.now.elapsed, ends, None, None)
+            connection.execute(_CREATE, values)
         message = letter.message
         connection.execute(_DELETION["free"], (queue, -message.priority, message.id))
         connection.execute(_CLAIM_ONE, (message.id, request.reservation, message.claim_count))
@@ -235,7 +237,7 @@ def _partition(rows: list[Row], policy: Policy, request: ClaimRequest) -> tuple[
     """Return the messages to claim, and those to dead-letter instead."""
     messages: list[Message] = []
     dead: list[Candidate] = []
-    now, claim, max_count = request.now, request.claim, policy.max_claim_count
+    now, claim, max_count = request.now.wall, request.claim, policy.max_claim_count
     claim_id = None if claim is None else claim_id_of(claim)
     for row in rows:
         try:
@@ -260,9 +262,9 @@ def _claim_first(
     if request.claim is None:
         connection.executemany(_DELETION["message"], [(row[0],) for row in rows])
     else:
-        connection.execute(_CLAIM_UP_TO, (request.claim, queue, rank, number, request.now))
+        connection.execute(_CLAIM_UP_TO, (request.claim, queue, rank, number, request.now.wall))
         _create_claim(connection, queue, request, rows, messages)
-    connection.execute(_REMOVE_FREE_UP_TO, (queue, rank, number, request.now))
+    connection.execute(_REMOVE_FREE_UP_TO, (queue, rank, number, request.now.wall))
     request.messages = messages
 
 
@@ -282,7 +284,7 @@ def _is_readable(row: Row) -> bool:
 
 def _claim_each(connection: sqlite3.Connection, queue: int, request: ClaimRequest, claim: int, rows: list[Row]) -> None:
     """Claim some free messages, wherever they stand."""
-    request.messages = [to_claimed_message(row, request.now, claim_id_of(claim), row[7] + 1) for row in rows]
+    request.messages = [to_claimed_message(row, request.now.wall, claim_id_of(claim), row[7] + 1) for row in rows]
     connection.executemany(_DELETION["free"], [(queue, row[1], row[0]) for row in rows])
     connection.executemany(_CLAIM_ONE, [(row[0], claim, row[7] + 1) for row in rows])
     _create_claim(connection, queue, request, rows, request.messages)
@@ -292,7 +294,8 @@ def _create_claim(
     connection: sqlite3.Connection, queue: int, request: ClaimRequest, rows: list[Row], messages: Sequence[Message]
 ) -> None:
     """Create the claim, and extend the expiry of its messages that would expire before it ends."""
-    ends, expiries = request.now + request.ttl, []
+    # By the wall clock, as messages expire.
+    ends, expiries = request.now.wall + request.ttl, []
     extended, ttl = ends + request.grace, request.ttl + request.grace
     for row, message in zip(rows, messages, strict=True):
         expires = row[8]
@@ -302,5 +305,6 @@ def _create_claim(
             expires, message["ttl"] = extended, ttl
             connection.execute(_EXTEND_EXPIRY, (extended, ttl, row[0]))
         expiries.append(expires)
-    values = (request.claim, queue, request.ttl, request.now, ends, min(expiries, default=None), request.holder)
+    renewed, earliest = request.now.elapsed, min(expiries, default=None)
+    values = (request.claim, queue, request.ttl, renewed, renewed + request.ttl, earliest, request.holder)
     connection.execute(_CREATE, values)

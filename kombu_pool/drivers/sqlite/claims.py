@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Sequence
 
+    from kombu_pool.drivers.sqlite.times import Now
     from kombu_pool.model import Claim, ClaimMetadata, Message, Project
 
 _SQL = statements("claims")
@@ -51,26 +52,25 @@ class ClaimController(Claimer):
             return refused, None, []
 
     def get(self, queue: str, claim_id: str, project: Project = None) -> tuple[Claim, Sequence[Message]]:
-        now = self._clock.time()
+        now = self._clock.now()
         number = claim_number(claim_id)
         with self._database.read as connection:
-            found = connection.execute(_ONE, (number, now, project_key(project), queue)).fetchone()
+            found = connection.execute(_ONE, (number, now.elapsed, project_key(project), queue)).fetchone()
             rows = connection.execute(_SQL["messages"], (number,)).fetchall()
         if found is None or not rows:
             raise ClaimDoesNotExist(claim_id, queue, project)
-        claim: Claim = {"id": claim_id, "age": max(0, int(now - found[1])), "ttl": found[0]}
-        return claim, to_messages(rows, now)
+        claim: Claim = {"id": claim_id, "age": max(0, int(now.elapsed - found[1])), "ttl": found[0]}
+        return claim, to_messages(rows, now.wall)
 
     def update(self, queue: str, claim_id: str, metadata: ClaimMetadata, project: Project = None) -> None:
         number, ttl = claim_number(claim_id), metadata["ttl"]
         with self._database.write as connection:
-            now = self._clock.time()
-            ends = now + ttl
-            renewed = connection.execute(_RENEW, (ttl, now, ends, number, now, project_key(project), queue)).fetchone()
+            now = self._clock.now()
+            values = (ttl, now.elapsed, now.elapsed + ttl, number, now.elapsed, project_key(project), queue)
+            renewed = connection.execute(_RENEW, values).fetchone()
             if renewed is None:
                 raise ClaimDoesNotExist(claim_id, queue, project)
-            if renewed[0] is not None and renewed[0] < ends:
-                _extend_expiry(connection, number, ends, ends + metadata["grace"], ttl + metadata["grace"])
+            _extend_expiry(connection, number, renewed[0], metadata, now)
         if ttl < SOON:
             self._database.wake()
 
@@ -84,21 +84,21 @@ class ClaimController(Claimer):
             numbers[project, queue].append(claim_number(claim_id))
         renewed: set[tuple[Project, str, int]] = set()
         with self._database.write as connection:
-            now = self._clock.time()
+            now = self._clock.now()
             for (project, queue), named in numbers.items():
                 found = find_queue(connection, queue, project, None)
                 live = _renew_many(connection, found[0], named, metadata, now) if found else ()
                 renewed.update((project, queue, number) for number in live)
         if ttl < SOON:
             self._database.wake()
-        return [named for named in claims if (*named[:2], claim_number(named[2])) not in renewed]
+        return [named for named in claims if not _is_renewed(named, renewed, ttl)]
 
     def end_claims(self, holder: str, queues: Sequence[tuple[Project, str]]) -> int:
         freed = 0
         if not queues:
             return freed
         with self._database.write as connection:
-            now = self._clock.time()
+            now = self._clock.elapsed()
             for project, queue in dict.fromkeys(queues):
                 found = find_queue(connection, queue, project, None)
                 if found is not None:
@@ -110,7 +110,7 @@ class ClaimController(Claimer):
         return freed
 
     def delete(self, queue: str, claim_id: str, project: Project = None) -> None:
-        number, now = claim_number(claim_id), self._clock.time()
+        number, now = claim_number(claim_id), self._clock.elapsed()
         values = (number, now, project_key(project), queue)
         with self._database.write as connection:
             found = connection.execute(_ONE, values).fetchone()
@@ -122,7 +122,7 @@ class ClaimController(Claimer):
         claim = claim_number(claim_id)
         numbers = [message_number(message_id) for message_id in dict.fromkeys(message_ids)]
         with self._database.write as connection:
-            values = (claim, self._clock.time(), project_key(project), queue)
+            values = (claim, self._clock.elapsed(), project_key(project), queue)
             found = connection.execute(_ONE, values).fetchone()
             freed = sum(_release(connection, number, claim) for number in numbers) if found else 0
             if freed:
@@ -133,20 +133,35 @@ class ClaimController(Claimer):
 
 
 def _renew_many(
-    connection: sqlite3.Connection, queue: int, claims: Sequence[int], metadata: ClaimMetadata, now: float
+    connection: sqlite3.Connection, queue: int, claims: Sequence[int], metadata: ClaimMetadata, now: Now
 ) -> list[int]:
     """Renew claims of a queue; return those that were live."""
-    ttl, grace = metadata["ttl"], metadata["grace"]
-    ends = now + ttl
-    values = (ttl, now, ends, json.dumps(claims), now, queue)
+    ttl = metadata["ttl"]
+    values = (ttl, now.elapsed, now.elapsed + ttl, json.dumps(claims), now.elapsed, queue)
     rows = connection.execute(_SQL["renew_many"], values).fetchall()
     for number, earliest in rows:
-        if earliest is not None and earliest < ends:
-            _extend_expiry(connection, number, ends, ends + grace, ttl + grace)
+        _extend_expiry(connection, number, earliest, metadata, now)
     return [number for number, _ in rows]
 
 
-def _extend_expiry(connection: sqlite3.Connection, claim: int, ends: float, expires: float, ttl: float) -> None:
+def _is_renewed(named: tuple[Project, str, str], renewed: set[tuple[Project, str, int]], ttl: float) -> bool:
+    project, queue, claim_id = named
+    key = project, queue, claim_number(claim_id)
+    if key not in renewed:
+        return False
+    if ttl <= 0:
+        renewed.remove(key)  # It has ended by now, for another renewal of the same call.
+    return True
+
+
+def _extend_expiry(
+    connection: sqlite3.Connection, claim: int, earliest: float | None, metadata: ClaimMetadata, now: Now
+) -> None:
+    """Extend the expiry of the messages of a renewed claim that would expire, by the wall clock, before it ends."""
+    ends = now.wall + metadata["ttl"]
+    if earliest is None or earliest >= ends:
+        return
+    expires, ttl = ends + metadata["grace"], metadata["ttl"] + metadata["grace"]
     rows = connection.execute(_SQL["expiring"], (claim, ends)).fetchall()
     connection.executemany(_EXTEND_EXPIRY, [(expires, ttl, number) for (number,) in rows])
     connection.execute(_SQL["reset_expiry"], (claim,))

@@ -12,9 +12,9 @@ from kombu_pool.drivers.sqlite.states import CHUNK, advance_chunk
 if TYPE_CHECKING:
     import sqlite3
 
-    from kombu_pool.clock import Clock
     from kombu_pool.drivers.sqlite.database import Database
     from kombu_pool.drivers.sqlite.subscriptions import SubscriptionController
+    from kombu_pool.drivers.sqlite.times import StoreClock
 
 _SQL = statements("collector")
 _STATES = statements("states")
@@ -32,7 +32,7 @@ _PAGE_CHUNK = 256
 class Collector:
     """Frees space, a bounded amount in each call."""
 
-    def __init__(self, database: Database, clock: Clock, subscriptions: SubscriptionController) -> None:
+    def __init__(self, database: Database, clock: StoreClock, subscriptions: SubscriptionController) -> None:
         self._database = database
         self._clock = clock
         self._subscriptions = subscriptions
@@ -52,11 +52,11 @@ class Collector:
         return total
 
     def _collect_expired(self) -> int:
-        database, now = self._database, self._clock.time()
+        database, now = self._database, self._clock.now()
         queues = {
             queue
-            for name in ("expired_messages", "ended_claims")
-            for (queue,) in database.rows(_SQL[name], (now, _LIMIT))
+            for name, time in (("expired_messages", now.wall), ("ended_claims", now.elapsed))
+            for (queue,) in database.rows(_SQL[name], (time, _LIMIT))
         }
         total = 0
         for queue in queues:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from kombu_pool.drivers.sqlite.location import Location
     from kombu_pool.drivers.sqlite.store_file import StoreFile
+    from kombu_pool.drivers.sqlite.times import StoreClock
 
 # Seconds between two attempts to get the lock. SQLite's own busy handler sleeps up to 100 ms at a time, which starves
 # the process that came first.
@@ -31,7 +32,7 @@ _LONGEST_PAUSE = 0.002
 #: Seconds between two checks, at reads, that the file is still at its path. Each write checks it.
 _CHECK_INTERVAL = 0.5
 
-_registry: dict[Location, Database] = {}
+_registry: dict[tuple[Location, str], Database] = {}
 _registry_lock = threading.RLock()
 # Connections inherited through a fork without its hooks: closing one would release the parent's locks.
 _inherited: list[sqlite3.Connection] = []
@@ -40,9 +41,10 @@ _inherited: list[sqlite3.Connection] = []
 class Database:
     """A database file, shared by all drivers and threads of a process that ask for the same location."""
 
-    def __init__(self, location: Location) -> None:
+    def __init__(self, location: Location, clock: StoreClock) -> None:
         self.path = location.path
         self.location = location
+        self._clock = clock
         self.wake_signal = WakeSignal(location.path)
         self.wal = WalTruncation(location)
         self.write = Transaction(self, writes=True)
@@ -116,7 +118,7 @@ class Database:
         retry = BusyRetry(self)
         while True:
             try:
-                self._adopt(open_file(self.location))
+                self._adopt(open_file(self.location, self._clock))
             except sqlite3.Error as error:
                 retry.wait(error)
             except OSError as error:
@@ -167,7 +169,7 @@ class Database:
             self.users -= 1
             if self.users:
                 return
-            _registry.pop(self.location, None)
+            _registry.pop((self.location, self._clock.boot), None)
         with self.lock:
             self.disconnect()
             self.wake_signal.close()
@@ -273,12 +275,12 @@ class Transaction:
         self._database.wal.committed(connection)
 
 
-def acquire(location: Location) -> Database:
+def acquire(location: Location, clock: StoreClock) -> Database:
     """Return this process's database at a location, opened; each caller must close it once."""
     with _registry_lock:
-        database = _registry.get(location)
+        database = _registry.get((location, clock.boot))
         if database is None:
-            database = _registry[location] = Database(location)
+            database = _registry[location, clock.boot] = Database(location, clock)
         database.users += 1
     # Not under the registry's lock: this may wait for other processes.
     return database.open()

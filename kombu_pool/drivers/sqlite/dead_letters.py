@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
-    from kombu_pool.clock import Clock
     from kombu_pool.drivers.dead_letters import DeadLetter
     from kombu_pool.drivers.sqlite.codec import Row
     from kombu_pool.drivers.sqlite.database import Database
+    from kombu_pool.drivers.sqlite.times import Now, StoreClock
     from kombu_pool.model import Project
     from kombu_pool.storage import DeadLetterHooks
 
@@ -51,15 +51,15 @@ class DeadLetters(DeadLetterMover[int]):
     inline_limit = 500
     retry_after = 5.0
 
-    def __init__(self, database: Database, clock: Clock, hooks: DeadLetterHooks) -> None:
+    def __init__(self, database: Database, clock: StoreClock, hooks: DeadLetterHooks) -> None:
         super().__init__(hooks)
         self._database = database
         self._clock = clock
 
     def dead_letter_all(self) -> int:
         """Move all dead messages as :meth:`DataDriver.dead_letter_all` promises."""
-        now = self._clock.time()
-        for (queue,) in self._database.rows(_SQL["queues_with_expired"], (now,)):
+        now = self._clock.now()
+        for (queue,) in self._database.rows(_SQL["queues_with_expired"], (now.wall,)):
             advance(self._database, queue, now, _ADVANCE_LIMIT)
             with self._database.write as connection:
                 connection.execute(_SQL["reset_expiry"], (queue,))
@@ -68,8 +68,8 @@ class DeadLetters(DeadLetterMover[int]):
 
     def dead_letter(self, place: int, limit: float = NEVER) -> int:
         # Read first: a dead message that waits for others costs no transaction.
-        now = self._clock.time()
-        source = _source(place, self._database.row(_SOURCE, (place, now)), now)
+        now = self._clock.now()
+        source = _source(place, self._database.row(_SOURCE, (place, now.elapsed)), now)
         if source is None or not source.policy.has_dlq:
             return 0
         if source.policy.dead_letter_exchange is not None and self._hooks.publish is None:
@@ -78,8 +78,8 @@ class DeadLetters(DeadLetterMover[int]):
 
     def take(self, place: int) -> Taken[int] | None:
         with self._database.write as connection:
-            now = self._clock.time()
-            source = _source(place, connection.execute(_SOURCE, (place, now)).fetchone(), now)
+            now = self._clock.now()
+            source = _source(place, connection.execute(_SOURCE, (place, now.elapsed)).fetchone(), now)
             taken = None if source is None else self._take(connection, source)
         if taken is not None and taken.moved:
             self._database.wake()
@@ -93,7 +93,7 @@ class DeadLetters(DeadLetterMover[int]):
                 return Taken(source, moved)
             letter = source.compose(candidate(row, row[10]))
             if not is_local(connection, letter, source.project):
-                connection.execute(_SQL["reserve"], (_end_of_reservation(source), row[0]))
+                connection.execute(_SQL["reserve"], (source.reservation, row[0]))
                 return Taken(source, moved, [letter], is_more=True)
             store_dead_letter(self._database, connection, letter, source.project)
             connection.execute(_REMOVE, row[:1])
@@ -109,17 +109,17 @@ class DeadLetters(DeadLetterMover[int]):
             connection.execute(_REMOVE, (letter.message.id,))
 
     def retry_later(self, source: Source[int], letters: Sequence[DeadLetter]) -> None:
-        reservations = [(letter.message.id, _end_of_reservation(source)) for letter in letters]
+        reservations = [(letter.message.id, source.reservation) for letter in letters]
         with self._database.write as connection:
             connection.executemany(_SQL["unreserve"], reservations)
 
 
-def _source(queue: int, row: tuple[str, str, bytes] | None, now: float) -> Source[int] | None:
-    return None if row is None else Source(queue, project_of(row[0]), row[1], policy_of(row[2]), now)
-
-
-def _end_of_reservation(source: Source[int]) -> float:
-    return source.now + RESERVATION_TTL
+def _source(queue: int, row: tuple[str, str, bytes] | None, now: Now) -> Source[int] | None:
+    """Return a queue as a source; its ``reservation`` is the time until which a dead letter is reserved."""
+    if row is None:
+        return None
+    policy, reserved_until = policy_of(row[2]), now.elapsed + RESERVATION_TTL
+    return Source(queue, project_of(row[0]), row[1], policy, now.wall, reserved_until)
 
 
 def candidate(row: Row, reason: str) -> Candidate:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Collection, Iterable, Sequence
 
-    from kombu_pool.clock import Clock
     from kombu_pool.drivers.sqlite.database import Database
+    from kombu_pool.drivers.sqlite.times import StoreClock
     from kombu_pool.model import Project
 
 _SQL = statements("deletion")
@@ -35,7 +35,7 @@ _MARK_CLAIMED_DEAD = statements("dead_letters")["mark_claimed_dead"]
 
 
 def delete(
-    database: Database, clock: Clock, queue: str, message_id: str, project: Project, claim_id: str | None
+    database: Database, clock: StoreClock, queue: str, message_id: str, project: Project, claim_id: str | None
 ) -> None:
     """Delete a message as :meth:`MessageController.delete` promises."""
     claim = None if claim_id is None else claim_number(claim_id)
@@ -44,18 +44,18 @@ def delete(
     number = message_number(message_id)
     with database.write as connection:
         found = connection.execute(_FIND, (project_key(project), queue)).fetchone()
-        now = clock.time()
-        state = connection.execute(_STATE, (number, found[0], now)).fetchone() if found else None
+        now = clock.now()
+        state = connection.execute(_STATE, (number, found[0], *now)).fetchone() if found else None
         if state is None:
             return
         rank, due, holder, ends = state
-        held = holder is not None and ends is not None and ends > now
+        held = holder is not None and ends is not None and ends > now.elapsed
         if not held and claim is not None:
             raise MessageNotClaimed(message_id)
         if held and holder != claim:
             if claim is None:
                 raise MessageIsClaimed(message_id)
-            if connection.execute(_LIVE_CLAIM, (claim, found[0], now)).fetchone():
+            if connection.execute(_LIVE_CLAIM, (claim, found[0], now.elapsed)).fetchone():
                 raise MessageNotClaimedBy(message_id, claim_id)
             raise ClaimDoesNotExist(claim_id, queue, project)
         remove(connection, found[0], [(number, rank, due)])
@@ -64,7 +64,7 @@ def delete(
 
 def delete_many(
     database: Database,
-    clock: Clock,
+    clock: StoreClock,
     queue: str,
     message_ids: Iterable[str],
     project: Project,
@@ -77,15 +77,17 @@ def delete_many(
         found = connection.execute(_FIND, (project_key(project), queue)).fetchone()
         if found is None:
             return
-        now = clock.time()
+        now = clock.now()
         rows, holders = [], set()
         for number in numbers:
-            state = connection.execute(_STATE, (number, found[0], now)).fetchone()
+            state = connection.execute(_STATE, (number, found[0], *now)).fetchone()
             if state is None:
                 continue
             rank, due, holder, ends = state
             if claims is not None:
-                _check_holder(claims, number, holder if holder and ends and ends > now else None, queue, project)
+                _check_holder(
+                    claims, number, holder if holder and ends and ends > now.elapsed else None, queue, project
+                )
             rows.append((number, rank, due))
             holders.add(holder)
         remove(connection, found[0], rows)
@@ -111,7 +113,7 @@ class _NotAllHeldError(Exception):
 
 def delete_claimed(
     database: Database,
-    clock: Clock,
+    clock: StoreClock,
     queue: str,
     held: Sequence[tuple[str, str]],
     project: Project,
@@ -132,7 +134,7 @@ def delete_claimed(
                 found = find_queue(connection, queue, project, incarnation)
                 if found is None:
                     return list(held)
-                live = _live_claims(connection, found[0], claims.values(), clock.time())
+                live = _live_claims(connection, found[0], claims.values(), clock.elapsed())
                 failed = delete_pairs(connection, pairs, live)
                 _end_empty_claims(connection, live)
         except _NotAllHeldError:
@@ -141,8 +143,8 @@ def delete_claimed(
     return [held[index] for index in failed]
 
 
-def _live_claims(connection: sqlite3.Connection, queue: int, claims: Iterable[int], now: float) -> set[int]:
-    return {claim for claim in claims if connection.execute(_LIVE_CLAIM, (claim, queue, now)).fetchone()}
+def _live_claims(connection: sqlite3.Connection, queue: int, claims: Iterable[int], elapsed: float) -> set[int]:
+    return {claim for claim in claims if connection.execute(_LIVE_CLAIM, (claim, queue, elapsed)).fetchone()}
 
 
 def _delete_all(connection: sqlite3.Connection, pairs: list[tuple[int, int]], live: set[int]) -> list[int]:
@@ -168,7 +170,7 @@ def _delete_each(connection: sqlite3.Connection, pairs: list[tuple[int, int]], l
 
 
 def reject(
-    database: Database, clock: Clock, queue: str, held: Sequence[tuple[str, str]], project: Project
+    database: Database, clock: StoreClock, queue: str, held: Sequence[tuple[str, str]], project: Project
 ) -> tuple[Sequence[tuple[str, str]], int | None]:
     """Reject messages as :meth:`MessageController.reject` promises; return also the queue, if it dead-letters them."""
     if not held:
@@ -177,7 +179,7 @@ def reject(
     with database.write as connection:
         found = connection.execute(_FIND, (project_key(project), queue)).fetchone()
         if found is not None and policy_of(found[1]).has_dlq:
-            live = _live_claims(connection, found[0], claims.values(), clock.time())
+            live = _live_claims(connection, found[0], claims.values(), clock.elapsed())
             refused = [
                 (message_id, claim_id)
                 for message_id, claim_id in held
@@ -198,7 +200,7 @@ def _mark_dead(connection: sqlite3.Connection, number: int, claim: int) -> bool:
     return True
 
 
-def purge(database: Database, queue: int, now: float) -> int:
+def purge(database: Database, queue: int, wall: float) -> int:
     """Delete the unclaimed messages of an advanced queue, up to the last posted; return how many they are."""
     last = database.row(_SQL["last_id"])[0] or 0
     total = 0
@@ -208,7 +210,7 @@ def purge(database: Database, queue: int, now: float) -> int:
                 rows = connection.execute(_SQL[f"{state}_chunk"], (queue, last, CHUNK)).fetchall()
                 connection.executemany(_MESSAGE, [(number,) for _, number, _ in rows])
                 connection.executemany(_SQL[state], [(queue, key, number) for key, number, _ in rows])
-            total += sum(expires is None or expires > now for _, _, expires in rows)
+            total += sum(expires is None or expires > wall for _, _, expires in rows)
             if len(rows) < CHUNK:
                 break
     return total

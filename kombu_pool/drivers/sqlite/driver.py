@@ -12,6 +12,7 @@ from kombu_pool.drivers.sqlite.location import size_of
 from kombu_pool.drivers.sqlite.messages import MessageController
 from kombu_pool.drivers.sqlite.queues import QueueController
 from kombu_pool.drivers.sqlite.subscriptions import SubscriptionController
+from kombu_pool.drivers.sqlite.times import StoreClock
 from kombu_pool.drivers.sqlite.watch import Watch
 from kombu_pool.errors import KombuPoolError
 from kombu_pool.model import Capabilities
@@ -35,15 +36,15 @@ class DataDriver(Contract):
 
     def __init__(self, location: Location, clock: Clock, dead_letter_hooks: DeadLetterHooks) -> None:
         self.dead_letter_hooks = dead_letter_hooks
-        self._database = database = acquire(location)
-        self._clock = clock
-        self.subscription_controller = SubscriptionController(database, clock)
-        self._collector = Collector(database, clock, self.subscription_controller)
+        self._clock = times = StoreClock(clock)
+        self._database = database = acquire(location, times)
+        self.subscription_controller = SubscriptionController(database, times)
+        self._collector = Collector(database, times, self.subscription_controller)
         self._closed = False
-        self._dead_letters = dead_letters = DeadLetters(database, clock, dead_letter_hooks)
-        claims = ClaimController(database, clock, dead_letters)
-        self.queue_controller = QueueController(database, clock, self._collector)
-        self.message_controller = MessageController(database, clock, claims, dead_letters)
+        self._dead_letters = dead_letters = DeadLetters(database, times, dead_letter_hooks)
+        claims = ClaimController(database, times, dead_letters)
+        self.queue_controller = QueueController(database, times, self._collector)
+        self.message_controller = MessageController(database, times, claims, dead_letters)
         self.claim_controller = claims
         self.connect_controllers()
 
@@ -56,7 +57,11 @@ class DataDriver(Contract):
 
     def health(self) -> dict[str, Any]:
         path = self._database.path
-        health: dict[str, Any] = {"storage_reachable": False, "path": path}
+        health: dict[str, Any] = {
+            "storage_reachable": False,
+            "path": path,
+            "clock": "boot" if self._clock.boot else "wall",
+        }
         try:
             if self._closed:
                 return {**health, "error": "closed"}

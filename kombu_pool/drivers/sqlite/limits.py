@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
+    from kombu_pool.drivers.sqlite.times import Now
     from kombu_pool.storage.policy import Policy
     from kombu_pool.storage.validation import ValidMessage
 
@@ -24,7 +25,7 @@ _LENGTH, _SIZE, _FIRST_FREE = _SQL["length"], _SQL["size"], _SQL["first_free"]
 
 
 def admits(
-    connection: sqlite3.Connection, queue: int, policy: Policy, messages: Sequence[ValidMessage], now: float
+    connection: sqlite3.Connection, queue: int, policy: Policy, messages: Sequence[ValidMessage], now: Now
 ) -> bool:
     """Advance the queue, and return whether its limits admit all of the messages."""
     advance_chunk(connection, queue, now)
@@ -33,11 +34,11 @@ def admits(
     sizes = [len(each.record) for each in messages if not (policy.delay if each.delay is None else each.delay)]
     if not sizes:
         return True
-    length, size = _measure(connection, queue, policy, now)
+    length, size = _measure(connection, queue, policy, now.wall)
     return policy.fits(length + len(sizes), size + sum(sizes))
 
 
-def make_room(connection: sqlite3.Connection, queue: int, policy: Policy, now: float, posted: int = 0) -> int:
+def make_room(connection: sqlite3.Connection, queue: int, policy: Policy, wall: float, posted: int = 0) -> int:
     """Remove the first free messages of a queue that is too long: at most ``CHUNK`` and as many as were just posted.
 
     Returns:
@@ -45,11 +46,11 @@ def make_room(connection: sqlite3.Connection, queue: int, policy: Policy, now: f
     """
     if policy.rejects_overflow:
         return 0
-    length, size = _measure(connection, queue, policy, now)
+    length, size = _measure(connection, queue, policy, wall)
     if policy.fits(length, size):
         return 0
     excess: list[tuple[int, int, float | None]] = []
-    for number, rank, record in connection.execute(_FIRST_FREE, (queue, now, CHUNK + posted)).fetchall():
+    for number, rank, record in connection.execute(_FIRST_FREE, (queue, wall, CHUNK + posted)).fetchall():
         if policy.fits(length - len(excess), size):
             break
         excess.append((number, rank, None))
@@ -61,8 +62,8 @@ def make_room(connection: sqlite3.Connection, queue: int, policy: Policy, now: f
     return len(excess)
 
 
-def _measure(connection: sqlite3.Connection, queue: int, policy: Policy, now: float) -> tuple[int, int]:
+def _measure(connection: sqlite3.Connection, queue: int, policy: Policy, wall: float) -> tuple[int, int]:
     measured: tuple[int, int] = connection.execute(
-        _SIZE if policy.max_length_bytes else _LENGTH, (queue, now)
+        _SIZE if policy.max_length_bytes else _LENGTH, (queue, wall)
     ).fetchone()
     return measured

@@ -19,11 +19,11 @@ from kombu_pool.storage.validation import check_sort, validate
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from kombu_pool.clock import Clock
     from kombu_pool.drivers.sqlite.claiming import Claimer
     from kombu_pool.drivers.sqlite.codec import Row
     from kombu_pool.drivers.sqlite.database import Database
     from kombu_pool.drivers.sqlite.dead_letters import DeadLetters
+    from kombu_pool.drivers.sqlite.times import Now, StoreClock
     from kombu_pool.model import IdempotencyKey, Message, NewMessage, Project
     from kombu_pool.storage.policy import Policy
 
@@ -38,7 +38,7 @@ _BY_SORT = {1: _SQL["first"], -1: _SQL["last"]}
 class MessageController(Contract):
     """Messages in tables."""
 
-    def __init__(self, database: Database, clock: Clock, claimer: Claimer, dead_letters: DeadLetters) -> None:
+    def __init__(self, database: Database, clock: StoreClock, claimer: Claimer, dead_letters: DeadLetters) -> None:
         self._database = database
         self._clock = clock
         self._claimer = claimer
@@ -67,20 +67,22 @@ class MessageController(Contract):
             found = connection.execute(_TARGET, (project_key(project), queue)).fetchone()
             if found is None or incarnation not in (None, found[2]):
                 raise QueueDoesNotExist(queue, project)
-            now, policy = self._clock.time(), policy_of(found[1])
+            now, policy = self._clock.now(), policy_of(found[1])
             if idempotency_key is not None and (before := self._idempotency.ids(idempotency_key, found[0])) is not None:
                 return before
             if policy.is_bounded and not limits.admits(connection, found[0], policy, incoming, now):
                 raise QueueIsFull(queue, project)
-            first = next_number(max(found[3] or 0, database.last_number), now)
+            first = next_number(max(found[3] or 0, database.last_number), now.wall)
             last = first + len(incoming) - 1
-            soon = store(connection, found[0], policy, incoming, first, now, client)
+            soon = store(connection, found[0], policy, incoming, first, now.wall, client)
             database.last_number = last
-            removed = limits.make_room(connection, found[0], policy, now, len(incoming)) if policy.is_bounded else 0
+            removed = (
+                limits.make_room(connection, found[0], policy, now.wall, len(incoming)) if policy.is_bounded else 0
+            )
         ids = [str(number) for number in range(first, last + 1)]
         if idempotency_key is not None:
             with database.lock:
-                self._idempotency.add(idempotency_key, now, ids, found[0])
+                self._idempotency.add(idempotency_key, now.elapsed, ids, found[0])
         if soon:
             database.wake()
         if removed:
@@ -106,14 +108,15 @@ class MessageController(Contract):
         include_claimed: bool = False,
         include_delayed: bool = False,
     ) -> Iterator[Any]:
-        now = self._clock.time()
+        now = self._clock.now()
         found = self._advanced(queue, project, now)
         after = _position(marker)
         if found is None or after is None:
             return iter(([], ""))
         values = {
             "queue": found,
-            "now": now,
+            "wall": now.wall,
+            "elapsed": now.elapsed,
             "rank": after[0],
             "id": after[1],
             "client": None if echo or client_uuid is None else str(client_uuid),
@@ -121,7 +124,7 @@ class MessageController(Contract):
         }
         rows = self._page(values, include_claimed, include_delayed)
         rows = rows[: limit or None]
-        return iter((to_messages(rows, now), f"{-rows[-1][1]}.{rows[-1][0]}" if rows else ""))
+        return iter((to_messages(rows, now.wall), f"{-rows[-1][1]}.{rows[-1][0]}" if rows else ""))
 
     def _page(self, values: dict[str, Any], include_claimed: bool, include_delayed: bool) -> Sequence[Row]:
         with self._database.read as connection:
@@ -134,21 +137,21 @@ class MessageController(Contract):
 
     def first(self, queue: str, project: Project = None, sort: int = 1) -> Message:
         check_sort(sort)
-        now = self._clock.time()
-        row = self._database.row(_BY_SORT[sort], (self._require(queue, project, now), now))
+        now = self._clock.now()
+        row = self._database.row(_BY_SORT[sort], (self._require(queue, project, now), now.wall))
         if row is None:
             raise QueueIsEmpty(queue, project)
-        return to_message(row, now)
+        return to_message(row, now.wall)
 
     def bulk_get(self, queue: str, message_ids: Iterable[str], project: Project = None) -> Iterator[Message]:
-        now = self._clock.time()
+        now = self._clock.now()
         numbers = [message_number(message_id) for message_id in dict.fromkeys(message_ids)]
         found = self._advanced(queue, project, now)
         if found is None:
             return iter(())
         with self._database.read as connection:
-            rows = [connection.execute(_ONE, (number, found, now)).fetchone() for number in numbers]
-        return iter(to_messages([row for row in rows if row is not None], now))
+            rows = [connection.execute(_ONE, (number, found, now.wall)).fetchone() for number in numbers]
+        return iter(to_messages([row for row in rows if row is not None], now.wall))
 
     def delete(self, queue: str, message_id: str, project: Project = None, claim: str | None = None) -> None:
         deletion.delete(self._database, self._clock, queue, message_id, project, claim)
@@ -173,24 +176,24 @@ class MessageController(Contract):
         return refused
 
     def purge(self, queue: str, project: Project = None) -> int:
-        now = self._clock.time()
+        now = self._clock.now()
         found = self._advanced(queue, project, now)
-        return 0 if found is None else deletion.purge(self._database, found, now)
+        return 0 if found is None else deletion.purge(self._database, found, now.wall)
 
     def count(self, queue: str, project: Project = None) -> int:
-        now = self._clock.time()
+        now = self._clock.now()
         found = self._advanced(queue, project, now)
-        return 0 if found is None else int(self._database.row(_COUNT, (found, now))[0])
+        return 0 if found is None else int(self._database.row(_COUNT, (found, now.wall))[0])
 
-    def _require(self, queue: str, project: Project, now: float) -> int:
+    def _require(self, queue: str, project: Project, now: Now) -> int:
         found = self._advanced(queue, project, now)
         if found is None:
             raise QueueDoesNotExist(queue, project)
         return found
 
-    def _advanced(self, queue: str, project: Project, now: float) -> int | None:
+    def _advanced(self, queue: str, project: Project, now: Now) -> int | None:
         """Advance the queue and return its id; None if it is absent."""
-        found = self._database.row(_PEEK, (now, project_key(project), queue))
+        found = self._database.row(_PEEK, (*now, project_key(project), queue))
         if found is None:
             return None
         if found[3]:

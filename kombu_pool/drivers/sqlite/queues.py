@@ -15,13 +15,11 @@ from kombu_pool.storage.policy import policy_of, write
 if TYPE_CHECKING:
     import sqlite3
 
-    from kombu_pool.clock import Clock
     from kombu_pool.drivers.sqlite.codec import Row
     from kombu_pool.drivers.sqlite.collector import Collector
     from kombu_pool.drivers.sqlite.database import Database
+    from kombu_pool.drivers.sqlite.times import StoreClock
     from kombu_pool.model import Metadata, Project
-
-_STATS = ("free_stats", "delayed_stats", "claimed_stats")
 
 
 class QueueController(ControlQueueController):
@@ -29,14 +27,14 @@ class QueueController(ControlQueueController):
 
     subject = "queues"
 
-    def __init__(self, database: Database, clock: Clock, collector: Collector) -> None:
+    def __init__(self, database: Database, clock: StoreClock, collector: Collector) -> None:
         super().__init__(database, clock)
         self._collector = collector
 
     def set_metadata(self, name: str, metadata: Metadata, project: Project = None) -> None:
         stored = write(metadata)
         # Messages that have expired by now are deleted or dead-lettered by the metadata of until now.
-        advance(self._database, self._require(name, project)[0], self._clock.time())
+        advance(self._database, self._require(name, project)[0], self._clock.now())
         with self._database.write as connection:
             if not self._set_metadata(connection, (project_key(project), name), stored):
                 raise QueueDoesNotExist(name, project)
@@ -58,7 +56,7 @@ class QueueController(ControlQueueController):
         if found is not None:
             if _is_present(found, name, project, incarnation, replaces):
                 return False
-            advance(self._database, found[0], self._clock.time())  # as in set_metadata
+            advance(self._database, found[0], self._clock.now())  # as in set_metadata
         scope, stored, borne = (project_key(project), name), write(metadata or {}), incarnation or NO_INCARNATION
         with self._database.write as connection:
             if connection.execute(self._sql["create"], (*scope, stored, borne)).rowcount:
@@ -89,14 +87,18 @@ class QueueController(ControlQueueController):
         return found
 
     def stats(self, name: str, project: Project = None) -> dict[str, Any]:
-        queue, now = self._require(name, project)[0], self._clock.time()
+        queue, now = self._require(name, project)[0], self._clock.now()
         advance(self._database, queue, now)
         with self._database.read as connection:
-            free, delayed, claimed = (connection.execute(self._sql[key], (queue, now)).fetchone() for key in _STATS)
+            free, delayed = (
+                connection.execute(self._sql[name], (queue, now.wall)).fetchone()
+                for name in ("free_stats", "delayed_stats")
+            )
+            claimed = connection.execute(self._sql["claimed_stats"], (queue, now.elapsed)).fetchone()
             groups = [group for group in (free, delayed, claimed) if group[0]]
             ends = [min(group[1] for group in groups), max(group[2] for group in groups)] if groups else []
             created = [connection.execute(self._sql["created"], (number,)).fetchone()[0] for number in ends]
-        return queue_stats(claimed[0], free[0] + delayed[0], [*zip(map(str, ends), created, strict=True)], now)
+        return queue_stats(claimed[0], free[0] + delayed[0], [*zip(map(str, ends), created, strict=True)], now.wall)
 
 
 def _is_present(found: Row, name: str, project: Project, incarnation: str | None, replaces: str | None) -> bool:

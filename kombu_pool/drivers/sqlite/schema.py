@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from kombu_pool.drivers.sqlite.boot import enter_boot
 from kombu_pool.drivers.sqlite.statements import schema
 from kombu_pool.errors import ConfigurationError, IncompatibleStore
 
 if TYPE_CHECKING:
     from kombu_pool.drivers.sqlite.location import Location
+    from kombu_pool.drivers.sqlite.times import StoreClock
 
 APPLICATION_ID = 0x6B706F6C  # "kpol"
 #: Version of the layout in ``schema.sql``, kept as the file's ``user_version``. A file of another version is refused.
-LAYOUT_VERSION = 6
+LAYOUT_VERSION = 7
 _PAGE_SIZE = 4096
 _OLDEST = (3, 35, 0)  # the first with RETURNING
 
@@ -49,7 +51,7 @@ def _create_folder(folder: Path) -> None:
         folder.mkdir(0o700, exist_ok=True)
 
 
-def connect(location: Location) -> tuple[sqlite3.Connection, str]:
+def connect(location: Location, clock: StoreClock) -> tuple[sqlite3.Connection, str]:
     """Open a file that exists, set it up if it is empty, and return the connection and the store's identity.
 
     Raises:
@@ -67,6 +69,7 @@ def connect(location: Location) -> tuple[sqlite3.Connection, str]:
     )
     try:
         _set_up(connection, location)
+        enter_boot(connection, clock)
         return connection, connection.execute("SELECT identity FROM store").fetchone()[0]
     except BaseException:
         connection.close()

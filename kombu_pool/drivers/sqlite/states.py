@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import sqlite3
 
     from kombu_pool.drivers.sqlite.database import Database
+    from kombu_pool.drivers.sqlite.times import Now
 
 _SQL = statements("states")
 _DUE, _ENDED, _EXPIRED = _SQL["due"], _SQL["ended"], _SQL["expired"]
@@ -31,7 +32,7 @@ CHUNK = 500
 _CLAIM_CHUNK = 20
 
 
-def advance(database: Database, queue: int, now: float, max_transactions: int | None = None) -> None:
+def advance(database: Database, queue: int, now: Now, max_transactions: int | None = None) -> None:
     """Advance all messages of a queue, in at most ``max_transactions`` transactions."""
     more = True
     while more and max_transactions != 0:
@@ -40,7 +41,7 @@ def advance(database: Database, queue: int, now: float, max_transactions: int | 
         max_transactions = max_transactions and max_transactions - 1
 
 
-def advance_chunk(connection: sqlite3.Connection, queue: int, now: float) -> tuple[int, bool]:
+def advance_chunk(connection: sqlite3.Connection, queue: int, now: Now) -> tuple[int, bool]:
     """Advance a bounded part of a queue within a transaction; return how many rows went, and whether more remain."""
     due = _free_due(connection, queue, now)
     ended = _free_ended(connection, queue, now)
@@ -48,16 +49,16 @@ def advance_chunk(connection: sqlite3.Connection, queue: int, now: float) -> tup
     return ended + expired, due >= CHUNK or expired >= CHUNK or ended >= _CLAIM_CHUNK
 
 
-def _free_due(connection: sqlite3.Connection, queue: int, now: float) -> int:
-    rows = connection.execute(_DUE, (queue, now, CHUNK)).fetchall()
+def _free_due(connection: sqlite3.Connection, queue: int, now: Now) -> int:
+    rows = connection.execute(_DUE, (queue, now.wall, CHUNK)).fetchall()
     if rows:
         connection.executemany(_FREE, [(queue, rank, number, expires) for _, number, rank, expires in rows])
         connection.executemany(_DELETION["delayed"], [(queue, due, number) for due, number, _, _ in rows])
     return len(rows)
 
 
-def _free_ended(connection: sqlite3.Connection, queue: int, now: float) -> int:
-    claims = connection.execute(_ENDED, (queue, now, _CLAIM_CHUNK)).fetchall()
+def _free_ended(connection: sqlite3.Connection, queue: int, now: Now) -> int:
+    claims = connection.execute(_ENDED, (queue, now.elapsed, _CLAIM_CHUNK)).fetchall()
     for (claim,) in claims:
         end_claim(connection, claim, last_claim=claim)
     return len(claims)
@@ -71,15 +72,14 @@ def end_claim(connection: sqlite3.Connection, claim: int, last_claim: int | None
     return freed
 
 
-def _remove_expired(connection: sqlite3.Connection, queue: int, now: float) -> int:
-    """Delete some expired messages, or mark them dead; return how many.
+def _remove_expired(connection: sqlite3.Connection, queue: int, now: Now) -> int:
+    """Delete some expired messages that no claim holds, or mark them dead; return how many.
 
-    A claimed message outlives its claim. So an expired one is free by now, unless more claims ended than are freed in
-    one transaction.
+    A claimed message outlives its claim by the wall clock of the claim's start: after a step of that clock it may have
+    expired before.
     """
-    rows = connection.execute(_EXPIRED, (queue, now, CHUNK)).fetchall()
+    rows = connection.execute(_EXPIRED, (queue, now.wall, CHUNK)).fetchall()
     if rows and _expires_to_dlq(connection, queue):
-        rows = connection.execute(_SQL["expired_unclaimed"], (queue, now, CHUNK)).fetchall()
         mark_dead(connection, queue, rows, DeadLetterReason.EXPIRED)
     else:
         remove(connection, queue, rows)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from kombu_pool.drivers.sqlite.location import Location
+    from kombu_pool.drivers.sqlite.times import StoreClock
 
 logger = logging.getLogger(__name__)
 
@@ -51,17 +52,17 @@ def file_id(path: str) -> FileId | None:
     return found.st_dev, found.st_ino
 
 
-def open_file(location: Location) -> StoreFile:
+def open_file(location: Location, clock: StoreClock) -> StoreFile:
     """Open the file at a location; create it if it is missing or empty. Raises as :func:`connect`, and OSError."""
     path = location.path
     while True:
         try:
             if size_of(path):
-                opened = _open(location)
+                opened = _open(location, clock)
             else:
                 with _creation_lock(path):
                     _create(path)
-                    opened = _open(location)
+                    opened = _open(location, clock)
         except sqlite3.OperationalError:
             if file_id(path) is not None:
                 raise
@@ -71,10 +72,10 @@ def open_file(location: Location) -> StoreFile:
         opened.connection.close()  # The path had another file before SQLite opened it, or has one now.
 
 
-def _open(location: Location) -> StoreFile:
+def _open(location: Location, clock: StoreClock) -> StoreFile:
     path = location.path
     before = file_id(path)
-    connection, identity = connect(location)
+    connection, identity = connect(location, clock)
     return StoreFile(connection, identity, before, tuple(file_id(path + end) for end in _BESIDE))
 
 

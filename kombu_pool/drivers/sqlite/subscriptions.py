@@ -11,8 +11,8 @@ from kombu_pool.drivers.subscriptions import SubscriptionController as Contract
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kombu_pool.clock import Clock
     from kombu_pool.drivers.sqlite.database import Database
+    from kombu_pool.drivers.sqlite.times import StoreClock
     from kombu_pool.model import Project
 
 _SQL = statements("subscriptions")
@@ -21,7 +21,7 @@ _SQL = statements("subscriptions")
 class SubscriptionController(Contract):
     """Subscriptions, the record of each queue in a row."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: StoreClock) -> None:
         self._database = database
         self._clock = clock
 

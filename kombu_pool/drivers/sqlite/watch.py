@@ -10,9 +10,9 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from kombu_pool.clock import SystemClock
 from kombu_pool.drivers.sqlite.codec import project_key
 from kombu_pool.drivers.sqlite.statements import statements
+from kombu_pool.drivers.sqlite.times import NEVER, Now
 from kombu_pool.drivers.sqlite.wakeup import WakeListener, drain
 from kombu_pool.errors import KombuPoolError
 from kombu_pool.storage import Watch as Contract
@@ -20,8 +20,8 @@ from kombu_pool.storage import Watch as Contract
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from kombu_pool.clock import Clock
     from kombu_pool.drivers.sqlite.database import Database
+    from kombu_pool.drivers.sqlite.times import StoreClock
     from kombu_pool.model import Project
 
 _READY = statements("watch")["ready"]
@@ -39,7 +39,7 @@ _FIRST_MUTE, _LONGEST_MUTE = 0.0003, 0.005
 class Watch(Contract):
     """Watches queues of one file."""
 
-    def __init__(self, database: Database, clock: Clock, queues: Iterable[tuple[Project, str]]) -> None:
+    def __init__(self, database: Database, clock: StoreClock, queues: Iterable[tuple[Project, str]]) -> None:
         self._database = database
         self._clock = clock
         self._queues = [(project_key(project), name) for project, name in queues]
@@ -60,7 +60,7 @@ class Watch(Contract):
         os.set_blocking(self._wake_out, False)
         os.set_blocking(self._wake_in, False)
         self._unchecked = True
-        self._next_due = math.inf
+        self._next_due = NEVER
         self._version: tuple[int, ...] = ()
         self._checked = -math.inf
         self._mute = 0.0
@@ -102,7 +102,7 @@ class Watch(Contract):
 
     def _has_news(self) -> bool:
         """Return whether the file has changed or a due time has come, so that the queues must be checked."""
-        news = self._listener.receive() or self._unchecked or self._clock.time() >= self._next_due
+        news = self._listener.receive() or self._unchecked or self._clock.now().until(self._next_due) <= 0
         now = time.monotonic()
         if news or now - self._checked >= (RECHECK if self._listener.file >= 0 else self._poll):
             self._checked = now
@@ -124,18 +124,18 @@ class Watch(Contract):
 
     def _is_ready(self) -> bool:
         """Return whether a queue has claimable messages or was deleted, and store the next due time."""
-        now = self._clock.time()
-        ready, due = False, math.inf
+        now, ready, wall, elapsed = self._clock.now(), False, NEVER.wall, NEVER.elapsed
         for queue in self._queues:
-            found = self._database.row(_READY, (now, *queue))
+            found = self._database.row(_READY, (*now, *queue))
             known = self._ids.pop(queue, None)
             if found is not None:
                 self._ids[queue] = found[0]
                 ready = ready or bool(found[1])
-                due = min([due, *(time for time in found[2:] if time is not None)])
+                wall = min([wall, *(time for time in found[2:4] if time is not None)])
+                elapsed = elapsed if found[4] is None else min(elapsed, found[4])
             if known is not None and known != self._ids.get(queue):
                 ready = True
-        self._next_due = due
+        self._next_due = Now(wall, elapsed)
         self._unchecked = False
         self._mute = 0.0 if ready else min(self._mute * 1.5 or _FIRST_MUTE, _LONGEST_MUTE)
         return ready
@@ -147,8 +147,8 @@ class Watch(Contract):
         if left <= 0:
             return
         limits = [left, RECHECK if self._listener.file >= 0 else self._poll]
-        if isinstance(self._clock, SystemClock):
-            limits.append(max(0.0, self._next_due - self._clock.time()))
+        if self._clock.is_system:
+            limits.append(max(0.0, self._clock.now().until(self._next_due)))
         else:
             limits.append(_CUSTOM_CLOCK_POLL)
         if not self._block(min(limits), listening=True):

@@ -19,7 +19,7 @@ PRODUCERS, INCARNATIONS = 2, 5
 
 
 class TrippedClock(ManualClock):
-    """A clock that calls ``trip`` when the time is read for the ``reads``-th time from now."""
+    """A clock that calls ``trip`` when the wall time is read for the ``reads``-th time from now."""
 
     def __init__(self):
         super().__init__(time.time())
@@ -78,7 +78,7 @@ def test_the_acks_before_the_deletion_of_the_queue_are_told(born, clock):
     post(born, 2)
     claim, messages = born.claim_controller.create("b", CLAIM, limit=1)
     held = [(messages[0]["id"], claim), ("1", claim)]
-    clock.reads, clock.trip = 3, lambda: born.queue_controller.delete("b")
+    clock.reads, clock.trip = 1, lambda: born.queue_controller.delete("b")
 
     refused, claim, messages = born.claim_controller.ack_and_claim("b", held, CLAIM, incarnation="one")
 

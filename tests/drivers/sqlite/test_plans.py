@@ -22,7 +22,7 @@ HOT = [
 def test_no_statement_of_a_messages_life_scans_a_table(driver, subject, name):
     with driver._database.read as connection:
         statement = statements(subject)[name]
-        values = {"queue": 1, "rank": 0, "id": 0, "now": 0, "client": None, "limit": 1}
+        values = {"queue": 1, "rank": 0, "id": 0, "wall": 0, "elapsed": 0, "client": None, "limit": 1}
         try:
             plan = connection.execute(f"EXPLAIN QUERY PLAN {statement}", values).fetchall()
         except Exception:  # noqa: BLE001 - only the attempt shows whether its parameters are named

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Mapping, Sequence
 
-    from kombu_pool.clock import Clock
     from kombu_pool.drivers.sqlite.database import Database
+    from kombu_pool.drivers.sqlite.times import StoreClock
     from kombu_pool.model import Binding, Exchange, Project
 
 _SQL = statements("bindings")
@@ -26,7 +26,7 @@ _EXCHANGE, _QUEUE = "exchange", "queue"
 class BindingsController(Contract):
     """Exchanges and bindings in tables."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: StoreClock) -> None:
         self._database = database
         self._clock = clock
 

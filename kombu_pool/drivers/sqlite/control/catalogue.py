@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
-    from kombu_pool.clock import Clock
     from kombu_pool.drivers.sqlite.codec import Row
     from kombu_pool.drivers.sqlite.control.registry import Registry
     from kombu_pool.drivers.sqlite.database import Database
+    from kombu_pool.drivers.sqlite.times import StoreClock
     from kombu_pool.model import CatalogueEntry, Expiry, Metadata, Project
 
 _SQL = statements("catalogue")
@@ -34,7 +34,7 @@ _INCARNATION_BYTES = 12
 class CatalogueController(Contract):
     """The catalogue in a table."""
 
-    def __init__(self, database: Database, registry: Registry, clock: Clock) -> None:
+    def __init__(self, database: Database, registry: Registry, clock: StoreClock) -> None:
         self._database = database
         self._registry = registry
         self._clock = clock
@@ -61,9 +61,11 @@ class CatalogueController(Contract):
 
     def find_until(self, project: Project, queue: str) -> tuple[Assignment | None, float]:
         found, expires = _stored(self._database.row(_SQL["find"], (project_key(project), queue)))
-        if found is not None and found.state != DELETING and expires <= self._clock.time():
+        now = self._clock.now()
+        remaining = expires - now.elapsed
+        if found is not None and found.state != DELETING and remaining <= 0:
             found = found._replace(state=EXPIRED)
-        return found, expires
+        return found, now.wall + remaining
 
     def assign(
         self, project: Project, queue: str, pool: str, *, replaces: Assignment | None = None, lease: float | None = None
@@ -83,7 +85,7 @@ class CatalogueController(Contract):
             if lease is None:
                 return _assign(connection, scope, pool, RESERVED), True
             if connection.execute(_RECORDS["is_stored"], scope).fetchone() is None:
-                connection.execute(_CONSUMERS["set_lifetime"], (*scope, lease, self._clock.time()))
+                connection.execute(_CONSUMERS["set_lifetime"], (*scope, lease, self._clock.elapsed()))
                 connection.execute(_CONSUMERS["refresh"], scope)
             return _assign(connection, scope, pool, CREATING), True
 
@@ -100,7 +102,7 @@ class CatalogueController(Contract):
             if not connection.execute(_SQL["activate"], (*scope, incarnation)).rowcount:
                 return False
             if connection.execute(_RECORDS["create"], (*scope, record)).rowcount:
-                _set_expiry(connection, scope, expiry, self._clock.time())
+                _set_expiry(connection, scope, expiry, self._clock.elapsed())
         return True
 
     def begin_deletion(self, project: Project, queue: str, incarnation: str) -> bool:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Sequence
 
-    from kombu_pool.clock import Clock
     from kombu_pool.drivers.sqlite.database import Database
+    from kombu_pool.drivers.sqlite.times import StoreClock
     from kombu_pool.model import Project
 
 _SQL = statements("consumers")
@@ -28,21 +28,21 @@ _STALE_LIMIT = 20
 class ConsumersController(Contract):
     """Holders and lifetimes in tables; each change computes again when the queue expires."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: StoreClock) -> None:
         self._database = database
         self._clock = clock
 
     def set_lifetime(self, queue: str, after: float, project: Project = None, from_now: bool = False) -> None:
         scope = (project_key(project), queue)
         with self._database.write as connection:
-            touched = self._clock.time() if from_now else None
+            touched = self._clock.elapsed() if from_now else None
             connection.execute(_SQL["set_lifetime"], (*scope, after, touched))
             connection.execute(_SQL["refresh"], scope)
 
     def touch(self, queue: str, project: Project = None) -> bool:
         scope = (project_key(project), queue)
         with self._database.write as connection:
-            now = self._clock.time()
+            now = self._clock.elapsed()
             if _is_expired(connection, scope, now):
                 return False
             connection.execute(_SQL["touch"], (now, *scope))
@@ -61,7 +61,7 @@ class ConsumersController(Contract):
     ) -> bool:
         scope = (project_key(project), queue)
         with self._database.write as connection:
-            now = self._clock.time()
+            now = self._clock.elapsed()
             if incarnation is not None and (
                 not is_in_state(connection, scope, incarnation, deleting=False) or _is_expired(connection, scope, now)
             ):
@@ -76,7 +76,7 @@ class ConsumersController(Contract):
     def renew(self, holders: Sequence[str], ttl: float) -> Sequence[str]:
         gone: list[str] = []
         with self._database.write as connection:
-            ends = self._clock.time() + ttl
+            ends = self._clock.elapsed() + ttl
             scopes: set[tuple[str, str]] = set()
             for holder in dict.fromkeys(holders):
                 held = connection.execute(_SQL["renew"], (ends, holder)).fetchall()
@@ -87,24 +87,24 @@ class ConsumersController(Contract):
         return gone
 
     def holders(self, prefix: str) -> Sequence[str]:
-        rows = self._database.rows(_SQL["live"], (prefix, prefix + _LAST_CHARACTER, self._clock.time()))
+        rows = self._database.rows(_SQL["live"], (prefix, prefix + _LAST_CHARACTER, self._clock.elapsed()))
         return [name for (name,) in rows]
 
     def remove_holders(self, holders: Sequence[str]) -> None:
         with self._database.write as connection:
-            _remove_holders(connection, holders, self._clock.time())
+            _remove_holders(connection, holders, self._clock.elapsed())
 
     def count(self, queue: str, project: Project = None) -> int:
-        return int(self._database.row(_SQL["count"], (project_key(project), queue, self._clock.time()))[0])
+        return int(self._database.row(_SQL["count"], (project_key(project), queue, self._clock.elapsed()))[0])
 
     def expired_queues(self, limit: int = 100) -> Sequence[tuple[Project, str]]:
-        rows = self._database.rows(_SQL["expired"], (self._clock.time(), limit))
+        rows = self._database.rows(_SQL["expired"], (self._clock.elapsed(), limit))
         return [(project_of(key), queue) for key, queue in rows]
 
     def expire(self, queue: str, project: Project = None, *, unused: str | None = None) -> bool:
         scope = (project_key(project), queue)
         with self._database.write as connection:
-            now = self._clock.time()
+            now = self._clock.elapsed()
             if unused is not None:
                 assigned = is_in_state(connection, scope, unused, deleting=False)
                 if not assigned or _is_consumed(connection, scope, now):

@@ -12,6 +12,7 @@ from kombu_pool.drivers.sqlite.control.queues import QueueController
 from kombu_pool.drivers.sqlite.control.registry import Registry
 from kombu_pool.drivers.sqlite.database import acquire
 from kombu_pool.drivers.sqlite.location import address
+from kombu_pool.drivers.sqlite.times import StoreClock
 from kombu_pool.storage import ControlDriver as Contract
 
 if TYPE_CHECKING:
@@ -24,16 +25,17 @@ class ControlDriver(Contract):
     """A control store in one file, which may hold messages too."""
 
     def __init__(self, uri: StoreUri, location: Location, clock: Clock) -> None:
-        self._database = database = acquire(location)
+        times = StoreClock(clock)
+        self._database = database = acquire(location, times)
         self._closed = False
         registry = Registry(database)
         self.uri = address(location, uri.options)
-        self.queue_controller = QueueController(database, clock)
+        self.queue_controller = QueueController(database, times)
         self.pools_controller = PoolsController(registry)
         self.flavors_controller = FlavorsController(registry)
-        self.catalogue_controller = CatalogueController(database, registry, clock)
-        self.bindings_controller = BindingsController(database, clock)
-        self.consumers_controller = ConsumersController(database, clock)
+        self.catalogue_controller = CatalogueController(database, registry, times)
+        self.bindings_controller = BindingsController(database, times)
+        self.consumers_controller = ConsumersController(database, times)
 
     @property
     def identity(self) -> str:

@@ -14,9 +14,9 @@ from kombu_pool.storage.policy import read, write
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from kombu_pool.clock import Clock
     from kombu_pool.drivers.sqlite.codec import Row
     from kombu_pool.drivers.sqlite.database import Database
+    from kombu_pool.drivers.sqlite.times import StoreClock
     from kombu_pool.model import Metadata, Project
 
 #: Queues that one query reads if a filter may skip some of them.
@@ -29,7 +29,7 @@ class QueueController(Contract):
     #: The file of statements.
     subject = "control_queues"
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: StoreClock) -> None:
         self._database = database
         self._clock = clock
         self._sql = statements(self.subject)
@@ -67,7 +67,7 @@ class QueueController(Contract):
     def set_metadata(self, name: str, metadata: Metadata, project: Project = None) -> None:
         values = (write(metadata), project_key(project), name)
         with self._database.write as connection:
-            if not connection.execute(self._sql["set_metadata"], (*values, self._clock.time())).rowcount:
+            if not connection.execute(self._sql["set_metadata"], (*values, self._clock.elapsed())).rowcount:
                 raise QueueDoesNotExist(name, project)
 
     def create(
@@ -102,7 +102,7 @@ class QueueController(Contract):
         return int(self._database.row(self._sql["total"], (project_key(project),))[0])
 
     def _find(self, name: str, project: Project) -> Row | None:
-        values = (project_key(project), name, self._clock.time())
+        values = (project_key(project), name, self._clock.elapsed())
         found: Row | None = self._database.row(self._sql["find"], values)
         return found
 

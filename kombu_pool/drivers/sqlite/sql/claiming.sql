@@ -2,11 +2,14 @@
 SELECT id, metadata,
     EXISTS (SELECT 1 FROM free WHERE free.queue = queue.id),
     EXISTS (SELECT 1 FROM delayed WHERE delayed.queue = queue.id AND due <= ?1)
-    OR EXISTS (SELECT 1 FROM claim WHERE claim.queue = queue.id AND ends <= ?1)
-    OR EXISTS (SELECT 1 FROM message WHERE message.queue = queue.id AND expires <= ?1),
+    OR EXISTS (SELECT 1 FROM claim WHERE claim.queue = queue.id AND ends <= ?2)
+    OR EXISTS (
+        SELECT 1 FROM message WHERE message.queue = queue.id AND expires <= ?1
+            AND NOT EXISTS (SELECT 1 FROM claimed WHERE claimed.id = message.id)
+    ),
     EXISTS (SELECT 1 FROM dead WHERE dead.queue = queue.id),
     incarnation
-FROM queue WHERE project = ?2 AND name = ?3
+FROM queue WHERE project = ?3 AND name = ?4
 -- first_free: the first free messages
 SELECT m.id, m.rank, m.created, m.ttl, m.dead_letter, m.record, free.claim, free.claim_count, free.expires, m.client
 FROM free CROSS JOIN message AS m ON m.id = free.id

@@ -29,5 +29,8 @@ WITH RECURSIVE q(id) AS (
 )
 SELECT id FROM q
 WHERE id IS NOT NULL
-    AND EXISTS (SELECT 1 FROM message INDEXED BY message_expiry WHERE queue = q.id AND expires IS NOT NULL AND expires <= ?)
+    AND EXISTS (
+        SELECT 1 FROM message INDEXED BY message_expiry WHERE queue = q.id AND expires IS NOT NULL AND expires <= ?
+            AND NOT EXISTS (SELECT 1 FROM claimed WHERE claimed.id = message.id)
+    )
 LIMIT ?

@@ -3,7 +3,7 @@ SELECT m.rank, m.due, claimed.claim, claim.ends
 FROM message AS m
 LEFT JOIN claimed ON claimed.id = m.id
 LEFT JOIN claim ON claim.id = claimed.claim
-WHERE m.id = ? AND m.queue = ? AND (m.expires IS NULL OR m.expires > ?)
+WHERE m.id = ? AND m.queue = ? AND (m.expires IS NULL OR m.expires > ? OR claim.ends > ?)
 -- live_claim: whether a claim of a queue is live
 SELECT 1 FROM claim WHERE id = ? AND queue = ? AND ends > ?
 -- message: remove a message

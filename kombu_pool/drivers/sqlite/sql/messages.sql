@@ -15,7 +15,7 @@ SELECT m.id, m.rank, m.created, m.ttl, m.dead_letter, m.record,
 FROM message AS m
 LEFT JOIN claimed ON claimed.id = m.id
 LEFT JOIN free ON free.queue = m.queue AND free.rank = m.rank AND free.id = m.id
-WHERE m.id = ? AND m.queue = ? AND (m.expires IS NULL OR m.expires > ?)
+WHERE m.id = ? AND m.queue = ? AND (m.expires IS NULL OR m.expires > ? OR claimed.id IS NOT NULL)
 -- first: the first free message
 SELECT m.id, m.rank, m.created, m.ttl, m.dead_letter, m.record, free.claim, free.claim_count
 FROM free CROSS JOIN message AS m ON m.id = free.id
@@ -27,20 +27,20 @@ WHERE free.queue = ? AND (free.expires IS NULL OR free.expires > ?) ORDER BY fre
 -- free_page: free messages after a position, in order, except those of one client
 SELECT m.id, m.rank, m.created, m.ttl, m.dead_letter, m.record, free.claim, free.claim_count
 FROM free CROSS JOIN message AS m ON m.id = free.id
-WHERE free.queue = :queue AND (free.rank, free.id) > (:rank, :id) AND (free.expires IS NULL OR free.expires > :now)
+WHERE free.queue = :queue AND (free.rank, free.id) > (:rank, :id) AND (free.expires IS NULL OR free.expires > :wall)
     AND (:client IS NULL OR m.client IS NOT :client)
 ORDER BY free.rank, free.id LIMIT :limit
 -- delayed_page: delayed messages after a position, in order, except those of one client
 SELECT m.id, m.rank, m.created, m.ttl, m.dead_letter, m.record, NULL, 0
 FROM delayed INDEXED BY delayed_order CROSS JOIN message AS m ON m.id = delayed.id
 WHERE delayed.queue = :queue AND (delayed.rank, delayed.id) > (:rank, :id)
-    AND (delayed.expires IS NULL OR delayed.expires > :now) AND (:client IS NULL OR m.client IS NOT :client)
+    AND (delayed.expires IS NULL OR delayed.expires > :wall) AND (:client IS NULL OR m.client IS NOT :client)
 ORDER BY delayed.rank, delayed.id LIMIT :limit
 -- claimed_page: claimed messages after a position, except those of one client; few enough to be sorted
 SELECT m.id, m.rank, m.created, m.ttl, m.dead_letter, m.record, claimed.claim, claimed.claim_count
 FROM claim CROSS JOIN claimed ON claimed.claim = claim.id CROSS JOIN message AS m ON m.id = claimed.id
-WHERE claim.queue = :queue AND claim.ends > :now AND (m.rank, m.id) > (:rank, :id)
-    AND (m.expires IS NULL OR m.expires > :now) AND (:client IS NULL OR m.client IS NOT :client)
+WHERE claim.queue = :queue AND claim.ends > :elapsed AND (m.rank, m.id) > (:rank, :id)
+    AND (:client IS NULL OR m.client IS NOT :client)
 ORDER BY m.rank, m.id LIMIT :limit
 -- count: count the free messages
 SELECT count(*) FROM free WHERE queue = ? AND (expires IS NULL OR expires > ?)

@@ -1,9 +1,11 @@
--- The layout, version 6. Each state of a message is a table, so that a change of state does not write the body again:
+-- The layout, version 7. Each state of a message is a table, so that a change of state does not write the body again:
 -- delayed, free and claimed hold what the state needs, message holds the rest, once.
 
--- The identity of this store, in one row: random, made with the file.
-CREATE TABLE store(identity TEXT NOT NULL);
-INSERT INTO store VALUES(lower(hex(randomblob(16))));
+-- In one row, the identity of this store, which is random and made with the file, and the boot of the machine by whose
+-- seconds claims, reservations, holders and lifetimes end; '' if they end by the wall clock. All other times are those of
+-- the wall clock.
+CREATE TABLE store(identity TEXT NOT NULL, boot TEXT NOT NULL);
+INSERT INTO store VALUES(lower(hex(randomblob(16))), '');
 
 -- The queues of this store. A deleted queue has neither project nor name until its rows are collected. No message of
 -- the queue expires to its dead-letter queue before earliest_expiry; NULL if none can. The incarnation is that of the
@@ -65,7 +67,8 @@ CREATE TABLE claimed(
 );
 CREATE INDEX claimed_claim ON claimed(claim);
 
--- The claims. earliest_expiry is the earliest expiry of the claim's messages; holder names the process that holds it.
+-- The claims. renewed and ends are seconds of the boot. earliest_expiry is the earliest expiry of the claim's messages;
+-- holder names the process that holds it.
 CREATE TABLE claim(
     id INTEGER PRIMARY KEY,
     queue INTEGER NOT NULL,
@@ -77,8 +80,8 @@ CREATE TABLE claim(
 );
 CREATE INDEX claim_end ON claim(queue, ends);
 
--- Dead messages, in the order in which they died. Until reserved_until, one process forwards or publishes the first of a
--- queue. The rows are complete, so that no other query has to skip dead messages.
+-- Dead messages, in the order in which they died. Until reserved_until, in seconds of the boot, one process forwards or
+-- publishes the first of a queue. The rows are complete, so that no other query has to skip dead messages.
 CREATE TABLE dead(
     position INTEGER PRIMARY KEY AUTOINCREMENT,
     queue INTEGER NOT NULL,
@@ -161,7 +164,7 @@ CREATE TABLE generation(last INTEGER NOT NULL);
 INSERT INTO generation VALUES(0);
 
 -- after is NULL until the queue has a lifetime. touched is the last use by no holder that is still listed. The queue
--- expires at expires.
+-- expires at expires. These are seconds of the boot, like the ends of holders.
 CREATE TABLE lifetime(
     project TEXT NOT NULL,
     queue TEXT NOT NULL,

@@ -10,9 +10,7 @@ FROM claimed CROSS JOIN message AS m ON m.id = claimed.id WHERE claimed.claim = 
 DELETE FROM claimed WHERE claim = ?
 -- end_claim: remove a claim
 DELETE FROM claim WHERE id = ?
--- expired: some expired messages
-SELECT id, rank, due FROM message WHERE queue = ? AND expires <= ? ORDER BY expires LIMIT ?
--- expired_unclaimed: some expired messages, in the order of their expiry; a claimed message is dead once its claim ends
+-- expired: some expired messages, in the order of their expiry; a claimed message expires once its claim has ended
 SELECT id, rank, due FROM message
 WHERE queue = ? AND expires <= ? AND NOT EXISTS (SELECT 1 FROM claimed WHERE claimed.id = message.id)
 ORDER BY expires, id LIMIT ?

@@ -189,7 +189,7 @@ TRANSPORT: list[cfg.Opt] = [
         default=60.0,
         min=0.5,
         max=43200.0,
-        help="Seconds after which the messages of a dead consumer are free again. Claims are renewed at a third of it.",
+        help="Seconds after which, at the latest, what a dead consumer held is free. Claims are renewed at a third.",
     ),
     cfg.FloatOpt(
         "claim_grace",

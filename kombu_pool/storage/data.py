@@ -266,7 +266,7 @@ class ClaimController(ABC):
     def renew(
         self, claims: Sequence[tuple[Project, str, str]], metadata: ClaimMetadata
     ) -> Sequence[tuple[Project, str, str]]:
-        """Renew each (project, queue, claim id) as :meth:`update` does; return those that have ended.
+        """Renew each (project, queue, claim id), all different, as :meth:`update` does; return those that have ended.
 
         With one call to the store where it can. Only the claims that are named are renewed: a claim whose id got lost
         with an answer ends with its ttl.

@@ -33,7 +33,7 @@ class ManualClock:
         self.now += seconds
 
     def restart(self, boot: str, seconds: float = 0.0) -> None:
-        """Start the machine again after some seconds: another boot, whose time begins anew."""
+        """Start the machine again after some seconds: another boot, whose time begins again."""
         self.now += seconds
         self.passed = 10.0
         self.boot = boot

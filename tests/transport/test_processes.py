@@ -28,7 +28,7 @@ def name_of(pid):
 
 
 @pytest.mark.parametrize("owner", ["0123456789abcdef", "", ":", "elsewhere:1:2:3", f"elsewhere:{NO_PID}:1:x"])
-def test_nobody_can_know_of_the_connections_of_other_machines(owner):
+def test_the_connections_of_other_machines_are_not_judged(owner):
     assert not processes.is_dead(owner)
 
 

@@ -105,7 +105,7 @@ class StoreComparison(RuleBasedStateMachine):
     @rule(claim=claims, other=claims, ttl=seconds, grace=seconds)
     def renew_all(self, claim: Any, other: Any, ttl: int, grace: int) -> None:
         def call(queue: QueueHandle, first: str, second: str) -> list[bool]:
-            ended = queue.renew_all([first, second], ttl, grace)
+            ended = queue.renew_all(dict.fromkeys((first, second)), ttl, grace)
             return [first in ended, second in ended]
 
         self.both(call, claim, other)

@@ -31,13 +31,13 @@ def test_the_claims_of_a_holder_end_together(queue: QueueHandle) -> None:
 def test_the_claims_of_other_holders_go_on(queue: QueueHandle) -> None:
     queue.post("a", "b", "c")
     queue.claim(1, holder=ONE)
-    other, nobody = queue.claim(1, holder=TWO), queue.claim(1)
+    other, nameless = queue.claim(1, holder=TWO), queue.claim(1)
 
     assert queue.end_claims(ONE) == 1
     assert queue.end_claims(ONE) == 0
 
     assert queue.claimed_by(other) == ["b"]
-    assert queue.claimed_by(nobody) == ["c"]
+    assert queue.claimed_by(nameless) == ["c"]
 
 
 def test_only_the_claims_in_the_named_queues_end(queues: MakeQueue, driver: DataDriver) -> None:

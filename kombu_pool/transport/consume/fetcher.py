@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import random
 import threading
 import time
 from contextlib import suppress
@@ -46,8 +47,8 @@ class Fetcher:
     UNMAPPED_PERIOD = 1.0
     #: The most watches kept, each of a set of queues that were empty at one time.
     MAX_WATCHES = 8
-    #: The first and the longest pause after a failure, in seconds.
-    FIRST_BACKOFF, LAST_BACKOFF = 0.1, 2.0
+    #: The first and the longest pause after a failure, in seconds. The return of a pool is noticed within 2 s.
+    FIRST_BACKOFF, LAST_BACKOFF = 0.1, 1.0
 
     def __init__(
         self,
@@ -68,6 +69,8 @@ class Fetcher:
         self._stopped = False
         #: The next pause, in seconds; grows with each failure since the pool last answered.
         self._backoff = self.FIRST_BACKOFF
+        #: Whether this fetcher logged the failure, and so logs its end.
+        self._has_warned = False
         self._lock = threading.Lock()
         #: Held by the thread that claims, which may be the one that drains events.
         self._claim_lock = threading.Lock()
@@ -140,15 +143,11 @@ class Fetcher:
                 try:
                     self._round()
                 except errors.ConnectionError as failure:
-                    self._fail(failure)
-                    pause, self._backoff = self._backoff, min(self._backoff * 2, self.LAST_BACKOFF)
-                    self._pause(pause)
+                    self._fail_and_pause(failure)
                 except Exception as failure:
                     # A full store, a missing path, a defect here: consumers must reconnect, not die.
-                    logger.exception("Claiming from pool %r failed", self.pool)
-                    self._fail(errors.PoolUnavailable(self.pool, f"claiming failed: {failure!r}"))
-                    self._backoff = self.LAST_BACKOFF
-                    self._pause(self.LAST_BACKOFF)
+                    reason = f"claiming failed: {failure or type(failure).__name__}"
+                    self._fail_and_pause(errors.PoolUnavailable(self.pool, reason), failure)
                 else:
                     self.failure = None
         finally:
@@ -294,24 +293,38 @@ class Fetcher:
         for watch in watches.values():
             watch.close()
 
+    def _fail_and_pause(self, failure: errors.ConnectionError, unexpected: Exception | None = None) -> None:
+        if self._stopped:
+            return
+        self._close_watches()
+        self._log_failure(failure, unexpected)
+        self.failure = failure
+        self._report(failure)
+        pause, self._backoff = self._backoff, min(self._backoff * 2, self.LAST_BACKOFF)
+        self._pause(pause)
+
+    def _log_failure(self, failure: errors.ConnectionError, unexpected: Exception | None) -> None:
+        """Log once what is no outage of a pool, which pooling logs: an outage of the control store, or a defect."""
+        is_known = unexpected is None and isinstance(failure, (errors.PoolUnavailable, errors.StoreLost))
+        if is_known or self._has_warned:
+            logger.debug("Claiming from pool %r failed: %s", self.pool, failure)
+        elif unexpected is None:
+            self._has_warned = True
+            logger.warning("The control store is unreachable (%s)", failure)
+        else:
+            self._has_warned = True
+            logger.error("Claiming from pool %r failed; retrying", self.pool, exc_info=unexpected)
+
     def _pause(self, seconds: float) -> None:
-        until = time.monotonic() + seconds
+        # Jitter: the fetchers of all processes meet an outage at the same moment.
+        until = time.monotonic() + seconds * random.uniform(0.75, 1.25)  # noqa: S311 - nothing secret
         while not self._stopped and (left := until - time.monotonic()) > 0:
             self._slots_free.clear()
             self._slots_free.wait(left)
 
-    def _fail(self, failure: errors.ConnectionError) -> None:
-        self._close_watches()
-        if self._backoff == self.FIRST_BACKOFF:
-            reason = failure.reason if isinstance(failure, errors.PoolUnavailable) else failure
-            logger.warning(
-                "Pool %r is unreachable (%s); retrying every %g s at most", self.pool, reason, self.LAST_BACKOFF
-            )
-        self.failure = failure
-        self._report(failure)
-
     def _recover(self) -> None:
-        """End the outage: the pool answered a claim. A round without free slots proves nothing."""
-        if self._backoff > self.FIRST_BACKOFF:
-            logger.warning("Pool %r is reachable again", self.pool)
-            self._backoff = self.FIRST_BACKOFF
+        """End the pauses: the pool answered a claim. A round without free slots proves nothing."""
+        self._backoff = self.FIRST_BACKOFF
+        if self._has_warned:
+            self._has_warned = False
+            logger.warning("Claiming from pool %r works again", self.pool)

@@ -69,6 +69,8 @@ class Renewal:
         self._holders: dict[str, Callable[[], None] | None] = {}
         #: The name under which this process is found while it renews, and whether it is registered.
         self._name, self._is_registered = processes.new_owner_id(), False
+        #: The pools whose last renewal failed.
+        self._failing: set[str | None] = set()
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
@@ -147,10 +149,10 @@ class Renewal:
         """Renew everything once, with one request a store; return whether every lease and holder was renewed."""
         with self._lock:
             leases, holders = list(self._leases), list(self._holders)
-        done = [self._renew_leases(of_pool) for of_pool in self._by_pool(leases)]
+        done = [self._renew_leases(pool, of_pool) for pool, of_pool in self._by_pool(leases).items()]
         return self._renew_holders(holders) and all(done)
 
-    def _by_pool(self, leases: list[Lease]) -> list[list[Lease]]:
+    def _by_pool(self, leases: list[Lease]) -> dict[str | None, list[Lease]]:
         pools: dict[str | None, list[Lease]] = {}
         for lease in leases:
             try:
@@ -158,18 +160,23 @@ class Renewal:
             except KombuPoolError:
                 pool = None
             pools.setdefault(pool, []).append(lease)
-        return [*pools.values()]
+        return pools
 
-    def _renew_leases(self, leases: list[Lease]) -> bool:
+    def _renew_leases(self, pool: str | None, leases: list[Lease]) -> bool:
         """Renew the leases of a pool."""
         begun, claims = elapsed(), {(lease.project, lease.queue, lease.claim_id): lease for lease in leases}
         try:
             ended = self._claims.renew([*claims], self.metadata)
         except KombuPoolError as error:
-            logger.warning(
-                "The claims on %d message(s) are not renewed yet: %s", sum(lease.unsettled for lease in leases), error
+            logger.log(
+                logging.INFO if pool in self._failing else logging.WARNING,
+                "The claim on %d message(s) is not renewed yet: %s",
+                sum(lease.unsettled for lease in leases),
+                error,
             )
+            self._failing.add(pool)
             return False
+        self._failing.discard(pool)
         lost = [claims.pop(claim) for claim in ended]
         for lease in claims.values():
             lease.valid_until = begun + self.metadata["ttl"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import threading
 import time
 from collections import deque
@@ -28,8 +29,8 @@ Batch: TypeAlias = "dict[Lease, list[str]]"
 class Settlement:
     """Deletes acknowledged messages and releases undeliverable ones, from a daemon thread."""
 
-    #: Pause after a failed flush, in seconds.
-    RETRY = 0.5
+    #: The first and the longest pause after a failed flush, in seconds.
+    FIRST_RETRY, LAST_RETRY = 0.1, 1.0
     #: Longest pause between two flushes, in seconds: bounds the wait of what is queued without a wake-up.
     MAX_WAIT = 1.0
     #: The most delays for which the thread leaves acknowledgements to claims that carry them along.
@@ -55,6 +56,7 @@ class Settlement:
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closed = False
+        self._end = threading.Event()
         #: How many acknowledgements the stores refused because their claims had ended.
         self.refused = 0
         self._late_names: dict[str, str] = {}
@@ -119,6 +121,7 @@ class Settlement:
     def close(self) -> None:
         """Send everything queued and stop the thread; what cannot be sent returns to its queue with its claim's end."""
         self._closed = True
+        self._end.set()
         self._wake.set()
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
@@ -139,6 +142,7 @@ class Settlement:
         self._wake.set()
 
     def _run(self) -> None:
+        retry = self.FIRST_RETRY
         while not self._closed:
             self._wake.wait(self.MAX_WAIT)
             self._collect()
@@ -147,12 +151,16 @@ class Settlement:
             try:
                 self.flush()
             except KombuPoolError as error:
-                logger.warning("Some acknowledgements are not sent yet: %s", error)
-                time.sleep(self.RETRY)
-                self.wake()
+                level = logging.INFO if isinstance(error, PoolUnavailable) else logging.WARNING
+                logger.log(level, "Some acknowledgements are not sent yet: %s", error)
             except Exception:
-                logger.exception("Acknowledgements could not be sent; retrying in %g s", self.RETRY)
-                time.sleep(self.RETRY)
+                logger.exception("Acknowledgements could not be sent; retrying in %g s at most", self.LAST_RETRY)
+            else:
+                retry = self.FIRST_RETRY
+                continue
+            self._end.wait(retry * random.uniform(0.75, 1.25))  # noqa: S311 - nothing secret
+            retry = min(2 * retry, self.LAST_RETRY)
+            self.wake()
 
     def _collect(self) -> None:
         """Wait while claims carry acknowledgements along, at most MAX_DELAYS delays."""

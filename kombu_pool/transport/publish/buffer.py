@@ -12,6 +12,7 @@ from kombu.exceptions import OperationalError
 from kombu_pool.errors import ConnectionError as StoreConnectionError
 from kombu_pool.storage.idempotency import ProducerSequence
 from kombu_pool.transport.options import is_ours
+from kombu_pool.transport.publish.unconfirmed import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -40,6 +41,7 @@ class PublishBuffer:
         self._posts: dict[str, list[NewMessage]] = {}
         #: The keys of posts that failed and may be stored, by queue.
         self._keys: dict[str, IdempotencyKey] = {}
+        self._backoff: Backoff | None = None
         self._sequence = ProducerSequence()
         self._size = self._bytes = 0
 
@@ -64,18 +66,28 @@ class PublishBuffer:
 
     def flush(self, channel: PostingMethods) -> None:
         """Post everything. Messages whose post got no answer stay, and the next flush stores them once."""
+        if self._backoff is not None:
+            self._backoff.pause()
         for queue in list(self._posts):
             key = self._keys.get(queue) or self._sequence.next_key()
             try:
                 channel.post(queue, self._posts[queue], idempotency_key=key, one_by_one=True)
             except StoreConnectionError:
                 self._keys[queue] = key
+                self._failed()
                 raise
             except Exception:
                 self._drop(queue)
                 raise
             self._drop(queue)
         self._size = self._bytes = 0
+        self._backoff = None
+
+    def _failed(self) -> None:
+        if self._backoff is None:
+            self._backoff = Backoff()
+        else:
+            self._backoff.failed()
 
     def _drop(self, queue: str) -> None:
         del self._posts[queue]

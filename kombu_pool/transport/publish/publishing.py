@@ -12,7 +12,7 @@ from kombu_pool.transport.publish.posting import PostingMethods
 from kombu_pool.transport.publish.unconfirmed import UnconfirmedPublish
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from kombu_pool.model import NewMessage
     from kombu_pool.transport.publish.envelope import Envelope
@@ -23,6 +23,8 @@ class PublishingMethods(PostingMethods):
 
     #: The Kombu connection.
     client: Any
+    #: Raises RecoverableConnectionError if the channel or its connection is closed.
+    require_open: Callable[[], None]
 
     def prepare_message(
         self,
@@ -65,6 +67,7 @@ class PublishingMethods(PostingMethods):
             PoolUnavailable: a store did not answer; the message may be stored. Published again, it is stored once.
             MessageNacked: a queue is full and refuses it; other queues may have stored it.
             ConnectionError: the control store lost all that it held, the exchange or the queue with it.
+            RecoverableConnectionError: the connection was closed.
             InvalidMessage: the message cannot be stored.
         """
         buffer = buffers.current.get()
@@ -85,6 +88,8 @@ class PublishingMethods(PostingMethods):
                 stored += 1
         except ConnectionError:
             UnconfirmedPublish(new["body"], self._options, sequence, queues[:stored], queues[stored]).remember()
+            # The stores of a closed connection are closed, too: their errors would name a store that answers.
+            self.require_open()
             raise
         except Exception:
             unconfirmed.release_sequence(sequence)
@@ -95,12 +100,15 @@ class PublishingMethods(PostingMethods):
         self, earlier: UnconfirmedPublish, new: NewMessage, queues: Sequence[str], mandatory: bool
     ) -> None:
         """Publish a message again to the queues that have not confirmed it, with the keys of the first try."""
+        earlier.backoff.pause()
         try:
             for queue in queues:
                 if queue not in earlier.stored:
                     self.post(queue, (new,), mandatory=mandatory, idempotency_key=earlier.key_for(queue))
                     earlier.stored.add(queue)
         except ConnectionError:
+            earlier.backoff.failed()
+            self.require_open()
             raise
         except Exception:
             earlier.forget()

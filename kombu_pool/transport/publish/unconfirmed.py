@@ -9,6 +9,7 @@ however alike it looks: publishing an equal message on purpose stores two.
 from __future__ import annotations
 
 import os
+import random
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -42,6 +43,27 @@ def acquire_sequence() -> ProducerSequence:
         return ProducerSequence()
 
 
+class Backoff:
+    """The pauses between the tries of a post, of which Kombu makes none while the control store answers."""
+
+    #: The first and the longest pause, in seconds: a try is made within one second of a pool's return.
+    FIRST, LAST = 0.05, 0.5
+
+    def __init__(self) -> None:
+        self._seconds = self.FIRST
+        self._failed_at = time.monotonic()
+
+    def failed(self) -> None:
+        """Make the next pause begin now, and be longer than the last one."""
+        self._seconds = min(2 * self._seconds, self.LAST)
+        self._failed_at = time.monotonic()
+
+    def pause(self) -> None:
+        """Wait until the next try, at most 1.25 * LAST seconds from the failure."""
+        until = self._failed_at + self._seconds * random.uniform(0.75, 1.25)  # noqa: S311 - nothing secret
+        time.sleep(max(0.0, until - time.monotonic()))
+
+
 class UnconfirmedPublish:
     """A message, the queues that confirmed it, and the keys of the posts without an answer.
 
@@ -57,6 +79,7 @@ class UnconfirmedPublish:
         unanswered: str,
     ) -> None:
         self.sequence = sequence
+        self.backoff = Backoff()
         self.stored = set(stored)
         self._keys: dict[str, IdempotencyKey] = {unanswered: sequence.last_key()}
         self._since = time.monotonic()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from kombu_pool.transport import processes
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
     from kombu_pool.model import Project
     from kombu_pool.pooling import DataDriver
+    from kombu_pool.storage import ConsumersController
 
 logger = logging.getLogger(__name__)
 
@@ -19,44 +21,63 @@ logger = logging.getLogger(__name__)
 ROUNDS = 3
 
 
-class DeadProcesses:
-    """The processes of this machine that use the same control store, as this process knows them.
+@dataclass(slots=True)
+class _Process:
+    """Another process of this machine that uses the same control store."""
 
-    Each process judges for itself, and ends claims only in the ``queues`` that it consumes. Their names come from the
-    holders of the control store; whether they live the system tells.
+    name: str
+    #: Its holders.
+    holders: set[str] = field(default_factory=set)
+    #: How often it has been absent since it was among the live holders.
+    absent: int = 0
+    #: How often its claims were ended, by queue.
+    rounds: dict[tuple[Project, str], int] = field(default_factory=dict)
+
+
+class DeadProcesses:
+    """The other processes of this machine, as far as they hold something.
+
+    Each process judges for itself, and ends claims only in the ``queues`` that it consumes. The control store tells what
+    processes there are, and the system whether they live.
     """
 
-    def __init__(self, data: DataDriver, queues: Callable[[], Iterable[tuple[Project, str]]]) -> None:
+    def __init__(
+        self, data: DataDriver, consumers: ConsumersController, queues: Callable[[], Iterable[tuple[Project, str]]]
+    ) -> None:
         self._claims = data.claim_controller
+        self._consumers = consumers
         self._queues = queues
-        #: The other processes that were present lately, and how often they have been absent since.
-        self._known: dict[str, int] = {}
-        #: How often the claims of a dead process in a queue were ended.
-        self._rounds: dict[tuple[str, Project, str], int] = {}
+        self._known: dict[str, _Process] = {}
 
-    def judge(self, holders: Sequence[str]) -> int:
-        """End what dead processes hold in this process's queues; return the number of messages that became free.
+    def judge(self, holders: Sequence[str]) -> None:
+        """End what dead processes hold in this process's queues.
 
         ``holders``: the ids of the live holders of this machine. A process that was among them before is judged, too.
         """
-        present = {processes.process_of(holder) for holder in holders} - {processes.process()}
-        known = {process: absent + 1 for process, absent in self._known.items() if absent < ROUNDS}
-        self._known = known | dict.fromkeys(present, 0)
-        self._rounds = {key: rounds for key, rounds in self._rounds.items() if key[0] in self._known}
-        # The holders of a dead process expire with their ttl, and its claims have ended by then.
-        return sum(self._end_claims(process) for process in self._known if processes.has_died(process))
+        for process in self._known.values():
+            process.absent += 1
+        for holder in holders:
+            name = processes.process_of(holder)
+            if name != processes.process():
+                process = self._known.setdefault(name, _Process(name))
+                process.holders.add(holder)
+                process.absent = 0
+        for process in [process for process in self._known.values() if processes.has_died(process.name)]:
+            self._end_claims(process)
+            if process.absent >= ROUNDS:
+                # Its holders have expired with their ttl, and its claims have ended by then.
+                self._consumers.remove_holders([*process.holders])
+        self._known = {name: process for name, process in self._known.items() if process.absent < ROUNDS}
 
-    def _end_claims(self, process: str) -> int:
-        keys = [(process, project, queue) for project, queue in self._queues()]
-        keys = [key for key in keys if self._rounds.get(key, 0) < ROUNDS]
-        if not keys:
-            return 0
-        freed = self._claims.end_claims(process, [(project, queue) for _, project, queue in keys])
-        self._rounds.update({key: self._rounds.get(key, 0) + 1 for key in keys})
+    def _end_claims(self, process: _Process) -> None:
+        queues = [queue for queue in self._queues() if process.rounds.get(queue, 0) < ROUNDS]
+        if not queues:
+            return
+        freed = self._claims.end_claims(process.name, queues)
+        process.rounds.update({queue: process.rounds.get(queue, 0) + 1 for queue in queues})
         if freed:
             logger.info(
                 "Process %s of this machine has died: %d message(s) that it held are free again",
-                process.split(":")[1],
+                process.name.split(":")[1],
                 freed,
             )
-        return freed

@@ -41,7 +41,7 @@ class Maintenance:
         self._data = data
         self._control = control
         self._check_epoch = check_epoch
-        self._dead_processes = DeadProcesses(data, queues)
+        self._dead_processes = DeadProcesses(data, control.consumers_controller, queues)
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()

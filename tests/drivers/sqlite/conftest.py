@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from kombu_pool import drivers
+from kombu_pool.testing import ManualClock, QueueHandle
 from tests.support.sqlite.files import store
 
 PROGRAMS = Path(__file__).parents[2] / "support" / "sqlite" / "child_programs.py"
@@ -30,6 +31,52 @@ def driver(uri):
     opened.queue_controller.create("q")
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def clock():
+    return ManualClock()
+
+
+@pytest.fixture
+def open_data(uri, clock):
+    """Open a driver of the file, with the present boot of the clock."""
+    opened = []
+
+    def open_data():
+        opened.append(drivers.open_data(uri, clock=clock))
+        return opened[-1]
+
+    yield open_data
+    for driver in opened:
+        driver.close()
+
+
+@pytest.fixture
+def open_control(uri, clock):
+    """Open the control plane of the file, with the present boot of the clock; it has the pool "pool"."""
+    opened = []
+
+    def open_control():
+        opened.append(drivers.open_control(uri, clock=clock))
+        opened[-1].pools_controller.create("pool", 1, "memory://pool")
+        return opened[-1]
+
+    yield open_control
+    for driver in opened:
+        driver.close()
+
+
+@pytest.fixture
+def queue(open_data):
+    handle = QueueHandle(open_data(), "q", None)
+    handle.create()
+    return handle
+
+
+@pytest.fixture
+def control(open_control):
+    return open_control()
 
 
 @pytest.fixture

@@ -26,10 +26,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-elapsed = SYSTEM_CLOCK.elapsed
-
 #: What holds the names of all processes that hold something: no queue has this name.
 PROCESSES = "kombu_pool.processes"
+
+
+def elapsed() -> float:
+    """Return the elapsed time by which leases end: it goes on while the machine is suspended."""
+    return SYSTEM_CLOCK.elapsed()
 
 
 @dataclass(slots=True, eq=False)

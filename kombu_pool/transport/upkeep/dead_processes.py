@@ -37,8 +37,8 @@ class _Process:
 class DeadProcesses:
     """The other processes of this machine, as far as they hold something.
 
-    Each process judges for itself, and ends claims only in the ``queues`` that it consumes. The control store tells what
-    processes there are, and the system whether they live.
+    Each process judges for itself, and ends claims only in the ``queues`` that it consumes. The control store tells
+    which processes there are, and the system whether they live.
     """
 
     def __init__(

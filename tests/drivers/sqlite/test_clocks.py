@@ -116,6 +116,31 @@ def test_expired_messages_are_collected_around_claimed_ones(queue, clock):
     assert queue.driver.gc() == 0
 
 
+def test_claimed_messages_whose_ttl_is_over_keep_no_others_from_being_collected(open_data, clock):
+    driver = open_data()
+    made = [QueueHandle(driver, f"q{number}", None) for number in range(25)]
+    for queue in made:
+        queue.create()
+        queue.post("a", ttl=10)
+        queue.claim(ttl=60)
+    made[-1].post("b", ttl=10)
+    clock.step(HOUR)
+
+    assert driver.gc() == 1
+
+
+def test_reading_a_queue_of_such_messages_writes_nothing(queue, clock):
+    queue.post("a", ttl=10)
+    queue.claim(ttl=60)
+    clock.step(HOUR)
+    begun = []
+    queue.driver._database.connection.set_trace_callback(begun.append)
+
+    assert queue.claim().messages == []
+    assert queue.count() == 0
+    assert "BEGIN IMMEDIATE" not in begun
+
+
 def test_ttl_and_delay_are_those_of_the_wall_clock(queue, clock):
     queue.post("expires", ttl=100)
     (delayed,) = queue.post("eta", delay=100)

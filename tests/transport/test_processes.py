@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -73,6 +75,21 @@ def test_a_process_of_another_user_lives(child, monkeypatch):
 
     assert not processes.has_died(name_of(child.pid))
     assert not processes.has_died(f"{processes.machine()}:{NO_PID}:1")
+
+
+def judge_as_nobody(name):
+    os.setuid(65534)
+    return processes.machine(), processes.has_died(name)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a process of another user")
+def test_a_process_of_root_is_judged_by_others(child):
+    judge = [(judge_as_nobody, name_of(child.pid)), (judge_as_nobody, f"{processes.machine()}:{child.pid}:0")]
+
+    with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as executor:
+        answers = [executor.submit(*each).result() for each in judge]
+
+    assert answers == [(processes.machine(), False), (processes.machine(), True)]
 
 
 @pytest.mark.parametrize("part", ["boot", "namespace", "machine"])

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kombu_pool.drivers.mongodb.queue_scan import QueueScanner, Scan
-    from kombu_pool.drivers.mongodb.states import Filter
+    from kombu_pool.drivers.mongodb.states import ClaimTerms, Filter
     from kombu_pool.drivers.mongodb.store import Queue
     from kombu_pool.model import Message, Project
 
@@ -35,9 +35,7 @@ class ClaimRequest:
     queue: str
     project: Project
     claim: str
-    ttl: float
-    #: None leaves the expiry of the messages as it is.
-    grace: float | None
+    terms: ClaimTerms
     limit: int
     #: The incarnation of its assignment that the queue must bear; None for any.
     incarnation: str | None
@@ -85,8 +83,8 @@ class ClaimAcquirer:
     def _claim(self, request: ClaimRequest, scan: Scan, ids: list[bytes], now: float, unchanged: Filter) -> int | None:
         """Claim those of the messages that are free; return their number, None if the answer was lost."""
         where = {**scan.queue.scope, **states.free(now), "_id": {"$in": ids}, **unchanged}
-        outlive = bool(unchanged) and all(one["x"] >= now + request.ttl for one in scan.first)
-        update = states.claim_update(request.claim, now, request.ttl) if outlive else _claim_pipeline(request, now)
+        outlive = bool(unchanged) and all(one["x"] >= now + request.terms.ttl for one in scan.first)
+        update = (states.claim_update if outlive else states.claim_pipeline)(request.claim, now, request.terms)
         try:
             return self._store.messages.update_many(where, update, hint=states.BY_ID).modified_count
         except AutoReconnect:
@@ -123,7 +121,7 @@ class ClaimAcquirer:
         for where in [*filters[-1:], *filters[:-1]] if scan.first[0]["s"] == FREE_AGAIN else filters:
             found = self._store.messages.find_one_and_update(
                 {**where, **({"n": {"$lt": limit}} if limit else {})},
-                _claim_pipeline(request, now),
+                states.claim_pipeline(request.claim, now, request.terms),
                 sort=[*states.ORDER],
                 hint=states.BY_ORDER,
                 return_document=ReturnDocument.AFTER,
@@ -138,13 +136,10 @@ def _is_uniform(scanned: Sequence[Stored]) -> bool:
     return "b" in scanned[0] and len({one["n"] for one in scanned}) == 1
 
 
-def _claim_pipeline(request: ClaimRequest, now: float) -> list[dict[str, Any]]:
-    return states.claim_pipeline(request.claim, now, request.ttl, request.grace, count=True)
-
-
 def _as_claimed(found: Stored, request: ClaimRequest, now: float) -> Stored:
     """Return a scanned message as the claim has changed it."""
     changes: Stored = {"c": request.claim, "n": found["n"] + 1}
-    if request.grace is not None and found["x"] < now + request.ttl:
-        changes["l"] = request.ttl + request.grace
+    ttl, grace, _ = request.terms
+    if grace is not None and found["x"] < now + ttl:
+        changes["l"] = ttl + grace
     return {**found, **changes}

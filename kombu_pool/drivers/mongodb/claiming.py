@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from kombu_pool.drivers.mongodb import codec, states
 from kombu_pool.drivers.mongodb.claim_acquisition import ClaimAcquirer, ClaimRequest
 from kombu_pool.drivers.mongodb.deletion import delete_claimed
+from kombu_pool.drivers.mongodb.states import ClaimTerms
 from kombu_pool.drivers.mongodb.store import queue_filter
 from kombu_pool.errors import CorruptRecord
 from kombu_pool.storage import DEFAULT_LIMIT, ClaimController
@@ -48,7 +49,7 @@ class Claimer(ClaimController):
         incarnation: str | None = None,
     ) -> tuple[str | None, Sequence[Message]]:
         with self._client.translated():
-            return _result(self._fill(queue, project, limit, metadata["ttl"], metadata["grace"], incarnation))
+            return _result(self._fill(queue, project, limit, ClaimTerms.of(metadata), incarnation))
 
     def ack_and_claim(
         self,
@@ -74,32 +75,32 @@ class Claimer(ClaimController):
     ) -> tuple[Sequence[tuple[str, str]], str | None, Sequence[Message]]:
         """Delete and claim, both at the same time if the cache allows."""
         if not held or not limit or not self._store.vouches_for_claims(project, queue, incarnation):
-            request = self._fill(queue, project, limit, metadata["ttl"], metadata["grace"], incarnation)
+            request = self._fill(queue, project, limit, ClaimTerms.of(metadata), incarnation)
             with self._released_on_failure(project, queue, request.claim):
                 refused = delete_claimed(self._store, project, queue, held, self._store.now()) if held else []
             return refused, *_result(request)
         with self._client.concurrently(
             lambda: delete_claimed(self._store, project, queue, held, self._store.now())
         ) as deletion:
-            request = self._fill(queue, project, limit, metadata["ttl"], metadata["grace"], incarnation)
+            request = self._fill(queue, project, limit, ClaimTerms.of(metadata), incarnation)
             with self._released_on_failure(project, queue, request.claim):
                 refused = deletion.result()
         return refused, *_result(request)
 
     def pop(self, queue: str, limit: int, project: Project) -> Sequence[Message]:
         """Pop as ``MessageController.pop`` promises: claim and then delete, so that unreadable messages stay."""
-        request = self._fill(queue, project, limit, RESERVATION_TTL, None)
+        request = self._fill(queue, project, limit, ClaimTerms(RESERVATION_TTL, None))
         held = [(message["id"], request.claim) for message in request.messages]
         with self._released_on_failure(project, queue, request.claim):
             refused = set(delete_claimed(self._store, project, queue, held, self._store.now())) if held else set()
         return [message for message in request.messages if (message["id"], request.claim) not in refused]
 
     def _fill(
-        self, queue: str, project: Project, limit: int, ttl: float, grace: float | None, incarnation: str | None = None
+        self, queue: str, project: Project, limit: int, terms: ClaimTerms, incarnation: str | None = None
     ) -> ClaimRequest:
         """Claim up to ``limit`` messages under a new claim."""
         self._release_unconfirmed()
-        request = ClaimRequest(queue, project, codec.new_claim_id(), ttl, grace, limit, incarnation)
+        request = ClaimRequest(queue, project, codec.new_claim_id(), terms, limit, incarnation)
         with self._released_on_failure(project, queue, request.claim):
             while request.missing > 0 and self._claim_batch(request):
                 pass
@@ -135,8 +136,8 @@ class Claimer(ClaimController):
             return True
         stored = self._acquirer.acquire(request, scan, now)
         scan.scan_bounds.record_claimed(len(stored), now)
-        scan.scan_bounds.expect_due(now + request.ttl)
-        self._store.claim_cache.add(request.claim, (found["_id"].hex() for found in stored), now + request.ttl)
+        scan.scan_bounds.expect_due(now + request.terms.ttl)
+        self._store.claim_cache.add(request.claim, (found["_id"].hex() for found in stored), now + request.terms.ttl)
         if unreadable := self._decode(request, stored, now):
             where = {**scan.queue.scope, "_id": {"$in": unreadable}, "s": codec.DELAYED_OR_CLAIMED, "c": request.claim}
             self._dead_letters.mark_dead(where, DeadLetterReason.UNREADABLE, n={"$add": ["$n", -1]})
@@ -176,7 +177,7 @@ def claim_by_id(
         return None, []
     free = {**found.scope, **states.free(now), "_id": {"$in": list(ids)}}
     store.expect_due(project, queue, now + metadata["ttl"])
-    update = states.claim_pipeline(claim, now, metadata["ttl"], metadata["grace"], count=True)
+    update = states.claim_pipeline(claim, now, ClaimTerms.of(metadata))
     store.messages.update_many(free, update, hint=states.BY_ID)
     held = {**found.scope, "s": codec.DELAYED_OR_CLAIMED, "c": claim}
     messages, unreadable = [], []

@@ -1,12 +1,14 @@
-"""Claims of messages: renewal and release."""
+"""Claims of messages: renewal, release and end."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pymongo import UpdateMany
+
 from kombu_pool.drivers.mongodb import codec, states
 from kombu_pool.drivers.mongodb.claiming import Claimer, claim_by_id
-from kombu_pool.drivers.mongodb.store import queue_filter
+from kombu_pool.drivers.mongodb.store import BATCH_SIZE, one_of, queue_filter
 from kombu_pool.drivers.records import to_seconds
 from kombu_pool.errors import ClaimDoesNotExist
 
@@ -15,6 +17,12 @@ if TYPE_CHECKING:
 
     from kombu_pool.drivers.mongodb.states import Filter
     from kombu_pool.model import Claim, ClaimMetadata, Message, Project
+
+    NamedClaim = tuple[Project, str, str]
+    NamedClaims = dict[tuple[Project, str], list[str]]
+
+#: Messages of renewed claims that one answer contains.
+_READ_BATCH = 10_000
 
 
 class ClaimController(Claimer):
@@ -37,19 +45,57 @@ class ClaimController(Claimer):
         return claim, [codec.to_message(message, now) for message in stored]
 
     def update(self, queue: str, claim_id: str, metadata: ClaimMetadata, project: Project = None) -> None:
-        now, held = self._store.now(), 0
-        if codec.is_claim_id(claim_id):
-            renewed = states.claim_pipeline(claim_id, now, metadata["ttl"], metadata["grace"], count=False)
-            with self._client.translated():
-                where = self._held(queue, project, claim_id, now)
-                held = self._store.messages.update_many(where, renewed, hint=states.BY_CLAIM).matched_count
-                if held:
-                    self._store.expect_due(project, queue, now + metadata["ttl"])
-                    self._store.claim_cache.renew(claim_id, now + metadata["ttl"])
-        if not held:
-            # The claim may have ended, and its messages may have been claimed by others.
-            self._store.claim_cache.end(claim_id)
+        if self.renew([(project, queue, claim_id)], metadata):
             raise ClaimDoesNotExist(claim_id, queue, project)
+
+    def renew(self, claims: Sequence[NamedClaim], metadata: ClaimMetadata) -> Sequence[NamedClaim]:
+        ended: list[NamedClaim] = []
+        with self._client.translated():
+            for start in range(0, len(claims), BATCH_SIZE):
+                some = claims[start : start + BATCH_SIZE]
+                named = _by_queue(some)
+                live = self._renew_some(named, metadata) if named else set()
+                ended += [claim for claim in some if claim not in live]
+        for _, _, claim_id in ended:
+            # Other claims may hold its messages.
+            self._store.claim_cache.end(claim_id)
+        return ended
+
+    def _renew_some(self, named: NamedClaims, metadata: ClaimMetadata) -> set[NamedClaim]:
+        """Renew claims with one command; return those that live, which another one reads unless its count tells."""
+        now, ttl = self._store.now(), metadata["ttl"]
+        filters = [self._held(queue, project, claims, now) for (project, queue), claims in named.items()]
+        renewal = states.renewal(now, ttl, metadata["grace"])
+        updates = [UpdateMany(where, renewal, hint=states.BY_CLAIM) for where in filters]
+        if not self._store.messages.bulk_write(updates, ordered=False).matched_count:
+            return set()
+        live = {(*scope, claim) for scope, claims in named.items() for claim in claims}
+        if len(live) > 1:
+            live &= self._read_live(filters)
+        for project, queue in {claim[:2] for claim in live}:
+            self._store.expect_due(project, queue, now + ttl)
+        for _, _, claim_id in live:
+            self._store.claim_cache.renew(claim_id, now + ttl)
+        return live
+
+    def _read_live(self, filters: Sequence[Filter]) -> set[NamedClaim]:
+        """Return the claims of messages."""
+        where, fields = filters[0] if len(filters) == 1 else {"$or": filters}, {"_id": 0, "p": 1, "q": 1, "c": 1}
+        cursor = self._store.messages.find(where, fields, hint=states.BY_CLAIM, batch_size=_READ_BATCH)
+        return {(codec.project_of(found["p"]), found["q"], found["c"]) for found in cursor}
+
+    def end_claims(self, holder: str, queues: Sequence[tuple[Project, str]]) -> int:
+        now, tag = self._store.now(), codec.holder_tag(holder)
+        filters = [{**self._held(queue, project, None, now), "h": tag} for project, queue in queues]
+        updates = [UpdateMany(where, states.MAKE_FREE, hint=states.BY_CLAIM) for where in filters]
+        if not updates:
+            return 0
+        with self._client.translated():
+            freed = self._store.messages.bulk_write(updates, ordered=False).modified_count
+        if freed:
+            for scope in queues:
+                self._store.record_returned(*scope)
+        return freed
 
     def delete(self, queue: str, claim_id: str, project: Project = None) -> None:
         if codec.is_claim_id(claim_id):
@@ -76,6 +122,17 @@ class ClaimController(Claimer):
             self._store.record_returned(project, queue)
         return released
 
-    def _held(self, queue: str, project: Project, claim_id: str, now: float) -> Filter:
+    def _held(self, queue: str, project: Project, claims: str | Sequence[str] | None, now: float) -> Filter:
+        """Return the filter of the messages that one claim, some claims or any claim in a queue holds."""
         # Without the incarnation: a claim's id is unique, also among the incarnations of a queue.
-        return {**queue_filter(project, queue), **states.claimed(now, claim_id), "x": {"$gt": now}}
+        claim = claims if claims is None or isinstance(claims, str) else one_of(claims)
+        return {**queue_filter(project, queue), **states.claimed(now, claim), "x": {"$gt": now}}
+
+
+def _by_queue(claims: Sequence[NamedClaim]) -> NamedClaims:
+    """Return the ids of claims by their queues, each once, without malformed ones."""
+    named: NamedClaims = {}
+    for project, queue, claim_id in dict.fromkeys(claims):
+        if codec.is_claim_id(claim_id):
+            named.setdefault((project, queue), []).append(claim_id)
+    return named

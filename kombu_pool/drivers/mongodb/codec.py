@@ -6,6 +6,7 @@ One message is one document::
     s    its state          r        end of its delay or of its claim, if it has one
     x    its expiry         n        number of times that it was claimed
     c    its last claim     a, m     start or last renewal of that claim, and its ttl
+    h    tag of the holder that the claim names, if it names one
     t    time of its post   l        ttl      u  client id of the producer      b  record of the body
     d    dead-letter header          o        id of its post while that is partial
     e    True if its expiry makes it a dead letter: an index finds it then
@@ -26,10 +27,12 @@ the process. So messages in the byte order of their ids are in the order of the 
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import re
 import threading
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from kombu_pool.codec import decode
@@ -54,6 +57,7 @@ _CLAIM_ID = re.compile(r"[0-9a-f]{16}")
 _PROCESS_BYTES = 7
 _NUMBER_BYTES = 8
 _MICROSECONDS = 1_000_000
+_HOLDER_BYTES = 8
 
 
 class IdGenerator:
@@ -114,6 +118,12 @@ def new_claim_id() -> str:
 def is_claim_id(name: object) -> bool:
     """Return whether a name has the form of a claim's id."""
     return isinstance(name, str) and _CLAIM_ID.fullmatch(name) is not None
+
+
+@lru_cache(maxsize=1024)
+def holder_tag(holder: str) -> bytes:
+    """Return the stored form of a claim's holder."""
+    return hashlib.blake2b(holder.encode("utf-8", "surrogatepass"), digest_size=_HOLDER_BYTES).digest()
 
 
 def parse_id(name: object) -> bytes | None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pymongo import ASCENDING, IndexModel
 
-from kombu_pool.drivers.mongodb.codec import DEAD, DELAYED_OR_CLAIMED, FREE_AGAIN, FREE_NEW, NEVER
+from kombu_pool.drivers.mongodb.codec import DEAD, DELAYED_OR_CLAIMED, FREE_AGAIN, FREE_NEW, NEVER, holder_tag
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from kombu_pool.model import ClaimMetadata
 
 Filter = dict[str, Any]
 
@@ -75,8 +77,8 @@ def delayed(now: float) -> Filter:
     return {"s": DELAYED_OR_CLAIMED, "r": {"$gt": now}, "c": None, "x": {"$gt": now}}
 
 
-def claimed(now: float, claim: str | None = None) -> Filter:
-    """Messages under any live claim, or under this one."""
+def claimed(now: float, claim: str | Filter | None = None) -> Filter:
+    """Messages under any live claim, or under this one; a condition may stand for its id."""
     return {"s": DELAYED_OR_CLAIMED, "r": {"$gt": now}, "c": {"$gt": ""} if claim is None else claim}
 
 
@@ -122,20 +124,48 @@ def dead_update(reason: str, when: float | str, **others: Any) -> list[dict[str,
     return [{"$set": {"s": DEAD, "w": reason, "k": when, "r": 0.0, "x": NEVER, "y": "$x", **others}}]
 
 
-def claim_update(claim: str, now: float, ttl: float) -> dict[str, Any]:
+class ClaimTerms(NamedTuple):
+    """The terms of a claim, as its messages store them."""
+
+    ttl: float
+    #: None leaves the expiry of the messages as it is.
+    grace: float | None
+    holder: bytes | None = None
+
+    @classmethod
+    def of(cls, metadata: ClaimMetadata) -> ClaimTerms:
+        """Return the terms in a claim's metadata."""
+        holder = metadata.get("holder")
+        return cls(metadata["ttl"], metadata["grace"], None if holder is None else holder_tag(holder))
+
+
+def claim_update(claim: str, now: float, terms: ClaimTerms) -> dict[str, Any]:
     """Return the update that claims messages which expire after the claim."""
-    return {"$set": {"s": DELAYED_OR_CLAIMED, "r": now + ttl, "c": claim, "a": now, "m": ttl}, "$inc": {"n": 1}}
+    values = {"s": DELAYED_OR_CLAIMED, "r": now + terms.ttl, "c": claim, "a": now, "m": terms.ttl}
+    if terms.holder is None:
+        return {"$set": values, "$inc": {"n": 1}, "$unset": {"h": ""}}
+    return {"$set": {**values, "h": terms.holder}, "$inc": {"n": 1}}
 
 
-def claim_pipeline(claim: str, now: float, ttl: float, grace: float | None, *, count: bool) -> list[dict[str, Any]]:
-    """Return the update that claims messages, or with ``count`` False renews a claim; without grace expiries stay."""
+def claim_pipeline(claim: str, now: float, terms: ClaimTerms) -> list[dict[str, Any]]:
+    """Return the update that claims messages."""
+    holder = "$$REMOVE" if terms.holder is None else terms.holder
+    claimed = {"s": DELAYED_OR_CLAIMED, "c": claim, "h": holder, "n": {"$add": ["$n", 1]}}
+    return [{"$set": {**claimed, **_until_end(now, terms.ttl, terms.grace)}}]
+
+
+def renewal(now: float, ttl: float, grace: float) -> list[dict[str, Any]]:
+    """Return the update that renews the claims of messages."""
+    return [{"$set": _until_end(now, ttl, grace)}]
+
+
+def _until_end(now: float, ttl: float, grace: float | None) -> dict[str, Any]:
+    """Return the changed fields of messages whose claim begins now, or is renewed now."""
     end = now + ttl
-    values: dict[str, Any] = {"s": DELAYED_OR_CLAIMED, "r": end, "c": claim, "a": now, "m": ttl}
-    if count:
-        values["n"] = {"$add": ["$n", 1]}
+    values: dict[str, Any] = {"r": end, "a": now, "m": ttl}
     if grace is not None:
         # Both conditions read the values before the update.
         is_short = {"$lt": ["$x", end]}
         values["x"] = {"$cond": [is_short, end + grace, "$x"]}
         values["l"] = {"$cond": [is_short, ttl + grace, "$l"]}
-    return [{"$set": values}]
+    return values

@@ -96,5 +96,6 @@ def test_what_each_step_of_a_holder_costs(consumers, round_trips):
     assert round_trips(lambda: consumers.add_holder("q", "one", 60)) == 3
     assert round_trips(lambda: consumers.renew(["one", "two"], 60)) == 2
     assert round_trips(lambda: consumers.count("q")) == 1
+    assert round_trips(lambda: consumers.holders("o")) == 1
     assert round_trips(lambda: consumers.remove_holders(["one"])) == 3
     assert round_trips(lambda: consumers.touch("q")) == 1

@@ -24,9 +24,9 @@ def busy(control, created, clock, queues):
 def test_an_idle_process_asks_the_control_store_once(control, round_trips):
     due = []
 
-    assert round_trips(lambda: due.append(control.due_maintenance())) == 1
+    assert round_trips(lambda: due.append(control.due_maintenance("machine:"))) == 1
 
-    assert due == [(control.epoch(), [], [])]
+    assert due == [(control.epoch(), [], [], [])]
 
 
 @pytest.mark.usefixtures("busy")
@@ -36,7 +36,7 @@ def test_an_idle_process_asks_the_data_store_once(driver, round_trips):
 
 @pytest.mark.usefixtures("busy")
 def test_an_idle_process_makes_the_server_read_nothing(control, driver, profiled):
-    done = profiled(lambda: (control.due_maintenance(), driver.dead_letter_all()))
+    done = profiled(lambda: (control.due_maintenance("machine:"), driver.dead_letter_all()))
 
     assert len(done) >= 2
     # The epoch.

@@ -118,11 +118,15 @@ def test_what_is_due_is_always_looked_for_by_its_time(queue, database, clock):
 
 
 def test_how_to_find_what_a_claim_holds_is_not_tried_out(backlog, profiled):
-    held = backlog.claim(limit=5)
+    held, another = backlog.claim(limit=5), backlog.claim(limit=5)
 
     def work():
         backlog.claim_of(held.id)
         backlog.renew(held.id)
+        backlog.renew_all([held.id, another.id])
+        named = [(backlog.project, backlog.name, held.id), (backlog.project, "other", held.id)]
+        backlog.driver.claim_controller.renew(named, {"ttl": 60, "grace": 0})
+        backlog.end_claims("holder")
         backlog.release(held.id, ids(held)[:2])
         backlog.end(held.id)
 
@@ -171,6 +175,16 @@ def test_a_renewal_looks_at_what_is_held(backlog, examined_by):
     held = backlog.claim(limit=10)
 
     assert examined_by(lambda: backlog.renew(held.id)) <= 25
+
+
+def test_a_renewal_of_many_claims_looks_at_what_they_hold(backlog, examined_by):
+    held = [backlog.claim(limit=1).id for _ in range(10)]
+
+    assert examined_by(lambda: backlog.renew_all(held)) <= 25
+
+
+def test_the_end_of_a_holder_looks_at_the_claims_of_its_queues(backlog, examined_by):
+    assert examined_by(lambda: backlog.end_claims("holder")) <= BACKLOG // 2 + 1
 
 
 def test_a_page_looks_at_what_it_shows(backlog, examined_by):

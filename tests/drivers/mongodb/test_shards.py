@@ -111,6 +111,22 @@ def test_claims_are_for_one_shard(unsharded, queue, clock):
     assert not unsharded(work)
 
 
+def test_renewals_and_ends_of_many_claims_are_for_their_shards(unsharded, driver):
+    scopes = [(project, name) for project in ("p", "other") for name in ("a", "b")]
+    claims = []
+    for project, name in scopes:
+        queue = QueueHandle(driver, name, project)
+        queue.create()
+        queue.post(*range(4))
+        claims += [(project, name, queue.claim(limit=2, holder="holder").id) for _ in range(2)]
+
+    def work():
+        assert driver.claim_controller.renew(claims, {"ttl": 60, "grace": 0}) == []
+        assert driver.claim_controller.end_claims("holder", scopes) == 16
+
+    assert not unsharded(work)
+
+
 def test_looks_and_deletions_are_for_one_shard(unsharded, queue):
     posted = queue.post(*range(10))
 

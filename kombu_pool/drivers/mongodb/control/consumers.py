@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pymongo import ReturnDocument, UpdateOne
 
 from kombu_pool.drivers.mongodb.codec import project_key, project_of
-from kombu_pool.drivers.mongodb.control.holders import NewHolder
+from kombu_pool.drivers.mongodb.control.holders import NewHolder, live_holders
 from kombu_pool.drivers.mongodb.control.lifetimes import (
     counts,
     end_of,
@@ -106,6 +106,11 @@ class ConsumersController(Contract):
             self._tables[HOLDERS].update_many(where, {"$set": {"x": now + ttl}})
             holding = {*self._tables[HOLDERS].distinct("h", where)}
         return [holder for holder in dict.fromkeys(holders) if holder not in holding]
+
+    def holders(self, prefix: str) -> Sequence[str]:
+        with self._client.translated():
+            found = self._tables[HOLDERS].aggregate(live_holders(prefix, self._lifetimes.now()))
+            return [holder for one in found for holder in one["h"]]
 
     def remove_holders(self, holders: Sequence[str]) -> None:
         if not holders:

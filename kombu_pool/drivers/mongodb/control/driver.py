@@ -11,11 +11,12 @@ from kombu_pool.drivers.mongodb.client import shared_clients
 from kombu_pool.drivers.mongodb.control.bindings import BindingsController
 from kombu_pool.drivers.mongodb.control.catalogue import CatalogueController
 from kombu_pool.drivers.mongodb.control.consumers import ConsumersController
+from kombu_pool.drivers.mongodb.control.holders import LIVE_HOLDERS, live_holders
 from kombu_pool.drivers.mongodb.control.lifetimes import Lifetimes, due_filter
 from kombu_pool.drivers.mongodb.control.lives import Lives
 from kombu_pool.drivers.mongodb.control.queues import RecordedQueues
 from kombu_pool.drivers.mongodb.control.registry import Registry
-from kombu_pool.drivers.mongodb.control.tables import QUEUES, REGISTRY, Tables
+from kombu_pool.drivers.mongodb.control.tables import HOLDERS, QUEUES, REGISTRY, Tables
 from kombu_pool.drivers.registry import FlavorsController, PoolsController
 from kombu_pool.model import DELETING
 from kombu_pool.storage import ControlDriver as Contract
@@ -69,20 +70,25 @@ class ControlDriver(Contract):
         self._epoch = epoch
         return epoch
 
-    def due_maintenance(self) -> DueMaintenance:
-        kinds = {_EXPIRED: due_filter(self._lifetimes.now()), _DELETIONS: {"f": DELETING}}
+    def due_maintenance(self, prefix: str = "") -> DueMaintenance:
+        now = self._lifetimes.now()
+        kinds = {_EXPIRED: due_filter(now), _DELETIONS: {"f": DELETING}}
         with self._client.translated():
             # In one command whether there is anything to do: seldom there is.
             pipeline: list[dict[str, Any]] = [{"$match": {"_id": _EPOCH}}]
             for kind, where in kinds.items():
                 first = [{"$match": where}, {"$limit": 1}, {"$project": {"_id": {"$literal": kind}}}]
                 pipeline.append({"$unionWith": {"coll": self._tables[QUEUES].name, "pipeline": first}})
+            if prefix:
+                live = live_holders(prefix, now)
+                pipeline.append({"$unionWith": {"coll": self._tables[HOLDERS].name, "pipeline": live}})
             found = {one["_id"]: one for one in self._tables[REGISTRY].aggregate(pipeline)}
             epoch = self._compare_epoch(found.get(_EPOCH))
         return DueMaintenance(
             epoch,
             self.consumers_controller.expired_queues(_QUEUES_BATCH) if _EXPIRED in found else [],
             self.catalogue_controller.deletions(_QUEUES_BATCH) if _DELETIONS in found else [],
+            found[LIVE_HOLDERS]["h"] if LIVE_HOLDERS in found else [],
         )
 
     def _begin_epoch(self) -> str:

@@ -89,12 +89,12 @@ class DataDriver(storage.DataDriver):
         now = self.catalog.now()
         if not self._rows_read_at <= now < self._rows_read_at + self.catalog.ttl or not self._known_rows:
             self._known_rows, self._rows_read_at = self._rows()[0], now
-        return sum(self._call(row, _dead_letter_all, 0) for row in self._known_rows)
+        return sum(self._call(row, _dead_letter_all, 0, can_wait=True) for row in self._known_rows)
 
     def gc(self) -> int:
         """Collect garbage in every reachable pool."""
         self.catalog.open_pools.close_retired()
-        return sum(self._call(row, _gc, 0) for row in self._rows()[0])
+        return sum(self._call(row, _gc, 0, can_wait=True) for row in self._rows()[0])
 
     def close(self) -> None:
         self.catalog.close()
@@ -119,16 +119,22 @@ class DataDriver(storage.DataDriver):
             logger.warning("The catalogue is unreadable: %s", mask(str(error)))
             return self.catalog.open_pools.open_rows(), False
 
-    def _call(self, row: Pool, operation: Callable[[PoolHandle, storage.DataDriver], T], default: T) -> T:
-        """Call an operation of one pool; on failure, mark the pool down and return the default."""
+    def _call(
+        self, row: Pool, operation: Callable[[PoolHandle, storage.DataDriver], T], default: T, *, can_wait: bool = False
+    ) -> T:
+        """Call an operation of one pool; on failure, mark the pool down and return the default.
+
+        One that ``can_wait`` is left out while a pool that is down was asked a moment ago.
+        """
         pool = self.catalog.open_pools.peek(row["name"])
-        level = logging.WARNING if pool.outage is None else logging.DEBUG
+        if can_wait and pool.is_resting():
+            return default
         try:
             return operation(pool, self.catalog.get_driver(row["name"]))
         except errors.PoolUnavailable as error:
-            logger.log(level, "%s", error)
+            logger.debug("%s", error)
         except Exception as error:  # noqa: BLE001 - one pool must not stop the others
-            logger.log(level, "Pool %s failed: %s", row["name"], mask(str(error)))
+            logger.debug("Pool %r failed: %s", row["name"], mask(str(error)))
             pool.mark_down(str(error) or type(error).__name__)
         return default
 
@@ -150,10 +156,15 @@ def _dead_letter_all(pool: PoolHandle, driver: storage.DataDriver) -> int:
 
 
 def _is_alive(pool: PoolHandle, driver: storage.DataDriver) -> bool:
-    return pool.record_health(driver.is_alive(), "the store does not answer")
+    return pool.record_health(driver.is_alive(), _no_answer(pool))
 
 
 def _check_health(pool: PoolHandle, driver: storage.DataDriver) -> dict[str, Any]:
     health = driver.health()
-    pool.record_health(bool(health["storage_reachable"]), str(health.get("reason") or "the store does not answer"))
+    reason = health.get("reason") or health.get("error")
+    pool.record_health(bool(health["storage_reachable"]), str(reason or _no_answer(pool)))
     return health
+
+
+def _no_answer(pool: PoolHandle) -> str:
+    return f"{pool.settings.uri if pool.settings else pool.name}: the store does not answer"

@@ -58,7 +58,7 @@ class OpenPools:
             PoolDoesNotExist: there is no such pool.
             PoolUnavailable: its store cannot be opened.
         """
-        pool = self._pools.get(name) or self._pools.setdefault(name, PoolHandle(name, self._clock))
+        pool = self._pools.get(name) or self.peek(name)
         if row is None and pool.is_fresh(self._clock.time(), self._ttl):
             return pool
         with pool.lock:
@@ -97,7 +97,7 @@ class OpenPools:
 
     def peek(self, name: str) -> PoolHandle:
         """Return the pool without opening its driver."""
-        return self._pools.setdefault(name, PoolHandle(name, self._clock))
+        return self._pools.setdefault(name, PoolHandle(name, self._clock, self._control.uri))
 
     def close_retired(self, older_than: float = RETIREMENT_PERIOD) -> None:
         """Close the drivers that were replaced at least ``older_than`` seconds ago."""
@@ -106,6 +106,8 @@ class OpenPools:
 
     def close(self) -> None:
         """Close every open driver."""
+        for pool in list(self._pools.values()):
+            pool.retire()
         for pool in self.opened():
             driver, pool.driver, pool.settings = pool.driver, None, None
             close_quietly(driver)
@@ -130,6 +132,7 @@ class OpenPools:
             return self._control.pools_controller.get(pool.name, detailed=True)
         except errors.PoolDoesNotExist:
             self._pools.pop(pool.name, None)
+            pool.forget_outage()
             self._retire(pool.driver)
             raise
         except errors.ConnectionError:

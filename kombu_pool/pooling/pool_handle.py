@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple, final
 
 from kombu_pool import errors
 from kombu_pool.drivers import mask, open_data
+from kombu_pool.pooling import outages
+from kombu_pool.pooling.outages import Outage
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -24,13 +27,10 @@ if TYPE_CHECKING:
 _EMPTY_STORE = "memory://kombu_pool.empty"
 #: Age in seconds up to which an outage is recent: no pool is asked again whether it answers.
 _RECENT = 1.0
-
-
-class Outage(NamedTuple):
-    """When a pool became unreachable, and why."""
-
-    since: float
-    reason: str
+#: Pause after the first failed call, and the longest one, until a call that can wait is made again, in seconds.
+_FIRST_PAUSE, _LAST_PAUSE = 0.1, 1.0
+#: Errors that are the answer of a store.
+_ANSWERS = (errors.DoesNotExist, errors.NotPermitted, errors.QueueIsEmpty, errors.QueueIsFull)
 
 
 class Settings(NamedTuple):
@@ -53,14 +53,18 @@ class PoolHandle:
     claims: ClaimController
     subscriptions: SubscriptionController
 
-    def __init__(self, name: str, clock: Clock) -> None:
+    def __init__(self, name: str, clock: Clock, control_uri: str = "") -> None:
         self.name = name
         self.lock = threading.Lock()
         self.driver: DataDriver | None = None
         self.settings: Settings | None = None
         self.read_at = float("-inf")
-        self.outage: Outage | None = None
+        self._key = control_uri, name
+        self.outage: Outage | None = outages.current(self._key)
         self._noticed_at = float("-inf")
+        self._retry_at = float("-inf")
+        self._pause = _FIRST_PAUSE
+        self._is_retired = False
         self._clock = clock
 
     def use_driver(self, driver: DataDriver, settings: Settings) -> DataDriver | None:
@@ -79,21 +83,45 @@ class PoolHandle:
 
     def mark_down(self, reason: str) -> Outage:
         """Record that the pool is unreachable; a recorded outage keeps its start."""
-        self._noticed_at = self._clock.time()
-        self.outage = Outage(self.outage.since if self.outage else self._noticed_at, mask(reason))
-        return self.outage
+        now = self._clock.time()
+        outage = Outage(now, one_line(reason))
+        if not self._is_retired:
+            self.outage = outage = outages.begin(self._key, outage)
+            self._noticed_at = now
+            self._retry_at = now + self._pause * random.uniform(0.75, 1.25)  # noqa: S311 - nothing secret
+            self._pause = min(2 * self._pause, _LAST_PAUSE)
+        return outage
+
+    def mark_up(self) -> None:
+        """Record that the pool answered."""
+        self.outage = None
+        self._pause = _FIRST_PAUSE
+        outages.end(self._key, self._clock.time())
+
+    def retire(self) -> None:
+        """Record no outage from now on: calls fail because the driver is closed, not because of its store."""
+        self._is_retired = True
+
+    def forget_outage(self) -> None:
+        """Forget the outage: the pool was deleted."""
+        self.outage = None
+        outages.forget(self._key)
 
     def recent_outage(self) -> Outage | None:
         """Return the outage if a call failed because of it less than a second ago."""
         age = self._clock.time() - self._noticed_at
         return self.outage if 0 <= age < _RECENT else None
 
+    def is_resting(self) -> bool:
+        """Return whether a call that can wait is left out: the last one failed a moment ago."""
+        return self.outage is not None and self._noticed_at <= self._clock.time() < self._retry_at
+
     def record_health(self, is_reachable: bool, reason: str) -> bool:
         """Record the result of a health check, and return ``is_reachable``."""
-        if is_reachable:
-            self.outage = None
-        else:
+        if not is_reachable:
             self.mark_down(reason)
+        elif self.outage is not None:
+            self.mark_up()
         return is_reachable
 
     def __enter__(self) -> PoolHandle:
@@ -104,13 +132,18 @@ class PoolHandle:
     ) -> None:
         if error is None:
             if self.outage is not None:
-                self.outage = None
+                self.mark_up()
         elif isinstance(error, errors.ConnectionError):
             # A PoolUnavailable was raised in another pool's context, and says nothing about this pool.
             if not isinstance(error, errors.PoolUnavailable):
                 raise errors.PoolUnavailable(self.name, self.mark_down(str(error)).reason) from error
-        elif isinstance(error, (errors.DoesNotExist, errors.NotPermitted, errors.QueueIsEmpty)):
-            self.outage = None
+        elif self.outage is not None and isinstance(error, _ANSWERS):
+            self.mark_up()
+
+
+def one_line(reason: str) -> str:
+    """Return a reason in one line, with every password masked, and without a full stop."""
+    return mask(" ".join(reason.split())).removesuffix(".")
 
 
 def empty_pool(clock: Clock) -> PoolHandle:

@@ -145,7 +145,8 @@ class QueueLives:
         for project, queue, found in self._catalogue.deletions() if deletions is None else deletions:
             by_pool.setdefault(found.pool, []).append((project, queue, found.incarnation))
         for pool, queues in by_pool.items():
-            self._try_to_end_deletions(pool, queues)
+            if deletions is None or not self._open_pools.peek(pool).is_resting():
+                self._try_to_end_deletions(pool, queues)
 
     def _try_to_end_deletion(self, project: Project, queue: str, found: Assignment) -> None:
         """End a deletion, unless the pool does not answer."""
@@ -197,26 +198,29 @@ class QueueLives:
         self, queue: str, project: Project, assigned: Assignment, metadata: Metadata | None, expiry: Expiry | None
     ) -> bool:
         """Create the queue in its pool, and make its assignment active; return False if that was replaced meanwhile."""
-        with self._open_pools.get(assigned.pool) as pool:
-            if not self._create_in(pool, queue, project, assigned, metadata):
-                return False
-            if self._catalogue.activate(project, queue, assigned.incarnation, metadata, expiry):
-                self._invalidate(queue, project)
-                return True
+        pool = self._open_pools.get(assigned.pool)
+        if not self._create_in(pool, queue, project, assigned, metadata):
+            return False
+        if self._catalogue.activate(project, queue, assigned.incarnation, metadata, expiry):
+            self._invalidate(queue, project)
+            return True
+        with pool:
             pool.queues.delete(queue, project, incarnation=assigned.incarnation)
         return False
 
     def _create_in(
         self, pool: PoolHandle, queue: str, project: Project, assigned: Assignment, metadata: Metadata | None
     ) -> bool:
+        # The context of the pool is not that of the calls to the catalogue: an error of the control store is no outage.
         incarnation = assigned.incarnation
         try:
-            return pool.queues.create(queue, metadata, project, incarnation=incarnation)
+            with pool:
+                return pool.queues.create(queue, metadata, project, incarnation=incarnation)
         except errors.IncarnationConflict as conflict:
             # Nothing names the queue in the pool any more, as long as the assignment is ours: it keeps its messages.
             if self._catalogue.find(project, queue) != assigned:
                 return False
-            with suppress(errors.IncarnationConflict):
+            with suppress(errors.IncarnationConflict), pool:
                 return pool.queues.create(queue, metadata, project, incarnation=incarnation, replaces=conflict.current)
         return False
 

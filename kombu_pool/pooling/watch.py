@@ -190,7 +190,7 @@ class PoolWatcher:
                 # Before the thread starts, so that a message posted after this constructor is not missed.
                 self._watch = queues.watch(catalog)
             except errors.PoolUnavailable as error:
-                logger.warning("%s Watching its queues again once it answers.", error)
+                logger.debug("%s; its queues are watched again once it answers", error)
         self._thread = threading.Thread(target=self._run, name=f"kombu_pool watch {queues.pool.name}", daemon=True)
         self._thread.start()
 

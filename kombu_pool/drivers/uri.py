@@ -54,3 +54,9 @@ def parse(text: str) -> StoreUri:
 def mask(text: str) -> str:
     """Return a URI, or a text that holds URIs, with every password masked."""
     return _SECRET_OPTION.sub(rf"\g<1>{MASK}", _PASSWORD.sub(rf"\g<1>:{MASK}@", text))
+
+
+def names_address(text: str, address: str) -> bool:
+    """Return whether a text that begins with a URI names ``HOST:PORT``, if only by the host and a default port."""
+    host, _, port = address.rpartition(":")
+    return re.search(rf"(?<![\w.-])\[?{re.escape(host)}\]?(?::{re.escape(port)})?(?![\w.:-])", text) is not None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from bson import errors as bson_errors
 from pymongo import errors as mongo_errors
 
+from kombu_pool.drivers.uri import names_address
 from kombu_pool.errors import (
     ConfigurationError,
     ConnectionError,  # noqa: A004 - Zaqar's name for it
@@ -65,6 +67,12 @@ _BY_CODE: dict[int, tuple[type[KombuPoolError], str]] = {
     13435: (ConnectionError, "the server is not the primary"),
     13436: (ConnectionError, "the server is starting"),
 }
+# A text of PyMongo: "HOST:PORT: [Errno 111] Connection refused (configured timeouts: ...),HOST:PORT: timed out,
+# Timeout: 5.0s, Topology Description: <TopologyDescription ...>".
+_STATE = re.compile(r", (?:Timeout: [\d.]+s|Topology Description: <).*\Z", re.DOTALL)
+_TIMEOUTS = re.compile(r" \(configured timeouts: [^)]*\)")
+_SERVERS = re.compile(r",(?=[^\s,:]+:\d+: )")
+_AT_ADDRESS = re.compile(r"(?P<address>[^\s,]+:\d+): (?:\[Errno -?\d+\] )?(?P<text>.+)\Z", re.DOTALL)
 
 
 @contextmanager
@@ -82,7 +90,7 @@ def translation(error: BaseException, where: object) -> KombuPoolError:
     """Return our error for one of PyMongo's."""
     if isinstance(error, UnicodeEncodeError):
         return InvalidMessage(f"{error.object!r} cannot be stored: {error.reason}")
-    text = _text_of(error)
+    text = _text_of(error, str(where))
     if isinstance(error, mongo_errors.DocumentTooLarge):
         return _of_kind(MessageTooLarge, f"{where}: {text}")
     if isinstance(error, (bson_errors.InvalidDocument, bson_errors.InvalidStringData, OverflowError)):
@@ -96,10 +104,23 @@ def translation(error: BaseException, where: object) -> KombuPoolError:
     return _by_class(error, f"{where}: {text}")
 
 
-def _text_of(error: BaseException) -> str:
-    """Return the error's text without the server's full answer, which PyMongo appends."""
+def _text_of(error: BaseException, where: str) -> str:
+    """Return the error's text without the server's full answer, PyMongo's state, and addresses that ``where`` names."""
     text = error.details.get("errmsg") if isinstance(error, mongo_errors.OperationFailure) and error.details else None
-    return str(text or error) or type(error).__name__
+    text = _TIMEOUTS.sub("", _STATE.sub("", str(text or error))) or type(error).__name__
+    if not isinstance(error, mongo_errors.ConnectionFailure):
+        return text
+    # One reason for each server, separated by commas.
+    reasons = [_without_address(reason, where) for reason in _SERVERS.split(text)]
+    return ", ".join(dict.fromkeys(reasons))
+
+
+def _without_address(reason: str, where: str) -> str:
+    found = _AT_ADDRESS.match(reason)
+    if found is None:
+        return reason
+    address, text = found["address"], found["text"]
+    return text if names_address(where, address) else f"{address}: {text}"
 
 
 def _by_class(error: BaseException, text: str) -> KombuPoolError:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from redis import exceptions as redis_errors
 
+from kombu_pool.drivers.uri import names_address
 from kombu_pool.errors import (
     ConfigurationError,
     ConnectionError,  # noqa: A004 - Zaqar's name for it
@@ -45,6 +46,14 @@ _BY_CODE: dict[str, tuple[type[KombuPoolError], str]] = {
 }
 # Redis 6.2 puts the code of a script's error behind its place: "...: @user_script: 12: -READONLY You can't write ...".
 _CODE = re.compile(r"(?:\A|: )-?([A-Z]+)\b")
+# Texts of redis-py: "Error 111 connecting to 127.0.0.1:6379. Connection refused.", "Error while reading from
+# 127.0.0.1:6379 : (104, 'Connection reset by peer')", "Error 32 while writing to socket. Broken pipe."
+_AT_ADDRESS = re.compile(
+    r"Error (?:-?\d+ )?(?:while )?(?:connecting to|reading from|writing to) (?P<address>\S+?)"
+    r"(?:\. (?P<reason>.+)| ?: \((?:-?\d+, )?['\"](?P<text>.+?)\.?['\"],?\))?\Z",
+    re.DOTALL,
+)
+_ADDRESS = re.compile(r"(?<= from )\S+:\d+\Z|(?<= to )\S+:\d+\Z")
 
 
 @contextmanager
@@ -62,13 +71,24 @@ def translation(error: BaseException, where: object) -> KombuPoolError:
     """Return our error for one of the client's."""
     if isinstance(error, UnicodeEncodeError):
         return InvalidMessage(f"{error.object!r} cannot be stored: {error.reason}")
-    text = str(error) or type(error).__name__
+    text = _reason(error, str(where))
     code = error_code(error)
     if code in _BY_CODE:
         kind, meaning = _BY_CODE[code]
         return kind(f"{where}: {meaning} ({text})")
     is_lost = isinstance(error, (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError))
     return (ConnectionError if is_lost else StoreError)(f"{where}: {text}")
+
+
+def _reason(error: BaseException, where: str) -> str:
+    """Return the error's text; an address that ``where`` names already is left out of it."""
+    text = (str(error) or type(error).__name__).removesuffix(".")
+    found = _AT_ADDRESS.match(text)
+    if found is None:
+        return _ADDRESS.sub(lambda address: "the server" if names_address(where, address[0]) else address[0], text)
+    address, reason = found["address"], found["text"] or found["reason"] or "no connection"
+    # A socket has no other address than its path.
+    return reason if ":" not in address or names_address(where, address) else f"{address}: {reason}"
 
 
 def error_code(error: BaseException) -> str:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from kombu_pool.clock import SystemClock
 from kombu_pool.drivers.redis.connection import execute
 from kombu_pool.drivers.redis.connector import BLOCK_TIMEOUT
+from kombu_pool.drivers.redis.error_mapping import translated
 from kombu_pool.drivers.redis.scripts import script
 from kombu_pool.errors import StoreFull
 from kombu_pool.storage import Watch
@@ -236,9 +237,10 @@ class ChannelWatch(RedisWatch):
             return
         connection = self._subscription.enter_context(self._store.client.blocking_connection(self._keys[0].queue))
         self._subscription.callback(connection.disconnect)
-        raw = connection.ready()
-        for keys in self._keys:
-            execute(raw, ("SUBSCRIBE", keys.queue))
+        with translated(self._store.client.location):
+            raw = connection.ready()
+            for keys in self._keys:
+                execute(raw, ("SUBSCRIBE", keys.queue))
         self._listening = raw
 
     def _listen(self, timeout: float, due: float) -> bool:
@@ -247,7 +249,8 @@ class ChannelWatch(RedisWatch):
             time.sleep(min(timeout, _CLOCK_POLL_INTERVAL))
             return False
         try:
-            return self._await_wakeup(raw, min(timeout, due))
+            with translated(self._store.client.location):
+                return self._await_wakeup(raw, min(timeout, due))
         except Exception:
             self._unsubscribe()
             raise

@@ -122,7 +122,7 @@ class Database:
             except sqlite3.Error as error:
                 retry.wait(error)
             except OSError as error:
-                raise ConnectionError(f"{self.path}: {error}") from error
+                raise ConnectionError(f"{self.path}: {error.strerror or error}") from error
             if self._connection is not None:
                 return self._connection
 

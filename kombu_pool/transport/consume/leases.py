@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from kombu_pool.clock import SYSTEM_CLOCK
-from kombu_pool.errors import KombuPoolError
+from kombu_pool.errors import KombuPoolError, PoolUnavailable
 from kombu_pool.transport import processes
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ class Renewal:
             ended = self._claims.renew([*claims], self.metadata)
         except KombuPoolError as error:
             logger.log(
-                logging.INFO if pool in self._failing else logging.WARNING,
+                logging.INFO if pool in self._failing or isinstance(error, PoolUnavailable) else logging.WARNING,
                 "The claim on %d message(s) is not renewed yet: %s",
                 sum(lease.unsettled for lease in leases),
                 error,

@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from kombu_pool.errors import PoolUnavailable
 from kombu_pool.transport import processes
 
 if TYPE_CHECKING:
@@ -73,7 +74,12 @@ class DeadProcesses:
         queues = [queue for queue in self._queues() if process.rounds.get(queue, 0) < ROUNDS]
         if not queues:
             return
-        freed = self._claims.end_claims(process.name, queues)
+        try:
+            freed = self._claims.end_claims(process.name, queues)
+        except PoolUnavailable as error:
+            # The maintenance of the other pools must not wait for this one.
+            logger.debug("The claims of a dead process are ended later: %s", error)
+            return
         process.rounds.update({queue: process.rounds.get(queue, 0) + 1 for queue in queues})
         if freed:
             logger.info(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import logging
 
 import pytest
@@ -278,7 +279,7 @@ def test_garbage_is_collected_ever_more_seldom_in_a_pool_that_is_down(populated,
         populated.gc()
         clock.advance(0.01)
 
-    pauses = [later - earlier for earlier, later in zip(tries, tries[1:], strict=False)]
+    pauses = [later - earlier for earlier, later in itertools.pairwise(tries)]
     assert tries[0] == begun
     assert len(tries) < 20
     assert pauses[0] < 0.2

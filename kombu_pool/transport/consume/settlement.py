@@ -151,7 +151,8 @@ class Settlement:
             try:
                 self.flush()
             except KombuPoolError as error:
-                logger.log(_level_of(error, is_first=retry == self.FIRST_RETRY), "Some acknowledgements are not sent yet: %s", error)
+                level = _level_of(error, is_first=retry == self.FIRST_RETRY)
+                logger.log(level, "Some acknowledgements are not sent yet: %s", error)
             except Exception:
                 logger.exception("Acknowledgements could not be sent; retrying in %g s at most", self.LAST_RETRY)
             else:

@@ -2,7 +2,8 @@
 
 ``redis://``, ``rediss://`` (TLS), ``redis+socket://``, ``redis+sentinel://`` and ``redis+cluster://``.
 
-The last two over TLS: ``rediss+sentinel://`` and ``rediss+cluster://``; ``valkey://`` is ``redis://``, and ``valkeys://`` is ``rediss://``.
+The last two over TLS: ``rediss+sentinel://`` and ``rediss+cluster://``. ``valkey://`` is ``redis://``, and
+``valkeys://`` is ``rediss://``.
 """
 
 from __future__ import annotations

@@ -173,6 +173,8 @@ def close_quietly(driver: DataDriver | ControlDriver | None) -> None:
         return
     try:
         driver.close()
+    except errors.ConnectionError as error:
+        logger.debug("A store that does not answer is closed: %s", error)
     except Exception:
         logger.warning("Closing a store failed", exc_info=True)
 

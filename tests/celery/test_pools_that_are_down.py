@@ -1,7 +1,8 @@
-"""Workers that start while one of two Redis pools is down, and go on with it when it returns."""
+"""Workers that start while one of two pools is down, and go on with it when it returns."""
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from tests.support.celery.site import Site
 from tests.support.celery.worker import eventually
 from tests.support.limits import LONG_TEST, best_of, seconds_of
+from tests.support.servers.mongodb.replica_set import ReplicaSet
 from tests.support.servers.redis_server import Server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(LONG_TEST)]
@@ -19,17 +21,34 @@ RETURN = 2.0
 QUEUES = ("steady", "fragile")
 
 
+def redis_pool():
+    return Server(appendonly="yes", appendfsync="always")
+
+
+#: The control store, and the pool that goes down: its data survive a restart.
+STORES = {
+    "sqlite-redis": ("sqlite", redis_pool),
+    "redis-redis": ("redis", redis_pool),
+    "sqlite-mongodb": ("sqlite", ReplicaSet),
+}
+
+
+@pytest.fixture(params=STORES)
+def stores(request):
+    return STORES[request.param]
+
+
 @pytest.fixture
-def pools():
-    """The servers of the pools, by name; their data survives a restart."""
-    with Server() as steady, Server(appendonly="yes", appendfsync="always") as fragile:
+def pools(stores):
+    """The servers of the pools, by name."""
+    with Server() as steady, stores[1]() as fragile:
         yield {"steady": steady, "fragile": fragile}
 
 
-@pytest.fixture(params=["sqlite", "redis"])
-def control(request, tmp_path):
+@pytest.fixture
+def control(stores, tmp_path):
     """The broker URL of the control store."""
-    if request.param == "sqlite":
+    if stores[0] == "sqlite":
         yield f"pool+sqlite:///{tmp_path}/control.db"
         return
     with Server() as server:
@@ -71,6 +90,9 @@ def test_workers_that_start_while_a_pool_is_down_do_the_work_of_the_other(site, 
     pools["fragile"].restart()
     assert site.answer(waiting[1]) == "fragile"
     assert best_of(lambda: _return(site, pools["fragile"]), RETURN) < RETURN
+    for worker in workers:
+        eventually(lambda worker=worker: told(worker)[-1] == "reachable", why=lambda worker=worker: worker.log)
+        assert told(worker) == ["unreachable", "reachable"] * (len(told(worker)) // 2)
     assert pings(site, workers) == pong
     for worker in workers:
         worker.stop()
@@ -79,10 +101,15 @@ def test_workers_that_start_while_a_pool_is_down_do_the_work_of_the_other(site, 
         assert {entry["queue"] for entry in store.control.catalogue_controller.list(None)} == {*QUEUES}
 
 
+def told(worker):
+    """Return what the worker's log says of the fragile pool; it says nothing else of an outage."""
+    assert "Traceback" not in worker.log
+    return re.findall("'fragile' is (unreachable|reachable)", worker.log)
+
+
 def _return(site, server):
-    """Return how long a task that waits in a pool waits after the pool's return, in seconds."""
+    """Return how long after a pool's return a task is sent and its result is there, in seconds."""
     server.kill()
     time.sleep(RETURN)  # until the workers have noticed the outage, and ask ever more seldom
     server.restart()
-    result = site.send("add", 1, 1, queue="fragile")
-    return seconds_of(lambda: site.answer(result))
+    return seconds_of(lambda: site.answer(site.send("add", 1, 1, queue="fragile")))

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import itertools
+import logging
+
 import pytest
 
 from kombu_pool import errors
@@ -200,3 +203,96 @@ def test_a_reason_shows_no_password(populated, stores):
 
     assert "s3cret" not in str(raised.value)
     assert "s3cret" not in str(populated.catalog.open_pools.peek("a").outage)
+
+
+def logged(caplog, level=logging.WARNING):
+    """Return the texts of the records about outages, of that level or a higher one."""
+    return [record.getMessage() for record in caplog.records if record.levelno >= level]
+
+
+def test_an_outage_is_logged_once_when_it_begins_and_once_when_it_ends(populated, stores, control, clock, caplog):
+    stores.switch_off("a", "no route to redis://user:s3cret@host/0\nat all.")
+    for driver in (populated, DataDriver(None, None, control, clock=clock)):
+        for _ in range(3):
+            with pytest.raises(errors.PoolUnavailable):
+                post(driver, "of-a", 1)
+            driver.gc()
+            driver.health()
+    clock.advance(30)
+    stores.switch_on("a")
+
+    for _ in range(2):
+        post(populated, "of-a", 1)
+
+    assert logged(caplog) == [
+        "Pool 'a' is unreachable (no route to redis://user:**@host/0 at all)",
+        "Pool 'a' is reachable again after 30.0 s",
+    ]
+
+
+def test_the_next_outage_is_logged_again(populated, stores, caplog):
+    for _ in range(2):
+        stores.switch_off("a")
+        with pytest.raises(errors.PoolUnavailable):
+            post(populated, "of-a", 1)
+        stores.switch_on("a")
+        post(populated, "of-a", 1)
+
+    assert [text.partition(" (")[0] for text in logged(caplog)] == [
+        "Pool 'a' is unreachable",
+        "Pool 'a' is reachable again after 0.0 s",
+    ] * 2
+
+
+def test_what_fails_because_the_driver_was_closed_is_no_outage(populated, stores, caplog):
+    pool = populated.catalog.pool("of-a")
+    populated.close()
+
+    with pytest.raises(errors.PoolUnavailable), pool:
+        raise errors.ConnectionError("this driver was closed")
+
+    assert pool.outage is None
+    assert logged(caplog) == []
+
+
+def test_an_error_of_the_control_store_is_no_outage_of_a_pool(pooled, monkeypatch):
+    def refused(*_, **__):
+        raise errors.ConnectionError("control store")
+
+    monkeypatch.setattr(pooled.control.catalogue_controller, "activate", refused)
+
+    with pytest.raises(errors.ConnectionError, match=r"\Acontrol store\Z"):
+        pooled.queue_controller.create("new")
+
+    assert all(pool.outage is None for pool in pooled.catalog.open_pools.opened())
+
+
+def test_garbage_is_collected_ever_more_seldom_in_a_pool_that_is_down(populated, stores, clock):
+    post(populated, "of-a", 1)
+    (driver,) = stores.opened_as("a")
+    tries, genuine = [], driver.gc
+    driver.gc = lambda: tries.append(clock.time()) or genuine()
+    begun = clock.time()
+    stores.switch_off("a")
+
+    for _ in range(1000):
+        populated.gc()
+        clock.advance(0.01)
+
+    pauses = [later - earlier for earlier, later in itertools.pairwise(tries)]
+    assert tries[0] == begun
+    assert len(tries) < 20
+    assert pauses[0] < 0.2
+    assert all(0.7 < pause < 1.3 for pause in pauses[4:])
+    stores.switch_on("a")
+    clock.advance(1.3)
+    populated.gc()
+    assert populated.catalog.open_pools.peek("a").outage is None
+
+
+def test_health_gives_the_reason_of_the_store(populated, stores, monkeypatch):
+    post(populated, "of-a", 1)
+    (driver,) = stores.opened_as("a")
+    monkeypatch.setattr(driver, "health", lambda: {"storage_reachable": False, "error": "disk I/O error"})
+
+    assert populated.health()["pools"]["a"]["reason"] == "disk I/O error"

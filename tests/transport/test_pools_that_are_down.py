@@ -1,10 +1,19 @@
-"""Declaring queues while a pool is down: known ones, new ones, and control queues; and flavors without a pool."""
+"""Declaring and publishing while a pool is down, what its errors say, and its return."""
 
 from __future__ import annotations
 
+import threading
+import time
+
 import pytest
+from amqp.exceptions import RecoverableConnectionError
+from kombu.exceptions import OperationalError
 
 from kombu_pool import errors
+from tests.support.limits import LONG_TEST, best_of
+from tests.support.servers.mongodb.replica_set import ReplicaSet
+from tests.support.servers.ports import free_port
+from tests.support.servers.redis_server import Server
 from tests.support.transport.pool_outages import Outages
 from tests.support.transport.traffic import Inbox, count, declare, exists, publish, take_all
 
@@ -127,3 +136,117 @@ def test_a_flavor_of_queues_without_a_pool_is_found_by_the_first_connection(conn
 
     with pytest.raises(errors.ConfigurationError, match=r"queue_flavors gives the queues 'slow\.\*' the flavor 'slow'"):
         connection.channel()
+
+
+def unreachable_pools(folder):
+    """Return URIs of pools that cannot be reached, each with the address and the reason that its error shows."""
+    port = free_port()
+    return {
+        "closed port": (f"redis://:s3cret@127.0.0.1:{port}/0", f"127.0.0.1:{port}", "Connection refused"),
+        "unknown host": ("redis://:s3cret@host.invalid/0", "host.invalid", ""),
+        "no socket": (f"redis+socket://{folder}/redis.sock", f"{folder}/redis.sock", "No such file or directory"),
+        "cluster": (f"redis+cluster://:s3cret@127.0.0.1:{port}", f"127.0.0.1:{port}", "Connection refused"),
+        "mongodb": (
+            f"mongodb://user:s3cret@127.0.0.1:{port}/db?serverSelectionTimeoutMS=500",
+            f"127.0.0.1:{port}",
+            "Connection refused",
+        ),
+    }
+
+
+#: The store of the control plane in tests about the store of a pool.
+one_control_store = pytest.mark.parametrize("store", ["sqlite"], indirect=True)
+
+
+@one_control_store
+@pytest.mark.parametrize("case", ["closed port", "unknown host", "no socket", "cluster", "mongodb"])
+def test_an_error_names_the_pool_and_its_address_once_and_no_password(tmp_path, connect, case, caplog):
+    uri, address, reason = unreachable_pools(tmp_path)[case]
+    channel = connect(pools=[{"name": "remote", "uri": uri}]).channel()
+
+    with pytest.raises(errors.PoolUnavailable, match="Pool 'remote' is unreachable: ") as raised:
+        declare(channel, "q")
+
+    for text in (str(raised.value), *(record.getMessage() for record in caplog.records)):
+        assert text.count("remote") == text.count(address) == 1
+        assert reason in text
+        assert "s3cret" not in text
+        assert "\n" not in text
+        assert len(text) < 200
+
+
+SERVERS = {"redis": lambda: Server(appendonly="yes"), "mongodb": ReplicaSet}
+#: Bound of the time from the return of a pool until a publish that is tried again is confirmed, in seconds.
+RETURN = 1.0
+#: Kombu's retry policy of a publish that is tried until it succeeds.
+FOREVER = {"max_retries": None, "interval_start": 0, "interval_step": 0.2, "interval_max": 0.2}
+
+
+@pytest.fixture(params=SERVERS)
+def server(request):
+    with SERVERS[request.param]() as server:
+        yield server
+
+
+@pytest.fixture
+def producer(server, connect):
+    channel = connect(pools=[{"name": "remote", "uri": server.uri()}]).channel()
+    declare(channel, "q")
+    producer = channel.connection.client.Producer()
+    producer.publish("first", routing_key="q")
+    return producer
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(LONG_TEST)
+@one_control_store
+@pytest.mark.parametrize(("ends", "returns"), [("kill", "restart"), ("pause", "resume")])
+def test_a_publish_that_is_tried_again_succeeds_within_a_second_of_the_pools_return(server, producer, ends, returns):
+    def delay():
+        """Return the time from the server's return until the publish is confirmed, in seconds."""
+        getattr(server, ends)()
+        confirmed = []
+
+        def publish_again():
+            producer.publish("again", routing_key="q", retry=True, retry_policy=FOREVER)
+            confirmed.append(time.monotonic())
+
+        thread = threading.Thread(target=publish_again)
+        thread.start()
+        time.sleep(2.0)  # until the pauses between the tries have their full length
+        getattr(server, returns)()
+        returned = time.monotonic()
+        thread.join()
+        return confirmed[0] - returned
+
+    assert best_of(delay, RETURN) < RETURN
+
+
+@one_control_store
+@pytest.mark.parametrize("server", ["redis"], indirect=True)
+def test_a_publish_is_tried_ever_more_seldom_while_its_pool_is_down(server, producer):
+    failures = []
+    server.kill()
+    policy = {**FOREVER, "max_retries": 8, "errback": lambda error, interval: failures.append(time.monotonic())}
+
+    with pytest.raises(OperationalError, match="Pool 'remote' is unreachable"):
+        producer.publish("again", routing_key="q", retry=True, retry_policy=policy)
+
+    assert failures[1] - failures[0] < failures[-1] - failures[-2]
+    # Redis is connected to three times within 0.25 s; the pause after that is between 0.375 s and 0.625 s.
+    assert failures[-1] - failures[-2] > 0.6
+
+
+@pytest.mark.parametrize("how", ["close", "abandon"])
+def test_a_publish_on_a_closed_connection_is_stored_or_says_that_it_is_closed(channel, connect, how):
+    declare(channel, "q")
+    getattr(channel.connection, how)()
+
+    try:
+        publish(channel, "q", "x")
+    except RecoverableConnectionError as error:
+        told = ["x"] if "closed" in str(error) else []
+    else:
+        told = take_all(connect().channel(), "q")
+
+    assert told == ["x"]

@@ -146,7 +146,7 @@ class Fetcher:
                     self._fail_and_pause(failure)
                 except Exception as failure:  # noqa: BLE001 - logged by _log_failure()
                     # A full store, a missing path, a defect here: consumers must reconnect, not die.
-                    reason = f"claiming failed: {failure or type(failure).__name__}"
+                    reason = f"claiming failed: {str(failure) or type(failure).__name__}"
                     self._fail_and_pause(errors.PoolUnavailable(self.pool, reason), failure)
                 else:
                     self.failure = None

@@ -151,8 +151,7 @@ class Settlement:
             try:
                 self.flush()
             except KombuPoolError as error:
-                level = logging.INFO if isinstance(error, PoolUnavailable) else logging.WARNING
-                logger.log(level, "Some acknowledgements are not sent yet: %s", error)
+                logger.log(_level_of(error, is_first=retry == self.FIRST_RETRY), "Some acknowledgements are not sent yet: %s", error)
             except Exception:
                 logger.exception("Acknowledgements could not be sent; retrying in %g s at most", self.LAST_RETRY)
             else:
@@ -251,6 +250,13 @@ class Settlement:
                 ", ".join(self._late_names.get(message_id, message_id) for message_id in late),
                 self.refused,
             )
+
+
+def _level_of(error: KombuPoolError, *, is_first: bool) -> int:
+    """Return the level of a failed flush: pooling logs the outage of a pool."""
+    if not isinstance(error, PoolUnavailable):
+        return logging.WARNING
+    return logging.INFO if is_first else logging.DEBUG
 
 
 def name_of(message: Message) -> str:

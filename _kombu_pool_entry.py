@@ -24,7 +24,11 @@ ALIASES = (
     "pool+redis+sentinel",
     "pool+redis+socket",
     "pool+rediss",
+    "pool+rediss+cluster",
+    "pool+rediss+sentinel",
     "pool+sqlite",
+    "pool+valkey",
+    "pool+valkeys",
 )
 
 

@@ -123,6 +123,10 @@ class InvalidMessage(KombuPoolError, ValueError):
     """The message cannot be stored."""
 
 
+class InvalidClaim(KombuPoolError, ValueError):
+    """The ttl, the grace or the holder of a claim is none."""
+
+
 class MessageNotEncodable(InvalidMessage):
     """The body cannot be encoded ({reason}); a body may hold JSON values, bytes, or a mix of them."""
 

@@ -104,7 +104,8 @@ class Message(TypedDict):
 class ClaimMetadata(TypedDict):
     """The duration of a claim, and the least time for which its messages outlive it, both in seconds.
 
-    ``holder`` names the process that holds the claim: any text. Renewal keeps the holder that a claim was made with.
+    Numbers from 0 to 10**10. ``holder`` names the process that holds the claim: any text. Renewal keeps the holder that
+    a claim was made with.
     """
 
     ttl: float

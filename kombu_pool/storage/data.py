@@ -212,7 +212,10 @@ class MessageController(ABC):
 
 
 class ClaimController(ABC):
-    """Claims of messages, each for one holder at a time."""
+    """Claims of messages, each for one holder at a time.
+
+    Whatever takes the metadata of a claim raises InvalidClaim, before anything is written, if they are none.
+    """
 
     #: The messages of the store, which :class:`DataDriver` sets; a default calls it.
     messages: MessageController

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool import codec
-from kombu_pool.errors import ConfigurationError, InvalidMessage
+from kombu_pool.errors import ConfigurationError, InvalidClaim, InvalidMessage
 from kombu_pool.storage.queue_metadata import DEFAULT_MESSAGE_DELAY, DEFAULT_MESSAGE_TTL
 
 if TYPE_CHECKING:
@@ -50,6 +50,19 @@ def validate(message: Any, max_size: int) -> ValidMessage:
     )
 
 
+def check_claim(metadata: Any) -> None:
+    """Raise InvalidClaim unless the metadata are those of a claim: two durations, and a holder if it is named."""
+    if not isinstance(metadata, dict):
+        raise InvalidClaim(f"the metadata of a claim must be a dict with ttl and grace, not {metadata!r}")
+    for name in ("ttl", "grace"):
+        value = metadata.get(name)
+        if not _is_duration(value):
+            raise InvalidClaim(f"{name} of a claim must be a number of seconds from 0 to {MAX_SECONDS}, not {value!r}")
+    holder = metadata.get("holder", "")
+    if not isinstance(holder, str):
+        raise InvalidClaim(f"the holder of a claim must be a text, not {holder!r}")
+
+
 def check_sort(sort: object) -> None:
     """Raise ValueError for a ``sort`` that is neither 1 nor -1."""
     if sort not in (1, -1):
@@ -63,9 +76,14 @@ def check_subscription_changes(changes: Mapping[str, object]) -> None:
 
 
 def _seconds(name: str, value: Any) -> float:
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= MAX_SECONDS:
-        return value
+    if _is_duration(value):
+        seconds: float = value
+        return seconds
     raise InvalidMessage(f"{name} must be a number of seconds from 0 to {MAX_SECONDS}, not {value!r}")
+
+
+def _is_duration(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= MAX_SECONDS
 
 
 def _priority(value: Any) -> int:

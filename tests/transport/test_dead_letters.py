@@ -56,6 +56,43 @@ def test_what_is_rejected_goes_to_the_dead_letter_exchange(channel, dead):
     assert count(channel, "q") == 0
 
 
+ODD_DEATHS = [
+    [{"queue": "other"}],
+    [{"queue": "q", "reason": "rejected", "count": "many"}],
+    [{"queue": "q", "reason": "rejected", "routing-keys": 5}],
+    [{"queue": ["q"], "reason": {}}],
+    [{"reason": "expired"}, None, 7],
+    {"queue": "q"},
+    "rejected",
+]
+
+
+@pytest.mark.parametrize("odd", ODD_DEATHS)
+def test_what_another_program_wrote_into_x_death_stops_no_dead_letter(channel, dead, odd):
+    declare(channel, "q", arguments={**DLX, "x-message-ttl": 200})
+    publish(channel, "q", "rejected", "expired", headers={"x-death": odd})
+    channel.basic_get("q").reject()
+
+    first = get(channel, dead)
+    eventually(lambda: run_maintenance(channel) or count(channel, dead))
+    second = get(channel, dead)
+
+    assert [(message.payload, deaths(message)[0]) for message in (first, second)] == [
+        ("rejected", ("q", "rejected", 1)),
+        ("expired", ("q", "expired", 1)),
+    ]
+
+
+def test_a_well_formed_death_beside_odd_ones_is_counted(channel, dead):
+    declare(channel, "q", arguments=DLX)
+    known = {"queue": "q", "reason": "rejected", "count": 2, "exchange": "", "routing-keys": ["q"], "time": 1.0}
+    publish(channel, "q", "a", headers={"x-death": [{"queue": "q"}, known]})
+
+    channel.basic_get("q").reject()
+
+    assert deaths(get(channel, dead)) == [("q", "rejected", 3)]
+
+
 def test_a_routing_key_of_its_own_leads_to_a_queue_by_its_name(channel):
     declare(channel, "dead")
     declare(channel, "q", arguments=TO_DEAD)

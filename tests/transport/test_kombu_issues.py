@@ -11,7 +11,17 @@ from kombu import Connection, Exchange, Queue
 from kombu.pidbox import Mailbox
 
 from kombu_pool import drivers
-from tests.support.transport.traffic import Inbox, consume, count, declare, eventually, exists, publish, take_all
+from tests.support.transport.traffic import (
+    Inbox,
+    consume,
+    count,
+    declare,
+    eventually,
+    exists,
+    publish,
+    take_all,
+    task_with_eta,
+)
 
 
 def in_(seconds):
@@ -24,7 +34,7 @@ def test_an_eta_beyond_the_visibility_timeout_is_delivered_once(connect):
     declare(channels[0], "q")
     inboxes = [consume(channel, "q", ack=True) for channel in channels]
 
-    publish(channels[0], "q", "a", headers={"eta": in_(1.2)})
+    publish(channels[0], "q", "a", headers=task_with_eta(in_(1.2)))
     until = time.monotonic() + 2.5
     while time.monotonic() < until:
         for inbox in inboxes:
@@ -41,7 +51,7 @@ def test_an_eta_that_a_worker_holds_for_longer_than_its_claim_lives_is_not_deliv
     ours = connect(claim_ttl=2.0, delay_eta=False)
     channel = ours.channel()
     declare(channel, "q")
-    publish(channel, "q", "a", headers={"eta": in_(60)})
+    publish(channel, "q", "a", headers=task_with_eta(in_(60)))
     consume(channel, "q").wait_for(1)
     theirs = consume(elsewhere.channel(), "q")
 
@@ -55,7 +65,7 @@ def test_many_etas_do_not_fill_a_workers_memory(channel):
     """Workers pulled every task with an eta and raised their prefetch until it overflowed."""
     declare(channel, "q")
     for number in range(50):
-        publish(channel, "q", number, headers={"eta": in_(3600)})
+        publish(channel, "q", number, headers=task_with_eta(in_(3600)))
     inbox = consume(channel, "q")
 
     inbox.expect_no_more()

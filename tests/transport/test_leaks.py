@@ -16,6 +16,7 @@ from kombu import Connection
 import kombu_pool
 from kombu_pool.drivers import parse
 from kombu_pool.transport import Transport
+from kombu_pool.transport.consume import leases
 from tests.support.limits import LIMIT
 from tests.support.transport.child_programs import brief_mailbox, double
 from tests.support.transport.stores import STORES
@@ -89,6 +90,9 @@ def test_many_killed_processes_leave_no_row_in_any_store(kind, tmp_path, opened,
     url = f"pool+{uri}"
     survivor = Survivor(opened(url, **BRIEF))
     store = kombu_pool.open(url)
+    # One record for all processes that have died stays.
+    store.control.consumers_controller.add_holder(leases.PROCESSES, "first", 60, consuming=False)
+    store.control.consumers_controller.remove_holders(["first"])
     before = RAW[kind](uri)
 
     killed = [

@@ -11,7 +11,7 @@ from kombu.exceptions import ContentDisallowed
 import kombu_pool
 from kombu_pool.transport.publish.envelope import new_message
 from tests.support.limits import LIMIT
-from tests.support.transport.traffic import Inbox, consume, count, declare, eventually, publish, take_all
+from tests.support.transport.traffic import Inbox, consume, count, declare, eventually, publish, take_all, task_with_eta
 
 UNREADABLE = "kombu_pool.unreadable"
 
@@ -184,19 +184,27 @@ def test_an_eta_delays_the_message_in_the_store(channel):
     declare(channel, "q")
     inbox = consume(channel, "q")
 
-    publish(channel, "q", "later", headers={"eta": due.isoformat()})
-    publish(channel, "q", "now", headers={"eta": datetime.now(timezone.utc).isoformat()})
+    publish(channel, "q", "later", headers=task_with_eta(due.isoformat()))
+    publish(channel, "q", "now", headers=task_with_eta(datetime.now(timezone.utc).isoformat()))
     inbox.wait_for(2)
 
     assert inbox.bodies == ["now", "later"]
     assert datetime.now(timezone.utc) >= due
 
 
+@pytest.mark.parametrize("missing", ["task", "id"])
+def test_only_a_tasks_eta_is_a_delay(channel, missing):
+    headers = task_with_eta("2900-01-01T00:00:00Z")
+    del headers[missing]
+
+    assert roundtrip(channel, "a", headers=headers).headers == headers
+
+
 def test_a_delayed_message_costs_no_prefetch_slot(channel):
     declare(channel, "q")
     channel.basic_qos(prefetch_count=1)
     inbox = consume(channel, "q")
-    publish(channel, "q", "later", headers={"eta": "2900-01-01T00:00:00Z"})
+    publish(channel, "q", "later", headers=task_with_eta("2900-01-01T00:00:00Z"))
 
     publish(channel, "q", "now")
 
@@ -207,19 +215,21 @@ def test_a_delayed_message_costs_no_prefetch_slot(channel):
 def test_no_eta_makes_a_publish_fail(channel, eta):
     declare(channel, "q")
 
-    publish(channel, "q", "a", headers={"eta": eta})
+    publish(channel, "q", "a", headers=task_with_eta(eta))
 
 
 def test_workers_hold_tasks_with_an_eta_when_delaying_is_switched_off(connect):
     channel = connect(delay_eta=False).channel()
 
-    assert roundtrip(channel, "a", headers={"eta": "2900-01-01T00:00:00Z"}).payload == "a"
+    assert roundtrip(channel, "a", headers=task_with_eta("2900-01-01T00:00:00Z")).payload == "a"
 
 
 def test_a_delayed_message_gets_its_whole_time_to_live_once_it_is_due():
     eta = (datetime.now(timezone.utc) + timedelta(seconds=100)).isoformat()
 
-    message = new_message({"body": "", "headers": {"eta": eta}, "properties": {"expiration": "5000"}}, delay_eta=True)
+    message = new_message(
+        {"body": "", "headers": task_with_eta(eta), "properties": {"expiration": "5000"}}, delay_eta=True
+    )
 
     assert message["delay"] == pytest.approx(100, abs=1)
     assert message["ttl"] == pytest.approx(105, abs=1)

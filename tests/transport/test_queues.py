@@ -8,7 +8,17 @@ import pytest
 from amqp.exceptions import NotFound, PreconditionFailed, ResourceLocked
 from kombu import Queue
 
-from tests.support.transport.traffic import consume, consumers, count, declare, eventually, exists, publish, take_all
+from tests.support.transport.traffic import (
+    consume,
+    consumers,
+    count,
+    declare,
+    eventually,
+    exists,
+    publish,
+    take_all,
+    task_with_eta,
+)
 
 
 def test_declaring_tells_the_name_and_the_counts(channel):
@@ -175,7 +185,7 @@ def test_a_queue_whose_messages_are_all_held_is_not_deleted_if_empty(channel):
 
 def test_a_queue_whose_messages_are_all_delayed_is_not_deleted_if_empty(channel):
     declare(channel, "q")
-    publish(channel, "q", "a", headers={"eta": "2999-01-01T00:00:00+00:00"})
+    publish(channel, "q", "a", headers=task_with_eta("2999-01-01T00:00:00+00:00"))
 
     with pytest.raises(PreconditionFailed, match="not empty"):
         channel.queue_delete("q", if_empty=True)

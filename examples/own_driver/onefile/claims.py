@@ -7,6 +7,7 @@ from kombu_pool import storage
 from kombu_pool.errors import ClaimDoesNotExist
 from kombu_pool.storage import DEFAULT_LIMIT
 from kombu_pool.storage.dead_letters import DeadLetterReason
+from kombu_pool.storage.validation import check_claim
 
 
 class ClaimController(storage.ClaimController):
@@ -17,6 +18,7 @@ class ClaimController(storage.ClaimController):
         self._dead_letters = dead_letters
 
     def create(self, queue, metadata, project=None, limit=DEFAULT_LIMIT, *, incarnation=None):
+        check_claim(metadata)
         claim_id, claimed, returned = secrets.token_hex(8), [], set()
         while True:
             exhausted = None
@@ -38,6 +40,7 @@ class ClaimController(storage.ClaimController):
             returned.add(exhausted.id)
 
     def ack_and_claim(self, queue, held, metadata, project=None, limit=DEFAULT_LIMIT, *, incarnation=None):
+        check_claim(metadata)
         with self._store.read() as (state, now):
             if incarnation is not None:
                 state.require(project, queue, now, incarnation)
@@ -51,6 +54,8 @@ class ClaimController(storage.ClaimController):
         return claim, [message.show(now) for message in found.held_by(claim_id)]
 
     def update(self, queue, claim_id, metadata, project=None):
+        if is_claim_id(claim_id):
+            check_claim(metadata)
         with self._store.change() as (state, now):
             found = _require(state, queue, claim_id, project, now)
             found.claims[claim_id] = metadata["ttl"], now, found.claims[claim_id][2]
@@ -68,6 +73,7 @@ class ClaimController(storage.ClaimController):
         return freed
 
     def claim_by_id(self, queue, message_ids, metadata, project=None):
+        check_claim(metadata)
         claim_id, wanted = secrets.token_hex(8), set(message_ids)
         with self._store.change() as (state, now):
             found = state.find(project, queue, now)

@@ -14,6 +14,7 @@ from kombu_pool.drivers.memory.states import StoredClaim
 from kombu_pool.errors import CorruptRecord
 from kombu_pool.storage import DEFAULT_LIMIT, UNREADABLE_QUEUE, ClaimController
 from kombu_pool.storage.dead_letters import RESERVATION_TTL, DeadLetterOutcome, DeadLetterReason
+from kombu_pool.storage.validation import check_claim
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -68,6 +69,7 @@ class Claimer(ClaimController):
         *,
         incarnation: str | None = None,
     ) -> tuple[str | None, Sequence[Message]]:
+        check_claim(metadata)
         now = self._clock.time()
         claim = StoredClaim(new_claim_id(), metadata["ttl"], now, metadata.get("holder"))
         request = ClaimRequest(claim, metadata["grace"], limit, now)
@@ -77,6 +79,7 @@ class Claimer(ClaimController):
     def claim_by_id(
         self, queue: str, message_ids: Iterable[str], metadata: ClaimMetadata, project: Project = None
     ) -> tuple[str | None, Sequence[Message]]:
+        check_claim(metadata)
         now = self._clock.time()
         claim = StoredClaim(new_claim_id(), metadata["ttl"], now, metadata.get("holder"))
         request = ClaimRequest(claim, metadata["grace"], 0, now)

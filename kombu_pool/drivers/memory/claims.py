@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kombu_pool.drivers.memory.claiming import Claimer
+from kombu_pool.drivers.memory.claiming import Claimer, is_claim_id
 from kombu_pool.drivers.memory.codec import to_claim, to_message
 from kombu_pool.errors import ClaimDoesNotExist, QueueDoesNotExist
 from kombu_pool.storage import DEFAULT_LIMIT
+from kombu_pool.storage.validation import check_claim
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -29,6 +30,7 @@ class ClaimController(Claimer):
         *,
         incarnation: str | None = None,
     ) -> tuple[Sequence[tuple[str, str]], str | None, Sequence[Message]]:
+        check_claim(metadata)
         with self._store.lock:
             if incarnation is not None:
                 self._store.require(project, queue, self._clock.time(), incarnation)
@@ -47,6 +49,8 @@ class ClaimController(Claimer):
             return to_claim(claim, now), [to_message(message, now) for message in held]
 
     def update(self, queue: str, claim_id: str, metadata: ClaimMetadata, project: Project = None) -> None:
+        if is_claim_id(claim_id):
+            check_claim(metadata)
         with self._store.lock:
             now = self._clock.time()
             backlog, claim = self._require(queue, claim_id, project, now)

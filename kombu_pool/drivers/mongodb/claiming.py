@@ -14,6 +14,7 @@ from kombu_pool.drivers.mongodb.store import queue_filter
 from kombu_pool.errors import CorruptRecord
 from kombu_pool.storage import DEFAULT_LIMIT, ClaimController
 from kombu_pool.storage.dead_letters import RESERVATION_TTL, DeadLetterReason
+from kombu_pool.storage.validation import check_claim
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -48,6 +49,7 @@ class Claimer(ClaimController):
         *,
         incarnation: str | None = None,
     ) -> tuple[str | None, Sequence[Message]]:
+        check_claim(metadata)
         with self._client.translated():
             return _result(self._fill(queue, project, limit, ClaimTerms.of(metadata), incarnation))
 
@@ -61,6 +63,7 @@ class Claimer(ClaimController):
         *,
         incarnation: str | None = None,
     ) -> tuple[Sequence[tuple[str, str]], str | None, Sequence[Message]]:
+        check_claim(metadata)
         with self._client.translated():
             return self._ack_and_claim(queue, held, metadata, limit, project, incarnation)
 

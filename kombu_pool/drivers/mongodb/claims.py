@@ -11,6 +11,7 @@ from kombu_pool.drivers.mongodb.claiming import Claimer, claim_by_id
 from kombu_pool.drivers.mongodb.store import BATCH_SIZE, one_of, queue_filter
 from kombu_pool.drivers.records import to_seconds
 from kombu_pool.errors import ClaimDoesNotExist
+from kombu_pool.storage.validation import check_claim
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -45,10 +46,13 @@ class ClaimController(Claimer):
         return claim, [codec.to_message(message, now) for message in stored]
 
     def update(self, queue: str, claim_id: str, metadata: ClaimMetadata, project: Project = None) -> None:
+        if not codec.is_claim_id(claim_id):
+            raise ClaimDoesNotExist(claim_id, queue, project)
         if self.renew([(project, queue, claim_id)], metadata):
             raise ClaimDoesNotExist(claim_id, queue, project)
 
     def renew(self, claims: Sequence[NamedClaim], metadata: ClaimMetadata) -> Sequence[NamedClaim]:
+        check_claim(metadata)
         ended: list[NamedClaim] = []
         with self._client.translated():
             for start in range(0, len(claims), BATCH_SIZE):
@@ -108,6 +112,7 @@ class ClaimController(Claimer):
     def claim_by_id(
         self, queue: str, message_ids: Iterable[str], metadata: ClaimMetadata, project: Project = None
     ) -> tuple[str | None, Sequence[Message]]:
+        check_claim(metadata)
         with self._client.translated():
             return claim_by_id(self._store, queue, codec.parse_ids(message_ids), metadata, project)
 

@@ -1,6 +1,9 @@
 """A data and control store in a Redis, 6.2 or newer, or a Valkey: standalone, behind Sentinel, or a Redis Cluster.
 
 ``redis://``, ``rediss://`` (TLS), ``redis+socket://``, ``redis+sentinel://`` and ``redis+cluster://``.
+
+The last two over TLS: ``rediss+sentinel://`` and ``rediss+cluster://``. ``valkey://`` is ``redis://``, and
+``valkeys://`` is ``rediss://``.
 """
 
 from __future__ import annotations

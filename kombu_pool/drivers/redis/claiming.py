@@ -19,6 +19,7 @@ from kombu_pool.errors import (
 )
 from kombu_pool.storage import DEFAULT_LIMIT, ClaimController
 from kombu_pool.storage.dead_letters import RESERVATION_TTL, DeadLetterReason
+from kombu_pool.storage.validation import check_claim
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -87,6 +88,7 @@ class Claimer(ClaimController):
         *,
         incarnation: str | None = None,
     ) -> tuple[str | None, Sequence[Message]]:
+        check_claim(metadata)
         request = self._new_request(queue, project, limit, metadata, incarnation)
         self._claim(request)
         return (request.claim.hex(), request.messages) if request.messages else (None, [])
@@ -101,6 +103,7 @@ class Claimer(ClaimController):
         *,
         incarnation: str | None = None,
     ) -> tuple[Sequence[tuple[str, str]], str | None, Sequence[Message]]:
+        check_claim(metadata)
         acked = ClaimedPairs(held)
         request = self._new_request(queue, project, limit, metadata, incarnation)
         self._claim(request, acked)
@@ -109,6 +112,7 @@ class Claimer(ClaimController):
     def claim_by_id(
         self, queue: str, message_ids: Iterable[str], metadata: ClaimMetadata, project: Project = None
     ) -> tuple[str | None, Sequence[Message]]:
+        check_claim(metadata)
         # After a lost reply the claim holds until it ends.
         ids = codec.parse_ids(list(message_ids))
         if not ids:

@@ -12,6 +12,7 @@ from kombu_pool.drivers.redis.claiming import Claimer
 from kombu_pool.drivers.redis.scripts import script
 from kombu_pool.drivers.redis.store import RUN_AGAIN
 from kombu_pool.errors import ClaimDoesNotExist
+from kombu_pool.storage.validation import check_claim
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -44,12 +45,15 @@ class ClaimController(Claimer):
 
     def update(self, queue: str, claim_id: str, metadata: ClaimMetadata, project: Project = None) -> None:
         claim, keys = codec.parse_id(claim_id), self._store.keys(project, queue)
+        if claim is not None:
+            check_claim(metadata)
         if claim is None or self._store.run(_RENEW, keys, claim, metadata["ttl"], metadata["grace"]) != []:
             raise ClaimDoesNotExist(claim_id, queue, project)
 
     def renew(
         self, claims: Sequence[tuple[Project, str, str]], metadata: ClaimMetadata
     ) -> Sequence[tuple[Project, str, str]]:
+        check_claim(metadata)
         runs = _runs(claims)
         arguments = (metadata["ttl"], metadata["grace"])
         each = [(self._store.keys(*scope), (b"".join(named.values()), *arguments)) for scope, named in runs]

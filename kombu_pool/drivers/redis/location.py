@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
@@ -63,19 +63,31 @@ class Location:
         return self.scheme == "redis+cluster"
 
 
+#: Other names of schemes, and whether they mean TLS.
+_OTHER_NAMES = {
+    "valkey": ("redis", False),
+    "rediss": ("rediss", True),
+    "valkeys": ("rediss", True),
+    "rediss+cluster": ("redis+cluster", True),
+    "rediss+sentinel": ("redis+sentinel", True),
+}
+
+
 def locate(uri: StoreUri, options: Mapping[str, Any], conf: Any) -> Location:
     """Return the location of a URI; options take precedence over its query.
 
     Raises:
         ConfigurationError: the URI or an option cannot work.
     """
+    scheme, is_tls = _OTHER_NAMES.get(uri.scheme, (uri.scheme, False))
+    uri = replace(uri, scheme=scheme)
     _check_quoting(uri)
     values = settings.options(
         settings.REDIS, {**uri.options, **options}, where=str(uri), conf=conf, group=settings.REDIS_GROUP
     )
     username, password, hosts = _authority(uri)
     path, service, db = _target(uri, hosts, values.pop("db"))
-    values["ssl"] = values["ssl"] or uri.scheme == "rediss"
+    values["ssl"] = values["ssl"] or is_tls
     values["ssl_cert_reqs"] = values["ssl_cert_reqs"].lower()
     _check_files(uri, values)
     return Location(

@@ -19,6 +19,7 @@ from kombu_pool.errors import CorruptRecord, QueueDoesNotExist
 from kombu_pool.storage import DEFAULT_LIMIT, UNREADABLE_QUEUE, ClaimController
 from kombu_pool.storage.dead_letters import RESERVATION_TTL, DeadLetterOutcome, DeadLetterReason
 from kombu_pool.storage.policy import policy_of
+from kombu_pool.storage.validation import check_claim
 
 if TYPE_CHECKING:
     import sqlite3
@@ -84,6 +85,7 @@ class Claimer(ClaimController):
         *,
         incarnation: str | None = None,
     ) -> tuple[str | None, Sequence[Message]]:
+        check_claim(metadata)
         if not self._has_claimable(queue, project, limit, incarnation):
             return None, []
         claim = secrets.randbits(63)
@@ -95,6 +97,7 @@ class Claimer(ClaimController):
     def claim_by_id(
         self, queue: str, message_ids: Iterable[str], metadata: ClaimMetadata, project: Project = None
     ) -> tuple[str | None, Sequence[Message]]:
+        check_claim(metadata)
         numbers = [message_number(message_id) for message_id in dict.fromkeys(message_ids)]
         if not self._has_claimable(queue, project, len(numbers)):
             return None, []

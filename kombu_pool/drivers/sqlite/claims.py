@@ -15,6 +15,7 @@ from kombu_pool.drivers.sqlite.statements import statements
 from kombu_pool.drivers.sqlite.states import end_claim
 from kombu_pool.errors import ClaimDoesNotExist, QueueDoesNotExist
 from kombu_pool.storage import DEFAULT_LIMIT
+from kombu_pool.storage.validation import check_claim
 
 if TYPE_CHECKING:
     import sqlite3
@@ -42,6 +43,7 @@ class ClaimController(Claimer):
         *,
         incarnation: str | None = None,
     ) -> tuple[Sequence[tuple[str, str]], str | None, Sequence[Message]]:
+        check_claim(metadata)
         refused = deletion.delete_claimed(self._database, self._clock, queue, held, project, incarnation)
         try:
             return refused, *self.create(queue, metadata, project, limit, incarnation=incarnation)
@@ -63,7 +65,11 @@ class ClaimController(Claimer):
         return claim, to_messages(rows, now.wall)
 
     def update(self, queue: str, claim_id: str, metadata: ClaimMetadata, project: Project = None) -> None:
-        number, ttl = claim_number(claim_id), metadata["ttl"]
+        number = claim_number(claim_id)
+        if number < 0:
+            raise ClaimDoesNotExist(claim_id, queue, project)
+        check_claim(metadata)
+        ttl = metadata["ttl"]
         with self._database.write as connection:
             now = self._clock.now()
             values = (ttl, now.elapsed, now.elapsed + ttl, number, now.elapsed, project_key(project), queue)
@@ -77,6 +83,7 @@ class ClaimController(Claimer):
     def renew(
         self, claims: Sequence[tuple[Project, str, str]], metadata: ClaimMetadata
     ) -> Sequence[tuple[Project, str, str]]:
+        check_claim(metadata)
         if not claims:
             return []
         ttl, numbers = metadata["ttl"], defaultdict(list)

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kombu_pool import drivers, errors
-from kombu_pool.testing.handles import QueueHandle
+from kombu_pool.testing.handles import QueueHandle, ids
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from kombu_pool.storage import DataDriver
     from kombu_pool.testing.backend import Backend
     from kombu_pool.testing.clock import ManualClock
     from kombu_pool.testing.fixtures import MakeQueue
+    from kombu_pool.testing.handles import ClaimResult
 
 
 class Unknown:
@@ -205,3 +206,46 @@ def test_an_option_of_the_uri_that_cannot_work_is_named(leaf: Backend, query: st
 def test_a_control_store_refuses_unknown_options(control_uri: str) -> None:
     with pytest.raises(errors.ConfigurationError, match="colour"):
         drivers.open_control(with_query(control_uri, "colour=red"))
+
+
+CLAIMING: dict[str, Callable[[DataDriver, QueueHandle, ClaimResult, Any], object]] = {
+    "create": lambda driver, queue, _, terms: driver.claim_controller.create(queue.name, terms, queue.project),
+    "claim_by_id": lambda driver, queue, held, terms: driver.claim_controller.claim_by_id(
+        queue.name, ids(held), terms, queue.project
+    ),
+    "ack_and_claim": lambda driver, queue, held, terms: driver.claim_controller.ack_and_claim(
+        queue.name, [(held.messages[0]["id"], held.id)], terms, queue.project
+    ),
+    "update": lambda driver, queue, held, terms: driver.claim_controller.update(
+        queue.name, held.id, terms, queue.project
+    ),
+    "renew": lambda driver, queue, held, terms: driver.claim_controller.renew(
+        [(queue.project, queue.name, held.id)], terms
+    ),
+}
+
+
+@pytest.mark.parametrize("call", CLAIMING)
+@pytest.mark.parametrize("field", ["ttl", "grace"])
+@pytest.mark.parametrize("value", [None, "x", True, float("nan"), float("inf"), -5, [60], 10**400])
+def test_a_claim_of_nonsense_is_refused_before_anything_is_written(
+    driver: DataDriver, queue: QueueHandle, call: str, field: str, value: Any
+) -> None:
+    queue.post("a", "b", "c")
+    held = queue.claim(1)
+
+    with pytest.raises(errors.InvalidClaim, match=field):
+        CLAIMING[call](driver, queue, held, {"ttl": 60, "grace": 0, field: value})
+
+    assert queue.claimed_by(held) == ["a"]
+    assert queue.free() == ["b", "c"]
+
+
+@pytest.mark.parametrize("terms", [None, {}, {"ttl": 60}, [60, 0], {"ttl": 60, "grace": 0, "holder": 5}])
+def test_the_metadata_of_a_claim_have_their_form(driver: DataDriver, queue: QueueHandle, terms: Any) -> None:
+    queue.post("a")
+
+    with pytest.raises(errors.InvalidClaim):
+        driver.claim_controller.create(queue.name, terms, queue.project)
+
+    assert queue.free() == ["a"]

@@ -62,7 +62,7 @@ def enveloped(body: Any, queue: str) -> Envelope:
 
 
 def new_message(envelope: Envelope, *, delay_eta: bool) -> NewMessage:
-    """Return the message to post: with the envelope's expiration, priority and, with ``delay_eta``, eta applied.
+    """Return the message to post: with the envelope's expiration and priority; with ``delay_eta`` with a task's eta.
 
     Raises:
         InvalidMessage: one of them is invalid.
@@ -76,8 +76,9 @@ def new_message(envelope: Envelope, *, delay_eta: bool) -> NewMessage:
     priority = properties.get("priority")
     if priority:
         message["priority"] = _priority(priority)
-    if delay_eta and envelope["headers"].get("eta"):
-        _delay(message, envelope["headers"]["eta"], time.time())
+    headers = envelope["headers"]
+    if delay_eta and headers.get("eta") and "task" in headers and "id" in headers:
+        _delay(message, headers["eta"], time.time())
     return message
 
 

@@ -139,7 +139,7 @@ def headers_of(envelope: Envelope, origin: DeadLetter) -> dict[str, Any]:
     death = {
         "queue": queue,
         "reason": reason,
-        "count": 1 + (int(same.get("count", 1)) if same else 0),
+        "count": 1 + (same.get("count", 1) if same else 0),
         "time": origin["time"],
         "exchange": exchange,
         "routing-keys": [envelope.get("routing-key")],
@@ -168,14 +168,28 @@ def restore_address(queue: str, body: Any) -> Any:
 
 
 def _deaths(headers: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the tables of ``x-death``, which another program may have filled with anything."""
+    """Return the well-formed deaths in ``x-death``, which another program may have filled with anything."""
     deaths = headers.get("x-death")
-    return [death for death in deaths if isinstance(death, dict)] if isinstance(deaths, list) else []
+    return [death for death in deaths if _is_death(death)] if isinstance(deaths, list) else []
+
+
+def _is_death(death: Any) -> bool:
+    if not isinstance(death, dict):
+        return False
+    count, keys = death.get("count", 1), death.get("routing-keys", [])
+    return (
+        isinstance(death.get("queue"), str)
+        and isinstance(death.get("reason"), str)
+        and isinstance(count, int)
+        and isinstance(death.get("exchange") or "", str)
+        and isinstance(keys or [], list)
+        and all(isinstance(key, str) for key in keys or [])
+    )
 
 
 def _would_cycle(envelope: Envelope, queue: str) -> bool:
     """Return whether the message left that queue before, and all its deaths since were automatic."""
-    for death in envelope["headers"].get("x-death", ()):
+    for death in _deaths(envelope["headers"]):
         if death["reason"] not in _AUTOMATIC:
             return False
         if death["queue"] == queue:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from _kombu_pool_entry import ALIASES
 from kombu_pool import drivers, errors
 from kombu_pool.drivers.redis.location import locate
 from tests.support.servers.redis_shared import shared_server
@@ -130,6 +133,20 @@ def test_only_some_uris_mean_tls():
     assert location_of("redis://host?ssl=true").ssl
     assert location_of("redis+cluster://host?ssl=1").ssl
     assert not location_of("redis://host").ssl
+
+
+@pytest.mark.parametrize(
+    ("other", "name", "tls"),
+    [
+        ("valkey://user:pw@host:1/2", "redis://user:pw@host:1/2", False),
+        ("valkeys://host", "rediss://host", True),
+        ("rediss+cluster://a,b:2", "redis+cluster://a,b:2", True),
+        ("rediss+sentinel://a,b/m/1", "redis+sentinel://a,b/m/1", True),
+    ],
+)
+def test_a_scheme_has_other_names(other, name, tls):
+    assert location_of(other) == replace(location_of(name), text=other.replace("pw@", "**@"), ssl=tls)
+    assert f"pool+{other.partition(':')[0]}" in ALIASES
 
 
 def test_the_path_of_a_socket_is_unquoted():

@@ -57,6 +57,11 @@ def publish(channel: Any, queue: str, *bodies: Any, **options: Any) -> None:
         producer.publish(body, routing_key=queue, **options)
 
 
+def task_with_eta(eta: Any) -> dict[str, Any]:
+    """Return the headers of a task that is due at a time."""
+    return {"task": "tasks.add", "id": "1", "eta": eta}
+
+
 def declare(channel: Any, *queues: str, **options: Any) -> None:
     """Declare queues."""
     for queue in queues:

@@ -72,7 +72,7 @@ class Renewal:
         self._holders: dict[str, Callable[[], None] | None] = {}
         #: The name under which this process is found while it renews, and whether it is registered.
         self._name, self._is_registered = processes.new_owner_id(), False
-        #: The pools whose last renewal failed.
+        #: The pools whose last renewal failed, and PROCESSES for the control store.
         self._failing: set[str | None] = set()
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -206,8 +206,11 @@ class Renewal:
         try:
             gone = self._consumers.renew([*holders, self._name], self.metadata["ttl"])
         except KombuPoolError as error:
-            logger.warning("The consumers of this process are not renewed yet: %s", error)
+            level = logging.INFO if PROCESSES in self._failing else logging.WARNING
+            logger.log(level, "The consumers of this process are not renewed yet: %s", error)
+            self._failing.add(PROCESSES)
             return False
+        self._failing.discard(PROCESSES)
         for holder in gone:
             with self._lock:
                 on_gone = self._holders.pop(holder, None)

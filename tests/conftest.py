@@ -18,6 +18,10 @@ hypothesis.settings.register_profile("loaded", deadline=None, suppress_health_ch
 hypothesis.settings.load_profile("loaded")
 
 
+# Collecting makes many objects, and next to no garbage.
+gc.disable()
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LongestFirst | None:
     from tests.support.scheduling import LongestFirst  # noqa: PLC0415 - xdist may be missing
@@ -28,6 +32,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LongestFirst
 def pytest_collection_finish() -> None:
     """Keep the thousands of collected tests out of every later garbage collection, which would look at all of them."""
     gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -30,11 +30,25 @@ ONLY_IN = {
 ANY_BROKER = {"test_event_loop", "test_worker_options"}
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that start workers: all tests of this folder."""
-    for item in items:
-        if "tests/celery/" in item.path.as_posix():
-            item.add_marker(pytest.mark.celery)
+#: Worker pools of ``test_pools`` that run over some brokers only. They replace nothing of the client libraries, as the
+#: pools of green threads do, and fork nothing, as prefork does: what the store adds is shown by these.
+POOLS_OVER_FEW = {"solo", "threads"}
+FEW = {"sqlite", "redis"}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the tests of this folder, which start workers; deselect those of pools that run over few brokers."""
+    ours = [item for item in items if "tests/celery/" in item.path.as_posix()]
+    for item in ours:
+        item.add_marker(pytest.mark.celery)
+    left_out = {item for item in ours if item.path.name == "test_pools.py" and _is_left_out(item)}
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=[*left_out])
+
+
+def _is_left_out(item: pytest.Item) -> bool:
+    parameters = item.callspec.params
+    return parameters["worker"] in POOLS_OVER_FEW and parameters["make_broker"] not in FEW
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

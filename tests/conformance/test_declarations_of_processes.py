@@ -21,7 +21,7 @@ def uri(request, tmp_path):
 
 
 def test_fifty_processes_that_start_together_declare_their_pools(uri):
-    race(declare, *((uri, number) for number in range(PROCESSES)), start="forkserver")
+    race(declare, *((uri, number) for number in range(PROCESSES)))
 
     with closing(drivers.open_control(uri)) as control:
         pools, _ = page_of(control.pools_controller.list(limit=0))

@@ -19,7 +19,7 @@ from tests.support.model.world import World, stepwise_pools
 PREEMPTIONS_OF_TWO, PREEMPTIONS_OF_THREE = 3, 1
 #: Steps after which a process that stops does so.
 STOPS = range(1, 9)
-REPLAYS = 200
+REPLAYS = 100
 
 
 @pytest.fixture(autouse=True)
@@ -82,9 +82,14 @@ def test_random_schedules_break_nothing_on_a_store_with_other_code(store, tmp_pa
     every = [*cases(2, 0), *cases(3, 0)]
     for number in range(REPLAYS):
         uris = {}
+        # A folder of its own: MongoDB's databases of the replay before are emptied, and used again.
+        folder = tmp_path / str(number)
+        folder.mkdir()
 
-        def uri(name, number=number, uris=uris):
-            return uris.setdefault(name, STORES_OF_ONE_PROCESS[store].uri(tmp_path, f"{number}-{name}"))
+        def uri(name, folder=folder, uris=uris):
+            if name not in uris:
+                uris[name] = STORES_OF_ONE_PROCESS[store].uri(folder, name)
+            return uris[name]
 
         start, names, _ = chance.choice(every)
         stops = {0: chance.randint(1, 8)} if chance.random() < 0.3 else {}

@@ -12,18 +12,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from multiprocessing.synchronize import Barrier
 
+#: What the functions import.
+_PRELOADED = (
+    *("kombu_pool.pooling", "kombu_pool.testing", "tests.support.conformance.child_programs"),
+    "tests.support.conformance.declaring_process",
+)
 #: The barrier of this process, if it takes part in a race.
 _barriers: list[Barrier] = []
 
 
-def race(target: Callable[..., Any], *arguments: tuple[Any, ...], start: str = "spawn") -> list[Any]:
+def race(target: Callable[..., Any], *arguments: tuple[Any, ...]) -> list[Any]:
     """Run ``target`` in as many processes as there are arguments, all at once; return the results in order.
 
-    With ``start="forkserver"`` the processes are forks of one that has only imported the target: many start soon.
+    The processes are forks of one that has only imported what they need: they start soon.
     """
-    context: Any = multiprocessing.get_context(start)
-    if start == "forkserver":
-        context.set_forkserver_preload([target.__module__])
+    context: Any = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([*_PRELOADED])
     barrier = (context.Barrier(len(arguments)),)
     with ProcessPoolExecutor(len(arguments), context, _set_barrier, barrier) as processes:
         futures = [processes.submit(target, *each) for each in arguments]

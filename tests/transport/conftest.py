@@ -12,7 +12,7 @@ from kombu_pool.storage import ConsumersController
 from kombu_pool.transport.consume.fetcher import Fetcher
 from tests.support.limits import LIMIT
 from tests.support.transport.child_programs import Programs
-from tests.support.transport.stores import STORES, Store
+from tests.support.transport.stores import STORES, STORES_OF_ONE_PROCESS, Store
 from tests.support.transport.traffic import declare, publish
 
 if TYPE_CHECKING:
@@ -24,9 +24,15 @@ if TYPE_CHECKING:
 Connect = "Callable[..., Connection]"
 
 
+#: Modules whose tests start processes by themselves.
+_OF_PROCESSES = {"test_exclusive_owners", "test_fork", "test_interrupts", "test_leaks"}
+
+
 @pytest.fixture(params=STORES)
 def store(request: pytest.FixtureRequest) -> Store:
-    return STORES[request.param]
+    module = request.module.__name__.rpartition(".")[2]
+    starts_processes = "programs" in request.fixturenames or module in _OF_PROCESSES
+    return (STORES if starts_processes else STORES_OF_ONE_PROCESS)[request.param]
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ BRIEF = {"claim_ttl": 2.0}
 PROCESSES = 2
 #: Timeout a process, in seconds. Each has two queues; on MongoDB each waiting one opens a change stream, which is slow.
 NODES = {"sqlite": 50, "redis": 50, "mongodb": 12}
-ROUNDS, AT_ONCE = 4, 20
+ROUNDS, AT_ONCE = 2, 20
 
 
 def rows(uri: str) -> dict[str, int]:

@@ -13,7 +13,7 @@ from tests.support.transport.child_programs import Programs
 from tests.support.transport.stores import STORES, two_pools
 from tests.support.transport.traffic import count, eventually, exists, take_all
 
-ROUNDS = 120
+ROUNDS = 60
 PUBLISHERS, CYCLES = 5, 15
 
 

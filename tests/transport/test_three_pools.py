@@ -27,7 +27,11 @@ def servers():
 @pytest.fixture(params=["sqlite", "redis", "mongodb"])
 def control(request, tmp_path):
     """The URI of the control store, which is no pool."""
-    make = {"sqlite": lambda: f"sqlite:///{tmp_path}/control.db", "redis": fresh_uri, "mongodb": mongodb.fresh_uri}
+    make = {
+        "sqlite": lambda: f"sqlite:///{tmp_path}/control.db",
+        "redis": fresh_uri,
+        "mongodb": lambda: mongodb.emptied_uri(tmp_path),
+    }
     return make[request.param]()
 
 

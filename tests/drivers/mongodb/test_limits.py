@@ -57,16 +57,16 @@ def test_processes_leave_a_queue_as_long_as_it_may_be_and_lose_nothing(uri, limi
 
     def work(first):
         mine = QueueHandle(drivers.open_data(uri), "short", "p")
-        for number in range(first, first + 40):
+        for number in range(first, first + 20):
             mine.post(FIRST_BODY + number)
 
-    children = [start_child(lambda first=first: work(first)) for first in (0, 40, 80, 120)]
+    children = [start_child(lambda first=first: work(first)) for first in (0, 20, 40, 60)]
     for child in children:
         result_of(child)
     driver.dead_letter_all()
 
     assert queue.count() == 10
-    assert sorted(queue.free() + dlq.free()) == [FIRST_BODY + number for number in range(160)]
+    assert sorted(queue.free() + dlq.free()) == [FIRST_BODY + number for number in range(80)]
     driver.close()
 
 

@@ -4,6 +4,7 @@ import os
 import signal
 import sqlite3
 import threading
+import time
 
 import pytest
 
@@ -74,15 +75,17 @@ def test_a_fork_in_the_middle_of_another_threads_work_leaves_the_child_a_usable_
     def work():
         while not done.is_set():
             post(driver, "busy")
+            # Without a pause the children would wait long for the file's lock.
+            time.sleep(0.0005)
 
     thread = threading.Thread(target=work)
     thread.start()
-    statuses = [in_child(lambda: post(driver, "child")) for _ in range(10)]
+    statuses = [in_child(lambda: post(driver, "child")) for _ in range(15)]
     done.set()
     thread.join()
 
-    assert statuses == [0] * 10
-    assert bodies(driver).count("child") == 10
+    assert statuses == [0] * 15
+    assert bodies(driver).count("child") == 15
 
 
 def test_a_watch_works_on_both_sides_of_a_fork(driver):

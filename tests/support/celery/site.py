@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import subprocess
+import signal
 from contextlib import closing, contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from celery.exceptions import TimeoutError as CeleryTimeoutError
@@ -15,7 +16,7 @@ from celery.exceptions import TimeoutError as CeleryTimeoutError
 import kombu_pool
 from tests.support.celery.application import BROADCAST, BROKER, FOLDER, SETTINGS, application, queues
 from tests.support.celery.task_journal import TaskJournal
-from tests.support.celery.worker import ALONE, CELERY, Process, Worker
+from tests.support.celery.worker import ALONE, Process, Worker, start
 from tests.support.limits import LIMIT
 
 if TYPE_CHECKING:
@@ -75,19 +76,18 @@ class Site:
 
     def run(self, *arguments: str, typed: str = "", code: int = 0) -> str:
         """Run a command with ``typed`` as its input; check its exit code and return its output."""
-        done = subprocess.run(
-            [*CELERY, *arguments],
-            env=self.environment(),
-            cwd=self.folder,
-            input=typed,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=2 * LIMIT,
-            check=False,
-        )
-        assert done.returncode == code, done.stdout
-        return done.stdout
+        with TemporaryFile("w+") as stdin, TemporaryFile("w+") as stdout:
+            stdin.write(typed)
+            stdin.seek(0)
+            process = start(arguments, (stdin.fileno(), stdout.fileno()), self.folder, self.environment())
+            try:
+                ended = process.wait(2 * LIMIT)
+            finally:
+                process.send_signal(signal.SIGKILL)
+            stdout.seek(0)
+            printed = stdout.read()
+        assert ended == code, printed
+        return printed
 
     def pids(self) -> set[int]:
         """Return the ids of the started processes."""

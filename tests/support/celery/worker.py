@@ -8,18 +8,41 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 
+from tests.support.forks.server import ForkServer
 from tests.support.limits import LIMIT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Mapping, Sequence
 
-#: The command, without Celery's own warnings.
-CELERY = (sys.executable, "-W", "ignore", "-m", "celery", "-A", "tests.support.celery.application")
+    from tests.support.forks.server import ForkedProcess
+
+_APPLICATION = ("-A", "tests.support.celery.application")
+#: The interpreter's options: without Celery's own warnings.
+_OPTIONS = ("-W", "ignore")
+#: What commands and workers import.
+_MODULES = (
+    *(
+        "celery.bin.celery",
+        "celery.bin.worker",
+        "celery.apps.worker",
+        "celery.worker.consumer",
+        "celery.worker.control",
+    ),
+    *("celery.worker.autoscale", "celery.worker.strategy", "celery.concurrency.prefork", "celery.concurrency.thread"),
+    *("celery.concurrency.solo", "celery.app.amqp", "celery.app.control", "celery.app.events", "celery.app.log"),
+    *("celery.fixups.django", "celery.events.state", "kombu.pidbox", "kombu.transport.virtual", "billiard.pool"),
+    *("kombu_pool.transport", "kombu_pool.pooling", "kombu_pool.cli", "kombu_pool.drivers.sqlite"),
+    *("kombu_pool.drivers.redis", "kombu_pool.drivers.mongodb", "tests.support.celery.application"),
+    "tests.support.celery.file_results",
+)
+_server = ForkServer(*_MODULES, options=_OPTIONS)
+#: Pools that must be the first to import the standard library, to replace parts of it.
+_NOT_FORKED = {"--pool=gevent", "--pool=eventlet"}
 #: Options of a worker that looks for no other workers; it starts a second faster.
 ALONE = ("--without-mingle", "--without-gossip", "--without-heartbeat")
 
@@ -40,15 +63,25 @@ def eventually(condition: Callable[[], object], within: float = LIMIT, why: Call
 _LOST_CLAIM = re.compile(r"refused \d+ late acknowledgement|another worker may run them")
 
 
+def start(
+    arguments: Sequence[str], files: tuple[int, int], folder: Path, environment: Mapping[str, str]
+) -> ForkedProcess | subprocess.Popen[bytes]:
+    """Start a Celery command in a folder; ``files`` are its input and its output."""
+    stdin, stdout = files
+    words = [*_APPLICATION, *arguments]
+    if _NOT_FORKED.isdisjoint(arguments):
+        return _server.start("celery", *words, files=(stdin, stdout, stdout), folder=folder, environment=environment)
+    command = [sys.executable, *_OPTIONS, "-m", "celery", *words]
+    return subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stdout, env=environment, cwd=folder)
+
+
 class Process:
     """A Celery command that runs until it is stopped."""
 
     def __init__(self, log: Path, environment: Mapping[str, str], *arguments: str) -> None:
         self.log_file = log
-        self._output = log.open("ab")
-        self._process = subprocess.Popen(
-            [*CELERY, *arguments], stdout=self._output, stderr=subprocess.STDOUT, env=environment, cwd=log.parent
-        )
+        with log.open("ab") as output, Path(os.devnull).open("rb") as nothing:
+            self._process = start(arguments, (nothing.fileno(), output.fileno()), log.parent, environment)
         self.pid = self._process.pid
 
     @property
@@ -96,7 +129,6 @@ class Process:
         """Kill the process if it is still running."""
         if self._process.poll() is None:
             self.kill()
-        self._output.close()
 
 
 class Worker(Process):

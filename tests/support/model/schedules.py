@@ -27,6 +27,7 @@ class Stepwise:
                 process.await_step()
             return value(*args, **kwargs)
 
+        self.__dict__[name] = call
         return call
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool import drivers, errors
+from kombu_pool.drivers import memory
+from kombu_pool.drivers.memory import shared
 from kombu_pool.model import ACTIVE, Expiry
 from kombu_pool.pooling import DataDriver, open_pools, pool_choice, queue_lives
 from tests.support.model.history import ABSENT, Action, History, Queue
@@ -30,7 +33,10 @@ _CONTROL = (
     "queue_controller", "pools_controller", "flavors_controller", "catalogue_controller", "bindings_controller",
     "consumers_controller",
 )  # fmt: skip
-_numbers = itertools.count()
+
+
+def _memory_uri(name: str) -> str:
+    return f"memory://model-{name}"
 
 
 class _Stepwise:
@@ -67,8 +73,9 @@ class World:
 
     @classmethod
     def in_memory(cls, clock: ManualClock, operations: type[Operations] | None = None) -> World:
-        number = next(_numbers)
-        return cls(lambda name: f"memory://model-{number}-{name}", clock, operations)
+        for name in ("control", *POOLS):
+            shared._stores.pop(f"model-{name}", None)
+        return cls(_memory_uri, clock, operations)
 
     def process(self) -> Operations:
         """Return the operations of a new process."""
@@ -259,6 +266,14 @@ class Operations:
 
 def stepwise_pools(patch: pytest.MonkeyPatch) -> None:
     """Open the pools of processes stepwise, and let no process wait for another that creates a queue."""
+    # The worlds in memory open the same few stores again and again.
+    patch.setattr(drivers, "parse", functools.cache(drivers.parse))
+    located = functools.cache(lambda text: shared.locate(drivers.parse(text), {}, None))
+    patch.setattr(
+        memory,
+        "open_data",
+        lambda uri, *, clock, dead_letter_hooks, **_: memory.DataDriver(located(uri.text), clock, dead_letter_hooks),
+    )
     opened = open_pools.open_data
     patch.setattr(open_pools, "open_data", lambda *args, **kwargs: _Stepwise(opened(*args, **kwargs), _DATA))
     patch.setattr(queue_lives, "_CREATION_TIMEOUT", 0.0)

@@ -19,32 +19,58 @@ from kombu import Connection, Producer
 from kombu.pidbox import Mailbox
 
 import kombu_pool  # noqa: F401 - importing it is what makes pool:// known to Kombu
+from tests.support.forks.server import ROOT, ForkedProcess, ForkServer
 from tests.support.limits import LIMIT
 
-ROOT = Path(__file__).parents[3]
-
 HERE = "tests.support.transport.child_programs"
+
+
+#: What child programs import.
+_MODULES = (
+    *("kombu.pidbox", "kombu.simple", "kombu.mixins", "kombu_pool.transport", "kombu_pool.pooling"),
+    *(
+        "kombu_pool.drivers.memory",
+        "kombu_pool.drivers.sqlite",
+        "kombu_pool.drivers.redis",
+        "kombu_pool.drivers.mongodb",
+    ),
+    *("kombu_pool.testing", "tests.support.limits", "tests.support.transport.traffic"),
+)
+_server = ForkServer(*_MODULES)
+#: Modules that must be the first to import the standard library, to replace parts of it.
+_NOT_FORKED = ("tests.support.transport.greenlet_program",)
+
+
+def start(
+    module: str, name: str, arguments: str, files: tuple[int, int, int]
+) -> ForkedProcess | subprocess.Popen[bytes]:
+    """Start a program with these files as its stdin, stdout and stderr."""
+    if module not in _NOT_FORKED:
+        return _server.start(module, name, arguments, files=files)
+    stdin, stdout, stderr = files
+    command = [sys.executable, "-m", module, name, arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, cwd=ROOT, env=environment)
 
 
 class Program:
     """A process that runs one of the functions below, or of another module with the same last lines."""
 
     def __init__(self, name: str, arguments: dict[str, Any], module: str = HERE) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", module, name, json.dumps(arguments)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            stdin=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-        )
+        pipes = [os.pipe() for _ in range(3)]
+        (stdin, write), (read, stdout), (read_log, stderr) = pipes
+        theirs = (stdin, stdout, stderr)
+        self._process = start(module, name, json.dumps(arguments), theirs)
+        for file in theirs:
+            os.close(file)
         self.pid = self._process.pid
+        self._input = os.fdopen(write, "w")
+        self._outputs = [os.fdopen(read), os.fdopen(read_log)]
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         self.log: list[str] = []
         self._readers = [
-            threading.Thread(target=self._read, args=(self._process.stdout, self._lines.put), daemon=True),
-            threading.Thread(target=self._read, args=(self._process.stderr, self.log.append), daemon=True),
+            threading.Thread(target=self._read, args=(stream, take), daemon=True)
+            for stream, take in zip(self._outputs, (self._lines.put, self.log.append), strict=True)
         ]
         for reader in self._readers:
             reader.start()
@@ -64,8 +90,8 @@ class Program:
     def tell(self, line: str = "") -> None:
         """Write a line to its input."""
         try:
-            self._process.stdin.write(line + "\n")
-            self._process.stdin.flush()
+            self._input.write(line + "\n")
+            self._input.flush()
         except BrokenPipeError:
             raise AssertionError(f"it has ended; its log: {self.log}") from None
 
@@ -93,8 +119,8 @@ class Program:
         for reader in self._readers:
             reader.join(LIMIT)
         with suppress(BrokenPipeError):  # a line that it did not read
-            self._process.stdin.close()
-        for stream in (self._process.stdout, self._process.stderr):
+            self._input.close()
+        for stream in self._outputs:
             stream.close()
 
 

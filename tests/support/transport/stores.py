@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from kombu_pool import drivers
@@ -102,6 +102,10 @@ STORES = {
     "redis-cluster": Store(_redis_cluster, _corrupt_first_redis, shared=True),
     "mongodb": Store(_mongodb, _corrupt_first_mongodb, shared=True),
 }
+
+
+#: The same stores for tests that start no process: on MongoDB a test gets the emptied databases of the one before it.
+STORES_OF_ONE_PROCESS = {**STORES, "mongodb": replace(STORES["mongodb"], uri=mongodb.emptied_uri)}
 
 
 def two_pools(store: Store, folder: Path) -> list[dict[str, str]]:

@@ -81,7 +81,7 @@ def _summary(answers: Sequence[tuple[int, float, float]], messages: int) -> Empt
 
 def measure(run: Run) -> Iterator[figures.Figure]:
     """Empty a queue with one and with eight claimers."""
-    messages = run.choose(20_000, 400)
+    messages = run.choose(20_000, 1000)
     samples = run.interleave({f"{count} at once": partial(emptied, count, messages) for count in (MANY, 1)}, rounds=5)
     many, one = samples.values()
     yield figures.rates(

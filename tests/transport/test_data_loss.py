@@ -7,6 +7,7 @@ import contextlib
 import pytest
 from kombu import Exchange, Queue
 
+from kombu_pool.transport.upkeep.control_epoch import ControlEpoch
 from tests.support.celery.brokers import BROKERS
 from tests.support.transport.traffic import count, eventually
 
@@ -69,6 +70,24 @@ def test_every_producer_of_a_process_declares_again(connect, broker, exchange):
         send(producer, "after", exchange, **RETRY)
 
     assert count(connect().channel(), "q") == 3
+
+
+def test_a_connection_that_opens_during_maintenance_lost_nothing(connect, monkeypatch):
+    broker = connect().channel().connection.broker
+    read = ControlEpoch._read
+
+    def read_slowly(epoch):
+        broker.maintenance.run_once()
+        return read(epoch)
+
+    monkeypatch.setattr(ControlEpoch, "_read", read_slowly)
+    connection = connect()
+    channel = connection.channel()
+
+    assert channel.connection.broker is broker
+    channel.basic_consume(QUEUE(channel).declare(), callback=lambda message: message.ack())
+    with pytest.raises(TimeoutError):
+        connection.drain_events(timeout=0.05)
 
 
 def test_each_consumer_of_a_process_is_failed_once(connect, broker):

@@ -56,8 +56,8 @@ class ControlEpoch:
             self.require()
 
     def compare(self, epoch: str) -> None:
-        """Call ``on_change`` once if this is another epoch."""
-        if not self._is_over and self._epoch != epoch:
+        """Call ``on_change`` once if this is another epoch; a connection that is being opened has none yet."""
+        if not self._is_over and self._epoch not in ("", epoch):
             self._is_over = True
             self._on_change()
 

@@ -16,8 +16,9 @@ from kombu_pool.testing import QueueHandle
 from tests.support.servers import mongodb
 from tests.support.servers.proxy import Proxy
 
-#: Options with timeouts of three seconds.
-SHORT_TIMEOUTS = "directConnection=true&socketTimeoutMS=3000&serverSelectionTimeoutMS=3000&connectTimeoutMS=3000"
+#: Options with short timeouts, in milliseconds. A connection of the client's monitor that was made during the outage is
+#: lost, and replaced after its timeout: a server is looked for longer than that.
+SHORT_TIMEOUTS = "directConnection=true&socketTimeoutMS=3000&serverSelectionTimeoutMS=8000&connectTimeoutMS=3000"
 
 #: Seconds, far longer than a transaction takes and far less than a post waits for another.
 WHILE = 0.5

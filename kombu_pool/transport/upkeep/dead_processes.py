@@ -27,8 +27,8 @@ class _Process:
     """Another process of this machine that uses the same control store."""
 
     name: str
-    #: Its holders.
-    holders: set[str] = field(default_factory=set)
+    #: Its holders when it was last among the live ones.
+    holders: Sequence[str] = ()
     #: How often it has been absent since it was among the live holders.
     absent: int = 0
     #: How often its claims were ended, by queue.
@@ -57,17 +57,14 @@ class DeadProcesses:
         """
         for process in self._known.values():
             process.absent += 1
-        for holder in holders:
-            name = processes.process_of(holder)
-            if name != processes.process():
-                process = self._known.setdefault(name, _Process(name))
-                process.holders.add(holder)
-                process.absent = 0
+        for name, of_process in _by_process(holders).items():
+            process = self._known.setdefault(name, _Process(name))
+            process.holders, process.absent = of_process, 0
         for process in [process for process in self._known.values() if processes.has_died(process.name)]:
             self._end_claims(process)
             if process.absent >= ROUNDS:
                 # Its holders have expired with their ttl, and its claims have ended by then.
-                self._consumers.remove_holders([*process.holders])
+                self._consumers.remove_holders(process.holders)
         self._known = {name: process for name, process in self._known.items() if process.absent < ROUNDS}
 
     def _end_claims(self, process: _Process) -> None:
@@ -87,3 +84,12 @@ class DeadProcesses:
                 process.name.split(":")[1],
                 freed,
             )
+
+
+def _by_process(holders: Sequence[str]) -> dict[str, list[str]]:
+    """Return the holders of other processes, by the names of these."""
+    found: dict[str, list[str]] = {}
+    for holder in holders:
+        found.setdefault(processes.process_of(holder), []).append(holder)
+    found.pop(processes.process(), None)
+    return found

@@ -63,6 +63,7 @@ __all__ = [
     "test_drivers",
     "test_expired_dead_letters",
     "test_flavors",
+    "test_holders",
     "test_idempotency",
     "test_incarnations",
     "test_listing",

@@ -135,7 +135,7 @@ def test_claims_of_many_queues_are_renewed_at_once(queues: MakeQueue, driver: Da
     claims.append((None, "other", claims[0][2]))
     clock.advance(30)
 
-    assert list(driver.claim_controller.renew(claims, {"ttl": 60, "grace": 0})) == claims[3:]
+    assert set(driver.claim_controller.renew(claims, {"ttl": 60, "grace": 0})) == set(claims[3:])
 
     clock.advance(59)
     assert [queue.free() for queue in made] == [[], [], []]

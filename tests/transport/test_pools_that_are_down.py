@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from itertools import pairwise
 
 import pytest
 from amqp.exceptions import RecoverableConnectionError
 from kombu.exceptions import OperationalError
 
 from kombu_pool import errors
+from kombu_pool.transport.publish.unconfirmed import Backoff
 from tests.support.limits import LONG_TEST, best_of
 from tests.support.servers.mongodb.replica_set import ReplicaSet
 from tests.support.servers.ports import free_port
@@ -232,9 +234,10 @@ def test_a_publish_is_tried_ever_more_seldom_while_its_pool_is_down(server, prod
     with pytest.raises(OperationalError, match="Pool 'remote' is unreachable"):
         producer.publish("again", routing_key="q", retry=True, retry_policy=policy)
 
-    assert failures[1] - failures[0] < failures[-1] - failures[-2]
-    # Redis is connected to three times within 0.25 s; the pause after that is between 0.375 s and 0.625 s.
-    assert failures[-1] - failures[-2] > 0.6
+    # A pause is at least three quarters of its length, and begins a little before Kombu tells of the failure.
+    shortest = [0.7 * min(Backoff.FIRST * 2**number, Backoff.LAST) for number in range(len(failures) - 1)]
+    assert len(failures) > policy["max_retries"] // 2
+    assert all(later - earlier > pause for (earlier, later), pause in zip(pairwise(failures), shortest, strict=True))
 
 
 @pytest.mark.parametrize("how", ["close", "abandon"])

@@ -22,8 +22,8 @@ from tests.support.transport.child_programs import brief_mailbox, double
 from tests.support.transport.stores import STORES
 from tests.support.transport.traffic import declare, eventually
 
-#: A short claim ttl: the queues of a dead process expire soon.
-BRIEF = {"claim_ttl": 2.0}
+#: A short claim ttl: the queues of a dead process expire soon. The survivor looks for others several times meanwhile.
+BRIEF = {"claim_ttl": 6.0}
 PROCESSES = 2
 #: Timeout a process, in seconds. Each has two queues; on MongoDB each waiting one opens a change stream, which is slow.
 NODES = {"sqlite": 50, "redis": 50, "mongodb": 12}
@@ -71,6 +71,11 @@ class Survivor:
         self._connection = connection
         self._mailbox = mailbox
 
+    @property
+    def is_registered(self):
+        """Whether its process is among the holders, which it is from its first renewal on."""
+        return self._connection.default_channel.connection.broker.renewal._is_registered
+
     def tell_everybody(self):
         """Leave a message in each queue."""
         self._mailbox.abcast("double", {"n": 1})
@@ -90,6 +95,7 @@ def test_many_killed_processes_leave_no_row_in_any_store(kind, tmp_path, opened,
     url = f"pool+{uri}"
     survivor = Survivor(opened(url, **BRIEF))
     store = kombu_pool.open(url)
+    eventually(lambda: survivor.is_registered)
     # One record for all processes that have died stays.
     store.control.consumers_controller.add_holder(leases.PROCESSES, "first", 60, consuming=False)
     store.control.consumers_controller.remove_holders(["first"])

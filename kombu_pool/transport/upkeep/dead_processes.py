@@ -27,7 +27,8 @@ class _Process:
     """Another process of this machine that uses the same control store."""
 
     name: str
-    #: Its holders when it was last among the live ones.
+    #: Whether it has died, and its holders when it was last known to live: they expire one after the other.
+    is_dead: bool = False
     holders: Sequence[str] = ()
     #: How often it has been absent since it was among the live holders.
     absent: int = 0
@@ -59,13 +60,18 @@ class DeadProcesses:
             process.absent += 1
         for name, of_process in _by_process(holders).items():
             process = self._known.setdefault(name, _Process(name))
-            process.holders, process.absent = of_process, 0
-        for process in [process for process in self._known.values() if processes.has_died(process.name)]:
+            process.absent = 0
+            if not process.is_dead:
+                process.holders = of_process
+        for process in self._known.values():
+            process.is_dead = process.is_dead or processes.has_died(process.name)
+        for process in [process for process in self._known.values() if process.is_dead]:
             self._end_claims(process)
             if process.absent >= ROUNDS:
                 # Its holders have expired with their ttl, and its claims have ended by then.
                 self._consumers.remove_holders(process.holders)
-        self._known = {name: process for name, process in self._known.items() if process.absent < ROUNDS}
+        # One that lives may only be late with its renewal.
+        self._known = {name: one for name, one in self._known.items() if not one.is_dead or one.absent < ROUNDS}
 
     def _end_claims(self, process: _Process) -> None:
         queues = [queue for queue in self._queues() if process.rounds.get(queue, 0) < ROUNDS]

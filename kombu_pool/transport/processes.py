@@ -38,11 +38,14 @@ def retire(owner: str) -> None:
 def is_dead(owner: str) -> bool:
     """Return whether a connection is certainly dead; False where that cannot be known, as of other machines."""
     of = process_of(owner)
-    return owner not in _living if of == process() else has_died(of)
+    if of != process():
+        return has_died(of)
+    # Without a name of the machine it may be a process of another one.
+    return bool(machine()) and owner not in _living
 
 
 def process() -> str:
-    """Return the name of this process, which no other process of any machine has had."""
+    """Return the name of this process, which no other process of any machine has had if the machine has a name."""
     return f"{machine()}:{os.getpid()}:{_started(os.getpid())}"
 
 

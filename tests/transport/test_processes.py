@@ -114,10 +114,12 @@ def test_a_machine_that_does_not_tell_its_boot_has_no_name(monkeypatch):
     monkeypatch.setattr(processes.SYSTEM_CLOCK, "boot_id", lambda: "")
     processes.machine.cache_clear()
     unknown = processes.machine()
+    namesake = f"{processes.process()}:of another machine"
+    is_dead = processes.is_dead(namesake)
     monkeypatch.undo()
     processes.machine.cache_clear()
 
-    assert unknown == ""
+    assert (unknown, is_dead) == ("", False)
     assert not processes.has_died(f":{NO_PID}:1")
 
 

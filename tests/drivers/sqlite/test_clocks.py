@@ -8,7 +8,7 @@ from kombu_pool.errors import ClaimDoesNotExist
 from kombu_pool.model import ACTIVE, EXPIRED, Expiry
 from kombu_pool.storage.dead_letters import RESERVATION_TTL
 from kombu_pool.testing import QueueHandle, bodies
-from tests.support.sqlite.lives import OWNER, again, expiring, state
+from tests.support.sqlite.lives import OWNER, again, expiring, reserve_dead_letter, state
 
 HOUR = 3600.0
 steps = pytest.mark.parametrize("step", [HOUR, -HOUR])
@@ -244,12 +244,7 @@ def test_when_a_queue_expires_is_told_by_the_wall_clock(control, clock):
 
 @steps
 def test_a_reservation_of_dead_letters_ends_in_its_time(queue, open_data, clock, step):
-    queue.driver.queue_controller.set_metadata("q", {"_dead_letter_exchange": "x", "_dead_letter_expired": True})
-    queue.post("a", ttl=1)
-    clock.advance(1)
-    queue.driver.dead_letter_hooks.publish = lambda *_: 1 / 0
-    with pytest.raises(ZeroDivisionError):
-        queue.driver.dead_letter_all()
+    reserve_dead_letter(queue, clock)
     queue.driver.dead_letter_hooks.publish = lambda *_: True
     clock.step(step)
 

@@ -6,7 +6,7 @@ from kombu_pool import drivers
 from kombu_pool.errors import ClaimDoesNotExist, MessageDoesNotExist
 from kombu_pool.model import ACTIVE, EXPIRED, Expiry
 from kombu_pool.testing import ManualClock, QueueHandle, bodies
-from tests.support.sqlite.lives import OWNER, again, expiring, state
+from tests.support.sqlite.lives import OWNER, again, expiring, reserve_dead_letter, state
 
 HOUR = 3600.0
 
@@ -90,12 +90,7 @@ def test_a_claimed_message_that_expired_while_the_machine_was_off_is_gone(queue,
 
 
 def test_a_reservation_ends_with_its_boot(queue, open_data, clock):
-    queue.driver.queue_controller.set_metadata("q", {"_dead_letter_exchange": "x", "_dead_letter_expired": True})
-    queue.post("a", ttl=1)
-    clock.advance(1)
-    queue.driver.dead_letter_hooks.publish = lambda *_: 1 / 0
-    with pytest.raises(ZeroDivisionError):
-        queue.driver.dead_letter_all()
+    reserve_dead_letter(queue, clock)
     clock.restart("next")
     driver = open_data()
     driver.dead_letter_hooks.publish = lambda *_: True

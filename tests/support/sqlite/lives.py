@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from kombu_pool.model import Expiry
 from kombu_pool.testing import QueueHandle
 
@@ -22,3 +24,13 @@ def expiring(control, expiry, name="q"):
 
 def state(control, name="q"):
     return control.catalogue_controller.find(None, name).state
+
+
+def reserve_dead_letter(queue, clock):
+    """Let a message die whose publishing is broken off: its reservation stays."""
+    queue.driver.queue_controller.set_metadata("q", {"_dead_letter_exchange": "x", "_dead_letter_expired": True})
+    queue.post("a", ttl=1)
+    clock.advance(1)
+    queue.driver.dead_letter_hooks.publish = lambda *_: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        queue.driver.dead_letter_all()

@@ -14,24 +14,17 @@ import platformdirs
 from kombu_pool import conf as options_of
 from kombu_pool.drivers.uri import MASK, mask, parse
 from kombu_pool.errors import ConfigurationError
+from kombu_pool.transport import foreign_options
+from kombu_pool.transport.foreign_options import PREFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from oslo_config import cfg
 
-#: Options of other transports, and those that Kombu itself adds to the same dictionary.
-FOREIGN = frozenset(
-    {
-        "visibility_timeout", "global_keyprefix", "queue_name_prefix", "priority_steps", "sep", "queue_order_strategy",
-        "polling_interval", "socket_timeout", "socket_connect_timeout", "socket_keepalive", "socket_keepalive_options",
-        "health_check_interval", "max_connections", "fanout_prefix", "fanout_patterns", "confirm_publish",
-        "retry_on_timeout", "client_name", "master_name", "sentinel_kwargs", "region", "predefined_queues", "ttl",
-        "max_retries", "interval_start", "interval_step", "interval_max", "errback", "callback", "retry_errors",
-        "connect_retries_timeout", "retry_policy", "read_timeout", "write_timeout", "login_method",
-    }
-)  # fmt: skip
-
+#: From ``broker_transport_options`` alone: oslo.config has no types for these.
+STRUCTURED = ("queue_flavors", "pools", "flavors")
+OURS = (*STRUCTURED, *(opt.dest for opt in options_of.TRANSPORT))
 _PLAIN = "pool"
 _CONF = "conf"
 
@@ -69,17 +62,22 @@ def read(uri: str, given: Mapping[str, Any], conf: cfg.ConfigOpts | None = None)
     """Check the transport options of a connection to the control store at ``uri``.
 
     Raises:
-        ConfigurationError: one of them is unknown, or cannot have that value.
+        ConfigurationError: one of them is misspelt, or cannot have that value.
     """
     where = "broker_transport_options"
-    known = {name: value for name, value in given.items() if name not in FOREIGN and value is not None}
-    # From broker_transport_options alone: oslo.config has no types for these.
+    given = {name: value for name, value in given.items() if value is not None}
+    foreign = {name: value for name, value in given.items() if foreign_options.is_foreign(name, OURS, where)}
+    known = {name: value for name, value in given.items() if name not in foreign}
     structured: dict[str, Any] = {
         "queue_flavors": _mapping(where, "queue_flavors", known.pop("queue_flavors", {})),
         "pools": _sequence(where, "pools", known.pop("pools", ())),
         "flavors": _sequence(where, "flavors", known.pop("flavors", ())),
     }
     values = options_of.options(options_of.TRANSPORT, known, where=where, conf=conf, group=options_of.TRANSPORT_GROUP)
+    if not values["project"]:
+        values["project"] = foreign_options.project_of(foreign)
+        foreign = {name: value for name, value in foreign.items() if name not in PREFIXES or value != values["project"]}
+    foreign_options.warn_of(foreign, where)
     return TransportOptions(uri=uri, conf=conf, **structured, **values)
 
 

@@ -229,7 +229,8 @@ def test_a_configuration_file_that_is_not_there_is_named(tmp_path, opened):
     [
         ("pool+memory://x?colour=red", {}, ["colour", "max_message_size"]),
         ("pool+memory://x?max_message_size=huge", {}, ["max_message_size", "huge"]),
-        ("pool+memory://x", {"colour": "red"}, ["colour", "claim_ttl"]),
+        ("pool+memory://x", {"claim_tll": 5}, ["claim_tll", "did you mean 'claim_ttl'", "read_ahead"]),
+        ("pool+memory://x", {"Queue-Flavor": {}}, ["Queue-Flavor", "did you mean 'queue_flavors'"]),
         ("pool+memory://x", {"claim_ttl": "soon"}, ["claim_ttl", "soon"]),
         ("pool+memory://x", {"claim_ttl": 0.01}, ["claim_ttl", "0.01"]),
         ("pool+memory://x", {"read_ahead": 0}, ["read_ahead"]),
@@ -263,10 +264,6 @@ def test_a_configuration_error_is_not_tried_again(tmp_path):
 
     with pytest.raises(errors.ConfigurationError):
         connection.ensure_connection(max_retries=100, interval_start=60)
-
-
-def test_options_of_other_transports_are_passed_over(opened):
-    use(opened("pool+memory://carried-over", visibility_timeout=3600, global_keyprefix="x", fanout_patterns=True))
 
 
 def test_no_password_is_in_an_error():

@@ -1,0 +1,110 @@
+"""Options of other transports, which users bring along: none of them ends a process, and none is ignored in silence."""
+
+from __future__ import annotations
+
+import logging
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+from kombu_pool import conf
+from kombu_pool.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+logger = logging.getLogger(__name__)
+
+#: Options that Kombu heeds itself; a publish with a retry policy adds them, too.
+OF_KOMBU = frozenset(
+    {
+        "callback", "connect_retries_timeout", "errback", "interval_max", "interval_start", "interval_step",
+        "max_retries", "on_revive", "retry_errors",
+    }
+)  # fmt: skip
+
+#: Prefixes of queue names, by which other transports keep installations apart.
+PREFIXES = ("global_keyprefix", "queue_name_prefix")
+
+_WAKE_UP = "consumers are woken by the store"
+_RENEWED = "claims are renewed while their consumer lives, see claim_ttl"
+_SENTINEL = "the URL names the master: pool+redis+sentinel://HOST1,HOST2/MASTER/0"
+_TLS = "give broker_use_ssl, or the options of the store in its URL"
+_ACCOUNT = "the URL names user and password"
+_DEAD_LETTERS = "give the queue x-dead-letter-exchange"
+_REMEDIES = {
+    "ack_deadline_seconds": _RENEWED,
+    "access_key_id": _ACCOUNT,
+    "confirm_publish": "every publish is confirmed",
+    "confirm_timeout": "every publish is confirmed",
+    "deadletter_queue": _DEAD_LETTERS,
+    "failover_strategy": "set broker_failover_strategy",
+    "global_keyprefix": "set the option project",
+    "heartbeat": "set broker_heartbeat",
+    "login_method": "set broker_login_method",
+    "master_name": _SENTINEL,
+    "max_lock_renewal_duration": _RENEWED,
+    "max_poll_seconds": _WAKE_UP,
+    "min_other_sentinels": _SENTINEL,
+    "password": _ACCOUNT,
+    "peek_lock_seconds": _RENEWED,
+    "poll_interval_ms": _WAKE_UP,
+    "polling_interval": _WAKE_UP,
+    "priority_steps": "every queue has the priorities 0 to 255",
+    "queue_name_prefix": "set the option project",
+    "retry_policy": "set task_publish_retry_policy",
+    "secret_access_key": _ACCOUNT,
+    "sentinel_kwargs": "give sentinel_username and sentinel_password in the URL",
+    "ssl": _TLS,
+    "tls": _TLS,
+    "ttl": "give the queue x-message-ttl or x-expires",
+    "userid": _ACCOUNT,
+    "virtual_host": "the URL's path names the database or the file",
+    "visibility_timeout": _RENEWED,
+    "wait_time_seconds": _WAKE_UP,
+}
+#: The stores whose options belong into a URL, by an example of one.
+_STORES = {
+    "pool+redis://HOST/0": conf.REDIS,
+    "pool+mongodb://HOST/DATABASE": conf.MONGODB,
+    "pool+sqlite:///FILE": conf.SQLITE,
+}
+_warned: set[tuple[str, ...]] = set()
+
+
+def is_foreign(name: str, ours: Collection[str], where: str) -> bool:
+    """Return whether an option is none of ours.
+
+    Raises:
+        ConfigurationError: it looks like one of ours that is misspelt.
+    """
+    if name in ours:
+        return False
+    plain = str(name).lower().replace("-", "_")
+    near = get_close_matches(plain, ours, n=1, cutoff=0.8)
+    if near and name not in _REMEDIES:
+        known = ", ".join(sorted(ours))
+        raise ConfigurationError(f"{where}: no option {name!r}; did you mean {near[0]!r}? Known: {known}")
+    return True
+
+
+def project_of(foreign: Mapping[str, Any]) -> str | None:
+    """Return the project that a prefix of queue names stands for; None without one."""
+    found = (foreign.get(name) for name in PREFIXES)
+    return next((prefix for prefix in found if isinstance(prefix, str) and prefix), None)
+
+
+def warn_of(names: Iterable[str], where: str) -> None:
+    """Log these options as ones without an effect, once in a process."""
+    unused = tuple(sorted(name for name in map(str, names) if name not in OF_KOMBU))
+    if unused and unused not in _warned:
+        _warned.add(unused)
+        told = "; ".join(f"{name!r}: {_remedy(name)}" for name in unused)
+        logger.warning("%s: without effect on a pool:// broker, remove them: %s", where, told)
+
+
+def _remedy(name: str) -> str:
+    found = _REMEDIES.get(name)
+    if found is None:
+        url = next((url for url, opts in _STORES.items() if any(opt.dest == name for opt in opts)), None)
+        found = f"an option of the store, for its URL, as in {url}?{name}=..." if url else "no option of kombu_pool"
+    return found

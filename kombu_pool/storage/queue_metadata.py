@@ -14,7 +14,7 @@ T = TypeVar("T")
 DEFAULT_LIMIT = 10
 
 #: Queue metadata that a store interprets. Any other key is stored and returned.
-DEFAULT_MESSAGE_TTL = "_default_message_ttl"  # seconds: the longest ttl of a message of the queue
+DEFAULT_MESSAGE_TTL = "_default_message_ttl"  # seconds: the longest ttl of a message, after its delay
 DEFAULT_MESSAGE_DELAY = "_default_message_delay"  # seconds: the delay of a message without one
 MAX_CLAIM_COUNT = "_max_claim_count"  # the delivery limit: the claims of a message before it is dead-lettered
 DEAD_LETTER_QUEUE = "_dead_letter_queue"  # the queue of the same project for dead letters

@@ -93,9 +93,15 @@ def _priority(value: Any) -> int:
 
 
 def effective_ttl(incoming: ValidMessage, metadata: Metadata) -> float:
-    """Return the message's ttl in a queue of that metadata; 0: it never expires."""
+    """Return the message's ttl in a queue of that metadata; 0: it never expires.
+
+    The queue's longest ttl counts from the end of the message's delay.
+    """
     longest = positive_number(metadata, DEFAULT_MESSAGE_TTL)
-    return min(incoming.ttl or longest, longest) if longest else incoming.ttl
+    if not longest:
+        return incoming.ttl
+    longest += effective_delay(incoming, metadata)
+    return min(incoming.ttl or longest, longest)
 
 
 def effective_delay(incoming: ValidMessage, metadata: Metadata) -> float:

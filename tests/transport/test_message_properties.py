@@ -224,6 +224,17 @@ def test_workers_hold_tasks_with_an_eta_when_delaying_is_switched_off(connect):
     assert roundtrip(channel, "a", headers=task_with_eta("2900-01-01T00:00:00Z")).payload == "a"
 
 
+def test_a_delayed_task_outlives_the_ttl_of_its_queue_until_it_is_due(channel):
+    declare(channel, "q", arguments={"x-message-ttl": 2000})
+    due = datetime.now(timezone.utc) + timedelta(seconds=2.2)
+    publish(channel, "q", "later", headers=task_with_eta(due.isoformat()))
+
+    message = consume(channel, "q").wait_for(1)[0]
+
+    assert message.payload == "later"
+    assert datetime.now(timezone.utc) >= due
+
+
 def test_a_delayed_message_gets_its_whole_time_to_live_once_it_is_due():
     eta = (datetime.now(timezone.utc) + timedelta(seconds=100)).isoformat()
 

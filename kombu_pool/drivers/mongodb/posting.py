@@ -180,8 +180,9 @@ def _document(
     queue: Queue, message_id: bytes, message: ValidMessage, client_id: str | None, now: float
 ) -> dict[str, Any]:
     policy = queue.policy
-    ttl = min(message.ttl or policy.ttl, policy.ttl) if policy.ttl else message.ttl
-    delay = policy.delay if message.delay is None else message.delay
+    ttl, delay = message.ttl, policy.delay if message.delay is None else message.delay
+    if policy.ttl and (not ttl or ttl > policy.ttl + delay):
+        ttl = policy.ttl + delay
     document: dict[str, Any] = {
         "_id": message_id,
         **queue.scope,

@@ -50,10 +50,10 @@ def store(
     soon = False
     for number, message in enumerate(messages, first):
         ttl = message.ttl
-        if policy.ttl and (not ttl or ttl > policy.ttl):
-            ttl = policy.ttl
-        expires = now + ttl if ttl else None
         delay = policy.delay if message.delay is None else message.delay
+        if policy.ttl and (not ttl or ttl > policy.ttl + delay):
+            ttl = policy.ttl + delay
+        expires = now + ttl if ttl else None
         due = now + delay if delay else None
         soon = soon or delay < SOON
         rank = -message.priority

@@ -1,4 +1,4 @@
-"""The ttl of a claimed message."""
+"""The ttl of a delayed and of a claimed message."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from kombu_pool.testing.handles import bodies
+
 if TYPE_CHECKING:
     from kombu_pool.testing.clock import ManualClock
+    from kombu_pool.testing.fixtures import MakeQueue
     from kombu_pool.testing.handles import QueueHandle
 
 # Zaqar's examples for messages of ttl 120: the claim's ttl, its grace, and the messages' ttl afterwards.
@@ -101,3 +104,45 @@ def test_a_message_that_expires_with_its_claim_is_not_prolonged(queue: QueueHand
     assert queue.claim(ttl=60, grace=30).messages[0]["ttl"] == 60
     clock.advance(60)
     assert queue.all() == []
+
+
+def test_the_ttl_of_a_queue_counts_from_the_end_of_a_delay(queues: MakeQueue, clock: ManualClock) -> None:
+    queue = queues("limited", _default_message_ttl=20)
+    posted = [
+        *queue.post("none", delay=100),
+        *queue.post("long", delay=100, ttl=500),
+        *queue.post("within", delay=100, ttl=110),
+    ]
+
+    assert [queue.get(message_id)["ttl"] for message_id in posted] == [120, 120, 110]
+    clock.advance(109)
+    assert queue.free() == ["none", "long", "within"]
+    clock.advance(1)
+    assert queue.free() == ["none", "long"]
+    clock.advance(10)
+    assert queue.all() == []
+
+
+def test_the_ttl_of_a_queue_counts_from_the_end_of_its_own_delay(queues: MakeQueue, clock: ManualClock) -> None:
+    queue = queues("limited", _default_message_ttl=20, _default_message_delay=100)
+    queue.post("delayed")
+    queue.post("at once", delay=0)
+    clock.advance(20)
+
+    assert queue.all() == ["delayed"]
+    clock.advance(99)
+    assert bodies(queue.claim()) == ["delayed"]
+
+
+def test_a_delayed_message_is_not_dead_lettered_before_it_is_free(
+    queues: MakeQueue, dlq: QueueHandle, clock: ManualClock
+) -> None:
+    queue = queues("brief", _default_message_ttl=20, _dead_letter_queue="dlq", _dead_letter_expired=True)
+    queue.post("a", delay=100)
+    clock.advance(119)
+
+    assert queue.driver.dead_letter_all() == 0
+    assert queue.free() == ["a"]
+    clock.advance(1)
+    assert queue.driver.dead_letter_all() == 1
+    assert dlq.free() == ["a"]

@@ -19,8 +19,8 @@ local function prepare(now, head)
       priority, ttl = tonumber(first), tonumber(second)
       if third ~= '' then delay = tonumber(third) end
     end
-    if longest > 0 and (ttl == 0 or ttl > longest) then
-      ttl = longest
+    if longest > 0 and (ttl == 0 or ttl > longest + delay) then
+      ttl = longest + delay
       record = struct.pack('>d', ttl) .. string.sub(record, 9)
     end
     number = number + 1

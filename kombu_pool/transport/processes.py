@@ -19,6 +19,7 @@ from kombu_pool.clock import SYSTEM_CLOCK
 _MACHINE_BYTES = 12
 #: Parts of a process's name: its machine, its pid, its start time.
 _PARTS = 3
+_REGISTRATION = ":process"
 
 _living: set[str] = set()
 
@@ -28,6 +29,16 @@ def new_owner_id() -> str:
     owner = f"{process()}:{uuid.uuid4().hex}"
     _living.add(owner)
     return owner
+
+
+def new_registration_id() -> str:
+    """Return an id that stands for this process by itself, and for none of its connections."""
+    return f"{new_owner_id()}{_REGISTRATION}"
+
+
+def is_registration(holder: str) -> bool:
+    """Return whether an id of a holder stands for its process by itself."""
+    return holder.endswith(_REGISTRATION)
 
 
 def retire(owner: str) -> None:

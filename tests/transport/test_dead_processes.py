@@ -10,6 +10,7 @@ import sys
 import time
 
 import pytest
+from amqp.exceptions import NotFound
 
 from kombu_pool.transport import processes
 from tests.support.limits import best_of, seconds_of
@@ -24,6 +25,15 @@ LONG = {"claim_ttl": 600}
 WHILE = 3.0
 
 unshare = shutil.which("unshare")
+
+
+def is_absent(channel, queue):
+    """Return whether there is no such queue."""
+    try:
+        channel.queue_declare(queue, passive=True)
+    except NotFound:
+        return True
+    return False
 
 
 @pytest.fixture
@@ -146,3 +156,26 @@ def test_messages_of_a_dead_process_come_back_from_a_queue_that_is_consumed_late
     inbox = consume(other, "q", ack=True)
 
     assert seconds_of(lambda: inbox.wait_for(2)) < AT_ONCE
+
+
+def test_an_auto_delete_queue_goes_with_its_dead_consumer(channel, shared_url, programs):
+    consume(channel, "q")
+    declare(channel, "mailbox", auto_delete=True)
+    publish(channel, "mailbox", "a")
+    consumer = programs.start("hold", url=shared_url, queue="mailbox", number=1, options=LONG)
+    assert consumer.line() == "a"
+    eventually(lambda: channel.queue_declare("mailbox", passive=True).consumer_count == 1)
+    consumer.kill()
+
+    assert seconds_of(lambda: eventually(lambda: is_absent(channel, "mailbox"))) < AT_ONCE + 1
+
+
+def test_the_next_of_single_active_consumers_follows_a_dead_one_at_once(channel, shared_url, programs):
+    declare(channel, "single", arguments={"x-single-active-consumer": True})
+    publish(channel, "single", "a")
+    active = programs.start("hold", url=shared_url, queue="single", number=1, options=LONG)
+    assert active.line() == "a"
+    inbox = consume(channel, "single", ack=True)
+    active.kill()
+
+    assert seconds_of(lambda: inbox.wait_for(1)) < AT_ONCE + 1

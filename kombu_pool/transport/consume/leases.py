@@ -71,7 +71,7 @@ class Renewal:
         self._leases: set[Lease] = set()
         self._holders: dict[str, Callable[[], None] | None] = {}
         #: The name under which this process is found while it renews, and whether it is registered.
-        self._name, self._is_registered = processes.new_owner_id(), False
+        self._name, self._is_registered = processes.new_registration_id(), False
         #: The pools whose last renewal failed, and PROCESSES for the control store.
         self._failing: set[str | None] = set()
         self._lock = threading.Lock()

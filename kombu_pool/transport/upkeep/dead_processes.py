@@ -1,4 +1,4 @@
-"""Ends the claims of processes of this machine that have died, so that their messages come back at once."""
+"""Ends the claims and consumers of dead processes of this machine, so that their messages come back at once."""
 
 from __future__ import annotations
 
@@ -58,7 +58,8 @@ class DeadProcesses:
         """
         for process in self._known.values():
             process.absent += 1
-        for name, of_process in _by_process(holders).items():
+        live = _by_process(holders)
+        for name, of_process in live.items():
             process = self._known.setdefault(name, _Process(name))
             process.absent = 0
             if not process.is_dead:
@@ -67,6 +68,7 @@ class DeadProcesses:
             process.is_dead = process.is_dead or processes.has_died(process.name)
         for process in [process for process in self._known.values() if process.is_dead]:
             self._end_claims(process)
+            self._remove_consumers(live.get(process.name, ()))
             if process.absent >= ROUNDS:
                 # Its holders have expired with their ttl, and its claims have ended by then.
                 self._consumers.remove_holders(process.holders)
@@ -90,6 +92,11 @@ class DeadProcesses:
                 process.name.split(":")[1],
                 freed,
             )
+
+    def _remove_consumers(self, holders: Sequence[str]) -> None:
+        """Remove what a dead process holds but its registration, by which one that starts later learns of it."""
+        if consumers := [holder for holder in holders if not processes.is_registration(holder)]:
+            self._consumers.remove_holders(consumers)
 
 
 def _by_process(holders: Sequence[str]) -> dict[str, list[str]]:

@@ -46,8 +46,9 @@ quickstart: $(VENV)/.celery.installed
 test: $(VENV)/.dev.installed servers
 	$(TESTS)
 
+# A test that fails is run once more, and named: see docs/testing.md.
 coverage: $(VENV)/.dev.installed servers
-	$(TESTS) --cov --ignore=tests/peers
+	$(TESTS) --cov --ignore=tests/peers --reruns 1 -rfEsR
 
 # CI: a missing server is an error, not a skip.
 peers: $(VENV)/.peers.installed servers

@@ -56,7 +56,7 @@ class Client:
 
     def __init__(self, location: Location) -> None:
         self.location = location
-        self._connector = Connector(location)
+        self._connector = Connector(location, self._end_outdated)
         self._busy_wait = BusyWait(location.busy_wait)
         self._is_layout_checked = False
         self._start()
@@ -68,6 +68,7 @@ class Client:
         self._blocking: deque[Connection] = deque()
         #: All connections for commands. One is lost when a signal handler raises while it is being released.
         self._connections: weakref.WeakSet[Connection] = weakref.WeakSet()
+        self._waiting: weakref.WeakSet[Connection] = weakref.WeakSet()
         self._closed = False
         self.renew_lock()
 
@@ -154,6 +155,7 @@ class Client:
         connection.has_unread_reply = True  # until it is read, whatever interrupts that
         try:
             result = work(raw)
+            connection.require_current()
         except KombuPoolError:
             connection.has_unread_reply = False
             raise
@@ -203,6 +205,8 @@ class Client:
             connection = self._blocking.pop()
         except IndexError:
             connection = self._new_connection("watch:")
+            with self._lock:
+                self._waiting.add(connection)
         try:
             with translated(self.location):
                 yield connection
@@ -220,6 +224,7 @@ class Client:
         """Close the idle connections now and the others on their release. Idempotent."""
         if self._pid == os.getpid():
             self._closed = True
+            self._connector.close()
             for connection in [*self._idle, *self._blocking]:
                 connection.disconnect()
 
@@ -262,12 +267,20 @@ class Client:
                 self._released.notify()
 
     def _new_connection(self, purpose: str) -> Connection:
-        return Connection(lambda: self._connector.connect(purpose), self.location.health_check_interval)
+        return Connection(self._connector, purpose, self.location.health_check_interval)
+
+    def _end_outdated(self) -> None:
+        """Have all connections leave a former master at once."""
+        with self._lock:
+            connections = [*self._connections, *self._waiting]
+        for connection in connections:
+            connection.end_outdated()
 
     def _reset_after_fork(self) -> None:
         if self._pid != os.getpid():
             # Kept without use: closing the parent's sockets would shut them down for the parent too.
             self._inherited = (self._idle, self._blocking)
+            self._connector.reset_after_fork()
             self._start()
 
     def renew_lock(self) -> None:

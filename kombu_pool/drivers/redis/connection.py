@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import time
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Protocol
 
 # redis-py packs with it too; its own wrapper around it takes as long as all the rest of sending a command.
 from hiredis import pack_command
@@ -12,7 +14,7 @@ from redis import exceptions as redis_errors
 from kombu_pool.drivers.redis.error_mapping import CLIENT_ERRORS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     import redis
 
@@ -28,41 +30,79 @@ _PING_TIMEOUT = 2.0
 _TEXT_TYPES = frozenset({bytes, str})
 
 
+class Opener(Protocol):
+    """Opens connections to the master."""
+
+    #: Number of the masters so far. A connection of an earlier one is outdated.
+    generation: int
+
+    def connect(self, purpose: str) -> tuple[redis.Connection, int]:
+        """Return an open connection and its generation."""
+
+
 class Connection:
     """A redis-py connection, or none until the first use and after :meth:`disconnect`."""
 
-    __slots__ = ("__weakref__", "_health_check_interval", "_open", "_raw", "_used_at", "has_unread_reply")
+    __slots__ = (
+        "__weakref__",
+        "_generation",
+        "_health_check_interval",
+        "_opener",
+        "_purpose",
+        "_raw",
+        "_used_at",
+        "has_unread_reply",
+    )
 
-    def __init__(self, open_raw: Callable[[], redis.Connection], health_check_interval: float) -> None:
-        self._open = open_raw
+    def __init__(self, opener: Opener, purpose: str, health_check_interval: float) -> None:
+        self._opener = opener
+        self._purpose = purpose
         self._health_check_interval = health_check_interval
         self._raw: redis.Connection | None = None
+        self._generation = 0
         self._used_at = 0.0
         #: Whether a command was sent whose reply is unread: the next command would take it for its own.
         self.has_unread_reply = False
 
+    @property
+    def is_outdated(self) -> bool:
+        """Return whether another server is the master by now."""
+        return self._generation != self._opener.generation
+
     def ready(self) -> redis.Connection:
-        """Return the redis-py connection, opened again if it is closed, stale or has an unread reply."""
+        """Return the redis-py connection, opened again if it is closed, stale, outdated or has an unread reply."""
         raw = self._raw
         if raw is not None:
             idle = time.monotonic() - self._used_at
-            if not self.has_unread_reply and (idle < _STALE_AFTER or self._is_healthy(raw, idle)):
+            is_usable = not self.has_unread_reply and self._generation == self._opener.generation
+            if is_usable and (idle < _STALE_AFTER or self._is_healthy(raw, idle)):
                 return raw
             self.disconnect()
-        self._raw = self._connect()
+        self._raw, self._generation = self._connect()
         return self._raw
 
-    def _connect(self) -> redis.Connection:
+    def _connect(self) -> tuple[redis.Connection, int]:
         """Connect, with a few attempts when it is refused: a restarted Redis is back within a moment."""
         for pause in BACKOFF:
             try:
-                return self._open()
+                return self._opener.connect(self._purpose)
             except (redis_errors.AuthenticationError, redis_errors.TimeoutError):
                 # A password stays wrong, and a timeout has used the time of this call.
                 raise
             except CLIENT_ERRORS:
                 time.sleep(pause)
-        return self._open()
+        return self._opener.connect(self._purpose)
+
+    def require_current(self) -> None:
+        """Raise what redis-py does for a lost connection if it is outdated: what a former master stores is lost."""
+        if self._generation != self._opener.generation:
+            raise redis_errors.ConnectionError("another server became the master meanwhile")
+
+    def end_outdated(self) -> None:
+        """End the use of an outdated connection, perhaps by another thread, which gets an error."""
+        raw = self._raw
+        if raw is not None and self.is_outdated:
+            shut_down(raw)
 
     def _is_healthy(self, raw: redis.Connection, idle: float) -> bool:
         try:
@@ -87,6 +127,18 @@ class Connection:
         self.has_unread_reply = False
         if raw is not None:
             raw.disconnect()
+
+
+def shut_down(raw: redis.Connection) -> None:
+    """Shut a connection's socket down, so that its current or next use fails.
+
+    Closing it would not do: redis-py opens a closed connection again, and a thread that is about to wait for a closed
+    socket waits for whichever socket has its number by then.
+    """
+    ended = raw._sock  # noqa: SLF001 - redis-py ends no connection without closing it
+    if ended is not None:
+        with suppress(OSError):
+            ended.shutdown(socket.SHUT_RDWR)
 
 
 def _answers_ping(raw: redis.Connection) -> bool:

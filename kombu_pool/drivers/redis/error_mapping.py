@@ -71,7 +71,7 @@ def translation(error: BaseException, where: object) -> KombuPoolError:
     """Return our error for one of the client's."""
     if isinstance(error, UnicodeEncodeError):
         return InvalidMessage(f"{error.object!r} cannot be stored: {error.reason}")
-    text = _reason(error, str(where))
+    text = reason(error, str(where))
     code = error_code(error)
     if code in _BY_CODE:
         kind, meaning = _BY_CODE[code]
@@ -80,7 +80,7 @@ def translation(error: BaseException, where: object) -> KombuPoolError:
     return (ConnectionError if is_lost else StoreError)(f"{where}: {text}")
 
 
-def _reason(error: BaseException, where: str) -> str:
+def reason(error: BaseException, where: str) -> str:
     """Return the error's text; an address that ``where`` names already is left out of it."""
     text = (str(error) or type(error).__name__).removesuffix(".")
     found = _AT_ADDRESS.match(text)

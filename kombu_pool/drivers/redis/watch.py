@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 import os
-import socket
 import threading
 import time
 from abc import abstractmethod
@@ -19,11 +18,14 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool.clock import SystemClock
-from kombu_pool.drivers.redis.connection import execute
+from kombu_pool.drivers.redis.connection import execute, shut_down
 from kombu_pool.drivers.redis.connector import BLOCK_TIMEOUT
 from kombu_pool.drivers.redis.error_mapping import translated
 from kombu_pool.drivers.redis.scripts import script
-from kombu_pool.errors import StoreFull
+from kombu_pool.errors import (
+    ConnectionError,  # noqa: A004 - Zaqar's name for it
+    StoreFull,
+)
 from kombu_pool.storage import Watch
 
 if TYPE_CHECKING:
@@ -90,7 +92,7 @@ class RedisWatch(Watch):
             self._interrupted = True
             if self._listening is not None:
                 # Wakes the waiting thread at once, whether or not the server replies.
-                _shut_down(self._listening)
+                shut_down(self._listening)
 
     def close(self) -> None:
         self._closed = True
@@ -150,11 +152,17 @@ class WakeupListWatch(RedisWatch):
         if not self._keys:
             time.sleep(min(timeout, _CLOCK_POLL_INTERVAL))
             return False
-        with (
-            self._store.client.blocking_connection(self._keys[0].wakeup) as connection,
-            self._shut_down_on_interrupt(connection) as raw,
-        ):
-            found = self._await_wakeup(connection, raw, timeout, due)
+        try:
+            with (
+                self._store.client.blocking_connection(self._keys[0].wakeup) as connection,
+                self._shut_down_on_interrupt(connection) as raw,
+            ):
+                found = self._await_wakeup(connection, raw, timeout, due)
+        except ConnectionError:
+            # The wait goes on at the new master, whose queues the caller looks at first.
+            if not connection.is_outdated:
+                raise
+            return True
         return found is not None and self._is_news(*found)
 
     def _is_news(self, key: bytes, token: bytes) -> bool:
@@ -175,7 +183,7 @@ class WakeupListWatch(RedisWatch):
         with self._interrupting:
             self._listening = raw
             if self._interrupted:
-                _shut_down(raw)
+                shut_down(raw)
         try:
             yield raw
         finally:
@@ -266,15 +274,3 @@ class ChannelWatch(RedisWatch):
             if event != _DELETED or self._is_deleted(channel):
                 is_news = True
         return is_news
-
-
-def _shut_down(raw: redis.Connection) -> None:
-    """Shut a connection's socket down, so that its current or next use fails.
-
-    Closing it would not do: redis-py opens a closed connection again, and a thread that is about to wait for a closed
-    socket waits for whichever socket has its number by then.
-    """
-    ended = raw._sock  # noqa: SLF001 - redis-py ends no connection without closing it
-    if ended is not None:
-        with suppress(OSError):
-            ended.shutdown(socket.SHUT_RDWR)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from kombu_pool import drivers, errors
 from tests.support.kombu_clients import Clients
+from tests.support.limits import LIMIT
 from tests.support.servers.redis_sentinel import Sentinels
 from tests.support.transport.traffic import eventually
 
@@ -51,6 +54,18 @@ def opened():
         store.close()
 
 
+def clients_of(server):
+    """Return the names of our connections to a server."""
+    names = [client["name"] for client in server.client().client_list()]
+    return [name for name in names if name.startswith("kombu-pool:")]
+
+
+def woken_times(watch, count):
+    for _ in range(count):
+        while not watch.wait(LIMIT):
+            pass
+
+
 def test_everybody_goes_on_when_the_master_dies_and_when_it_changes_places(sentinels, start):
     clients = start(sentinels.uri())
 
@@ -79,6 +94,24 @@ def test_what_a_former_master_refuses_is_done_by_the_new_one(sentinels, opened):
 
     assert refused == []
     assert second["body"] == "b"
+
+
+def test_all_connections_leave_a_former_master_that_still_accepts_writes(sentinels, opened):
+    store, former = opened(sentinels.uri()), sentinels.master
+    watch = store.watch([(None, "q")])
+    with ThreadPoolExecutor() as threads:
+        waiting = threads.submit(woken_times, watch, 2)
+        eventually(lambda: len(clients_of(former)) > 1)
+        # It stays a master: in practice for ten seconds, until a sentinel demotes it.
+        former.ask("ACL", "SETUSER", "default", "-replicaof", "-slaveof")
+
+        master = sentinels.planned_failover()
+
+        eventually(lambda: not clients_of(former) and any(":watch:" in name for name in clients_of(master)))
+        store.message_controller.post("q", [{"ttl": None, "body": "a"}], None)
+        waiting.result(LIMIT)
+    assert former.ask("ROLE")[0] == b"master"
+    assert master.client().hlen("kombu-pool:{/q}:records") == 1
 
 
 @pytest.mark.parametrize("sentinels", [2], indirect=True)

@@ -86,6 +86,13 @@ class Sentinels:
         killed.kill()
         return self.wait_for_another(killed)
 
+    def planned_failover(self) -> Server:
+        """Promote a replica, and return it; the former master stays one for about ten seconds."""
+        former = self.master
+        # A sentinel refuses for some time after another failover.
+        first_answer(lambda: self._any_sentinel().ask("SENTINEL FAILOVER", NAME), why=self._describe)
+        return self.wait_for_another(former)
+
     def manual_failover(self, disconnect: bool = True) -> Server:
         """Exchange the roles of the master and a replica, and return the new master.
 
@@ -93,9 +100,7 @@ class Sentinels:
         it keeps them, as when an operator demotes it.
         """
         former = self.master
-        # A sentinel refuses for some time after another failover.
-        first_answer(lambda: self._any_sentinel().ask("SENTINEL FAILOVER", NAME), why=self._describe)
-        master = self.wait_for_another(former)
+        master = self.planned_failover()
         # The sentinels do this as well, but only after ten seconds.
         former.ask("REPLICAOF", "127.0.0.1", master.port)
         if disconnect:

@@ -3,7 +3,8 @@
 #   make quickstart   a Celery worker on pool://, its tasks and their results
 #   make test         all tests, with the servers that they start
 #   make coverage     the same tests, with the coverage of the package, which costs a third more time
-#   make peers        Zaqar's own storage tests, over every store and over pools of it
+#   make peers        Zaqar's and Kombu's own tests, over every store; CELERY=yes runs Celery's after them
+#   make peers-celery Celery's own tests, on SQLite, Redis and RabbitMQ, in half an hour; STORE=redis asks only about that
 #   make check        what CI runs: format, lint, types, layers, language, peers, tests with coverage
 #   make chaos        ten minutes of kills, cuts and full disks; STORE=redis asks only one store, SEED=7 repeats a run
 #   make servers      install those servers, where that may be done
@@ -24,7 +25,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help quickstart test coverage peers check format lint types layers language chaos servers bench clean
+.PHONY: help quickstart test coverage peers peers-celery check format lint types layers language chaos servers bench clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -50,10 +51,16 @@ test: $(VENV)/.dev.installed servers
 coverage: $(VENV)/.dev.installed servers
 	$(TESTS) --cov --ignore=tests/peers --reruns 1 -rfEsR
 
-# CI: a missing server is an error, not a skip.
+# CI: a missing server is an error, not a skip; but RabbitMQ, beside which Kombu's tests run where it is installed.
 peers: $(VENV)/.peers.installed servers
 	$(BIN)/python -W ignore -c 'import zaqar.tests.unit.storage.base'
+	$(BIN)/python -m tests.support.peers.sources kombu
 	CI=yes $(TESTS) tests/peers
+	$(if $(CELERY),$(MAKE) peers-celery)
+
+peers-celery: $(VENV)/.peers-celery.installed servers
+	@.ci/servers rabbitmq-server
+	@$(BIN)/python -m tests.support.peers.celery_suite $(STORE)
 
 check: format lint types layers language peers coverage
 

@@ -33,7 +33,7 @@ def test_the_clients_options_are_passed_on_and_ours_are_not():
 def test_nothing_waits_for_ever_unless_it_is_told_to():
     options = dict(located("mongodb://host/db").options)
 
-    assert options["serverselectiontimeoutms"] == 5000
+    assert options["serverselectiontimeoutms"] == 3000
     assert options["w"] == "majority"
     assert options["journal"] is True
 

@@ -128,9 +128,13 @@ class InvalidClaim(KombuPoolError, ValueError):
 
 
 class MessageNotEncodable(InvalidMessage):
-    """The body cannot be encoded ({reason}); a body may hold JSON values, bytes, or a mix of them."""
+    """The body cannot be encoded ({reason}); a body may hold JSON values, bytes, dates, decimals and UUIDs."""
 
     reason: str
+
+
+class BodyNotSerialized(MessageNotEncodable):
+    """The body is of type {reason}, not text or bytes; a serializer encodes JSON values, bytes need none."""
 
 
 class MessageTooLarge(InvalidMessage):

@@ -33,9 +33,9 @@ class Capabilities(IntEnum):
 class NewMessage(TypedDict):
     """A message to post.
 
-    ``ttl``: seconds until it expires; None or 0: never. ``body``: JSON values, bytes, or a mix; ``{}`` when absent.
-    ``delay``: seconds before it can be claimed. ``priority``: 0 to 255, higher first. ``dead_letter``: the header of a
-    dead letter from another store.
+    ``ttl``: seconds until it expires; None or 0: never. ``body``: JSON values, bytes, ``datetime``, ``date``,
+    ``Decimal``, ``UUID``, or a mix; ``{}`` when absent. ``delay``: seconds before it can be claimed. ``priority``: 0 to
+    255, higher first. ``dead_letter``: the header of a dead letter from another store.
     """
 
     ttl: float | None

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
+from kombu_pool import codec
 from kombu_pool.errors import ConfigurationError
 from kombu_pool.storage import queue_metadata as keys
 from kombu_pool.storage.validation import positive_number
@@ -85,7 +84,7 @@ def _text(given: Metadata, key: str) -> str | None:
 
 def read(metadata: bytes) -> Metadata:
     """Decode stored metadata."""
-    found: Metadata = msgspec.msgpack.decode(metadata)
+    found: Metadata = codec.decode(metadata)
     return found
 
 
@@ -96,6 +95,6 @@ def write(metadata: Any) -> bytes:
         ConfigurationError: the value holds something that cannot be stored.
     """
     try:
-        return msgspec.msgpack.encode(metadata, order="deterministic")
+        return codec.encode_deterministic(metadata)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise ConfigurationError(f"cannot be stored: {error}") from error

@@ -51,6 +51,7 @@ __all__ = [
     "test_against_memory",
     "test_bad_input",
     "test_bindings",
+    "test_body_types",
     "test_catalogue",
     "test_claim_by_id",
     "test_claim_deletion",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from kombu import exceptions
 
+from kombu_pool import codec
 from kombu_pool.errors import KombuPoolError
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class PublishBatch:
             # The caller may publish the same dictionary elsewhere before this one is posted.
             message = dict(message)
         new, queues = self.channel.routed(message, exchange, routing_key, **options)
+        codec.check(new["body"])
         for queue in queues:
             self._posts.setdefault(queue, []).append(new)
         self._size += 1

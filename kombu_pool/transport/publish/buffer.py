@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kombu.exceptions import OperationalError
 
+from kombu_pool import codec
 from kombu_pool.errors import ConnectionError as StoreConnectionError
 from kombu_pool.storage.idempotency import ProducerSequence
 from kombu_pool.transport.options import is_ours
@@ -53,12 +54,16 @@ class PublishBuffer:
         """Add a message.
 
         A full buffer is flushed first. If that fails, the message was not added, and may be published again.
+
+        Raises:
+            InvalidMessage: the message cannot be stored.
         """
         if self._size >= self.MAX_MESSAGES or self._bytes >= self.MAX_BYTES:
             self.flush(channel)
         if type(message) is dict:
             message = dict(message)
         new, queues = channel.routed(message, exchange, routing_key)
+        codec.check(new["body"])
         for queue in queues:
             self._posts.setdefault(queue, []).append(new)
         self._size += 1

@@ -11,7 +11,7 @@ import time
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.errors import InvalidMessage
+from kombu_pool.errors import BodyNotSerialized, InvalidMessage
 from kombu_pool.storage.validation import MAX_PRIORITY
 
 if TYPE_CHECKING:
@@ -25,7 +25,24 @@ SHORTEST_DELAY = 0.05
 LONGEST_DELAY = 5e9
 
 
+#: The basic properties of AMQP. As a broker does, a publish ignores all others.
+PROPERTIES = frozenset(
+    {
+        "content_type", "content_encoding", "delivery_mode", "priority", "correlation_id", "reply_to", "expiration",
+        "message_id", "timestamp", "type", "user_id", "app_id", "cluster_id",
+    }
+)  # fmt: skip
+
 _BODIES = (bytes, str)
+
+
+def of_serialized(body: Any, routing_key: str, exchange: str) -> Envelope:
+    """Return an envelope for a text or bytes.
+
+    Raises:
+        InvalidMessage: the body is neither.
+    """
+    return wrap(_serialized(body), routing_key, exchange)
 
 
 def wrap(body: Any, routing_key: str, exchange: str) -> Envelope:
@@ -64,10 +81,17 @@ def enveloped(body: Any, queue: str) -> Envelope:
 def new_message(envelope: Envelope, *, delay_eta: bool) -> NewMessage:
     """Return the message to post: with the envelope's expiration and priority; with ``delay_eta`` with a task's eta.
 
+    Its properties are the basic ones of AMQP.
+
     Raises:
-        InvalidMessage: one of them is invalid.
+        InvalidMessage: one of them is invalid, or the envelope's body is neither text nor bytes.
     """
+    if type(envelope["body"]) not in _BODIES:
+        envelope = {**envelope, "body": _serialized(envelope["body"])}
     properties = envelope["properties"]
+    if not properties.keys() <= PROPERTIES:
+        properties = {name: value for name, value in properties.items() if name in PROPERTIES}
+        envelope = {**envelope, "properties": properties}
     message: NewMessage = {"ttl": None, "body": envelope}
     expiration = properties.get("expiration")
     if expiration is not None:
@@ -80,6 +104,15 @@ def new_message(envelope: Envelope, *, delay_eta: bool) -> NewMessage:
     if delay_eta and headers.get("eta") and "task" in headers and "id" in headers:
         _delay(message, headers["eta"], time.time())
     return message
+
+
+def _serialized(body: Any) -> str | bytes:
+    """Return a body of a type that stands for text or bytes as one of them."""
+    if isinstance(body, str):
+        return str.__str__(body)
+    if isinstance(body, bytes | bytearray | memoryview):
+        return bytes(body)
+    raise BodyNotSerialized(type(body).__qualname__)
 
 
 def _milliseconds(expiration: Any) -> int:

@@ -39,8 +39,8 @@ class PostingMethods:
         self, message: Any, exchange: str, routing_key: str, mandatory: bool = False, **options: Any
     ) -> tuple[NewMessage, Sequence[str]]:
         """Return a message as it is posted, and the queues that it is routed to."""
-        if type(message) is not dict:
-            message = envelopes.wrap(message, routing_key, exchange)
+        if type(message) is not dict or "properties" not in message:
+            message = envelopes.of_serialized(message, routing_key, exchange)
         else:
             message["exchange"] = exchange
             message["routing-key"] = routing_key

@@ -87,7 +87,8 @@ class PublishingMethods(PostingMethods):
                 self.post(queue, (new,), mandatory=mandatory, idempotency_key=sequence.next_key())
                 stored += 1
         except ConnectionError:
-            UnconfirmedPublish(new["body"], self._options, sequence, queues[:stored], queues[stored]).remember()
+            published = message if type(message) is dict else new["body"]
+            UnconfirmedPublish(published, self._options, sequence, queues[:stored], queues[stored]).remember()
             # The stores of a closed connection are closed, too: their errors would name a store that answers.
             self.require_open()
             raise

@@ -121,32 +121,9 @@ def control_uri(url: str) -> str:
     return f"sqlite:///{quote(state_file(unquote(name).strip('/')))}" + (f"?{query}" if query else "")
 
 
-def joined(transport: str, authority: str, virtual_host: str | None) -> str:
-    """Return the broker URL of these parts, which Kombu made of it."""
-    scheme = transport.removeprefix(f"{_PLAIN}+")
-    path = "" if virtual_host in (None, "", "/") and scheme == _PLAIN else f"/{virtual_host or ''}"
-    return f"{scheme}://{'' if authority == 'localhost' and scheme in (_PLAIN, 'sqlite') else authority}{path}"
-
-
-_QUOTED = "pool:quoted:"
-
-
 def is_ours(url: str) -> bool:
     """Return whether a broker URL is one of a pool."""
     return url.partition("://")[0].partition("+")[0] == _PLAIN
-
-
-def quote_failover_url(url: str) -> str:
-    """Return a failover URL in a form that Kombu's ``Connection.switch`` passes on unparsed.
-
-    Parsing would lose parts of a pool's URL, and raise for any query.
-    """
-    return _QUOTED + quote(url, safe="") if is_ours(url) else url
-
-
-def unquote_failover_url(hostname: str) -> str:
-    """Undo :func:`quote_failover_url`."""
-    return unquote(hostname.removeprefix(_QUOTED)) if hostname.startswith(_QUOTED) else hostname
 
 
 def shown(uri: str, *, include_password: bool, hidden: str = MASK) -> str:

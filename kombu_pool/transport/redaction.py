@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool.drivers.uri import MASK, mask
-from kombu_pool.transport.options import is_ours, unquote_failover_url
+from kombu_pool.transport.options import is_ours
 
 if TYPE_CHECKING:
     from kombu import Connection
@@ -21,14 +21,16 @@ _PREFIX = "pool+"
 
 
 class Redacted(str):
-    """A text to show in place of the one in ``whole``."""
+    """A text to show in place of the one in ``whole``; ``transport`` is Kombu's name for the transport of a URL."""
 
-    __slots__ = ("whole",)
+    __slots__ = ("transport", "whole")
     whole: str
+    transport: str
 
-    def __new__(cls, whole: str, shown: str) -> Self:
+    def __new__(cls, whole: str, shown: str, transport: str = "pool") -> Self:
         self = super().__new__(cls, shown)
         self.whole = whole
+        self.transport = transport
         return self
 
     # Kombu looks a pool of connections up by the original URL or by the redacted one.
@@ -42,12 +44,14 @@ class Redacted(str):
     def __hash__(self) -> int:
         return hash(_bare(self))
 
-    def __reduce__(self) -> tuple[type[Redacted], tuple[str, str]]:
-        return Redacted, (self.whole, str(self))
+    def __reduce__(self) -> tuple[type[Redacted], tuple[str, str, str]]:
+        return Redacted, (self.whole, str(self), self.transport)
 
     def split(self, sep: Any = None, maxsplit: Any = -1) -> list[str]:
         """Split the whole text, as Kombu does to part ``pool`` from ``redis://...``."""
-        return [redact(part) for part in self.whole.split(sep, maxsplit)]
+        parts = self.whole.split(sep, maxsplit)
+        marked = [Redacted(part, mask(part)) if "://" in part else part for part in parts]
+        return [self.transport, *marked[1:]] if sep == "+" else marked
 
 
 def _bare(text: str) -> str:
@@ -86,15 +90,19 @@ def unredact(value: Any) -> Any:
 
 
 def redact_connection(client: Connection) -> None:
-    """Redact a Kombu connection's own URL, its failover URLs and its transport options."""
-    whole = unredact(client.hostname or "")
-    url = unquote_failover_url(whole)
-    if client.uri_prefix and not is_ours(url):
-        # Kombu would join the two to a text that has no unredacted original.
-        url = f"{client.uri_prefix}+{url}"
-    shown = redact(url)
-    if isinstance(shown, Redacted) or whole != unquote_failover_url(whole):
-        client.hostname, client.uri_prefix = shown, None
+    """Redact a Kombu connection's own URL, its password, its failover URLs and its transport options.
+
+    Its URL becomes a :class:`Redacted` in any case, which tells a copy of the connection from one that a program makes.
+    """
+    url = unredact(client.hostname or "")
+    if "://" in url:
+        if client.uri_prefix and not is_ours(url):
+            # Kombu would join the two to a text that has no unredacted original.
+            url = f"{_PREFIX}{url}"
+        name = client.transport_cls
+        transport = name if isinstance(name, str) and is_ours(f"{name}://") else "pool"
+        client.hostname, client.uri_prefix = Redacted(url, mask(url), transport), None
+    client.password = redact(client.password, secret=True)
     if client.alt and all(is_ours(url) for url in client.alt):
         client.alt = redact(client.alt)
     options = redact(client.transport_options)

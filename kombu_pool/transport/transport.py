@@ -6,18 +6,20 @@ import sys
 import time
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from amqp.exceptions import RecoverableConnectionError
 from kombu.transport import base
 
 from kombu_pool import errors
+from kombu_pool.drivers.parameters import Conflict
+from kombu_pool.transport import broker_url, failover
 from kombu_pool.transport import channel as channels
 from kombu_pool.transport import options as options_of
 from kombu_pool.transport.connection import PoolConnection
 from kombu_pool.transport.declare.exchanges import TYPES
+from kombu_pool.transport.failover import FailoverUrls, check_alternates
 from kombu_pool.transport.publish import celery_groups
-from kombu_pool.transport.redaction import redact_connection, unredact
+from kombu_pool.transport.redaction import Redacted, redact_connection, unredact
 
 if TYPE_CHECKING:
     from kombu import Connection
@@ -50,8 +52,12 @@ class Transport(base.Transport):  # type: ignore[misc] # Kombu has no types
     def __init__(self, client: Connection, **options: Any) -> None:
         super().__init__(client, **options)
         self._connections: list[PoolConnection] = []
+        failover.restore(client)
         if client.cycle is not None and not isinstance(client.cycle, FailoverUrls):
-            client.cycle = FailoverUrls(lambda url: options_of.quote_failover_url(unredact(url)), client.cycle)
+            client.cycle = FailoverUrls(client)
+        if not isinstance(client.hostname, Redacted):
+            # Not a copy of a connection, in which a part given beside the URL is a wish for another one.
+            broker_url.whole(client, client.hostname, Conflict.REFUSE, with_password=False)
         redact_connection(client)
         for module, step in CELERY_STEPS:
             if module in sys.modules:
@@ -67,26 +73,8 @@ class Transport(base.Transport):  # type: ignore[misc] # Kombu has no types
 
     def as_uri(self, uri: str, include_password: bool = False, mask: str = "**") -> str:
         """Return the broker URL, with the full path that ``pool://`` stands for, and the password masked."""
-        shown = options_of.control_uri(self._whole(uri))
-        return options_of.shown(shown, include_password=include_password, hidden=mask)
-
-    def _whole(self, hostname: str | None) -> str:
-        """Return the whole broker URL; Kombu keeps a part of it in ``hostname``, or the host alone after a failover."""
-        text: str = unredact(hostname or "")
-        if "://" in text:
-            return text
-        return options_of.joined(self._scheme, self._authority(text), self.client.virtual_host)
-
-    @property
-    def _scheme(self) -> str:
-        name = self.client.transport_cls
-        return name if isinstance(name, str) and name.startswith("pool") else "pool"
-
-    def _authority(self, host: str) -> str:
-        client = self.client
-        password = client.password() if callable(client.password) else client.password
-        user = quote(client.userid or "", safe="") + (f":{quote(password, safe='')}" if password else "")
-        return (f"{user}@" if user else "") + host + (f":{client.port}" if client.port else "")
+        whole = broker_url.whole(self.client, uri, Conflict.REPLACE, with_password=include_password)
+        return options_of.shown(options_of.control_uri(whole), include_password=include_password, hidden=mask)
 
     def establish_connection(self) -> PoolConnection:
         """Open the control store.
@@ -97,7 +85,9 @@ class Transport(base.Transport):  # type: ignore[misc] # Kombu has no types
         """
         time.sleep(max(0.0, self._abandoned_at + self.RECONNECT_PAUSE - time.monotonic()))
         client = self.client
-        uri, conf = options_of.from_file(options_of.control_uri(self._whole(client.hostname)))
+        check_alternates(client)
+        url = broker_url.whole(client, client.hostname, Conflict.REPLACE)
+        uri, conf = options_of.from_file(options_of.control_uri(url))
         connection = PoolConnection(client, options_of.read(uri, unredact(client.transport_options or {}), conf))
         try:
             connection.epoch.begin()
@@ -163,7 +153,3 @@ class Management(base.Management):  # type: ignore[misc] # Kombu has no types
             {"destination": destination, "source": exchange, "routing_key": routing_key}
             for destination, exchange, routing_key in channel.get_bindings()
         ]
-
-
-class FailoverUrls(map):  # type: ignore[type-arg] # no class at runtime takes the parameter
-    """Kombu's failover URLs; those of pools in a form that survives ``Connection.switch``."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 from kombu_pool.drivers.mongodb.control import ControlDriver
 from kombu_pool.drivers.mongodb.driver import CAPABILITIES, DataDriver
 from kombu_pool.drivers.mongodb.location import locate
+from kombu_pool.drivers.mongodb.parameters import NETWORK
 from kombu_pool.drivers.opening import Opener
 
 _opener = Opener(locate, DataDriver, ControlDriver)
 open_data, open_control = _opener.open_data, _opener.open_control
 
-__all__ = ["CAPABILITIES", "open_control", "open_data"]
+__all__ = ["CAPABILITIES", "NETWORK", "open_control", "open_data"]

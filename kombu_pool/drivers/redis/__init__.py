@@ -12,8 +12,9 @@ from kombu_pool.drivers.opening import Opener
 from kombu_pool.drivers.redis.control import ControlDriver
 from kombu_pool.drivers.redis.driver import CAPABILITIES, DataDriver
 from kombu_pool.drivers.redis.location import locate
+from kombu_pool.drivers.redis.parameters import NETWORK
 
 _opener = Opener(locate, DataDriver, ControlDriver)
 open_data, open_control = _opener.open_data, _opener.open_control
 
-__all__ = ["CAPABILITIES", "open_control", "open_data"]
+__all__ = ["CAPABILITIES", "NETWORK", "open_control", "open_data"]

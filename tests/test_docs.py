@@ -10,6 +10,7 @@ import pytest
 
 from kombu_pool.drivers.mongodb import schema as mongodb
 from kombu_pool.drivers.redis import server_check as redis
+from kombu_pool.drivers.redis.permissions import CLUSTER_WAKING, COMMANDS, WAKING
 from kombu_pool.drivers.sqlite import schema as sqlite
 from tests.support.docs.pages import PAGES, ROOT, anchors, links
 
@@ -95,3 +96,5 @@ def test_the_permissions_of_a_redis_user_allow_every_command_of_the_scripts():
 
     assert {"zadd", "hrandfield", "zmscore"} <= used
     assert used - allowed == set()
+    assert used - {*COMMANDS, *WAKING, *CLUSTER_WAKING} == set()
+    assert {*COMMANDS, *WAKING, *CLUSTER_WAKING} - allowed == set()

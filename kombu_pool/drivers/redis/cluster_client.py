@@ -21,6 +21,7 @@ from kombu_pool.drivers.redis.client import Client
 from kombu_pool.drivers.redis.cluster_slots import SlotMap, node_address, slot_of
 from kombu_pool.drivers.redis.connection import execute, execute_all
 from kombu_pool.drivers.redis.error_mapping import CLIENT_ERRORS, error_code, translated
+from kombu_pool.drivers.redis.location import CLUSTER_NODE
 from kombu_pool.errors import (
     ConnectionError,  # noqa: A004 - Zaqar's name for it
     KombuPoolError,
@@ -154,7 +155,7 @@ class ClusterClient(Client):
         host, port = address
         text = f"{self.location} ({host}:{port})"
         node = self._nodes.setdefault(
-            address, Client(replace(self.location, scheme="redis", nodes=(address,), text=text))
+            address, Client(replace(self.location, scheme=CLUSTER_NODE, nodes=(address,), text=text))
         )
         if self._closed:
             node.close()

@@ -44,6 +44,8 @@ _BY_CODE: dict[str, tuple[type[KombuPoolError], str]] = {
     # The beginning of "DB index is out of range", which has no code.
     "DB": (ConfigurationError, "the server has no database of that number"),
 }
+# Redis 7.0 gives it no code.
+_REFUSED_IN_SCRIPT = "The user executing the script can't"
 # Redis 6.2 puts the code of a script's error behind its place: "...: @user_script: 12: -READONLY You can't write ...".
 _CODE = re.compile(r"(?:\A|: )-?([A-Z]+)\b")
 # Texts of redis-py: "Error 111 connecting to 127.0.0.1:6379. Connection refused.", "Error while reading from
@@ -94,6 +96,8 @@ def reason(error: BaseException, where: str) -> str:
 def error_code(error: BaseException) -> str:
     """Return the code of a Redis error, or ""; redis-py cuts off the codes for which it has a class."""
     code = next((code for kind, code in _BY_CLASS if isinstance(error, kind)), None)
+    if _REFUSED_IN_SCRIPT in str(error):
+        return "NOPERM"
     return code or next((code for code in _CODE.findall(str(error)) if code in _BY_CODE), "")
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 Address = tuple[str, int]
 PORT: Final = 6379
 SENTINEL_PORT: Final = 26379
+#: The scheme of the location of one node of a cluster.
+CLUSTER_NODE: Final = "redis+cluster-node"
 _HOST = re.compile(r"(?:\[(?P<v6>[^\]]+)\]|(?P<name>[^:\[\]]*))(?::(?P<port>\d{1,5}))?\Z")
 
 
@@ -61,6 +63,11 @@ class Location:
     def is_cluster(self) -> bool:
         """Return whether it is a Redis Cluster."""
         return self.scheme == "redis+cluster"
+
+    @property
+    def is_cluster_node(self) -> bool:
+        """Return whether it is one node of a Redis Cluster."""
+        return self.scheme == CLUSTER_NODE
 
 
 #: Other names of schemes, and whether they mean TLS.

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from redis import exceptions as redis_errors
 
-from kombu_pool.drivers.redis.connection import execute
+from kombu_pool.drivers.redis.connection import execute_each
 from kombu_pool.drivers.redis.keys import store_key
+from kombu_pool.drivers.redis.permissions import permission_check, require_permissions
 from kombu_pool.errors import (
     ConnectionError,  # noqa: A004 - Zaqar's name for it
     IncompatibleStore,
@@ -32,17 +33,18 @@ LAYOUT_VERSION: Final = 6
 
 
 def check_server(raw: redis.Connection, location: Location) -> None:
-    """Refuse a server that is too old, and warn of one that may evict messages.
+    """Refuse a server that is too old or a user that lacks permissions, and warn of a server that may evict messages.
 
     Raises:
         IncompatibleStore: it is too old.
+        ConfigurationError: permissions are missing.
     """
-    try:
-        info = parse_info(execute(raw, ("INFO",)))
-    except redis_errors.NoPermissionError:
-        logger.info("%s: its version and maxmemory-policy are not checked, as the user may not run INFO", location)
+    info, missing = execute_each(raw, (("INFO",), permission_check(location)))
+    if isinstance(info, redis_errors.ResponseError):
+        logger.info("%s: its version and maxmemory-policy are not checked, as INFO is refused (%s)", location, info)
     else:
-        check_info(info, location)
+        check_info(parse_info(info), location)
+    require_permissions(missing, location)
 
 
 def parse_info(text: bytes) -> dict[str, str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import re
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,7 @@ from tests.support.servers import certificates
 from tests.support.servers.redis_server import Server
 from tests.support.servers.redis_tls import TlsServer
 
+ROOT = Path(__file__).parents[3]
 SECRET = "pa:ss@wo/rd%"
 QUOTED = "pa%3Ass%40wo%2Frd%25"
 
@@ -182,12 +185,34 @@ def test_a_user_that_may_not_ask_for_info_works(user, open_queue, caplog):
     assert not [record for record in caplog.records if record.levelno > logging.INFO]
 
 
-@pytest.mark.parametrize("missing", ["evalsha", "zadd"])
-def test_a_missing_permission_is_named(user, open_driver, missing):
-    driver = open_driver(user("~*", "&*", "+@all", f"-{missing}"))
+def test_missing_permissions_are_named_with_the_command_before_anything_is_written(user, open_driver, server):
+    page = (ROOT / "docs" / "redis.md").read_text()
+    documented = set(re.search(r"ACL SETUSER app.*?```", page, re.DOTALL)[0].replace("`", "").split())
+    optional = {"+info", "+client|setname", "+ping", "+eval"}
+    missing = sorted(rule.removeprefix("+") for rule in documented - optional if rule.startswith("+"))
 
-    with pytest.raises(errors.ConfigurationError, match=rf"permission.*{missing}"):
+    for command in missing:
+        driver = open_driver(user("~*", "&*", "+@all", f"-{command}"))
+        with pytest.raises(errors.ConfigurationError, match=rf"ACL SETUSER us@er \+{command}$"):
+            driver.queue_controller.create("q")
+        assert server.ask("DBSIZE") == 0
+
+    assert {"evalsha", "hrandfield", "zadd", "lpush"} <= set(missing)
+
+
+def test_several_missing_permissions_are_named_together(user, open_driver):
+    driver = open_driver(user("~*", "&*", "+@all", "-hrandfield", "-zmscore", "-wait") + "?min_replicas=1")
+
+    with pytest.raises(errors.ConfigurationError, match=r"ACL SETUSER us@er \+hrandfield \+zmscore \+wait$"):
         driver.queue_controller.create("q")
+
+
+def test_a_permission_that_is_withdrawn_later_is_a_matter_of_configuration(user, open_queue, server):
+    queue = open_queue(user("~*", "&*", "+@all"))
+    server.ask("ACL", "SETUSER", "us@er", "-zadd")
+
+    with pytest.raises(errors.ConfigurationError, match="permission"):
+        queue.post("a")
 
 
 def test_a_key_that_the_user_may_not_touch_is_told(user, open_driver):

@@ -9,10 +9,12 @@ from textwrap import dedent
 from typing import TYPE_CHECKING
 
 import pytest
+from celery import Celery
 from kombu.serialization import dumps, loads
 from kombu.transport import TRANSPORT_ALIASES
 
 from _kombu_pool_entry import ALIASES, TRANSPORT, register, serializer
+from kombu_pool.errors import ConfigurationError
 from tests.support.limits import LIMIT
 
 if TYPE_CHECKING:
@@ -182,3 +184,21 @@ def test_the_serializer_says_what_it_lacks(monkeypatch):
 
     with pytest.raises(ImportError, match="needs msgspec: pip install msgspec"):
         encode({})
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("pool+redis://:hunter2@h/0", "'redis://:**@h/0'"),
+        ("pool+mongodb://h/shop?replicaSet=r", "'mongodb://h/shop?replicaSet=r'"),
+        ("pool+redis+sentinel://a,b/main/0", "'sentinel://HOST'"),
+        ("pool+sqlite:////x.db", "'db+sqlite:///results.db'"),
+        ("pool:///shop", "'db+sqlite:///results.db'"),
+    ],
+)
+def test_a_broker_url_as_the_result_backend_is_told_what_to_write(url, told):
+    with pytest.raises(ConfigurationError) as caught:
+        assert Celery(broker=url, backend=url, set_as_current=False).backend
+
+    assert f"write result_backend = {told}" in str(caught.value)
+    assert "hunter2" not in str(caught.value)

@@ -222,6 +222,20 @@ TRANSPORT: list[cfg.Opt] = [
         default=True,
         help="Post the tasks of a Celery group in batches. Off: one by one.",
     ),
+    cfg.IntOpt(
+        "dead_letter_max_length",
+        default=10_000,
+        min=0,
+        max=10**9,
+        help="The most dead letters that the queue kombu_pool.dead_letters keeps, the last ones; 0: all.",
+    ),
+    cfg.FloatOpt(
+        "dead_letter_ttl",
+        default=7 * 86400.0,
+        min=0.0,
+        max=10**9,
+        help="Seconds for which the queue kombu_pool.dead_letters keeps a dead letter; 0: for ever.",
+    ),
 ]
 
 

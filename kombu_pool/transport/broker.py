@@ -15,6 +15,7 @@ from kombu_pool.transport.consume.settlement import Settlement
 from kombu_pool.transport.declare.exchanges import Router
 from kombu_pool.transport.declare.queues import Queues
 from kombu_pool.transport.upkeep.dead_letters import DeadLetterPublisher
+from kombu_pool.transport.upkeep.default_dead_letter_queue import DefaultDeadLetterQueue
 from kombu_pool.transport.upkeep.maintenance import Maintenance
 
 if TYPE_CHECKING:
@@ -33,7 +34,10 @@ class Broker:
     def __init__(self, options: TransportOptions) -> None:
         self.options = options
         self.control = open_control(options.uri, conf=options.conf)
-        self.dead_letters = DeadLetterPublisher(lambda: self.data, self.control)
+        default_queue = DefaultDeadLetterQueue(
+            lambda: self.data, options.dead_letter_max_length, options.dead_letter_ttl
+        )
+        self.dead_letters = DeadLetterPublisher(lambda: self.data, self.control, default_queue)
         try:
             declare_pools(self.control, options.pools, options.flavors, options.project)
             require_pools_of(self.control, options.queue_flavors, options.project)

@@ -44,6 +44,8 @@ class TransportOptions:
     read_ahead: int
     delay_eta: bool
     batch_groups: bool
+    dead_letter_max_length: int
+    dead_letter_ttl: float
     queue_flavors: Mapping[str, str]
     pools: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
     flavors: tuple[Any, ...] = ()

@@ -8,7 +8,7 @@ import pytest
 from amqp.exceptions import MessageNacked, PreconditionFailed
 from kombu import Exchange, Queue
 
-from kombu_pool.transport.upkeep.dead_letters import DEFAULT_DEAD_LETTER_QUEUE
+from kombu_pool.transport.upkeep.default_dead_letter_queue import DEFAULT_DEAD_LETTER_QUEUE
 from tests.support.transport.traffic import consume, count, declare, eventually, exists, publish, take_all
 
 DLX = {"x-dead-letter-exchange": "dlx"}

@@ -8,7 +8,7 @@ import pytest
 from kombu import Exchange, Queue
 
 import kombu_pool
-from kombu_pool.transport.upkeep.dead_letters import DEFAULT_DEAD_LETTER_QUEUE
+from kombu_pool.transport.upkeep.default_dead_letter_queue import DEFAULT_DEAD_LETTER_QUEUE
 from tests.support.transport.traffic import count, declare, eventually, publish
 
 TO_DEAD = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"}

@@ -22,9 +22,9 @@ DECLARED = "declared"
 EXPIRES = "x-expires"
 FLAVOR_ARGUMENT = "x-pool-flavor"
 SINGLE_ACTIVE = "x-single-active-consumer"
-_TTL, _LIMIT, _PRIORITY = "x-message-ttl", "x-delivery-limit", "x-max-priority"
+TTL_ARGUMENT, _LIMIT, _PRIORITY = "x-message-ttl", "x-delivery-limit", "x-max-priority"
 _EXCHANGE, _ROUTING_KEY, _STRATEGY = "x-dead-letter-exchange", "x-dead-letter-routing-key", "x-dead-letter-strategy"
-_LENGTH, _BYTES, _OVERFLOW = "x-max-length", "x-max-length-bytes", "x-overflow"
+LENGTH_ARGUMENT, _BYTES, _OVERFLOW = "x-max-length", "x-max-length-bytes", "x-overflow"
 
 #: The ``x-overflow`` that refuses excess messages and dead-letters them.
 REJECT_PUBLISH_DLX = "reject-publish-dlx"
@@ -33,8 +33,8 @@ DELIVERY_LIMIT_EXCHANGE = "kombu_pool.delivery_limit"
 
 SUPPORTED = frozenset(
     {
-        EXPIRES, FLAVOR_ARGUMENT, SINGLE_ACTIVE, _TTL, _LIMIT, _PRIORITY, _EXCHANGE, _ROUTING_KEY, _LENGTH, _BYTES,
-        _OVERFLOW,
+        EXPIRES, FLAVOR_ARGUMENT, SINGLE_ACTIVE, TTL_ARGUMENT, _LIMIT, _PRIORITY, _EXCHANGE, _ROUTING_KEY,
+        LENGTH_ARGUMENT, _BYTES, _OVERFLOW,
     }
 )  # fmt: skip
 #: Arguments that choose a type of RabbitMQ queue. Every queue here is durable, lazy, and replicated as its store is;
@@ -56,7 +56,7 @@ def policy_of(name: str, arguments: Mapping[str, Any]) -> Metadata:
     """
     checked = QueueArguments(name, arguments)
     metadata: Metadata = {}
-    ttl = checked.seconds(_TTL)
+    ttl = checked.seconds(TTL_ARGUMENT)
     if ttl is not None:
         # A ttl of 0 never expires in a store, and expires at once in AMQP.
         metadata[storage.DEFAULT_MESSAGE_TTL] = ttl or 0.001
@@ -82,7 +82,7 @@ def dead_letters_refused(arguments: Mapping[str, Any]) -> bool:
 
 
 def _add_length_limit(metadata: Metadata, arguments: QueueArguments) -> None:
-    for argument, key in ((_LENGTH, storage.MAX_LENGTH), (_BYTES, storage.MAX_LENGTH_BYTES)):
+    for argument, key in ((LENGTH_ARGUMENT, storage.MAX_LENGTH), (_BYTES, storage.MAX_LENGTH_BYTES)):
         most = arguments.number(argument, 0)
         if most is not None:
             # A store has no length limit of 0; 1 is the closest.

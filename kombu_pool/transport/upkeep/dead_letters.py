@@ -8,7 +8,6 @@ reason), ``time`` (seconds since the epoch), ``exchange`` and ``routing-keys`` (
 
 from __future__ import annotations
 
-import logging
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -30,11 +29,8 @@ if TYPE_CHECKING:
     from kombu_pool.model import DeadLetter, NewMessage, Project
     from kombu_pool.storage import ControlDriver, DataDriver
     from kombu_pool.transport.publish.envelope import Envelope
+    from kombu_pool.transport.upkeep.default_dead_letter_queue import DefaultDeadLetterQueue
 
-logger = logging.getLogger(__name__)
-
-#: The queue for messages that reached the delivery limit of a queue without a dead-letter exchange.
-DEFAULT_DEAD_LETTER_QUEUE = "kombu_pool.dead_letters"
 #: RabbitMQ's words for reasons that a store calls otherwise.
 RABBITMQ_REASONS = {DeadLetterReason.DELIVERY_LIMIT: "delivery_limit"}
 #: Reasons without a consumer's doing: a message that returns to a queue for these alone would cycle for ever.
@@ -44,27 +40,42 @@ _AUTOMATIC = frozenset({DeadLetterReason.EXPIRED, DeadLetterReason.MAX_LENGTH})
 class DeadLetterPublisher:
     """Publishes dead letters for the stores, which know no exchanges; ``data`` returns the driver that posts them."""
 
-    def __init__(self, data: Callable[[], DataDriver], control: ControlDriver) -> None:
+    def __init__(
+        self, data: Callable[[], DataDriver], control: ControlDriver, default_queue: DefaultDeadLetterQueue
+    ) -> None:
         self._data = data
         self._bindings = control.bindings_controller
+        self._default_queue = default_queue
         self._routers: dict[Project, Router] = {}
         self.hooks = DeadLetterHooks(publish=self.publish, restore_address=restore_address)
 
     def publish(self, project: Project, exchange: str, routing_key: str | None, message: NewMessage) -> bool:
-        """Store a dead letter in every queue that the exchange leads to; return False when there is none.
+        """Store a dead letter in every queue that the exchange leads to, or in the default queue if there is none.
+
+        Return False if it is dropped: it would cycle for ever, or its queue names no exchange.
 
         Raises:
             KombuPoolError: one of these queues is unreachable or full.
         """
         origin = message["dead_letter"]
         envelope = dead_letter_envelope(message["body"], origin)
-        if exchange == DELIVERY_LIMIT_EXCHANGE:
-            return self._keep(project, envelope, message)
-        key = envelope["routing-key"] if routing_key is None else routing_key
-        queues = [queue for queue in self._route(project, exchange, key, envelope) if not _would_cycle(envelope, queue)]
-        envelope["exchange"], envelope["routing-key"] = exchange, key
         dead: NewMessage = {**message, "ttl": None, "body": envelope}
-        return any([self._post(project, queue, dead) for queue in queues])  # noqa: C419 - to each of them
+        if exchange == DELIVERY_LIMIT_EXCHANGE:
+            if origin["reason"] != DeadLetterReason.DELIVERY_LIMIT:
+                return False
+            self._default_queue.keep(project, dead, "its queue has a delivery limit and no dead-letter exchange")
+            return True
+        key = envelope["routing-key"] if routing_key is None else routing_key
+        routed = self._route(project, exchange, key, envelope)
+        queues = [queue for queue in routed or () if not _would_cycle(envelope, queue)]
+        envelope["exchange"], envelope["routing-key"] = exchange, key
+        if any([self._default_queue.post(project, queue, dead) for queue in queues]):  # noqa: C419 - to each of them
+            return True
+        if routed and not queues:
+            return False
+        what = "there is no dead-letter exchange %r" if routed is None else "exchange %r with key %r leads to no queue"
+        self._default_queue.keep(project, dead, what % ((exchange,) if routed is None else (exchange, key)))
+        return True
 
     def publish_refused(self, project: Project, queue: str, messages: Sequence[NewMessage]) -> None:
         """Dead-letter messages that a full queue refused, if its arguments ask for that."""
@@ -80,25 +91,8 @@ class DeadLetterPublisher:
             dead: NewMessage = {**message, "dead_letter": origin, "delay": 0}
             self.publish(project, policy.dead_letter_exchange, policy.dead_letter_routing_key, dead)
 
-    def _keep(self, project: Project, envelope: Envelope, message: NewMessage) -> bool:
-        """Store a message over the delivery limit of a queue without an exchange for its dead letters.
-
-        Dead letters of such a queue for any other reason are dropped.
-        """
-        if message["dead_letter"]["reason"] != DeadLetterReason.DELIVERY_LIMIT:
-            return False
-        dead: NewMessage = {**message, "ttl": None, "body": envelope}
-        if not self._post(project, DEFAULT_DEAD_LETTER_QUEUE, dead):
-            self._data().queue_controller.create(DEFAULT_DEAD_LETTER_QUEUE, {}, project)
-            self._post(project, DEFAULT_DEAD_LETTER_QUEUE, dead)
-        logger.warning(
-            "A message of queue %r reached the delivery limit and is moved to queue %r",
-            message["dead_letter"]["queue"],
-            DEFAULT_DEAD_LETTER_QUEUE,
-        )
-        return True
-
-    def _route(self, project: Project, exchange: str, routing_key: str, envelope: Envelope) -> Sequence[str]:
+    def _route(self, project: Project, exchange: str, routing_key: str, envelope: Envelope) -> Sequence[str] | None:
+        """Return the queues that a dead letter is routed to; None without such an exchange."""
         if not exchange:
             return (routing_key,)
         router = self._routers.get(project)
@@ -107,15 +101,7 @@ class DeadLetterPublisher:
         try:
             return router.route(exchange, routing_key, envelope["headers"])
         except ExchangeDoesNotExist:
-            logger.warning("The dead-letter exchange %r does not exist; its dead letters are dropped", exchange)
-            return ()
-
-    def _post(self, project: Project, queue: str, dead: NewMessage) -> bool:
-        try:
-            self._data().message_controller.post(queue, [dead], None, project)
-        except QueueDoesNotExist:
-            return False
-        return True
+            return None
 
 
 def dead_letter_envelope(body: Any, origin: DeadLetter) -> Envelope:

@@ -1,0 +1,93 @@
+"""The queue for dead letters that have no other: bounded, and announced in the log."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+from kombu_pool.errors import QueueDoesNotExist
+from kombu_pool.storage import DEFAULT_MESSAGE_TTL, MAX_LENGTH
+from kombu_pool.transport.declare.queue_arguments import DECLARED, LENGTH_ARGUMENT, TTL_ARGUMENT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kombu_pool.model import NewMessage, Project
+    from kombu_pool.storage import DataDriver
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_DEAD_LETTER_QUEUE = "kombu_pool.dead_letters"
+
+
+class DefaultDeadLetterQueue:
+    """Stores dead letters in the default queue of their project; ``data`` returns the driver that posts them.
+
+    ``max_length`` and ``ttl`` bound the queue; 0: without this bound.
+    """
+
+    #: Interval of the log lines about one queue, in seconds.
+    LOG_INTERVAL = 60.0
+    #: Bound of the queues whose log lines are counted.
+    MAX_QUEUES = 1000
+
+    def __init__(self, data: Callable[[], DataDriver], max_length: int, ttl: float) -> None:
+        self._data = data
+        self._max_length = max_length
+        self._ttl = ttl
+        self._bounded: set[Project] = set()
+        #: By project and queue: the time of the next log line, and the number of dead letters since the last.
+        self._logged: dict[tuple[Project, str], tuple[float, int]] = {}
+
+    def keep(self, project: Project, dead: NewMessage, why: str) -> None:
+        """Store a dead letter; ``why`` says for the log why no other queue takes it.
+
+        Raises:
+            KombuPoolError: the queue is unreachable.
+        """
+        kept: NewMessage = {**dead, "ttl": self._ttl or None}
+        if project not in self._bounded or not self.post(project, DEFAULT_DEAD_LETTER_QUEUE, kept):
+            self._bound(project)
+            self.post(project, DEFAULT_DEAD_LETTER_QUEUE, kept)
+        self._log(project, dead["dead_letter"]["queue"], dead["dead_letter"]["reason"], why)
+
+    def post(self, project: Project, queue: str, dead: NewMessage) -> bool:
+        """Store a dead letter in any queue; return False if the queue does not exist."""
+        try:
+            self._data().message_controller.post(queue, [dead], None, project)
+        except QueueDoesNotExist:
+            return False
+        return True
+
+    def _bound(self, project: Project) -> None:
+        """Create the queue, or give it these bounds, except those that a declaration of it names itself."""
+        queues, bounds = self._data().queue_controller, self._bounds()
+        if not queues.create(DEFAULT_DEAD_LETTER_QUEUE, bounds, project):
+            metadata = queues.get_metadata(DEFAULT_DEAD_LETTER_QUEUE, project)
+            arguments = metadata.get(DECLARED, {}).get("arguments", {})
+            named = {MAX_LENGTH: LENGTH_ARGUMENT in arguments, DEFAULT_MESSAGE_TTL: TTL_ARGUMENT in arguments}
+            ours = {key: value for key, value in metadata.items() if key not in named or named[key]}
+            wanted = {**ours, **{key: value for key, value in bounds.items() if not named[key]}}
+            if wanted != metadata:
+                queues.set_metadata(DEFAULT_DEAD_LETTER_QUEUE, wanted, project)
+        self._bounded.add(project)
+
+    def _bounds(self) -> dict[str, Any]:
+        bounds = {MAX_LENGTH: self._max_length, DEFAULT_MESSAGE_TTL: self._ttl}
+        return {key: value for key, value in bounds.items() if value}
+
+    def _log(self, project: Project, queue: str, reason: str, why: str) -> None:
+        """Log a dead letter, at most one of each queue in an interval; the next line counts the others."""
+        now = time.monotonic()
+        due, unlogged = self._logged.get((project, queue), (0.0, 0))
+        if now < due:
+            self._logged[project, queue] = (due, unlogged + 1)
+            return
+        if len(self._logged) >= self.MAX_QUEUES:
+            self._logged.clear()
+        self._logged[project, queue] = (now + self.LOG_INTERVAL, 0)
+        more = f", as were {unlogged} since the last such line" if unlogged else ""
+        logger.warning(
+            "A message of queue %r (%s) is kept in queue %r%s: %s", queue, reason, DEFAULT_DEAD_LETTER_QUEUE, more, why
+        )

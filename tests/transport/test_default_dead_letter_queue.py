@@ -1,0 +1,159 @@
+"""Dead letters that no queue takes are kept in the default queue, within bounds and with a log line."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from kombu_pool.transport.upkeep.default_dead_letter_queue import DEFAULT_DEAD_LETTER_QUEUE, DefaultDeadLetterQueue
+from tests.support.transport.traffic import count, declare, eventually, exists, publish, take_all
+
+MISSPELT = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "daed"}
+ABSENT = {"x-dead-letter-exchange": "absent"}
+
+
+def reject(channel, *bodies, queue="q"):
+    publish(channel, queue, *bodies)
+    for _ in bodies:
+        channel.basic_get(queue).reject()
+
+
+def kept(channel):
+    return eventually(lambda: channel.basic_get(DEFAULT_DEAD_LETTER_QUEUE, no_ack=True))
+
+
+def metadata(channel):
+    return channel.connection.broker.data.queue_controller.get_metadata(DEFAULT_DEAD_LETTER_QUEUE)
+
+
+def lines(caplog):
+    return [record.getMessage() for record in caplog.records if DEFAULT_DEAD_LETTER_QUEUE in record.getMessage()]
+
+
+@pytest.mark.parametrize("arguments", [MISSPELT, ABSENT], ids=["key", "exchange"])
+def test_what_leads_to_no_queue_is_kept_with_its_reason(channel, arguments):
+    declare(channel, "q", arguments=arguments)
+
+    reject(channel, "a", "b", "c")
+
+    assert count(channel, DEFAULT_DEAD_LETTER_QUEUE) == 3
+    message = kept(channel)
+    assert message.payload == "a"
+    assert [(death["queue"], death["reason"]) for death in message.headers["x-death"]] == [("q", "rejected")]
+    assert message.delivery_info["exchange"] == arguments["x-dead-letter-exchange"]
+    assert count(channel, "q") == 0
+
+
+def test_an_exchange_without_a_matching_binding_leads_to_the_default_queue(channel):
+    channel.exchange_declare("dlx", "direct")
+    declare(channel, "q", "dead")
+    channel.queue_bind("dead", "dlx", "right")
+    declare(channel, "other", arguments={"x-dead-letter-exchange": "dlx", "x-dead-letter-routing-key": "wrong"})
+
+    reject(channel, "a", queue="other")
+
+    assert (take_all(channel, "dead"), kept(channel).payload) == ([], "a")
+
+
+def test_what_expires_or_makes_room_without_a_home_is_kept(channel):
+    declare(channel, "q", arguments={**MISSPELT, "x-max-length": 1})
+    publish(channel, "q", "first", "last")
+    declare(channel, "brief", arguments=MISSPELT)
+    publish(channel, "brief", "old", expiration=0.001)
+
+    def bodies():
+        channel.connection.broker.maintenance.run_once()
+        return exists(channel, DEFAULT_DEAD_LETTER_QUEUE) and count(channel, DEFAULT_DEAD_LETTER_QUEUE) == 2
+
+    eventually(bodies)
+    reasons = {message.payload: message.headers["x-death"][0]["reason"] for message in (kept(channel), kept(channel))}
+    assert reasons == {"first": "maxlen", "old": "expired"}
+
+
+def test_what_is_kept_can_be_redriven(channel):
+    declare(channel, "q", arguments=MISSPELT)
+    reject(channel, "a")
+
+    assert channel.connection.broker.data.redrive(DEFAULT_DEAD_LETTER_QUEUE).moved == {"q": 1}
+    assert take_all(channel, "q") == ["a"]
+
+
+def test_a_home_that_is_there_gets_its_dead_letters(channel):
+    declare(channel, "daed")
+    declare(channel, "q", arguments=MISSPELT)
+    reject(channel, "a")
+
+    assert take_all(channel, "daed") == ["a"]
+    assert not exists(channel, DEFAULT_DEAD_LETTER_QUEUE)
+
+
+def test_a_queue_without_an_exchange_keeps_nothing(channel):
+    declare(channel, "q")
+    reject(channel, "a")
+
+    assert not exists(channel, DEFAULT_DEAD_LETTER_QUEUE)
+
+
+def test_the_queue_keeps_ten_thousand_dead_letters_for_seven_days(channel):
+    declare(channel, "q", arguments=MISSPELT)
+    reject(channel, "a")
+
+    assert metadata(channel) == {"_max_length": 10_000, "_default_message_ttl": 7 * 86400}
+
+
+def test_the_bounds_are_options(connect):
+    declare(connect().channel(), "q", arguments=MISSPELT)
+    reject(connect().channel(), "before")
+    channel = connect(dead_letter_max_length=2, dead_letter_ttl=3600).channel()
+
+    reject(channel, "a", "b", "c")
+
+    assert metadata(channel) == {"_max_length": 2, "_default_message_ttl": 3600}
+    assert take_all(channel, DEFAULT_DEAD_LETTER_QUEUE) == ["b", "c"]
+
+
+def test_without_bounds_all_are_kept_for_ever(connect):
+    channel = connect(dead_letter_max_length=0, dead_letter_ttl=0).channel()
+    declare(channel, "q", arguments=MISSPELT)
+    reject(channel, "a")
+
+    assert metadata(channel) == {}
+
+
+def test_a_declaration_keeps_the_bounds_that_it_names(channel):
+    declare(channel, DEFAULT_DEAD_LETTER_QUEUE, arguments={"x-max-length": 1})
+    declare(channel, "q", arguments=MISSPELT)
+    reject(channel, "a", "b")
+
+    assert take_all(channel, DEFAULT_DEAD_LETTER_QUEUE) == ["b"]
+    assert metadata(channel)["_default_message_ttl"] == 7 * 86400
+    declare(channel, DEFAULT_DEAD_LETTER_QUEUE, arguments={"x-max-length": 1})
+
+
+def test_a_queue_that_was_deleted_is_made_again(channel):
+    declare(channel, "q", arguments=MISSPELT)
+    reject(channel, "a")
+    channel.queue_delete(DEFAULT_DEAD_LETTER_QUEUE)
+
+    reject(channel, "b")
+
+    assert take_all(channel, DEFAULT_DEAD_LETTER_QUEUE) == ["b"]
+    assert metadata(channel)["_max_length"] == 10_000
+
+
+def test_there_is_one_log_line_of_each_queue_in_a_minute(channel, caplog):
+    caplog.set_level(logging.WARNING)
+    declare(channel, "q", "r", arguments=MISSPELT)
+    reject(channel, "a", "b", "c")
+    reject(channel, "d", queue="r")
+
+    assert [line.partition(" is kept")[0] for line in lines(caplog)] == [
+        "A message of queue 'q' (rejected)",
+        "A message of queue 'r' (rejected)",
+    ]
+    assert "exchange '' with key 'daed' leads to no queue" in lines(caplog)[0]
+    channel.connection.broker.dead_letters._default_queue._logged = {(None, "q"): (0.0, 2)}
+    reject(channel, "e")
+    assert "as were 2 since the last such line" in lines(caplog)[-1]
+    assert DefaultDeadLetterQueue.LOG_INTERVAL == 60

@@ -135,7 +135,7 @@ REDIS: list[cfg.Opt] = [
         default=0,
         min=0,
         max=100,
-        help="Replicas that must have a write before its call returns; with fewer, the call fails.",
+        help="Replicas that must have a message before its publish returns; with fewer, the publish fails.",
     ),
     cfg.FloatOpt(
         "min_replicas_timeout",

@@ -35,7 +35,8 @@ class NewMessage(TypedDict):
 
     ``ttl``: seconds until it expires; None or 0: never. ``body``: JSON values, bytes, ``datetime``, ``date``,
     ``Decimal``, ``UUID``, or a mix; ``{}`` when absent. ``delay``: seconds before it can be claimed. ``priority``: 0 to
-    255, higher first. ``dead_letter``: the header of a dead letter from another store.
+    255, higher first. ``dead_letter``: the header of a dead letter from another store. ``transient``: a loss of the
+    server may lose it, so that its post need not wait for replicas.
     """
 
     ttl: float | None
@@ -43,6 +44,7 @@ class NewMessage(TypedDict):
     delay: NotRequired[float]
     priority: NotRequired[int]
     dead_letter: NotRequired[DeadLetter]
+    transient: NotRequired[bool]
 
 
 class IdempotencyKey(NamedTuple):

@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.redis.store import Store
     from kombu_pool.model import ClaimMetadata, Message, Project
 
-_CLAIM = script("claim", writes=False)
-_ACK_AND_CLAIM = script("ack_and_claim", writes=False)
-_CLAIM_BY_ID = script("claim_by_id", writes=False)
-_RELEASE = script("release", writes=False)
+_CLAIM = script("claim")
+_ACK_AND_CLAIM = script("ack_and_claim")
+_CLAIM_BY_ID = script("claim_by_id")
+_RELEASE = script("release")
 #: Reply of the scripts that claim when no queue bears the incarnation.
 _ABSENT = b"absent"
 #: Messages that one run of a script claims; Redis serves no other client meanwhile.

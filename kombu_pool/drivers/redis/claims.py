@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.redis.scripts import Script
     from kombu_pool.model import Claim, ClaimMetadata, Message, Project
 
-_RELEASE = script("release", writes=False)
-_GET = script("get_claim", repeatable=True, writes=False)
-_RENEW = script("renew", repeatable=True, writes=False)
-_END_CLAIMS = script("end_claims", repeatable=True, writes=False)
+_RELEASE = script("release")
+_GET = script("get_claim", repeatable=True)
+_RENEW = script("renew", repeatable=True)
+_END_CLAIMS = script("end_claims", repeatable=True)
 #: Claims that one run of a script renews; Redis serves no other client meanwhile.
 _RENEWED_AT_ONCE = 1000
 

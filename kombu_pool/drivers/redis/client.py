@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 #: Error codes of commands that were not executed: the server is loading, or is no longer the master.
 _NOT_EXECUTED = frozenset({"LOADING", "MASTERDOWN", "READONLY"})
+#: Replies of posts that stored nothing, so that no replica needs to have it.
+_NOTHING_STORED = (None, b"bounded", b"full", b"advance")
 #: Interval at which a thread that waits for a connection checks whether one was lost, in seconds.
 _LOSS_CHECK_INTERVAL = 0.1
 
@@ -184,11 +186,11 @@ class Client:
 
     def _execute(self, raw: redis.Connection, script: Script, command: tuple[Any, ...]) -> Any:
         required = self.location.min_replicas
-        if not required or not script.writes:
+        if not required or not script.replicated:
             return execute_busy_waiting(raw, command, self._busy_wait) if script.busy_wait else execute(raw, command)
         timeout = self.location.min_replicas_timeout
         reply, replicas = execute_all(raw, [command, ("WAIT", required, int(timeout * 1000))])
-        if replicas < required:
+        if replicas < required and reply not in _NOTHING_STORED:
             raise ConnectionError(
                 f"{self.location}: the write is stored, but only {replicas} of min_replicas={required} "
                 f"replica(s) confirmed it within {timeout} s"

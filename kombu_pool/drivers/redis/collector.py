@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.redis.subscriptions import SubscriptionController
     from kombu_pool.model import Project
 
-_COLLECT = script("collect", repeatable=True, writes=False)
+_COLLECT = script("collect", repeatable=True)
 #: Queues that are read in one round trip.
 _PAGE_SIZE = 100
 

@@ -32,12 +32,12 @@ logger = logging.getLogger(__name__)
 #: A project and the name of its queue.
 Scope: TypeAlias = "tuple[Project, str]"
 
-_QUEUES_WITH_DEAD = script("queues_with_dead", repeatable=True, writes=False)
-_PEEK_DEAD = script("take_dead", repeatable=True, writes=False)
-_TAKE_DEAD = script("take_dead", writes=False)
+_QUEUES_WITH_DEAD = script("queues_with_dead", repeatable=True)
+_PEEK_DEAD = script("take_dead", repeatable=True)
+_TAKE_DEAD = script("take_dead")
 _MOVE_DEAD = script("move_dead")
-_REMOVE_DEAD = script("remove_dead", repeatable=True, writes=False)
-_RELEASE = script("release", writes=False)
+_REMOVE_DEAD = script("remove_dead", repeatable=True)
+_RELEASE = script("release")
 #: Dead messages that one run of a script takes or moves; Redis serves no other client meanwhile.
 _BATCH = 200
 #: Bytes of the bodies that one run moves.

@@ -10,7 +10,7 @@ from kombu_pool.drivers.redis.scripts import script
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-ACK = script("ack", writes=False)
+ACK = script("ack")
 
 
 class ClaimedPairs:

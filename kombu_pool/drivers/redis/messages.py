@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.redis.store import Store
     from kombu_pool.model import IdempotencyKey, Message, NewMessage, Project
 
-_GET_MANY = script("get_many", repeatable=True, writes=False)
-_PAGE = script("page", repeatable=True, writes=False)
-_FIRST = script("first", repeatable=True, writes=False)
-_COUNT = script("count", repeatable=True, writes=False)
-_REJECT = script("reject", writes=False)
+_GET_MANY = script("get_many", repeatable=True)
+_PAGE = script("page", repeatable=True)
+_FIRST = script("first", repeatable=True)
+_COUNT = script("count", repeatable=True)
+_REJECT = script("reject")
 _DELETE = script("delete", repeatable=True)
 _DELETE_MANY = script("delete_many", repeatable=True)
 _PURGE = script("purge")
@@ -69,12 +69,14 @@ class MessageController(Contract):
     ) -> Sequence[str]:
         client = None if client_uuid is None else escape_surrogates(str(client_uuid))
         arguments: list[Any] = [*codec.pack_idempotency_key(idempotency_key)]
+        transient = True
         for message in messages:
             valid = validate(message, self._max_message_size)
+            transient = transient and message.get("transient", False)
             arguments += (post_options(valid), pack(valid.ttl, client, valid.dead_letter, valid.record))
         if len(arguments) == len(codec.NO_IDEMPOTENCY_KEY):
             return []
-        ids, has_dead = self._writer.post(queue, project, arguments, incarnation)
+        ids, has_dead = self._writer.post(queue, project, arguments, incarnation, transient=transient)
         if ids is None:
             raise QueueDoesNotExist(queue, project)
         if has_dead:

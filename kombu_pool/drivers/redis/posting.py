@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.redis.store import Store
     from kombu_pool.model import Project
 
-_POST = script("post", busy_wait=True)
-_POST_BOUNDED = script("post_bounded", busy_wait=True)
+_POST = script("post", replicated=True, busy_wait=True)
+_POST_BOUNDED = script("post_bounded", replicated=True, busy_wait=True)
+_POST_TRANSIENT, _POST_BOUNDED_TRANSIENT = (one._replace(replicated=False) for one in (_POST, _POST_BOUNDED))
 _BOUNDED = b"bounded"
 _FULL = b"full"
 #: Queues that are remembered as bounded; the set is emptied when it is full.
@@ -34,9 +35,17 @@ class MessageWriter:
         self._bounded: set[bytes] = set()
 
     def post(
-        self, queue: str, project: Project, arguments: Sequence[Any], incarnation: str | None = None
+        self,
+        queue: str,
+        project: Project,
+        arguments: Sequence[Any],
+        incarnation: str | None = None,
+        *,
+        transient: bool = False,
     ) -> tuple[bytes | None, bool]:
         """Store messages, which follow their idempotency key in the arguments of the scripts.
+
+        Transient ones do not wait for replicas.
 
         Returns:
             Their ids, joined, or None when no queue bears the incarnation; and whether the queue has dead messages.
@@ -48,19 +57,22 @@ class MessageWriter:
         keys = store.keys(project, queue)
         arguments = (pack_incarnation(incarnation), *arguments)
         if keys.queue not in self._bounded:
-            ids = store.client.call(_POST, keys.posting, store.now(), *arguments)
+            ids = store.client.call(_POST_TRANSIENT if transient else _POST, keys.posting, store.now(), *arguments)
             if ids != _BOUNDED:
                 return ids, False
             self._remember(keys.queue)
-        return self._post_bounded(queue, project, arguments)
+        return self._post_bounded(queue, project, arguments, transient)
 
     def make_room(self, queue: str, project: Project) -> None:
         """Drop the first messages of a queue that exceeds its max length."""
-        self._post_bounded(queue, project, ())
+        self._post_bounded(queue, project, (), transient=True)
 
-    def _post_bounded(self, queue: str, project: Project, arguments: Sequence[Any]) -> tuple[bytes | None, bool]:
+    def _post_bounded(
+        self, queue: str, project: Project, arguments: Sequence[Any], transient: bool
+    ) -> tuple[bytes | None, bool]:
         keys = self._store.keys(project, queue).dead_lettering
-        reply = self._store.run_dead_lettering(_POST_BOUNDED, keys, *arguments)
+        script = _POST_BOUNDED_TRANSIENT if transient else _POST_BOUNDED
+        reply = self._store.run_dead_lettering(script, keys, *arguments)
         if reply is None:
             return None, False
         if reply == _FULL:
@@ -68,7 +80,7 @@ class MessageWriter:
         ids, is_too_long, has_dead = reply
         while is_too_long:
             # A long queue got a max length: to shorten it would take one script too long.
-            _, is_too_long, has_dead = self._store.run_dead_lettering(_POST_BOUNDED, keys) or (b"", 0, 0)
+            _, is_too_long, has_dead = self._store.run_dead_lettering(_POST_BOUNDED_TRANSIENT, keys) or (b"", 0, 0)
         return ids, bool(has_dead)
 
     def _remember(self, queue: bytes) -> None:

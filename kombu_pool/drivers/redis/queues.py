@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 _CREATE = script("create")
 _DROP_QUEUE = script("drop_queue", repeatable=True)
 _SET_METADATA = script("set_metadata", repeatable=True)
-_COUNT = script("count", repeatable=True, writes=False)
-_OLDEST_AND_NEWEST = script("oldest_and_newest", repeatable=True, writes=False)
+_COUNT = script("count", repeatable=True)
+_OLDEST_AND_NEWEST = script("oldest_and_newest", repeatable=True)
 #: Bits of the random number before a queue's first message: a queue that is created again must not reuse ids.
 _FIRST_NUMBER_BITS = 48
 #: Bytes of the random token by which watches tell one deletion from another.

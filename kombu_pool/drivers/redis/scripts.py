@@ -16,23 +16,23 @@ class Script(NamedTuple):
     """A script: ``sha`` names it to a server that has it cached, ``text`` loads it into one that has not.
 
     ``repeatable``: running it again after a lost answer does no harm and gives the same answer.
-    ``writes``: its effect must reach the replicas before it counts. A claim or its end need not: what a failover loses
-    of it comes back. ``busy_wait``: the caller busy-waits for the reply.
+    ``replicated``: ``min_replicas`` must have its effect before it counts: a post of messages that are not transient.
+    Nothing else waits for them, so that consumers go on without. ``busy_wait``: the caller busy-waits for the reply.
     """
 
     name: str
     sha: bytes
     text: bytes
     repeatable: bool
-    writes: bool
+    replicated: bool = False
     busy_wait: bool = False
 
 
 @cache
-def script(name: str, *, repeatable: bool = False, writes: bool = True, busy_wait: bool = False) -> Script:
+def script(name: str, *, repeatable: bool = False, replicated: bool = False, busy_wait: bool = False) -> Script:
     """Return the script ``lua/<name>.lua``, its include lines replaced by files of ``lua/include``."""
     text = _resolve(name, set()).encode()
-    return Script(name, hashlib.sha1(text).hexdigest().encode(), text, repeatable, writes, busy_wait)  # noqa: S324 - Redis' choice
+    return Script(name, hashlib.sha1(text).hexdigest().encode(), text, repeatable, replicated, busy_wait)  # noqa: S324 - Redis' choice
 
 
 def _resolve(path: str, included: set[str]) -> str:

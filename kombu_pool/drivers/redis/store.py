@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.redis.scripts import Script
     from kombu_pool.model import Project
 
-_TAKE_DEAD = script("take_dead", repeatable=True, writes=False)
+_TAKE_DEAD = script("take_dead", repeatable=True)
 #: Reply of a script that must run again: more messages change their state by now than one run may move.
 ADVANCE = b"advance"
 #: Reply of a script that must run again after ``take_dead``: messages expired that are to be dead-lettered.

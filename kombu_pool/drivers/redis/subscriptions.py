@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.redis.client import Client
     from kombu_pool.model import Project
 
-_READ = script("subscriptions/read", repeatable=True, writes=False)
+_READ = script("subscriptions/read", repeatable=True)
 _REPLACE = script("subscriptions/replace", repeatable=True)
 
 

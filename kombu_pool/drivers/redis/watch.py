@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.redis.store import Store
     from kombu_pool.model import Project
 
-_PEEK = script("peek", repeatable=True, writes=False)
+_PEEK = script("peek", repeatable=True)
 #: Interval of polling with a clock other than the server's, in seconds: it may be moved at any time.
 _CLOCK_POLL_INTERVAL = 0.02
 #: Shortest timeout of a wait, in seconds: the server's timer is no finer.

@@ -33,6 +33,9 @@ PROPERTIES = frozenset(
     }
 )  # fmt: skip
 
+#: The delivery mode of a message that need not outlive its server.
+TRANSIENT = 1
+
 _BODIES = (bytes, str)
 
 
@@ -100,6 +103,8 @@ def new_message(envelope: Envelope, *, delay_eta: bool) -> NewMessage:
     priority = properties.get("priority")
     if priority:
         message["priority"] = _priority(priority)
+    if properties.get("delivery_mode") == TRANSIENT:
+        message["transient"] = True
     headers = envelope["headers"]
     if delay_eta and headers.get("eta") and "task" in headers and "id" in headers:
         _delay(message, headers["eta"], time.time())

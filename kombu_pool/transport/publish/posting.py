@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from kombu_pool.transport.options import TransportOptions
     from kombu_pool.transport.publish.envelope import Envelope
 
+#: The end of the names of the exchanges of Kombu's mailboxes.
+MAILBOXES = ".pidbox"
 logger = logging.getLogger(__name__)
 
 
@@ -53,6 +55,9 @@ class PostingMethods:
             self._check_epoch()
             raise amqp_errors.no_exchange(exchange, "basic_publish") from error
         self._declared.require_bound(exchange)
+        if exchange.endswith(MAILBOXES):
+            # Kombu sends commands without the delivery mode of the exchange.
+            new["transient"] = True
         if not queues:
             self._check_epoch_periodically()
             self._return(message, mandatory)

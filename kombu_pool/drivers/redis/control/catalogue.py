@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.redis.client import Client
     from kombu_pool.model import CatalogueEntry, Expiry, Metadata, Project
 
-_FIND = script("control/find", repeatable=True, writes=False)
+_FIND = script("control/find", repeatable=True)
 _ASSIGN = script("control/assign", repeatable=True)
 # Not repeatable: the second answer would be that there is nothing to activate.
 _ACTIVATE = script("control/activate")
 _BEGIN_DELETION = script("control/begin_deletion", repeatable=True)
-_DELETIONS = script("control/deletions", repeatable=True, writes=False)
+_DELETIONS = script("control/deletions", repeatable=True)
 _UNASSIGN = script("control/unassign", repeatable=True)
 #: Bytes of a random incarnation. A counter would go back in a failover, and give an incarnation again.
 _INCARNATION_BYTES = 12

@@ -22,10 +22,10 @@ _TOUCH = script("control/touch", repeatable=True)
 _ADD_HOLDER = script("control/add_holder", repeatable=True)
 _RENEW_HOLDERS = script("control/renew_holders", repeatable=True)
 _REMOVE_HOLDERS = script("control/remove_holders", repeatable=True)
-_COUNT_CONSUMERS = script("control/count_consumers", repeatable=True, writes=False)
-_LIVE_HOLDERS = script("control/live_holders", repeatable=True, writes=False)
+_COUNT_CONSUMERS = script("control/count_consumers", repeatable=True)
+_LIVE_HOLDERS = script("control/live_holders", repeatable=True)
 # A failover may lose what it writes; the next call writes it again.
-_EXPIRED_QUEUES = script("control/expired_queues", repeatable=True, writes=False)
+_EXPIRED_QUEUES = script("control/expired_queues", repeatable=True)
 # Not repeatable: the second answer would be that the queue has not expired.
 _EXPIRE = script("control/expire")
 _CONSUMING, _OWNING = "c", "o"

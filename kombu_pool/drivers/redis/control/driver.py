@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.uri import StoreUri
 
 # A failover may lose what it writes; the next call writes it again.
-_DUE_MAINTENANCE = script("control/due_maintenance", repeatable=True, writes=False)
+_DUE_MAINTENANCE = script("control/due_maintenance", repeatable=True)
 #: Queues of one kind that one call returns.
 _DUE_QUEUES = 100
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.redis.client import Client
     from kombu_pool.model import Metadata, Project
 
-_GET = script("control/get_queue", repeatable=True, writes=False)
+_GET = script("control/get_queue", repeatable=True)
 _SET = script("control/set_queue", repeatable=True)
 
 

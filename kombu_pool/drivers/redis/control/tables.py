@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _ADD = script("control/add")
 _DELETE = script("control/delete", repeatable=True)
 _DROP = script("control/drop", repeatable=True)
-_PAGE = script("control/page", repeatable=True, writes=False)
+_PAGE = script("control/page", repeatable=True)
 #: Rows that one run of a script reads; Redis serves no other client meanwhile.
 _PAGE_SIZE = 500
 

@@ -236,6 +236,15 @@ TRANSPORT: list[cfg.Opt] = [
         max=10**9,
         help="Seconds for which the queue kombu_pool.dead_letters keeps a dead letter; 0: for ever.",
     ),
+    cfg.StrOpt(
+        "on_queue_mismatch",
+        default="raise",
+        choices=[
+            ("raise", "The declaration fails with PRECONDITION_FAILED (406), as on RabbitMQ."),
+            ("keep", "The queue stays as it is, and one log line a queue says so."),
+        ],
+        help="What follows if a queue exists with other properties or arguments than those declared.",
+    ),
 ]
 
 

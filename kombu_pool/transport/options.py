@@ -46,6 +46,7 @@ class TransportOptions:
     batch_groups: bool
     dead_letter_max_length: int
     dead_letter_ttl: float
+    on_queue_mismatch: str
     queue_flavors: Mapping[str, str]
     pools: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
     flavors: tuple[Any, ...] = ()

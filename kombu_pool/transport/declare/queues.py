@@ -12,6 +12,7 @@ from kombu_pool.model import Expiry
 from kombu_pool.storage import FLAVOR
 from kombu_pool.transport import amqp_errors, processes
 from kombu_pool.transport.declare import queue_arguments
+from kombu_pool.transport.declare.mismatch import Mismatches
 from kombu_pool.transport.declare.queue_arguments import DECLARED
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class Queues:
         self._renewal = renewal
         self._ttl = options.claim_ttl
         self._flavors = options.queue_flavors
+        self._mismatches = Mismatches(options.on_queue_mismatch)
         self._warned: set[str] = set()
         # The life of the auto-delete queue that each consumer was added to.
         self._auto_delete: dict[str, str | None] = {}
@@ -144,14 +146,7 @@ class Queues:
         if there is None:
             return True  # created by the library
         self._require_access(name, owner, there)
-        ours = {**declared, "exclusive": bool(declared["exclusive"])}
-        theirs = {**there, "exclusive": bool(there.get("exclusive"))}
-        for key in ("durable", "exclusive", "auto_delete", "arguments"):
-            if ours[key] != theirs.get(key):
-                difference = f"received {ours[key]!r}, current is {theirs.get(key)!r}"
-                raise amqp_errors.precondition_failed(
-                    f"inequivalent {key} for queue '{name}': {difference}", "queue_declare"
-                )
+        self._mismatches.check(name, declared, there)
         return True
 
     def _declared(self, name: str) -> Metadata | None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from kombu_pool.codec import decode
+from kombu_pool.drivers.records import age_of
 from kombu_pool.errors import CorruptRecord, KombuPoolError
 from kombu_pool.storage import UNREADABLE_QUEUE
 from kombu_pool.storage.dead_letters import DeadLetterOutcome, DeadLetterReason
@@ -49,6 +50,14 @@ class Candidate(NamedTuple):
     ttl: float
     expires: float
     error: CorruptRecord | None = None
+
+    def with_finite_times(self, now: float) -> Candidate:
+        """Return the message without times of its record that are no finite numbers."""
+        return self._replace(
+            created=self.created if _is_finite(self.created) else now,
+            ttl=self.ttl if _is_finite(self.ttl) else 0,
+            expires=self.expires if _is_finite(self.expires) else NEVER,
+        )
 
 
 @dataclass
@@ -97,11 +106,12 @@ class Source(Generic[Place]):
     def compose(self, message: Candidate) -> DeadLetter:
         """Return the dead letter of a message; one that cannot be decoded is unreadable, whatever its reason."""
         target, record, reason = self.policy.dead_letter_queue, message.record, message.reason
-        error = message.error or _decoding_error(record)
+        error = message.error or _decoding_error(message, self.now)
         if error is not None:
             target, reason = target or UNREADABLE_QUEUE, DeadLetterReason.UNREADABLE
             record = write({"record": record, "error": str(error)})
         header: Header = {"queue": self.name, "reason": reason, "time": self.now, "count": message.claim_count}
+        message = message.with_finite_times(self.now)
         ttl, expires = message.ttl, message.expires
         if self.policy.dead_letter_ttl:
             ttl, expires = self.policy.dead_letter_ttl, self.now + self.policy.dead_letter_ttl
@@ -110,9 +120,14 @@ class Source(Generic[Place]):
         return DeadLetter(message, target, record, header, ttl, expires)
 
 
-def _decoding_error(record: bytes) -> CorruptRecord | None:
+def _is_finite(seconds: Any) -> bool:
+    return isinstance(seconds, int | float) and math.isfinite(seconds)
+
+
+def _decoding_error(message: Candidate, now: float) -> CorruptRecord | None:
     try:
-        decode(record)
+        decode(message.record)
+        age_of(message.created, message.ttl, now)
     except CorruptRecord as error:
         return error
     return None

@@ -7,7 +7,10 @@ import random
 import time
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.errors import ConnectionError  # noqa: A004 - Zaqar's name for it
+from kombu_pool.errors import (
+    ConnectionError,  # noqa: A004 - Zaqar's name for it
+    CorruptRecord,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,3 +58,17 @@ def escape_surrogates(text: str) -> str:
 def to_seconds(stored: float) -> float:
     """Return a duration as it was given: an int if it is whole."""
     return int(stored) if math.isfinite(stored) and stored == int(stored) else stored
+
+
+def age_of(created: Any, ttl: Any, now: float) -> int:
+    """Return the age of a message, in whole seconds, by the stored time of its post and its ttl.
+
+    Raises:
+        CorruptRecord: one of them is no finite number.
+    """
+    try:
+        if not (created + ttl) * 0:  # NaN for an infinite and for an undefined number
+            return max(0, int(now - created))
+    except TypeError:
+        pass
+    raise CorruptRecord(f"the time of its post is {created!r}, its ttl is {ttl!r}")

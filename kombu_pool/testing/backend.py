@@ -52,11 +52,19 @@ class Backend:
         """Make the record of a message unreadable."""
         if self._store.corrupt is None:
             pytest.skip("this Store has no `corrupt`")
-        uri = self.uri
-        if self._control is not None:
-            pool = self._control.catalogue_controller.get(project, queue)["pool"]
-            uri = self._control.pools_controller.get(pool)["uri"]
-        self._store.corrupt(uri, project, queue, message_id)
+        self._store.corrupt(self._uri_of(queue, project), project, queue, message_id)
+
+    def set_times(self, queue: str, message_id: str, created: float, ttl: float, project: Project = None) -> None:
+        """Replace the stored time of a message's post and its ttl."""
+        if self._store.set_times is None:
+            pytest.skip("this Store has no `set_times`")
+        self._store.set_times(self._uri_of(queue, project), project, queue, message_id, created, ttl)
+
+    def _uri_of(self, queue: str, project: Project) -> str:
+        if self._control is None:
+            return self.uri
+        pool = self._control.catalogue_controller.get(project, queue)["pool"]
+        return self._control.pools_controller.get(pool)["uri"]
 
     def close(self) -> None:
         """Close every driver that was opened here."""

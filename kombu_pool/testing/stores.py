@@ -28,6 +28,8 @@ class Store:
         pools: the number of pools of a pooling driver over such stores; 0 tests the driver by itself.
         corrupt: replaces the record of a message by :data:`UNREADABLE`, bypassing the driver; called with the store's
             URI, the project, the queue and the message's id. Without it, the tests of unreadable records are skipped.
+        set_times: replaces the stored time of a message's post and its ttl, which follow the arguments of ``corrupt``.
+            Without it, the tests of records with impossible times are skipped.
         examples: the number of random sequences of operations that are compared with the memory store.
     """
 
@@ -35,6 +37,7 @@ class Store:
     control: bool = False
     pools: int = 0
     corrupt: Callable[[str, Project, str, str], None] | None = None
+    set_times: Callable[[str, Project, str, str, float, float], None] | None = None
     examples: int = 40
 
     @property

@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool import codec
+from kombu_pool.drivers.records import age_of
 from kombu_pool.errors import ConfigurationError, MessageNotEncodable
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def to_message(message: StoredMessage, now: float) -> Message:
     """
     view: Message = {
         "id": message.id,
-        "age": max(0, int(now - message.created)),
+        "age": age_of(message.created, message.ttl, now),
         "ttl": message.ttl,
         "body": codec.decode(message.record),
         "claim_id": message.claim_id,

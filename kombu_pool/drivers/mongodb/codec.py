@@ -36,7 +36,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from kombu_pool.codec import decode
-from kombu_pool.drivers.records import to_seconds
+from kombu_pool.drivers.records import age_of, to_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -145,7 +145,7 @@ def to_message(stored: Mapping[str, Any], now: float) -> Message:
     """
     message: Message = {
         "id": stored["_id"].hex(),
-        "age": max(0, int(now - stored["t"])),
+        "age": age_of(stored["t"], stored["l"], now),
         "ttl": to_seconds(stored["l"]),
         "body": decode(stored["b"]),
         "claim_id": stored["c"],

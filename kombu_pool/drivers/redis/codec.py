@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from kombu_pool.codec import decode
-from kombu_pool.drivers.records import to_seconds
+from kombu_pool.drivers.records import age_of, to_seconds
 from kombu_pool.drivers.redis.keys import name_bytes, name_of
 from kombu_pool.errors import CorruptRecord
 
@@ -117,7 +117,7 @@ def to_message(message_id: bytes, stored: bytes, claim_id: str | None, claim_cou
     created, ttl, _, dead_letter, body = unpack(stored)
     message: Message = {
         "id": message_id.hex(),
-        "age": max(0, int(now - created)),
+        "age": age_of(created, ttl, now),
         "ttl": to_seconds(ttl),
         "body": decode(body),
         "claim_id": claim_id,

@@ -6,7 +6,6 @@ import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from kombu_pool import codec
 from kombu_pool.drivers.dead_letters import Candidate, DeadLetter, Source
 from kombu_pool.drivers.sqlite.codec import claim_id_of, message_number, project_key, to_claimed_message
 from kombu_pool.drivers.sqlite.dead_letters import candidate, is_local, store_dead_letter
@@ -274,12 +273,14 @@ def _claim_first(
 def _free_rows(connection: sqlite3.Connection, queue: int, numbers: Iterable[int], now: float) -> list[Row]:
     """Return the rows of those messages that are free and can be decoded, in order."""
     found = (connection.execute(_FREE_BY_ID, (number, queue, now)).fetchone() for number in numbers)
-    return sorted((row for row in found if row is not None and _is_readable(row)), key=lambda row: (row[1], row[0]))
+    return sorted(
+        (row for row in found if row is not None and _is_readable(row, now)), key=lambda row: (row[1], row[0])
+    )
 
 
-def _is_readable(row: Row) -> bool:
+def _is_readable(row: Row, now: float) -> bool:
     try:
-        codec.decode(row[5])
+        to_claimed_message(row, now, None, 0)
     except CorruptRecord:
         return False
     return True

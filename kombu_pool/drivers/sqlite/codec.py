@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import msgspec
 
 from kombu_pool import codec
+from kombu_pool.drivers.records import age_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,10 +66,9 @@ def to_message(row: Row, now: float) -> Message:
 
 def to_claimed_message(row: Row, now: float, claim_id: str | None, claim_count: int) -> Message:
     """Return the message of a row, with the given claim and claim count."""
-    age = int(now - row[2])
     message: Message = {
         "id": str(row[0]),
-        "age": max(0, age),
+        "age": age_of(row[2], row[3], now),
         "ttl": row[3],
         "body": codec.decode(row[5]),
         "claim_id": claim_id,

@@ -66,6 +66,7 @@ __all__ = [
     "test_flavors",
     "test_holders",
     "test_idempotency",
+    "test_impossible_times",
     "test_incarnations",
     "test_listing",
     "test_many_queues",

@@ -12,7 +12,8 @@ from kombu_pool.cli.broker import open_broker
 from kombu_pool.cli.tables import format_time, print_table
 from kombu_pool.drivers import mask, open_data
 from kombu_pool.errors import KombuPoolError
-from kombu_pool.pooling import declare_pools
+from kombu_pool.pooling import add_pool as create_pool
+from kombu_pool.pooling import is_same_place
 
 if TYPE_CHECKING:
     from kombu_pool.cli.broker import Broker
@@ -69,7 +70,7 @@ def add_pool(context: click.Context, name: str, uri: str, weight: int, flavor: s
         if store.control.pools_controller.exists(name):
             raise click.ClickException(f"Pool {name!r} exists already; change it with: celery pool set {name}")
         _require_alive(uri)
-        declare_pools(store.control, [{"name": name, "uri": uri, "weight": weight, "flavor": flavor}], project=project)
+        create_pool(store.control, {"name": name, "uri": uri, "weight": weight, "flavor": flavor}, project)
     click.echo(f"Added {name}.")
 
 
@@ -84,11 +85,17 @@ def _require_alive(uri: str) -> None:
 @click.argument("name")
 @click.option("--weight", type=click.IntRange(min=0), help="Share of new queues; 0 for none.")
 @click.option("--flavor", help="Flavor of the pool; '' removes it.")
+@click.option("--uri", help="URI of the pool's store; another store only if the pool has no queues.")
 @click.pass_context
-def set_pool(context: click.Context, name: str, weight: int | None, flavor: str | None) -> None:
+def set_pool(context: click.Context, name: str, weight: int | None, flavor: str | None, uri: str | None) -> None:
     """Change the pool NAME; its queues stay in it."""
-    changes: dict[str, Any] = {"weight": weight, "flavor": flavor}
+    changes: dict[str, Any] = {"weight": weight, "flavor": flavor, "uri": uri}
     with open_broker(context) as (store, _):
+        if uri is not None:
+            found = store.control.pools_controller.get(name)
+            if not is_same_place(found["uri"], uri):
+                store.control.pools_controller.require_unused(name)
+            _require_alive(uri)
         store.control.pools_controller.update(name, **changes)
     click.echo(f"Changed {name}.")
 

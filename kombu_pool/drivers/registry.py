@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 V = TypeVar("V")
 
 _CHANGEABLE = ("uri", "weight", "flavor", "options")
+#: The most names of deleted pools that are kept.
+_MAX_REMOVED = 1000
 
 
 class StoredPool(NamedTuple):
@@ -47,10 +49,14 @@ class StoredPool(NamedTuple):
 
 
 class Records(NamedTuple):
-    """All pools by name, and the encoded capabilities of all flavors by project and name; never changed in place."""
+    """All pools by name, and the encoded capabilities of all flavors by project and name; never changed in place.
+
+    ``removed`` are the names of pools that were deleted and not created again, the latest last.
+    """
 
     pools: Mapping[str, StoredPool] = {}
     flavors: Mapping[tuple[Project, str], bytes] = {}
+    removed: tuple[str, ...] = ()
 
     def capabilities_of(self, flavor: str | None) -> list[Any]:
         """Return the capabilities of the flavors of a name in all projects, as pools belong to all."""
@@ -75,6 +81,10 @@ class Registry(ABC, Generic[V]):
         Raises:
             PoolInUse: queues are assigned to the pool ``unused``. None can be until the records are replaced.
         """
+
+    @abstractmethod
+    def require_unused(self, name: str) -> None:
+        """Raise PoolInUse if queues are assigned to the pool."""
 
     def has_pool(self, name: str) -> bool:
         """Return whether the pool exists."""
@@ -107,7 +117,7 @@ def encode(records: Records) -> bytes:
         for name, pool in records.pools.items()
     ]
     flavors = [(to_bytes(project), to_bytes(name), names) for (project, name), names in records.flavors.items()]
-    return write([pools, flavors])
+    return write([pools, flavors, [to_bytes(name) for name in records.removed]])
 
 
 @lru_cache(maxsize=16)
@@ -115,13 +125,14 @@ def decode(record: bytes) -> Records:
     """Return the records of a stored form; b"" stands for none."""
     if not record:
         return Records()
-    pools, flavors = codec.decode(record)
+    pools, flavors, removed = codec.decode(record)
     return Records(
         {
             to_text(name): StoredPool(to_text(uri), weight, to_text(flavor), options)
             for name, uri, weight, flavor, options in pools
         },
         {(to_text(project), to_text(name)): names for project, name, names in flavors},
+        tuple(to_text(name) for name in removed),
     )
 
 
@@ -156,8 +167,14 @@ class PoolsController(storage.PoolsController):
         _refuse_reserved(name)
         self._registry.change(lambda records: _remove(records, name), unused=name)
 
+    def is_removed(self, name: str) -> bool:
+        return name in self._registry.read()[0].removed
+
+    def require_unused(self, name: str) -> None:
+        self._registry.require_unused(name)
+
     def drop_all(self) -> None:
-        self._registry.change(lambda records: records._replace(pools={}))
+        self._registry.change(lambda records: records._replace(pools={}, removed=()))
 
 
 class FlavorsController(storage.FlavorsController):
@@ -259,7 +276,8 @@ def _put(records: Records, name: str, pool: StoredPool) -> Records:
     for other, its in records.pools.items():
         if its.uri == pool.uri and other != name and CONTROL_POOL not in (other, name):
             raise PoolAlreadyExists(other)
-    return records._replace(pools={**records.pools, name: pool})
+    removed = tuple(each for each in records.removed if each != name)
+    return records._replace(pools={**records.pools, name: pool}, removed=removed)
 
 
 def _check_capabilities(records: Records, name: str, pool: StoredPool) -> None:
@@ -282,7 +300,9 @@ def _remove(records: Records, name: str) -> Records:
     pool = records.pools.get(name)
     if pool is not None and records.is_last_of(pool.flavor):
         raise PoolInUseByFlavor(name, pool.flavor)
-    return records._replace(pools=_without(records.pools, name))
+    if pool is None:
+        return records
+    return records._replace(pools=_without(records.pools, name), removed=(*records.removed, name)[-_MAX_REMOVED:])
 
 
 def _without(mapping: Mapping[Any, Any], key: object) -> dict[Any, Any]:

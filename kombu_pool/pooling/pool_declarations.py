@@ -1,12 +1,13 @@
-"""Pools and flavors declared in a configuration."""
+"""Pools and flavors declared in a configuration, which creates what is absent and undoes nothing of an operator."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool import errors
-from kombu_pool.drivers import capabilities_of
+from kombu_pool.drivers import capabilities_of, mask, parse
 from kombu_pool.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -15,9 +16,14 @@ if TYPE_CHECKING:
     from kombu_pool.model import Pool, Project
     from kombu_pool.storage import ControlDriver
 
+logger = logging.getLogger(__name__)
+
 DEFAULT_WEIGHT = 100
 _POOL_KEYS = {"name", "uri", "weight", "flavor", "options"}
 _FLAVOR_KEYS = {"name", "capabilities"}
+#: Options of a URI that say where in a server the store is.
+_PLACES = {"db", "key_prefix", "collection_prefix"}
+_warned: set[tuple[str, str]] = set()
 
 
 def declare_pools(
@@ -26,14 +32,15 @@ def declare_pools(
     flavors: Iterable[Mapping[str, Any]] = (),
     project: Project = None,
 ) -> None:
-    """Create or update these pools and flavors in the control store; those that are unchanged are not written.
+    """Create those of these pools and flavors that are absent from the control store; log where others differ, once.
 
     A pool is ``{"name", "uri", "weight"?, "flavor"?, "options"?}``, a flavor of the project
-    ``{"name", "capabilities"?}``. A flavor that only a pool names is created with that pool. Other pools and flavors
-    stay.
+    ``{"name", "capabilities"?}``. A flavor that only a pool names is created with that pool. A pool that was deleted
+    is not created again.
 
     Raises:
-        ConfigurationError: a declaration lacks a key, has an unknown one, or an invalid value; no driver serves a URI.
+        ConfigurationError: a declaration lacks a key, has an unknown one, or an invalid value; no driver serves a URI;
+            queues are assigned to a pool of another URI.
         PoolAlreadyExists, PoolCapabilitiesMismatch: as :meth:`~kombu_pool.storage.PoolsController.create`.
     """
     pools = [_validated(pool, "pool", _POOL_KEYS, {"name", "uri"}) for pool in pools]
@@ -85,13 +92,28 @@ def _listed(keys: Iterable[object]) -> str:
     return ", ".join(sorted(map(repr, keys)))
 
 
+def add_pool(control: ControlDriver, pool: Mapping[str, Any], project: Project = None) -> None:
+    """Create a pool, in place of one that was deleted, and its flavor if that is absent; raise as declare_pools()."""
+    pool = _validated(pool, "pool", _POOL_KEYS, {"name", "uri"})
+    capabilities_of(pool["uri"])
+    if pool.get("flavor"):
+        _declare_flavor(control, {"name": pool["flavor"]}, project)
+    control.pools_controller.create(pool["name"], **_values(pool))
+
+
 def _declare_flavor(control: ControlDriver, flavor: Mapping[str, Any], project: Project) -> None:
+    name = flavor["name"]
     try:
-        found = control.flavors_controller.get(flavor["name"], project=project, detailed=True)
+        found = control.flavors_controller.get(name, project=project, detailed=True)
     except errors.FlavorDoesNotExist:
-        found = None
-    if found is None or _comparable(found) != _comparable(flavor):
-        control.flavors_controller.create(flavor["name"], project=project, capabilities=flavor.get("capabilities"))
+        control.flavors_controller.create(name, project=project, capabilities=flavor.get("capabilities"))
+        return
+    if "capabilities" in flavor and _comparable(found) != _comparable(flavor):
+        _warn(
+            control,
+            f"The flavor {name!r} has the capabilities {found['capabilities']!r}, and other ones in the settings: "
+            "those in the settings have no effect",
+        )
 
 
 def _comparable(flavor: Mapping[str, Any]) -> list[Any]:
@@ -101,33 +123,92 @@ def _comparable(flavor: Mapping[str, Any]) -> list[Any]:
 
 def _declare_pool(control: ControlDriver, pool: Mapping[str, Any]) -> None:
     name = pool["name"]
-    declared: dict[str, Any] = {
-        "uri": pool["uri"],
-        "weight": _weight(pool),
-        "flavor": pool.get("flavor") or None,
-        "options": dict(pool.get("options") or {}),
-    }
+    declared = _values(pool)
     try:
         found = control.pools_controller.get(name, detailed=True)
     except errors.PoolDoesNotExist:
         found = None
     if found is None or found["uri"] != pool["uri"]:
         capabilities_of(pool["uri"])  # raises for a URI that no driver serves; a stored one is not checked again
-    if found is None:
+    if found is not None:
+        _compare(control, found, {key: value for key, value in declared.items() if key in pool})
+    elif control.pools_controller.is_removed(name):
+        _warn(
+            control,
+            f"Pool {name!r} was removed, and the settings name it: remove it from them, or add it again with "
+            f"celery pool add {name} {mask(pool['uri'])}",
+        )
+    else:
         control.pools_controller.create(name, **declared)
-        return
-    changes = {key: value for key, value in declared.items() if _current(found, key) != value}
-    if "flavor" in changes:
-        changes["flavor"] = changes["flavor"] or ""  # None would leave the present flavor unchanged
-    if changes:
-        control.pools_controller.update(name, **changes)
 
 
-def _current(pool: Pool, key: str) -> Any:
+def _compare(control: ControlDriver, found: Pool, declared: Mapping[str, Any]) -> None:
+    """Log how a stored pool differs from the settings.
+
+    Raises:
+        ConfigurationError: the settings lead to another store than the one with the pool's queues.
+    """
+    name = found["name"]
+    different = [key for key, value in declared.items() if _current(found, key) != value]
+    if "uri" in different and not is_same_place(found["uri"], declared["uri"]):
+        try:
+            control.pools_controller.require_unused(name)
+        except errors.PoolInUse as error:
+            raise ConfigurationError(
+                f"Pool {name!r} is {mask(found['uri'])} and has {error.queues} queues; the settings say "
+                f"{mask(declared['uri'])}, where their messages are not: give that pool another name, and this one "
+                f"no new queues with celery pool set {name} --weight 0"
+            ) from error
+    if different:
+        told = ", ".join(f"{key} {_shown(found, key)} (settings: {_shown(declared, key)})" for key in different)
+        _warn(
+            control,
+            f"Pool {name!r} stays as it is, and differs from the settings: {told}; celery pool set {name} changes it",
+        )
+
+
+def is_same_place(uri: str, other: str) -> bool:
+    """Return whether two URIs differ at most in the credentials and in options that lead to no other store."""
+    places = [parse(each.removeprefix("pool+")) for each in (uri, other)]
+    first, second = (
+        (
+            place.scheme,
+            place.authority.rpartition("@")[2],
+            place.path,
+            {key: value for key, value in place.options.items() if key in _PLACES},
+        )
+        for place in places
+    )
+    return first == second
+
+
+def _warn(control: ControlDriver, text: str) -> None:
+    """Log a difference once in a process."""
+    if (control.uri, text) not in _warned:
+        _warned.add((control.uri, text))
+        logger.warning("%s", text)
+
+
+def _values(pool: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "uri": pool["uri"],
+        "weight": _weight(pool),
+        "flavor": pool.get("flavor") or None,
+        "options": dict(pool.get("options") or {}),
+    }
+
+
+def _current(pool: Mapping[str, Any], key: str) -> Any:
     value = pool.get(key)
     if key == "options":
         return value or {}
     return value or None if key == "flavor" else value
+
+
+def _shown(pool: Mapping[str, Any], key: str) -> str:
+    """Return a value of a pool without its passwords: of its options the names."""
+    value = _current(pool, key)
+    return mask(value) if key == "uri" else repr(sorted(value) if key == "options" else value)
 
 
 def _weight(pool: Mapping[str, Any]) -> int:

@@ -82,6 +82,13 @@ class PoolsController(ABC):
             PoolInUseByFlavor: it is the last pool of an existing flavor.
         """
 
+    def is_removed(self, name: str) -> bool:
+        """Return whether the pool was deleted and not created again; False where the store does not keep that."""
+        return False
+
+    def require_unused(self, name: str) -> None:  # noqa: B027 - a store that cannot tell raises nothing
+        """Raise PoolInUse if queues are assigned to the pool."""
+
     @abstractmethod
     def drop_all(self) -> None:
         """Delete every pool."""

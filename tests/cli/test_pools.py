@@ -8,6 +8,8 @@ import sys
 import pytest
 from kombu import Queue
 
+from kombu_pool.errors import ConfigurationError
+
 
 def declare(app, *names, **arguments):
     with app.connection_for_write() as connection:
@@ -54,6 +56,60 @@ def test_a_pool_changes_its_weight(pool, tmp_path):
 
     assert pool("set", "quick", "--weight", "0")[0] == 0
     assert pool("ls")[1][1][:2] == ["quick", "0"]
+
+
+def named_in_settings(app, tmp_path, name="main"):
+    """Name a pool in the settings of the application; return its URI."""
+    uri = f"sqlite:///{tmp_path}/{name}.db"
+    app.conf.broker_transport_options = {"pools": [{"name": "main", "uri": uri, "weight": 100}]}
+    return uri
+
+
+def test_the_next_connection_of_a_process_does_not_undo_a_change(pool, app, tmp_path):
+    named_in_settings(app, tmp_path)
+    declare(app, "q")
+    pool("set", "main", "--weight", "0")
+
+    declare(app, "another")
+
+    assert ["main", "0"] in [line[:2] for line in pool("ls")[1]]
+
+
+def test_the_next_connection_of_a_process_does_not_undo_a_removal(pool, app, tmp_path):
+    uri = named_in_settings(app, tmp_path)
+    assert pool("ls")[1][1][:2] == ["main", "100"]
+    assert pool("rm", "main")[0] == 0
+
+    declare(app, "q")
+
+    assert [line[0] for line in pool("ls")[1]] == ["POOL", "default"]
+    assert pool("add", "main", uri)[0] == 0
+    assert "main" in [line[0] for line in pool("ls")[1]]
+
+
+def test_settings_that_lead_a_pool_with_queues_elsewhere_stop_a_connection_and_no_command(pool, app, tmp_path):
+    named_in_settings(app, tmp_path)
+    declare(app, "q")
+
+    uri = named_in_settings(app, tmp_path, "other")
+
+    with pytest.raises(ConfigurationError, match=r"'main'.*1 queues.*other"):
+        declare(app, "q")
+    status, lines = pool("ls")
+    assert status == 0
+    assert ["main", "100", "", "1", f"sqlite:///{tmp_path}/main.db"] in lines
+    assert any("Warning: Pool 'main'" in line[0] for line in lines)
+    assert "still holds 1 queue" in pool("set", "main", "--uri", uri)[1][-1][0]
+
+
+def test_a_pool_changes_its_uri(pool, app, tmp_path):
+    uri = named_in_settings(app, tmp_path)
+    declare(app, "q")
+
+    assert pool("set", "main", "--uri", f"{uri}?synchronous=NORMAL")[0] == 0
+
+    assert pool("ls")[1][-1][-1] == f"{uri}?synchronous=NORMAL"
+    assert pool("set", "main", "--uri", f"{uri}?synchronous=NEVER")[0] == 1
 
 
 def test_a_pool_without_queues_is_removed(pool, tmp_path):

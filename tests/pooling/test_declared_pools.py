@@ -4,7 +4,7 @@ import pytest
 
 import kombu_pool
 from kombu_pool import errors
-from kombu_pool.pooling import Catalog, declare_pools, require_pools_of
+from kombu_pool.pooling import Catalog, add_pool, declare_pools, is_same_place, pool_declarations, require_pools_of
 from tests.support.pooling.switchable_stores import bodies, post
 
 
@@ -44,18 +44,121 @@ def test_declaring_the_same_again_writes_nothing(control, stores, monkeypatch):
     declare_pools(control, pools, flavors)
 
 
-def test_a_difference_is_written_and_only_that(control, stores, monkeypatch):
-    declare_pools(control, [{"name": "f", "uri": stores.uri("f"), "flavor": "fast", "weight": 5}])
-    written = []
-    update = control.pools_controller.update
-    monkeypatch.setattr(
-        control.pools_controller, "update", lambda name, **new: (written.append(new), update(name, **new))
-    )
+@pytest.fixture(autouse=True)
+def warnings(caplog, monkeypatch):
+    """The warnings of differences; each test starts as a process does."""
+    monkeypatch.setattr(pool_declarations, "_warned", set())
+    caplog.set_level("WARNING", pool_declarations.logger.name)
+    return lambda: [record.getMessage() for record in caplog.records if record.name == pool_declarations.logger.name]
 
-    declare_pools(control, [{"name": "f", "uri": stores.uri("f"), "weight": 6}])
 
-    assert written == [{"weight": 6, "flavor": ""}]
-    assert control.pools_controller.get("f")["flavor"] is None
+@pytest.mark.parametrize("changed", [{"weight": 6}, {"flavor": "slow"}, {"flavor": None}, {"options": {"db": 1}}])
+def test_a_pool_that_differs_stays_as_it_is_and_one_warning_says_how(control, stores, warnings, changed):
+    declared = {"name": "f", "uri": stores.uri("f"), "flavor": "fast", "weight": 5}
+    declare_pools(control, [declared])
+    before = control.pools_controller.get("f", detailed=True)
+
+    for _ in range(3):
+        declare_pools(control, [{**declared, **changed}])
+
+    (warning,) = warnings()
+    ((key, value),) = changed.items()
+    assert f"{key} {[] if key == 'options' else before[key]!r} (settings: " in warning
+    assert key == "options" or f"(settings: {value!r})" in warning
+    assert control.pools_controller.get("f", detailed=True) == before
+
+
+def test_what_the_settings_leave_open_is_no_difference(control, stores, warnings):
+    declare_pools(control, [{"name": "f", "uri": stores.uri("f"), "flavor": "fast"}])
+    control.pools_controller.update("f", weight=0, options={"max_message_size": 9})
+
+    declare_pools(control, [{"name": "f", "uri": stores.uri("f")}], [{"name": "fast"}])
+
+    assert warnings() == []
+
+
+def test_a_pool_that_was_removed_is_not_created_again(control, stores, warnings):
+    declare_pools(control, [{"name": "a", "uri": stores.uri("a")}])
+    control.pools_controller.delete("a")
+
+    for _ in range(3):
+        declare_pools(control, [{"name": "a", "uri": stores.uri("a")}])
+
+    assert not control.pools_controller.exists("a")
+    (warning,) = warnings()
+    assert f"celery pool add a {stores.uri('a')}" in warning
+
+
+def test_a_pool_that_was_added_again_is_compared_again(control, stores, warnings):
+    declared = {"name": "a", "uri": stores.uri("a"), "flavor": "fast"}
+    add_pool(control, declared, "p")
+    control.flavors_controller.delete("fast", "p")
+    control.pools_controller.delete("a")
+
+    add_pool(control, declared, "p")
+    declare_pools(control, [declared], project="p")
+
+    assert control.pools_controller.exists("a")
+    assert control.flavors_controller.exists("fast", "p")
+    assert warnings() == []
+
+
+def test_another_store_of_a_pool_with_queues_is_refused(control, stores):
+    declare_pools(control, [{"name": "a", "uri": stores.uri("a")}])
+    control.catalogue_controller.insert("some project", "q", "a")
+
+    with pytest.raises(errors.ConfigurationError, match=r"'a'.* has 1 queues.*celery pool set a --weight 0"):
+        declare_pools(control, [{"name": "a", "uri": stores.uri("b")}])
+
+    assert control.pools_controller.get("a")["uri"] == stores.uri("a")
+
+
+def test_another_store_of_a_pool_without_queues_has_no_effect(control, stores, warnings):
+    declare_pools(control, [{"name": "a", "uri": stores.uri("a")}])
+
+    declare_pools(control, [{"name": "a", "uri": stores.uri("b")}])
+
+    assert control.pools_controller.get("a")["uri"] == stores.uri("a")
+    assert stores.uri("b") in warnings()[0]
+
+
+def test_another_password_of_a_pool_with_queues_is_a_difference_that_is_not_shown(control, warnings):
+    declare_pools(control, [{"name": "a", "uri": "redis://:hunter2@h/1"}])
+    control.catalogue_controller.insert(None, "q", "a")
+
+    declare_pools(control, [{"name": "a", "uri": "redis://:hunter3@h/1", "options": {"sentinel_password": "hunter4"}}])
+
+    (warning,) = warnings()
+    assert "hunter" not in warning
+    assert "redis://:**@h/1" in warning
+
+
+def test_other_capabilities_of_a_flavor_have_no_effect(control, warnings):
+    declare_pools(control, flavors=[{"name": "fast", "capabilities": ["FIFO"]}])
+
+    for _ in range(3):
+        declare_pools(control, flavors=[{"name": "fast", "capabilities": ["AOD"]}])
+
+    assert control.flavors_controller.get("fast", detailed=True)["capabilities"] == ["FIFO"]
+    assert len(warnings()) == 1
+
+
+@pytest.mark.parametrize(
+    ("uri", "other", "is_same"),
+    [
+        ("redis://:a@h/1", "redis://u:b@h/1?socket_timeout=9", True),
+        ("redis://h/1", "redis://h/2", False),
+        ("redis://h/1", "redis://i/1", False),
+        ("redis://h?db=1", "redis://h?db=2", False),
+        ("redis://h?key_prefix=a", "redis://h", False),
+        ("mongodb://h/x", "mongodb://h/x?w=3", True),
+        ("sqlite:////a.db", "sqlite:////a.db?synchronous=NORMAL", True),
+        ("sqlite:////a.db", "sqlite:////b.db", False),
+        ("sqlite:////a.db", "memory:////a.db", False),
+    ],
+)
+def test_credentials_and_settings_of_a_client_lead_to_no_other_store(uri, other, is_same):
+    assert is_same_place(uri, other) is is_same
 
 
 def test_a_flavor_that_only_a_pool_names_is_declared_with_it(control, stores):

@@ -73,6 +73,7 @@ __all__ = [
     "test_max_length",
     "test_messages",
     "test_names_and_isolation",
+    "test_pool_deletion",
     "test_pools",
     "test_queue_expiry",
     "test_queue_lives",

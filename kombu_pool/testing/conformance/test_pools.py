@@ -310,47 +310,6 @@ def test_without_a_flavor_only_pools_without_flavor_are_found(pools: PoolsContro
     assert names(pools.get_pools_by_flavor(flavor=None, detailed=True)) == ["cleared", "plain"]
 
 
-def test_a_deleted_pool_is_gone(pools: PoolsController) -> None:
-    pools.create("p", 1, "memory://p")
-
-    pools.delete("p")
-    pools.delete("p")
-
-    assert not pools.exists("p")
-    pools.create("another", 1, "memory://p")
-
-
-def test_a_pool_with_queues_is_not_deleted(pools: PoolsController, control: ControlDriver) -> None:
-    pools.create("p", 1, "memory://p")
-    for project in (None, "project"):
-        control.catalogue_controller.insert(project, "q", "p")
-
-    with pytest.raises(errors.PoolInUse) as raised:
-        pools.delete("p")
-
-    assert (raised.value.pool, raised.value.queues) == ("p", 2)
-    assert pools.exists("p")
-    for project in (None, "project"):
-        control.catalogue_controller.delete(project, "q")
-    pools.delete("p")
-    assert not pools.exists("p")
-
-
-def test_the_last_pool_of_a_flavor_is_not_deleted(pools: PoolsController, flavors: FlavorsController) -> None:
-    flavors.create("fast", project="project")
-    for name in ("a", "b"):
-        pools.create(name, 1, f"memory://{name}", "fast")
-    pools.delete("a")
-
-    with pytest.raises(errors.PoolInUseByFlavor) as raised:
-        pools.delete("b")
-
-    assert (raised.value.pool, raised.value.flavor) == ("b", "fast")
-    flavors.delete("fast", project="project")
-    pools.delete("b")
-    assert not pools.exists("b")
-
-
 def test_options_are_not_shared_with_the_caller(pools: PoolsController) -> None:
     options = {"list": [1]}
     pools.create("p", 1, "memory://p", options=options)

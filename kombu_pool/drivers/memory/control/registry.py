@@ -25,8 +25,13 @@ class Registry(Contract[Records]):
         with self._store.lock:
             if self._store.records is not version:
                 return False
-            queues = sum(life.pool == unused for life in self._store.catalogue.values())
-            if queues:
-                raise PoolInUse(unused, queues)
+            if unused is not None:
+                self.require_unused(unused)
             self._store.records = records
             return True
+
+    def require_unused(self, name: str) -> None:
+        with self._store.lock:
+            queues = sum(life.pool == name for life in self._store.catalogue.values())
+            if queues:
+                raise PoolInUse(name, queues)

@@ -48,7 +48,7 @@ class Registry(Contract[Version]):
                 if not self._mark(number):
                     return False
                 number += 1
-            self._require_unused(unused)
+            self.require_unused(unused)
         new = {"version": number + 1, "record": encode(records)}
         with self._tables.client.translated():
             try:
@@ -56,6 +56,12 @@ class Registry(Contract[Version]):
             except DuplicateKeyError:
                 return False
         return bool(done.matched_count or done.upserted_id is not None)
+
+    def require_unused(self, name: str) -> None:
+        with self._tables.client.translated():
+            queues = self._tables[QUEUES].count_documents({"$or": [{"o": name}, {"b.o": name}]})
+        if queues:
+            raise PoolInUse(name, queues)
 
     def keep_pool(self, name: str) -> bool:
         """Return whether the pool exists, after the removal of a mark: deletions in progress start over."""
@@ -72,9 +78,3 @@ class Registry(Contract[Version]):
         with self._tables.client.translated():
             done = self._tables[REGISTRY].update_one({"_id": _ID, "version": number}, change)
         return bool(done.matched_count)
-
-    def _require_unused(self, pool: str) -> None:
-        with self._tables.client.translated():
-            queues = self._tables[QUEUES].count_documents({"$or": [{"o": pool}, {"b.o": pool}]})
-        if queues:
-            raise PoolInUse(pool, queues)

@@ -41,3 +41,8 @@ class Registry(Contract[bytes]):
         if queues:
             raise PoolInUse(unused, queues)
         return bool(done)
+
+    def require_unused(self, name: str) -> None:
+        queues = self._client.command("HGET", self._pool_queues, member(None, name))
+        if queues is not None:
+            raise PoolInUse(name, int(queues))

@@ -28,7 +28,13 @@ class Registry(Contract[int]):
     def replace(self, records: Records, version: int, unused: str | None = None) -> bool:
         record = encode(records)
         with self._database.write as connection:
-            queues = connection.execute(_SQL["queues"], (unused,)).fetchone()[0]
-            if queues:
-                raise PoolInUse(unused, queues)
+            _require_unused(unused, connection.execute(_SQL["queues"], (unused,)).fetchone()[0])
             return bool(connection.execute(_SQL["replace"], (record, version)).rowcount)
+
+    def require_unused(self, name: str) -> None:
+        _require_unused(name, self._database.row(_SQL["queues"], (name,))[0])
+
+
+def _require_unused(pool: str | None, queues: int) -> None:
+    if queues:
+        raise PoolInUse(pool, queues)

@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 from amqp import spec
-from amqp.exceptions import ChannelError, ConsumerCancelled, MessageNacked, NotFound, PreconditionFailed, ResourceLocked
+from amqp.exceptions import (
+    ChannelError,
+    ConsumerCancelled,
+    MessageNacked,
+    NotFound,
+    PreconditionFailed,
+    RecoverableConnectionError,
+    ResourceLocked,
+)
+
+from kombu_pool import errors
+
+#: The errors after which Kombu publishes the very same message again, by its retry policy.
+RETRIED = (RecoverableConnectionError, errors.ConnectionError, errors.StoreFull)
 
 
 def _signature(method: str) -> tuple[int, int]:

@@ -7,7 +7,6 @@ import time
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from amqp.exceptions import RecoverableConnectionError
 from kombu.transport import base
 
 from kombu_pool import errors
@@ -15,6 +14,7 @@ from kombu_pool.drivers.parameters import Conflict
 from kombu_pool.transport import broker_url, failover
 from kombu_pool.transport import channel as channels
 from kombu_pool.transport import options as options_of
+from kombu_pool.transport.amqp_errors import RETRIED
 from kombu_pool.transport.connection import PoolConnection
 from kombu_pool.transport.declare.exchanges import TYPES
 from kombu_pool.transport.failover import FailoverUrls, check_alternates
@@ -40,7 +40,7 @@ class Transport(base.Transport):  # type: ignore[misc] # Kombu has no types
     )
     connection_errors = (*base.Transport.connection_errors, errors.ConnectionError, errors.StoreFull)
     # Without these, Kombu ignores the retry policy of a publish that fails on a new connection.
-    recoverable_connection_errors = (RecoverableConnectionError, errors.ConnectionError, errors.StoreFull)
+    recoverable_connection_errors = RETRIED
     recoverable_channel_errors = ()
 
     #: Pause between abandoning a connection and opening the next one, in seconds: Kombu repeats a failed operation as

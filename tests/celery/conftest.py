@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.celery.brokers import BROKERS, Broker
+from tests.support.celery.posts import GroupClock, Posts
 from tests.support.celery.site import Site
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 _WHERE_STORES_DIFFER = {
     "test_eta",
     "test_groups",
+    "test_lazy_groups",
     "test_leases",
     "test_lost_queues",
     "test_outages",
@@ -91,3 +93,14 @@ def shared_site(make_broker: Callable[[Path], Broker], tmp_path_factory: pytest.
     yield site
     site.close()
     broker.close()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> GroupClock:
+    return GroupClock(monkeypatch)
+
+
+@pytest.fixture
+def posts(monkeypatch: pytest.MonkeyPatch, clock: GroupClock) -> Posts:
+    """The posts of this process; the time that passes makes no difference to them."""
+    return Posts(monkeypatch)

@@ -12,40 +12,11 @@ from celery import Celery, chain, chord, group, signals
 from kombu import Queue
 from kombu.exceptions import EncodeError, OperationalError
 
-from kombu_pool.errors import PoolUnavailable
 from kombu_pool.transport import gather
 from kombu_pool.transport.publish import celery_groups
 from kombu_pool.transport.publish.buffer import PublishBuffer
-from kombu_pool.transport.publish.publishing import PublishingMethods
 from tests.support.celery.site import Site
 from tests.support.celery.worker import eventually
-
-
-class Posts:
-    """Counts the posts of this process, and makes some fail."""
-
-    def __init__(self, post):
-        self._post = post
-        self.sizes = []
-        self.failing = 0
-
-    def __call__(self, channel, queue, messages, mandatory=False, idempotency_key=None, **options):
-        if self.failing:
-            self.failing -= 1
-            raise PoolUnavailable("default", "simulated failure")
-        self._post(channel, queue, messages, mandatory, idempotency_key, **options)
-        self.sizes.append((queue, len(messages)))
-
-
-@pytest.fixture
-def posts(monkeypatch):
-    posts = Posts(PublishingMethods.post)
-
-    def post(*arguments, **options):
-        posts(*arguments, **options)
-
-    monkeypatch.setattr(PublishingMethods, "post", post)
-    return posts
 
 
 @contextmanager
@@ -66,17 +37,17 @@ def waiting(site) -> list[str]:
         return [message.payload[0][0] for message in iter(lambda: channel.basic_get("celery", no_ack=True), None)]
 
 
-def test_the_tasks_of_a_group_go_out_together(site, posts):
-    numbers(site, 20).apply_async()
+def test_the_first_task_of_a_group_goes_out_at_once_and_the_others_together(site, posts):
+    numbers(site, 21).apply_async()
 
-    assert posts.sizes == [("celery", 20)]
-    assert waiting(site) == [str(number) for number in range(20)]
+    assert posts.sizes == [("celery", 1), ("celery", 20)]
+    assert waiting(site) == [str(number) for number in range(21)]
 
 
 def test_each_queue_gets_its_share_in_one_post(site, posts):
     group(site.signature("note", "x", queue=queue) for queue in ("a", "b") * 10).apply_async()
 
-    assert posts.sizes == [("a", 10), ("b", 10)]
+    assert posts.sizes == [("a", 1), ("b", 10), ("a", 9)]
 
 
 def test_a_large_group_goes_in_pieces(site, posts, monkeypatch):
@@ -84,16 +55,16 @@ def test_a_large_group_goes_in_pieces(site, posts, monkeypatch):
 
     numbers(site, 25).apply_async()
 
-    assert [size for _, size in posts.sizes] == [10, 10, 5]
+    assert [size for _, size in posts.sizes] == [1, 10, 10, 4]
     assert waiting(site) == [str(number) for number in range(25)]
 
 
 def test_large_tasks_go_in_smaller_pieces(site, posts, monkeypatch):
     monkeypatch.setattr(PublishBuffer, "MAX_BYTES", 1000)
 
-    group(site.signature("note", "x" * 600) for _ in range(4)).apply_async()
+    group(site.signature("note", "x" * 600) for _ in range(5)).apply_async()
 
-    assert [size for _, size in posts.sizes] == [2, 2]
+    assert [size for _, size in posts.sizes] == [1, 2, 2]
 
 
 def test_groups_and_what_is_made_of_them_have_their_results(site):
@@ -119,7 +90,7 @@ def test_those_before_a_task_that_cannot_be_sent_were_sent(site, posts):
     with pytest.raises(EncodeError):
         group(tasks).apply_async()
 
-    assert posts.sizes == [("celery", 3)]
+    assert posts.sizes == [("celery", 1), ("celery", 2)]
 
 
 def test_a_full_queue_takes_what_fits(site, posts):

@@ -13,7 +13,7 @@ from tests.support.transport.child_programs import Programs
 
 @pytest.fixture(params=["gevent", "eventlet"])
 def green(request, shared_url):
-    """Run a process of greenlets: return its delays of messages, the fate of a long task, and its longest stall."""
+    """Run a process of greenlets; return what it says of its messages, a long task, a group, and its longest stall."""
     if importlib.util.find_spec(request.param) is None:
         # Importing it here would change what this process does at a fork.
         pytest.skip(f"{request.param} is not installed")
@@ -21,7 +21,7 @@ def green(request, shared_url):
 
     def run():
         program = started.start(request.param, url=shared_url)
-        output = [json.loads(program.line()) for _ in range(3)]
+        output = [json.loads(program.line()) for _ in range(4)]
         program.finish()
         return output
 
@@ -29,10 +29,11 @@ def green(request, shared_url):
     started.kill()
 
 
-def test_messages_come_at_once_claims_are_renewed_and_nobody_is_kept_waiting(green):
+def test_messages_come_at_once_claims_are_renewed_groups_are_flushed_and_nobody_is_kept_waiting(green):
     def slowness():
-        delays, kept, stall = green()
+        delays, kept, group, stall = green()
         assert kept
+        assert group == [3, 0]
         return max(sorted(delays)[1] / 0.2, stall / 0.5)
 
     assert best_of(slowness, 1) < 1

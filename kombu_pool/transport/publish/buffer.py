@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import logging
-from contextlib import contextmanager
+import os
+import threading
+import time
+from contextlib import closing, contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from kombu.exceptions import OperationalError
+from amqp.exceptions import MessageNacked
 
 from kombu_pool import codec
-from kombu_pool.errors import ConnectionError as StoreConnectionError
-from kombu_pool.storage.idempotency import ProducerSequence
+from kombu_pool.errors import InvalidMessage, PoolUnavailable, StoreFull
+from kombu_pool.transport.amqp_errors import RETRIED
 from kombu_pool.transport.options import is_ours
+from kombu_pool.transport.publish.flush_timer import FlushTimer
+from kombu_pool.transport.publish.queue_buffer import QueueBuffer
 from kombu_pool.transport.publish.unconfirmed import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from kombu_pool.model import IdempotencyKey, NewMessage
     from kombu_pool.transport.publish.posting import PostingMethods
 
 logger = logging.getLogger(__name__)
@@ -30,73 +34,173 @@ current: ContextVar[PublishBuffer | None] = ContextVar("buffer", default=None)
 class PublishBuffer:
     """The messages that were published over one Kombu connection and are not posted yet.
 
-    It belongs to the connection, not to a channel: a channel does not survive a reconnect.
+    It belongs to the connection, not to a channel: a channel does not survive a reconnect. An ``explicit`` buffer holds
+    its messages until its context ends; another one holds none longer than MAX_AGE, by a :class:`FlushTimer`.
     """
 
-    #: The most messages, and bytes of their bodies, that a buffer holds: bounds the wait of a consumer for the first.
+    #: The most messages, and bytes of their bodies, that a buffer holds: bounds the size of a post.
     MAX_MESSAGES, MAX_BYTES = 500, 1 << 22
+    #: How long a buffer that is not explicit holds a message, in seconds; a message that comes later than this after
+    #: the last post is not held.
+    MAX_AGE = 0.01
 
     def __init__(self, client: Any, *, explicit: bool) -> None:
         self._client = client
         self._explicit = explicit
-        self._posts: dict[str, list[NewMessage]] = {}
-        #: The keys of posts that failed and may be stored, by queue.
-        self._keys: dict[str, IdempotencyKey] = {}
-        self._backoff: Backoff | None = None
-        self._sequence = ProducerSequence()
+        self._queues: dict[str, QueueBuffer] = {}
         self._size = self._bytes = 0
+        self._backoff: Backoff | None = None
+        #: Whether the last flush failed, and Kombu may retry it.
+        self.is_failing = False
+        #: The error of the timer's flush, until it is raised.
+        self._late_failure: Exception | None = None
+        self._posted_at = float("-inf")
+        #: Monotonic time at which the timer flushes; None if nothing is held, or the last flush of the timer failed.
+        self._flush_at: float | None = None
+        self._timer: FlushTimer | None = None
+        self._channel: PostingMethods | None = None
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
 
     def accepts(self, client: Any, batch_groups: bool) -> bool:
-        """Return whether it buffers what is published over this Kombu connection."""
-        return client is self._client and (self._explicit or batch_groups)
+        """Return whether it buffers what is published over this Kombu connection. In a child process it does not."""
+        return client is self._client and (self._explicit or batch_groups) and self._pid == os.getpid()
+
+    def holds_next(self) -> bool:
+        """Return whether the next message is held; one that comes a while after the last post is published at once."""
+        return self._explicit or (
+            (bool(self._queues) or time.monotonic() - self._posted_at < self.MAX_AGE) and self._has_timer()
+        )
+
+    def _has_timer(self) -> bool:
+        if self._timer is None:
+            try:
+                self._timer = FlushTimer.acquire(self.flush_late)
+            except RuntimeError:
+                logger.debug("A group is not buffered: no thread can be started")
+        return self._timer is not None
+
+    def posted(self) -> None:
+        """Take note of a message that was published at once."""
+        self._posted_at = time.monotonic()
 
     def add(self, channel: PostingMethods, message: Any, exchange: str, routing_key: str) -> None:
         """Add a message.
 
-        A full buffer is flushed first. If that fails, the message was not added, and may be published again.
+        A full buffer, or one that has held its messages long enough, is flushed first. If that fails, the message was
+        not added, and may be published again.
 
         Raises:
             InvalidMessage: the message cannot be stored.
         """
-        if self._size >= self.MAX_MESSAGES or self._bytes >= self.MAX_BYTES:
-            self.flush(channel)
-        if type(message) is dict:
-            message = dict(message)
-        new, queues = channel.routed(message, exchange, routing_key)
-        codec.check(new["body"])
-        for queue in queues:
-            self._posts.setdefault(queue, []).append(new)
-        self._size += 1
-        self._bytes += len(new["body"]["body"] or "")
+        with self._lock:
+            self._raise_late_failure()
+            if self._must_flush():
+                self._flush(channel)
+            if type(message) is dict:
+                message = dict(message)
+            new, queues = channel.routed(message, exchange, routing_key)
+            codec.check(new["body"])
+            for queue in queues:
+                self._queues.setdefault(queue, QueueBuffer(queue)).messages.append(new)
+            self._size += 1
+            self._bytes += len(new["body"]["body"] or "")
+            if self._timer is not None and self._flush_at is None:
+                self._channel = channel
+                self._flush_at = time.monotonic() + self.MAX_AGE
+                self._timer.start()
+
+    def _must_flush(self) -> bool:
+        is_full = self._size >= self.MAX_MESSAGES or self._bytes >= self.MAX_BYTES
+        is_late = self._flush_at is not None and time.monotonic() >= self._flush_at
+        return is_full or is_late or self._backoff is not None
 
     def flush(self, channel: PostingMethods) -> None:
-        """Post everything. Messages whose post got no answer stay, and the next flush stores them once."""
+        """Post everything. Messages whose post failed stay, and the next flush stores them once.
+
+        Raises the failure of the timer's flush first, if there was one. A message that a store refuses is dropped.
+        """
+        if self._pid != os.getpid():
+            return
+        with self._lock:
+            self._raise_late_failure()
+            self._flush(channel)
+
+    def flush_late(self) -> float | None:
+        """Flush if it is time, and return the seconds until then; None if nothing is held.
+
+        A failure is raised by the next :meth:`add` or :meth:`flush`.
+        """
+        if self._flush_at is None:
+            return None
+        with self._lock:
+            if self._flush_at is None or self._channel is None:
+                return None
+            if (left := self._flush_at - time.monotonic()) > 0:
+                return left
+            try:
+                self._channel.require_open()
+                self._flush(self._channel)
+            except Exception as error:  # noqa: BLE001 - raised by the thread that publishes
+                self._late_failure, self._flush_at = error, None
+                # The thread that publishes has not tried yet.
+                self.is_failing = False
+            return None
+
+    def close(self) -> None:
+        """Give the timer back."""
+        timer, self._timer = self._timer, None
+        if timer is not None and self._pid == os.getpid():
+            timer.release()
+
+    def _raise_late_failure(self) -> None:
+        failure, self._late_failure = self._late_failure, None
+        if failure is not None:
+            raise failure
+
+    def _flush(self, channel: PostingMethods) -> None:
+        self._flush_at = None
         if self._backoff is not None:
             self._backoff.pause()
-        for queue in list(self._posts):
-            key = self._keys.get(queue) or self._sequence.next_key()
-            try:
-                channel.post(queue, self._posts[queue], idempotency_key=key, one_by_one=True)
-            except StoreConnectionError:
-                self._keys[queue] = key
-                self._failed()
-                raise
-            except Exception:
-                self._drop(queue)
-                raise
-            self._drop(queue)
+        try:
+            self._post_each(channel)
+        except RETRIED:
+            self._failed()
+            raise
         self._size = self._bytes = 0
         self._backoff = None
+        self.is_failing = False
+        self._posted_at = time.monotonic()
+
+    def _post_each(self, channel: PostingMethods) -> None:
+        """Post the messages of each queue; one pool that is down, or one queue that is full, stops no other one."""
+        failure: Exception | None = None
+        refusal: Exception | None = None
+        down: set[str] = set()
+        for queue, held in list(self._queues.items()):
+            if down and channel.pool_of(queue) in down:
+                continue
+            try:
+                held.post(channel)
+            except PoolUnavailable as error:
+                down.add(error.pool)
+                failure = failure or error
+            except StoreFull as error:
+                failure = failure or error
+            except (MessageNacked, InvalidMessage) as error:
+                refusal = refusal or error
+            if not held.messages:
+                del self._queues[queue]
+        # A refusal is never repeated by Kombu, so it would be lost behind another failure.
+        if (first := refusal or failure) is not None:
+            raise first
 
     def _failed(self) -> None:
+        self.is_failing = True
         if self._backoff is None:
             self._backoff = Backoff()
         else:
             self._backoff.failed()
-
-    def _drop(self, queue: str) -> None:
-        del self._posts[queue]
-        self._keys.pop(queue, None)
 
 
 @contextmanager
@@ -107,7 +211,8 @@ def gather(
 
     It concerns publishes of the same thread over the producer's connection, and has no effect on a broker of another
     kind. If the block raises, what was published before is posted nevertheless. ``retry_policy`` (Celery's
-    ``task_publish_retry_policy``) is for the last post; without it there is one try.
+    ``task_publish_retry_policy``) is for the last post; without it there is one try. Without ``explicit`` messages are
+    held for some milliseconds only, see :class:`PublishBuffer`.
 
     Raises:
         OperationalError: a store did not answer; some of the messages may be stored.
@@ -117,17 +222,21 @@ def gather(
     if not _is_pool(client):
         yield None
         return
-    buffer = PublishBuffer(client, explicit=explicit)
-    token = current.set(buffer)
-    try:
-        yield buffer
-    except BaseException as error:
-        current.reset(token)
-        _flush_after(error, producer, buffer)
-        raise
-    current.reset(token)
-    # Kombu reconnects, and raises its own error in the end.
-    client.ensure(producer, lambda: buffer.flush(producer.channel), **(retry_policy or {"max_retries": 0}))()
+    with closing(PublishBuffer(client, explicit=explicit)) as buffer:
+        # Kombu reconnects, and raises its own error in the end.
+        flush = client.ensure(producer, lambda: buffer.flush(producer.channel), **(retry_policy or {"max_retries": 0}))
+        token = current.set(buffer)
+        try:
+            try:
+                yield buffer
+            finally:
+                current.reset(token)
+            flush()
+        except BaseException as error:
+            # The failure of a timer is raised before another try; after a refusal others may be left.
+            if not buffer.is_failing:
+                _flush_after(error, flush)
+            raise
 
 
 def _is_pool(client: Any) -> bool:
@@ -135,11 +244,9 @@ def _is_pool(client: Any) -> bool:
     return client.transport.driver_type == "pool" and all(map(is_ours, client.alt))
 
 
-def _flush_after(error: BaseException, producer: Any, buffer: PublishBuffer) -> None:
-    """Post what was published before the block raised, unless a store just failed to answer."""
-    if isinstance(error, OperationalError | StoreConnectionError):
-        return
+def _flush_after(error: BaseException, flush: Any) -> None:
+    """Post what was published before an error."""
     try:
-        buffer.flush(producer.channel)
+        flush()
     except Exception:
         logger.warning("The messages published before %r could not be posted", error, exc_info=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.errors import ExchangeDoesNotExist, InvalidMessage, QueueDoesNotExist, QueueIsFull
+from kombu_pool.errors import ExchangeDoesNotExist, QueueDoesNotExist, QueueIsFull
 from kombu_pool.transport import amqp_errors
 from kombu_pool.transport.publish import envelope as envelopes
 
@@ -34,7 +34,10 @@ class PostingMethods:
     #: These raise ConnectionError if something is missing because the control store lost its data.
     _check_epoch: Callable[[], None]
     _check_epoch_periodically: Callable[[], None]
+    _pool_of: Callable[[str, Project], str | None]
     _post: Callable[..., Sequence[str]]
+    #: Raises RecoverableConnectionError if the channel or its connection is closed.
+    require_open: Callable[[], None]
     _publish_refused: Callable[[Project, str, Sequence[NewMessage]], None]
 
     def routed(
@@ -70,32 +73,33 @@ class PostingMethods:
         mandatory: bool = False,
         idempotency_key: IdempotencyKey | None = None,
         *,
-        one_by_one: bool = False,
+        in_pieces: bool = False,
     ) -> None:
         """Post messages to a queue; an absent queue stores none, as in AMQP.
 
-        ``one_by_one``: if one is refused, those before it are stored, as if each had been posted alone.
+        ``in_pieces``: several messages that are refused together are posted one by one next, so this is no refusal yet.
 
         Raises:
             MessageNacked: the queue is full and refuses them.
+            QueueIsFull: the same of several messages, with ``in_pieces``.
             InvalidMessage: a message cannot be stored.
         """
         try:
             self._post(queue, messages, None, self._project, idempotency_key=idempotency_key)
-        except (QueueIsFull, InvalidMessage) as error:
-            if one_by_one and len(messages) > 1:
-                for message in messages:
-                    self.post(queue, (message,), mandatory)
-            elif isinstance(error, QueueIsFull):
-                self._publish_refused(self._project, queue, messages)
-                raise amqp_errors.nacked(queue) from error
-            else:
+        except QueueIsFull as error:
+            if in_pieces and len(messages) > 1:
                 raise
+            self._publish_refused(self._project, queue, messages)
+            raise amqp_errors.nacked(queue) from error
         except QueueDoesNotExist:
             self._check_epoch()
             self._declared.require(queue)
             for message in messages:
                 self._return(message["body"], mandatory)
+
+    def pool_of(self, queue: str) -> str | None:
+        """Return the pool of a queue; None if it has none."""
+        return self._pool_of(queue, self._project)
 
     def _return(self, envelope: Envelope, mandatory: bool) -> None:
         """Return an unroutable message to its producer if it is mandatory; drop it otherwise."""

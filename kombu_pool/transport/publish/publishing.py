@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.errors import ConnectionError  # noqa: A004 - Zaqar's name for it
+from kombu_pool.transport.amqp_errors import RETRIED
 from kombu_pool.transport.publish import buffer as buffers
 from kombu_pool.transport.publish import unconfirmed
 from kombu_pool.transport.publish.batch import PublishBatch
@@ -12,7 +12,7 @@ from kombu_pool.transport.publish.posting import PostingMethods
 from kombu_pool.transport.publish.unconfirmed import UnconfirmedPublish
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from kombu_pool.model import NewMessage
     from kombu_pool.transport.publish.envelope import Envelope
@@ -23,8 +23,6 @@ class PublishingMethods(PostingMethods):
 
     #: The Kombu connection.
     client: Any
-    #: Raises RecoverableConnectionError if the channel or its connection is closed.
-    require_open: Callable[[], None]
 
     def prepare_message(
         self,
@@ -65,17 +63,23 @@ class PublishingMethods(PostingMethods):
         Raises:
             NotFound: there is no such exchange.
             PoolUnavailable: a store did not answer; the message may be stored. Published again, it is stored once.
+            StoreFull: a store refuses writes; other queues may have stored it. Published again, it is stored once.
             MessageNacked: a queue is full and refuses it; other queues may have stored it.
             ConnectionError: the control store lost all that it held, the exchange or the queue with it.
             RecoverableConnectionError: the connection was closed.
             InvalidMessage: the message cannot be stored.
         """
         buffer = buffers.current.get()
-        if buffer is not None and buffer.accepts(self.client, self._options.batch_groups):
-            if not mandatory:
-                buffer.add(self, message, exchange, routing_key)
-                return
+        if buffer is None or not buffer.accepts(self.client, self._options.batch_groups):
+            self._publish(message, exchange, routing_key, mandatory=mandatory)
+        elif not mandatory and buffer.holds_next():
+            buffer.add(self, message, exchange, routing_key)
+        else:
             buffer.flush(self)
+            self._publish(message, exchange, routing_key, mandatory=mandatory)
+            buffer.posted()
+
+    def _publish(self, message: Any, exchange: str, routing_key: str, *, mandatory: bool) -> None:
         new, queues = self.routed(message, exchange, routing_key, mandatory=mandatory)
         earlier = unconfirmed.find(message, self._options)
         if earlier is not None:
@@ -86,7 +90,7 @@ class PublishingMethods(PostingMethods):
             for queue in queues:
                 self.post(queue, (new,), mandatory=mandatory, idempotency_key=sequence.next_key())
                 stored += 1
-        except ConnectionError:
+        except RETRIED:
             published = message if type(message) is dict else new["body"]
             UnconfirmedPublish(published, self._options, sequence, queues[:stored], queues[stored]).remember()
             # The stores of a closed connection are closed, too: their errors would name a store that answers.
@@ -107,7 +111,7 @@ class PublishingMethods(PostingMethods):
                 if queue not in earlier.stored:
                     self.post(queue, (new,), mandatory=mandatory, idempotency_key=earlier.key_for(queue))
                     earlier.stored.add(queue)
-        except ConnectionError:
+        except RETRIED:
             earlier.backoff.failed()
             self.require_open()
             raise

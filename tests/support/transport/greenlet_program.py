@@ -20,16 +20,17 @@ import threading
 import time
 from typing import Any
 
+import psutil
 from kombu import Connection, Producer
 
-import kombu_pool  # noqa: F401 - importing it is what makes pool:// known to Kombu
+from kombu_pool.transport import gather
 from tests.support.limits import LIMIT
 from tests.support.transport.child_programs import say
 
 #: Pause between two messages, and duration of a task, in seconds: longer than the claim ttl of this process.
 PAUSE, WORK = 0.2, 4.2
 OPTIONS = {"claim_ttl": 2.0}
-NUMBER = 5
+NUMBER, GROUP = 5, 3
 
 
 def publish(url: str) -> None:
@@ -63,8 +64,23 @@ def work(connection: Connection) -> None:
     say(json.dumps(lost is None))
 
 
+def send_group(connection: Connection) -> None:
+    """Print how many messages of a group are stored while it waits for the next one, and how many threads started."""
+    threads = psutil.Process().num_threads()
+    channel = connection.channel()
+    channel.queue_declare("group")
+    producer, stored, until = Producer(channel), 0, time.monotonic() + LIMIT
+    with gather(producer, explicit=False):
+        for number in range(GROUP):
+            producer.publish(number, routing_key="group")
+        while stored < GROUP and time.monotonic() < until:
+            time.sleep(PAUSE)
+            stored = channel.queue_declare("group", passive=True).message_count
+    say(json.dumps([stored, psutil.Process().num_threads() - threads]))
+
+
 def main(url: str) -> None:
-    """Do both while a greenlet counts."""
+    """Do all of it while a greenlet counts."""
     ticks = []
     ended = threading.Event()
 
@@ -81,6 +97,7 @@ def main(url: str) -> None:
             greenlet.start()
         hear(connection)
         work(connection)
+        send_group(connection)
     ended.set()
     for greenlet in greenlets:
         greenlet.join()

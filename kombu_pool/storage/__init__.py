@@ -49,11 +49,7 @@ from kombu_pool.storage.control import (
     FlavorsController,
     PoolsController,
 )
-from kombu_pool.storage.data import (
-    ClaimController,
-    MessageController,
-    SubscriptionController,
-)
+from kombu_pool.storage.data import ClaimController, MessageController
 from kombu_pool.storage.dead_letters import DeadLetterHooks
 from kombu_pool.storage.driver import DataDriver
 from kombu_pool.storage.queue_metadata import (
@@ -77,6 +73,7 @@ from kombu_pool.storage.queue_metadata import (
     page,
 )
 from kombu_pool.storage.queues import QueueController
+from kombu_pool.storage.subscriptions import SubscriptionController
 from kombu_pool.storage.watch import PollingWatch, Watch
 
 __all__ = [

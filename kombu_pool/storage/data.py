@@ -1,4 +1,4 @@
-"""The contract of messages, claims and subscriptions of the queues that live in one store.
+"""The contract of the messages and claims of the queues that live in one store.
 
 A method that other methods can express has a default here; a driver overrides it where its store can do it at once.
 """
@@ -17,17 +17,16 @@ from kombu_pool.errors import (
     MessageIsClaimed,
     NotPermitted,
     QueueIsEmpty,
-    SubscriptionDoesNotExist,
 )
 from kombu_pool.storage.checksum import add_checksum
 from kombu_pool.storage.dead_letters import RESERVATION_TTL
-from kombu_pool.storage.queue_metadata import DEFAULT_LIMIT, is_found
+from kombu_pool.storage.queue_metadata import DEFAULT_LIMIT
 from kombu_pool.storage.validation import check_sort
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from kombu_pool.model import Claim, ClaimMetadata, IdempotencyKey, Message, NewMessage, Project, Subscription
+    from kombu_pool.model import Claim, ClaimMetadata, IdempotencyKey, Message, NewMessage, Project
     from kombu_pool.storage.queues import QueueController
 
 _POP: ClaimMetadata = {"ttl": RESERVATION_TTL, "grace": 0}
@@ -197,6 +196,15 @@ class MessageController(ABC):
         Returns as :meth:`delete_claimed` does; without a target for dead letters it deletes them likewise.
         """
 
+    def delayed_ids(self, queue: str, project: Project = None, limit: int = DEFAULT_LIMIT) -> Sequence[str]:
+        """Return the ids of up to ``limit`` delayed messages; an absent queue has none.
+
+        Where the store can, these are the messages that are due first, in order.
+        """
+        free = {message["id"] for message in next(self.list(queue, project, limit=0, echo=True))}
+        both = next(self.list(queue, project, limit=0, echo=True, include_delayed=True))
+        return [message["id"] for message in both if message["id"] not in free][:limit]
+
     def purge(self, queue: str, project: Project = None) -> int:
         """Delete every message that is not claimed; return their number. Absent queue: 0."""
         purged = 0
@@ -331,67 +339,3 @@ class ClaimController(ABC):
     @abstractmethod
     def release(self, queue: str, claim_id: str, message_ids: Iterable[str], project: Project = None) -> int:
         """Free those of the messages that the claim holds, at their old places; return their number."""
-
-
-class SubscriptionController(ABC):
-    """The subscriptions to a queue's messages.
-
-    A subscription may be created before its queue, and is there once the queue is created. It ends with the queue.
-    """
-
-    @abstractmethod
-    def list(
-        self, queue: str, project: Project = None, marker: str | None = None, limit: int = DEFAULT_LIMIT
-    ) -> Iterator[Any]:
-        """List the queue's live subscriptions, by id."""
-
-    @abstractmethod
-    def get(self, queue: str, subscription_id: str, project: Project = None) -> Subscription:
-        """Return one subscription.
-
-        Raises:
-            SubscriptionDoesNotExist: it does not exist, belongs to another queue, or has expired.
-        """
-
-    def get_with_subscriber(self, queue: str, subscriber: str, project: Project = None) -> Subscription:
-        """Return the subscription of that subscriber; raise as :meth:`get` does."""
-        for subscription in next(self.list(queue, project, limit=0)):
-            if subscription["subscriber"] == subscriber:
-                found: Subscription = subscription
-                return found
-        raise SubscriptionDoesNotExist(subscriber)
-
-    @abstractmethod
-    def create(
-        self, queue: str, subscriber: str, ttl: float, options: Mapping[str, Any], project: Project = None
-    ) -> str | None:
-        """Create an unconfirmed subscription and return its id; None if the subscriber has one already.
-
-        Pooling assigns a queue without an assignment to a pool without a flavor.
-        """
-
-    @abstractmethod
-    def update(self, queue: str, subscription_id: str, project: Project = None, **kwargs: Any) -> None:
-        """Change ``subscriber``, ``ttl`` or ``options``; a new ttl counts from now.
-
-        Raises:
-            SubscriptionDoesNotExist: it does not exist.
-            SubscriptionAlreadyExists: the new subscriber has a subscription already.
-            ConfigurationError: no change is named, or the change of another field.
-        """
-
-    def exists(self, queue: str, subscription_id: str, project: Project = None) -> bool:
-        """Return whether the subscription exists."""
-        return is_found(self.get, queue, subscription_id, project)
-
-    @abstractmethod
-    def delete(self, queue: str, subscription_id: str, project: Project = None) -> None:
-        """Delete the subscription. Idempotent."""
-
-    @abstractmethod
-    def confirm(self, queue: str, subscription_id: str, project: Project = None, confirmed: bool | None = None) -> None:
-        """Mark the subscription as confirmed (True or None) or as not confirmed (False).
-
-        Raises:
-            SubscriptionDoesNotExist: it does not exist.
-        """

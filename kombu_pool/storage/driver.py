@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
     from kombu_pool.model import Capabilities, Project, RedriveResult
-    from kombu_pool.storage.data import ClaimController, MessageController, SubscriptionController
+    from kombu_pool.storage.data import ClaimController, MessageController
     from kombu_pool.storage.dead_letters import DeadLetterHooks
     from kombu_pool.storage.queues import QueueController
+    from kombu_pool.storage.subscriptions import SubscriptionController
 
 
 class DataDriver(ABC):

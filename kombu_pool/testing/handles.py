@@ -136,6 +136,10 @@ class QueueHandle:
         """Return the bodies of the free, delayed and claimed messages."""
         return bodies(self.page(limit=0, include_claimed=True, include_delayed=True)[0])
 
+    def delayed(self, limit: int = 10) -> list[Any]:
+        """Return the bodies of the delayed messages."""
+        return bodies(self.get_all(self.driver.message_controller.delayed_ids(self.name, self.project, limit)))
+
     def delete(self, message_id: str, claim: str | None = None) -> None:
         self.driver.message_controller.delete(self.name, message_id, project=self.project, claim=claim)
 

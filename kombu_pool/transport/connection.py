@@ -15,6 +15,7 @@ from amqp.exceptions import RecoverableConnectionError
 from kombu_pool import errors
 from kombu_pool.transport import broker as brokers
 from kombu_pool.transport import processes
+from kombu_pool.transport.consume.delayed_tasks import DelayedTasks
 from kombu_pool.transport.consume.dispatcher import Dispatcher
 from kombu_pool.transport.declare.declared_queues import DeclaredQueues
 from kombu_pool.transport.upkeep.control_epoch import DATA_LOST, ControlEpoch
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from kombu import Connection
 
     from kombu_pool.transport.consume.consuming import ConsumingMethods
+    from kombu_pool.transport.consume.deliveries import Message
     from kombu_pool.transport.options import TransportOptions
 
 logger = logging.getLogger(__name__)
@@ -68,6 +70,7 @@ class PoolConnection:
         self.dispatcher = Dispatcher(
             broker.data, broker.control, broker.renewal, broker.settlement, options.project, broker.maintenance.start
         )
+        self._delayed_tasks = DelayedTasks(broker.data.message_controller, options.project)
         self.epoch = ControlEpoch(broker.control, self._fail_after_loss)
         self.declared = DeclaredQueues(broker.router, broker.queues.exists)
         self._lock = threading.Lock()
@@ -86,6 +89,10 @@ class PoolConnection:
         """Raise RecoverableConnectionError if the connection is closed, or belongs to a parent process."""
         if self.closed:
             raise RecoverableConnectionError("The connection is closed: open another one")
+
+    def delayed_tasks(self) -> list[Message]:
+        """Return delayed tasks of the queues that the connection consumes, of the pools that answer at once."""
+        return self._delayed_tasks.read(self.dispatcher.answering_queues())
 
     def close(self) -> None:
         """Close every channel and release what is unacknowledged. Bounded in time, even if the store is gone."""

@@ -16,6 +16,7 @@ from kombu_pool.transport import channel as channels
 from kombu_pool.transport import options as options_of
 from kombu_pool.transport.amqp_errors import RETRIED
 from kombu_pool.transport.connection import PoolConnection
+from kombu_pool.transport.consume import celery_schedule
 from kombu_pool.transport.declare.exchanges import TYPES
 from kombu_pool.transport.failover import FailoverUrls, check_alternates
 from kombu_pool.transport.publish import celery_groups
@@ -23,6 +24,8 @@ from kombu_pool.transport.redaction import Redacted, redact_connection, unredact
 
 if TYPE_CHECKING:
     from kombu import Connection
+
+    from kombu_pool.transport.consume.deliveries import Message
 
 #: The worker steps whose class attribute lists the transports that they work with.
 CELERY_STEPS = (("celery.worker.consumer.mingle", "Mingle"), ("celery.worker.consumer.gossip", "Gossip"))
@@ -63,6 +66,7 @@ class Transport(base.Transport):  # type: ignore[misc] # Kombu has no types
             if module in sys.modules:
                 getattr(sys.modules[module], step).compatible_transports |= {self.driver_type}
         celery_groups.install()
+        celery_schedule.install()
 
     def driver_version(self) -> str:
         """Return the version of kombu_pool."""
@@ -132,6 +136,10 @@ class Transport(base.Transport):  # type: ignore[misc] # Kombu has no types
     def unregister_from_event_loop(self, connection: PoolConnection, loop: Any) -> None:
         """Remove what :meth:`register_with_event_loop` added."""
         connection.dispatcher.waker().unregister()
+
+    def delayed_tasks(self) -> list[Message]:
+        """Return delayed tasks of the queues that its connections consume: see :class:`DelayedTasks`."""
+        return [message for connection in self._connections for message in connection.delayed_tasks()]
 
     @property
     def channels(self) -> list[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
@@ -76,6 +77,46 @@ def test_it_names_what_it_has_prefetched(site, ask, busy):
     waiting = [site.send("add", 1, 1) for _ in range(3)]
 
     eventually(lambda: sorted(task["id"] for task in ask("reserved")) == sorted(result.id for result in waiting))
+
+
+def test_it_names_the_tasks_that_wait_in_the_store(site, worker, ask):
+    due = [datetime.now(timezone.utc) + timedelta(hours=hours) for hours in (2, 1)]
+    later, sooner = (site.send("add", 1, 2, eta=eta) for eta in due)
+    eventually(lambda: len(ask("scheduled")) == 2)
+
+    scheduled = ask("scheduled")
+    site.app.control.purge()
+
+    assert [task["request"]["id"] for task in scheduled] == [sooner.id, later.id]
+    assert scheduled[1] == {
+        "eta": due[0].isoformat(),
+        "priority": 6,
+        "request": {
+            "id": later.id,
+            "name": "add",
+            "args": [1, 2],
+            "kwargs": {},
+            "type": "add",
+            "hostname": worker.name,
+            "time_start": None,
+            "acknowledged": False,
+            "delivery_info": {"exchange": "", "routing_key": "celery", "priority": 0, "redelivered": False},
+            "worker_pid": None,
+        },
+    }
+
+
+def test_it_names_a_task_that_it_does_not_know_and_one_that_it_must_not_decode(site, ask):
+    eta = datetime.now(timezone.utc) + timedelta(hours=1)
+    known = site.send("add", 1, 2, eta=eta, serializer="pickle")
+    site.app.send_task("unknown", (3,), eta=eta)
+    eventually(lambda: len(ask("scheduled")) == 2)
+
+    requests = {task["request"]["name"]: task["request"] for task in ask("scheduled")}
+    site.app.control.purge()
+
+    assert requests["unknown"]["args"] == [3]
+    assert (requests["add"]["id"], requests["add"]["args"]) == (known.id, "(1, 2)")
 
 
 def test_it_holds_no_more_than_its_prefetch_limit(site, ask, busy):

@@ -192,6 +192,12 @@ class MessageController(Contract):
             self._dead_letters.dead_letter_some((project, queue))
         return refused
 
+    def delayed_ids(self, queue: str, project: Project = None, limit: int = DEFAULT_LIMIT) -> Sequence[str]:
+        with self._store.lock:
+            backlog = self._backlog(queue, project, self._clock.time())
+            delayed = filter(backlog.is_delayed, backlog.messages.values()) if backlog else ()
+            return [message.id for message in nsmallest(limit, delayed, key=lambda each: (each.due, each.order))]
+
     def purge(self, queue: str, project: Project = None) -> int:
         with self._store.lock:
             backlog = self._backlog(queue, project, self._clock.time())

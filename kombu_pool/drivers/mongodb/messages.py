@@ -215,6 +215,15 @@ class MessageController(Contract):
             self._dead_letters.dead_letter_some(found)
         return refused
 
+    def delayed_ids(self, queue: str, project: Project = None, limit: int = DEFAULT_LIMIT) -> Sequence[str]:
+        with self._client.translated():
+            found = self._store.queue(project, queue)
+            if found is None:
+                return []
+            where = {**found.scope, **states.delayed(self._store.now())}
+            cursor = self._store.messages.find(where, {"_id": 1}, sort=[("r", 1)], limit=limit, hint=states.BY_DUE_TIME)
+            return [message["_id"].hex() for message in cursor]
+
     def purge(self, queue: str, project: Project = None) -> int:
         now = self._store.now()
         with self._client.translated():

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _GET_MANY = script("get_many", repeatable=True)
 _PAGE = script("page", repeatable=True)
+_DELAYED = script("delayed", repeatable=True)
 _FIRST = script("first", repeatable=True)
 _COUNT = script("count", repeatable=True)
 _REJECT = script("reject")
@@ -175,6 +176,10 @@ class MessageController(Contract):
         if has_dead:
             self._dead_letters.dead_letter_some((project, queue))
         return pairs.refused(refused)
+
+    def delayed_ids(self, queue: str, project: Project = None, limit: int = DEFAULT_LIMIT) -> Sequence[str]:
+        ids = self._store.run(_DELAYED, self._store.keys(project, queue), limit)
+        return codec.hex_ids(ids or b"")
 
     def purge(self, queue: str, project: Project = None) -> int:
         return int(self._store.run(_PURGE, self._store.keys(project, queue)) or 0)

@@ -175,6 +175,15 @@ class MessageController(Contract):
             self._dead_letters.dead_letter_some(source)
         return refused
 
+    def delayed_ids(self, queue: str, project: Project = None, limit: int = DEFAULT_LIMIT) -> Sequence[str]:
+        now = self._clock.now()
+        found = self._advanced(queue, project, now)
+        if found is None:
+            return []
+        with self._database.read as connection:
+            rows = connection.execute(_SQL["delayed_ids"], (found, now.wall, limit)).fetchall()
+        return [str(number) for (number,) in rows]
+
     def purge(self, queue: str, project: Project = None) -> int:
         now = self._clock.now()
         found = self._advanced(queue, project, now)

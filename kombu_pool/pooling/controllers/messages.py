@@ -98,6 +98,10 @@ class MessageController(Routing, storage.MessageController):
         with self._pool(queue, project) as pool:
             return pool.messages.reject(queue, held, project)
 
+    def delayed_ids(self, queue: str, project: Project = None, limit: int = DEFAULT_LIMIT) -> Sequence[str]:
+        with self._pool(queue, project) as pool:
+            return pool.messages.delayed_ids(queue, project, limit)
+
     def purge(self, queue: str, project: Project = None) -> int:
         with self._pool(queue, project) as pool:
             return pool.messages.purge(queue, project)

@@ -11,6 +11,7 @@ from kombu_pool.testing.handles import bodies
 
 if TYPE_CHECKING:
     from kombu_pool.storage import DataDriver
+    from kombu_pool.testing.clock import ManualClock
     from kombu_pool.testing.handles import QueueHandle
 
 
@@ -217,3 +218,20 @@ def test_a_page_may_be_read_after_the_queue_has_changed(queue: QueueHandle, driv
 
     assert bodies(page) == ["a", "b"]
     assert next(listing)
+
+
+def test_the_delayed_messages_are_listed_alone(queue: QueueHandle, clock: ManualClock) -> None:
+    queue.post("later", delay=120)
+    queue.post("claimed", "free")
+    queue.claim(limit=1)
+    queue.post("soon", delay=60)
+    queue.post("expiring", delay=60, ttl=30)
+
+    assert sorted(queue.delayed()) == ["expiring", "later", "soon"]
+    assert len(queue.delayed(limit=2)) == 2
+    clock.advance(61)
+    assert queue.delayed() == ["later"]
+
+
+def test_an_absent_queue_has_no_delayed_messages(absent: QueueHandle) -> None:
+    assert absent.delayed() == []

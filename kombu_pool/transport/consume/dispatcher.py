@@ -227,6 +227,11 @@ class Dispatcher:
         fetchers = list(self._fetchers.values())
         return [(self.claimer.project, consumers.queue) for fetcher in fetchers for consumers in list(fetcher.served)]
 
+    def answering_queues(self) -> dict[str, list[str]]:
+        """Return the consumed queues by their pool, without the pools that fail."""
+        fetchers = [fetcher for fetcher in list(self._fetchers.values()) if fetcher.failure is None]
+        return {fetcher.pool: [consumers.queue for consumers in fetcher.served] for fetcher in fetchers if fetcher.pool}
+
     def wake(self, waiting: set[QueueConsumers] | None = None) -> None:
         """Make the fetchers of these consumers, or all fetchers, look for free slots again."""
         if self._claims_inline:

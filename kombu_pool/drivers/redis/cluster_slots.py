@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from redis import exceptions as redis_errors
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kombu_pool.drivers.redis.location import Address, Location
+
+
+#: Clusters whose nodes are remembered; the memory is emptied when it is full.
+_MAX_CLUSTERS: Final = 100
+#: The nodes that each cluster last reported. They outlive the clients, which are closed after an error: the nodes of
+#: the URI may all be down when the next one is opened. Each use is one dictionary operation, so it needs no lock.
+_reported: dict[Location, tuple[Address, ...]] = {}
 
 
 def slot_of(key: bytes | str) -> int:
@@ -42,9 +49,10 @@ class SlotMap:
     def __init__(self, location: Location, fetch_slots: Callable[[Address], Any]) -> None:
         self._location = location
         self._fetch_slots = fetch_slots
-        self._nodes: tuple[Address, ...] = location.nodes
+        self._nodes: tuple[Address, ...] = (*location.nodes, *_reported.get(location, ()))
         self._version = 0
-        self._store([])
+        self._owners: list[Address | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
+        self.masters: set[Address] = set()
         self.renew_lock()
 
     def renew_lock(self) -> None:
@@ -90,8 +98,11 @@ class SlotMap:
         self._owners = owners
         self.masters = {found.nodes[0] for found in ranges}
         # The URI's nodes stay in the list: those that replaced them may all be down later.
-        reported = [node for found in ranges for node in found.nodes]
+        reported = tuple(dict.fromkeys(node for found in ranges for node in found.nodes))
         self._nodes = tuple(dict.fromkeys((*reported, *self._location.nodes)))
+        if len(_reported) >= _MAX_CLUSTERS:
+            _reported.clear()
+        _reported[self._location] = reported
 
     def _fetch(self, nodes: list[Address]) -> list[SlotRange]:
         """Return the map of the first node that has one."""

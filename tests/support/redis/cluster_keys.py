@@ -9,13 +9,13 @@ from kombu_pool.drivers.redis.keys import queue_keys
 from kombu_pool.drivers.redis.scripts import Script
 
 
-def script_of(text, *, repeatable=True, writes=True):
+def script_of(text, *, repeatable=True, replicated=True):
     sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
-    return Script("test", sha.encode(), text.encode(), repeatable, writes)
+    return Script("test", sha.encode(), text.encode(), repeatable, replicated)
 
 
 APPEND = script_of("redis.call('APPEND', KEYS[1], ARGV[1]) return redis.call('GET', KEYS[1])", repeatable=False)
-READ = script_of("return {redis.call('GET', KEYS[1]), redis.call('GET', KEYS[2])}", writes=False)
+READ = script_of("return {redis.call('GET', KEYS[1]), redis.call('GET', KEYS[2])}", replicated=False)
 
 
 def keys_of(number=0):

@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 
@@ -67,6 +68,21 @@ def test_one_node_of_the_uri_is_enough(cluster):
     for key in keys_by_node(cluster):
         assert redis_client.call(APPEND, [key], "a") == b"a"
     redis_client.close()
+
+
+def test_a_new_client_finds_a_cluster_whose_node_of_the_uri_is_gone(cluster):
+    # The layout version of the store is on the node of this slot.
+    store = owner_of(cluster, "{store}")
+    seed = other_than(cluster, store)
+    key = next(key for key in keys_by_node(cluster) if owner_of(cluster, key) is store)
+    location = locate(drivers.parse(f"redis+cluster://{seed.address}"), {}, None)
+    with closing(ClusterClient(location)) as redis_client:
+        redis_client.command("SET", key, "a")
+
+    seed.kill()
+
+    with closing(ClusterClient(location)) as redis_client:
+        assert redis_client.command("GET", key) == b"a"
 
 
 def test_a_cluster_that_is_away_is_told():

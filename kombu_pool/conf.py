@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from oslo_config import cfg
+from oslo_config import cfg, types
 
 from kombu_pool.errors import ConfigurationError
 
@@ -85,6 +85,25 @@ SQLITE: list[cfg.Opt] = [
     ),
 ]
 
+
+class _AddressMap(types.ConfigType):
+    """Pairs of addresses, as a mapping or as ``ANNOUNCED=REACHABLE,...``."""
+
+    def __init__(self) -> None:
+        super().__init__(type_name="addresses")
+
+    def __call__(self, value: Any) -> dict[str, str]:
+        """Return the mapping; raises ValueError."""
+        if isinstance(value, str):
+            value = dict(pair.partition("=")[::2] for pair in value.split(",") if pair.strip())
+        if not isinstance(value, dict) or not all(isinstance(end, str) and end for one in value.items() for end in one):
+            raise ValueError("write announced=reachable, each as HOST or HOST:PORT, with commas between the pairs")
+        return {announced.strip(): reachable.strip() for announced, reachable in value.items()}
+
+    def _formatter(self, value: dict[str, str]) -> str:
+        return ",".join(f"{announced}={reachable}" for announced, reachable in value.items())
+
+
 REDIS_GROUP = "drivers:message_store:redis"
 REDIS: list[cfg.Opt] = [
     *STORE,
@@ -159,6 +178,11 @@ REDIS: list[cfg.Opt] = [
         help="Whether the server's certificate is checked.",
     ),
     cfg.BoolOpt("ssl_check_hostname", default=True, help="Whether that certificate must be for the host's name."),
+    cfg.Opt(
+        "address_map",
+        type=_AddressMap(),
+        help="Addresses that the Sentinels or the nodes of a cluster announce, and those that reach them.",
+    ),
     cfg.StrOpt("sentinel_username", help="The user name for the sentinels."),
     cfg.StrOpt("sentinel_password", secret=True, help="The password for the sentinels."),
 ]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from kombu_pool import conf
+from kombu_pool.drivers.uri import parse
 from kombu_pool.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -53,7 +55,7 @@ _REMEDIES = {
     "queue_name_prefix": "set the option project",
     "retry_policy": "set task_publish_retry_policy",
     "secret_access_key": _ACCOUNT,
-    "sentinel_kwargs": "give sentinel_username and sentinel_password in the URL",
+    "sentinel_kwargs": "pool+redis+sentinel:// heeds its username and password; the URL has options for the others",
     "ssl": _TLS,
     "tls": _TLS,
     "ttl": "give the queue x-message-ttl or x-expires",
@@ -91,6 +93,19 @@ def project_of(foreign: Mapping[str, Any]) -> str | None:
     """Return the project that a prefix of queue names stands for; None without one."""
     found = (foreign.get(name) for name in PREFIXES)
     return next((prefix for prefix in found if isinstance(prefix, str) and prefix), None)
+
+
+def sentinel_options(uri: str, foreign: Mapping[str, Any]) -> tuple[str, bool]:
+    """Return the URI of a store with the user and the password of ``sentinel_kwargs``, and whether it had no others."""
+    given = foreign.get("sentinel_kwargs")
+    parsed = parse(uri)
+    if not isinstance(given, dict) or not parsed.scheme.endswith("+sentinel"):
+        return uri, False
+    named = {f"sentinel_{name}": given[name] for name in ("username", "password") if given.get(name) is not None}
+    more = urlencode({name: value for name, value in named.items() if name not in parsed.options})
+    if more:
+        uri += f"{'&' if '?' in uri else '?'}{more}"
+    return uri, len(named) == len(given)
 
 
 def warn_of(names: Iterable[str], where: str) -> None:

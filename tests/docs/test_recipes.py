@@ -57,6 +57,7 @@ RECIPES = {
         'broker_url = "pool+rediss://app:s3cret@redis.example.com:6380/0?ssl_ca_certs=/etc/ssl/redis-ca.pem"',
     ),
     "test_options_of_a_redis_pool_are_understood": ("docs/redis.md", "broker_transport_options = {"),
+    "test_both_forms_of_an_address_map_are_understood": ("docs/redis.md", "broker_url = ("),
     "test_a_worker_and_a_producer_need_no_more_than_these_permissions": (
         "docs/redis.md",
         "ACL SETUSER app on >s3cret resetchannels ~kombu-pool:*",
@@ -275,6 +276,20 @@ def test_options_of_a_redis_pool_are_understood(recipe, terminal, certificate):
     )
 
     assert terminal.python(block, after=opened) == ""
+
+
+def test_both_forms_of_an_address_map_are_understood(recipe, terminal):
+    (block,) = recipe
+    locate = (
+        "\nfrom kombu_pool import drivers\n"
+        "from kombu_pool.drivers.redis.location import locate\n"
+        "uri = broker_url.removeprefix('pool+')\n"
+        "plain, options = uri[: uri.index('?')], {'address_map': address_map}\n"
+        "locations = [locate(drivers.parse(uri), {}, None), locate(drivers.parse(plain), options, None)]\n"
+        "print(*(location.reachable(('10.0.0.6', 7002)) for location in locations))\n"
+    )
+
+    assert terminal.python(block, after=locate) == "('redis2.example.com', 7002) ('redis2.example.com', 7002)\n"
 
 
 @pytest.mark.celery

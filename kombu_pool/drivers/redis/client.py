@@ -26,7 +26,7 @@ from kombu_pool.drivers.redis.connection import (
 )
 from kombu_pool.drivers.redis.connector import Connector
 from kombu_pool.drivers.redis.error_mapping import CLIENT_ERRORS, error_code, translated, translation
-from kombu_pool.drivers.redis.server_check import check_layout
+from kombu_pool.drivers.redis.server_check import check_layout, is_cluster
 from kombu_pool.drivers.shared_connections import renew_in_children
 from kombu_pool.errors import (
     ConnectionError,  # noqa: A004 - Zaqar's name for it
@@ -122,6 +122,8 @@ class Client:
         except CLIENT_ERRORS as error:
             if isinstance(error, KombuPoolError):
                 raise
+            if error_code(error) in {"MOVED", "CROSSSLOT"}:
+                raise is_cluster(self.location) from error  # the server may refuse INFO, which says so earlier
             raise translation(error, self.location) from error
 
     def with_connection(self, work: Callable[[redis.Connection], Any], *, retry: bool) -> Any:

@@ -18,7 +18,7 @@ from hiredis import pack_command
 from redis import exceptions as redis_errors
 
 from kombu_pool.drivers.redis.client import Client
-from kombu_pool.drivers.redis.cluster_slots import SlotMap, node_address, slot_of
+from kombu_pool.drivers.redis.cluster_slots import UNKNOWN_HOST, SlotMap, node_address, slot_of
 from kombu_pool.drivers.redis.connection import execute, execute_all
 from kombu_pool.drivers.redis.error_mapping import CLIENT_ERRORS, error_code, translated
 from kombu_pool.drivers.redis.location import CLUSTER_NODE
@@ -115,9 +115,11 @@ class ClusterClient(Client):
             raise error
         attempt.is_started, attempt.is_asking = False, code == "ASK"
         if code == "ASK":
-            return _target(error, address)
+            return node_address(*_target(error), address, self.location)
         if code == "MOVED":
-            self._slots.moved(slot, _target(error, address))
+            host, port = _target(error)
+            known = host != UNKNOWN_HOST
+            self._slots.moved(slot, node_address(host, port, address, self.location) if known else None)
         elif code == "TRYAGAIN":
             time.sleep(_REDIRECTION_PAUSE)
         else:
@@ -201,7 +203,7 @@ class _AskingConnection:
         return reply
 
 
-def _target(redirection: redis_errors.ResponseError, source: Address) -> Address:
-    """Return the node of a redirection, which ends in ``HOST:PORT``."""
+def _target(redirection: redis_errors.ResponseError) -> tuple[bytes, int]:
+    """Return the host and the port of a redirection, which ends in ``HOST:PORT``."""
     host, _, port = str(redirection).rpartition(" ")[2].rpartition(":")
-    return node_address(host.encode(), int(port), source)
+    return host.encode(), int(port)

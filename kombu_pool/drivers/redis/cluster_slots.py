@@ -15,11 +15,13 @@ from kombu_pool.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from kombu_pool.drivers.redis.location import Address, Location
 
 
+#: The host of a node that announces names and has none.
+UNKNOWN_HOST: Final = b"?"
 #: Clusters whose nodes are remembered; the memory is emptied when it is full.
 _MAX_CLUSTERS: Final = 100
 #: The nodes that each cluster last reported. They outlive the clients, which are closed after an error: the nodes of
@@ -72,9 +74,14 @@ class SlotMap:
             raise ConnectionError(f"{self._location}: no node has slot {slot}")
         return owner
 
-    def moved(self, slot: int, address: Address) -> None:
-        """Store the new owner of a slot, and refresh the map: other slots may have moved with it."""
-        if self._owners[slot] != address:
+    def moved(self, slot: int, address: Address | None) -> None:
+        """Store the new owner of a slot, and refresh the map: other slots may have moved with it.
+
+        Without an address the map alone tells the owner.
+        """
+        if address is None:
+            self._refresh()
+        elif self._owners[slot] != address:
             self._refresh(first=address)
             self._owners[slot] = address
             self.masters.add(address)
@@ -109,10 +116,12 @@ class SlotMap:
         fault: Exception = ConnectionError(f"{self._location}: its nodes have not joined a cluster yet")
         for node in dict.fromkeys(nodes):
             try:
-                ranges = _parse(self._fetch_slots(node), node)
+                ranges = _parse(self._fetch_slots(node), node, self._location)
             except CLIENT_ERRORS as error:
                 if isinstance(error, redis_errors.ResponseError) and "cluster support disabled" in str(error):
-                    raise ConfigurationError(f"{self._location}: {node[0]}:{node[1]} is in no Redis Cluster") from error
+                    raise ConfigurationError(
+                        f"{self._location}: {node[0]}:{node[1]} is in no Redis Cluster: write redis://"
+                    ) from error
                 fault = error
                 continue
             if ranges:
@@ -120,13 +129,23 @@ class SlotMap:
         raise fault
 
 
-def _parse(reply: Any, source: Address) -> list[SlotRange]:
+def _parse(reply: Any, source: Address, location: Location) -> list[SlotRange]:
     return [
-        SlotRange(first, last, tuple(node_address(host, port, source) for host, port, *_ in nodes))
+        SlotRange(first, last, tuple(_reported_address(node, source, location) for node in nodes))
         for first, last, *nodes in reply
     ]
 
 
-def node_address(host: bytes | None, port: int, source: Address) -> Address:
+def _reported_address(node: Sequence[Any], source: Address, location: Location) -> Address:
+    """Return the address of a node of CLUSTER SLOTS: host, port, id and, from Redis 7.0 on, other addresses by kind."""
+    host, port, _, *more = node
+    if host == UNKNOWN_HOST and more:
+        host = dict(zip(more[0][::2], more[0][1::2], strict=True)).get(b"ip")
+    return node_address(host, port, source, location)
+
+
+def node_address(host: bytes | None, port: int, source: Address, location: Location) -> Address:
     """Return the address of a node that ``source`` reported; without a host, that of ``source`` and the port."""
-    return (host or b"").decode() or source[0], int(port)
+    if not host or host == UNKNOWN_HOST:
+        return source[0], int(port)
+    return location.reachable((host.decode(), int(port)))

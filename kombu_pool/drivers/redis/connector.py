@@ -106,8 +106,8 @@ class Connector:
             kind = redis.SSLConnection if location.ssl else redis.Connection
             raw = kind(host=address[0], port=address[1], socket_keepalive=True, **settings, **tls_settings(location))
         raw.connect()
-        with suppress(redis_errors.NoPermissionError):
-            # The name only informs operators; before Redis 7.0 many users may not set it.
+        with suppress(redis_errors.ResponseError):
+            # The name only informs operators. Many users may not set it before Redis 7.0, and services rename CLIENT.
             execute(raw, ("CLIENT", "SETNAME", client_name(purpose)))
         return raw, generation
 

@@ -15,7 +15,10 @@ from kombu_pool.drivers.redis.shared import acquire, release
 from kombu_pool.drivers.redis.store import Store
 from kombu_pool.drivers.redis.subscriptions import SubscriptionController
 from kombu_pool.drivers.redis.watch import ChannelWatch, RedisWatch, WakeupListWatch
-from kombu_pool.errors import KombuPoolError
+from kombu_pool.errors import (
+    ConnectionError,  # noqa: A004 - Zaqar's name for it
+    KombuPoolError,
+)
 from kombu_pool.model import Capabilities
 from kombu_pool.storage import DataDriver as Contract
 
@@ -65,9 +68,14 @@ class DataDriver(Contract):
         try:
             health["queues"] = self._client.command("ZCARD", self._store.index)
             health["storage_reachable"] = True
-            info = parse_info(self._client.command("INFO"))
         except KombuPoolError as error:
             return {**health, "error": str(error)}
+        try:
+            info = parse_info(self._client.command("INFO"))
+        except ConnectionError as error:
+            return {**health, "error": str(error)}
+        except KombuPoolError:
+            return health  # the server refuses INFO, which only informs
         return {**health, "version": info.get("redis_version"), "bytes": int(info.get("used_memory", 0))}
 
     def dead_letter_all(self) -> int:

@@ -34,6 +34,7 @@ _BY_CODE: dict[str, tuple[type[KombuPoolError], str]] = {
     "TRYAGAIN": (ConnectionError, "the keys are moving to another node"),
     "ASK": (ConnectionError, "the keys are moving to another node"),
     "MOVED": (ConnectionError, "its nodes disagree on which of them has the keys"),
+    "CROSSSLOT": (StoreError, "the keys of a command are on several nodes"),
     "NOREPLICAS": (ConnectionError, "too few of its replicas are connected"),
     "BUSY": (ConnectionError, "it is busy with a script"),
     "UNBLOCKED": (ConnectionError, "it became a replica"),
@@ -110,5 +111,6 @@ _BY_CLASS: tuple[tuple[type[BaseException], str], ...] = (
     (redis_errors.TryAgainError, "TRYAGAIN"),
     (redis_errors.MovedError, "MOVED"),  # before its base class
     (redis_errors.AskError, "ASK"),
+    (redis_errors.ClusterCrossSlotError, "CROSSSLOT"),
     (redis_errors.NoPermissionError, "NOPERM"),
 )

@@ -52,6 +52,8 @@ class Location:
     health_check_interval: float
     min_replicas: int
     min_replicas_timeout: float
+    #: Announced and reachable addresses; 0: any port, and the same port.
+    address_map: tuple[tuple[Address, Address], ...]
     max_message_size: int
     enable_checksum: bool
 
@@ -68,6 +70,14 @@ class Location:
     def is_cluster_node(self) -> bool:
         """Return whether it is one node of a Redis Cluster."""
         return self.scheme == CLUSTER_NODE
+
+    def reachable(self, announced: Address) -> Address:
+        """Return the address that reaches a server which a Sentinel or a node announces by another one."""
+        if self.address_map:
+            known = dict(self.address_map)
+            host, port = known.get(announced) or known.get((announced[0], 0)) or announced
+            return host, port or announced[1]
+        return announced
 
 
 #: Other names of schemes, and whether they mean TLS.
@@ -96,6 +106,10 @@ def locate(uri: StoreUri, options: Mapping[str, Any], conf: Any) -> Location:
     path, service, db = _target(uri, hosts, values.pop("db"))
     values["ssl"] = values["ssl"] or is_tls
     values["ssl_cert_reqs"] = values["ssl_cert_reqs"].lower()
+    values["address_map"] = tuple(
+        (_node(uri, announced, 0), _node(uri, reachable, 0))
+        for announced, reachable in (values["address_map"] or {}).items()
+    )
     _check_files(uri, values)
     return Location(
         text=str(uri),
@@ -161,7 +175,7 @@ def _nodes(uri: StoreUri, hosts: str) -> tuple[Address, ...]:
 def _node(uri: StoreUri, host: str, default: int) -> Address:
     found = _HOST.match(host.strip())
     port = int(found["port"] or default) if found else 0
-    if found is None or not 0 < port < 1 << 16:
+    if found is None or not (0 < port < 1 << 16 or port == default):
         raise ConfigurationError(f"{uri}: {host!r} is not HOST or HOST:PORT")
     return found["v6"] or unquote(found["name"]) or "localhost", port
 

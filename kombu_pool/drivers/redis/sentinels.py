@@ -10,6 +10,7 @@ from redis import exceptions as redis_errors
 from kombu_pool.drivers.redis.connection import execute_each
 from kombu_pool.drivers.redis.error_mapping import CLIENT_ERRORS, reason
 from kombu_pool.drivers.redis.settings import base_settings, tls_settings
+from kombu_pool.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +40,7 @@ class Sentinels:
 
         Raises:
             redis.exceptions.ConnectionError: no Sentinel knows a master that is up.
+            ConfigurationError: the servers are no Sentinels.
         """
         first = next(self._answers([]), None)
         if first is not None and (current is None or first == current):
@@ -85,13 +87,15 @@ class Sentinels:
                 return redis_errors.AuthenticationError(
                     f"a Sentinel refuses the user (see sentinel_username and sentinel_password): {reason(error, where)}"
                 )
+        if all(isinstance(error, redis_errors.ResponseError) for error in failures):
+            raise ConfigurationError(f"{where} is no Sentinel ({failures[0]})")
         reasons = dict.fromkeys(reason(error, where) for error in failures)
         return redis_errors.ConnectionError(f"no Sentinel reports a master: {'; '.join(reasons)}")
 
 
 class _Sentinel:
     def __init__(self, location: Location, address: Address) -> None:
-        self._service = location.service
+        self._location = location
         host, port = address
         kind = redis.SSLConnection if location.ssl else redis.Connection
         timeout = min(location.socket_timeout, _TIMEOUT)
@@ -115,7 +119,7 @@ class _Sentinel:
         return self._ask()
 
     def _ask(self) -> Master:
-        service = self._service
+        service = self._location.service
         questions: list[tuple[Any, ...]] = [("SENTINEL", "MASTERS"), ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", service)]
         try:
             if not self._is_open:
@@ -128,7 +132,8 @@ class _Sentinel:
             raise
         if isinstance(masters, Exception):
             raise masters
-        return _parse(service, [_fields(one) for one in masters], address)
+        master = _parse(service, [_fields(one) for one in masters], address)
+        return master._replace(address=self._location.reachable(master.address))
 
     def disconnect(self) -> None:
         self._is_open = False

@@ -13,6 +13,7 @@ from kombu_pool.drivers.redis.connection import execute_each
 from kombu_pool.drivers.redis.keys import store_key
 from kombu_pool.drivers.redis.permissions import permission_check, require_permissions
 from kombu_pool.errors import (
+    ConfigurationError,
     ConnectionError,  # noqa: A004 - Zaqar's name for it
     IncompatibleStore,
     StoreFull,
@@ -37,7 +38,7 @@ def check_server(raw: redis.Connection, location: Location) -> None:
 
     Raises:
         IncompatibleStore: it is too old.
-        ConfigurationError: permissions are missing.
+        ConfigurationError: permissions are missing, or the URI must have another scheme.
     """
     info, missing = execute_each(raw, (("INFO",), permission_check(location)))
     if isinstance(info, redis_errors.ResponseError):
@@ -59,14 +60,30 @@ def check_info(info: dict[str, str], location: Location) -> None:
     numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
     if numbers and numbers < OLDEST_VERSION:
         raise IncompatibleStore(f"{location} is Redis {version}; kombu_pool needs 6.2 or newer")
+    if info.get("cluster_enabled") == "1" and not location.is_cluster_node:
+        raise is_cluster(location)
+    if info.get("redis_mode") == "sentinel":
+        raise ConfigurationError(f"{location} is a Sentinel: write redis+sentinel://HOST:PORT/MASTER/0{_tls(location)}")
     policy = info.get("maxmemory_policy", "noeviction")
-    if policy != "noeviction":
+    # A volatile policy deletes keys with an expiry; no key of an existing queue has one.
+    if policy.startswith("allkeys-"):
         logger.warning(
             "%s has maxmemory-policy %s: once its memory is full it deletes messages that were not consumed. "
             "Set it to noeviction.",
             location,
             policy,
         )
+
+
+def is_cluster(location: Location) -> ConfigurationError:
+    """Return the error of a location whose server is a node of a cluster."""
+    return ConfigurationError(
+        f"{location} is a node of a Redis Cluster: write redis+cluster://HOST:PORT{_tls(location)}"
+    )
+
+
+def _tls(location: Location) -> str:
+    return "?ssl=true" if location.ssl else ""
 
 
 def check_layout(command: Callable[..., Any], location: Location) -> None:

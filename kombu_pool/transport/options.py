@@ -80,8 +80,8 @@ def read(uri: str, given: Mapping[str, Any], conf: cfg.ConfigOpts | None = None)
     if not values["project"]:
         values["project"] = foreign_options.project_of(foreign)
         foreign = {name: value for name, value in foreign.items() if name not in PREFIXES or value != values["project"]}
-    uri, is_heeded = foreign_options.sentinel_options(uri, foreign)
-    foreign_options.warn_of(foreign.keys() - ({"sentinel_kwargs"} if is_heeded else set()), where)
+    uri, is_complete = foreign_options.sentinel_options(uri, foreign)
+    foreign_options.warn_of(foreign.keys() - ({"sentinel_kwargs"} if is_complete else set()), where)
     return TransportOptions(uri=uri, conf=conf, **structured, **values)
 
 

@@ -217,6 +217,22 @@ def test_an_argument_that_is_no_number_of_milliseconds_is_refused(channel):
     assert not exists(channel, "q")
 
 
+@pytest.mark.parametrize(
+    ("argument", "value", "why"),
+    [
+        ("x-expires", 0, "must be more than 0"),
+        ("x-message-ttl", float("nan"), "must be a number of milliseconds"),
+        ("x-message-ttl", float("inf"), "must be a number of milliseconds"),
+        ("x-single-active-consumer", "yes", "must be true or false"),
+    ],
+)
+def test_an_argument_whose_value_has_no_meaning_is_refused(channel, argument, value, why):
+    with pytest.raises(PreconditionFailed, match=f"{argument} of queue 'q' {why}"):
+        declare(channel, "q", arguments={argument: value})
+
+    assert not exists(channel, "q")
+
+
 def test_an_argument_without_effect_is_logged_once(channel, caplog):
     declare(channel, "q", "r", arguments={"x-something": 1})
 

@@ -61,6 +61,7 @@ def policy_of(name: str, arguments: Mapping[str, Any]) -> Metadata:
         # A ttl of 0 never expires in a store, and expires at once in AMQP.
         metadata[storage.DEFAULT_MESSAGE_TTL] = ttl or 0.001
     checked.number(_PRIORITY, 0, MAX_PRIORITY)
+    checked.flag(SINGLE_ACTIVE)
     _add_length_limit(metadata, checked)
     _add_dead_letters(metadata, checked)
     return metadata
@@ -72,8 +73,16 @@ def unknown(arguments: Mapping[str, Any]) -> set[str]:
 
 
 def lifetime_of(name: str, arguments: Mapping[str, Any]) -> float | None:
-    """Return how long the queue outlives its last use, in seconds; None: for ever."""
-    return QueueArguments(name, arguments).seconds(EXPIRES)
+    """Return how long the queue outlives its last use, in seconds; None: for ever.
+
+    Raises:
+        PreconditionFailed: it is 0 or no number.
+    """
+    checked = QueueArguments(name, arguments)
+    lifetime = checked.seconds(EXPIRES)
+    if lifetime == 0:
+        raise checked.refusal(EXPIRES, "must be more than 0")
+    return lifetime
 
 
 def dead_letters_refused(arguments: Mapping[str, Any]) -> bool:
@@ -121,7 +130,7 @@ class QueueArguments:
         value = self._arguments.get(argument)
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
             raise self.refusal(argument, f"must be a number of milliseconds of 0 or more, not {value!r}")
         return value / 1000
 
@@ -133,6 +142,13 @@ class QueueArguments:
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
             bounds = f"of {least} or more" if most == math.inf else f"from {least} to {most}"
             raise self.refusal(argument, f"must be a whole number {bounds}, not {value!r}")
+        return value
+
+    def flag(self, argument: str) -> bool | None:
+        """Return true or false."""
+        value = self._arguments.get(argument)
+        if value is not None and not isinstance(value, bool):
+            raise self.refusal(argument, f"must be true or false, not {value!r}")
         return value
 
     def text(self, argument: str) -> str | None:

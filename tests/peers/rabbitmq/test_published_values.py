@@ -176,7 +176,7 @@ def has_the_type_of_amqp(name: str, value: Any) -> bool:
 @example(deaths=[{"queue": "other"}])
 @example(deaths=[{"queue": NAME, "reason": "rejected", "count": "many"}])
 def test_a_dead_letter_with_an_odd_history_arrives_as_in_rabbitmq(peer: Peer, ours: Peer, deaths: Any) -> None:
-    def bury(channel: Any) -> Any:
+    def reject(channel: Any) -> Any:
         dead, queue = Queue("dead", durable=False, channel=channel), Queue("origin", durable=False, channel=channel)
         queue.queue_arguments = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"}
         for one in (dead, queue):
@@ -188,8 +188,8 @@ def test_a_dead_letter_with_an_odd_history_arrives_as_in_rabbitmq(peer: Peer, ou
         last = dead.get(no_ack=True).headers["x-death"][0]
         return last["queue"], last["reason"]
 
-    if peer.attempt(bury) != REFUSED:
-        assert ours.attempt(bury) == ("origin", "rejected")
+    if peer.attempt(reject) != REFUSED:
+        assert ours.attempt(reject) == ("origin", "rejected")
 
 
 @EXAMPLES

@@ -7,6 +7,7 @@ kind never share a setting by accident.
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from oslo_config import cfg, types
@@ -14,7 +15,7 @@ from oslo_config import cfg, types
 from kombu_pool.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
 MIB = 1024 * 1024
 
@@ -241,6 +242,11 @@ TRANSPORT: list[cfg.Opt] = [
         default=True,
         help="Keep a task with an eta or countdown in the store until it is due. Off: workers hold it.",
     ),
+    cfg.DictOpt(
+        "queue_flavors",
+        default={},
+        help="Flavors of new queues, by the queue's name or a pattern of it, as in metrics.*:quick,payments:sure.",
+    ),
     cfg.BoolOpt(
         "batch_groups",
         default=True,
@@ -312,6 +318,40 @@ def _configured(opt: cfg.Opt, conf: cfg.ConfigOpts | None, group: str) -> Any:
         return conf[group][opt.dest]
     except (cfg.ConfigFileValueError, ValueError) as error:
         raise ConfigurationError(f"[{group}] {opt.dest}: {error} ({opt.help})") from error
+
+
+def check_file(path: str) -> None:
+    """Check that a configuration file has no unknown option in a group of ours, and no group of ours misspelt.
+
+    Other groups are those of other programs, and of drivers that are not built in.
+
+    Raises:
+        ConfigurationError: it has.
+        oslo_config.cfg.ParseError, OSError: it cannot be read.
+    """
+    known = {group: {opt.dest for opt in opts} for group, opts in list_opts()}
+    sections: dict[str, dict[str, Any]] = {}
+    cfg.ConfigParser(path, sections).parse()
+    for group, given in sections.items():
+        if group in known:
+            for name in given.keys() - known[group]:
+                raise ConfigurationError(f"{path}: [{group}] has no option {name!r}; {_hint(name, known[group])}")
+        elif near := _near_groups(group, known):
+            raise ConfigurationError(f"{path}: unknown group [{group}]; did you mean [{near[0]}]?")
+
+
+def _near_groups(group: str, known: Collection[str]) -> list[str]:
+    """Return the groups that this one may mean; of a store's group the scheme counts, as all else is the same."""
+    stem = "drivers:message_store:"
+    scheme = group.removeprefix(stem)
+    if scheme == group:
+        return get_close_matches(group, known, cutoff=0.85)
+    return [stem + each for each in get_close_matches(scheme, [each.removeprefix(stem) for each in known], cutoff=0.8)]
+
+
+def _hint(name: str, known: Collection[str]) -> str:
+    near = get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
 
 
 def list_opts() -> list[tuple[str, list[cfg.Opt]]]:

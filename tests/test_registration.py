@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 from textwrap import dedent
-from typing import TYPE_CHECKING
 
 import pytest
 from celery import Celery
@@ -16,9 +16,6 @@ from kombu.transport import TRANSPORT_ALIASES
 from _kombu_pool_entry import ALIASES, TRANSPORT, register, serializer
 from kombu_pool.errors import ConfigurationError
 from tests.support.limits import LIMIT
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 OURS = "kombu_pool.transport"
 
@@ -202,3 +199,30 @@ def test_a_broker_url_as_the_result_backend_is_told_what_to_write(url, told):
 
     assert f"write result_backend = {told}" in str(caught.value)
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("package", "url", "extra"),
+    [
+        ("redis", "pool+redis://h/0", "redis"),
+        ("hiredis", "pool+redis+cluster://h", "redis"),
+        ("pymongo", "pool+mongodb://h/x", "mongodb"),
+    ],
+)
+def test_a_missing_package_is_told_by_the_command_that_installs_it(tmp_path, package, url, extra):
+    printed = run(
+        f"""
+        import sys
+        sys.modules["{package}"] = None  # as if it were not installed
+        import kombu_pool
+        from kombu import Connection
+        try:
+            Connection("{url}").connect()
+        except kombu_pool.errors.ConfigurationError as error:
+            print(error)
+        """,
+        tmp_path,
+        PYTHONPATH=str(Path(__file__).parents[1]),
+    )
+
+    assert printed.endswith(f"needs the package '{package}', which is not installed: pip install 'kombu-pool[{extra}]'")

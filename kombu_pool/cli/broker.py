@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from kombu_pool.drivers import mask
+from kombu_pool.drivers import is_created, mask
 from kombu_pool.errors import KombuPoolError
 from kombu_pool.pooling import declare_pools
 from kombu_pool.transport import Transport
@@ -21,10 +21,6 @@ if TYPE_CHECKING:
     from kombu_pool.pooling import DataDriver
 
 
-#: Options of the application that a new connection checks against the control store.
-_CHECKED = ("queue_flavors", "pools", "flavors")
-
-
 class Broker(NamedTuple):
     """The store behind a broker URL, and the project that the commands work in."""
 
@@ -33,15 +29,26 @@ class Broker(NamedTuple):
 
 
 @contextmanager
-def open_broker(context: click.Context) -> Iterator[Broker]:
-    """Open the control store of the application's broker URL, as the application itself does."""
+def open_broker(context: click.Context, *, create: bool = False) -> Iterator[Broker]:
+    """Open the control store of the application's broker URL, as the application itself does.
+
+    Only a command that adds something may ``create`` it: a mistyped URL must not make a store, above all not one that
+    belongs to the operator, and shuts out a worker of another user.
+    """
     with context.obj.app.connection_for_write() as connection:
         options = unredact(connection.transport_options or {})
         # A command mends what these options refuse, so it must run without them.
-        connection.transport_options = {name: value for name, value in options.items() if name not in _CHECKED}
+        others = {name: value for name, value in options.items() if name not in ("pools", "flavors")}
+        connection.transport_options = {**others, "queue_flavors": {}}
         if not isinstance(connection.transport, Transport):
             raise click.ClickException(f"{connection.as_uri()} is not a pool:// broker; did you forget -A?")
         try:
+            uri, conf = connection.transport.control_store()
+            read(uri, options, conf)
+            if not create and not is_created(uri, conf=conf):
+                raise click.ClickException(
+                    f"{mask(uri)} does not exist: a worker, a producer or celery pool add creates it."
+                )
             pool_connection = connection.transport.establish_connection()
             try:
                 broker = Broker(pool_connection.broker.data, pool_connection.options.project)

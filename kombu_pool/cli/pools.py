@@ -66,7 +66,7 @@ def _queue_row(broker: Broker, queue: str, pool: str) -> Row:
 @click.pass_context
 def add_pool(context: click.Context, name: str, uri: str, weight: int, flavor: str | None) -> None:
     """Add the pool NAME over the store at URI."""
-    with open_broker(context) as (store, project):
+    with open_broker(context, create=True) as (store, project):
         if store.control.pools_controller.exists(name):
             raise click.ClickException(f"Pool {name!r} exists already; change it with: celery pool set {name}")
         _require_alive(uri)
@@ -119,10 +119,13 @@ def check_health(context: click.Context) -> None:
         health = store.health()
     print_table(
         ("POOL", "ANSWERS", "DOWN SINCE", "REASON"),
-        [
-            (name, "yes" if pool["storage_reachable"] else "no", format_time(pool["since"]), pool["reason"])
-            for name, pool in health["pools"].items()
-        ],
+        [(name, _answer(pool), format_time(pool["since"]), pool["reason"]) for name, pool in health["pools"].items()],
     )
     if not (health["catalog_reachable"] and health["storage_reachable"]):
         context.exit(1)
+
+
+def _answer(pool: dict[str, Any]) -> str:
+    if not pool["storage_reachable"]:
+        return "no"
+    return "yes" if pool.get("created", True) else "unused"

@@ -39,6 +39,8 @@ _BUILT_IN = {
     "redis+socket": "kombu_pool.drivers.redis",
     "sqlite": "kombu_pool.drivers.sqlite",
 }
+#: The extra of this package that installs a package which a built-in driver imports.
+_EXTRAS = {"redis": "redis", "hiredis": "redis", "pymongo": "mongodb", "bson": "mongodb", "dns": "mongodb"}
 
 
 class Driver(Protocol):
@@ -110,6 +112,18 @@ def capabilities_of(uri: str) -> tuple[Capabilities, ...]:
     return _driver(parse(uri)).CAPABILITIES
 
 
+def is_created(uri: str, *, conf: Any = None, options: Mapping[str, Any] | None = None) -> bool:
+    """Return whether the store exists; a driver of it would create it. True where the driver cannot tell.
+
+    Raises:
+        ConfigurationError: as for :func:`open_data`.
+        ConnectionError: the store is unreachable.
+    """
+    parsed = parse(uri)
+    found = getattr(_driver(parsed), "is_created", None)
+    return found is None or bool(found(parsed, conf=conf, options=options or {}))
+
+
 def _driver(uri: StoreUri) -> Driver:
     return load(uri.scheme)
 
@@ -138,6 +152,13 @@ def load(scheme: str) -> Driver:
         if scheme in third_party:
             driver: Driver = third_party[scheme].load()
             return driver
+    except ModuleNotFoundError as error:
+        extra = _EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None or scheme not in _BUILT_IN:
+            raise InvalidDriver(f"The driver of {scheme}:// cannot be loaded: {error}") from error
+        raise InvalidDriver(
+            f"{scheme}:// needs the package {error.name!r}, which is not installed: pip install 'kombu-pool[{extra}]'"
+        ) from error
     except Exception as error:
         raise InvalidDriver(f"The driver of {scheme}:// cannot be loaded: {error}") from error
     known = schemes()
@@ -146,4 +167,15 @@ def load(scheme: str) -> Driver:
     raise ConfigurationError(f"No driver for {scheme}://; {hint}")
 
 
-__all__ = ["Driver", "StoreUri", "capabilities_of", "load", "mask", "open_control", "open_data", "parse", "schemes"]
+__all__ = [
+    "Driver",
+    "StoreUri",
+    "capabilities_of",
+    "is_created",
+    "load",
+    "mask",
+    "open_control",
+    "open_data",
+    "parse",
+    "schemes",
+]

@@ -23,6 +23,8 @@ class Opener(Generic[Location]):
     locate: Callable[[StoreUri, Mapping[str, Any], Any], Location]
     data: Callable[[Location, Clock, DeadLetterHooks], DataDriver]
     control: Callable[[StoreUri, Location, Clock], ControlDriver]
+    #: Returns whether the store exists; a call to a driver would create it.
+    exists: Callable[[Location], bool]
 
     def open_data(
         self,
@@ -41,3 +43,7 @@ class Opener(Generic[Location]):
     def open_control(self, uri: StoreUri, *, conf: Any, cache: Any, clock: Clock) -> ControlDriver:
         """Open a control store."""
         return self.control(uri, self.locate(uri, {}, conf), clock)
+
+    def is_created(self, uri: StoreUri, *, conf: Any, options: Mapping[str, Any]) -> bool:
+        """Return whether the store exists, without creating it."""
+        return self.exists(self.locate(uri, options, conf))

@@ -6,9 +6,10 @@ import logging
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kombu_pool import errors, storage
-from kombu_pool.drivers import mask
+from kombu_pool.drivers import is_created, mask
 from kombu_pool.pooling.catalog import Catalog
 from kombu_pool.pooling.controllers import ClaimController, MessageController, QueueController, SubscriptionController
+from kombu_pool.pooling.pool_choice import is_virtual
 from kombu_pool.pooling.watch import PooledWatch
 from kombu_pool.storage import UNREADABLE_QUEUE, DeadLetterHooks
 
@@ -42,6 +43,7 @@ class DataDriver(storage.DataDriver):
         clock: Clock | None = None,
         dead_letter_hooks: DeadLetterHooks | None = None,
     ) -> None:
+        self._conf = conf
         given = dead_letter_hooks or DeadLetterHooks()
         self.dead_letter_hooks = DeadLetterHooks(
             forward=self._forward_dead_letter, publish=given.publish, restore_address=given.restore_address
@@ -74,7 +76,8 @@ class DataDriver(storage.DataDriver):
         """Return the health of the catalogue and of each pool.
 
         ``{"catalog_reachable": bool, "storage_reachable": bool, "pools": {name: {"storage_reachable": bool, "since":
-        seconds since the epoch or None, "reason": text or None, ...}}}``: when a pool became unreachable, and why.
+        seconds since the epoch or None, "reason": text or None, ...}}}``: when a pool became unreachable, and why. A
+        pool whose store does not exist yet has ``"created": False``; it is not created.
         """
         rows, reachable = self._rows()
         pools = {row["name"]: self._health(row) for row in rows}
@@ -138,7 +141,27 @@ class DataDriver(storage.DataDriver):
             pool.mark_down(str(error) or type(error).__name__)
         return default
 
+    def _is_created(self, row: Pool) -> bool:
+        """Return whether the pool has a store, or one that is down."""
+        if is_virtual(row) or self.catalog.open_pools.peek(row["name"]).driver is not None:
+            return True
+        try:
+            return is_created(row["uri"], conf=self._conf, options=row.get("options"))
+        except errors.KombuPoolError:
+            return True
+
+    def _missed_by(self, row: Pool) -> str | None:
+        """Return the reason why a store that does not exist is an outage: it has queues; None if it has none."""
+        try:
+            self.control.pools_controller.require_unused(row["name"])
+        except errors.PoolInUse as error:
+            return f"{mask(row['uri'])}: the store does not exist, and {error.queues} queues are assigned to it"
+        return None
+
     def _health(self, row: Pool) -> dict[str, Any]:
+        if not self._is_created(row):
+            reason = self._missed_by(row)
+            return {"storage_reachable": reason is None, "created": False, "since": None, "reason": reason}
         health = self._call(row, _check_health, {"storage_reachable": False})
         outage = self.catalog.open_pools.peek(row["name"]).outage
         since, reason = (outage.since, outage.reason) if outage else (None, None)

@@ -69,7 +69,7 @@ def require_pools_of(control: ControlDriver, queue_flavors: Mapping[str, str], p
     for pattern, flavor in queue_flavors.items():
         if flavor and flavor not in known:
             raise ConfigurationError(
-                f"broker_transport_options: queue_flavors gives the queues {pattern!r} the flavor {flavor!r}, which "
+                f"queue_flavors gives the queues {pattern!r} the flavor {flavor!r}, which "
                 f"has no pool; flavors with pools: {_listed(known) or 'none'}"
             )
 

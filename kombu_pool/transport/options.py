@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from oslo_config import cfg
 
 #: From ``broker_transport_options`` alone: oslo.config has no types for these.
-STRUCTURED = ("queue_flavors", "pools", "flavors")
+STRUCTURED = ("pools", "flavors")
 OURS = (*STRUCTURED, *(opt.dest for opt in options_of.TRANSPORT))
 _PLAIN = "pool"
 _CONF = "conf"
@@ -71,8 +71,8 @@ def read(uri: str, given: Mapping[str, Any], conf: cfg.ConfigOpts | None = None)
     given = {name: value for name, value in given.items() if value is not None}
     foreign = {name: value for name, value in given.items() if foreign_options.is_foreign(name, OURS, where)}
     known = {name: value for name, value in given.items() if name not in foreign}
+    _require_mapping(where, "queue_flavors", known.get("queue_flavors", {}))
     structured: dict[str, Any] = {
-        "queue_flavors": _mapping(where, "queue_flavors", known.pop("queue_flavors", {})),
         "pools": _sequence(where, "pools", known.pop("pools", ())),
         "flavors": _sequence(where, "flavors", known.pop("flavors", ())),
     }
@@ -85,10 +85,9 @@ def read(uri: str, given: Mapping[str, Any], conf: cfg.ConfigOpts | None = None)
     return TransportOptions(uri=uri, conf=conf, **structured, **values)
 
 
-def _mapping(where: str, name: str, value: Any) -> Mapping[str, str]:
+def _require_mapping(where: str, name: str, value: Any) -> None:
     if not isinstance(value, dict) or not all(isinstance(item, str) for pair in value.items() for item in pair):
         raise ConfigurationError(f"{where}: {name} must map names or patterns of queues to flavors, not be {value!r}")
-    return value
 
 
 def _sequence(where: str, name: str, value: Any) -> tuple[Any, ...]:
@@ -153,6 +152,7 @@ def from_file(uri: str) -> tuple[str, cfg.ConfigOpts | None]:
     conf = cfg.ConfigOpts()
     conf.register_opts(options_of.MANAGEMENT, group=options_of.MANAGEMENT_GROUP)
     try:
+        options_of.check_file(parsed.path)
         conf(args=[], default_config_files=[parsed.path], default_config_dirs=[])
         configured = conf[options_of.MANAGEMENT_GROUP].uri
     except (cfg.Error, OSError) as error:

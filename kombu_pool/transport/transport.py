@@ -80,6 +80,15 @@ class Transport(base.Transport):  # type: ignore[misc] # Kombu has no types
         whole = broker_url.whole(self.client, uri, Conflict.REPLACE, with_password=include_password)
         return options_of.shown(options_of.control_uri(whole), include_password=include_password, hidden=mask)
 
+    def control_store(self) -> tuple[str, Any]:
+        """Return the URI of the control store, and the configuration if the broker URL names one.
+
+        Raises:
+            ConfigurationError: the URL cannot work.
+        """
+        client = self.client
+        return options_of.from_file(options_of.control_uri(broker_url.whole(client, client.hostname, Conflict.REPLACE)))
+
     def establish_connection(self) -> PoolConnection:
         """Open the control store.
 
@@ -90,8 +99,7 @@ class Transport(base.Transport):  # type: ignore[misc] # Kombu has no types
         time.sleep(max(0.0, self._abandoned_at + self.RECONNECT_PAUSE - time.monotonic()))
         client = self.client
         check_alternates(client)
-        url = broker_url.whole(client, client.hostname, Conflict.REPLACE)
-        uri, conf = options_of.from_file(options_of.control_uri(url))
+        uri, conf = self.control_store()
         connection = PoolConnection(client, options_of.read(uri, unredact(client.transport_options or {}), conf))
         try:
             connection.epoch.begin()

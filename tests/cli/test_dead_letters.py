@@ -87,7 +87,9 @@ def test_a_long_body_and_a_password_are_not_shown_whole(pool, dead_letter):
     assert lines[3][5] == "two lines and  [31mred"
 
 
-def test_a_queue_that_does_not_exist_is_named(pool):
+def test_a_queue_that_does_not_exist_is_named(pool, app):
+    with app.connection_for_write() as connection:
+        connection.connect()
     for command in (("dead", "nowhere"), ("redrive", "nowhere"), ("redrive", "nowhere", "--dry-run")):
         status, lines = pool(*command)
 

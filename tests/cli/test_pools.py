@@ -58,6 +58,45 @@ def test_a_pool_changes_its_weight(pool, tmp_path):
     assert pool("ls")[1][1][:2] == ["quick", "0"]
 
 
+@pytest.mark.parametrize(
+    "command", [("ls",), ("health",), ("queues",), ("dead",), ("redrive", "q"), ("rm", "a"), ("set", "a")]
+)
+def test_a_mistyped_broker_url_makes_no_store(pool, tmp_path, command):
+    status, lines = pool(*command)
+
+    assert status == 1
+    assert f"sqlite:///{tmp_path}/control.db does not exist" in lines[0][0]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_health_of_a_pool_without_a_queue_makes_no_store(pool, app, tmp_path):
+    uri = named_in_settings(app, tmp_path)
+    declare(app, "q")
+    pool("rm", "main")
+    pool("set", "main", "--weight", "0")
+    app.conf.broker_transport_options["pools"].append({"name": "spare", "uri": f"sqlite:///{tmp_path}/spare.db"})
+
+    status, lines = pool("health")
+
+    assert status == 0
+    assert ["main", "yes"] in [line[:2] for line in lines]
+    assert ["spare", "unused"] in [line[:2] for line in lines]
+    assert not (tmp_path / "spare.db").exists()
+    assert uri.endswith("main.db")
+
+
+def test_a_store_with_queues_that_is_gone_is_down(pool, app, tmp_path):
+    uri = named_in_settings(app, tmp_path)
+    declare(app, "q")
+    for file in tmp_path.glob("main.db*"):
+        file.unlink()
+
+    status, lines = pool("health")
+
+    assert status == 1
+    assert ["main", "no", "", f"{uri}: the store does not exist, and 1 queues are assigned to it"] in lines
+
+
 def named_in_settings(app, tmp_path, name="main"):
     """Name a pool in the settings of the application; return its URI."""
     uri = f"sqlite:///{tmp_path}/{name}.db"
@@ -77,6 +116,8 @@ def test_the_next_connection_of_a_process_does_not_undo_a_change(pool, app, tmp_
 
 def test_the_next_connection_of_a_process_does_not_undo_a_removal(pool, app, tmp_path):
     uri = named_in_settings(app, tmp_path)
+    with app.connection_for_write() as connection:
+        connection.connect()
     assert pool("ls")[1][1][:2] == ["main", "100"]
     assert pool("rm", "main")[0] == 0
 
@@ -120,7 +161,9 @@ def test_a_pool_without_queues_is_removed(pool, tmp_path):
 
 
 @pytest.mark.parametrize("command", [("rm", "nowhere"), ("set", "nowhere", "--weight", "1")])
-def test_a_pool_that_is_not_there_is_named(pool, command):
+def test_a_pool_that_is_not_there_is_named(pool, command, app):
+    declare(app, "q")
+
     status, lines = pool(*command)
 
     assert status == 1

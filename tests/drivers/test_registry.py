@@ -29,6 +29,9 @@ class ContendedRegistry(Registry[int]):
         self.records = records
         return True
 
+    def require_unused(self, name):
+        pass
+
 
 @pytest.fixture(autouse=True)
 def pauses(monkeypatch):
@@ -70,7 +73,7 @@ def test_what_changes_nothing_is_not_written():
 
 def test_a_record_keeps_any_text():
     odd = "\0\ud800é/\U0001f600"
-    records = Records({odd: StoredPool(odd, 0, odd, b"\x80")}, {(None, odd): b"\x80", (odd, ""): b"\x90"})
+    records = Records({odd: StoredPool(odd, 0, odd, b"\x80")}, {(None, odd): b"\x80", (odd, ""): b"\x90"}, (odd,))
 
     assert decode(encode(records)) == records
     assert decode(b"") == Records()

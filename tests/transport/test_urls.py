@@ -210,6 +210,50 @@ def test_a_configuration_file_names_the_store_and_the_options(tmp_path, opened):
     assert connection.connection.options.claim_ttl == 7.5
 
 
+def test_a_configuration_file_gives_queues_their_flavors(tmp_path, opened):
+    path = tmp_path / "pool.conf"
+    path.write_text(
+        f"[drivers:management_store]\nuri = sqlite:///{tmp_path}/x.db\n"
+        "[transport]\nqueue_flavors = metrics.*:quick,payments:sure\n"
+    )
+    pools = [{"name": name, "uri": f"sqlite:///{tmp_path}/{name}.db", "flavor": name} for name in ("quick", "sure")]
+
+    connection = opened(f"pool+conf://{path}", pools=pools)
+    for queue in ("metrics.page", "payments"):
+        declare(connection.default_channel, queue)
+
+    catalog = connection.connection.broker.data.catalog
+    assert [catalog.pool_of(queue) for queue in ("metrics.page", "payments")] == ["quick", "sure"]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[transport]\nclaim_tll = 5\n", r"\[transport\] has no option 'claim_tll'; did you mean 'claim_ttl'"),
+        ("[transport]\npools = a\n", r"\[transport\] has no option 'pools'"),
+        ("[pooling:catalog]\ncolour = red\n", "'colour'; known: cache_ttl, enable_virtual_pool"),
+        ("[transprot]\nclaim_ttl = 5\n", r"unknown group \[transprot\]; did you mean \[transport\]"),
+        ("[drivers:message_store:redid]\ndb = 5\n", r"did you mean \[drivers:message_store:redis\]"),
+    ],
+)
+def test_an_unknown_name_in_a_configuration_file_is_refused(tmp_path, opened, text, told):
+    path = tmp_path / "pool.conf"
+    path.write_text(f"[drivers:management_store]\nuri = memory://conf\n{text}")
+
+    with pytest.raises(errors.ConfigurationError, match=told):
+        opened(f"pool+conf://{path}").connect()
+
+
+def test_a_configuration_file_may_serve_other_programs_too(tmp_path, opened):
+    path = tmp_path / "pool.conf"
+    path.write_text(
+        "[DEFAULT]\ndebug = true\n[database]\nconnection = x\n[drivers:message_store:onefile]\nx = 1\n"
+        "[drivers:management_store]\nuri = memory://conf\n"
+    )
+
+    assert opened(f"pool+conf://{path}").connect()
+
+
 def test_options_of_the_connection_stand_above_the_configuration_file(tmp_path, opened):
     path = tmp_path / "pool.conf"
     path.write_text(f"[drivers:management_store]\nuri = sqlite:///{tmp_path}/x.db\n[transport]\nclaim_ttl = 7.5\n")

@@ -43,6 +43,11 @@ def name_of(uri: StoreUri) -> str:
     return uri.authority + uri.path.rstrip("/")
 
 
+def is_created_at(location: Location) -> bool:
+    """Return whether this process has used the store."""
+    return location.name in _stores
+
+
 class _Stores(NamedTuple):
     data: DataStore
     control: ControlStore

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
+from kombu_pool.drivers.mongodb.client import shared_clients
 from kombu_pool.errors import IncompatibleStore
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pymongo import IndexModel
 
     from kombu_pool.drivers.mongodb.client import Client
+    from kombu_pool.drivers.mongodb.location import Location
 
 #: Version of the collections, fields and indexes; raised by every change that another version cannot read.
 LAYOUT_VERSION: Final = 9
@@ -53,6 +55,16 @@ def prepare(client: Client, plane: str, indexes: Mapping[str, Sequence[IndexMode
             client.collection(SCHEMA).update_one(_ID, {"$addToSet": {"planes": plane}})
     client.identity = store["identity"]
     client.prepared_planes.add(plane)
+
+
+def is_created(location: Location) -> bool:
+    """Return whether the location has a store, of whatever layout version."""
+    client = shared_clients.acquire(location)
+    try:
+        with client.translated():
+            return client.collection(SCHEMA).find_one() is not None
+    finally:
+        shared_clients.release(client)
 
 
 def _create(client: Client) -> dict[str, Any]:

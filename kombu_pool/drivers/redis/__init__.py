@@ -13,8 +13,9 @@ from kombu_pool.drivers.redis.control import ControlDriver
 from kombu_pool.drivers.redis.driver import CAPABILITIES, DataDriver
 from kombu_pool.drivers.redis.location import locate
 from kombu_pool.drivers.redis.parameters import NETWORK
+from kombu_pool.drivers.redis.shared import is_created as exists
 
-_opener = Opener(locate, DataDriver, ControlDriver)
-open_data, open_control = _opener.open_data, _opener.open_control
+_opener = Opener(locate, DataDriver, ControlDriver, exists)
+open_data, open_control, is_created = _opener.open_data, _opener.open_control, _opener.is_created
 
-__all__ = ["CAPABILITIES", "NETWORK", "open_control", "open_data"]
+__all__ = ["CAPABILITIES", "NETWORK", "is_created", "open_control", "open_data"]

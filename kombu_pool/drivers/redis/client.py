@@ -26,7 +26,7 @@ from kombu_pool.drivers.redis.connection import (
 )
 from kombu_pool.drivers.redis.connector import Connector
 from kombu_pool.drivers.redis.error_mapping import CLIENT_ERRORS, error_code, translated, translation
-from kombu_pool.drivers.redis.server_check import check_layout, is_cluster
+from kombu_pool.drivers.redis.server_check import check_layout, is_cluster, layout_key
 from kombu_pool.drivers.shared_connections import renew_in_children
 from kombu_pool.errors import (
     ConnectionError,  # noqa: A004 - Zaqar's name for it
@@ -115,6 +115,11 @@ class Client:
                 lambda *args: self._use_unchecked(args[1], lambda raw: execute(raw, args), retry=True), self.location
             )
             self._is_layout_checked = True
+
+    def has_layout(self) -> bool:
+        """Return whether the store exists, without creating it."""
+        key = layout_key(self.location)
+        return self._use_unchecked(key, lambda raw: execute(raw, ("GET", key)), retry=True) is not None
 
     def _use_unchecked(self, key: bytes | str, work: Callable[[redis.Connection], Any], *, retry: bool) -> Any:
         try:

@@ -103,12 +103,12 @@ def read_identity(command: Callable[..., Any], location: Location) -> str:
     """Return the random id that is made with a store, after its creation if there is none; raises as above."""
     while (identity := _stored_identity(command, location)) is None:
         # One command, so that of two processes that open a new store one wins.
-        command("SET", _layout_key(location), f"{LAYOUT_VERSION}:{secrets.token_hex(8)}", "NX")
+        command("SET", layout_key(location), f"{LAYOUT_VERSION}:{secrets.token_hex(8)}", "NX")
     return identity
 
 
 def _stored_identity(command: Callable[..., Any], location: Location) -> str | None:
-    found: bytes | None = command("GET", _layout_key(location))
+    found: bytes | None = command("GET", layout_key(location))
     if found is None:
         return None
     version, _, identity = found.decode("utf-8", "replace").partition(":")
@@ -121,5 +121,6 @@ def _stored_identity(command: Callable[..., Any], location: Location) -> str | N
     return identity
 
 
-def _layout_key(location: Location) -> bytes:
+def layout_key(location: Location) -> bytes:
+    """Return the key of the layout version and the identity."""
     return store_key(location.key_prefix, "layout")

@@ -23,3 +23,12 @@ def _open(location: Location) -> Client:
 _shared: SharedConnections[Location, Client] = SharedConnections(_open, lambda client: client.location)
 acquire = _shared.acquire
 release = _shared.release
+
+
+def is_created(location: Location) -> bool:
+    """Return whether the location has a store, of whatever layout version."""
+    client = acquire(location)
+    try:
+        return client.has_layout()
+    finally:
+        release(client)

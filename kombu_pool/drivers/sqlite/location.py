@@ -63,6 +63,16 @@ def _path(uri: StoreUri) -> str:
     return path
 
 
+def exists(path: str) -> bool:
+    """Return whether there is a store at a path, or something that cannot be read."""
+    try:
+        return Path(path).stat().st_size > 0
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+
+
 def size_of(path: str) -> int:
     """Return the size of a file in bytes; 0 if it is absent."""
     try:

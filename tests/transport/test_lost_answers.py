@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 
 import pytest
+from amqp.exceptions import MessageNacked
 from kombu import Producer
 from kombu.utils.functional import retry_over_time
 
 from kombu_pool import drivers, errors
 from kombu_pool.pooling import open_pools
+from kombu_pool.transport import amqp_errors, gather
 from kombu_pool.transport.publish import unconfirmed
 from tests.support.transport.traffic import count, declare, take_all
 
@@ -18,20 +20,28 @@ RETRY = {"max_retries": 5, "interval_start": 0.0, "interval_step": 0.0}
 
 
 class Answers:
-    """Executes the calls of stores, and loses the answers to posts."""
+    """Executes the calls of stores, and loses the answers to posts, or refuses them."""
 
     def __init__(self):
         self._lost = {}
+        self._refused = {}
 
     def lose(self, queue, times=1, meanwhile=lambda: None):
         """Lose the next answers of a queue's store, and call ``then`` before the error is raised."""
         self._lost[queue] = times, meanwhile
+
+    def refuse(self, queue, times):
+        """Refuse the next posts to a queue, as a full store does."""
+        self._refused[queue] = times
 
     def open(self, uri, **options):
         driver = drivers.open_data(uri, **options)
         post = driver.message_controller.post
 
         def lossy(queue, *arguments, **named):
+            if self._refused.get(queue):
+                self._refused[queue] -= 1
+                raise errors.StoreFull("it is full")
             answer = post(queue, *arguments, **named)
             times, meanwhile = self._lost.pop(queue, (0, None))
             if not times:
@@ -99,6 +109,52 @@ def test_queues_that_have_it_do_not_get_it_again_and_the_others_do(producer, con
 
     assert consumed == ["a", "a"]
     assert [take_all(consumer, queue) for queue in ("q", "r", "s")] == [[], [], ["a"]]
+
+
+@pytest.mark.parametrize("full", ["q", "r", "s"])
+def test_queues_that_have_it_do_not_get_it_again_while_another_store_is_full(producer, consumer, answers, full):
+    answers.refuse(full, 3)
+
+    producer.publish("a", exchange="amq.fanout", retry=True, retry_policy=RETRY)
+
+    assert [take_all(consumer, queue) for queue in ("q", "r", "s")] == [["a"]] * 3
+
+
+def publish_gathered(producer, bodies, **options):
+    with gather(producer, RETRY):
+        for body in bodies:
+            producer.publish(body, **options)
+
+
+@pytest.mark.parametrize("full", ["q", "r", "s"])
+def test_a_full_store_loses_and_doubles_nothing_of_what_is_gathered(producer, consumer, answers, full):
+    answers.lose("q")
+
+    answers.refuse(full, 2)
+    publish_gathered(producer, "ab", exchange="amq.fanout")
+
+    assert [take_all(consumer, queue) for queue in ("q", "r", "s")] == [["a", "b"]] * 3
+
+
+def test_what_is_gathered_behind_a_refusal_is_stored_once(producer, consumer, answers, monkeypatch):
+    monkeypatch.setattr(type(producer.channel), "post", refuse_second(type(producer.channel).post))
+    answers.lose("q")
+
+    with pytest.raises(MessageNacked):
+        publish_gathered(producer, "abc", routing_key="q")
+
+    assert take_all(consumer, "q") == ["a", "c"]
+
+
+def refuse_second(post):
+    """Post as a queue does that is full when the second message comes."""
+
+    def refusing(channel, queue, messages, *arguments, **options):
+        if any(message["body"]["body"] == b"b" for message in messages):
+            raise errors.QueueIsFull(queue, None) if len(messages) > 1 else amqp_errors.nacked(queue)
+        post(channel, queue, messages, *arguments, **options)
+
+    return refusing
 
 
 def test_celerys_own_retry_is_known_by_its_headers_and_its_id(producer, consumer, answers):

@@ -159,7 +159,7 @@ class PublishBuffer:
             raise failure
 
     def _flush(self, channel: PostingMethods) -> None:
-        self._flush_at = None
+        self._flush_at, self.is_failing = None, False
         if self._backoff is not None:
             self._backoff.pause()
         try:
@@ -169,7 +169,6 @@ class PublishBuffer:
             raise
         self._size = self._bytes = 0
         self._backoff = None
-        self.is_failing = False
         self._posted_at = time.monotonic()
 
     def _post_each(self, channel: PostingMethods) -> None:

@@ -28,6 +28,8 @@ class Node:
         ("tests/transport/test_queues.py::test_a[sqlite-declaration0]", "tests/transport/test_queues.py sqlite"),
         ("tests/transport/test_leaks.py::test_a[closed-mongodb]", "tests/transport/test_leaks.py mongodb"),
         ("tests/drivers/redis/cluster/test_nodes.py::test_a[redis-2]", "tests/drivers/redis/cluster/test_nodes.py"),
+        ("tests/peers/kombu/test_common.py::TestA_redis::test_a", "tests/peers/kombu/test_common.py::TestA_redis"),
+        ("tests/peers/kombu/test_common.py::TestA_amqp::test_a", "tests/peers/kombu over RabbitMQ"),
         ("tests/conformance/test_contract.py::test_a::test_b[x::y]", "tests/conformance/test_contract.py::test_a"),
     ],
 )

@@ -41,6 +41,7 @@ SECONDS = {
     "tests/drivers/": 0.5,
     "tests/examples/": 2,
     "tests/model/": 12,
+    "tests/peers/kombu": 1.5,
     "tests/peers/zaqar/test_storage.py::ClaimControllerTest": 3,
     "tests/peers/": 0.5,
     "tests/pooling/test_redrive.py": 2,
@@ -60,6 +61,8 @@ OTHERS = 0.1
 #: Folders whose modules are split by store, so that not one process runs a long module over every store. Their tests
 #: share nothing across stores.
 SPLIT = ("tests/celery/", "tests/transport/")
+#: The tests of Kombu over RabbitMQ, which takes ten seconds to start: one process runs all of them.
+_RABBITMQ = re.compile(r"tests/peers/kombu/.*_amqp$")
 _STORE = re.compile(r"(?<=[\[-])(memory|sqlite|redis-cluster|redis|mongodb)(?=[\]-])")
 
 
@@ -80,6 +83,8 @@ def scope_of(nodeid: str) -> str:
     """Return the name of the unit to which a test belongs."""
     test, bracket, parameters = nodeid.partition("[")
     module = test.rpartition("::")[0]
+    if _RABBITMQ.match(module):
+        return "tests/peers/kombu over RabbitMQ"
     store = _STORE.search(bracket + parameters) if nodeid.startswith(SPLIT) else None
     return f"{module} {store[0]}" if store else module
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from kombu_pool.drivers import is_created, mask
+from kombu_pool.drivers import is_created, mask, mask_uri
 from kombu_pool.errors import KombuPoolError
 from kombu_pool.pooling import declare_pools
 from kombu_pool.transport import Transport
@@ -47,7 +47,7 @@ def open_broker(context: click.Context, *, create: bool = False) -> Iterator[Bro
             read(uri, options, conf)
             if not create and not is_created(uri, conf=conf):
                 raise click.ClickException(
-                    f"{mask(uri)} does not exist: a worker, a producer or celery pool add creates it."
+                    f"{mask_uri(uri)} does not exist: a worker, a producer or celery pool add creates it."
                 )
             pool_connection = connection.transport.establish_connection()
             try:

@@ -10,7 +10,7 @@ import click
 
 from kombu_pool.cli.broker import open_broker
 from kombu_pool.cli.tables import format_time, print_table
-from kombu_pool.drivers import mask, open_data
+from kombu_pool.drivers import mask_uri, open_data
 from kombu_pool.errors import KombuPoolError
 from kombu_pool.pooling import add_pool as create_pool
 from kombu_pool.pooling import is_same_place
@@ -28,7 +28,7 @@ def list_pools(context: click.Context) -> None:
         entries = store.control.catalogue_controller.list(project)
         queues = Counter(entry["pool"] for entry in entries)
         rows = [
-            (row["name"], row["weight"], row["flavor"], queues[row["name"]], mask(row["uri"]))
+            (row["name"], row["weight"], row["flavor"], queues[row["name"]], mask_uri(row["uri"]))
             for row in store.catalog.rows()
         ]
     print_table(("POOL", "WEIGHT", "FLAVOR", "QUEUES", "URI"), rows)
@@ -78,7 +78,7 @@ def _require_alive(uri: str) -> None:
     """Raise a ClickException if the store does not answer, before a queue is assigned to it."""
     with closing(open_data(uri)) as store:
         if not store.is_alive():
-            raise click.ClickException(f"{mask(uri)} does not answer.")
+            raise click.ClickException(f"{mask_uri(uri)} does not answer.")
 
 
 @click.command("set")

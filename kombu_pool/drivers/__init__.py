@@ -13,7 +13,8 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kombu_pool.clock import SYSTEM_CLOCK, Clock
-from kombu_pool.drivers.uri import StoreUri, mask, parse
+from kombu_pool.drivers.masking import mask, mask_uri, show
+from kombu_pool.drivers.uri import StoreUri, parse
 from kombu_pool.errors import ConfigurationError, InvalidDriver
 from kombu_pool.storage import DeadLetterHooks
 
@@ -174,8 +175,10 @@ __all__ = [
     "is_created",
     "load",
     "mask",
+    "mask_uri",
     "open_control",
     "open_data",
     "parse",
     "schemes",
+    "show",
 ]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, unquote, urlencode
 
 from kombu_pool.drivers import load
+from kombu_pool.drivers.masking import show
 from kombu_pool.drivers.uri import StoreUri, parse
 from kombu_pool.errors import ConfigurationError
 
@@ -38,6 +39,9 @@ class Parameters(NamedTuple):
     port: int | None = None
     virtual_host: str | None = None
     ssl: Mapping[str, Any] | bool | None = None
+
+    def __repr__(self) -> str:
+        return f"Parameters({show(self._asdict())})"
 
 
 class Conflict(Enum):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from kombu_pool import codec, storage
 from kombu_pool.drivers import capabilities_of
+from kombu_pool.drivers.masking import mask_uri
 from kombu_pool.drivers.records import change, to_bytes, to_text
 from kombu_pool.errors import (
     ConfigurationError,
@@ -46,6 +47,9 @@ class StoredPool(NamedTuple):
     weight: int
     flavor: str | None
     options: bytes
+
+    def __repr__(self) -> str:
+        return f"StoredPool(uri={mask_uri(self.uri)!r}, weight={self.weight!r}, flavor={self.flavor!r})"
 
 
 class Records(NamedTuple):

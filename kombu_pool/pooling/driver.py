@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kombu_pool import errors, storage
-from kombu_pool.drivers import is_created, mask
+from kombu_pool.drivers import is_created, mask, mask_uri
 from kombu_pool.pooling.catalog import Catalog
 from kombu_pool.pooling.controllers import ClaimController, MessageController, QueueController, SubscriptionController
 from kombu_pool.pooling.pool_choice import is_virtual
@@ -155,7 +155,7 @@ class DataDriver(storage.DataDriver):
         try:
             self.control.pools_controller.require_unused(row["name"])
         except errors.PoolInUse as error:
-            return f"{mask(row['uri'])}: the store does not exist, and {error.queues} queues are assigned to it"
+            return f"{mask_uri(row['uri'])}: the store does not exist, and {error.queues} queues are assigned to it"
         return None
 
     def _health(self, row: Pool) -> dict[str, Any]:

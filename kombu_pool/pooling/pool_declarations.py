@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool import errors
-from kombu_pool.drivers import capabilities_of, mask, parse
+from kombu_pool.drivers import capabilities_of, mask_uri, parse, show
 from kombu_pool.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _validated(given: Mapping[str, Any], kind: str, known: set[str], required: s
         declared = dict(given)
     except (TypeError, ValueError) as error:
         raise ConfigurationError(
-            f"A {kind} must be a mapping with the keys {_listed(required)}, not {given!r}"
+            f"A {kind} must be a mapping with the keys {_listed(required)}, not {show(given)}"
         ) from error
     if unknown := declared.keys() - known:
         raise ConfigurationError(f"Unknown keys of a {kind}: {_listed(unknown)}; known are {_listed(known)}")
@@ -136,7 +136,7 @@ def _declare_pool(control: ControlDriver, pool: Mapping[str, Any]) -> None:
         _warn(
             control,
             f"Pool {name!r} was removed, and the settings name it: remove it from them, or add it again with "
-            f"celery pool add {name} {mask(pool['uri'])}",
+            f"celery pool add {name} {mask_uri(pool['uri'])}",
         )
     else:
         control.pools_controller.create(name, **declared)
@@ -155,8 +155,8 @@ def _compare(control: ControlDriver, found: Pool, declared: Mapping[str, Any]) -
             control.pools_controller.require_unused(name)
         except errors.PoolInUse as error:
             raise ConfigurationError(
-                f"Pool {name!r} is {mask(found['uri'])} and has {error.queues} queues; the settings say "
-                f"{mask(declared['uri'])}, where their messages are not: give that pool another name, and this one "
+                f"Pool {name!r} is {mask_uri(found['uri'])} and has {error.queues} queues; the settings say "
+                f"{mask_uri(declared['uri'])}, where their messages are not: give that pool another name, and this one "
                 f"no new queues with celery pool set {name} --weight 0"
             ) from error
     if different:
@@ -208,11 +208,11 @@ def _current(pool: Mapping[str, Any], key: str) -> Any:
 def _shown(pool: Mapping[str, Any], key: str) -> str:
     """Return a value of a pool without its passwords: of its options the names."""
     value = _current(pool, key)
-    return mask(value) if key == "uri" else repr(sorted(value) if key == "options" else value)
+    return mask_uri(value) if key == "uri" else repr(sorted(value) if key == "options" else value)
 
 
 def _weight(pool: Mapping[str, Any]) -> int:
     weight = pool.get("weight", DEFAULT_WEIGHT)
     if isinstance(weight, bool) or not isinstance(weight, int) or weight < 0:
-        raise ConfigurationError(f"Pool {pool['name']!r}: weight must be 0 or more, not {weight!r}")
+        raise ConfigurationError(f"Pool {pool['name']!r}: weight must be 0 or more, not {show(weight)}")
     return weight

@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Any, NamedTuple, final
 
 from kombu_pool import errors
-from kombu_pool.drivers import mask, open_data
+from kombu_pool.drivers import mask, mask_uri, open_data, show
 from kombu_pool.pooling import outages
 from kombu_pool.pooling.outages import Outage
 
@@ -38,6 +38,9 @@ class Settings(NamedTuple):
 
     uri: str
     options: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return f"Settings(uri={mask_uri(self.uri)!r}, options={show(self.options)})"
 
 
 @final
@@ -143,7 +146,7 @@ class PoolHandle:
 
 def one_line(reason: str) -> str:
     """Return a reason in one line, with every password masked, and without a full stop."""
-    return mask(" ".join(reason.split())).removesuffix(".")
+    return " ".join(mask(reason).split()).removesuffix(".")
 
 
 def empty_pool(clock: Clock) -> PoolHandle:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kombu_pool.drivers.masking import mask_uri
 from kombu_pool.drivers.parameters import Conflict, Parameters, complete, refuse
-from kombu_pool.drivers.uri import mask
 from kombu_pool.transport.options import is_ours
 from kombu_pool.transport.redaction import unredact
 
@@ -59,6 +59,6 @@ def _complete(url: str, given: Parameters, conflict: Conflict) -> str:
     scheme, _, rest = url.partition("://")
     if scheme not in {"pool", "conf"} or not any(given):
         return complete(url, given, conflict)
-    refuse(mask(url), given._asdict() if scheme == "conf" else {**given._asdict(), "virtual_host": None})
+    refuse(mask_uri(url), given._asdict() if scheme == "conf" else {**given._asdict(), "virtual_host": None})
     # It has the form of a file's URI.
     return "pool" + complete(f"sqlite://{rest}", given, conflict).removeprefix("sqlite")

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.utils.url import parse_url
 
-from kombu_pool.drivers.uri import mask
+from kombu_pool.drivers.masking import mask_uri
 from kombu_pool.errors import ConfigurationError
 from kombu_pool.transport.options import is_ours
 from kombu_pool.transport.redaction import unredact
@@ -84,8 +84,8 @@ def check_alternates(client: Connection) -> None:
     known = inspect.signature(type(client)._init_params).parameters  # noqa: SLF001 - no other list of them
     for url in map(str, map(unredact, client.alt or ())):
         if not is_ours(url) and "?" in url and not parse_url(url).keys() <= known.keys():
-            plain = mask(url.partition("?")[0])
-            raise ConfigurationError(f"Kombu cannot fail over to {mask(url)}, because of its query: write {plain}")
+            plain = mask_uri(url.partition("?")[0])
+            raise ConfigurationError(f"Kombu cannot fail over to {mask_uri(url)}, because of its query: write {plain}")
 
 
 def _in_use(client: Connection) -> str | None:

@@ -12,7 +12,8 @@ from urllib.parse import quote, unquote
 import platformdirs
 
 from kombu_pool import conf as options_of
-from kombu_pool.drivers.uri import MASK, mask, parse
+from kombu_pool.drivers.masking import MASK, mask_uri, show
+from kombu_pool.drivers.uri import parse
 from kombu_pool.errors import ConfigurationError
 from kombu_pool.transport import foreign_options
 from kombu_pool.transport.foreign_options import PREFIXES
@@ -87,11 +88,13 @@ def read(uri: str, given: Mapping[str, Any], conf: cfg.ConfigOpts | None = None)
 
 def _require_mapping(where: str, name: str, value: Any) -> None:
     if not isinstance(value, dict) or not all(isinstance(item, str) for pair in value.items() for item in pair):
-        raise ConfigurationError(f"{where}: {name} must map names or patterns of queues to flavors, not be {value!r}")
+        raise ConfigurationError(
+            f"{where}: {name} must map names or patterns of queues to flavors, not be {show(value)}"
+        )
 
 
 def _sequence(where: str, name: str, value: Any) -> tuple[Any, ...]:
-    if isinstance(value, dict):
+    if isinstance(value, dict) and all(entry is None or isinstance(entry, dict) for entry in value.values()):
         return tuple({"name": key, **(entry or {})} for key, entry in value.items())
     if not isinstance(value, list | tuple) or not all(isinstance(entry, dict | str) for entry in value):
         raise ConfigurationError(f"{where}: {name} must be a list of dictionaries, each with its 'name'")
@@ -117,8 +120,8 @@ def control_uri(url: str) -> str:
     host, _, name = rest.partition("?")[0].partition("/")
     if host not in ("", "localhost"):
         raise ConfigurationError(
-            f"{mask(text)!r} names a server: such a broker URL is pool+redis://{host}/..., pool+mongodb://{host}/...; "
-            "pool:// and pool:///name are files of this user"
+            f"{mask_uri(text)!r} names a server: such a broker URL is pool+redis://{host.rpartition('@')[2]}/..., "
+            "pool+mongodb://...; pool:// and pool:///name are files of this user"
         )
     query = rest.partition("?")[2]
     return f"sqlite:///{quote(state_file(unquote(name).strip('/')))}" + (f"?{query}" if query else "")
@@ -131,7 +134,7 @@ def is_ours(url: str) -> bool:
 
 def shown(uri: str, *, include_password: bool, hidden: str = MASK) -> str:
     """Return a control store's URI as the broker URL that leads to it."""
-    text = uri if include_password else mask(uri).replace(f":{MASK}@", f":{hidden}@")
+    text = uri if include_password else mask_uri(uri).replace(f":{MASK}@", f":{hidden}@")
     return f"{_PLAIN}+{text}"
 
 

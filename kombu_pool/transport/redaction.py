@@ -6,17 +6,15 @@ clones and pools of connections, and for descriptions of a connection such as Ce
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.drivers.uri import MASK, mask
+from kombu_pool.drivers.masking import MASK, is_secret_name, mask_text, mask_uri
 from kombu_pool.transport.options import is_ours
 
 if TYPE_CHECKING:
     from kombu import Connection
     from typing_extensions import Self
 
-_SECRET = re.compile("password|secret|token", re.IGNORECASE)
 _PREFIX = "pool+"
 
 
@@ -24,10 +22,10 @@ class Redacted(str):
     """A text to show in place of the one in ``whole``; ``transport`` is Kombu's name for the transport of a URL."""
 
     __slots__ = ("transport", "whole")
-    whole: str
+    whole: Any
     transport: str
 
-    def __new__(cls, whole: str, shown: str, transport: str = "pool") -> Self:
+    def __new__(cls, whole: Any, shown: str, transport: str = "pool") -> Self:
         self = super().__new__(cls, shown)
         self.whole = whole
         self.transport = transport
@@ -44,13 +42,13 @@ class Redacted(str):
     def __hash__(self) -> int:
         return hash(_bare(self))
 
-    def __reduce__(self) -> tuple[type[Redacted], tuple[str, str, str]]:
+    def __reduce__(self) -> tuple[type[Redacted], tuple[Any, str, str]]:
         return Redacted, (self.whole, str(self), self.transport)
 
     def split(self, sep: Any = None, maxsplit: Any = -1) -> list[str]:
         """Split the whole text, as Kombu does to part ``pool`` from ``redis://...``."""
         parts = self.whole.split(sep, maxsplit)
-        marked = [Redacted(part, mask(part)) if "://" in part else part for part in parts]
+        marked = [Redacted(part, mask_uri(part)) if "://" in part else part for part in parts]
         return [self.transport, *marked[1:]] if sep == "+" else marked
 
 
@@ -67,14 +65,16 @@ class RedactedOptions(dict[str, Any]):
 
 
 def redact(value: Any, *, secret: bool = False) -> Any:
-    """Return a text, or a container of texts, with each password masked; with ``secret``, the whole text."""
+    """Return a text, or a container of texts, with each password masked; with ``secret``, each value as a whole."""
     if isinstance(value, dict):
-        return {name: redact(item, secret=bool(_SECRET.search(str(name)))) for name, item in value.items()}
+        return {name: redact(item, secret=secret or is_secret_name(name)) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return _like(value, [redact(item) for item in value])
-    if not isinstance(value, str) or isinstance(value, Redacted):
+        return _like(value, [redact(item, secret=secret) for item in value])
+    if isinstance(value, Redacted):
         return value
-    shown = MASK if secret else mask(value)
+    if secret and isinstance(value, str | bytes | int | float) and not isinstance(value, bool):
+        return Redacted(value, MASK)
+    shown = mask_text(value) if isinstance(value, str) else value
     return value if shown == value else Redacted(value, shown)
 
 
@@ -101,7 +101,7 @@ def redact_connection(client: Connection) -> None:
             url = f"{_PREFIX}{url}"
         name = client.transport_cls
         transport = name if isinstance(name, str) and is_ours(f"{name}://") else "pool"
-        client.hostname, client.uri_prefix = Redacted(url, mask(url), transport), None
+        client.hostname, client.uri_prefix = Redacted(url, mask_uri(url), transport), None
     client.password = redact(client.password, secret=True)
     if client.alt and all(is_ours(url) for url in client.alt):
         client.alt = redact(client.alt)

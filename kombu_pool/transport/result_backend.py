@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kombu_pool.drivers.uri import mask
+from kombu_pool.drivers.masking import mask_uri
 from kombu_pool.errors import ConfigurationError
 
 _FILE = "db+sqlite:///results.db"
@@ -29,8 +29,8 @@ def refuse(app: Any, url: str) -> None:  # noqa: ARG001 - Celery gives the appli
     scheme, _, rest = url.partition("://")
     backend = _BACKENDS.get(scheme, _FILE)
     if backend.endswith("://"):
-        backend = mask(backend + rest)
-    written = mask(url if scheme == "pool" else f"pool+{url}")
+        backend = mask_uri(backend + rest)
+    written = mask_uri(url if scheme == "pool" else f"pool+{url}")
     raise ConfigurationError(
         f"result_backend = {written!r}: pool:// is a broker and keeps no results; write result_backend = {backend!r}, "
         "or 'rpc://' to get results as messages"

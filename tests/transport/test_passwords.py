@@ -196,3 +196,43 @@ def test_no_error_shows_the_password(server, caplog):
     for text in (str(caught.value), repr(caught.value), str(caught.value.__cause__), caplog.text):
         assert server.password[::-1] not in text
         assert wrong not in text
+
+
+ODD = "redis://u:a; s3cret@127.0.0.1:1/0"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"pools": ODD},
+        {"pools": [ODD]},
+        {"pools": [["a", ODD]]},
+        {"pools": {"a": ODD}},
+        {"pools": [{"name": "a", "uri": [ODD]}]},
+        {"pools": [{"name": "a", "uri": ODD, "weight": ODD}]},
+        {"queue_flavors": [ODD]},
+        {"queue_flavors": {"q": {"uri": ODD}}},
+    ],
+)
+def test_no_error_about_an_option_shows_a_password(options):
+    connection = Connection("pool+memory://odd", transport_options=options)
+
+    with pytest.raises(errors.ConfigurationError) as caught:
+        connection.connect()
+
+    assert "s3cret" not in str(caught.value)
+    assert "s3cret" not in str(connection.info())
+
+
+def test_the_health_of_a_pool_shows_no_password(caplog):
+    caplog.set_level("DEBUG", "kombu_pool")
+    pools = [{"name": "a", "uri": ODD, "options": {"sentinel_password": "s3cret", "socket_timeout": 1}}]
+    with Connection("pool+memory://health", transport_options={"pools": pools}) as connection:
+        data = connection.connect().broker.data
+        with pytest.raises(errors.PoolUnavailable) as caught:
+            declare(connection.default_channel, "q")
+        health = data.health()
+
+    assert health["pools"]["a"]["storage_reachable"] is False
+    for shown in (health, caught.value, caught.value.__cause__, caplog.text, connection.info()):
+        assert "s3cret" not in str(shown)

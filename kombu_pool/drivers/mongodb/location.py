@@ -9,6 +9,7 @@ from pymongo import errors as mongo_errors
 from pymongo import uri_parser
 
 from kombu_pool import conf as settings
+from kombu_pool.drivers.masking import mask
 from kombu_pool.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -130,7 +131,10 @@ def _checked(uri: StoreUri, name: str, value: Any) -> Any:
         uri_parser.validate_options({name.lower(): value}, warn=False)
     except (mongo_errors.PyMongoError, ValueError, TypeError) as error:
         known = ", ".join(sorted(opt.dest for opt in settings.MONGODB))
-        raise ConfigurationError(f"{uri}: {name}: {error}; ours are {known}, all others PyMongo's") from error
+        text = mask(str(error))
+        raise ConfigurationError(f"{uri}: {name}: {text}; ours are {known}, all others PyMongo's") from (
+            error if text == str(error) else None
+        )
     return value
 
 

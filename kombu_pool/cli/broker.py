@@ -44,8 +44,8 @@ def open_broker(context: click.Context, *, create: bool = False) -> Iterator[Bro
             raise click.ClickException(f"{connection.as_uri()} is not a pool:// broker; did you forget -A?")
         try:
             uri, conf = connection.transport.control_store()
-            read(uri, options, conf)
-            if not create and not is_created(uri, conf=conf):
+            settings = read(uri, options, conf)
+            if not create and not is_created(settings.uri, conf=conf):
                 raise click.ClickException(
                     f"{mask_uri(uri)} does not exist: a worker, a producer or celery pool add creates it."
                 )

@@ -114,7 +114,7 @@ def warn_of(names: Iterable[str], where: str) -> None:
     if unused and unused not in _warned:
         _warned.add(unused)
         told = "; ".join(f"{name!r}: {_remedy(name)}" for name in unused)
-        logger.warning("%s: without effect on a pool:// broker, remove them: %s", where, told)
+        logger.warning("%s: without effect on a pool:// broker: %s", where, told)
 
 
 def _remedy(name: str) -> str:

@@ -22,7 +22,7 @@ from kombu_pool.storage import DeadLetterHooks
 
 if TYPE_CHECKING:
     from kombu_pool.clock import Clock
-    from kombu_pool.model import Assignment, Capabilities, Pool, Project
+    from kombu_pool.model import Assignment, Capabilities, Metadata, Pool, Project
     from kombu_pool.pooling.pool_handle import PoolHandle
     from kombu_pool.storage import (
         ClaimController,
@@ -180,6 +180,30 @@ class Catalog:
         assignment = self._assignment(queue, project)
         return assignment.pool if assignment else None
 
+    def look_up(self, queue: str, project: Project = None) -> Metadata | None:
+        """Return the queue's metadata as the control store has it now; the next route is read in the same look.
+
+        None: there is no such queue, or a step of its life is unfinished.
+        """
+        version, now = self.version, self._time()
+        found, expires, metadata = self.control.look_up(queue, project)
+        if found is None or found.state != ACTIVE or metadata is None or not self._has_pool(found.pool):
+            return None
+        self._routes.pop((project, queue), None)
+        self._cached(queue, project, CachedAssignment(found.pool, found.incarnation, now, expires), version)
+        return metadata
+
+    def _has_pool(self, name: str) -> bool:
+        """Return whether there is such a pool, and open it if it answers."""
+        if self.open_pools.peek(name).recent_outage() is None:
+            try:
+                self.open_pools.get(name)
+            except errors.PoolDoesNotExist:
+                return False
+            except errors.PoolUnavailable:
+                pass
+        return True
+
     def is_known_to_be_down(self, queue: str, project: Project = None) -> bool:
         """Return whether a call to the queue's pool failed less than a second ago. No pool is asked."""
         name = self.pool_of(queue, project)
@@ -301,7 +325,10 @@ class Catalog:
             return None
         if found.state != ACTIVE:
             return CachedAssignment(found.pool, NO_INCARNATION, now, math.inf)  # for one use
-        assignment = CachedAssignment(found.pool, found.incarnation, now, expires)
+        return self._cached(queue, project, CachedAssignment(found.pool, found.incarnation, now, expires), version)
+
+    def _cached(self, queue: str, project: Project, assignment: CachedAssignment, version: object) -> CachedAssignment:
+        """Cache and return an assignment that was read while the catalogue had this version."""
         self._assignments.set(project, queue, assignment)
         if self.version is not version:
             # Compared after storing: a concurrent change is either seen here, or deletes the cached assignment itself.

@@ -48,6 +48,7 @@ from kombu_pool.storage.control import (
     DueMaintenance,
     FlavorsController,
     PoolsController,
+    QueueLookup,
 )
 from kombu_pool.storage.data import ClaimController, MessageController
 from kombu_pool.storage.dead_letters import DeadLetterHooks
@@ -109,6 +110,7 @@ __all__ = [
     "PollingWatch",
     "PoolsController",
     "QueueController",
+    "QueueLookup",
     "SubscriptionController",
     "Watch",
     "page",

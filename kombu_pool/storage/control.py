@@ -5,13 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kombu_pool.errors import ExchangeDoesNotExist
+from kombu_pool.errors import ExchangeDoesNotExist, QueueDoesNotExist
 from kombu_pool.storage.queue_metadata import DEFAULT_LIMIT, is_found
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from kombu_pool.model import Assignment, Binding, Exchange, Flavor, Pool, Project, RequiredCapabilities
+    from kombu_pool.model import Assignment, Binding, Exchange, Flavor, Metadata, Pool, Project, RequiredCapabilities
     from kombu_pool.storage.catalogue import CatalogueController
     from kombu_pool.storage.queues import QueueController
 
@@ -324,6 +324,16 @@ class DueMaintenance(NamedTuple):
     holders: Sequence[str]
 
 
+class QueueLookup(NamedTuple):
+    """What a control store tells of a queue."""
+
+    #: The result of :meth:`CatalogueController.find_until`.
+    assignment: Assignment | None
+    expires: float
+    #: The result of :meth:`QueueController.get`; None if there is no such queue.
+    metadata: Metadata | None
+
+
 class ControlDriver(ABC):
     """A control store."""
 
@@ -348,6 +358,14 @@ class ControlDriver(ABC):
         """
         self.catalogue_controller.exists(None, "")
         return ""
+
+    def look_up(self, queue: str, project: Project = None) -> QueueLookup:
+        """Return a queue's assignment, when it expires, and its metadata. In one round trip if possible."""
+        assignment, expires = self.catalogue_controller.find_until(project, queue)
+        try:
+            return QueueLookup(assignment, expires, self.queue_controller.get(queue, project))
+        except QueueDoesNotExist:
+            return QueueLookup(assignment, expires, None)
 
     def due_maintenance(self, prefix: str = "") -> DueMaintenance:
         """Return the epoch, the expired queues, those that are DELETING, and the live holders with ``prefix``.

@@ -50,6 +50,32 @@ def test_the_catalogue_tells_until_when_a_queue_does_not_expire(
     assert expires == pytest.approx(clock.time() + LIFETIME, abs=1)
 
 
+def test_one_look_tells_the_assignment_the_expiry_and_the_metadata(
+    control: ControlDriver, catalogue: CatalogueController, assigned: Assignment, clock: ManualClock
+) -> None:
+    found = control.look_up("q")
+    assert found == (assigned, pytest.approx(clock.time() + LIFETIME, abs=1), {"a": 1})
+    assert control.look_up("other") == (None, math.inf, None)
+
+    clock.advance(LIFETIME + 1)
+    expired = control.look_up("q")
+    assert (expired.assignment, expired.metadata) == (assigned._replace(state=EXPIRED), None)
+
+    catalogue.begin_deletion(None, "q", assigned.incarnation)
+    deleted = control.look_up("q")
+    assert (deleted.assignment, deleted.metadata) == (assigned._replace(state=DELETING), None)
+
+
+def test_one_look_tells_of_a_queue_without_a_record_or_an_assignment(
+    control: ControlDriver, catalogue: CatalogueController
+) -> None:
+    control.queue_controller.create("recorded", {"a": 1})
+    reserved, _ = catalogue.assign(None, "assigned", "a")
+
+    assert control.look_up("recorded") == (None, math.inf, {"a": 1})
+    assert control.look_up("assigned") == (reserved, math.inf, None)
+
+
 @pytest.mark.parametrize("expiry", [None, Expiry(LIFETIME)], ids=["no lifetime", "a lifetime that does not count yet"])
 def test_some_queues_expire_at_no_known_time(catalogue: CatalogueController, expiry: Expiry | None) -> None:
     assigned = created(catalogue, expiry)

@@ -68,12 +68,21 @@ class DeclarationMethods:
             raise precondition_failed(
                 f"no exchange type '{type}'; there are {', '.join(sorted(TYPES))}", "exchange_declare"
             )
-        if self._bindings.create_exchange(exchange, type, durable, auto_delete, arguments, self._project):
-            self._router.forget(exchange)
-            return
-        there = self._exchange(exchange, "exchange_declare")["type"]
+        there = self._type_of(exchange)
+        if there is None:
+            if self._bindings.create_exchange(exchange, type, durable, auto_delete, arguments, self._project):
+                self._router.forget(exchange)
+                return
+            there = self._exchange(exchange, "exchange_declare")["type"]
         if there != type:
             raise precondition_failed(f"exchange '{exchange}' is of type '{there}', not '{type}'", "exchange_declare")
+
+    def _type_of(self, exchange: str) -> str | None:
+        try:
+            there: str = self._bindings.get_exchange(exchange, self._project)["type"]
+        except ExchangeDoesNotExist:
+            return None
+        return there
 
     def _exchange(self, exchange: str, method: str) -> Any:
         self._router.predeclare(exchange)
@@ -174,7 +183,9 @@ class DeclarationMethods:
         """
         while exchange:
             try:
-                self._queues.declaration(queue, self._owner)
+                # A queue that this connection has just declared is not another one's.
+                if self._declared.unused(queue) is None:
+                    self._queues.declaration(queue, self._owner)
                 self._bind(exchange, queue, routing_key, arguments, "queue")
             except QueueDoesNotExist as error:
                 unused = self._declared.unused(queue)

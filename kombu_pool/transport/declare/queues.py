@@ -88,14 +88,19 @@ class Queues:
         metadata = self._metadata(name, declared)
         lifetime = queue_arguments.lifetime_of(name, arguments)
         expiry = self._expiry(owner, declared, lifetime)
-        while not self._create(name, metadata, expiry):
-            if self._owner_is_dead(name, owner):
-                self._delete_of_dead_owner(name, owner)
-                continue
-            if self._check(name, owner, declared) and (lifetime is None or self._consumers.touch(name, self.project)):
+        while True:
+            there = self._data.catalog.look_up(name, self.project)
+            if there is None:
+                if self._create(name, metadata, expiry):
+                    break
+            elif self._check(name, owner, declared, there) and self._touch(name, lifetime):
                 return
         if exclusive:
             self._renewal.keep_alive(owner)
+
+    def _touch(self, name: str, lifetime: float | None) -> bool:
+        """Restart the lifetime of a queue that has one; return False if it has ended meanwhile."""
+        return lifetime is None or self._consumers.touch(name, self.project)
 
     def _create(self, name: str, metadata: Metadata, expiry: Expiry | None) -> bool:
         return self._data.queue_controller.create(name, metadata, self.project, expiry=expiry)
@@ -110,8 +115,7 @@ class Queues:
 
     def _owner_is_dead(self, name: str, owner: str) -> bool:
         """Return whether the queue is exclusive to another connection, which is dead."""
-        exclusive = (self._declared(name) or {}).get("exclusive")
-        return exclusive not in (None, owner) and processes.is_dead(exclusive)
+        return _belongs_to_dead(self._declared(name) or {}, owner)
 
     def _delete_of_dead_owner(self, name: str, owner: str) -> None:
         """Delete the queue in the life that is exclusive to a dead connection; another process may declare it again."""
@@ -136,15 +140,14 @@ class Queues:
             return self._flavors[name]
         return next((flavor for pattern, flavor in self._flavors.items() if fnmatchcase(name, pattern)), None)
 
-    def _check(self, name: str, owner: str, declared: Metadata) -> bool:
-        """Compare the declaration with that of the existing queue; return False if that has ended meanwhile."""
-        try:
-            metadata = self._data.queue_controller.get_metadata(name, self.project)
-        except QueueDoesNotExist:
-            return False
+    def _check(self, name: str, owner: str, declared: Metadata, metadata: Metadata) -> bool:
+        """Compare the declaration with that of the existing queue; return False if that was of a dead connection."""
         there = metadata.get(DECLARED)
         if there is None:
             return True  # created by the library
+        if _belongs_to_dead(there, owner):
+            self._delete_of_dead_owner(name, owner)
+            return False
         self._require_access(name, owner, there)
         self._mismatches.check(name, declared, there)
         return True
@@ -298,3 +301,9 @@ class Queues:
     def stop_renewing(self, owner: str) -> None:
         """Renew an owner no more."""
         self._renewal.stop_renewing(owner)
+
+
+def _belongs_to_dead(declared: Metadata, owner: str) -> bool:
+    """Return whether a queue of this declaration is exclusive to another connection than ``owner``, which is dead."""
+    exclusive = declared.get("exclusive")
+    return exclusive not in (None, owner) and processes.is_dead(exclusive)

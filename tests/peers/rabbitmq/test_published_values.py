@@ -34,7 +34,7 @@ EXAMPLES = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 NAME = "q"
-REFUSED = "refused"
+REFUSED, EXPIRED = "refused", "expired"
 BASIC = ("correlation_id", "reply_to", "message_id", "type", "app_id", "timestamp", "priority", "expiration")
 NUMBERS = ("timestamp", "priority")
 #: Within how many seconds RabbitMQ has a dead letter: some histories end its queue.
@@ -112,14 +112,16 @@ def ours(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 def delivered(peer: Peer, body: Any, **published: Any) -> Any:
-    """Publish a message; return how it is delivered, or REFUSED."""
+    """Publish a message; return how it is delivered, REFUSED, or EXPIRED."""
 
-    def publish(channel: Any) -> tuple[bytes, Any, dict[str, Any]]:
+    def publish(channel: Any) -> Any:
         queue = Queue(NAME, durable=False, channel=channel)
         queue.declare()
         queue.purge()
         Producer(channel).publish(body, routing_key=NAME, **published)
         message = queue.get(no_ack=True)
+        if message is None:
+            return EXPIRED
         raw = message.body.encode() if isinstance(message.body, str) else bytes(message.body)
         return raw, message.headers, {name: message.properties.get(name) for name in BASIC}
 
@@ -157,10 +159,13 @@ def test_headers_and_bodies_come_as_from_rabbitmq(peer: Peer, ours: Peer, header
 
 @EXAMPLES
 @given(properties=properties)
+@example(properties={"expiration": 0})
 def test_properties_come_as_from_rabbitmq(peer: Peer, ours: Peer, properties: Any) -> None:
     expected, answer = delivered(peer, "body", **properties), delivered(ours, "body", **properties)
 
-    if expected != REFUSED:
+    if expected == EXPIRED or answer == EXPIRED:
+        assert properties["expiration"] == 0
+    elif expected != REFUSED:
         assert answer != REFUSED
         of_amqp = [name for name, value in properties.items() if has_the_type_of_amqp(name, value)]
         assert [in_amqp(answer[2][name]) for name in of_amqp] == [in_amqp(expected[2][name]) for name in of_amqp]

@@ -12,7 +12,8 @@ from kombu_pool.drivers.mongodb.store import queue_filter, queues_filter
 from kombu_pool.errors import PoolDoesNotExist
 from kombu_pool.model import CREATING, DELETING, EXPIRED
 from kombu_pool.storage import CatalogueController as Contract
-from kombu_pool.storage.policy import write
+from kombu_pool.storage import QueueLookup
+from kombu_pool.storage.policy import read, write
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -78,6 +79,14 @@ class CatalogueController(Contract):
             found = self._lives.read(queue_filter(project, queue))
             assigned, end = self._assignment_until(found)
         return assigned, self._lifetimes.to_driver_time(end)
+
+    def look_up(self, project: Project, queue: str) -> QueueLookup:
+        """Return the result of :meth:`ControlDriver.look_up`."""
+        with self._client.translated():
+            found = self._lives.read(queue_filter(project, queue), None)
+            assigned, end = self._assignment_until(found)
+        record = found.get("m") if found is not None and end > self._lifetimes.now() else None
+        return QueueLookup(assigned, self._lifetimes.to_driver_time(end), None if record is None else read(record))
 
     def find_many(self, queues: Sequence[tuple[Project, str]]) -> Sequence[Assignment | None]:
         names = [(project_key(project), queue) for project, queue in queues]

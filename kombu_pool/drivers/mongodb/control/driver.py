@@ -20,12 +20,13 @@ from kombu_pool.drivers.mongodb.control.tables import HOLDERS, QUEUES, REGISTRY,
 from kombu_pool.drivers.registry import FlavorsController, PoolsController
 from kombu_pool.model import DELETING
 from kombu_pool.storage import ControlDriver as Contract
-from kombu_pool.storage import DueMaintenance
+from kombu_pool.storage import DueMaintenance, QueueLookup
 
 if TYPE_CHECKING:
     from kombu_pool.clock import Clock
     from kombu_pool.drivers.mongodb.location import Location
     from kombu_pool.drivers.uri import StoreUri
+    from kombu_pool.model import Project
 
 _EPOCH = "epoch"
 #: Bound of the queues that one answer names: a process deletes them in the same few commands.
@@ -49,7 +50,7 @@ class ControlDriver(Contract):
         self.queue_controller = RecordedQueues(tables, lifetimes)
         self.pools_controller = PoolsController(registry)
         self.flavors_controller = FlavorsController(registry)
-        self.catalogue_controller = CatalogueController(tables, lives, lifetimes)
+        self.catalogue_controller: CatalogueController = CatalogueController(tables, lives, lifetimes)
         self.bindings_controller = BindingsController(tables)
         self.consumers_controller = ConsumersController(tables, lives, lifetimes)
 
@@ -69,6 +70,9 @@ class ControlDriver(Contract):
             self._tables.recreate_indexes()
         self._epoch = epoch
         return epoch
+
+    def look_up(self, queue: str, project: Project = None) -> QueueLookup:
+        return self.catalogue_controller.look_up(project, queue)
 
     def due_maintenance(self, prefix: str = "") -> DueMaintenance:
         now = self._lifetimes.now()

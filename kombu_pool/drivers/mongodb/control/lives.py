@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 
     Document = dict[str, Any]
     Pipeline = list[dict[str, Any]]
+    #: A projection; None: all fields.
+    Fields = Mapping[str, Any] | None
 
 _LINEAGE_BYTES, _SUFFIX_BYTES = 12, 6
+_ALL_BUT_RECORD: Final = {"m": 0}
 _HAS_RECORD: Final = {"$gt": ["$m", None]}
 _HAS_ASSIGNMENT: Final = {"$gt": ["$i", None]}
 #: The fields that an assignment may replace.
@@ -74,17 +77,17 @@ class Lives:
         self._tables = tables
         self._registry = registry
 
-    def read(self, where: Filter) -> Document | None:
-        """Return a queue's document with a verified assignment, or with none."""
-        return self.verified(self._tables[QUEUES].find_one(where, {"m": 0}))
+    def read(self, where: Filter, fields: Fields = _ALL_BUT_RECORD) -> Document | None:
+        """Return these fields of a queue's document with a verified assignment, or with none."""
+        return self.verified(self._tables[QUEUES].find_one(where, fields), fields)
 
-    def verified(self, found: Document | None) -> Document | None:
+    def verified(self, found: Document | None, fields: Fields = _ALL_BUT_RECORD) -> Document | None:
         """Return a document with a verified assignment, or what replaced it."""
         while found is not None and "u" in found:
             if self.keep(found):
                 self.mark_verified(found)
                 break
-            found = self._tables[QUEUES].find_one({"_id": found["_id"]}, {"m": 0})
+            found = self._tables[QUEUES].find_one({"_id": found["_id"]}, fields)
         return found
 
     def keep(self, found: Document) -> bool:

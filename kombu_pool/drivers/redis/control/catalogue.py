@@ -14,7 +14,8 @@ from kombu_pool.drivers.redis.store import now_argument
 from kombu_pool.errors import PoolDoesNotExist
 from kombu_pool.model import CREATING, DELETING, EXPIRED, RESERVED, Assignment
 from kombu_pool.storage import CatalogueController as Contract
-from kombu_pool.storage.policy import write
+from kombu_pool.storage import QueueLookup
+from kombu_pool.storage.policy import read, write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,14 +58,23 @@ class CatalogueController(Contract):
         self._table.drop(self._keys.deleting, self._keys.pool_queues)
 
     def find_until(self, project: Project, queue: str) -> tuple[Assignment | None, float]:
+        assignment, expires, _ = self._find(project, queue)
+        return assignment, expires
+
+    def look_up(self, project: Project, queue: str) -> QueueLookup:
+        """Return the result of :meth:`ControlDriver.look_up`."""
+        assignment, expires, record = self._find(project, queue, 1)
+        return QueueLookup(assignment, expires, None if record is None else read(record))
+
+    def _find(self, project: Project, queue: str, *arguments: Any) -> tuple[Assignment | None, float, bytes | None]:
         # Read first: so the time is early by the round trip, and never late.
         now = self._clock.time()
-        stored, seconds, is_expired = self._call(_FIND, project, queue)
+        stored, seconds, is_expired, record = self._call(_FIND, project, queue, *arguments)
         expires = now + float(seconds) if seconds else math.inf
         if stored is None:
-            return None, expires
+            return None, expires, record
         found = _to_assignment(stored)
-        return (found._replace(state=EXPIRED) if is_expired and found.state != DELETING else found), expires
+        return (found._replace(state=EXPIRED) if is_expired and found.state != DELETING else found), expires, record
 
     def assign(
         self, project: Project, queue: str, pool: str, *, replaces: Assignment | None = None, lease: float | None = None

@@ -18,12 +18,13 @@ from kombu_pool.drivers.redis.shared import acquire, release
 from kombu_pool.drivers.redis.store import now_argument
 from kombu_pool.drivers.registry import FlavorsController, PoolsController
 from kombu_pool.storage import ControlDriver as Contract
-from kombu_pool.storage import DueMaintenance
+from kombu_pool.storage import DueMaintenance, QueueLookup
 
 if TYPE_CHECKING:
     from kombu_pool.clock import Clock
     from kombu_pool.drivers.redis.location import Location
     from kombu_pool.drivers.uri import StoreUri
+    from kombu_pool.model import Project
 
 # A failover may lose what it writes; the next call writes it again.
 _DUE_MAINTENANCE = script("control/due_maintenance", repeatable=True)
@@ -44,7 +45,7 @@ class ControlDriver(Contract):
         self.queue_controller = RecordedQueues(client, clock)
         self.pools_controller = PoolsController(registry)
         self.flavors_controller = FlavorsController(registry)
-        self.catalogue_controller = CatalogueController(client, clock)
+        self.catalogue_controller: CatalogueController = CatalogueController(client, clock)
         self.bindings_controller = BindingsController(client)
         self.consumers_controller = ConsumersController(client, clock)
 
@@ -58,6 +59,9 @@ class ControlDriver(Contract):
         while (epoch := self._client.command("GET", self._epoch_key)) is None:
             self._client.command("SET", self._epoch_key, secrets.token_hex(8), "NX")
         return str(epoch.decode())
+
+    def look_up(self, queue: str, project: Project = None) -> QueueLookup:
+        return self.catalogue_controller.look_up(project, queue)
 
     def due_maintenance(self, prefix: str = "") -> DueMaintenance:
         keys = (*control_keys(self._client.location.key_prefix).lives, self._epoch_key)

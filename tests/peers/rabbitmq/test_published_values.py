@@ -163,7 +163,7 @@ def test_headers_and_bodies_come_as_from_rabbitmq(peer: Peer, ours: Peer, header
 def test_properties_come_as_from_rabbitmq(peer: Peer, ours: Peer, properties: Any) -> None:
     expected, answer = delivered(peer, "body", **properties), delivered(ours, "body", **properties)
 
-    if expected == EXPIRED or answer == EXPIRED:
+    if EXPIRED in (expected, answer):
         assert properties["expiration"] == 0
     elif expected != REFUSED:
         assert answer != REFUSED

@@ -54,7 +54,8 @@ def test_one_look_tells_the_assignment_the_expiry_and_the_metadata(
     control: ControlDriver, catalogue: CatalogueController, assigned: Assignment, clock: ManualClock
 ) -> None:
     found = control.look_up("q")
-    assert found == (assigned, pytest.approx(clock.time() + LIFETIME, abs=1), {"a": 1})
+    assert (found.assignment, found.metadata) == (assigned, {"a": 1})
+    assert found.expires == pytest.approx(clock.time() + LIFETIME, abs=1)
     assert control.look_up("other") == (None, math.inf, None)
 
     clock.advance(LIFETIME + 1)

@@ -84,12 +84,31 @@ class RedriveResult:
     total: int = 0
 
 
+#: Age in seconds from which a message has none but whole seconds.
+MAX_EXACT_AGE = 2.0
+
+
+class Age(int):
+    """A number of whole seconds; ``exact`` has their fraction, too."""
+
+    exact: float
+
+    @classmethod
+    def of(cls, seconds: float) -> Age:
+        """Return an age in seconds."""
+        age = cls(seconds)
+        age.exact = seconds
+        return age
+
+
 class Message(TypedDict):
     """A stored message.
 
-    ``age``: whole seconds since its post. ``ttl``: 0 when it never expires. ``claim_id``: the last claim, even an ended
-    one; None when it was never claimed or was released. ``claim_count``: the number of its claims. ``priority`` is
-    present when it is not 0, ``dead_letter`` when the message is a dead letter.
+    ``age``: whole seconds since its post; an :class:`Age` if that is below ``MAX_EXACT_AGE`` and the message expires.
+    ``ttl``: 0 when it never expires.
+    ``claim_id``: the last claim, even an ended one; None when it was never claimed or was released. ``claim_count``:
+    the number of its claims. ``priority`` is present when it is not 0, ``dead_letter`` when the message is a dead
+    letter.
     """
 
     id: str

@@ -11,6 +11,7 @@ from kombu_pool.errors import (
     ConnectionError,  # noqa: A004 - Zaqar's name for it
     CorruptRecord,
 )
+from kombu_pool.model import MAX_EXACT_AGE, Age
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,14 +62,15 @@ def to_seconds(stored: float) -> float:
 
 
 def age_of(created: Any, ttl: Any, now: float) -> int:
-    """Return the age of a message, in whole seconds, by the stored time of its post and its ttl.
+    """Return the age of a message by the stored time of its post and its ttl.
 
     Raises:
         CorruptRecord: one of them is no finite number.
     """
     try:
         if not (created + ttl) * 0:  # NaN for an infinite and for an undefined number
-            return max(0, int(now - created))
+            age = now - created
+            return Age.of(age) if ttl and 0 <= age < MAX_EXACT_AGE else max(0, int(age))
     except TypeError:
         pass
     raise CorruptRecord(f"the time of its post is {created!r}, its ttl is {ttl!r}")

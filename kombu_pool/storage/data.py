@@ -19,7 +19,7 @@ from kombu_pool.errors import (
     QueueIsEmpty,
 )
 from kombu_pool.storage.checksum import add_checksum
-from kombu_pool.storage.dead_letters import RESERVATION_TTL
+from kombu_pool.storage.dead_letters import RESERVATION_TTL, DeadLetterReason
 from kombu_pool.storage.queue_metadata import DEFAULT_LIMIT
 from kombu_pool.storage.validation import check_sort
 
@@ -190,8 +190,15 @@ class MessageController(ABC):
         return refused
 
     @abstractmethod
-    def reject(self, queue: str, held: Sequence[tuple[str, str]], project: Project = None) -> Sequence[tuple[str, str]]:
-        """Dead-letter each (message id, claim id) whose live claim still holds the message.
+    def reject(
+        self,
+        queue: str,
+        held: Sequence[tuple[str, str]],
+        project: Project = None,
+        *,
+        reason: str = DeadLetterReason.REJECTED,
+    ) -> Sequence[tuple[str, str]]:
+        """Dead-letter each (message id, claim id) whose live claim still holds the message, for that reason.
 
         Returns as :meth:`delete_claimed` does; without a target for dead letters it deletes them likewise.
         """

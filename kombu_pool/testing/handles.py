@@ -150,10 +150,10 @@ class QueueHandle:
         refused = self.driver.message_controller.delete_claimed(self.name, held, project=self.project)
         return [(message_id, claim_id) for message_id, claim_id in refused]
 
-    def reject(self, held: ClaimResult) -> list[tuple[str, str]]:
+    def reject(self, held: ClaimResult, **options: Any) -> list[tuple[str, str]]:
         """Reject every message of a claim."""
         pairs = [(message["id"], held.id) for message in held.messages]
-        refused = self.driver.message_controller.reject(self.name, pairs, project=self.project)
+        refused = self.driver.message_controller.reject(self.name, pairs, project=self.project, **options)
         return [(message_id, claim_id) for message_id, claim_id in refused]
 
     def pop(self, limit: int = 10) -> list[Message]:

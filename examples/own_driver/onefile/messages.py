@@ -103,7 +103,7 @@ class MessageController(storage.MessageController):
             for message in messages:
                 found.remove(message)
 
-    def reject(self, queue, held, project=None):
+    def reject(self, queue, held, project=None, *, reason=DeadLetterReason.REJECTED):
         refused = []
         with self._store.change() as (state, now):
             found = state.find(project, queue, now)
@@ -112,7 +112,7 @@ class MessageController(storage.MessageController):
                 if message not in found.held_by(claim_id):
                     refused.append((message_id, claim_id))
                 elif found.policy.has_dlq:
-                    found.mark_dead(message, DeadLetterReason.REJECTED)
+                    found.mark_dead(message, reason)
                 else:
                     found.remove(message)
         self._dead_letters.dead_letter_some((project, queue))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from math import inf
 
 from kombu_pool import codec
+from kombu_pool.drivers.records import age_of
 from kombu_pool.errors import ConnectionError, QueueDoesNotExist  # noqa: A004 - Zaqar's name for it
 from kombu_pool.model import NO_INCARNATION
 from kombu_pool.storage.dead_letters import DeadLetterReason
@@ -44,7 +45,7 @@ class StoredMessage:
 
     def show(self, now):
         """Return the message as the contract shows it."""
-        age, body = max(0, int(now - self.created)), codec.decode(self.record)
+        age, body = age_of(self.created, self.ttl, now), codec.decode(self.record)
         shown = {"id": self.id, "age": age, "ttl": self.ttl, "body": body}
         shown |= {"claim_id": self.claim_id, "claim_count": self.claim_count}
         options = {"priority": self.priority, "dead_letter": self.header and self.header.copy()}

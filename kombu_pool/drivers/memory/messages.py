@@ -181,13 +181,20 @@ class MessageController(Contract):
                 return list(held)
             return [pair for pair in held if not _delete_held(backlog, *pair)]
 
-    def reject(self, queue: str, held: Sequence[tuple[str, str]], project: Project = None) -> Sequence[tuple[str, str]]:
+    def reject(
+        self,
+        queue: str,
+        held: Sequence[tuple[str, str]],
+        project: Project = None,
+        *,
+        reason: str = DeadLetterReason.REJECTED,
+    ) -> Sequence[tuple[str, str]]:
         with self._store.lock:
             found = self._store.find(project, queue, self._clock.time())
             if found is None:
                 return list(held)
             has_dlq = found.policy.has_dlq
-            refused = [pair for pair in held if not _delete_held(found.backlog, *pair, to_dlq=has_dlq)]
+            refused = [pair for pair in held if not _delete_held(found.backlog, *pair, reason if has_dlq else None)]
         if has_dlq:
             self._dead_letters.dead_letter_some((project, queue))
         return refused
@@ -223,13 +230,13 @@ def _existing(backlog: Backlog, message_ids: Iterable[str]) -> list[StoredMessag
     return [message for message in found if message is not None]
 
 
-def _delete_held(backlog: Backlog, message_id: str, claim_id: str, *, to_dlq: bool = False) -> bool:
+def _delete_held(backlog: Backlog, message_id: str, claim_id: str, reason: str | None = None) -> bool:
     claim = backlog.claims.get(claim_id)
     message = claim.held.get(message_id) if claim else None
     if message is None:
         return False
-    if to_dlq:
-        backlog.mark_dead(message, DeadLetterReason.REJECTED)
+    if reason is not None:
+        backlog.mark_dead(message, reason)
     else:
         backlog.remove(message)
     return True

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from kombu_pool.drivers.mongodb import codec, states
 from kombu_pool.drivers.mongodb.codec import DEAD
 from kombu_pool.drivers.mongodb.store import queue_filter
-from kombu_pool.storage.dead_letters import DeadLetterReason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -39,12 +38,12 @@ class ClaimedMessages:
         deleted = self._store.messages.delete_many(where, hint=states.BY_ID).deleted_count
         return self._refused(live, deleted, {})
 
-    def reject(self, now: float) -> list[Pair]:
+    def reject(self, now: float, reason: str) -> list[Pair]:
         """Mark the messages dead as ``MessageController.reject`` promises; return the pairs that were refused."""
         live = self._live(self._well_formed(), now)
         if not live:
             return list(self._held)
-        where, update = _under_claims(self._queue, live, now), states.dead_update(DeadLetterReason.REJECTED, now)
+        where, update = _under_claims(self._queue, live, now), states.dead_update(reason, now)
         rejected = self._store.messages.update_many(where, update, hint=states.BY_ID).modified_count
         return self._refused(live, rejected, {"s": {"$ne": DEAD}})
 

@@ -21,6 +21,7 @@ from kombu_pool.errors import (
 )
 from kombu_pool.storage import DEFAULT_LIMIT
 from kombu_pool.storage import MessageController as Contract
+from kombu_pool.storage.dead_letters import DeadLetterReason
 from kombu_pool.storage.validation import check_sort, validate
 
 if TYPE_CHECKING:
@@ -204,13 +205,20 @@ class MessageController(Contract):
         with self._client.translated():
             return delete_claimed(self._store, project, queue, held, self._store.now())
 
-    def reject(self, queue: str, held: Sequence[tuple[str, str]], project: Project = None) -> Sequence[tuple[str, str]]:
+    def reject(
+        self,
+        queue: str,
+        held: Sequence[tuple[str, str]],
+        project: Project = None,
+        *,
+        reason: str = DeadLetterReason.REJECTED,
+    ) -> Sequence[tuple[str, str]]:
         now = self._store.now()
         with self._client.translated():
             found = self._store.queue(project, queue)
             if found is None or not found.policy.has_dlq:
                 return delete_claimed(self._store, project, queue, held, now)
-            refused = ClaimedMessages(self._store, project, queue, held).reject(now)
+            refused = ClaimedMessages(self._store, project, queue, held).reject(now, reason)
         if len(refused) < len(held):
             self._dead_letters.dead_letter_some(found)
         return refused

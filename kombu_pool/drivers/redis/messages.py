@@ -20,6 +20,7 @@ from kombu_pool.errors import (
 )
 from kombu_pool.storage import DEFAULT_LIMIT
 from kombu_pool.storage import MessageController as Contract
+from kombu_pool.storage.dead_letters import DeadLetterReason
 from kombu_pool.storage.validation import check_sort, validate
 
 if TYPE_CHECKING:
@@ -164,12 +165,19 @@ class MessageController(Contract):
         keys = self._store.keys(project, queue).acking
         return pairs.refused(self._client.call(ACK, keys, self._store.now(), *pairs.arguments))
 
-    def reject(self, queue: str, held: Sequence[tuple[str, str]], project: Project = None) -> Sequence[tuple[str, str]]:
+    def reject(
+        self,
+        queue: str,
+        held: Sequence[tuple[str, str]],
+        project: Project = None,
+        *,
+        reason: str = DeadLetterReason.REJECTED,
+    ) -> Sequence[tuple[str, str]]:
         pairs = ClaimedPairs(held)
         reply = None
         if pairs.arguments:
             keys = self._store.keys(project, queue).dead_lettering
-            reply = self._store.run_dead_lettering(_REJECT, keys, *pairs.arguments)
+            reply = self._store.run_dead_lettering(_REJECT, keys, reason, *pairs.arguments)
         if reply is None:
             return list(held)
         has_dead, *refused = reply

@@ -15,7 +15,6 @@ from kombu_pool.errors import (
     MessageNotClaimed,
     MessageNotClaimedBy,
 )
-from kombu_pool.storage.dead_letters import DeadLetterReason
 from kombu_pool.storage.policy import policy_of
 
 if TYPE_CHECKING:
@@ -170,7 +169,7 @@ def _delete_each(connection: sqlite3.Connection, pairs: list[tuple[int, int]], l
 
 
 def reject(
-    database: Database, clock: StoreClock, queue: str, held: Sequence[tuple[str, str]], project: Project
+    database: Database, clock: StoreClock, queue: str, held: Sequence[tuple[str, str]], project: Project, reason: str
 ) -> tuple[Sequence[tuple[str, str]], int | None]:
     """Reject messages as :meth:`MessageController.reject` promises; return also the queue, if it dead-letters them."""
     if not held:
@@ -184,16 +183,16 @@ def reject(
                 (message_id, claim_id)
                 for message_id, claim_id in held
                 if claims[claim_id] not in live
-                or not _mark_dead(connection, message_number(message_id), claims[claim_id])
+                or not _mark_dead(connection, message_number(message_id), claims[claim_id], reason)
             ]
             _end_empty_claims(connection, live)
             return refused, found[0]
     return delete_claimed(database, clock, queue, held, project), None
 
 
-def _mark_dead(connection: sqlite3.Connection, number: int, claim: int) -> bool:
+def _mark_dead(connection: sqlite3.Connection, number: int, claim: int, reason: str) -> bool:
     """Mark a message dead if that claim holds it; return whether it does."""
-    if not connection.execute(_MARK_CLAIMED_DEAD, (DeadLetterReason.REJECTED, number, claim)).rowcount:
+    if not connection.execute(_MARK_CLAIMED_DEAD, (reason, number, claim)).rowcount:
         return False
     connection.execute(_CLAIMED_BY, (number, claim))
     connection.execute(_MESSAGE, (number,))

@@ -13,6 +13,7 @@ from kombu_pool.drivers.sqlite.states import CHUNK, advance
 from kombu_pool.errors import QueueDoesNotExist, QueueIsEmpty, QueueIsFull
 from kombu_pool.storage import DEFAULT_LIMIT
 from kombu_pool.storage import MessageController as Contract
+from kombu_pool.storage.dead_letters import DeadLetterReason
 from kombu_pool.storage.policy import policy_of
 from kombu_pool.storage.validation import check_sort, validate
 
@@ -169,8 +170,15 @@ class MessageController(Contract):
     ) -> Sequence[tuple[str, str]]:
         return deletion.delete_claimed(self._database, self._clock, queue, held, project)
 
-    def reject(self, queue: str, held: Sequence[tuple[str, str]], project: Project = None) -> Sequence[tuple[str, str]]:
-        refused, source = deletion.reject(self._database, self._clock, queue, held, project)
+    def reject(
+        self,
+        queue: str,
+        held: Sequence[tuple[str, str]],
+        project: Project = None,
+        *,
+        reason: str = DeadLetterReason.REJECTED,
+    ) -> Sequence[tuple[str, str]]:
+        refused, source = deletion.reject(self._database, self._clock, queue, held, project, reason)
         if source is not None:
             self._dead_letters.dead_letter_some(source)
         return refused

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from kombu_pool import errors, storage
 from kombu_pool.pooling.controllers.routing import Routing
 from kombu_pool.storage import DEFAULT_LIMIT
+from kombu_pool.storage.dead_letters import DeadLetterReason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -94,9 +95,16 @@ class MessageController(Routing, storage.MessageController):
         with self._pool(queue, project) as pool:
             return pool.messages.delete_claimed(queue, held, project)
 
-    def reject(self, queue: str, held: Sequence[tuple[str, str]], project: Project = None) -> Sequence[tuple[str, str]]:
+    def reject(
+        self,
+        queue: str,
+        held: Sequence[tuple[str, str]],
+        project: Project = None,
+        *,
+        reason: str = DeadLetterReason.REJECTED,
+    ) -> Sequence[tuple[str, str]]:
         with self._pool(queue, project) as pool:
-            return pool.messages.reject(queue, held, project)
+            return pool.messages.reject(queue, held, project, reason=reason)
 
     def delayed_ids(self, queue: str, project: Project = None, limit: int = DEFAULT_LIMIT) -> Sequence[str]:
         with self._pool(queue, project) as pool:

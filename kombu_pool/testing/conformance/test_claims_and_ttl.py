@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from kombu_pool.model import Age
 from kombu_pool.testing.handles import bodies
 
 if TYPE_CHECKING:
@@ -146,3 +147,14 @@ def test_a_delayed_message_is_not_dead_lettered_before_it_is_free(
     clock.advance(1)
     assert queue.driver.dead_letter_all() == 1
     assert dlq.free() == ["a"]
+
+
+def test_a_young_message_that_expires_shows_its_exact_age(queue: QueueHandle, clock: ManualClock) -> None:
+    queue.post("a", ttl=60)
+    clock.advance(1.25)
+
+    age = queue.claim().messages[0]["age"]
+
+    assert age == 1
+    assert isinstance(age, Age)
+    assert age.exact == pytest.approx(1.25, abs=0.001)

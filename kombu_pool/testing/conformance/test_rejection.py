@@ -76,3 +76,10 @@ def test_rejecting_in_an_absent_queue_refuses_all(absent: QueueHandle) -> None:
     pairs = [("0123456789abcdef", "0123456789abcdef")]
 
     assert absent.driver.message_controller.reject("absent", pairs) == pairs
+
+
+def test_a_dead_letter_names_the_reason_of_its_rejection(origin: QueueHandle, dlq: QueueHandle) -> None:
+    origin.post("a")
+
+    assert origin.reject(origin.claim(), reason="expired") == []
+    assert dead_letters(dlq) == [("a", "expired", 1)]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kombu_pool.errors import QueueDoesNotExist
+from kombu_pool.model import MAX_EXACT_AGE, Age
+from kombu_pool.storage.dead_letters import DeadLetterReason
 from kombu_pool.transport.consume.leases import Lease, elapsed
 from kombu_pool.transport.consume.settlement import pairs_of
+from kombu_pool.transport.zero_ttl import is_expired
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -17,6 +21,9 @@ if TYPE_CHECKING:
     from kombu_pool.transport.consume.leases import Renewal
     from kombu_pool.transport.consume.prefetch import PrefetchWindow, QueueConsumers
     from kombu_pool.transport.consume.settlement import Settlement
+
+#: Head start of other consumers at a message without time to live, in seconds: one that waited is about to claim it.
+_HEAD_START = 0.05
 
 
 @dataclass(eq=False)
@@ -69,9 +76,13 @@ class Claimer:
         if claim_id is None or not messages:
             return 0 if limit else None
         window = None if consumers.no_ack else consumers.window
-        lease = self.lease(consumers.queue, claim_id, len(messages), begun, window)
+        lease, count = self.lease(consumers.queue, claim_id, len(messages), begun, window), len(messages)
+        if expired := _expired_ids(consumers, messages):
+            settlement.reject(lease, expired, DeadLetterReason.EXPIRED)
+            messages = [message for message in messages if message["id"] not in expired]
+        consumers.window.check_full()
         if self.put(consumers, lease, messages):
-            return len(messages)
+            return count
         settlement.release(lease, [message["id"] for message in messages])
         return 0
 
@@ -108,3 +119,20 @@ class Claimer:
     def watch(self, queues: Iterable[str]) -> Watch:
         """Watch queues of one pool."""
         return self.data.watch([(self.project, queue) for queue in queues])
+
+
+def _expired_ids(consumers: QueueConsumers, messages: Sequence[Message]) -> list[str]:
+    """Return the ids of messages without time to live for which these consumers did not wait when they were stored."""
+    now, window = time.monotonic(), consumers.window
+    waited = now - consumers.since
+    if window.prefetch_count and not consumers.no_ack:
+        waited = min(waited, now - window.opened_at + _HEAD_START)
+    if waited >= MAX_EXACT_AGE:
+        return []
+    return [
+        one["id"]
+        for one in messages
+        if isinstance(age := one["age"], Age)
+        and age.exact > waited
+        and is_expired(one, in_zero_ttl_queue=consumers.in_zero_ttl_queue)
+    ]

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 from weakref import finalize
 
 from kombu_pool.errors import DoesNotExist, KombuPoolError
+from kombu_pool.storage.dead_letters import DeadLetterReason
 from kombu_pool.transport import amqp_errors
 from kombu_pool.transport.consume.deliveries import Message, Unacked
 from kombu_pool.transport.consume.prefetch import Consumer, PrefetchWindow, QueueConsumers
 from kombu_pool.transport.consume.single_active import single_active_of
+from kombu_pool.transport.zero_ttl import is_expired, is_zero_ttl_queue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -104,8 +106,9 @@ class ConsumingMethods:
         queue_consumers = self._queue_consumers.get((queue, no_ack))
         if queue_consumers is None:
             single_active = single_active_of(self._queues, queue, declared, self._options.claim_ttl)
+            zero_ttl = is_zero_ttl_queue(declared.get("arguments"))
             queue_consumers = QueueConsumers(
-                queue, no_ack, self.qos, self.deliver, incarnation, single_active, [consumer]
+                queue, no_ack, self.qos, self.deliver, incarnation, single_active, zero_ttl, consumers=[consumer]
             )
             self._queue_consumers[queue, no_ack] = queue_consumers
             self._dispatcher.add(queue_consumers)
@@ -161,11 +164,13 @@ class ConsumingMethods:
     def basic_qos(self, prefetch_size: int = 0, prefetch_count: int = 0, apply_global: bool = False) -> None:
         """Limit the unacknowledged messages of all the channel's consumers together; 0 is no limit."""
         self.qos.prefetch_count = prefetch_count
+        self.qos.reopen()
         self._dispatcher.wake()
 
     def flow(self, active: bool = True) -> None:
         """Stop or resume claiming for this channel."""
         self.qos.paused = not active
+        self.qos.reopen()
         self._dispatcher.wake()
 
     # Deliveries.
@@ -190,8 +195,8 @@ class ConsumingMethods:
             ResourceLocked: the queue is exclusive to another connection.
         """
         self.require_open()
-        self._queues.require(queue, self._owner, "basic_get")
-        claimed = self._dispatcher.claimer.claim_one(queue, None if no_ack else self.qos)
+        declared = self._queues.require(queue, self._owner, "basic_get")
+        claimed = self._claim_one(queue, None if no_ack else self.qos, declared)
         if claimed is None:
             return None
         lease, stored = claimed
@@ -202,10 +207,27 @@ class ConsumingMethods:
             self._unacked[message.delivery_tag] = (lease, stored["id"], message)
         return message
 
+    def _claim_one(
+        self, queue: str, window: PrefetchWindow | None, declared: Metadata
+    ) -> tuple[Lease, StoredMessage] | None:
+        """Claim one message that is not for waiting consumers only."""
+        in_zero_ttl_queue = is_zero_ttl_queue(declared.get("arguments"))
+        while (claimed := self._dispatcher.claimer.claim_one(queue, window)) is not None:
+            lease, stored = claimed
+            if not is_expired(stored, in_zero_ttl_queue=in_zero_ttl_queue):
+                return claimed
+            if self._queues.has_consumer(queue):
+                self._settlement.release(lease, [stored["id"]])
+                return None
+            self._settlement.reject(lease, [stored["id"]], DeadLetterReason.EXPIRED)
+        return None
+
     # Settlement.
 
     def basic_ack(self, delivery_tag: int, multiple: bool = False) -> None:
         """Delete a delivered message or, with ``multiple``, all up to it (tag 0: all), within a few milliseconds."""
+        if self.qos.is_full:
+            self.qos.reopen()
         one = None if multiple else self._unacked.pop(delivery_tag, None)
         if one is None or self._on_all_settled is not None:
             for each in self._take(delivery_tag, multiple) if one is None else (one,):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from dataclasses import dataclass, field
@@ -51,6 +52,10 @@ class QueueConsumers:
     incarnation: str
     #: Whether they may claim, on a queue with ``x-single-active-consumer``; None on any other.
     single_active: SingleActiveConsumer | None = None
+    #: Whether the queue gives its messages a ttl of 0.
+    in_zero_ttl_queue: bool = False
+    #: Monotonic time since which they consume.
+    since: float = field(default_factory=time.monotonic)
     #: Those that are not cancelled; the list is replaced, never changed.
     consumers: list[Consumer] = field(default_factory=list)
     # Each is written by one thread only: the fetcher's, and the one that delivers.
@@ -102,6 +107,10 @@ class PrefetchWindow:
         self.prefetch_count = 0
         self.leases: set[Lease] = set()
         self.paused = False
+        #: Whether the last claim filled the window and no slot is free since.
+        self.is_full = False
+        #: Monotonic time when a slot of the full window became free.
+        self.opened_at = -math.inf
         #: Consumers that wait for a slot, in any pool; a slot that becomes free empties the set and wakes them.
         self.waiting: set[QueueConsumers] = set()
         #: Consumers whose last request got no slot, or that yielded theirs; woken or not, they have not claimed since.
@@ -118,6 +127,23 @@ class PrefetchWindow:
     def outstanding(self) -> int:
         """Return how many messages are claimed and not settled."""
         return sum(lease.unsettled for lease in list(self.leases))
+
+    def check_full(self) -> None:
+        """Take note of whether a claim has just filled the window."""
+        if self.prefetch_count and self._held() >= self.prefetch_count:
+            self.is_full = True
+            if self._held() < self.prefetch_count:  # another thread acknowledged in between
+                self.reopen()
+
+    def reopen(self) -> None:
+        """Take note that the window, if it was full, has a free slot from now on."""
+        if self.is_full:
+            self.opened_at = time.monotonic()
+            self.is_full = False
+
+    def _held(self) -> int:
+        """Return how many messages are claimed and not settled by their consumers, whatever the store knows."""
+        return sum(lease.unsettled - lease.in_flight - len(lease.acked) for lease in list(self.leases))
 
     def can_consume(self) -> bool:
         """Return whether another message may be delivered. Celery replaces this method to stop prefetching."""
@@ -253,6 +279,8 @@ class PrefetchWindow:
         """Free the slots of a lease's messages that the store knows to be settled."""
         if lease.unsettled <= 0:
             self.leases.discard(lease)
+        if self.is_full:
+            self.reopen()
         if self.waiting:
             self.wake_waiting()
 

@@ -10,6 +10,7 @@ from collections import deque
 from typing import TYPE_CHECKING, TypeAlias
 
 from kombu_pool.errors import KombuPoolError, PoolUnavailable
+from kombu_pool.storage.dead_letters import DeadLetterReason
 from kombu_pool.transport.consume.leases import elapsed
 
 if TYPE_CHECKING:
@@ -95,12 +96,12 @@ class Settlement:
         finally:
             self._renewal.settled(lease, len(message_ids))
 
-    def reject(self, lease: Lease, message_ids: list[str]) -> None:
+    def reject(self, lease: Lease, message_ids: list[str], reason: str = DeadLetterReason.REJECTED) -> None:
         """Dead-letter messages now, or delete them if their queue has no target for dead letters."""
         pairs = [(message_id, lease.claim_id) for message_id in message_ids]
         self._renewal.begin_settling(lease, len(message_ids))
         try:
-            refused = self._messages.reject(lease.queue, pairs, lease.project)
+            refused = self._messages.reject(lease.queue, pairs, lease.project, reason=reason)
         finally:
             self._renewal.settled(lease, len(message_ids))
         if refused:

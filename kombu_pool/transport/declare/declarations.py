@@ -13,6 +13,7 @@ from kombu_pool.errors import ExchangeDoesNotExist, KombuPoolError, QueueDoesNot
 from kombu_pool.transport.amqp_errors import no_exchange, no_queue, precondition_failed
 from kombu_pool.transport.declare.declared_queues import gone
 from kombu_pool.transport.declare.exchanges import TYPES
+from kombu_pool.transport.zero_ttl import is_zero_ttl_queue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -147,8 +148,8 @@ class DeclarationMethods:
         """
         name = queue or f"amq.gen-{uuid.uuid4().hex}"
         if passive:
-            self._queues.require(name, self._owner, "queue_declare")
-            return self._queues.present_counts(name)
+            declared = self._queues.require(name, self._owner, "queue_declare")
+            return _visible(self._queues.present_counts(name), declared.get("arguments"))
         if exclusive:
             self.require_open()
         self._queues.declare(
@@ -164,7 +165,7 @@ class DeclarationMethods:
         self._declared.add(
             name, {"durable": durable, "exclusive": exclusive, "auto_delete": auto_delete, "arguments": arguments or {}}
         )
-        return self._queues.counts_if_up(name)
+        return _visible(self._queues.counts_if_up(name), arguments)
 
     def queue_bind(
         self,
@@ -298,3 +299,8 @@ class DeclarationMethods:
     def _size(self, queue: str) -> int:
         """Return the number of free messages; Celery and Flower call this name."""
         return self._queues.counts(queue).message_count
+
+
+def _visible(counts: Declared, arguments: Mapping[str, Any] | None) -> Declared:
+    """Return the counts of a queue as AMQP shows them: no message is ever ready in a queue with a ttl of 0."""
+    return counts._replace(message_count=0) if is_zero_ttl_queue(arguments) else counts

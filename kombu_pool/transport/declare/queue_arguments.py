@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from kombu_pool import storage
 from kombu_pool.storage.validation import MAX_PRIORITY
 from kombu_pool.transport.amqp_errors import precondition_failed
+from kombu_pool.transport.zero_ttl import TTL_ARGUMENT, ZERO_TTL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +23,7 @@ DECLARED = "declared"
 EXPIRES = "x-expires"
 FLAVOR_ARGUMENT = "x-pool-flavor"
 SINGLE_ACTIVE = "x-single-active-consumer"
-TTL_ARGUMENT, _LIMIT, _PRIORITY = "x-message-ttl", "x-delivery-limit", "x-max-priority"
+_LIMIT, _PRIORITY = "x-delivery-limit", "x-max-priority"
 _EXCHANGE, _ROUTING_KEY, _STRATEGY = "x-dead-letter-exchange", "x-dead-letter-routing-key", "x-dead-letter-strategy"
 LENGTH_ARGUMENT, _BYTES, _OVERFLOW = "x-max-length", "x-max-length-bytes", "x-overflow"
 
@@ -58,8 +59,7 @@ def policy_of(name: str, arguments: Mapping[str, Any]) -> Metadata:
     metadata: Metadata = {}
     ttl = checked.seconds(TTL_ARGUMENT)
     if ttl is not None:
-        # A ttl of 0 never expires in a store, and expires at once in AMQP.
-        metadata[storage.DEFAULT_MESSAGE_TTL] = ttl or 0.001
+        metadata[storage.DEFAULT_MESSAGE_TTL] = ttl or ZERO_TTL
     checked.number(_PRIORITY, 0, MAX_PRIORITY)
     checked.flag(SINGLE_ACTIVE)
     _add_length_limit(metadata, checked)

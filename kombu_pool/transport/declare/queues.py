@@ -226,6 +226,10 @@ class Queues:
                 return self.counts(name)
         return Declared(name, 0, self._consumers.count(name, self.project))
 
+    def has_consumer(self, name: str) -> bool:
+        """Return whether the queue has a live consumer."""
+        return self._consumers.count(name, self.project) > 0
+
     def total(self, name: str) -> int:
         """Return the number of messages in any state."""
         messages: int = self._data.queue_controller.stats(name, self.project)["messages"]["total"]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from kombu_pool.errors import BodyNotSerialized, InvalidMessage
 from kombu_pool.storage.validation import MAX_PRIORITY
+from kombu_pool.transport.zero_ttl import ZERO_TTL
 
 if TYPE_CHECKING:
     from kombu_pool.model import NewMessage
@@ -98,8 +99,7 @@ def new_message(envelope: Envelope, *, delay_eta: bool) -> NewMessage:
     message: NewMessage = {"ttl": None, "body": envelope}
     expiration = properties.get("expiration")
     if expiration is not None:
-        # AMQP's expiration of 0 means: deliver at once or expire. A store's shortest ttl comes next to that.
-        message["ttl"] = max(_milliseconds(expiration), 1) / 1000
+        message["ttl"] = _milliseconds(expiration) / 1000 or ZERO_TTL
     priority = properties.get("priority")
     if priority:
         message["priority"] = _priority(priority)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.errors import ExchangeDoesNotExist, QueueDoesNotExist, QueueIsFull
-from kombu_pool.transport import amqp_errors
+from kombu_pool.errors import ExchangeDoesNotExist, KombuPoolError, QueueDoesNotExist, QueueIsFull
+from kombu_pool.transport import amqp_errors, zero_ttl
 from kombu_pool.transport.publish import envelope as envelopes
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from kombu_pool.model import IdempotencyKey, NewMessage, Project
     from kombu_pool.transport.declare.declared_queues import DeclaredQueues
     from kombu_pool.transport.declare.exchanges import Router
+    from kombu_pool.transport.declare.queues import Queues
     from kombu_pool.transport.options import TransportOptions
     from kombu_pool.transport.publish.envelope import Envelope
 
@@ -31,6 +32,7 @@ class PostingMethods:
     _options: TransportOptions
     _router: Router
     _declared: DeclaredQueues
+    _queues: Queues
     #: These raise ConnectionError if something is missing because the control store lost its data.
     _check_epoch: Callable[[], None]
     _check_epoch_periodically: Callable[[], None]
@@ -84,6 +86,8 @@ class PostingMethods:
             QueueIsFull: the same of several messages, with ``in_pieces``.
             InvalidMessage: a message cannot be stored.
         """
+        if zero_ttl.ZERO_TTL in [message["ttl"] for message in messages] and not self._has_consumer(queue):
+            messages = zero_ttl.without_consumer(messages)
         try:
             self._post(queue, messages, None, self._project, idempotency_key=idempotency_key)
         except QueueIsFull as error:
@@ -100,6 +104,12 @@ class PostingMethods:
     def pool_of(self, queue: str) -> str | None:
         """Return the pool of a queue; None if it has none."""
         return self._pool_of(queue, self._project)
+
+    def _has_consumer(self, queue: str) -> bool:
+        try:
+            return self._queues.has_consumer(queue)
+        except KombuPoolError:
+            return True
 
     def _return(self, envelope: Envelope, mandatory: bool) -> None:
         """Return an unroutable message to its producer if it is mandatory; drop it otherwise."""

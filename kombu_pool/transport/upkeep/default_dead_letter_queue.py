@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from kombu_pool.errors import QueueDoesNotExist
 from kombu_pool.storage import DEFAULT_MESSAGE_TTL, MAX_LENGTH
-from kombu_pool.transport.declare.queue_arguments import DECLARED, LENGTH_ARGUMENT, TTL_ARGUMENT
+from kombu_pool.transport.declare.queue_arguments import DECLARED, LENGTH_ARGUMENT
+from kombu_pool.transport.zero_ttl import TTL_ARGUMENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,6 +8,8 @@
     │   └── NothingToChange           an update names no change
     ├── ConnectionError               a store is unreachable now
     │   ├── PoolUnavailable           the store of a named pool is
+    │   │   └── PoolPartUnavailable   a part of it is, as a node of a cluster
+    │   ├── PartUnavailable           a part of a store is
     │   └── StoreLost                 a store lost what it held
     ├── StoreError                    a store answers, but cannot serve
     │   ├── IncompatibleStore         not ours, or of another layout version
@@ -94,6 +96,28 @@ class PoolUnavailable(ConnectionError):
     """Pool {pool!r} is unreachable: {reason}."""
 
     pool: str
+    reason: str
+
+    @property
+    def place(self) -> str:
+        """What is unreachable, as ``Catalog.place_of`` names it."""
+        return self.pool
+
+
+class PoolPartUnavailable(PoolUnavailable):
+    """Part {part!r} of pool {pool!r} is unreachable: {reason}."""
+
+    part: str
+
+    @property
+    def place(self) -> str:
+        return f"{self.pool} at {self.part}"
+
+
+class PartUnavailable(ConnectionError):
+    """Part {part!r} of the store is unreachable: {reason}."""
+
+    part: str
     reason: str
 
 

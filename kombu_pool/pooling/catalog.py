@@ -204,6 +204,13 @@ class Catalog:
                 pass
         return True
 
+    def place_of(self, queue: str, project: Project = None) -> str | None:
+        """Return the queue's pool, with the part of it where a part may be unreachable by itself; None as above."""
+        name = self.pool_of(queue, project)
+        driver = None if name is None else self.open_pools.peek(name).driver
+        part = None if driver is None else driver.part_of(queue, project)
+        return name if part is None else f"{name} at {part}"
+
     def is_known_to_be_down(self, queue: str, project: Project = None) -> bool:
         """Return whether a call to the queue's pool failed less than a second ago. No pool is asked."""
         name = self.pool_of(queue, project)

@@ -137,6 +137,10 @@ class PoolHandle:
             if self.outage is not None:
                 self.mark_up()
         elif isinstance(error, errors.ConnectionError):
+            if isinstance(error, errors.PartUnavailable):
+                # The rest of the pool may answer.
+                reason = one_line(error.reason)
+                raise errors.PoolPartUnavailable(pool=self.name, part=error.part, reason=reason) from error
             # A PoolUnavailable was raised in another pool's context, and says nothing about this pool.
             if not isinstance(error, errors.PoolUnavailable):
                 raise errors.PoolUnavailable(self.name, self.mark_down(str(error)).reason) from error

@@ -45,6 +45,13 @@ class DataDriver(ABC):
         """Return a watch of these (project, queue) pairs; the queues need not exist."""
         return PollingWatch(self.message_controller, queues)
 
+    def part_of(self, queue: str, project: Project = None) -> str | None:
+        """Return the part of the store that holds a queue; None if a store is reachable as a whole or not at all.
+
+        A part that is unreachable raises PartUnavailable, and says nothing of the others. No request is made.
+        """
+        return None
+
     def is_alive(self) -> bool:
         """Return whether the store answers. Never raises."""
         return bool(self.health()["storage_reachable"])

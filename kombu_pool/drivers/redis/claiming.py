@@ -162,7 +162,7 @@ class Claimer(ClaimController):
 
     def _claim(self, request: ClaimRequest, acked: ClaimedPairs | None = None) -> None:
         if self._unconfirmed:
-            self._release_unconfirmed()
+            self._release_unconfirmed(request.keys)
         try:
             more = self._run(request, acked)
             while more and request.missing > 0:
@@ -230,9 +230,15 @@ class Claimer(ClaimController):
                 unreadable.append(candidate(message, stored[index], DeadLetterReason.UNREADABLE, count, None, now))
         return unreadable
 
-    def _release_unconfirmed(self) -> None:
-        while self._unconfirmed:
+    def _release_unconfirmed(self, claimed_next: KeySets) -> None:
+        """Release the claims whose replies were lost, without those on other nodes, which may be unreachable yet."""
+        node_of = self._store.client.node_of
+        node = node_of(claimed_next.queue)
+        for _ in range(len(self._unconfirmed)):
             keys, claim = self._unconfirmed.popleft()
+            if node_of(keys.queue) != node:
+                self._unconfirmed.append((keys, claim))
+                continue
             try:
                 self._store.run(_RELEASE, keys, claim, b"", 1)
             except ConnectionError:

@@ -204,6 +204,20 @@ class Client:
             )
         return reply
 
+    def calls_where_reachable(self, script: Script, each: Sequence[tuple[Sequence[bytes], Sequence[Any]]]) -> list[Any]:
+        """Do what :meth:`calls` does; the reply of a node that is unreachable while others answer is None."""
+        return self.calls(script, each)
+
+    def node_of(self, key: bytes) -> str | None:
+        """Return the node of a key, if there are several. No request is made."""
+        return None
+
+    @contextmanager
+    def errors_of_node(self, key: bytes | str) -> Iterator[None]:
+        """Raise our errors in place of the client's; PartUnavailable if other nodes than that of the key answer."""
+        with translated(self.location):
+            yield
+
     # Connections.
 
     @contextmanager

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hiredis import pack_command
 from redis import exceptions as redis_errors
 
+from kombu_pool.drivers.redis import node_outages
 from kombu_pool.drivers.redis.client import Client
 from kombu_pool.drivers.redis.cluster_slots import UNKNOWN_HOST, SlotMap, node_address, slot_of
 from kombu_pool.drivers.redis.connection import execute, execute_all
@@ -25,6 +26,7 @@ from kombu_pool.drivers.redis.location import CLUSTER_NODE
 from kombu_pool.errors import (
     ConnectionError,  # noqa: A004 - Zaqar's name for it
     KombuPoolError,
+    PartUnavailable,
 )
 
 if TYPE_CHECKING:
@@ -59,12 +61,29 @@ class ClusterClient(Client):
         return self._run_by_node(keyed, lambda index: self.command(*commands[index]))
 
     def calls(self, script: Script, each: Sequence[tuple[Sequence[bytes], Sequence[Any]]]) -> list[Any]:
-        keyed = [(keys[0], ("EVALSHA", script.sha, len(keys), *keys, *args)) for keys, args in each]
-        return self._run_by_node(keyed, lambda index: self.call(script, each[index][0], *each[index][1]))
+        return self._run_by_node(_keyed(script, each), lambda index: self.call(script, each[index][0], *each[index][1]))
+
+    def calls_where_reachable(self, script: Script, each: Sequence[tuple[Sequence[bytes], Sequence[Any]]]) -> list[Any]:
+        unreachable = set()
+
+        def call(index: int) -> Any:
+            keys, args = each[index]
+            node = self.node_of(keys[0])
+            if node not in unreachable:  # each attempt takes a while
+                with suppress(PartUnavailable):
+                    return self.call(script, keys, *args)
+                unreachable.add(node)
+            return None
+
+        return self._run_by_node(_keyed(script, each), call)
+
+    def node_of(self, key: bytes) -> str | None:
+        owner = self._slots.known_owner(slot_of(key))
+        return None if owner is None else _name(owner)
 
     @contextmanager
     def blocking_connection(self, key: bytes) -> Iterator[Connection]:
-        with translated(self.location):
+        with self.errors_of_node(key):
             address = self._slots.owner(slot_of(key))
             try:
                 with self._node(address).blocking_connection(key) as connection:
@@ -83,8 +102,32 @@ class ClusterClient(Client):
         self._slots.renew_lock()
 
     def _use_unchecked(self, key: bytes | str, work: Callable[[redis.Connection], Any], *, retry: bool) -> Any:
-        with translated(self.location):
-            return self._send(slot_of(key), _Attempt(work), retry=retry)
+        try:
+            with self.errors_of_node(key):
+                result = self._send(slot_of(key), _Attempt(work), retry=retry)
+        except PartUnavailable as error:
+            node_outages.begin(str(self.location), error.part, error.reason)
+            raise
+        if node_outages.current:
+            self._end_outages(slot_of(key))
+        return result
+
+    def _end_outages(self, slot: int) -> None:
+        owner = self._slots.known_owner(slot)
+        if owner is not None:
+            node_outages.end(str(self.location), _name(owner), {_name(master) for master in self._slots.masters})
+
+    @contextmanager
+    def errors_of_node(self, key: bytes | str) -> Iterator[None]:
+        try:
+            with translated(self.location):
+                yield
+        except ConnectionError as error:
+            owner = self._slots.known_owner(slot_of(key))
+            if owner is None or self._slots.is_unreachable or isinstance(error, PartUnavailable):
+                raise
+            why = str(error).removeprefix(f"{self.location}: ")
+            raise PartUnavailable(_name(owner), why) from error
 
     def _send(self, slot: int, attempt: _Attempt, *, retry: bool) -> Any:
         """Run it on the owner of the slot, and follow redirections."""
@@ -165,6 +208,16 @@ class ClusterClient(Client):
 
     def _fetch_slots(self, address: Address) -> Any:
         return self._node(address).with_connection(lambda raw: execute(raw, ("CLUSTER", "SLOTS")), retry=False)
+
+
+def _keyed(
+    script: Script, each: Sequence[tuple[Sequence[bytes], Sequence[Any]]]
+) -> list[tuple[bytes, tuple[Any, ...]]]:
+    return [(keys[0], ("EVALSHA", script.sha, len(keys), *keys, *args)) for keys, args in each]
+
+
+def _name(address: Address) -> str:
+    return f"{address[0]}:{address[1]}"
 
 
 class _Attempt:

@@ -53,6 +53,8 @@ class SlotMap:
         self._fetch_slots = fetch_slots
         self._nodes: tuple[Address, ...] = (*location.nodes, *_reported.get(location, ()))
         self._version = 0
+        #: Whether no node answered when the map was read last.
+        self.is_unreachable = False
         self._owners: list[Address | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
         self.masters: set[Address] = set()
         self.renew_lock()
@@ -73,6 +75,10 @@ class SlotMap:
         if owner is None:
             raise ConnectionError(f"{self._location}: no node has slot {slot}")
         return owner
+
+    def known_owner(self, slot: int) -> Address | None:
+        """Return the last known master of a slot; None before the first request."""
+        return self._owners[slot]
 
     def moved(self, slot: int, address: Address | None) -> None:
         """Store the new owner of a slot, and refresh the map: other slots may have moved with it.
@@ -95,7 +101,12 @@ class SlotMap:
         with self._lock:
             if self._version == before:
                 order = [node for node in (first, *self._nodes) if node and node != last]
-                self._store(self._fetch([*order, last] if last else order))
+                try:
+                    self._store(self._fetch([*order, last] if last else order))
+                except Exception:
+                    self.is_unreachable = True
+                    raise
+                self.is_unreachable = False
                 self._version += 1
 
     def _store(self, ranges: list[SlotRange]) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from kombu_pool.drivers.redis.keys import name_of, project_of
 from kombu_pool.drivers.redis.scripts import script
 from kombu_pool.drivers.redis.store import RUN_AGAIN, TAKE_DEAD
+from kombu_pool.errors import PartUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,9 +37,11 @@ class Collector:
     def _collect(self, scopes: Sequence[tuple[Project, str]]) -> int:
         store = self._store
         queues = [store.keys(*scope) for scope in scopes]
-        replies = store.client.calls(_COLLECT, [(keys.states, (store.now(),)) for keys in queues])
+        replies = store.client.calls_where_reachable(_COLLECT, [(keys.states, (store.now(),)) for keys in queues])
         count = sum(self._collect_rest(keys, reply) for keys, reply in zip(queues, replies, strict=True))
-        return count + sum(self._subscriptions.collect(*scope) for scope in self._subscriptions.subscribed(scopes))
+        with suppress(PartUnavailable):
+            count += sum(self._subscriptions.collect(*scope) for scope in self._subscriptions.subscribed(scopes))
+        return count
 
     def _collect_rest(self, keys: KeySets, reply: tuple[bytes, int] | None) -> int:
         """Run the script again for a queue as often as its replies ask for; return the number in all replies."""

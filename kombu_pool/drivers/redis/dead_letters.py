@@ -91,7 +91,7 @@ class DeadLetters(DeadLetterMover[Scope]):
         for start in range(0, len(queues), _QUEUES_AT_ONCE):
             scopes = [store.scope(queue) for queue in queues[start : start + _QUEUES_AT_ONCE]]
             calls = [(store.keys(*scope).dead_lettering, (store.now(), 0, 0)) for scope in scopes]
-            replies = store.client.calls(_PEEK_DEAD, calls)
+            replies = store.client.calls_where_reachable(_PEEK_DEAD, calls)
             count += sum(
                 self.dead_letter(scope)
                 for scope, reply in zip(scopes, replies, strict=True)

@@ -61,6 +61,9 @@ class DataDriver(Contract):
     def watch(self, queues: Iterable[tuple[Project, str]]) -> RedisWatch:
         return (ChannelWatch if self._client.is_cluster else WakeupListWatch)(self._store, queues)
 
+    def part_of(self, queue: str, project: Project = None) -> str | None:
+        return self._client.node_of(self._store.keys(project, queue).queue)
+
     def health(self) -> dict[str, Any]:
         health: dict[str, Any] = {"storage_reachable": False, "uri": str(self._client.location)}
         if self._closed:

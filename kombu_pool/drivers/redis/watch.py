@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 from kombu_pool.clock import SystemClock
 from kombu_pool.drivers.redis.connection import execute, shut_down
 from kombu_pool.drivers.redis.connector import BLOCK_TIMEOUT
-from kombu_pool.drivers.redis.error_mapping import translated
 from kombu_pool.drivers.redis.scripts import script
 from kombu_pool.errors import (
     ConnectionError,  # noqa: A004 - Zaqar's name for it
@@ -245,7 +244,7 @@ class ChannelWatch(RedisWatch):
             return
         connection = self._subscription.enter_context(self._store.client.blocking_connection(self._keys[0].queue))
         self._subscription.callback(connection.disconnect)
-        with translated(self._store.client.location):
+        with self._store.client.errors_of_node(self._keys[0].queue):
             raw = connection.ready()
             for keys in self._keys:
                 execute(raw, ("SUBSCRIBE", keys.queue))
@@ -257,7 +256,7 @@ class ChannelWatch(RedisWatch):
             time.sleep(min(timeout, _CLOCK_POLL_INTERVAL))
             return False
         try:
-            with translated(self._store.client.location):
+            with self._store.client.errors_of_node(self._keys[0].queue):
                 return self._await_wakeup(raw, min(timeout, due))
         except Exception:
             self._unsubscribe()

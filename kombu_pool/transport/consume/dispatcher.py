@@ -53,13 +53,14 @@ class Dispatcher:
         ttl = renewal.metadata["ttl"]
         cancellation = Cancellation(data, control.consumers_controller, project, ttl, self.cancel)
         self.claimer = Claimer(data, renewal, settlement, project, self.put, cancellation.on_refusal)
-        self._pool_of = data.catalog.pool_of
+        self._pool_of, self._place_of = data.catalog.pool_of, data.catalog.place_of
         self._start_maintenance = start_maintenance
         self._ready: deque[Ready] = deque()
         self._failures: deque[errors.ConnectionError] = deque(maxlen=1)
         self._cancelled: deque[Consumer] = deque()
         self._arrived = threading.Event()
         self._lock = threading.RLock()
+        #: By the place of their queues: a pool, or the part of a pool that may be unreachable by itself.
         self._fetchers: dict[str | None, Fetcher] = {}
         self._waker: Waker | None = None
         self._stopped = False
@@ -191,11 +192,12 @@ class Dispatcher:
     def add(self, consumers: QueueConsumers) -> None:
         """Fetch messages for the consumers of a queue."""
         self._start_maintenance()
-        pool = self._pool_of(consumers.queue, self.claimer.project)
+        place = self._place_of(consumers.queue, self.claimer.project)
+        pool = None if place is None else self._pool_of(consumers.queue, self.claimer.project)
         with self._lock:
-            fetcher = self._fetchers.get(pool)
+            fetcher = self._fetchers.get(place)
             if fetcher is None:
-                fetcher = self._fetchers[pool] = Fetcher(pool, self.claimer, self.report, self.migrate_mapped)
+                fetcher = self._fetchers[place] = Fetcher(pool, self.claimer, self.report, self.migrate_mapped)
             fetcher.add(consumers)
         # From the second fetcher on, the first one's thread claims.
         self.wake()
@@ -214,8 +216,8 @@ class Dispatcher:
             for item in undelivered:
                 self._ready.remove(item)
             consumers.delivered = consumers.claimed
-            for pool in [pool for pool, fetcher in self._fetchers.items() if not fetcher.served]:
-                self._fetchers.pop(pool).stop()
+            for place in [place for place, fetcher in self._fetchers.items() if not fetcher.served]:
+                self._fetchers.pop(place).stop()
         by_lease: dict[Lease, list[str]] = {}
         for _, lease, message in undelivered:
             by_lease.setdefault(lease, []).append(message["id"])
@@ -228,9 +230,9 @@ class Dispatcher:
         return [(self.claimer.project, consumers.queue) for fetcher in fetchers for consumers in list(fetcher.served)]
 
     def answering_queues(self) -> dict[str, list[str]]:
-        """Return the consumed queues by their pool, without the pools that fail."""
-        fetchers = [fetcher for fetcher in list(self._fetchers.values()) if fetcher.failure is None]
-        return {fetcher.pool: [consumers.queue for consumers in fetcher.served] for fetcher in fetchers if fetcher.pool}
+        """Return the consumed queues by their place, without the places that fail."""
+        answering = [(place, one) for place, one in list(self._fetchers.items()) if place and one.failure is None]
+        return {place: [consumers.queue for consumers in fetcher.served] for place, fetcher in answering}
 
     def wake(self, waiting: set[QueueConsumers] | None = None) -> None:
         """Make the fetchers of these consumers, or all fetchers, look for free slots again."""

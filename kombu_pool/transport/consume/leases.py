@@ -65,14 +65,14 @@ class Renewal:
 
     def __init__(self, data: DataDriver, consumers: ConsumersController, metadata: ClaimMetadata) -> None:
         self.metadata = metadata
-        self._pool_of = data.catalog.pool_of
+        self._place_of = data.catalog.place_of
         self._claims = data.claim_controller
         self._consumers = consumers
         self._leases: set[Lease] = set()
         self._holders: dict[str, Callable[[], None] | None] = {}
         #: The name under which this process is found while it renews, and whether it is registered.
         self._name, self._is_registered = processes.new_registration_id(), False
-        #: The pools whose last renewal failed, and PROCESSES for the control store.
+        #: The places of :meth:`Catalog.place_of` whose last renewal failed, and PROCESSES for the control store.
         self._failing: set[str | None] = set()
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -149,37 +149,37 @@ class Renewal:
         return self._is_registered
 
     def renew(self) -> bool:
-        """Renew everything once, with one request a store; return whether every lease and holder was renewed."""
+        """Renew everything once, with one request a store or part of one; return whether all of it was renewed."""
         with self._lock:
             leases, holders = list(self._leases), list(self._holders)
-        done = [self._renew_leases(pool, of_pool) for pool, of_pool in self._by_pool(leases).items()]
+        done = [self._renew_leases(place, there) for place, there in self._by_place(leases).items()]
         return self._renew_holders(holders) and all(done)
 
-    def _by_pool(self, leases: list[Lease]) -> dict[str | None, list[Lease]]:
-        pools: dict[str | None, list[Lease]] = {}
+    def _by_place(self, leases: list[Lease]) -> dict[str | None, list[Lease]]:
+        places: dict[str | None, list[Lease]] = {}
         for lease in leases:
             try:
-                pool = self._pool_of(lease.queue, lease.project)
+                place = self._place_of(lease.queue, lease.project)
             except KombuPoolError:
-                pool = None
-            pools.setdefault(pool, []).append(lease)
-        return pools
+                place = None
+            places.setdefault(place, []).append(lease)
+        return places
 
-    def _renew_leases(self, pool: str | None, leases: list[Lease]) -> bool:
-        """Renew the leases of a pool."""
+    def _renew_leases(self, place: str | None, leases: list[Lease]) -> bool:
+        """Renew the leases of a pool, or of a part of it."""
         begun, claims = elapsed(), {(lease.project, lease.queue, lease.claim_id): lease for lease in leases}
         try:
             ended = self._claims.renew([*claims], self.metadata)
         except KombuPoolError as error:
             logger.log(
-                logging.INFO if pool in self._failing or isinstance(error, PoolUnavailable) else logging.WARNING,
+                logging.INFO if place in self._failing or isinstance(error, PoolUnavailable) else logging.WARNING,
                 "The claim on %d message(s) is not renewed yet: %s",
                 sum(lease.unsettled for lease in leases),
                 error,
             )
-            self._failing.add(pool)
+            self._failing.add(place)
             return False
-        self._failing.discard(pool)
+        self._failing.discard(place)
         lost = [claims.pop(claim) for claim in ended]
         for lease in claims.values():
             lease.valid_until = begun + self.metadata["ttl"]

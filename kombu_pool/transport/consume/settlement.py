@@ -41,7 +41,7 @@ class Settlement:
 
     def __init__(self, data: DataDriver, renewal: Renewal, delay: float) -> None:
         self._messages = data.message_controller
-        self._pool_of = data.catalog.pool_of
+        self._place_of = data.catalog.place_of
         self._claims = data.claim_controller
         self._renewal = renewal
         self._delay = delay
@@ -179,8 +179,8 @@ class Settlement:
         failure: KombuPoolError | None = None
         down: set[str] = set()
         for (queue, project), pending in queues.items():
-            if down and self._pool_of(queue, project) in down:
-                # One timeout a pool: more would delay the other pools' acknowledgements.
+            if down and self._place_of(queue, project) in down:
+                # One timeout for each: more would delay the acknowledgements of the other pools and parts.
                 self._pending.extend(pending)
                 continue
             batch = self.begin_flush(pending)
@@ -191,7 +191,7 @@ class Settlement:
                 self.flush_failed(batch)
                 failure = error
                 if isinstance(error, PoolUnavailable):
-                    down.add(error.pool)
+                    down.add(error.place)
             except BaseException:
                 self.flush_failed(batch)
                 self._pending.extend(lease for others in queues.values() for lease in others if lease not in batch)

@@ -177,12 +177,12 @@ class PublishBuffer:
         refusal: Exception | None = None
         down: set[str] = set()
         for queue, held in list(self._queues.items()):
-            if down and channel.pool_of(queue) in down:
+            if down and channel.place_of(queue) in down:
                 continue
             try:
                 held.post(channel)
             except PoolUnavailable as error:
-                down.add(error.pool)
+                down.add(error.place)
                 failure = failure or error
             except StoreFull as error:
                 failure = failure or error

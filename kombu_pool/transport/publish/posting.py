@@ -36,7 +36,7 @@ class PostingMethods:
     #: These raise ConnectionError if something is missing because the control store lost its data.
     _check_epoch: Callable[[], None]
     _check_epoch_periodically: Callable[[], None]
-    _pool_of: Callable[[str, Project], str | None]
+    _place_of: Callable[[str, Project], str | None]
     _post: Callable[..., Sequence[str]]
     #: Raises RecoverableConnectionError if the channel or its connection is closed.
     require_open: Callable[[], None]
@@ -101,9 +101,9 @@ class PostingMethods:
             for message in messages:
                 self._return(message["body"], mandatory)
 
-    def pool_of(self, queue: str) -> str | None:
-        """Return the pool of a queue; None if it has none."""
-        return self._pool_of(queue, self._project)
+    def place_of(self, queue: str) -> str | None:
+        """Return the pool of a queue, or the part of it; None if it has none."""
+        return self._place_of(queue, self._project)
 
     def _has_consumer(self, queue: str) -> bool:
         try:

@@ -77,6 +77,9 @@ class SwitchableDriver:
         self._stores.check(self.uri)
         return Switchable(self._stores, self.uri, self._leaf.watch(queues), always={"close", "interrupt"})
 
+    def part_of(self, queue: str, project: str | None = None) -> str | None:
+        return self._leaf.part_of(queue, project)
+
     def is_alive(self) -> bool:
         return not self._stores.is_down(self.uri) and self._leaf.is_alive()
 

@@ -102,7 +102,7 @@ class Claimer(ClaimController):
             return None, []
         claim = secrets.randbits(63)
         request = _request(queue, metadata, project, len(numbers), claim)
-        with self._database.write as connection:
+        with self._database.write, self._database.lock, self._database.begin_write() as connection:
             request.now = self._clock.now()
             found = connection.execute(_FIND, (project_key(project), queue)).fetchone()
             rows = _free_rows(connection, found[0], numbers, request.now.wall) if found else []
@@ -156,7 +156,7 @@ class Claimer(ClaimController):
 
     def _attempt(self, request: ClaimRequest, outcomes: list[tuple[DeadLetter, bool]]) -> tuple[list[DeadLetter], bool]:
         """Claim up to the limit; return dead letters for other stores, and whether further dead letters may follow."""
-        with self._database.write as connection:
+        with self._database.write, self._database.lock, self._database.begin_write() as connection:
             # Not with a reservation: the outcomes of its dead letters count, whatever became of the queue.
             checked = request.incarnation if request.reservation is None else None
             found = find_queue(connection, request.queue, request.project, checked)

@@ -56,7 +56,7 @@ class ClaimController(Claimer):
     def get(self, queue: str, claim_id: str, project: Project = None) -> tuple[Claim, Sequence[Message]]:
         now = self._clock.now()
         number = claim_number(claim_id)
-        with self._database.read as connection:
+        with self._database.read, self._database.lock, self._database.begin_read() as connection:
             found = connection.execute(_ONE, (number, now.elapsed, project_key(project), queue)).fetchone()
             rows = connection.execute(_SQL["messages"], (number,)).fetchall()
         if found is None or not rows:
@@ -70,7 +70,7 @@ class ClaimController(Claimer):
             raise ClaimDoesNotExist(claim_id, queue, project)
         check_claim(metadata)
         ttl = metadata["ttl"]
-        with self._database.write as connection:
+        with self._database.write, self._database.lock, self._database.begin_write() as connection:
             now = self._clock.now()
             values = (ttl, now.elapsed, now.elapsed + ttl, number, now.elapsed, project_key(project), queue)
             renewed = connection.execute(_RENEW, values).fetchone()
@@ -90,7 +90,7 @@ class ClaimController(Claimer):
         for project, queue, claim_id in claims:
             numbers[project, queue].append(claim_number(claim_id))
         renewed: set[tuple[Project, str, int]] = set()
-        with self._database.write as connection:
+        with self._database.write, self._database.lock, self._database.begin_write() as connection:
             now = self._clock.now()
             for (project, queue), named in numbers.items():
                 found = find_queue(connection, queue, project, None)
@@ -104,7 +104,7 @@ class ClaimController(Claimer):
         freed = 0
         if not queues:
             return freed
-        with self._database.write as connection:
+        with self._database.write, self._database.lock, self._database.begin_write() as connection:
             now = self._clock.elapsed()
             for project, queue in dict.fromkeys(queues):
                 found = find_queue(connection, queue, project, None)
@@ -119,7 +119,7 @@ class ClaimController(Claimer):
     def delete(self, queue: str, claim_id: str, project: Project = None) -> None:
         number, now = claim_number(claim_id), self._clock.elapsed()
         values = (number, now, project_key(project), queue)
-        with self._database.write as connection:
+        with self._database.write, self._database.lock, self._database.begin_write() as connection:
             found = connection.execute(_ONE, values).fetchone()
             freed = end_claim(connection, number, last_claim=None) if found else 0
         if freed:
@@ -128,7 +128,7 @@ class ClaimController(Claimer):
     def release(self, queue: str, claim_id: str, message_ids: Iterable[str], project: Project = None) -> int:
         claim = claim_number(claim_id)
         numbers = [message_number(message_id) for message_id in dict.fromkeys(message_ids)]
-        with self._database.write as connection:
+        with self._database.write, self._database.lock, self._database.begin_write() as connection:
             values = (claim, self._clock.elapsed(), project_key(project), queue)
             found = connection.execute(_ONE, values).fetchone()
             freed = sum(_release(connection, number, claim) for number in numbers) if found else 0

@@ -60,7 +60,7 @@ class Collector:
         }
         total = 0
         for queue in queues:
-            with database.write as connection:
+            with database.write, database.lock, database.begin_write() as connection:
                 total += advance_chunk(connection, queue, now)[0]
         return total
 
@@ -68,7 +68,7 @@ class Collector:
         """Remove some rows of a deleted queue; return how many."""
         if self._database.row(_SQL["deleted"]) is None:
             return 0
-        with self._database.write as connection:
+        with self._database.write, self._database.lock, self._database.begin_write() as connection:
             found = connection.execute(_SQL["deleted"]).fetchone()
             return _empty(connection, found[0]) if found else 0
 
@@ -80,7 +80,7 @@ class Collector:
             pages = self._database.row("PRAGMA page_count")[0]
             if unused <= max(_UNUSED_PAGES, pages * _UNUSED_SHARE):
                 return
-            with self._database.write as connection:
+            with self._database.write, self._database.lock, self._database.begin_write() as connection:
                 connection.execute(f"PRAGMA incremental_vacuum({_PAGE_CHUNK})").fetchall()
 
     def _truncate_wal(self) -> None:

@@ -50,7 +50,6 @@ class Database:
         self.write = Transaction(self, writes=True)
         self.read = Transaction(self, writes=False)
         self.lock = threading.RLock()
-        self.in_transaction = False
         self.users = 0
         #: The last message id that this process has given, used even if that message is gone.
         self.last_number = 0
@@ -67,11 +66,15 @@ class Database:
 
     def rows(self, statement: str, values: Any = ()) -> list[Any]:
         """Execute a query and return its rows."""
-        with self.lock:
-            try:
-                return self.connection.execute(statement, values).fetchall()
-            except SqliteFailure as error:
-                return self.retry_busy(statement, values, error)
+        retry = None
+        while True:
+            with self.lock:
+                try:
+                    return self.connection.execute(statement, values).fetchall()
+                except SqliteFailure as error:
+                    failure = error
+            retry = retry or BusyRetry(self)
+            retry.wait(failure)
 
     def row(self, statement: str, values: Any = ()) -> Any:
         """Execute a query and return its first row, or None."""
@@ -92,7 +95,8 @@ class Database:
     def confirm(self) -> None:
         """Raise ConnectionError if the file is no longer at its path, so that no process will find what was written."""
         if not self._is_at_path():
-            self.disconnect()
+            with self.lock:
+                self.disconnect_between_transactions()
             raise StoreLost(f"{self.path}: the file was deleted or replaced during a write; repeat the write")
 
     def current_epoch(self) -> str:
@@ -139,15 +143,64 @@ class Database:
         self.epoch = self.epoch or opened.identity
         self.identity = opened.identity
 
-    def retry_busy(self, statement: str, values: Any, error: BaseException) -> list[Any]:
-        """Repeat a statement that failed with ``error`` while the file is locked; raise the mapped error otherwise."""
-        retry = BusyRetry(self)
+    # A transaction is ``with database.write, database.lock, database.begin_write() as connection``. The lock and the
+    # connection are context managers in C: no signal handler can raise between the end of the block and theirs.
+
+    def begin_write(self) -> sqlite3.Connection:
+        """Begin a transaction that writes; the connection ends it as a context manager. Called under the lock."""
+        return self._begin("BEGIN IMMEDIATE")
+
+    def begin_read(self) -> sqlite3.Connection:
+        """Begin a transaction that reads, as :meth:`begin_write`."""
+        return self._begin("BEGIN")
+
+    def _begin(self, statement: str) -> sqlite3.Connection:
+        retry = None
         while True:
-            retry.wait(error)
+            connection = self.connection
+            if connection.in_transaction:
+                self.end_left_over(connection)
             try:
-                return self.connection.execute(statement, values).fetchall()
-            except SqliteFailure as again:
-                error = again
+                connection.execute(statement)
+                return connection
+            except sqlite3.Error as error:
+                failure = error
+            except BaseException:
+                if connection.in_transaction:
+                    connection.rollback()
+                raise
+            retry = retry or BusyRetry(self)
+            retry.wait_unlocked(failure)
+
+    def end_left_over(self, connection: sqlite3.Connection) -> None:
+        """Roll back a transaction in which no code runs any more. Called under the lock.
+
+        It is left when signal handlers raise twice in a row, just after its begin.
+
+        Raises:
+            ConnectionError: a signal handler uses the database in the middle of a transaction of its thread.
+        """
+        if _is_nested(self.lock):
+            raise ConnectionError(f"{self.path}: used by a signal handler in the middle of a transaction")
+        connection.rollback()
+
+    def roll_back_left_over(self) -> None:
+        """Roll back a transaction that an exception has left in this thread, if there is one."""
+        with self.lock:
+            connection = self._own_connection()
+            if connection is not None and connection.in_transaction and not _is_nested(self.lock):
+                connection.rollback()
+
+    def truncate_wal(self) -> None:
+        """Shorten the write-ahead log if it is too long. Never raises: a commit before it has succeeded."""
+        with self.lock:
+            connection = self._own_connection()
+            if connection is not None:
+                self.wal.truncate(connection)
+
+    def _own_connection(self) -> sqlite3.Connection | None:
+        """Return the connection if this process has opened it."""
+        return self._connection if self._pid == os.getpid() else None
 
     def wake(self) -> None:
         """Wake the watches of all processes."""
@@ -187,6 +240,11 @@ class Database:
             report_loss(self.path, self._opened)
             leave_file(self.path, self._opened)
 
+    def disconnect_between_transactions(self) -> None:
+        """Close the connection, unless a signal handler calls this in the middle of a transaction."""
+        if self._connection is None or not self._connection.in_transaction:
+            self.disconnect()
+
 
 class BusyRetry:
     """Waits for a lock that another connection holds, up to the busy timeout; other threads may run meanwhile."""
@@ -204,75 +262,57 @@ class BusyRetry:
         limit = database.location.busy_timeout
         if time.monotonic() - self._began >= limit:
             raise ConnectionError(f"{database.path}: locked by another process for {limit:g} s") from error
-        database.lock.release()
-        try:
-            time.sleep(self._pause * random.uniform(0.5, 1.5))  # noqa: S311 - nothing secret
-        finally:
-            database.lock.acquire()
+        time.sleep(self._pause * random.uniform(0.5, 1.5))  # noqa: S311 - nothing secret
         self._pause = min(self._pause * 1.5, _LONGEST_PAUSE)
+
+    def wait_unlocked(self, error: BaseException) -> None:
+        """Pause as :meth:`wait`, without the lock that the thread holds once."""
+        lock = self._database.lock
+        try:
+            lock.release()
+            self.wait(error)
+        finally:
+            try:
+                _own(lock)
+            finally:
+                _own(lock)  # a signal handler may have raised while the first call waited
 
 
 class Transaction:
-    """Gives one thread the connection, as a context manager; commits all of its writes, or none."""
+    """Maps the errors of a transaction, and confirms that its writes are found, as a context manager around it."""
 
-    __slots__ = ("_begin", "_database", "_writes")
+    __slots__ = ("_database", "_writes")
 
     def __init__(self, database: Database, *, writes: bool) -> None:
         self._database = database
         self._writes = writes
-        self._begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
 
-    def __enter__(self) -> sqlite3.Connection:
-        database = self._database
-        database.lock.acquire()
-        try:
-            connection = database.connection
-            if connection.in_transaction:
-                self._refuse_or_clear(connection)
-            try:
-                connection.execute(self._begin)
-            except sqlite3.Error as error:
-                database.retry_busy(self._begin, (), error)
-                connection = database.connection
-            database.in_transaction = True
-            return connection
-        except BaseException:
-            database.lock.release()
-            raise
-
-    def _refuse_or_clear(self, connection: sqlite3.Connection) -> None:
-        if self._database.in_transaction:
-            raise ConnectionError(f"{self._database.path}: used by a signal handler in the middle of a transaction")
-        # A signal handler raised just after the last BEGIN, before any write.
-        connection.execute("ROLLBACK")
+    def __enter__(self) -> None:
+        """Do nothing: the transaction begins under the lock."""
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         database = self._database
-        connection = database.connection
-        try:
-            if error is None:
-                self._commit(connection)
-                return
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-        finally:
-            database.in_transaction = False
-            database.lock.release()
+        if error is None:
+            if self._writes:
+                database.confirm()
+            if database.wal.committed():
+                database.truncate_wal()
+            return
+        database.roll_back_left_over()
         if isinstance(error, SqliteFailure):
             raise translated(error, database.path) from error
 
-    def _commit(self, connection: sqlite3.Connection) -> None:
-        try:
-            connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise translated(error, self._database.path) from error
-        if self._writes:
-            self._database.confirm()
-        self._database.wal.committed(connection)
+
+def _own(lock: Any) -> None:
+    if not lock._is_owned():  # noqa: SLF001 - RLock has nothing public for it
+        lock.acquire()
+
+
+def _is_nested(lock: Any) -> bool:
+    """Return whether the thread that holds a lock has entered it more than once."""
+    return "count=1 " not in repr(lock)
 
 
 def acquire(location: Location, clock: StoreClock) -> Database:
@@ -295,8 +335,7 @@ def _before_fork() -> None:
     _registry_lock.acquire()
     for database in _registry.values():
         database.lock.acquire()
-        if not database.in_transaction:
-            database.disconnect()
+        database.disconnect_between_transactions()
 
 
 def _after_fork_in_parent() -> None:
@@ -310,7 +349,6 @@ def _after_fork_in_child() -> None:
     _registry_lock = threading.RLock()
     for database in _registry.values():
         database.lock = threading.RLock()
-        database.in_transaction = False
 
 
 os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

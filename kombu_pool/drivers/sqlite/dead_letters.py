@@ -61,7 +61,7 @@ class DeadLetters(DeadLetterMover[int]):
         now = self._clock.now()
         for (queue,) in self._database.rows(_SQL["queues_with_expired"], (now.wall,)):
             advance(self._database, queue, now, _ADVANCE_LIMIT)
-            with self._database.write as connection:
+            with self._database.write, self._database.lock, self._database.begin_write() as connection:
                 connection.execute(_SQL["reset_expiry"], (queue,))
         queues = self._database.rows(_SQL["queues_with_dead"])
         return sum(self.dead_letter(queue, _QUEUE_LIMIT) for (queue,) in queues)
@@ -77,7 +77,7 @@ class DeadLetters(DeadLetterMover[int]):
         return super().dead_letter(place, limit)
 
     def take(self, place: int) -> Taken[int] | None:
-        with self._database.write as connection:
+        with self._database.write, self._database.lock, self._database.begin_write() as connection:
             now = self._clock.now()
             source = _source(place, connection.execute(_SOURCE, (place, now.elapsed)).fetchone(), now)
             taken = None if source is None else self._take(connection, source)
@@ -100,17 +100,17 @@ class DeadLetters(DeadLetterMover[int]):
         return Taken(source, _CHUNK, is_more=True)
 
     def move(self, source: Source[int], letter: DeadLetter) -> None:
-        with self._database.write as connection:
+        with self._database.write, self._database.lock, self._database.begin_write() as connection:
             if connection.execute(_REMOVE, (letter.message.id,)).rowcount:
                 store_dead_letter(self._database, connection, letter, source.project)
 
     def remove(self, source: Source[int], letter: DeadLetter) -> None:
-        with self._database.write as connection:
+        with self._database.write, self._database.lock, self._database.begin_write() as connection:
             connection.execute(_REMOVE, (letter.message.id,))
 
     def retry_later(self, source: Source[int], letters: Sequence[DeadLetter]) -> None:
         reservations = [(letter.message.id, source.reservation) for letter in letters]
-        with self._database.write as connection:
+        with self._database.write, self._database.lock, self._database.begin_write() as connection:
             connection.executemany(_SQL["unreserve"], reservations)
 
 

@@ -41,7 +41,7 @@ def delete(
     if claim == -1:
         raise ClaimDoesNotExist(claim_id, queue, project)
     number = message_number(message_id)
-    with database.write as connection:
+    with database.write, database.lock, database.begin_write() as connection:
         found = connection.execute(_FIND, (project_key(project), queue)).fetchone()
         now = clock.now()
         state = connection.execute(_STATE, (number, found[0], *now)).fetchone() if found else None
@@ -72,7 +72,7 @@ def delete_many(
     """Delete messages as :meth:`MessageController.bulk_delete` promises."""
     numbers = [message_number(message_id) for message_id in dict.fromkeys(message_ids)]
     claims = None if claim_ids is None else {claim_number(claim_id) for claim_id in claim_ids}
-    with database.write as connection:
+    with database.write, database.lock, database.begin_write() as connection:
         found = connection.execute(_FIND, (project_key(project), queue)).fetchone()
         if found is None:
             return
@@ -129,7 +129,7 @@ def delete_claimed(
     pairs = [(message_number(message_id), claims[claim_id]) for message_id, claim_id in held]
     for delete_pairs in (_delete_all, _delete_each):
         try:
-            with database.write as connection:
+            with database.write, database.lock, database.begin_write() as connection:
                 found = find_queue(connection, queue, project, incarnation)
                 if found is None:
                     return list(held)
@@ -175,7 +175,7 @@ def reject(
     if not held:
         return [], None
     claims = {claim_id: claim_number(claim_id) for claim_id in {claim_id for _, claim_id in held}}
-    with database.write as connection:
+    with database.write, database.lock, database.begin_write() as connection:
         found = connection.execute(_FIND, (project_key(project), queue)).fetchone()
         if found is not None and policy_of(found[1]).has_dlq:
             live = _live_claims(connection, found[0], claims.values(), clock.elapsed())
@@ -205,7 +205,7 @@ def purge(database: Database, queue: int, wall: float) -> int:
     total = 0
     for state in ("free", "delayed"):
         while True:
-            with database.write as connection:
+            with database.write, database.lock, database.begin_write() as connection:
                 rows = connection.execute(_SQL[f"{state}_chunk"], (queue, last, CHUNK)).fetchall()
                 connection.executemany(_MESSAGE, [(number,) for _, number, _ in rows])
                 connection.executemany(_SQL[state], [(queue, key, number) for key, number, _ in rows])

@@ -64,7 +64,7 @@ class MessageController(Contract):
             return []
         client = None if client_uuid is None else str(client_uuid)
         database = self._database
-        with database.write as connection:
+        with database.write, database.lock, database.begin_write() as connection:
             found = connection.execute(_TARGET, (project_key(project), queue)).fetchone()
             if found is None or incarnation not in (None, found[2]):
                 raise QueueDoesNotExist(queue, project)
@@ -93,7 +93,7 @@ class MessageController(Contract):
     def _make_more_room(self, queue: int, policy: Policy, removed: int) -> None:
         """Shorten a queue further after a post that removed ``removed`` messages; move its dead messages."""
         while removed >= CHUNK:
-            with self._database.write as connection:
+            with self._database.write, self._database.lock, self._database.begin_write() as connection:
                 removed = limits.make_room(connection, queue, policy, self._clock.time())
         if policy.has_dlq:
             self._dead_letters.dead_letter_some(queue)
@@ -128,7 +128,7 @@ class MessageController(Contract):
         return iter((to_messages(rows, now.wall), f"{-rows[-1][1]}.{rows[-1][0]}" if rows else ""))
 
     def _page(self, values: dict[str, Any], include_claimed: bool, include_delayed: bool) -> Sequence[Row]:
-        with self._database.read as connection:
+        with self._database.read, self._database.lock, self._database.begin_read() as connection:
             rows = connection.execute(_SQL["free_page"], values).fetchall()
             if include_delayed:
                 rows += connection.execute(_SQL["delayed_page"], values).fetchall()
@@ -150,7 +150,7 @@ class MessageController(Contract):
         found = self._advanced(queue, project, now)
         if found is None:
             return iter(())
-        with self._database.read as connection:
+        with self._database.read, self._database.lock, self._database.begin_read() as connection:
             rows = [connection.execute(_ONE, (number, found, now.wall)).fetchone() for number in numbers]
         return iter(to_messages([row for row in rows if row is not None], now.wall))
 
@@ -188,7 +188,7 @@ class MessageController(Contract):
         found = self._advanced(queue, project, now)
         if found is None:
             return []
-        with self._database.read as connection:
+        with self._database.read, self._database.lock, self._database.begin_read() as connection:
             rows = connection.execute(_SQL["delayed_ids"], (found, now.wall, limit)).fetchall()
         return [str(number) for (number,) in rows]
 

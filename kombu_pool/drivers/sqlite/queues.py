@@ -35,7 +35,7 @@ class QueueController(ControlQueueController):
         stored = write(metadata)
         # Messages that have expired by now are deleted or dead-lettered by the metadata of until now.
         advance(self._database, self._require(name, project)[0], self._clock.now())
-        with self._database.write as connection:
+        with self._database.write, self._database.lock, self._database.begin_write() as connection:
             if not self._set_metadata(connection, (project_key(project), name), stored):
                 raise QueueDoesNotExist(name, project)
 
@@ -58,7 +58,7 @@ class QueueController(ControlQueueController):
                 return False
             advance(self._database, found[0], self._clock.now())  # as in set_metadata
         scope, stored, borne = (project_key(project), name), write(metadata or {}), incarnation or NO_INCARNATION
-        with self._database.write as connection:
+        with self._database.write, self._database.lock, self._database.begin_write() as connection:
             if connection.execute(self._sql["create"], (*scope, stored, borne)).rowcount:
                 return True
             found = connection.execute(self._sql["find"], scope).fetchone()
@@ -71,7 +71,7 @@ class QueueController(ControlQueueController):
     def delete(self, name: str, project: Project = None, *, incarnation: str | None = None) -> None:
         scope = (project_key(project), name)
         if self.exists(name, project) or self._database.row(self._sql["has_subscription"], scope) is not None:
-            with self._database.write as connection:
+            with self._database.write, self._database.lock, self._database.begin_write() as connection:
                 found = connection.execute(self._sql["find"], scope).fetchone()
                 if found is not None and incarnation not in (None, found[2]):
                     return
@@ -89,7 +89,7 @@ class QueueController(ControlQueueController):
     def stats(self, name: str, project: Project = None) -> dict[str, Any]:
         queue, now = self._require(name, project)[0], self._clock.now()
         advance(self._database, queue, now)
-        with self._database.read as connection:
+        with self._database.read, self._database.lock, self._database.begin_read() as connection:
             free, delayed = (
                 connection.execute(self._sql[name], (queue, now.wall)).fetchone()
                 for name in ("free_stats", "delayed_stats")

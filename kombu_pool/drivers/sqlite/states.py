@@ -36,7 +36,7 @@ def advance(database: Database, queue: int, now: Now, max_transactions: int | No
     """Advance all messages of a queue, in at most ``max_transactions`` transactions."""
     more = True
     while more and max_transactions != 0:
-        with database.write as connection:
+        with database.write, database.lock, database.begin_write() as connection:
             more = advance_chunk(connection, queue, now)[1]
         max_transactions = max_transactions and max_transactions - 1
 

@@ -31,7 +31,7 @@ class SubscriptionController(Contract):
 
     def replace(self, project: Project, queue: str, before: bytes, after: bytes, ends: Sequence[float]) -> bool:
         scope = (project_key(project), queue)
-        with self._database.write as connection:
+        with self._database.write, self._database.lock, self._database.begin_write() as connection:
             found = connection.execute(_SQL["read"], scope).fetchone()
             if (b"" if found is None else found[0]) != before:
                 return False

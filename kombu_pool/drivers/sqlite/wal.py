@@ -36,12 +36,13 @@ class WalTruncation:
         self._pause = self.FIRST_PAUSE
         self._not_before = 0.0
 
-    def committed(self, connection: sqlite3.Connection) -> None:
-        """Count a commit. Never raises, because the commit has succeeded."""
+    def committed(self) -> bool:
+        """Count a commit; return whether the log's length is to be checked."""
         self._commits += 1
-        if self._commits >= self.CHECK_INTERVAL:
-            self._commits = 0
-            self.truncate(connection)
+        if self._commits < self.CHECK_INTERVAL:
+            return False
+        self._commits = 0
+        return True
 
     def truncate(self, connection: sqlite3.Connection) -> None:
         """Move the log into the file and empty it, if it is too long and the other processes allow it."""

@@ -218,7 +218,7 @@ def test_what_expires_while_another_store_is_asked_to_take_it_is_not_buried_too(
 def test_what_cannot_be_read_is_kept_though_its_dead_letter_queue_is_nowhere(timed, clock):
     timed.queue_controller.create("q", {**EXPIRING, "_dead_letter_queue": "nowhere"})
     post(timed, "unreadable", "readable", ttl=1)
-    with timed._database.write as connection:
+    with timed._database.write, timed._database.lock, timed._database.begin_write() as connection:
         connection.execute("UPDATE message SET record = x'c1' WHERE id = (SELECT min(id) FROM message)")
     clock.advance(1)
 

@@ -20,7 +20,7 @@ HOT = [
 
 @pytest.mark.parametrize(("subject", "name"), HOT)
 def test_no_statement_of_a_messages_life_scans_a_table(driver, subject, name):
-    with driver._database.read as connection:
+    with driver._database.read, driver._database.lock, driver._database.begin_read() as connection:
         statement = statements(subject)[name]
         values = {"queue": 1, "rank": 0, "id": 0, "wall": 0, "elapsed": 0, "client": None, "limit": 1}
         try:

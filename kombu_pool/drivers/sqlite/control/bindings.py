@@ -42,7 +42,7 @@ class BindingsController(Contract):
         key, stored = project_key(project), write(dict(arguments or {}))
         if self._database.row(_SQL["generation"], (key, name)) is not None:
             return False
-        with self._database.write as connection:
+        with self._database.write, self._database.lock, self._database.begin_write() as connection:
             generation = self._next_generation(connection)
             values = (key, name, type, int(durable), int(auto_delete), stored, generation)
             return connection.execute(_SQL["create"], values).rowcount > 0
@@ -58,7 +58,7 @@ class BindingsController(Contract):
 
     def delete_exchange(self, name: str, project: Project = None) -> None:
         key = project_key(project)
-        with self._database.write as connection:
+        with self._database.write, self._database.lock, self._database.begin_write() as connection:
             connection.execute(_SQL["delete"], (key, name))
             connection.execute(_SQL["unbind_source"], (key, name))
             sources = connection.execute(_SQL["unbind_destination"], (key, _EXCHANGE, name)).fetchall()
@@ -81,7 +81,7 @@ class BindingsController(Contract):
     ) -> bool:
         key = project_key(project)
         values = (key, exchange, destination_type, destination, routing_key, write(dict(arguments or {})))
-        with self._database.write as connection:
+        with self._database.write, self._database.lock, self._database.begin_write() as connection:
             for name in (exchange, destination) if destination_type == _EXCHANGE else (exchange,):
                 if connection.execute(_SQL["generation"], (key, name)).fetchone() is None:
                     raise ExchangeDoesNotExist(name, project)
@@ -103,7 +103,7 @@ class BindingsController(Contract):
     ) -> bool:
         key = project_key(project)
         values = (key, exchange, destination_type, destination, routing_key, write(dict(arguments or {})))
-        with self._database.write as connection:
+        with self._database.write, self._database.lock, self._database.begin_write() as connection:
             if not connection.execute(_SQL["unbind"], values).rowcount:
                 return False
             self._set_generation(connection, key, [exchange])
@@ -111,7 +111,7 @@ class BindingsController(Contract):
 
     def unbind_queue(self, queue: str, project: Project = None, *, incarnation: str | None = None) -> Sequence[str]:
         key = project_key(project)
-        with self._database.write as connection:
+        with self._database.write, self._database.lock, self._database.begin_write() as connection:
             if incarnation is not None and not is_in_state(connection, (key, queue), incarnation, deleting=True):
                 return []
             rows = connection.execute(_SQL["unbind_destination"], (key, _QUEUE, queue)).fetchall()

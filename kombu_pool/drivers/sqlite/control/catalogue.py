@@ -44,19 +44,19 @@ class CatalogueController(Contract):
         return [{"queue": queue, "project": project, "pool": pool} for queue, pool in rows]
 
     def insert(self, project: Project, queue: str, pool: str) -> None:
-        with self._database.write as connection:
+        with self._database.write, self._database.lock, self._database.begin_write() as connection:
             _assign(connection, (project_key(project), queue), pool, RESERVED)
 
     def delete(self, project: Project, queue: str, *, incarnation: str | None = None) -> None:
         scope = (project_key(project), queue)
-        with self._database.write as connection:
+        with self._database.write, self._database.lock, self._database.begin_write() as connection:
             if incarnation is None:
                 connection.execute(_SQL["delete"], scope)
             else:
                 connection.execute(_SQL["end_deletion"], (*scope, incarnation))
 
     def drop_all(self) -> None:
-        with self._database.write as connection:
+        with self._database.write, self._database.lock, self._database.begin_write() as connection:
             connection.execute(_SQL["drop_all"])
 
     def find_until(self, project: Project, queue: str) -> tuple[Assignment | None, float]:
@@ -75,7 +75,7 @@ class CatalogueController(Contract):
         found, _ = _stored(self._database.row(_SQL["find"], scope))
         if found is not None and _stays(found, replaces):
             return found, False
-        with self._database.write as connection:
+        with self._database.write, self._database.lock, self._database.begin_write() as connection:
             found, _ = _stored(connection.execute(_SQL["find"], scope).fetchone())
             if found is not None and _stays(found, replaces):
                 return found, False
@@ -98,7 +98,7 @@ class CatalogueController(Contract):
         expiry: Expiry | None = None,
     ) -> bool:
         scope, record = (project_key(project), queue), write(metadata or {})
-        with self._database.write as connection:
+        with self._database.write, self._database.lock, self._database.begin_write() as connection:
             if not connection.execute(_SQL["activate"], (*scope, incarnation)).rowcount:
                 return False
             if connection.execute(_RECORDS["create"], (*scope, record)).rowcount:
@@ -106,7 +106,7 @@ class CatalogueController(Contract):
         return True
 
     def begin_deletion(self, project: Project, queue: str, incarnation: str) -> bool:
-        with self._database.write as connection:
+        with self._database.write, self._database.lock, self._database.begin_write() as connection:
             return begin_deletion(connection, (project_key(project), queue), incarnation)
 
     def deletions(self, limit: int = 100) -> Sequence[tuple[Project, str, Assignment]]:

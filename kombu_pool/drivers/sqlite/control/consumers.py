@@ -34,14 +34,14 @@ class ConsumersController(Contract):
 
     def set_lifetime(self, queue: str, after: float, project: Project = None, from_now: bool = False) -> None:
         scope = (project_key(project), queue)
-        with self._database.write as connection:
+        with self._database.write, self._database.lock, self._database.begin_write() as connection:
             touched = self._clock.elapsed() if from_now else None
             connection.execute(_SQL["set_lifetime"], (*scope, after, touched))
             connection.execute(_SQL["refresh"], scope)
 
     def touch(self, queue: str, project: Project = None) -> bool:
         scope = (project_key(project), queue)
-        with self._database.write as connection:
+        with self._database.write, self._database.lock, self._database.begin_write() as connection:
             now = self._clock.elapsed()
             if _is_expired(connection, scope, now):
                 return False
@@ -60,7 +60,7 @@ class ConsumersController(Contract):
         incarnation: str | None = None,
     ) -> bool:
         scope = (project_key(project), queue)
-        with self._database.write as connection:
+        with self._database.write, self._database.lock, self._database.begin_write() as connection:
             now = self._clock.elapsed()
             if incarnation is not None and (
                 not is_in_state(connection, scope, incarnation, deleting=False) or _is_expired(connection, scope, now)
@@ -75,7 +75,7 @@ class ConsumersController(Contract):
 
     def renew(self, holders: Sequence[str], ttl: float) -> Sequence[str]:
         gone: list[str] = []
-        with self._database.write as connection:
+        with self._database.write, self._database.lock, self._database.begin_write() as connection:
             ends = self._clock.elapsed() + ttl
             scopes: set[tuple[str, str]] = set()
             for holder in dict.fromkeys(holders):
@@ -91,7 +91,7 @@ class ConsumersController(Contract):
         return [name for (name,) in rows]
 
     def remove_holders(self, holders: Sequence[str]) -> None:
-        with self._database.write as connection:
+        with self._database.write, self._database.lock, self._database.begin_write() as connection:
             _remove_holders(connection, holders, self._clock.elapsed())
 
     def count(self, queue: str, project: Project = None) -> int:
@@ -103,7 +103,7 @@ class ConsumersController(Contract):
 
     def expire(self, queue: str, project: Project = None, *, unused: str | None = None) -> bool:
         scope = (project_key(project), queue)
-        with self._database.write as connection:
+        with self._database.write, self._database.lock, self._database.begin_write() as connection:
             now = self._clock.elapsed()
             if unused is not None:
                 assigned = is_in_state(connection, scope, unused, deleting=False)

@@ -66,7 +66,7 @@ class QueueController(Contract):
 
     def set_metadata(self, name: str, metadata: Metadata, project: Project = None) -> None:
         values = (write(metadata), project_key(project), name)
-        with self._database.write as connection:
+        with self._database.write, self._database.lock, self._database.begin_write() as connection:
             if not connection.execute(self._sql["set_metadata"], (*values, self._clock.elapsed())).rowcount:
                 raise QueueDoesNotExist(name, project)
 
@@ -82,7 +82,7 @@ class QueueController(Contract):
         if self.exists(name, project):
             return False
         values = (project_key(project), name, write(metadata or {}))
-        with self._database.write as connection:
+        with self._database.write, self._database.lock, self._database.begin_write() as connection:
             return connection.execute(self._sql["create"], values).rowcount > 0
 
     def exists(self, name: str, project: Project = None) -> bool:
@@ -91,7 +91,7 @@ class QueueController(Contract):
     def delete(self, name: str, project: Project = None, *, incarnation: str | None = None) -> None:
         scope = (project_key(project), name)
         if self._database.row(self._sql["is_stored"], scope) is not None:
-            with self._database.write as connection:
+            with self._database.write, self._database.lock, self._database.begin_write() as connection:
                 connection.execute(self._sql["delete"], scope)
 
     def stats(self, name: str, project: Project = None) -> dict[str, Any]:

@@ -27,7 +27,7 @@ class Registry(Contract[int]):
 
     def replace(self, records: Records, version: int, unused: str | None = None) -> bool:
         record = encode(records)
-        with self._database.write as connection:
+        with self._database.write, self._database.lock, self._database.begin_write() as connection:
             _require_unused(unused, connection.execute(_SQL["queues"], (unused,)).fetchone()[0])
             return bool(connection.execute(_SQL["replace"], (record, version)).rowcount)
 

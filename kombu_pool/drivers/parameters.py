@@ -160,6 +160,8 @@ class _Completion:
             return host
         found = _HOST.match(host) if not host.endswith("]") else None
         name, own = (found["name"], found["port"]) if found else (host, None)
+        if not str(self._given.port).isdigit():
+            raise ConfigurationError(f"{self._uri}: {_listed(['port'])} must be a number, not {self._given.port!r}")
         port = self._merged("port", own and int(own), int(self._given.port))
         return f"{name or 'localhost'}:{port}"
 

@@ -13,6 +13,7 @@ from kombu.utils.collections import eqhash
 
 from kombu_pool import errors
 from tests.support.servers.certificates import certificates
+from tests.support.servers.mongodb.tls import TlsMongoServer
 from tests.support.servers.redis_quoted_password import QuotedPasswordServer
 from tests.support.servers.redis_tls import TlsServer
 from tests.support.transport.traffic import declare, publish, take_all
@@ -80,6 +81,7 @@ def test_a_part_that_the_url_lacks_becomes_a_part_of_it(url, given, meant):
     [
         ("pool+redis://h/0", {"virtual_host": "5"}, ["virtual_host", "broker_vhost", "differ"]),
         ("pool+redis://h:6379", {"port": 7}, ["port", "broker_port", "differ"]),
+        ("pool+redis://h", {"port": "http"}, ["port", "broker_port", "'http'"]),
         ("pool+redis://u:hunter2@h", {"userid": "other"}, ["userid", "broker_user", "differ"]),
         ("pool+redis://u:hunter2@h", {"password": "hunter3"}, ["password", "broker_password", "differ"]),
         ("pool+rediss://h?ssl_cert_reqs=required", {"ssl": {"cert_reqs": "none"}}, ["ssl_cert_reqs", "differ"]),
@@ -165,26 +167,31 @@ def test_each_part_beside_the_url_is_the_one_that_is_used():
         assert server.client(db=0).dbsize() == 0
 
 
+@pytest.fixture(scope="module", params=["redis", "mongodb"])
+def tls_url(request):
+    """The broker URL, without a word of TLS, of a server that requires it."""
+    with TlsServer() if request.param == "redis" else TlsMongoServer() as server:
+        login = f"{server.user}:{server.password}@" if request.param == "redis" else ""
+        yield f"pool+{request.param}://{login}{server.address}"
+
+
 @pytest.mark.parametrize(
     "settings",
     [
         {"ssl_ca_certs": str(certificates().authority)},
-        {"ca_certs": str(certificates().authority), "cert_reqs": ssl.CERT_REQUIRED},
+        {"ca_certs": str(certificates().authority), "cert_reqs": ssl.CERT_REQUIRED, "check_hostname": True},
         {"ssl_cert_reqs": ssl.CERT_NONE},
         {"cert_reqs": "CERT_NONE"},
     ],
 )
-def test_tls_is_that_of_the_store(settings):
-    with TlsServer() as server:
-        url = f"pool+redis://{server.user}:{server.password}@{server.address}"
-
-        for connection in copies(Connection(url, ssl=settings)):
-            use(connection)
+def test_tls_is_that_of_the_store(tls_url, settings):
+    for connection in copies(Connection(tls_url, ssl=settings)):
+        use(connection)
 
 
-def test_a_certificate_that_is_not_trusted_is_refused():
-    with TlsServer() as server:
-        url = f"pool+redis://{server.user}:{server.password}@{server.address}"
+@pytest.mark.parametrize("settings", [True, {"cert_reqs": "required"}])
+def test_a_certificate_that_is_not_trusted_is_refused(tls_url, settings):
+    soon = "?serverSelectionTimeoutMS=300" if "mongodb" in tls_url else ""
 
-        with pytest.raises(errors.ConnectionError):
-            Connection(url, ssl=True).connect()
+    with pytest.raises(errors.ConnectionError):
+        Connection(f"{tls_url}/{soon}", ssl=settings).connect()

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
+import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from kombu_pool.drivers.sqlite.boot import enter_boot
 from kombu_pool.drivers.sqlite.statements import schema
+from kombu_pool.drivers.sqlite.wakeup import wake_path
 from kombu_pool.errors import ConfigurationError, IncompatibleStore
 
 if TYPE_CHECKING:
     from kombu_pool.drivers.sqlite.location import Location
     from kombu_pool.drivers.sqlite.times import StoreClock
 
+logger = logging.getLogger(__name__)
+
 APPLICATION_ID = 0x6B706F6C  # "kpol"
 #: Version of the layout in ``schema.sql``, kept as the file's ``user_version``. A file of another version is refused.
 LAYOUT_VERSION = 9
 _PAGE_SIZE = 4096
 _OLDEST = (3, 35, 0)  # the first with RETURNING
+#: Folders that this process has warned of.
+_warned: set[Path] = set()
 
 
 def prepare(path: str) -> None:
@@ -32,17 +40,38 @@ def prepare(path: str) -> None:
     if sqlite3.sqlite_version_info < _OLDEST:
         raise ConfigurationError(f"SQLite {sqlite3.sqlite_version} is too old: 3.35 or newer is needed")
     file = Path(path)
-    if file.is_dir():
-        raise ConfigurationError(f"{path} is a folder: name a file in it, such as {file / 'pool.db'}")
     try:
-        _create_folder(file.parent)
-    except OSError as error:
-        raise ConfigurationError(f"{path}: the folder {file.parent} cannot be made: {error.strerror}") from error
+        _check_paths(file)
+    except OSError as error:  # a name that is too long, a circle of links
+        raise ConfigurationError(f"{error.filename}: {error.strerror}") from error
     for place in (file, file.parent) if file.exists() else (file.parent,):
         if not os.access(place, os.W_OK):
             raise ConfigurationError(
                 f"{path}: {place} is not writable for this user; SQLite writes beside the file too"
             )
+
+
+def _check_paths(file: Path) -> None:
+    if file.is_dir():
+        raise ConfigurationError(f"{file} is a folder: name a file in it, such as {file / 'pool.db'}")
+    try:
+        _create_folder(file.parent)
+    except OSError as error:
+        raise ConfigurationError(f"{file}: the folder {file.parent} cannot be made: {error.strerror}") from error
+    _warn_of_strangers(file.parent)
+    beside = Path(wake_path(str(file)))
+    # It has the longest name of all files of the store.
+    with suppress(FileNotFoundError):
+        if not stat.S_ISREG(beside.lstat().st_mode):
+            raise ConfigurationError(f"{beside} is no regular file: another program or user has made it; delete it")
+
+
+def _warn_of_strangers(folder: Path) -> None:
+    """Warn once of a folder in which every user may replace the file."""
+    mode = folder.stat().st_mode
+    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX and folder not in _warned:
+        _warned.add(folder)
+        logger.warning("%s is writable for every user, who may replace or delete the store in it: chmod o-w it", folder)
 
 
 def _create_folder(folder: Path) -> None:

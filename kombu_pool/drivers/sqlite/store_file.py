@@ -109,13 +109,13 @@ def report_loss(path: str, lost: StoreFile) -> None:
 
 
 def _create(path: str) -> None:
-    """Make an empty file, without anything that a deleted one left beside it."""
+    """Make an empty file with the mode of the umask, without anything that a deleted one left beside it."""
     if size_of(path):
         return
     for end in _BESIDE:
         _remove(path + end)
     with suppress(FileExistsError):
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644))
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
 
 
 def _remove(path: str) -> None:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
+import stat
 import sys
 import time
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-_IN_MODIFY = 0x2
+_IN_MODIFY, _IN_DONT_FOLLOW = 0x2, 0x2000000
 #: Seconds between two checks that the file was not deleted.
 _CHECK_INTERVAL = 1.0
-_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
+# Another user may have planted a link to a file of this user's, or a pipe, whose opening would wait for a reader.
+_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 def wake_path(path: str) -> str:
@@ -23,8 +26,16 @@ def wake_path(path: str) -> str:
 
 
 def open_wake_file(path: str) -> int:
-    """Return a descriptor of the file beside a database file, which is created if it is missing."""
-    return os.open(wake_path(path), _FLAGS, 0o666)
+    """Return a descriptor of the file beside a database file, which is created if it is missing.
+
+    Raises:
+        OSError: it cannot be opened, or is no regular file.
+    """
+    file = os.open(wake_path(path), _FLAGS, 0o666)
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise OSError(errno.EINVAL, "the file beside it is no regular file", wake_path(path))
+    return file
 
 
 class WakeSignal:
@@ -90,7 +101,7 @@ class WakeListener:
 
 def _stat(path: str) -> os.stat_result | None:
     with contextlib.suppress(OSError):
-        return Path(wake_path(path)).stat()
+        return Path(wake_path(path)).lstat()
     return None
 
 
@@ -130,7 +141,7 @@ def _listen(path: str) -> int:
         os.close(open_wake_file(path))
     # IN_NONBLOCK and IN_CLOEXEC have the values of the O_ flags.
     file = int(libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
-    if file >= 0 and libc.inotify_add_watch(file, os.fsencode(wake_path(path)), _IN_MODIFY) < 0:
+    if file >= 0 and libc.inotify_add_watch(file, os.fsencode(wake_path(path)), _IN_MODIFY | _IN_DONT_FOLLOW) < 0:
         os.close(file)
         return -1
     return file

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 #: Bound of the time that a waiting consumer may take to claim such a message, in seconds; it is the ttl in the store.
 ZERO_TTL = 1.0
-#: Ttl of such a message in a queue without a consumer, in seconds: the shortest that is not 0, which never expires.
-SHORTEST_TTL = 0.001
+#: Ttl of such a message in a queue without a consumer, in seconds: the shortest that a clock shows; 0 never expires.
+SHORTEST_TTL = 1e-6
 
 TTL_ARGUMENT = "x-message-ttl"
 

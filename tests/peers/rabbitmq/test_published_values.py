@@ -10,20 +10,16 @@ import datetime as dt
 import math
 import uuid
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
-from kombu import Connection, Producer, Queue
+from kombu import Producer, Queue
 
-from kombu_pool.errors import InvalidMessage
-from tests.support.conformance.stores import STORES
+from tests.support.peers.brokers import REFUSED, Peer
 from tests.support.servers import rabbitmq
 from tests.support.transport.traffic import eventually
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 pytestmark = pytest.mark.skipif(not rabbitmq.program(), reason="RabbitMQ is not installed")
 
@@ -34,7 +30,7 @@ EXAMPLES = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 NAME = "q"
-REFUSED, EXPIRED = "refused", "expired"
+EXPIRED = "expired"
 BASIC = ("correlation_id", "reply_to", "message_id", "type", "app_id", "timestamp", "priority", "expiration")
 NUMBERS = ("timestamp", "priority")
 #: Within how many seconds RabbitMQ has a dead letter: some histories end its queue.
@@ -68,47 +64,6 @@ arguments = st.dictionaries(
     odd | st.booleans() | st.integers(0, 10**6) | st.sampled_from(["drop-head", "reject-publish"]),
     max_size=2,
 )  # fmt: skip
-
-
-class Peer:
-    """A broker, over a connection that is opened again after an error."""
-
-    def __init__(self, url: str, refusals: tuple[type[Exception], ...]) -> None:
-        self._url, self._refusals = url, refusals
-        self._open()
-
-    def attempt(self, action: Callable[[Any], Any]) -> Any:
-        """Return what an action on a channel returns, or REFUSED."""
-        try:
-            with self.connection.channel() as channel:
-                return action(channel)
-        except (*self._refusals, *self.connection.channel_errors):
-            self.connection.close()
-            self._open()
-            return REFUSED
-
-    def _open(self) -> None:
-        # RabbitMQ answers what it refuses only where it confirms.
-        self.connection = Connection(
-            self._url, transport_options={"confirm_publish": True} if "amqp" in self._url else {}
-        )
-
-
-@pytest.fixture(scope="module")
-def peer() -> Iterator[Peer]:
-    # Its client raises errors of every kind for what it cannot write.
-    peer = Peer(rabbitmq.shared_broker().url, (Exception,))
-    yield peer
-    peer.connection.close()
-
-
-@pytest.fixture(scope="module", params=["sqlite", "redis", "mongodb"])
-def ours(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peer]:
-    uri = STORES[request.param].uri(tmp_path_factory.mktemp("store"), "store")
-    # Kombu itself refuses an odd expiration by the other errors.
-    peer = Peer(f"pool+{uri}", (InvalidMessage, ValueError, TypeError, OverflowError))
-    yield peer
-    peer.connection.close()
 
 
 def delivered(peer: Peer, body: Any, **published: Any) -> Any:

@@ -45,8 +45,9 @@ _BY_CODE: dict[str, tuple[type[KombuPoolError], str]] = {
     # The beginning of "DB index is out of range", which has no code.
     "DB": (ConfigurationError, "the server has no database of that number"),
 }
-# Redis 7.0 gives it no code.
+# Redis 7.0 gives these no code.
 _REFUSED_IN_SCRIPT = "The user executing the script can't"
+_DOWN_IN_SCRIPT = "while the cluster is down"
 # Redis 6.2 puts the code of a script's error behind its place: "...: @user_script: 12: -READONLY You can't write ...".
 _CODE = re.compile(r"(?:\A|: )-?([A-Z]+)\b")
 # Texts of redis-py: "Error 111 connecting to 127.0.0.1:6379. Connection refused.", "Error while reading from
@@ -99,6 +100,8 @@ def error_code(error: BaseException) -> str:
     code = next((code for kind, code in _BY_CLASS if isinstance(error, kind)), None)
     if _REFUSED_IN_SCRIPT in str(error):
         return "NOPERM"
+    if _DOWN_IN_SCRIPT in str(error):
+        return "CLUSTERDOWN"
     return code or next((code for code in _CODE.findall(str(error)) if code in _BY_CODE), "")
 
 

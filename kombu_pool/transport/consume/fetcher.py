@@ -313,7 +313,9 @@ class Fetcher:
             logger.warning("The control store is unreachable (%s)", failure)
         else:
             self._has_warned = True
-            logger.error("Claiming from pool %r failed; retrying", self.pool, exc_info=unexpected)
+            # A full store, a missing permission, a cluster that is down: only a defect needs its traceback.
+            defect = None if isinstance(unexpected, errors.KombuPoolError) else unexpected
+            logger.error("Claiming from pool %r failed; retrying: %s", self.pool, unexpected, exc_info=defect)
 
     def _pause(self, seconds: float) -> None:
         # Jitter: the fetchers of all processes meet an outage at the same moment.

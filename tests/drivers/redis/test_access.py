@@ -7,12 +7,14 @@ import re
 from pathlib import Path
 
 import pytest
+from kombu import Connection
 
 from kombu_pool import drivers, errors
 from kombu_pool.drivers.redis.location import locate
 from tests.support.servers import certificates
 from tests.support.servers.redis_server import Server
 from tests.support.servers.redis_tls import TlsServer
+from tests.support.transport.traffic import consume, declare, eventually, publish
 
 ROOT = Path(__file__).parents[3]
 SECRET = "pa:ss@wo/rd%"
@@ -213,6 +215,23 @@ def test_a_permission_that_is_withdrawn_later_is_a_matter_of_configuration(user,
 
     with pytest.raises(errors.ConfigurationError, match="permission"):
         queue.post("a")
+
+
+def test_a_consumer_that_is_refused_says_so_in_one_line_and_goes_on_later(user, server, caplog):
+    with Connection(f"pool+{user('~*', '&*', '+@all')}") as connection, connection.channel() as channel:
+        declare(channel, "q")
+        inbox = consume(channel, "q")
+        server.ask("ACL", "SETUSER", "us@er", "-zrange")
+        with pytest.raises(connection.connection_errors):
+            inbox.wait_for(1)
+        server.ask("ACL", "SETUSER", "us@er", "+zrange")
+        publish(channel, "q", "a")
+        eventually(lambda: "works again" in caplog.text)
+
+    (error,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert "Claiming from pool 'default' failed; retrying: " in error.message
+    assert "the user lacks a permission" in error.message
+    assert error.exc_info is None
 
 
 def test_a_key_that_the_user_may_not_touch_is_told(user, open_driver):

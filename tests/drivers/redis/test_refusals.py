@@ -6,9 +6,10 @@ import logging
 import threading
 
 import pytest
+import redis
 
 from kombu_pool import drivers, errors
-from kombu_pool.drivers.redis import server_check
+from kombu_pool.drivers.redis import error_mapping, server_check
 from kombu_pool.drivers.redis.keys import queue_keys
 from kombu_pool.drivers.redis.location import locate
 from kombu_pool.testing import ManualClock, QueueHandle, bodies, ids
@@ -256,6 +257,15 @@ def complaint(queue):
     except errors.ConnectionError as error:
         return str(error)
     return ""
+
+
+@pytest.mark.parametrize("what", ["execute a command", "execute a write command"])
+def test_a_script_that_finds_the_cluster_down_is_an_outage(what):
+    error = redis.ResponseError(
+        f"Script attempted to {what} while the cluster is down script: 5de0, on @user_script:1."
+    )
+
+    assert isinstance(error_mapping.translation(error, "redis+cluster://host"), errors.ConnectionError)
 
 
 def test_a_server_that_is_too_old_is_refused(location):

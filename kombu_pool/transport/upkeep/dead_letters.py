@@ -22,6 +22,7 @@ from kombu_pool.transport.declare.queue_arguments import (
     dead_letters_refused,
 )
 from kombu_pool.transport.publish import envelope as envelopes
+from kombu_pool.transport.upkeep.default_dead_letter_queue import DEFAULT_DEAD_LETTER_QUEUE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -71,7 +72,7 @@ class DeadLetterPublisher:
         envelope["exchange"], envelope["routing-key"] = exchange, key
         if any([self._default_queue.post(project, queue, dead) for queue in queues]):  # noqa: C419 - to each of them
             return True
-        if routed and not queues:
+        if (routed and not queues) or _would_cycle(envelope, DEFAULT_DEAD_LETTER_QUEUE):
             return False
         what = "there is no dead-letter exchange %r" if routed is None else "exchange %r with key %r leads to no queue"
         self._default_queue.keep(project, dead, what % ((exchange,) if routed is None else (exchange, key)))

@@ -72,11 +72,11 @@ class QueueLives:
             if found is not None and found.state == EXPIRED:
                 self.expire(queue, project)
                 continue
-            if found is not None and found.state == ACTIVE and self._open_pools.exists(found.pool):
-                return False
             if self._records.exists(queue, project):
-                self._restore(queue, project, found)
+                if found is None or found.state != ACTIVE or not self._open_pools.exists(found.pool):
+                    self._restore(queue, project, found)
                 return False
+            # An active assignment without a record: the control store lost the record, and gets it back.
             assigned, is_ours = self._assign(queue, project, flavor, found, lease=CREATION_LEASE, expires=expires)
             if is_ours and self._create(queue, project, assigned, metadata, expiry):
                 return True

@@ -31,6 +31,16 @@ def test_a_queue_is_created_once_and_keeps_its_metadata(pooled):
     assert pooled.queue_controller.get("q") == {"x": 1}
 
 
+def test_a_queue_whose_record_was_lost_is_created_again_with_its_messages(populated):
+    post(populated, "of-a", 1)
+    populated.control.queue_controller.delete("of-a")
+
+    assert populated.queue_controller.create("of-a", {"x": 1}) is True
+    assert populated.queue_controller.create("of-a", {"x": 2}) is False
+    assert populated.queue_controller.get("of-a") == {"x": 1}
+    assert bodies(populated, "of-a") == [1]
+
+
 def test_new_metadata_reaches_both_planes(populated, stores):
     populated.queue_controller.set_metadata("of-a", {"x": 1})
 

@@ -9,7 +9,7 @@ from kombu import Exchange, Queue
 
 from kombu_pool.transport.upkeep.control_epoch import ControlEpoch
 from tests.support.celery.brokers import BROKERS
-from tests.support.transport.traffic import count, eventually
+from tests.support.transport.traffic import count, declare, eventually, publish, take_all
 
 QUEUE = Queue("q", Exchange("x"), routing_key="key")
 RETRY = {"retry": True, "retry_policy": {"max_retries": 5, "interval_start": 0.01, "interval_step": 0.1}}
@@ -101,3 +101,14 @@ def test_each_consumer_of_a_process_is_failed_once(connect, broker):
 
     for connection in connections:
         drain_until_it_fails(connection)
+
+
+def test_a_queue_whose_record_was_lost_is_declared_again_with_its_messages(connect):
+    channel = connect().channel()
+    declare(channel, "q")
+    publish(channel, "q", "a")
+    channel.connection.broker.data.control.queue_controller.delete("q")
+
+    other = connect(ack_delay=0.003).channel()
+    assert other.queue_declare("q").message_count == 1
+    assert take_all(other, "q") == ["a"]

@@ -395,14 +395,3 @@ def test_a_queue_that_is_to_stay_is_not_deleted_for_another_declaration(channel)
 
     assert exists(channel, "q")
     assert broker.control.consumers_controller.expired_queues() == []
-
-
-def test_a_queue_whose_record_was_lost_is_declared_again_with_its_messages(connect):
-    channel = connect().channel()
-    declare(channel, "q")
-    publish(channel, "q", "a")
-    channel.connection.broker.data.control.queue_controller.delete("q")
-
-    other = connect(ack_delay=0.003).channel()
-    assert other.queue_declare("q").message_count == 1
-    assert take_all(other, "q") == ["a"]

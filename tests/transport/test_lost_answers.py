@@ -91,6 +91,14 @@ def test_what_is_published_again_is_stored_once(producer, consumer, answers):
     assert take_all(consumer, "q") == ["a"]
 
 
+def test_properties_that_are_ignored_do_not_hide_that_it_is_published_again(producer, consumer, answers):
+    answers.lose("q")
+
+    producer.publish("a", routing_key="q", retry=True, retry_policy=RETRY, unknown=object())
+
+    assert take_all(consumer, "q") == ["a"]
+
+
 def test_what_was_consumed_before_it_is_published_again_is_not_stored_again(producer, consumer, answers):
     consumed = []
     answers.lose("q", 3, lambda: consumed.extend(take_all(consumer, "q")))

@@ -12,7 +12,6 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from kombu_pool.drivers.redis.error_mapping import CLIENT_ERRORS
 from kombu_pool.drivers.redis.sentinels import Master, Sentinels
 
 if TYPE_CHECKING:
@@ -82,12 +81,19 @@ class MasterTracker:
     def _run(self, stopped: threading.Event, sentinels: Sentinels) -> None:
         # At whole seconds: consumers and producers of all processes leave a former master at about the same moment.
         while not stopped.wait(_INTERVAL - time.time() % _INTERVAL):
-            with suppress(*CLIENT_ERRORS):
-                newest = sentinels.newest(self._master)
-                with self._lock:
-                    if self._master is None or newest.epoch >= self._master.epoch:
-                        self._adopt(newest)
+            try:
+                self._follow(sentinels)
+            except Exception as error:  # noqa: BLE001 - without the thread no failover would be noticed
+                logger.debug("%s: the Sentinels do not tell the master: %s", self._location, error)
         sentinels.close()
+
+    def _follow(self, sentinels: Sentinels) -> None:
+        before = self._master
+        newest = sentinels.tracked(before)
+        with self._lock:
+            # A caller may have got a newer answer meanwhile.
+            if self._master is None or self._master == before or newest.epoch >= self._master.epoch:
+                self._adopt(newest)
 
     def _adopt(self, master: Master) -> None:
         former, self._master = self._master, master

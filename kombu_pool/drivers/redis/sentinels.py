@@ -45,15 +45,23 @@ class Sentinels:
         first = next(self._answers([]), None)
         if first is not None and (current is None or first == current):
             return first
-        return self.newest(current)
+        return self._newest(current, [])
 
-    def newest(self, current: Master | None) -> Master:
-        """Return the newest of all answers; raises as :meth:`master` does.
+    def tracked(self, current: Master | None) -> Master:
+        """Return the newest of all answers, or ``current`` if that is newer; raises as :meth:`master` does.
+
+        If all Sentinels answer, an older answer counts: they count from 0 when they are told to monitor a master anew.
+        """
+        failures: list[Exception] = []
+        newest = self._newest(current, failures)
+        return current if current is not None and newest.epoch < current.epoch and failures else newest
+
+    def _newest(self, current: Master | None, failures: list[Exception]) -> Master:
+        """Return the newest of all answers.
 
         Sentinels may have different addresses of one master: while one of the newest answers has that of ``current``,
         it stays.
         """
-        failures: list[Exception] = []
         answers = list(self._answers(failures))
         if not answers:
             raise self._failure(failures)

@@ -9,10 +9,13 @@ import pytest
 from kombu_pool import drivers, errors
 from tests.support.kombu_clients import Clients
 from tests.support.limits import LIMIT
-from tests.support.servers.redis_sentinel import Sentinels
+from tests.support.servers.redis_sentinel import NAME, Sentinels
+from tests.support.servers.redis_server import Server
 from tests.support.transport.traffic import eventually
 
 PUBLISHERS, CONSUMERS = 3, 2
+#: What another server than a Sentinel refuses of one question for the master, at most.
+ERRORS_OF_ONE_QUESTION = 4
 
 pytestmark = pytest.mark.slow
 
@@ -139,3 +142,36 @@ def test_too_few_replicas_are_counted_in_the_error_and_the_message_is_stored(sen
 
     assert [message["body"] for message in store.message_controller.pop("q", 10)] == ["a"]
     other.close()
+
+
+def test_all_connections_follow_sentinels_that_are_told_to_monitor_another_master(sentinels, opened):
+    store = opened(sentinels.uri())
+    former = sentinels.manual_failover()
+    assert store.queue_controller.exists("q")
+    assert clients_of(former)
+    other = next(server for server in sentinels.servers if server is not former)
+    other.ask("REPLICAOF", "NO", "ONE")
+
+    # Their epochs begin with 0 again.
+    for sentinel in sentinels.sentinels:
+        sentinel.ask("SENTINEL REMOVE", NAME)
+        sentinel.ask("SENTINEL MONITOR", NAME, "127.0.0.1", other.port, 2)
+
+    eventually(lambda: not clients_of(former))
+    store.message_controller.post("q", [{"ttl": None, "body": "a"}], None)
+    assert other.client().hlen("kombu-pool:{/q}:records") == 1
+
+
+def test_a_failover_is_noticed_after_another_server_had_the_port_of_the_sentinel(opened):
+    with Sentinels(sentinels=1) as sentinels:
+        opened(sentinels.uri())
+        former, sentinel = sentinels.master, sentinels.sentinels[0]
+        eventually(lambda: clients_of(former))
+        sentinel.kill()
+        with Server(port=sentinel.port) as no_sentinel:
+            eventually(lambda: no_sentinel.ask("INFO", "stats")["total_error_replies"] > 2 * ERRORS_OF_ONE_QUESTION)
+        sentinel.restart()
+
+        sentinels.planned_failover()
+
+        eventually(lambda: not clients_of(former))

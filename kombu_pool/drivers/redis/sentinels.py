@@ -50,7 +50,7 @@ class Sentinels:
     def tracked(self, current: Master | None) -> Master:
         """Return the newest of all answers, or ``current`` if that is newer; raises as :meth:`master` does.
 
-        If all Sentinels answer, an older answer counts: they count from 0 when they are told to monitor a master anew.
+        If all Sentinels answer, an older answer counts: after SENTINEL MONITOR their epochs begin with 0.
         """
         failures: list[Exception] = []
         newest = self._newest(current, failures)

@@ -60,11 +60,22 @@ class PublishBuffer:
         self._timer: FlushTimer | None = None
         self._channel: PostingMethods | None = None
         self._lock = threading.Lock()
-        self._pid = os.getpid()
+        #: Whether its thread is in a method that locks; what a signal handler publishes then is not buffered.
+        self._is_entered = False
+        self._pid, self._thread = os.getpid(), threading.get_ident()
+        self._is_closed = False
 
     def accepts(self, client: Any, batch_groups: bool) -> bool:
-        """Return whether it buffers what is published over this Kombu connection. In a child process it does not."""
-        return client is self._client and (self._explicit or batch_groups) and self._pid == os.getpid()
+        """Return whether it buffers what is published over this Kombu connection.
+
+        It does so until it is closed, for the process and the thread that opened it: a context may be copied.
+        """
+        return (
+            client is self._client
+            and (self._explicit or batch_groups)
+            and not (self._is_closed or self._is_entered)
+            and (self._pid, self._thread) == (os.getpid(), threading.get_ident())
+        )
 
     def holds_next(self) -> bool:
         """Return whether the next message is held; one that comes a while after the last post is published at once."""
@@ -93,22 +104,30 @@ class PublishBuffer:
         Raises:
             InvalidMessage: the message cannot be stored.
         """
-        with self._lock:
-            self._raise_late_failure()
-            if self._must_flush():
-                self._flush(channel)
-            if type(message) is dict:
-                message = dict(message)
-            new, queues = channel.routed(message, exchange, routing_key)
-            codec.check(new["body"])
-            for queue in queues:
-                self._queues.setdefault(queue, QueueBuffer(queue)).messages.append(new)
-            self._size += 1
-            self._bytes += len(new["body"]["body"] or "")
-            if self._timer is not None and self._flush_at is None:
-                self._channel = channel
-                self._flush_at = time.monotonic() + self.MAX_AGE
-                self._timer.start()
+        self._is_entered = True
+        try:
+            with self._lock:
+                self._add(channel, message, exchange, routing_key)
+        finally:
+            self._is_entered = False
+
+    def _add(self, channel: PostingMethods, message: Any, exchange: str, routing_key: str) -> None:
+        self._raise_late_failure()
+        if self._must_flush():
+            self._flush(channel)
+        if type(message) is dict:
+            message = dict(message)
+        new, queues = channel.routed(message, exchange, routing_key)
+        codec.check(new["body"])
+        for queue in queues:
+            self._queues.setdefault(queue, QueueBuffer(queue)).messages.append(new)
+        self._size += 1
+        self._bytes += len(new["body"]["body"] or "")
+        # A reconnect closes the channel of earlier messages.
+        self._channel = channel
+        if self._timer is not None and self._flush_at is None:
+            self._flush_at = time.monotonic() + self.MAX_AGE
+            self._timer.start()
 
     def _must_flush(self) -> bool:
         is_full = self._size >= self.MAX_MESSAGES or self._bytes >= self.MAX_BYTES
@@ -122,9 +141,13 @@ class PublishBuffer:
         """
         if self._pid != os.getpid():
             return
-        with self._lock:
-            self._raise_late_failure()
-            self._flush(channel)
+        self._is_entered = True
+        try:
+            with self._lock:
+                self._raise_late_failure()
+                self._flush(channel)
+        finally:
+            self._is_entered = False
 
     def flush_late(self) -> float | None:
         """Flush if it is time, and return the seconds until then; None if nothing is held.
@@ -148,7 +171,8 @@ class PublishBuffer:
             return None
 
     def close(self) -> None:
-        """Give the timer back."""
+        """Accept no more messages, and give the timer back."""
+        self._is_closed = True
         timer, self._timer = self._timer, None
         if timer is not None and self._pid == os.getpid():
             timer.release()

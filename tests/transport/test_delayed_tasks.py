@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
 
 import pytest
+from celery import Celery
+from celery.worker import control
 from kombu import Connection, Producer
+from kombu.asynchronous.timer import Timer
 
 from kombu_pool.transport import gather
+from kombu_pool.transport.consume import celery_schedule
 from kombu_pool.transport.consume.delayed_tasks import MAX_TASKS, DelayedTasks
 from tests.support.limits import LIMIT, best_of, seconds_of
 from tests.support.servers.redis_server import Server
@@ -118,3 +123,18 @@ def test_a_pool_that_is_down_keeps_no_other_from_answering(connection_to_both, p
     pools["fragile"].kill()
 
     eventually(lambda: found(connection_to_both) == [1000])
+
+
+@pytest.mark.parametrize("unreadable", [{"expires": "never"}, {"expires": [1]}, {"task": ["name"]}])
+def test_a_task_that_celery_cannot_read_hides_no_other_one(channel, connection, long_timeout, unreadable):
+    declare(channel, "q")
+    publish(channel, "q", "unreadable", headers={**task_with_eta(eta(900)), **unreadable})
+    publish_tasks(channel, "q", [1000])
+    consume(channel, "q")
+    celery_schedule.install()
+    app = Celery(set_as_current=False)
+    consumer = SimpleNamespace(connection=connection, task_consumer=None, timer=Timer())
+
+    named = control.Panel.data["scheduled"](SimpleNamespace(app=app, hostname="worker", consumer=consumer))
+
+    assert [entry["request"]["type"] for entry in named] == [task_with_eta("")["task"]]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import sys
+from contextlib import suppress
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     from kombu_pool.transport.consume.deliveries import Message
 
@@ -35,11 +36,20 @@ def _with_delayed(method: Callable[..., Any], request_class: Callable[..., Any])
     @wraps(method)
     def scheduled(state: Any, **options: Any) -> list[dict[str, Any]]:
         read = getattr(state.consumer.connection.transport, "delayed_tasks", None)
-        delayed = [_request(message, state, request_class) for message in read()] if read else []
+        delayed = [*_requests(read(), state, request_class)] if read else []
         delayed.sort(key=lambda pair: pair[0].eta.timestamp() if pair[0].eta else math.inf)
         return [*method(state, **options), *(_entry(request, info) for request, info in delayed)]
 
     return scheduled
+
+
+def _requests(
+    messages: Iterable[Message], state: Any, request_class: Callable[..., Any]
+) -> Iterator[tuple[Any, dict[str, Any]]]:
+    for message in messages:
+        # A task whose headers Celery cannot read must not hide the others; the worker that gets it reports it.
+        with suppress(Exception):
+            yield _request(message, state, request_class)
 
 
 def _request(message: Message, state: Any, request_class: Callable[..., Any]) -> tuple[Any, dict[str, Any]]:

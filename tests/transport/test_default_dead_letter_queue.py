@@ -159,6 +159,19 @@ def test_there_is_one_log_line_of_each_queue_in_a_minute(channel, caplog):
     assert DefaultDeadLetterQueue.LOG_INTERVAL == 60
 
 
+def test_a_queue_that_is_declared_again_is_bounded_again(connect, monkeypatch):
+    monkeypatch.setattr(DefaultDeadLetterQueue, "BOUND_INTERVAL", 0.0)
+    channel = connect(dead_letter_max_length=2).channel()
+    declare(channel, "q", arguments=MISSPELT)
+    reject(channel, "a")
+    channel.queue_delete(DEFAULT_DEAD_LETTER_QUEUE)
+    declare(connect().channel(), DEFAULT_DEAD_LETTER_QUEUE)
+
+    reject(channel, "b", "c", "d")
+
+    assert take_all(channel, DEFAULT_DEAD_LETTER_QUEUE) == ["c", "d"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "left"), [({"x-max-length": 1, **ABSENT}, ["c"]), ({"x-message-ttl": 10, **MISSPELT}, [])]
 )

@@ -30,6 +30,8 @@ class DefaultDeadLetterQueue:
 
     #: Interval of the log lines about one queue, in seconds.
     LOG_INTERVAL = 60.0
+    #: Interval at which the bounds are set again, in seconds: the queue may be declared again without them.
+    BOUND_INTERVAL = 60.0
     #: Bound of the queues whose log lines are counted.
     MAX_QUEUES = 1000
 
@@ -37,7 +39,8 @@ class DefaultDeadLetterQueue:
         self._data = data
         self._max_length = max_length
         self._ttl = ttl
-        self._bounded: set[Project] = set()
+        #: By project: the time until which the bounds need no look.
+        self._bounded: dict[Project, float] = {}
         #: By project and queue: the time of the next log line, and the number of dead letters since the last.
         self._logged: dict[tuple[Project, str], tuple[float, int]] = {}
 
@@ -48,7 +51,8 @@ class DefaultDeadLetterQueue:
             KombuPoolError: the queue is unreachable.
         """
         kept: NewMessage = {**dead, "ttl": self._ttl or None}
-        if project not in self._bounded or not self.post(project, DEFAULT_DEAD_LETTER_QUEUE, kept):
+        is_bounded = time.monotonic() < self._bounded.get(project, float("-inf"))
+        if not is_bounded or not self.post(project, DEFAULT_DEAD_LETTER_QUEUE, kept):
             self._bound(project)
             self.post(project, DEFAULT_DEAD_LETTER_QUEUE, kept)
         self._log(project, dead["dead_letter"]["queue"], dead["dead_letter"]["reason"], why)
@@ -72,7 +76,7 @@ class DefaultDeadLetterQueue:
             wanted = {**ours, **{key: value for key, value in bounds.items() if not named[key]}}
             if wanted != metadata:
                 queues.set_metadata(DEFAULT_DEAD_LETTER_QUEUE, wanted, project)
-        self._bounded.add(project)
+        self._bounded[project] = time.monotonic() + self.BOUND_INTERVAL
 
     def _bounds(self) -> dict[str, Any]:
         bounds = {MAX_LENGTH: self._max_length, DEFAULT_MESSAGE_TTL: self._ttl}

@@ -13,7 +13,7 @@ from kombu_pool.cli.tables import format_time, print_table
 from kombu_pool.drivers import mask_uri, open_data
 from kombu_pool.errors import KombuPoolError
 from kombu_pool.pooling import add_pool as create_pool
-from kombu_pool.pooling import is_same_place
+from kombu_pool.pooling import is_same_store
 
 if TYPE_CHECKING:
     from kombu_pool.cli.broker import Broker
@@ -92,8 +92,8 @@ def set_pool(context: click.Context, name: str, weight: int | None, flavor: str 
     changes: dict[str, Any] = {"weight": weight, "flavor": flavor, "uri": uri}
     with open_broker(context) as (store, _):
         if uri is not None:
-            found = store.control.pools_controller.get(name)
-            if not is_same_place(found["uri"], uri):
+            found = store.control.pools_controller.get(name, detailed=True)
+            if not is_same_store(found, uri):
                 store.control.pools_controller.require_unused(name)
             _require_alive(uri)
         store.control.pools_controller.update(name, **changes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kombu_pool.pooling.catalog import Catalog
 from kombu_pool.pooling.controllers import ClaimController, MessageController, QueueController, SubscriptionController
 from kombu_pool.pooling.driver import DataDriver
-from kombu_pool.pooling.pool_declarations import add_pool, declare_pools, is_same_place, require_pools_of
+from kombu_pool.pooling.pool_declarations import add_pool, declare_pools, is_same_store, require_pools_of
 
 __all__ = [
     "Catalog",
@@ -16,6 +16,6 @@ __all__ = [
     "SubscriptionController",
     "add_pool",
     "declare_pools",
-    "is_same_place",
+    "is_same_store",
     "require_pools_of",
 ]

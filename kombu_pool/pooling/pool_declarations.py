@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool import errors
-from kombu_pool.drivers import capabilities_of, mask_uri, parse, show
+from kombu_pool.drivers import capabilities_of, is_created, mask_uri, open_data, parse, show
 from kombu_pool.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -154,11 +155,12 @@ def _compare(control: ControlDriver, found: Pool, declared: Mapping[str, Any]) -
         try:
             control.pools_controller.require_unused(name)
         except errors.PoolInUse as error:
-            raise ConfigurationError(
-                f"Pool {name!r} is {mask_uri(found['uri'])} and has {error.queues} queues; the settings say "
-                f"{mask_uri(declared['uri'])}, where their messages are not: give that pool another name, and this one "
-                f"no new queues with celery pool set {name} --weight 0"
-            ) from error
+            if not is_same_store(found, declared["uri"]):
+                raise ConfigurationError(
+                    f"Pool {name!r} is {mask_uri(found['uri'])} and has {error.queues} queues; the settings say "
+                    f"{mask_uri(declared['uri'])}, where their messages are not: give that pool another name, and this "
+                    f"one no new queues with celery pool set {name} --weight 0"
+                ) from error
     if different:
         told = ", ".join(f"{key} {_shown(found, key)} (settings: {_shown(declared, key)})" for key in different)
         _warn(
@@ -180,6 +182,23 @@ def is_same_place(uri: str, other: str) -> bool:
         for place in places
     )
     return first == second
+
+
+def is_same_store(pool: Pool, uri: str) -> bool:
+    """Return whether a URI leads to the store of a pool: by its text, or as both answer with the same identity."""
+    if is_same_place(pool["uri"], uri):
+        return True
+    with suppress(errors.KombuPoolError):
+        first, second = (_identity(each.removeprefix("pool+"), pool.get("options")) for each in (pool["uri"], uri))
+        return first == second != ""
+    return False
+
+
+def _identity(uri: str, options: Mapping[str, Any] | None) -> str:
+    if not is_created(uri, options=options):
+        return ""
+    with closing(open_data(uri, options=options)) as driver:
+        return driver.identity
 
 
 def _warn(control: ControlDriver, text: str) -> None:

@@ -153,6 +153,18 @@ def test_a_pool_changes_its_uri(pool, app, tmp_path):
     assert pool("set", "main", "--uri", f"{uri}?synchronous=NEVER")[0] == 1
 
 
+def test_another_uri_of_the_same_store_is_no_other_store(pool, app, tmp_path):
+    uri = named_in_settings(app, tmp_path)
+    declare(app, "q")
+    (tmp_path / "link").symlink_to(tmp_path)
+    other = named_in_settings(app, tmp_path / "link")
+
+    declare(app, "q")
+    assert pool("ls")[1][-1][-1] == uri
+    assert pool("set", "main", "--uri", other)[0] == 0
+    assert pool("ls")[1][-1][-1] == other
+
+
 def test_a_pool_without_queues_is_removed(pool, tmp_path):
     pool("add", "quick", f"sqlite:///{tmp_path}/quick.db")
 

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from contextlib import closing
+
 import pytest
 
 import kombu_pool
-from kombu_pool import errors
-from kombu_pool.pooling import Catalog, add_pool, declare_pools, is_same_place, pool_declarations, require_pools_of
+from kombu_pool import drivers, errors
+from kombu_pool.pooling import Catalog, add_pool, declare_pools, is_same_store, pool_declarations, require_pools_of
+from kombu_pool.pooling.pool_declarations import is_same_place
 from tests.support.pooling.switchable_stores import bodies, post
+from tests.support.servers.redis_server import Server
 
 
 def test_declared_pools_and_flavors_are_added(control, stores):
@@ -159,6 +163,22 @@ def test_other_capabilities_of_a_flavor_have_no_effect(control, warnings):
 )
 def test_credentials_and_settings_of_a_client_lead_to_no_other_store(uri, other, is_same):
     assert is_same_place(uri, other) is is_same
+
+
+def test_a_store_with_the_identity_of_the_pool_is_its_store():
+    with Server() as server, Server() as another:
+        with closing(drivers.open_data(server.uri())) as store:
+            store.queue_controller.create("q")
+        with closing(drivers.open_data(another.uri())) as store:
+            store.queue_controller.create("q")
+        pool = {"name": "a", "uri": server.uri(), "options": {}}
+
+        assert is_same_store(pool, server.socket_uri())
+        assert not is_same_store(pool, another.uri())
+        assert not is_same_store(pool, f"{server.uri()}?key_prefix=unused")
+        assert not server.client().keys("unused*")
+        server.kill()
+        assert not is_same_store(pool, f"redis+socket://{server.socket}?db=0&socket_timeout=1")
 
 
 def test_a_flavor_that_only_a_pool_names_is_declared_with_it(control, stores):

@@ -24,7 +24,7 @@ from kombu_pool.storage.queue_metadata import DEFAULT_LIMIT
 from kombu_pool.storage.validation import check_sort
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from kombu_pool.model import Claim, ClaimMetadata, IdempotencyKey, Message, NewMessage, Project
     from kombu_pool.storage.queues import QueueController
@@ -298,8 +298,8 @@ class ClaimController(ABC):
         return ended
 
     @abstractmethod
-    def end_claims(self, holder: str, queues: Sequence[tuple[Project, str]]) -> int:
-        """End the claims that a holder has in some queues, each given as (project, queue).
+    def end_claims(self, holder: str, queues: Sequence[tuple[Project, str]], *, keep: Collection[str] = ()) -> int:
+        """End the claims that a holder has in some queues, each given as (project, queue), except those to ``keep``.
 
         Their messages become free at once, at their old places, and count as claimed. Returns how many.
         """

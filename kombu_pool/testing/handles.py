@@ -107,8 +107,8 @@ class QueueHandle:
         named = [(self.project, self.name, claim_id) for claim_id in claim_ids]
         return [ended[2] for ended in self.driver.claim_controller.renew(named, {"ttl": ttl, "grace": grace})]
 
-    def end_claims(self, holder: str) -> int:
-        return self.driver.claim_controller.end_claims(holder, [(self.project, self.name)])
+    def end_claims(self, holder: str, keep: Iterable[str] = ()) -> int:
+        return self.driver.claim_controller.end_claims(holder, [(self.project, self.name)], keep=list(keep))
 
     def end(self, claim_id: str) -> None:
         self.driver.claim_controller.delete(self.name, claim_id, project=self.project)

@@ -19,23 +19,25 @@ class Interrupted(BaseException):
     """What the signal handler raises."""
 
 
-def interruptions(action: Callable[[], Any], every: int = 1, again: int = 0) -> Iterator[tuple[int, BaseException]]:
+def interruptions(
+    action: Callable[[], Any], every: int = 1, again: int = 0, within: str = ""
+) -> Iterator[tuple[int, BaseException]]:
     """Call ``action`` again and again, and interrupt it at one point later each time, until it ends by itself.
 
-    With ``again`` it is interrupted once more, so many points later. Yields the number of the point and the exception,
-    whose frames are alive until the next call.
+    With ``again`` it is interrupted once more, so many points later. With ``within`` only the code of this package is
+    interrupted. Yields the number of the point and the exception, whose frames are alive until the next call.
     """
     point = 1
-    while (error := _interrupt_at(action, point, again)) is not None:
+    while (error := _interrupt_at(action, point, again, within)) is not None:
         yield point, error
         point += every
 
 
-def _interrupt_at(action: Callable[[], Any], point: int, again: int) -> BaseException | None:
+def _interrupt_at(action: Callable[[], Any], point: int, again: int, within: str) -> BaseException | None:
     points = [point, again] if again else [point]
 
     def profile(frame: Any, event: str, argument: Any) -> None:
-        if event in _EVENTS and points:
+        if event in _EVENTS and points and frame.f_globals["__name__"].startswith(within):
             points[0] -= 1
             if not points[0]:
                 del points[0]

@@ -11,7 +11,7 @@ from kombu_pool.storage import DEFAULT_LIMIT
 from kombu_pool.storage.validation import check_claim
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from kombu_pool.drivers.memory.states import Backlog, StoredClaim
     from kombu_pool.model import Claim, ClaimMetadata, Message, Project
@@ -56,13 +56,13 @@ class ClaimController(Claimer):
             backlog, claim = self._require(queue, claim_id, project, now)
             backlog.renew(claim, metadata["ttl"], metadata["grace"], now)
 
-    def end_claims(self, holder: str, queues: Sequence[tuple[Project, str]]) -> int:
+    def end_claims(self, holder: str, queues: Sequence[tuple[Project, str]], *, keep: Collection[str] = ()) -> int:
         freed = 0
         with self._store.lock:
             now = self._clock.time()
             for project, queue in queues:
                 found = self._store.find(project, queue, now)
-                freed += found.backlog.end_claims(holder) if found else 0
+                freed += found.backlog.end_claims(holder, keep) if found else 0
         return freed
 
     def release(self, queue: str, claim_id: str, message_ids: Iterable[str], project: Project = None) -> int:

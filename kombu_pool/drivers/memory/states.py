@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from kombu_pool.storage.dead_letters import DeadLetterReason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from kombu_pool.model import DeadLetter
 
@@ -172,9 +172,12 @@ class Backlog:
             self.extend_expiry(message, claim, grace)
         self._compact()
 
-    def end_claims(self, holder: str) -> int:
-        """End the claims of a holder as if their time were over; return the number of messages that become free."""
-        ended = [claim for claim in self.claims.values() if claim.holder == holder]
+    def end_claims(self, holder: str, keep: Collection[str]) -> int:
+        """End the claims of a holder, except those to ``keep``, as if their time were over.
+
+        Returns the number of messages that become free.
+        """
+        ended = [claim for name, claim in self.claims.items() if claim.holder == holder and name not in keep]
         for claim in ended:
             self._free_claim(claim)
         return sum(len(claim.held) for claim in ended)

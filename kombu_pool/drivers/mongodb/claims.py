@@ -14,7 +14,7 @@ from kombu_pool.errors import ClaimDoesNotExist
 from kombu_pool.storage.validation import check_claim
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from kombu_pool.drivers.mongodb.states import Filter
     from kombu_pool.model import Claim, ClaimMetadata, Message, Project
@@ -88,9 +88,10 @@ class ClaimController(Claimer):
         cursor = self._store.messages.find(where, fields, hint=states.BY_CLAIM, batch_size=_READ_BATCH)
         return {(codec.project_of(found["p"]), found["q"], found["c"]) for found in cursor}
 
-    def end_claims(self, holder: str, queues: Sequence[tuple[Project, str]]) -> int:
+    def end_claims(self, holder: str, queues: Sequence[tuple[Project, str]], *, keep: Collection[str] = ()) -> int:
         now, tag = self._store.now(), codec.holder_tag(holder)
-        filters = [{**self._held(queue, project, None, now), "h": tag} for project, queue in queues]
+        kept = [{"c": {"$in": list(keep)}}]
+        filters = [{**self._held(queue, project, None, now), "h": tag, "$nor": kept} for project, queue in queues]
         updates = [UpdateMany(where, states.MAKE_FREE, hint=states.BY_CLAIM) for where in filters]
         if not updates:
             return 0

@@ -15,7 +15,7 @@ from kombu_pool.errors import ClaimDoesNotExist
 from kombu_pool.storage.validation import check_claim
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from kombu_pool.drivers.redis.keys import KeySets
     from kombu_pool.drivers.redis.scripts import Script
@@ -65,9 +65,10 @@ class ClaimController(Claimer):
                 renewed.difference_update(places[place] for place in reply)
         return [claim for place, claim in enumerate(claims) if place not in renewed]
 
-    def end_claims(self, holder: str, queues: Sequence[tuple[Project, str]]) -> int:
+    def end_claims(self, holder: str, queues: Sequence[tuple[Project, str]], *, keep: Collection[str] = ()) -> int:
         tag, freed = codec.holder_tag(holder), 0
-        each = [(self._store.keys(*scope), (tag,)) for scope in queues]
+        kept = b"".join(codec.parse_ids(list(keep)))
+        each = [(self._store.keys(*scope), (tag, kept)) for scope in queues]
         while each:
             replies = self._run_all(_END_CLAIMS, each)
             freed += sum(reply[0] for reply in replies if reply is not None)

@@ -19,7 +19,7 @@ from kombu_pool.storage.validation import check_claim
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from kombu_pool.drivers.sqlite.times import Now
     from kombu_pool.model import Claim, ClaimMetadata, Message, Project
@@ -100,16 +100,16 @@ class ClaimController(Claimer):
             self._database.wake()
         return [named for named in claims if not _is_renewed(named, renewed, ttl)]
 
-    def end_claims(self, holder: str, queues: Sequence[tuple[Project, str]]) -> int:
+    def end_claims(self, holder: str, queues: Sequence[tuple[Project, str]], *, keep: Collection[str] = ()) -> int:
         freed = 0
         if not queues:
             return freed
         with self._database.write, self._database.lock, self._database.begin_write() as connection:
-            now = self._clock.elapsed()
+            now, kept = self._clock.elapsed(), json.dumps([claim_number(claim_id) for claim_id in keep])
             for project, queue in dict.fromkeys(queues):
                 found = find_queue(connection, queue, project, None)
                 if found is not None:
-                    held = (found[0], now, holder)
+                    held = (found[0], now, holder, kept)
                     freed += connection.execute(_SQL["held_by"], held).fetchone()[0]
                     connection.execute(_SQL["end_held_by"], held)
         if freed:

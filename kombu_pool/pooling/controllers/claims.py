@@ -9,7 +9,7 @@ from kombu_pool.pooling.controllers.routing import Routing
 from kombu_pool.storage import DEFAULT_LIMIT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from kombu_pool.model import Claim, ClaimMetadata, Message, Project
     from kombu_pool.pooling.pool_handle import PoolHandle
@@ -62,11 +62,11 @@ class ClaimController(Routing, storage.ClaimController):
         self._in_each_pool(claims, renew)
         return ended
 
-    def end_claims(self, holder: str, queues: Sequence[tuple[Project, str]]) -> int:
+    def end_claims(self, holder: str, queues: Sequence[tuple[Project, str]], *, keep: Collection[str] = ()) -> int:
         freed: list[int] = []
 
         def end_claims(pool: PoolHandle, named: Sequence[tuple[Project, str]]) -> None:
-            freed.append(pool.claims.end_claims(holder, named))
+            freed.append(pool.claims.end_claims(holder, named, keep=keep))
 
         self._in_each_pool(queues, end_claims)
         return sum(freed)

@@ -28,6 +28,16 @@ def test_the_claims_of_a_holder_end_together(queue: QueueHandle) -> None:
     assert [queue.renew_all([claim.id]) for claim in held] == [[claim.id] for claim in held]
 
 
+def test_claims_of_the_holder_that_are_kept_go_on(queue: QueueHandle) -> None:
+    queue.post("a", "b", "c", "d")
+    first, _, third, other = [queue.claim(1, holder=holder) for holder in (ONE, ONE, ONE, TWO)]
+
+    assert queue.end_claims(ONE, keep=[first.id, third.id, other.id, "no claim"]) == 1
+
+    assert queue.free() == ["b"]
+    assert queue.renew_all([first.id, third.id, other.id]) == []
+
+
 def test_the_claims_of_other_holders_go_on(queue: QueueHandle) -> None:
     queue.post("a", "b", "c")
     queue.claim(1, holder=ONE)

@@ -6,9 +6,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kombu_pool.errors import QueueDoesNotExist
+from kombu_pool.errors import KombuPoolError, QueueDoesNotExist
 from kombu_pool.model import MAX_EXACT_AGE, Age
-from kombu_pool.storage.dead_letters import DeadLetterReason
+from kombu_pool.transport.consume.interrupted import begin_claim, end_claim
 from kombu_pool.transport.consume.leases import Lease, elapsed
 from kombu_pool.transport.consume.settlement import pairs_of
 from kombu_pool.transport.zero_ttl import is_expired
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from kombu_pool.storage import DataDriver, Watch
     from kombu_pool.transport.consume.leases import Renewal
     from kombu_pool.transport.consume.prefetch import PrefetchWindow, QueueConsumers
-    from kombu_pool.transport.consume.settlement import Settlement
+    from kombu_pool.transport.consume.settlement import Batch, Settlement
 
 #: Head start of other consumers at a message without time to live, in seconds: one that waited is about to claim it.
 _HEAD_START = 0.05
@@ -46,16 +46,30 @@ class Claimer:
         request settles meanwhile are not free yet: if no other slot is, nothing is claimed and the answer is None.
         """
         with consumers.claiming:
-            return self._claim(consumers, limit, freed_by_ack)
+            token = object()
+            try:
+                begin_claim(token, (self.project, consumers.queue))
+                return self._claim(consumers, limit, freed_by_ack)
+            except BaseException as error:
+                self._suspect(error, consumers.queue)
+                raise
+            finally:
+                end_claim(token, None)
+
+    def _suspect(self, error: BaseException, queue: str) -> None:
+        """Have a claim that an exception of a signal handler broke off ended; a store's own errors are its answers."""
+        if not isinstance(error, KombuPoolError):
+            self.settlement.suspect((self.project, queue))
 
     def _claim(self, consumers: QueueConsumers, limit: int, freed_by_ack: int) -> int | None:
         settlement, begun = self.settlement, elapsed()
-        done = settlement.begin_flush(self._pending_leases(consumers))
-        if freed_by_ack:
-            limit = max(0, limit - max(0, freed_by_ack - sum(map(len, done.values()))))
-            if not limit and not done:
-                return None
+        done: Batch = {}
         try:
+            settlement.begin_flush(self._pending_leases(consumers), done)
+            if freed_by_ack:
+                limit = max(0, limit - max(0, freed_by_ack - sum(map(len, done.values()))))
+                if not limit and not done:
+                    return None
             refused, claim_id, messages = self.data.claim_controller.ack_and_claim(
                 consumers.queue,
                 pairs_of(done),
@@ -76,31 +90,38 @@ class Claimer:
         if claim_id is None or not messages:
             return 0 if limit else None
         window = None if consumers.no_ack else consumers.window
-        lease, count = self.lease(consumers.queue, claim_id, len(messages), begun, window), len(messages)
-        if expired := _expired_ids(consumers, messages):
-            settlement.reject(lease, expired, DeadLetterReason.EXPIRED)
-            messages = [message for message in messages if message["id"] not in expired]
-        consumers.window.check_full()
+        lease = self.lease(consumers.queue, claim_id, messages, begun, window)
         if self.put(consumers, lease, messages):
-            return count
+            return len(messages)
         settlement.release(lease, [message["id"] for message in messages])
         return 0
 
     def claim_one(self, queue: str, window: PrefetchWindow | None) -> tuple[Lease, Message] | None:
         """Claim one message of a queue; return None if it has none free."""
-        begun = elapsed()
-        claim_id, messages = self.data.claim_controller.create(queue, self.renewal.metadata, self.project, 1)
-        if claim_id is None or not messages:
-            return None
-        return self.lease(queue, claim_id, 1, begun, window), messages[0]
+        begun, token = elapsed(), object()
+        try:
+            begin_claim(token, (self.project, queue))
+            claim_id, messages = self.data.claim_controller.create(queue, self.renewal.metadata, self.project, 1)
+            if claim_id is None or not messages:
+                return None
+            return self.lease(queue, claim_id, messages, begun, window), messages[0]
+        except BaseException as error:
+            self._suspect(error, queue)
+            raise
+        finally:
+            end_claim(token, None)
 
-    def lease(self, queue: str, claim_id: str, count: int, claimed_at: float, window: PrefetchWindow | None) -> Lease:
-        """Renew a claim of ``count`` messages, made at the elapsed time ``claimed_at`` or later."""
-        on_settled = None if window is None else window.settled
-        lease = Lease(queue, self.project, claim_id, count, claimed_at + self.renewal.metadata["ttl"], on_settled)
+    def lease(
+        self, queue: str, claim_id: str, messages: Sequence[Message], claimed_at: float, window: PrefetchWindow | None
+    ) -> Lease:
+        """Renew a claim of messages, made at the elapsed time ``claimed_at`` or later."""
+        on_settled, ids = None if window is None else window.settled, {message["id"] for message in messages}
+        valid_until = claimed_at + self.renewal.metadata["ttl"]
+        lease = Lease(queue, self.project, claim_id, len(messages), valid_until, on_settled, ids)
+        # First: a lease that is not renewed would hold slots for ever.
+        self.renewal.add(lease)
         if window is not None:
             window.leases.add(lease)
-        self.renewal.add(lease)
         return lease
 
     def freed_by_ack(self, consumers: QueueConsumers) -> int:

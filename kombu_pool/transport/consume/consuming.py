@@ -18,7 +18,7 @@ from kombu_pool.transport.consume.single_active import single_active_of
 from kombu_pool.transport.zero_ttl import is_expired, is_zero_ttl_queue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from kombu_pool.model import Message as StoredMessage
     from kombu_pool.model import Metadata
@@ -55,7 +55,10 @@ class ConsumingMethods:
         self._unacked: dict[int, Unacked] = {}
         self._consumers: dict[str, Consumer] = {}
         self._queue_consumers: dict[tuple[str, bool], QueueConsumers] = {}
+        #: The last delivery tag whose message a consumer or the caller of ``basic_get`` has got.
+        self._handed = 0
         self._on_all_settled: Callable[[], None] | None = None
+        self._settlement.interrupted.keepers.add(self)
 
     # Consumers.
 
@@ -185,6 +188,7 @@ class ConsumingMethods:
         queue_consumers.delivered += 1
         if self.qos.waiting:
             self.qos.delivered(queue_consumers)
+        self._handed = message.delivery_tag
         consumer.callback(message)
 
     def basic_get(self, queue: str, no_ack: bool = False, **options: Any) -> Message | None:
@@ -196,6 +200,13 @@ class ConsumingMethods:
         """
         self.require_open()
         declared = self._queues.require(queue, self._owner, "basic_get")
+        try:
+            return self._get(queue, declared, no_ack=no_ack)
+        except BaseException:
+            self._settlement.suspect()
+            raise
+
+    def _get(self, queue: str, declared: Metadata, *, no_ack: bool) -> Message | None:
         claimed = self._claim_one(queue, None if no_ack else self.qos, declared)
         if claimed is None:
             return None
@@ -205,6 +216,7 @@ class ConsumingMethods:
             self._settlement.ack(lease, stored["id"])
         else:
             self._unacked[message.delivery_tag] = (lease, stored["id"], message)
+        self._handed = message.delivery_tag
         return message
 
     def _claim_one(
@@ -226,6 +238,13 @@ class ConsumingMethods:
 
     def basic_ack(self, delivery_tag: int, multiple: bool = False) -> None:
         """Delete a delivered message or, with ``multiple``, all up to it (tag 0: all), within a few milliseconds."""
+        try:
+            self._ack(delivery_tag, multiple=multiple)
+        except BaseException:
+            self._settlement.suspect()
+            raise
+
+    def _ack(self, delivery_tag: int, *, multiple: bool) -> None:
         if self.qos.is_full:
             self.qos.reopen()
         one = None if multiple else self._unacked.pop(delivery_tag, None)
@@ -244,7 +263,11 @@ class ConsumingMethods:
         With ``requeue``, release it to its place in the queue at once.
         """
         settle = self._settlement.release if requeue else self._settlement.reject
-        self._settle(self._take(delivery_tag, multiple), settle)
+        try:
+            self._settle(self._take(delivery_tag, multiple), settle)
+        except BaseException:
+            self._settlement.suspect()
+            raise
 
     def basic_nack(self, delivery_tag: int, multiple: bool = False, requeue: bool = True) -> None:
         """Settle as :meth:`basic_reject` does: RabbitMQ's spelling."""
@@ -283,6 +306,18 @@ class ConsumingMethods:
             by_lease.setdefault(lease, []).append(message_id)
         for lease, message_ids in by_lease.items():
             settle(lease, message_ids)
+
+    def kept(self) -> Iterator[tuple[Lease, Iterable[str]]]:
+        """Return the unacknowledged messages that were handed over."""
+        for tag, (lease, message_id, _) in list(self._unacked.items()):
+            if tag <= self._handed:
+                yield lease, (message_id,)
+
+    def forget(self, lease: Lease, message_ids: set[str]) -> None:
+        """Drop the deliveries of these messages, which were not handed over."""
+        for tag, (of, message_id, _) in list(self._unacked.items()):
+            if of is lease and message_id in message_ids:
+                self._unacked.pop(tag, None)
 
     # The end.
 

@@ -13,9 +13,10 @@ from kombu_pool.transport.consume.claiming import Claimer
 from kombu_pool.transport.consume.fetcher import Fetcher
 from kombu_pool.transport.consume.leases import elapsed
 from kombu_pool.transport.consume.waker import Waker
+from kombu_pool.transport.threads import Flag
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from kombu_pool import errors
     from kombu_pool.model import Message, Project
@@ -58,12 +59,13 @@ class Dispatcher:
         self._ready: deque[Ready] = deque()
         self._failures: deque[errors.ConnectionError] = deque(maxlen=1)
         self._cancelled: deque[Consumer] = deque()
-        self._arrived = threading.Event()
+        self._arrived = Flag()
         self._lock = threading.RLock()
         #: By the place of their queues: a pool, or the part of a pool that may be unreachable by itself.
         self._fetchers: dict[str | None, Fetcher] = {}
         self._waker: Waker | None = None
         self._stopped = False
+        settlement.interrupted.keepers.add(self)
 
     # For the thread that drains events, or the hub.
 
@@ -74,8 +76,17 @@ class Dispatcher:
             TimeoutError: no message came within ``timeout`` seconds.
             PoolUnavailable: no pool that this connection consumes from answers.
         """
+        try:
+            delivered = self._drain(timeout)
+        except BaseException:
+            self.claimer.settlement.suspect()
+            raise
+        if not delivered:
+            raise TimeoutError(f"no message within {timeout} s")
+
+    def _drain(self, timeout: float | None) -> bool:
         if self._deliver_one():
-            return
+            return True
         until = None if timeout is None else time.monotonic() + timeout
         while True:
             self._arrived.clear()
@@ -83,10 +94,10 @@ class Dispatcher:
                 for fetcher in list(self._fetchers.values()):
                     fetcher.claim_inline(blocking=timeout != 0)
             if self._deliver_one():
-                return
+                return True
             left = None if until is None else until - time.monotonic()
             if (left is not None and left <= 0) or not self._arrived.wait(left):
-                raise TimeoutError(f"no message within {timeout} s")
+                return False
 
     def on_readable(self) -> None:
         """Deliver what is ready: the hub calls this when the waker is readable."""
@@ -98,6 +109,9 @@ class Dispatcher:
             for _ in range(self.MAX_DELIVERIES_PER_TICK):
                 if not self._deliver_one():
                     return
+        except BaseException:
+            self.claimer.settlement.suspect()
+            raise
         finally:
             # A callback may have raised: the messages behind its own must not wait for the next wake-up.
             if self._ready or self._cancelled:
@@ -223,6 +237,20 @@ class Dispatcher:
             by_lease.setdefault(lease, []).append(message["id"])
         for lease, message_ids in by_lease.items():
             self.claimer.settlement.release(lease, message_ids)
+
+    def kept(self) -> Iterator[tuple[Lease, Iterable[str]]]:
+        """Return the messages that are ready."""
+        for _, lease, message in list(self._ready):
+            yield lease, (message["id"],)
+
+    def forget(self, lease: Lease, message_ids: set[str]) -> None:
+        """Count what is ready again: the count of a delivery that was broken off may be missing."""
+        with self._lock:
+            for fetcher in self._fetchers.values():
+                for consumers in fetcher.served:
+                    if consumers.queue == lease.queue:
+                        ready = sum(item[0] is consumers for item in list(self._ready))
+                        consumers.delivered = consumers.claimed - ready
 
     def consumed_queues(self) -> list[tuple[Project, str]]:
         """Return (project, queue) of what is consumed."""

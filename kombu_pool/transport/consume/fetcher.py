@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from kombu_pool import errors
+from kombu_pool.transport.threads import Flag
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -63,7 +64,7 @@ class Fetcher:
         self._claimer = claimer
         self._report = report
         self._migrate_mapped = migrate_mapped
-        self._slots_free = threading.Event()
+        self._slots_free = Flag()
         self._watches: dict[frozenset[str], Watch] = {}
         self._watching: Watch | None = None
         self._stopped = False
@@ -73,7 +74,7 @@ class Fetcher:
         self._has_warned = False
         self._lock = threading.Lock()
         #: Held by the thread that claims, which may be the one that drains events.
-        self._claim_lock = threading.Lock()
+        self._claim_lock = threading.RLock()
         #: The empty queues that the thread waits for, or is about to.
         self._awaited: frozenset[str] = frozenset()
         #: The next wait, in seconds: shorter while consumers wait for slots that are reserved for others.
@@ -109,9 +110,9 @@ class Fetcher:
         if self.failure is not None or (blocking and waits and not self._misses_any(self.served)):
             return
         # A non-blocking caller also needs the messages that the other thread is about to bring.
-        if not self._claim_lock.acquire(timeout=0 if blocking else self.INLINE_LOCK_TIMEOUT):
-            return
         try:
+            if not self._claim_lock.acquire(timeout=0 if blocking else self.INLINE_LOCK_TIMEOUT):
+                return
             if not (blocking and waits):
                 self._forget_empty()
             must_wake = self._misses_any(self._claim_each(linger=False) or ())
@@ -119,7 +120,11 @@ class Fetcher:
             # The fetcher's own thread meets the error too, reports it and retries.
             must_wake = True
         finally:
-            self._claim_lock.release()
+            # A signal handler may have raised just after the lock was acquired: only the lock knows.
+            try:  # noqa: SIM105 - suppress() is Python: another place where it may raise
+                self._claim_lock.release()
+            except RuntimeError:
+                pass
         if must_wake:
             self.wake()
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from kombu_pool.clock import SYSTEM_CLOCK
 from kombu_pool.errors import KombuPoolError, PoolUnavailable
-from kombu_pool.transport import processes
+from kombu_pool.transport import processes, threads
+from kombu_pool.transport.threads import Flag
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,6 +49,8 @@ class Lease:
     valid_until: float
     #: Called after some of its messages were settled; None where no prefetch window counts them.
     on_settled: Callable[[Lease], None] | None = None
+    #: The ids of the unsettled messages.
+    message_ids: set[str] = field(default_factory=set)
     #: How many of its unsettled messages a request to the store settles right now.
     in_flight: int = 0
     #: Acknowledged messages that the store does not know of, and whether the lease is queued for the next flush.
@@ -75,7 +78,7 @@ class Renewal:
         #: The places of :meth:`Catalog.place_of` whose last renewal failed, and PROCESSES for the control store.
         self._failing: set[str | None] = set()
         self._lock = threading.Lock()
-        self._wake = threading.Event()
+        self._wake = Flag()
         self._thread: threading.Thread | None = None
 
     def add(self, lease: Lease) -> None:
@@ -83,6 +86,11 @@ class Renewal:
         with self._lock:
             self._leases.add(lease)
             self._start()
+
+    def leases(self) -> list[Lease]:
+        """Return the leases that are renewed."""
+        with self._lock:
+            return list(self._leases)
 
     def begin_settling(self, lease: Lease, count: int) -> None:
         """Count ``count`` messages more, or fewer, as in flight: the claim may end at any moment."""
@@ -117,8 +125,7 @@ class Renewal:
             self._leases.clear()
             self._holders.clear()
         self._wake.set()
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(timeout=5.0)
+        threads.join(thread, timeout=5.0)
         processes.retire(self._name)
         if self._is_registered:
             self._is_registered = False
@@ -128,8 +135,7 @@ class Renewal:
     def _start(self) -> None:
         if self._thread is None:
             self._wake.clear()
-            self._thread = threading.Thread(target=self._run, name="kombu_pool-renewal", daemon=True)
-            self._thread.start()
+            self._thread = threads.started(self._run, "renewal")
 
     def _run(self) -> None:
         period = self.metadata["ttl"] / 3

@@ -7,18 +7,23 @@ import random
 import threading
 import time
 from collections import deque
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeAlias
 
 from kombu_pool.errors import KombuPoolError, PoolUnavailable
 from kombu_pool.storage.dead_letters import DeadLetterReason
+from kombu_pool.transport import threads
+from kombu_pool.transport.consume.interrupted import Interrupted
 from kombu_pool.transport.consume.leases import elapsed
+from kombu_pool.transport.threads import Flag
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from kombu_pool.model import Project
     from kombu_pool.pooling import DataDriver
     from kombu_pool.transport.consume.deliveries import Message
+    from kombu_pool.transport.consume.interrupted import Scope
     from kombu_pool.transport.consume.leases import Lease, Renewal
 
 logger = logging.getLogger(__name__)
@@ -47,17 +52,19 @@ class Settlement:
         self._delay = delay
         self._pending: deque[Lease] = deque()
         self._begun_at = 0.0
-        #: The ids of the batches that a request to a store carries right now.
-        self._in_flight: set[int] = set()
+        #: The batches that a request to a store carries right now, by their addresses.
+        self._in_flight: dict[int, dict[Lease, list[str]]] = {}
+        self.interrupted = Interrupted(data.claim_controller, renewal, self.release)
+        self.interrupted.keepers.add(self)
         self._mean_duration = 0.0
         self._to_release: deque[tuple[Lease, str]] = deque()
-        self._wake = threading.Event()
+        self._wake = Flag()
         self._woken = False
         self._flushing = threading.Lock()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closed = False
-        self._end = threading.Event()
+        self._end = Flag()
         #: How many acknowledgements the stores refused because their claims had ended.
         self.refused = 0
         self._late_names: dict[str, str] = {}
@@ -87,25 +94,69 @@ class Settlement:
 
     def release(self, lease: Lease, message_ids: list[str]) -> None:
         """Release messages now, to their places in the queue."""
-        self._renewal.begin_settling(lease, len(message_ids))
-        try:
+        with self._settling(lease, message_ids):
             if lease.unsettled <= len(message_ids):
                 self._claims.delete(lease.queue, lease.claim_id, lease.project)
             else:
                 self._claims.release(lease.queue, lease.claim_id, message_ids, lease.project)
-        finally:
-            self._renewal.settled(lease, len(message_ids))
 
     def reject(self, lease: Lease, message_ids: list[str], reason: str = DeadLetterReason.REJECTED) -> None:
         """Dead-letter messages now, or delete them if their queue has no target for dead letters."""
         pairs = [(message_id, lease.claim_id) for message_id in message_ids]
-        self._renewal.begin_settling(lease, len(message_ids))
-        try:
+        with self._settling(lease, message_ids):
             refused = self._messages.reject(lease.queue, pairs, lease.project, reason=reason)
-        finally:
-            self._renewal.settled(lease, len(message_ids))
         if refused:
             self._log_refused({lease: message_ids}, refused)
+
+    @contextmanager
+    def _settling(self, lease: Lease, message_ids: list[str]) -> Iterator[None]:
+        """Count messages as settled after a request, also after one that a store did not answer."""
+        batch = {lease: message_ids}
+        self._renewal.begin_settling(lease, len(message_ids))
+        try:
+            self._in_flight[id(batch)] = batch
+            yield
+        except KombuPoolError:
+            self._settled(lease, message_ids)
+            raise
+        except BaseException:
+            self._renewal.begin_settling(lease, -len(message_ids))
+            self.suspect()
+            raise
+        else:
+            self._settled(lease, message_ids)
+        finally:
+            self._in_flight.pop(id(batch), None)
+
+    def _settled(self, lease: Lease, message_ids: Sequence[str]) -> None:
+        lease.message_ids.difference_update(message_ids)
+        self._renewal.settled(lease, len(message_ids))
+
+    # For deliveries that were broken off.
+
+    def suspect(self, scope: Scope | None = None) -> None:
+        """Look soon for deliveries that an exception broke off; see :class:`Interrupted`."""
+        self.interrupted.suspect(scope)
+        self.wake()
+
+    def _queue_forgotten(self) -> None:
+        """Queue the acknowledgements of leases that an exception took out of the queue."""
+        for lease in self._renewal.leases():
+            if lease.acked and lease not in self._pending:
+                self._queue(lease)
+
+    def kept(self) -> Iterator[tuple[Lease, Iterable[str]]]:
+        """Return the messages that are queued for a flush, or in one."""
+        for lease in self._renewal.leases():
+            if lease.acked:
+                yield lease, list(lease.acked)
+        for lease, message_id in list(self._to_release):
+            yield lease, (message_id,)
+        for batch in list(self._in_flight.values()):
+            yield from list(batch.items())
+
+    def forget(self, lease: Lease, message_ids: set[str]) -> None:
+        """Do nothing: what is broken off is not queued."""
 
     def flush(self) -> None:
         """Send everything queued, now.
@@ -113,6 +164,15 @@ class Settlement:
         Raises:
             KombuPoolError: a store did not take all of it; the rest is queued again.
         """
+        try:
+            self._flush()
+        except KombuPoolError:
+            raise
+        except BaseException:
+            self.suspect()
+            raise
+
+    def _flush(self) -> None:
         with self._flushing:
             self.send([self._pending.popleft() for _ in range(len(self._pending))])
             while self._to_release:
@@ -124,9 +184,7 @@ class Settlement:
         self._closed = True
         self._end.set()
         self._wake.set()
-        thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(timeout=5.0)
+        threads.join(self._thread, timeout=5.0)
         try:
             self.flush()
         except KombuPoolError as error:
@@ -137,20 +195,22 @@ class Settlement:
         if self._thread is None:
             with self._starting:
                 if self._thread is None and not self._closed:
-                    self._thread = threading.Thread(target=self._run, name="kombu_pool-settlement", daemon=True)
-                    self._thread.start()
-        self._woken = True
+                    self._thread = threads.started(self._run, "settlement")
+        # Without a thread the next call tries again.
+        self._woken = self._thread is not None
         self._wake.set()
 
     def _run(self) -> None:
         retry = self.FIRST_RETRY
         while not self._closed:
-            self._wake.wait(self.MAX_WAIT)
+            self._wake.wait(self.interrupted.wait_limit(self.MAX_WAIT))
             self._collect()
             self._wake.clear()
             self._woken = False
             try:
                 self.flush()
+                if self.interrupted.look():
+                    self._queue_forgotten()
             except KombuPoolError as error:
                 level = _level_of(error, is_first=retry == self.FIRST_RETRY)
                 logger.log(level, "Some acknowledgements are not sent yet: %s", error)
@@ -183,9 +243,9 @@ class Settlement:
                 # One timeout for each: more would delay the acknowledgements of the other pools and parts.
                 self._pending.extend(pending)
                 continue
-            batch = self.begin_flush(pending)
+            batch: Batch = {}
             try:
-                if batch:
+                if self.begin_flush(pending, batch):
                     self.flushed(batch, self._messages.delete_claimed(queue, pairs_of(batch), project))
             except KombuPoolError as error:
                 self.flush_failed(batch)
@@ -201,23 +261,26 @@ class Settlement:
 
     # For claims that carry acknowledgements along.
 
-    def begin_flush(self, leases: Iterable[Lease]) -> Batch:
-        """Take the acknowledgements of leases of one queue; :meth:`flushed` or :meth:`flush_failed` follows."""
-        batch: Batch = {}
+    def begin_flush(self, leases: Iterable[Lease], batch: Batch) -> bool:
+        """Move the acknowledgements of leases of one queue to a batch; return whether there are some.
+
+        :meth:`flushed` or :meth:`flush_failed` follows, also after an exception.
+        """
+        self._in_flight[id(batch)] = batch
         for lease in leases:
             lease.has_pending = False
-            ids = _take_all(lease.acked)
-            if ids:
-                batch[lease] = ids
+            if lease.acked:
+                ids = batch[lease] = []
+                _take_all(lease.acked, ids)
                 self._renewal.begin_settling(lease, len(ids))
         self._begun_at = time.monotonic()
-        if batch:
-            self._in_flight.add(id(batch))
-        return batch
+        if not batch:
+            self._in_flight.pop(id(batch), None)
+        return bool(batch)
 
     def flush_failed(self, batch: Batch) -> None:
         """Queue a batch again that was not sent, or whose answer got lost."""
-        self._in_flight.discard(id(batch))
+        self._in_flight.pop(id(batch), None)
         for lease, ids in batch.items():
             lease.ambiguous = True
             lease.acked.extend(ids)
@@ -226,11 +289,11 @@ class Settlement:
 
     def flushed(self, batch: Batch, refused: Sequence[tuple[str, str]]) -> None:
         """Count a batch as settled, and log the (message id, claim id) pairs that the store refused."""
-        self._in_flight.discard(id(batch))
+        self._in_flight.pop(id(batch), None)
         # Another thread may have begun a batch since; that only shortens the mean.
         self._mean_duration = min(self.MAX_DELAY, (self._mean_duration + time.monotonic() - self._begun_at) / 2)
         for lease, ids in batch.items():
-            self._renewal.settled(lease, len(ids))
+            self._settled(lease, ids)
         if refused:
             self._log_refused(batch, refused)
         if self._late_names:
@@ -271,11 +334,9 @@ def pairs_of(batch: Batch) -> list[tuple[str, str]]:
     return [(message_id, lease.claim_id) for lease, ids in batch.items() for message_id in ids]
 
 
-def _take_all(acked: deque[str]) -> list[str]:
-    """Remove and return all ids; another thread may take some at the same time."""
-    taken: list[str] = []
+def _take_all(acked: deque[str], taken: list[str]) -> None:
+    """Move all ids; another thread may take some at the same time. In C: a signal handler must not lose one."""
     try:
-        while True:
-            taken.append(acked.popleft())
+        taken.extend(iter(acked.popleft, None))
     except IndexError:
-        return taken
+        return

@@ -8,6 +8,8 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
+from kombu_pool.transport.threads import Flag
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -20,7 +22,7 @@ class FlushTimer:
 
     def __init__(self) -> None:
         self._flush: Callable[[], float | None] | None = None
-        self._started = threading.Event()
+        self._started = Flag()
         threading.Thread(target=self._run, name="kombu_pool-groups", daemon=True).start()
 
     @classmethod

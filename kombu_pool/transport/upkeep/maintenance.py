@@ -9,7 +9,8 @@ import time
 from typing import TYPE_CHECKING
 
 from kombu_pool.errors import KombuPoolError
-from kombu_pool.transport import processes
+from kombu_pool.transport import processes, threads
+from kombu_pool.transport.threads import Flag
 from kombu_pool.transport.upkeep.dead_processes import DeadProcesses
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Maintenance:
         self._control = control
         self._check_epoch = check_epoch
         self._dead_processes = DeadProcesses(data, control.consumers_controller, queues)
-        self._stop = threading.Event()
+        self._stop = Flag()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._interval = control.consumers_controller.poll_interval
@@ -52,14 +53,12 @@ class Maintenance:
         """Start the thread, unless it runs."""
         with self._lock:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="kombu_pool-maintenance", daemon=True)
-                self._thread.start()
+                self._thread = threads.started(self._run, "maintenance")
 
     def close(self) -> None:
         """End the thread."""
         self._stop.set()
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(timeout=5.0)
+        threads.join(self._thread, timeout=5.0)
 
     def _run(self) -> None:
         # Jitter: the processes of one machine start together and must not all ask at the same moment.

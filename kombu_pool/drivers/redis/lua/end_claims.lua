@@ -1,16 +1,18 @@
--- end_claims: end the claims of one holder as if their time were over. Reads the claims of all holders.
+-- end_claims: end the claims of one holder, except some, as if their time were over. Reads the claims of all holders.
 -- KEYS  see queue
--- ARGV  now, tag of the holder
+-- ARGV  now, tag of the holder, joined ids of the claims that go on
 -- Returns {how many messages became free, 1 when the script must run again}; false when there is no such queue;
 --   'advance' or 'take_dead': see states.
 -- include queue
 local state = advance(ARGV[1])
 if state ~= 'current' then return state end
+local kept = {}
+for _, id in ipairs(split(ARGV[3])) do kept[id] = true end
 local first, freed, budget, STEP = 0, 0, BUDGET, 100
 
 -- end_claim: end a claim if it is the holder's; whether it was.
 local function end_claim(claim, stored)
-  if not stored or string.sub(stored, 17, CLAIM_BYTES) ~= ARGV[2] then return false end
+  if not stored or kept[claim] or string.sub(stored, 17, CLAIM_BYTES) ~= ARGV[2] then return false end
   local members = members_of(claim)
   release(members, claim, 1)
   delete_claim(claim)

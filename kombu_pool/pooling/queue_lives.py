@@ -72,11 +72,16 @@ class QueueLives:
             if found is not None and found.state == EXPIRED:
                 self.expire(queue, project)
                 continue
-            if self._records.exists(queue, project):
-                if found is None or found.state != ACTIVE or not self._open_pools.exists(found.pool):
-                    self._restore(queue, project, found)
+            has_record = self._records.exists(queue, project)
+            if found is not None and found.state == ACTIVE and self._open_pools.exists(found.pool):
+                if has_record:
+                    return False
+                if self._catalogue.find(project, queue) != found:
+                    continue  # A deletion removed both.
+                # The control store lost the record, and gets it back.
+            elif has_record:
+                self._restore(queue, project, found)
                 return False
-            # An active assignment without a record: the control store lost the record, and gets it back.
             assigned, is_ours = self._assign(queue, project, flavor, found, lease=CREATION_LEASE, expires=expires)
             if is_ours and self._create(queue, project, assigned, metadata, expiry):
                 return True

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from kombu_pool.errors import KombuPoolError, QueueDoesNotExist
 from kombu_pool.model import MAX_EXACT_AGE, Age
+from kombu_pool.storage.dead_letters import DeadLetterReason
 from kombu_pool.transport.consume.interrupted import begin_claim, end_claim
 from kombu_pool.transport.consume.leases import Lease, elapsed
 from kombu_pool.transport.consume.settlement import pairs_of
@@ -90,9 +91,13 @@ class Claimer:
         if claim_id is None or not messages:
             return 0 if limit else None
         window = None if consumers.no_ack else consumers.window
-        lease = self.lease(consumers.queue, claim_id, messages, begun, window)
+        lease, count = self.lease(consumers.queue, claim_id, messages, begun, window), len(messages)
+        if expired := _expired_ids(consumers, messages):
+            settlement.reject(lease, expired, DeadLetterReason.EXPIRED)
+            messages = [message for message in messages if message["id"] not in expired]
+        consumers.window.check_full()
         if self.put(consumers, lease, messages):
-            return len(messages)
+            return count
         settlement.release(lease, [message["id"] for message in messages])
         return 0
 

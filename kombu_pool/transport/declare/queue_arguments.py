@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool import storage
@@ -152,8 +153,11 @@ class QueueArguments:
         return value
 
     def text(self, argument: str) -> str | None:
-        """Return a text."""
+        """Return a text; AMQP does not tell bytes in UTF-8 from it."""
         value = self._arguments.get(argument)
+        if isinstance(value, bytes):
+            with suppress(UnicodeDecodeError):
+                return value.decode()
         if value is not None and not isinstance(value, str):
             raise self.refusal(argument, f"must be a text, not {value!r}")
         return value

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.skipif(not rabbitmq.program(), reason="RabbitMQ is not 
 EXAMPLES = settings(
     phases=[Phase.explicit, Phase.generate],
     max_examples=30,
+    derandomize=True,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

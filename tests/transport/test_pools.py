@@ -392,7 +392,7 @@ def test_the_claims_of_two_pools_at_one_time_keep_to_their_channels_limit(channe
         channel.basic_consume(queue)
 
     eventually(lambda: channel.qos.outstanding() >= limit)
-    eventually(
-        lambda: all(not fetcher._claim_lock.locked() for fetcher in channel.connection.dispatcher._fetchers.values())
-    )
+    # No thread is in a claim.
+    locks = [fetcher._claim_lock for fetcher in channel.connection.dispatcher._fetchers.values()]
+    eventually(lambda: all(lock.acquire(blocking=False) and not lock.release() for lock in locks))
     assert channel.qos.outstanding() == limit

@@ -62,12 +62,13 @@ class ClaimController(storage.ClaimController):
             for message in found.held_by(claim_id):
                 _extend_expiry(message, metadata, now)
 
-    def end_claims(self, holder, queues):
+    def end_claims(self, holder, queues, *, keep=()):
         freed = 0
         with self._store.change() as (state, now):
             for project, queue in queues:
                 found = state.find(project, queue, now)
-                for claim_id in [claim_id for claim_id, (_, _, of) in found.claims.items() if of == holder]:
+                held = [claim_id for claim_id, (_, _, of) in found.claims.items() if of == holder]
+                for claim_id in set(held).difference(keep):
                     freed += len(found.held_by(claim_id))
                     del found.claims[claim_id]
         return freed

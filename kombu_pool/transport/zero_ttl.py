@@ -38,6 +38,12 @@ def has_zero_ttl(body: Any) -> bool:
         return False
 
 
+def is_among(messages: Sequence[NewMessage]) -> bool:
+    """Return whether one of the messages has an expiration of 0."""
+    # Their ttl is looked at first, which most messages do not have.
+    return any(one["ttl"] == ZERO_TTL and has_zero_ttl(one["body"]) for one in messages)
+
+
 def without_consumer(messages: Sequence[NewMessage]) -> list[NewMessage]:
     """Return messages for a queue that no consumer waits at: those with an expiration of 0 expire at once."""
     return [{**one, "ttl": SHORTEST_TTL} if has_zero_ttl(one["body"]) else one for one in messages]

@@ -142,6 +142,39 @@ def test_a_queue_that_was_deleted_is_made_again(channel):
     assert metadata(channel)["_max_length"] == 10_000
 
 
+def delete_after_bounding(monkeypatch, channel, times):
+    """Delete the queue, as another process may, each time after it was made."""
+    genuine, deleted = DefaultDeadLetterQueue._bound, []
+
+    def bound(self, project):
+        genuine(self, project)
+        if len(deleted) < times:
+            deleted.append(project)
+            channel.queue_delete(DEFAULT_DEAD_LETTER_QUEUE)
+
+    monkeypatch.setattr(DefaultDeadLetterQueue, "_bound", bound)
+
+
+def test_a_queue_that_is_deleted_meanwhile_loses_no_dead_letter(channel, monkeypatch):
+    declare(channel, "q", arguments=MISSPELT)
+    delete_after_bounding(monkeypatch, channel, 2)
+
+    reject(channel, "a")
+
+    assert kept(channel).payload == "a"
+
+
+def test_a_dead_letter_that_could_not_be_kept_is_tried_again(channel, monkeypatch):
+    declare(channel, "q", arguments=MISSPELT)
+    # After the first try and in each of its attempts.
+    delete_after_bounding(monkeypatch, channel, DefaultDeadLetterQueue.MAX_ATTEMPTS + 1)
+
+    reject(channel, "a")
+    channel.connection.broker.maintenance.run_once()
+
+    assert kept(channel).payload == "a"
+
+
 def test_there_is_one_log_line_of_each_queue_in_a_minute(channel, caplog):
     caplog.set_level(logging.WARNING)
     declare(channel, "q", "r", arguments=MISSPELT)

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
+from kombu_pool.transport.declare.queues import Queues
 from tests.support.transport.traffic import consume, count, declare, eventually, exists, publish, task_with_eta
 
 NUMBER = 20
@@ -33,8 +34,20 @@ def dead(channel):
 
 
 def wait_a_moment():
-    """Let what comes now be later than what was."""
+    """Wait until the store's clock shows another time than at the last publish."""
     time.sleep(0.1)
+
+
+def test_a_time_to_live_of_a_second_asks_for_no_consumer(channel, monkeypatch):
+    asked = []
+    monkeypatch.setattr(Queues, "has_consumer", lambda _, queue: asked.append(queue))
+    declare(channel, "q")
+
+    publish(channel, "q", "a", expiration=1)
+    assert asked == []
+
+    publish(channel, "q", "a", expiration=0)
+    assert asked == ["q"]
 
 
 def test_an_idle_consumer_gets_every_message(channel, elsewhere, publish_zero):

@@ -86,7 +86,7 @@ class PostingMethods:
             QueueIsFull: the same of several messages, with ``in_pieces``.
             InvalidMessage: a message cannot be stored.
         """
-        if zero_ttl.ZERO_TTL in [message["ttl"] for message in messages] and not self._has_consumer(queue):
+        if zero_ttl.is_among(messages) and not self._has_consumer(queue):
             messages = zero_ttl.without_consumer(messages)
         try:
             self._post(queue, messages, None, self._project, idempotency_key=idempotency_key)

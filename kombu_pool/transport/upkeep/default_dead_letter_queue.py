@@ -32,6 +32,8 @@ class DefaultDeadLetterQueue:
     LOG_INTERVAL = 60.0
     #: Interval at which the bounds are set again, in seconds: the queue may be declared again without them.
     BOUND_INTERVAL = 60.0
+    #: Attempts to store one dead letter while other processes delete the queue.
+    MAX_ATTEMPTS = 5
     #: Bound of the queues whose log lines are counted.
     MAX_QUEUES = 1000
 
@@ -48,13 +50,18 @@ class DefaultDeadLetterQueue:
         """Store a dead letter; ``why`` says for the log why no other queue takes it.
 
         Raises:
-            KombuPoolError: the queue is unreachable.
+            KombuPoolError: the queue is unreachable, or was deleted each time before the dead letter was stored.
         """
         kept: NewMessage = {**dead, "ttl": self._ttl or None}
-        is_bounded = time.monotonic() < self._bounded.get(project, float("-inf"))
-        if not is_bounded or not self.post(project, DEFAULT_DEAD_LETTER_QUEUE, kept):
+        if time.monotonic() >= self._bounded.get(project, float("-inf")):
             self._bound(project)
-            self.post(project, DEFAULT_DEAD_LETTER_QUEUE, kept)
+        # Another process may delete the queue at any time; a dead letter that is not stored stays where it is.
+        for _ in range(self.MAX_ATTEMPTS):
+            if self.post(project, DEFAULT_DEAD_LETTER_QUEUE, kept):
+                break
+            self._bound(project)
+        else:
+            raise QueueDoesNotExist(DEFAULT_DEAD_LETTER_QUEUE, project)
         self._log(project, dead["dead_letter"]["queue"], dead["dead_letter"]["reason"], why)
 
     def post(self, project: Project, queue: str, dead: NewMessage) -> bool:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.support.peers.brokers import REFUSED
+from tests.support.peers.brokers import EXAMPLES, REFUSED
 from tests.support.servers import rabbitmq
 
 if TYPE_CHECKING:
@@ -16,13 +16,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.skipif(not rabbitmq.program(), reason="RabbitMQ is not installed")
 
-EXAMPLES = settings(
-    phases=[Phase.explicit, Phase.generate],
-    max_examples=30,
-    derandomize=True,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
 NAME = "redeclared"
 arguments = st.fixed_dictionaries(
     {},

@@ -13,23 +13,16 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from kombu import Producer, Queue
 
-from tests.support.peers.brokers import REFUSED, Peer
+from tests.support.peers.brokers import EXAMPLES, REFUSED, Peer
 from tests.support.servers import rabbitmq
 from tests.support.transport.traffic import eventually
 
 pytestmark = pytest.mark.skipif(not rabbitmq.program(), reason="RabbitMQ is not installed")
 
-EXAMPLES = settings(
-    phases=[Phase.explicit, Phase.generate],
-    max_examples=40,
-    derandomize=True,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
 NAME = "q"
 EXPIRED = "expired"
 BASIC = ("correlation_id", "reply_to", "message_id", "type", "app_id", "timestamp", "priority", "expiration")

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hypothesis import HealthCheck, Phase, settings
 from kombu import Connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 REFUSED = "refused"
+
+#: Draws are the same in each run, and are not made smaller: each costs round trips to two brokers.
+EXAMPLES = settings(
+    phases=[Phase.explicit, Phase.generate],
+    max_examples=40,
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 
 
 class Peer:

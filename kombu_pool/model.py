@@ -122,6 +122,19 @@ class Message(TypedDict):
     dead_letter: NotRequired[DeadLetter]
 
 
+class QueueCounts(NamedTuple):
+    """The messages of a queue by state, and the seconds since the post of the oldest free one; None without one.
+
+    ``is_exact``: False if a count stopped at its limit, and may be more.
+    """
+
+    free: int
+    delayed: int
+    claimed: int
+    oldest_age: float | None
+    is_exact: bool
+
+
 class ClaimMetadata(TypedDict):
     """The duration of a claim, and the least time for which its messages outlive it, both in seconds.
 

@@ -24,6 +24,7 @@ SUBJECTS = {
     "driver.py": OURS,
     "watch.py": OURS,
     "codec.py": OURS,
+    "inspection.py": OURS,
     "deletion.py": ("sqlite", "redis", "mongodb"),
     "posting.py": ("sqlite", "redis", "mongodb"),
     "location.py": ("sqlite", "redis", "mongodb"),

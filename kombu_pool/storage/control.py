@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kombu_pool.errors import ExchangeDoesNotExist, QueueDoesNotExist
+from kombu_pool.storage.inspection import ConsumerInspection
 from kombu_pool.storage.queue_metadata import DEFAULT_LIMIT, is_found
 
 if TYPE_CHECKING:
@@ -238,7 +239,7 @@ class BindingsController(ABC):
         """Return the bindings of one exchange or, with None, of the project, in the order in which they were made."""
 
 
-class ConsumersController(ABC):
+class ConsumersController(ConsumerInspection, ABC):
     """The holders of queues, and the queues whose lifetime without a holder is over.
 
     A holder is a consumer, or a connection that owns an exclusive queue. It is live while it is renewed.

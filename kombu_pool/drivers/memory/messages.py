@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kombu_pool.drivers.memory.claiming import is_claim_id
 from kombu_pool.drivers.memory.codec import to_message
+from kombu_pool.drivers.memory.inspection import counts_of
 from kombu_pool.drivers.memory.states import NEVER, StoredMessage
 from kombu_pool.errors import (
     ClaimDoesNotExist,
@@ -20,6 +21,7 @@ from kombu_pool.errors import (
 from kombu_pool.storage import DEFAULT_LIMIT, page
 from kombu_pool.storage import MessageController as Contract
 from kombu_pool.storage.dead_letters import DeadLetterReason
+from kombu_pool.storage.inspection import MAX_COUNTED
 from kombu_pool.storage.validation import effective_delay, effective_ttl, validate
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.memory.shared import Location
     from kombu_pool.drivers.memory.states import Backlog, Order
     from kombu_pool.drivers.memory.store import DataStore, StoredQueue
-    from kombu_pool.model import IdempotencyKey, Message, NewMessage, Project
+    from kombu_pool.model import IdempotencyKey, Message, NewMessage, Project, QueueCounts
     from kombu_pool.storage.validation import ValidMessage
 
 _MARKER = re.compile(r"([0-9]{1,3})\.([0-9]{1,20})")
@@ -214,6 +216,14 @@ class MessageController(Contract):
             for message in unclaimed:
                 backlog.remove(message)
             return len(unclaimed)
+
+    def count_many(
+        self, queues: Sequence[tuple[Project, str]], limit: int = MAX_COUNTED
+    ) -> Sequence[QueueCounts | None]:
+        with self._store.lock:
+            now = self._clock.time()
+            found = [self._store.find(project, queue, now) for project, queue in queues]
+            return [counts_of(each.backlog, now) if each else None for each in found]
 
     def count(self, queue: str, project: Project = None) -> int:
         with self._store.lock:

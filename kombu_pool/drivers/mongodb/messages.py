@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from kombu_pool.drivers.mongodb import codec, states
 from kombu_pool.drivers.mongodb.deletion import ClaimedMessages, delete_claimed
+from kombu_pool.drivers.mongodb.inspection import count_many
 from kombu_pool.drivers.mongodb.limits import LengthLimit
 from kombu_pool.drivers.mongodb.posting import MessageWriter
 from kombu_pool.drivers.records import escape_surrogates
@@ -22,6 +23,7 @@ from kombu_pool.errors import (
 from kombu_pool.storage import DEFAULT_LIMIT
 from kombu_pool.storage import MessageController as Contract
 from kombu_pool.storage.dead_letters import DeadLetterReason
+from kombu_pool.storage.inspection import MAX_COUNTED
 from kombu_pool.storage.validation import check_sort, validate
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.mongodb.queue_scan import QueueScanner
     from kombu_pool.drivers.mongodb.states import Filter
     from kombu_pool.drivers.mongodb.store import Queue
-    from kombu_pool.model import IdempotencyKey, Message, NewMessage, Project
+    from kombu_pool.model import IdempotencyKey, Message, NewMessage, Project, QueueCounts
 
 
 class MessageController(Contract):
@@ -240,6 +242,12 @@ class MessageController(Contract):
                 return 0
             parts = (states.free(now), states.delayed(now))
             return sum(self._store.remove({**found.scope, **part}) for part in parts)
+
+    def count_many(
+        self, queues: Sequence[tuple[Project, str]], limit: int = MAX_COUNTED
+    ) -> Sequence[QueueCounts | None]:
+        with self._client.translated():
+            return count_many(self._store, queues, limit)
 
     def count(self, queue: str, project: Project = None) -> int:
         now = self._store.now()

@@ -8,6 +8,7 @@ from kombu_pool.drivers.records import escape_surrogates
 from kombu_pool.drivers.redis import codec
 from kombu_pool.drivers.redis.codec import pack, post_options
 from kombu_pool.drivers.redis.deletion import ACK, ClaimedPairs
+from kombu_pool.drivers.redis.inspection import count_many
 from kombu_pool.drivers.redis.scripts import script
 from kombu_pool.errors import (
     ClaimDoesNotExist,
@@ -21,6 +22,7 @@ from kombu_pool.errors import (
 from kombu_pool.storage import DEFAULT_LIMIT
 from kombu_pool.storage import MessageController as Contract
 from kombu_pool.storage.dead_letters import DeadLetterReason
+from kombu_pool.storage.inspection import MAX_COUNTED
 from kombu_pool.storage.validation import check_sort, validate
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.redis.location import Location
     from kombu_pool.drivers.redis.posting import MessageWriter
     from kombu_pool.drivers.redis.store import Store
-    from kombu_pool.model import IdempotencyKey, Message, NewMessage, Project
+    from kombu_pool.model import IdempotencyKey, Message, NewMessage, Project, QueueCounts
 
 _GET_MANY = script("get_many", repeatable=True)
 _PAGE = script("page", repeatable=True)
@@ -191,6 +193,11 @@ class MessageController(Contract):
 
     def purge(self, queue: str, project: Project = None) -> int:
         return int(self._store.run(_PURGE, self._store.keys(project, queue)) or 0)
+
+    def count_many(
+        self, queues: Sequence[tuple[Project, str]], limit: int = MAX_COUNTED
+    ) -> Sequence[QueueCounts | None]:
+        return count_many(self._store, queues)
 
     def count(self, queue: str, project: Project = None) -> int:
         counts = self._store.run(_COUNT, self._store.keys(project, queue))

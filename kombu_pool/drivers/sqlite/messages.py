@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from kombu_pool.drivers.sqlite import deletion, limits
 from kombu_pool.drivers.sqlite.codec import message_number, project_key, to_message, to_messages
+from kombu_pool.drivers.sqlite.inspection import count_many
 from kombu_pool.drivers.sqlite.posting import idempotency_caches, next_number, store
 from kombu_pool.drivers.sqlite.statements import statements
 from kombu_pool.drivers.sqlite.states import CHUNK, advance
@@ -14,6 +15,7 @@ from kombu_pool.errors import QueueDoesNotExist, QueueIsEmpty, QueueIsFull
 from kombu_pool.storage import DEFAULT_LIMIT
 from kombu_pool.storage import MessageController as Contract
 from kombu_pool.storage.dead_letters import DeadLetterReason
+from kombu_pool.storage.inspection import MAX_COUNTED
 from kombu_pool.storage.policy import policy_of
 from kombu_pool.storage.validation import check_sort, validate
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.sqlite.database import Database
     from kombu_pool.drivers.sqlite.dead_letters import DeadLetters
     from kombu_pool.drivers.sqlite.times import Now, StoreClock
-    from kombu_pool.model import IdempotencyKey, Message, NewMessage, Project
+    from kombu_pool.model import IdempotencyKey, Message, NewMessage, Project, QueueCounts
     from kombu_pool.storage.policy import Policy
 
 _SQL = statements("messages")
@@ -196,6 +198,11 @@ class MessageController(Contract):
         now = self._clock.now()
         found = self._advanced(queue, project, now)
         return 0 if found is None else deletion.purge(self._database, found, now.wall)
+
+    def count_many(
+        self, queues: Sequence[tuple[Project, str]], limit: int = MAX_COUNTED
+    ) -> Sequence[QueueCounts | None]:
+        return count_many(self._database, queues, self._clock.now(), limit)
 
     def count(self, queue: str, project: Project = None) -> int:
         now = self._clock.now()

@@ -8,11 +8,13 @@ from kombu_pool import errors, storage
 from kombu_pool.pooling.controllers.routing import Routing
 from kombu_pool.storage import DEFAULT_LIMIT
 from kombu_pool.storage.dead_letters import DeadLetterReason
+from kombu_pool.storage.inspection import MAX_COUNTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from kombu_pool.model import IdempotencyKey, Message, NewMessage, Project
+    from kombu_pool.model import IdempotencyKey, Message, NewMessage, Project, QueueCounts
+    from kombu_pool.pooling.pool_handle import PoolHandle
 
 
 class MessageController(Routing, storage.MessageController):
@@ -117,3 +119,14 @@ class MessageController(Routing, storage.MessageController):
     def count(self, queue: str, project: Project = None) -> int:
         with self._pool(queue, project) as pool:
             return pool.messages.count(queue, project)
+
+    def count_many(
+        self, queues: Sequence[tuple[Project, str]], limit: int = MAX_COUNTED
+    ) -> Sequence[QueueCounts | None]:
+        found: dict[tuple[Project, str], QueueCounts | None] = {}
+
+        def count(pool: PoolHandle, of_pool: Sequence[tuple[Project, str]]) -> None:
+            found.update(zip(of_pool, pool.messages.count_many(of_pool, limit), strict=True))
+
+        self._in_each_pool(queues, count)
+        return [found[scope] for scope in queues]

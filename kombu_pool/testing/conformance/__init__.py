@@ -68,6 +68,7 @@ __all__ = [
     "test_idempotency",
     "test_impossible_times",
     "test_incarnations",
+    "test_inspection",
     "test_listing",
     "test_many_queues",
     "test_max_length",

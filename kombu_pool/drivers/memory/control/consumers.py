@@ -93,6 +93,12 @@ class ConsumersController(Contract):
             usage = self._store.usage.get((project, queue), StoredUsage())
             return sum(held.consuming and held.expires > now for held in usage.holders.values())
 
+    def consumers(self, queue: str, project: Project = None) -> Sequence[str]:
+        with self._store.lock:
+            now = self._clock.time()
+            holders = self._store.usage.get((project, queue), StoredUsage()).holders
+            return [name for name, held in holders.items() if held.consuming and held.expires > now]
+
     def expired_queues(self, limit: int = 100) -> Sequence[tuple[Project, str]]:
         with self._store.lock:
             now = self._clock.time()

@@ -128,8 +128,24 @@ class ConsumersController(Contract):
     def count(self, queue: str, project: Project = None) -> int:
         now = self._lifetimes.now()
         with self._client.translated():
-            where = {**queue_filter(project, queue), "x": {"$gt": now}, "c": True, "n": None}
+            where = {**queue_filter(project, queue), **_consuming(now)}
             return self._tables[HOLDERS].count_documents(where)
+
+    def count_many(self, queues: Sequence[tuple[Project, str]]) -> Sequence[int]:
+        names = [(project_key(project), queue) for project, queue in queues]
+        if not names:
+            return []
+        where = {**queues_filter(names), **_consuming(self._lifetimes.now())}
+        by_queue = {"$group": {"_id": {"p": "$p", "q": "$q"}, "n": {"$sum": 1}}}
+        with self._client.translated():
+            found = self._tables[HOLDERS].aggregate([{"$match": where}, by_queue])
+            counts = {(one["_id"]["p"], one["_id"]["q"]): one["n"] for one in found}
+        return [counts.get(name, 0) for name in names]
+
+    def consumers(self, queue: str, project: Project = None) -> Sequence[str]:
+        where = {**queue_filter(project, queue), **_consuming(self._lifetimes.now())}
+        with self._client.translated():
+            return [one["h"] for one in self._tables[HOLDERS].find(where, {"h": 1})]
 
     def expired_queues(self, limit: int = 100) -> Sequence[tuple[Project, str]]:
         now = self._lifetimes.now()
@@ -213,6 +229,11 @@ class ConsumersController(Contract):
             self._tables[HOLDERS].delete_many({**where, "x": {"$lte": now}})
             self._tables.remove_empty(where)
         return after is not None
+
+
+def _consuming(now: float) -> Filter:
+    """Return the condition of a live consumer."""
+    return {"x": {"$gt": now}, "c": True, "n": None}
 
 
 def _end_of_use(held: Mapping[str, Any], now: float) -> UpdateOne:

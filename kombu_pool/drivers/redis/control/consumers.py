@@ -23,12 +23,15 @@ _ADD_HOLDER = script("control/add_holder", repeatable=True)
 _RENEW_HOLDERS = script("control/renew_holders", repeatable=True)
 _REMOVE_HOLDERS = script("control/remove_holders", repeatable=True)
 _COUNT_CONSUMERS = script("control/count_consumers", repeatable=True)
+_LIVE_CONSUMERS = script("control/live_consumers", repeatable=True)
 _LIVE_HOLDERS = script("control/live_holders", repeatable=True)
 # A failover may lose what it writes; the next call writes it again.
 _EXPIRED_QUEUES = script("control/expired_queues", repeatable=True)
 # Not repeatable: the second answer would be that the queue has not expired.
 _EXPIRE = script("control/expire")
 _CONSUMING, _OWNING = "c", "o"
+#: Queues whose consumers are counted in one round trip.
+_PAGE_SIZE = 500
 
 
 class ConsumersController(Contract):
@@ -75,6 +78,17 @@ class ConsumersController(Contract):
 
     def count(self, queue: str, project: Project = None) -> int:
         return int(self._call(_COUNT_CONSUMERS, member(project, queue)))
+
+    def count_many(self, queues: Sequence[tuple[Project, str]]) -> Sequence[int]:
+        counts: list[int] = []
+        for start in range(0, len(queues), _PAGE_SIZE):
+            members = [member(project, queue) for project, queue in queues[start : start + _PAGE_SIZE]]
+            now = now_argument(self._clock)
+            counts += self._client.calls(_COUNT_CONSUMERS, [(self._keys, (now, one)) for one in members])
+        return counts
+
+    def consumers(self, queue: str, project: Project = None) -> Sequence[str]:
+        return [name_of(holder) for holder in self._call(_LIVE_CONSUMERS, member(project, queue))]
 
     def expired_queues(self, limit: int = 100) -> Sequence[tuple[Project, str]]:
         return [scope_of(scope) for scope in self._call(_EXPIRED_QUEUES, limit)]

@@ -97,6 +97,10 @@ class ConsumersController(Contract):
     def count(self, queue: str, project: Project = None) -> int:
         return int(self._database.row(_SQL["count"], (project_key(project), queue, self._clock.elapsed()))[0])
 
+    def consumers(self, queue: str, project: Project = None) -> Sequence[str]:
+        rows = self._database.rows(_SQL["consumers"], (project_key(project), queue, self._clock.elapsed()))
+        return [name for (name,) in rows]
+
     def expired_queues(self, limit: int = 100) -> Sequence[tuple[Project, str]]:
         rows = self._database.rows(_SQL["expired"], (self._clock.elapsed(), limit))
         return [(project_of(key), queue) for key, queue in rows]

@@ -31,6 +31,8 @@ SELECT DISTINCT name FROM holder WHERE name >= ? AND name < ? AND ends > ?
 SELECT DISTINCT name FROM holder WHERE ends <= ? LIMIT ?
 -- count: count the live consumers of a queue
 SELECT count(*) FROM holder WHERE project = ? AND queue = ? AND ends > ? AND consuming
+-- consumers: the live consumers of a queue
+SELECT name FROM holder WHERE project = ? AND queue = ? AND ends > ? AND consuming
 -- expired: the expired queues
 SELECT project, queue FROM lifetime WHERE expires <= ? ORDER BY expires LIMIT ?
 -- is_expired: whether a queue has expired

@@ -1,0 +1,18 @@
+"""Counts the messages of many queues."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kombu_pool.model import QueueCounts
+
+if TYPE_CHECKING:
+    from kombu_pool.drivers.memory.states import Backlog
+
+
+def counts_of(backlog: Backlog, now: float) -> QueueCounts:
+    """Return the counts of an advanced queue."""
+    free, claimed = backlog.count_free(), backlog.count_claimed()
+    posted = min((message.created for message in backlog.free_messages()), default=None)
+    age = None if posted is None else max(0.0, now - posted)
+    return QueueCounts(free, len(backlog.messages) - free - claimed, claimed, age, is_exact=True)

@@ -1,0 +1,114 @@
+"""Counts the messages of many queues, without a change to the store; a few commands for all of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kombu_pool.drivers.mongodb import states
+from kombu_pool.drivers.mongodb.codec import DELAYED_OR_CLAIMED, priority_of, project_key
+from kombu_pool.drivers.mongodb.store import queues_filter
+from kombu_pool.model import QueueCounts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from kombu_pool.drivers.mongodb.states import Filter
+    from kombu_pool.drivers.mongodb.store import Store
+    from kombu_pool.model import Project
+
+#: Queues that one command counts: it has two pipelines for each, and a server takes up to 1000 stages.
+_PAGE_SIZE = 100
+
+
+def count_many(store: Store, queues: Sequence[tuple[Project, str]], limit: int) -> list[QueueCounts | None]:
+    """Return what :meth:`MessageController.count_many` does. Some messages are free before a process moves them."""
+    now, scopes = store.now(), _scopes(store, queues)
+    found: dict[tuple[str, str], Filter] = {}
+    present = [(name, scopes[name]) for name in dict.fromkeys(_names(queues)) if name in scopes]
+    for start in range(0, len(present), _PAGE_SIZE):
+        some = present[start : start + _PAGE_SIZE]
+        for part in store.messages.aggregate(_pipeline(store, [scope for _, scope in some], now, limit)):
+            found.setdefault(some[part["k"]][0], {}).update(part)
+    posted = _times_of_post(store, [part[end] for part in found.values() for end in ("f", "o") if part.get(end)])
+    return [
+        _to_counts(store, scopes[name], found.get(name, {}), posted, now, limit) if name in scopes else None
+        for name in _names(queues)
+    ]
+
+
+def _names(queues: Sequence[tuple[Project, str]]) -> list[tuple[str, str]]:
+    return [(project_key(project), name) for project, name in queues]
+
+
+def _scopes(store: Store, queues: Sequence[tuple[Project, str]]) -> dict[tuple[str, str], Filter]:
+    """Return the filters of the messages of those queues that exist."""
+    if not queues:
+        return {}
+    documents = store.queues.find(queues_filter(_names(queues)), {"p": 1, "q": 1})
+    return {(one["p"], one["q"]): {"p": one["p"], "q": one["q"], "i": one["_id"]} for one in documents}
+
+
+def _pipeline(store: Store, scopes: Sequence[Filter], now: float, limit: int) -> list[dict[str, Any]]:
+    first, *others = [part for key, scope in enumerate(scopes) for part in _parts(key, scope, now, limit)]
+    name = store.messages.name
+    return [*first, *({"$unionWith": {"coll": name, "pipeline": part}} for part in others)]
+
+
+def _parts(key: int, scope: Filter, now: float, limit: int) -> Iterator[list[dict[str, Any]]]:
+    """Yield the pipelines for one queue: of its free messages, and of those with a delay or a claim."""
+    ends = {"f": {"$min": "$_id"}, "l": {"$max": "$_id"}}
+    yield [
+        {"$match": {**scope, **states.free(now)}},
+        {"$limit": limit},
+        {"$group": {"_id": None, "free": {"$sum": 1}, **ends}},
+        {"$set": {"k": key}},
+    ]
+    is_due, is_claimed = {"$lte": ["$r", now]}, {"$gt": ["$c", ""]}
+    later = {"$not": [is_due]}
+    yield [
+        {"$match": {**scope, "s": DELAYED_OR_CLAIMED, "x": {"$gt": now}}},
+        {"$limit": limit},
+        {
+            "$group": {
+                "_id": None,
+                "busy": {"$sum": 1},
+                "due": _sum_if(is_due),
+                "delayed": _sum_if({"$and": [later, {"$not": [is_claimed]}]}),
+                "o": {"$min": {"$cond": [is_due, "$_id", None]}},
+            }
+        },
+        {"$set": {"k": key}},
+    ]
+
+
+def _sum_if(condition: Mapping[str, Any]) -> dict[str, Any]:
+    return {"$sum": {"$cond": [condition, 1, 0]}}
+
+
+def _times_of_post(store: Store, ids: Sequence[bytes]) -> dict[bytes, float]:
+    if not ids:
+        return {}
+    return {one["_id"]: one["t"] for one in store.messages.find({"_id": {"$in": list(ids)}}, {"t": 1})}
+
+
+def _to_counts(
+    store: Store, scope: Filter, found: Filter, posted: Mapping[bytes, float], now: float, limit: int
+) -> QueueCounts:
+    free, busy, due, delayed = (found.get(name, 0) for name in ("free", "busy", "due", "delayed"))
+    times = [posted[found[end]] for end in ("f", "o") if found.get(end) in posted]
+    if free and priority_of(found["f"]) != priority_of(found["l"]):
+        times += _first_of_each_priority(store, scope, now)
+    is_exact = max(free, busy) < limit
+    age = max(0.0, now - min(times)) if times else None
+    return QueueCounts(free + due, delayed, busy - due - delayed, age, is_exact)
+
+
+def _first_of_each_priority(store: Store, scope: Filter, now: float) -> Iterator[float]:
+    """Yield the time of the post of the first free message of each priority and state, which the index finds."""
+    for state in states.FREE_STATES:
+        where: Filter = {**scope, **states.free(now, state)}
+        while (
+            first := store.messages.find_one(where, {"t": 1}, sort=[*states.ORDER], hint=states.BY_ORDER)
+        ) is not None:
+            yield first["t"]
+            where["_id"] = {"$gt": bytes((255 - priority_of(first["_id"]),)) + b"\xff" * 15}

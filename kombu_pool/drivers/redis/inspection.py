@@ -1,0 +1,40 @@
+"""Counts the messages of many queues, those of one page in one round trip."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Any
+
+from kombu_pool.drivers.redis.scripts import script
+from kombu_pool.drivers.redis.store import RUN_AGAIN
+from kombu_pool.model import QueueCounts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kombu_pool.drivers.redis.store import Store
+    from kombu_pool.model import Project
+
+_COUNTS = script("counts", repeatable=True)
+#: Queues that are counted in one round trip.
+_PAGE_SIZE = 500
+_TIME = struct.Struct(">d")
+
+
+def count_many(store: Store, queues: Sequence[tuple[Project, str]]) -> list[QueueCounts | None]:
+    """Return what :meth:`MessageController.count_many` does. Redis knows the length of everything."""
+    counts: list[QueueCounts | None] = []
+    for start in range(0, len(queues), _PAGE_SIZE):
+        each = [store.keys(project, name) for project, name in queues[start : start + _PAGE_SIZE]]
+        replies = store.client.calls(_COUNTS, [(keys.states, (store.now(),)) for keys in each])
+        for keys, reply in zip(each, replies, strict=True):
+            counts.append(_to_counts(store.run(_COUNTS, keys) if reply in RUN_AGAIN else reply))
+    return counts
+
+
+def _to_counts(reply: Any) -> QueueCounts | None:
+    if reply is None:
+        return None
+    free, delayed, claimed, now, posted = reply
+    times = [time for (time,) in _TIME.iter_unpack(posted)]
+    return QueueCounts(free, delayed, claimed, max(0.0, float(now) - min(times)) if times else None, is_exact=True)

@@ -1,0 +1,49 @@
+"""Counts the messages of many queues, without a change to the store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kombu_pool.drivers.sqlite.codec import project_key
+from kombu_pool.drivers.sqlite.statements import statements
+from kombu_pool.model import QueueCounts
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable
+
+    from kombu_pool.drivers.sqlite.database import Database
+    from kombu_pool.drivers.sqlite.times import Now
+    from kombu_pool.model import Project
+
+_SQL = statements("inspection")
+_FIND = statements("queues")["find"]
+
+
+def count_many(
+    database: Database, queues: Iterable[tuple[Project, str]], now: Now, limit: int
+) -> list[QueueCounts | None]:
+    """Return what :meth:`MessageController.count_many` does."""
+    counts: list[QueueCounts | None] = []
+    for project, name in queues:
+        # One transaction for each: a long one would keep the write-ahead log from being truncated.
+        with database.read, database.lock, database.begin_read() as connection:
+            found = connection.execute(_FIND, (project_key(project), name)).fetchone()
+            counts.append(None if found is None else _count(connection, found[0], now, limit))
+    return counts
+
+
+def _count(connection: sqlite3.Connection, queue: int, now: Now, limit: int) -> QueueCounts:
+    """Count the messages of one queue. Some are free although no process has moved them yet."""
+    values: dict[str, Any] = {"queue": queue, "limit": limit, "wall": now.wall, "elapsed": now.elapsed}
+    examined, free = connection.execute(_SQL["free"], values).fetchone()
+    delays, delayed, due, first_due = connection.execute(_SQL["delayed"], values).fetchone()
+    claims, claimed, ended, first_ended = connection.execute(_SQL["claimed"], values).fetchone()
+    (first_free,) = connection.execute(_SQL["oldest"], values).fetchone()
+    ids = [number for number in (first_free, first_due, first_ended) if number is not None]
+    age = None
+    if ids:
+        (created,) = connection.execute(_SQL["created"], (min(ids),)).fetchone()
+        age = max(0.0, now.wall - created)
+    is_exact = max(examined, delays, claims) < limit
+    return QueueCounts(int(free + due + ended), int(delayed), int(claimed), age, is_exact)

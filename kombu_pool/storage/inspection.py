@@ -1,0 +1,75 @@
+"""The part of the contract that shows an operator many queues at once. Each method has a default."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from kombu_pool.errors import QueueDoesNotExist
+from kombu_pool.model import QueueCounts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from kombu_pool.model import Project
+    from kombu_pool.storage.queues import QueueController
+
+#: Number of messages in one state of a queue from which a count may stop, where counting costs more the more there are.
+MAX_COUNTED = 100_000
+
+
+class _Messages(Protocol):
+    """What the default needs of the messages of a store."""
+
+    queues: QueueController
+
+    def list(self, queue: str, project: Project = None, marker: None = None, limit: int = ..., *, echo: bool) -> Any:
+        """List messages."""
+
+    def count(self, queue: str, project: Project = None) -> int:
+        """Count the free messages."""
+
+
+class MessageInspection:
+    """What a message store tells of many queues."""
+
+    def count_many(
+        self: _Messages, queues: Sequence[tuple[Project, str]], limit: int = MAX_COUNTED
+    ) -> Sequence[QueueCounts | None]:
+        """Count the messages of each queue by state; None for a queue that does not exist.
+
+        With one call to the store, or a few, where it can. Where a count costs more the more messages there are, it
+        stops at ``limit``; then the oldest free message may be an older one, too.
+        """
+        return [_counts(self, queue, project, limit) for project, queue in queues]
+
+
+def _counts(messages: _Messages, queue: str, project: Project, limit: int) -> QueueCounts | None:
+    try:
+        counts = messages.queues.stats(queue, project)["messages"]
+    except QueueDoesNotExist:
+        return None
+    free = messages.count(queue, project)
+    listing: Iterator[Any] = messages.list(queue, project, None, limit, echo=True)
+    ages = [message["age"] for message in next(listing)]
+    # A message may become free between the two reads.
+    delayed = max(counts["free"] - free, 0)
+    return QueueCounts(free, delayed, counts["claimed"], max(ages, default=None), is_exact=True)
+
+
+class _Consumers(Protocol):
+    """What the default needs of the holders in a control store."""
+
+    def count(self, queue: str, project: Project = None) -> int:
+        """Count the live consumers of a queue."""
+
+
+class ConsumerInspection:
+    """What a control store tells of the consumers of queues."""
+
+    def count_many(self: _Consumers, queues: Sequence[tuple[Project, str]]) -> Sequence[int]:
+        """Count the live consumers of each queue. With one call to the store, or a few, where it can."""
+        return [self.count(queue, project) for project, queue in queues]
+
+    def consumers(self, queue: str, project: Project = None) -> Sequence[str]:
+        """Return the names of the queue's live consumers; none where the store cannot list them."""
+        return ()

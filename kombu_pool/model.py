@@ -35,14 +35,16 @@ class NewMessage(TypedDict):
 
     ``ttl``: seconds until it expires; None or 0: never. ``body``: JSON values, bytes, ``datetime``, ``date``,
     ``Decimal``, ``UUID``, or a mix; ``{}`` when absent. ``delay``: seconds before it can be claimed. ``priority``: 0 to
-    255, higher first. ``dead_letter``: the header of a dead letter from another store. ``transient``: a loss of the
-    server may lose it, so that its post need not wait for replicas.
+    255, higher first. ``key``: a text of at most 255 bytes by which the message is found; it need not be unique.
+    ``dead_letter``: the header of a dead letter from another store. ``transient``: a loss of the server may lose it, so
+    that its post need not wait for replicas.
     """
 
     ttl: float | None
     body: NotRequired[Any]
     delay: NotRequired[float]
     priority: NotRequired[int]
+    key: NotRequired[str | None]
     dead_letter: NotRequired[DeadLetter]
     transient: NotRequired[bool]
 
@@ -107,8 +109,8 @@ class Message(TypedDict):
     ``age``: whole seconds since its post; an :class:`Age` if that is below ``MAX_EXACT_AGE`` and the message expires.
     ``ttl``: 0 when it never expires.
     ``claim_id``: the last claim, even an ended one; None when it was never claimed or was released. ``claim_count``:
-    the number of its claims. ``priority`` is present when it is not 0, ``dead_letter`` when the message is a dead
-    letter.
+    the number of its claims. ``priority`` is present when it is not 0, ``key`` when the message has one,
+    ``dead_letter`` when it is a dead letter.
     """
 
     id: str
@@ -119,6 +121,7 @@ class Message(TypedDict):
     claim_count: int
     checksum: NotRequired[str]
     priority: NotRequired[int]
+    key: NotRequired[str]
     dead_letter: NotRequired[DeadLetter]
 
 
@@ -133,6 +136,31 @@ class QueueCounts(NamedTuple):
     claimed: int
     oldest_age: float | None
     is_exact: bool
+
+
+class FoundMessage(Message):
+    """A message that was found by its key.
+
+    ``state``: "free", "delayed" or "claimed". ``due``: the end of its delay, None if it is not delayed or the store
+    cannot tell. ``body`` is None if its record cannot be decoded.
+    """
+
+    queue: str
+    state: str
+    due: float | None
+
+
+@dataclass
+class KeyResult:
+    """The result of a verb on the messages of a key.
+
+    ``messages``: those that were found, cancelled or changed. ``claimed``: those that were left alone as a claim holds
+    them; a search leaves none alone. ``unreachable``: the pools that did not answer, each with its error.
+    """
+
+    messages: list[FoundMessage] = field(default_factory=list)
+    claimed: list[FoundMessage] = field(default_factory=list)
+    unreachable: dict[str, KombuPoolError] = field(default_factory=dict)
 
 
 class ClaimMetadata(TypedDict):

@@ -50,6 +50,7 @@ class Candidate(NamedTuple):
     ttl: float
     expires: float
     error: CorruptRecord | None = None
+    key: str | None = None
 
     def with_finite_times(self, now: float) -> Candidate:
         """Return the message without times of its record that are no finite numbers."""
@@ -88,6 +89,7 @@ class DeadLetter:
             "body": decode(self.record),
             "delay": 0,
             "priority": self.message.priority,
+            "key": self.message.key,
             "dead_letter": self.header,
         }
 

@@ -7,6 +7,7 @@ import random
 import time
 from typing import TYPE_CHECKING, Any
 
+from kombu_pool import codec
 from kombu_pool.errors import (
     ConnectionError,  # noqa: A004 - Zaqar's name for it
     CorruptRecord,
@@ -74,3 +75,17 @@ def age_of(created: Any, ttl: Any, now: float) -> int:
     except TypeError:
         pass
     raise CorruptRecord(f"the time of its post is {created!r}, its ttl is {ttl!r}")
+
+
+def readable(record: bytes) -> bytes:
+    """Return a record, or that of the body None if it cannot be decoded."""
+    try:
+        codec.decode(record)
+    except CorruptRecord:
+        return codec.encode(None, 1)
+    return record
+
+
+def moved_expiry(expires: float, before: float | None, after: float | None, now: float) -> float:
+    """Return the expiry of a message whose due time changes; None stands for a message that is free."""
+    return expires + (now if after is None else after) - (now if before is None else before)

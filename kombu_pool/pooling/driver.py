@@ -6,10 +6,9 @@ import logging
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kombu_pool import errors, storage
-from kombu_pool.drivers import is_created, mask, mask_uri
+from kombu_pool.drivers import mask, mask_uri
 from kombu_pool.pooling.catalog import Catalog
 from kombu_pool.pooling.controllers import ClaimController, MessageController, QueueController, SubscriptionController
-from kombu_pool.pooling.pool_choice import is_virtual
 from kombu_pool.pooling.watch import PooledWatch
 from kombu_pool.storage import UNREADABLE_QUEUE, DeadLetterHooks
 
@@ -141,15 +140,6 @@ class DataDriver(storage.DataDriver):
             pool.mark_down(str(error) or type(error).__name__)
         return default
 
-    def _is_created(self, row: Pool) -> bool:
-        """Return whether the pool has a store, or one that is down."""
-        if is_virtual(row) or self.catalog.open_pools.peek(row["name"]).driver is not None:
-            return True
-        try:
-            return is_created(row["uri"], conf=self._conf, options=row.get("options"))
-        except errors.KombuPoolError:
-            return True
-
     def _missed_by(self, row: Pool) -> str | None:
         """Return the reason why a store that does not exist is an outage: it has queues; None if it has none."""
         try:
@@ -159,7 +149,7 @@ class DataDriver(storage.DataDriver):
         return None
 
     def _health(self, row: Pool) -> dict[str, Any]:
-        if not self._is_created(row):
+        if not self.catalog.open_pools.is_created(row):
             reason = self._missed_by(row)
             return {"storage_reachable": reason is None, "created": False, "since": None, "reason": reason}
         health = self._call(row, _check_health, {"storage_reachable": False})

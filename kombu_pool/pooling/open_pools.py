@@ -10,7 +10,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool import errors
-from kombu_pool.drivers import open_data
+from kombu_pool.drivers import is_created, open_data
 from kombu_pool.pooling.pool_handle import PoolHandle, Settings
 from kombu_pool.storage import VIRTUAL
 
@@ -90,6 +90,15 @@ class OpenPools:
             for pool in self.opened()
             if pool.settings is not None
         ]
+
+    def is_created(self, row: Pool) -> bool:
+        """Return whether a pool has a store, or one that is down."""
+        if (row.get("options") or {}).get(VIRTUAL) or self.peek(row["name"]).driver is not None:
+            return True
+        try:
+            return is_created(row["uri"], conf=self._conf, options=row.get("options"))
+        except errors.KombuPoolError:
+            return True
 
     def opened(self) -> list[PoolHandle]:
         """Return the pools whose drivers are open."""

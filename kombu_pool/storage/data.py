@@ -21,6 +21,7 @@ from kombu_pool.errors import (
 from kombu_pool.storage.checksum import add_checksum
 from kombu_pool.storage.dead_letters import RESERVATION_TTL, DeadLetterReason
 from kombu_pool.storage.inspection import MessageInspection
+from kombu_pool.storage.keys import KeyMethods
 from kombu_pool.storage.queue_metadata import DEFAULT_LIMIT
 from kombu_pool.storage.validation import check_sort
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 _POP: ClaimMetadata = {"ttl": RESERVATION_TTL, "grace": 0}
 
 
-class MessageController(MessageInspection, ABC):
+class MessageController(MessageInspection, KeyMethods, ABC):
     """The messages of a store."""
 
     #: The other controllers of the store, which :class:`DataDriver` sets; the defaults call them.

@@ -193,6 +193,7 @@ class Redrive:
             "body": body if restore_address is None else restore_address(target, body),
             "delay": 0,
             "priority": dead_letter.get("priority", 0),
+            "key": dead_letter.get("key"),
         }
 
     def _delete(self, claim: str, message_ids: Sequence[str]) -> None:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 #: Longest duration, in seconds: beyond any use, and small enough to be added to a time.
 MAX_SECONDS = 10**10
 MAX_PRIORITY = 255
+#: Longest key of a message, in bytes of UTF-8: that of a short string of AMQP.
+MAX_KEY_BYTES = 255
 _CHANGEABLE = ("subscriber", "ttl", "options")
 
 
@@ -29,6 +31,7 @@ class ValidMessage:
     delay: float | None
     priority: int
     dead_letter: DeadLetter | None
+    key: str | None = None
 
 
 def validate(message: Any, max_size: int) -> ValidMessage:
@@ -40,13 +43,14 @@ def validate(message: Any, max_size: int) -> ValidMessage:
     if not isinstance(message, dict):
         raise InvalidMessage(f"a message must be a dict with a ttl and a body, not {message!r}")
     given = message.get
-    ttl, delay, priority = given("ttl"), given("delay"), given("priority")
+    ttl, delay, priority, key = given("ttl"), given("delay"), given("priority"), given("key")
     return ValidMessage(
         codec.encode(given("body", {}), max_size),
         _seconds("ttl", ttl) if ttl else 0,
         None if delay is None else _seconds("delay", delay),
         _priority(priority) if priority else 0,
         given("dead_letter"),
+        _key(key) if key else None,
     )
 
 
@@ -87,9 +91,39 @@ def _is_duration(value: Any) -> bool:
 
 
 def _priority(value: Any) -> int:
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_PRIORITY:
-        return value
+    if is_priority(value):
+        priority: int = value
+        return priority
     raise InvalidMessage(f"priority must be a whole number from 0 to {MAX_PRIORITY}, not {value!r}")
+
+
+def _key(value: Any) -> str:
+    if is_key(value):
+        key: str = value
+        return key
+    raise InvalidMessage(f"a key must be a text of at most {MAX_KEY_BYTES} bytes, not {value!r}")
+
+
+def is_priority(value: object) -> bool:
+    """Return whether the value is a valid priority."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_PRIORITY
+
+
+def is_key(value: object) -> bool:
+    """Return whether the value is a text that may be the key of a message."""
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_KEY_BYTES:
+        return False
+    if value.isascii():
+        return True
+    try:
+        return len(value.encode()) <= MAX_KEY_BYTES
+    except UnicodeEncodeError:  # lone surrogates
+        return False
+
+
+def is_time(value: object) -> bool:
+    """Return whether the value is a time in seconds since the epoch that a message may be due at."""
+    return _is_duration(value)
 
 
 def effective_ttl(incoming: ValidMessage, metadata: Metadata) -> float:

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from kombu_pool.model import Claim, ClaimMetadata, IdempotencyKey, Message, Project, RedriveResult
+    from kombu_pool.model import (
+        Claim,
+        ClaimMetadata,
+        FoundMessage,
+        IdempotencyKey,
+        KeyResult,
+        Message,
+        Project,
+        RedriveResult,
+    )
     from kombu_pool.storage import DataDriver
 
 UNKNOWN_ID = "0123456789abcdef"
@@ -164,6 +173,16 @@ class QueueHandle:
 
     def count(self) -> int:
         return self.driver.message_controller.count(self.name, project=self.project)
+
+    def find(self, key: str) -> list[FoundMessage]:
+        """Return the messages with a key."""
+        return self.driver.message_controller.find(key, self.name, self.project).messages
+
+    def cancel(self, key: str) -> KeyResult:
+        return self.driver.message_controller.cancel(key, self.name, self.project)
+
+    def change(self, key: str, due: float | None = None, priority: int | None = None) -> KeyResult:
+        return self.driver.message_controller.change(key, due, priority, self.name, self.project)
 
     def redrive(self, **options: Any) -> RedriveResult:
         return self.driver.redrive(self.name, self.project, **options)

@@ -34,8 +34,8 @@ def decode_mapping(record: bytes) -> dict[str, Any]:
     return decoded
 
 
-def to_message(message: StoredMessage, now: float) -> Message:
-    """Return the message in the contract's form; the caller owns it.
+def to_message(message: StoredMessage, now: float, record: bytes | None = None) -> Message:
+    """Return the message in the contract's form, with another record if one is given; the caller owns it.
 
     Raises:
         CorruptRecord: its record cannot be decoded.
@@ -44,12 +44,14 @@ def to_message(message: StoredMessage, now: float) -> Message:
         "id": message.id,
         "age": age_of(message.created, message.ttl, now),
         "ttl": message.ttl,
-        "body": codec.decode(message.record),
+        "body": codec.decode(message.record if record is None else record),
         "claim_id": message.claim_id,
         "claim_count": message.claim_count,
     }
     if message.priority:
         view["priority"] = message.priority
+    if message.key is not None:
+        view["key"] = message.key
     if message.dead_letter is not None:
         view["dead_letter"] = message.dead_letter.copy()
     return view

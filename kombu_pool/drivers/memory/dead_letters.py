@@ -43,7 +43,7 @@ class DeadLetters(DeadLetterMover["Scope"]):
             queue = self._store.queues[scope] = self._store.new_queue(scope, {})
         number, message, lifetime = self._store.next_id(), letter.message, letter.lifetime(queue.policy.ttl)
         moved = StoredMessage(number, letter.record, message.created, *lifetime, message.priority)
-        moved.client, moved.dead_letter = message.client, letter.header
+        moved.client, moved.dead_letter, moved.key = message.client, letter.header, message.key
         queue.backlog.add(moved, source.now)
 
     def dead_letter_all(self) -> int:
@@ -95,4 +95,4 @@ class DeadLetters(DeadLetterMover["Scope"]):
 def candidate(message: StoredMessage, reason: str) -> Candidate:
     """Return a message to dead-letter."""
     rest = message.priority, message.created, message.client, message.ttl, message.expires
-    return Candidate(message.id, message.record, reason, message.claim_count, *rest)
+    return Candidate(message.id, message.record, reason, message.claim_count, *rest, key=message.key)

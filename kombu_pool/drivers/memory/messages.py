@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from kombu_pool.drivers.memory.claiming import is_claim_id
 from kombu_pool.drivers.memory.codec import to_message
 from kombu_pool.drivers.memory.inspection import counts_of
+from kombu_pool.drivers.memory.message_keys import KeyedMessages
 from kombu_pool.drivers.memory.states import NEVER, StoredMessage
 from kombu_pool.errors import (
     ClaimDoesNotExist,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.memory.shared import Location
     from kombu_pool.drivers.memory.states import Backlog, Order
     from kombu_pool.drivers.memory.store import DataStore, StoredQueue
-    from kombu_pool.model import IdempotencyKey, Message, NewMessage, Project, QueueCounts
+    from kombu_pool.model import IdempotencyKey, KeyResult, Message, NewMessage, Project, QueueCounts
     from kombu_pool.storage.validation import ValidMessage
 
 _MARKER = re.compile(r"([0-9]{1,3})\.([0-9]{1,20})")
@@ -49,6 +50,7 @@ class MessageController(Contract):
         self._clock = clock
         self._claimer = claimer
         self._dead_letters = dead_letters
+        self._keyed = KeyedMessages(store, clock)
         self._limit = location.max_message_size
         self.enable_checksum = location.enable_checksum
 
@@ -94,6 +96,7 @@ class MessageController(Contract):
             due=now + effective_delay(incoming, queue.metadata),
             client=client,
             dead_letter=incoming.dead_letter,
+            key=incoming.key,
         )
         queue.backlog.add(message, now)
         return message.id
@@ -229,6 +232,22 @@ class MessageController(Contract):
         with self._store.lock:
             backlog = self._backlog(queue, project, self._clock.time())
             return backlog.count_free() if backlog else 0
+
+    def find(self, key: str, queue: str | None = None, project: Project = None) -> KeyResult:
+        return self._keyed.find(key, queue, project)
+
+    def cancel(self, key: str, queue: str | None = None, project: Project = None) -> KeyResult:
+        return self._keyed.cancel(key, queue, project)
+
+    def change(
+        self,
+        key: str,
+        due: float | None = None,
+        priority: int | None = None,
+        queue: str | None = None,
+        project: Project = None,
+    ) -> KeyResult:
+        return self._keyed.change(key, due, priority, queue, project)
 
     def _backlog(self, queue: str, project: Project, now: float) -> Backlog | None:
         found = self._store.find(project, queue, now)

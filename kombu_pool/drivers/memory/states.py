@@ -39,6 +39,7 @@ class StoredMessage:
     due: float = 0.0
     client: str | None = None
     dead_letter: DeadLetter | None = None
+    key: str | None = None
     claim_id: str | None = None
     claim_count: int = 0
     id: str = field(init=False)
@@ -46,7 +47,12 @@ class StoredMessage:
 
     def __post_init__(self) -> None:
         self.id = str(self.sequence)
-        self.order = (-self.priority, self.sequence)
+        self.set_priority(self.priority)
+
+    def set_priority(self, priority: int) -> None:
+        """Give the message a priority, and its place by it."""
+        self.priority = priority
+        self.order = (-priority, self.sequence)
 
 
 @dataclass(slots=True, eq=False)
@@ -84,7 +90,9 @@ class Backlog:
         self._on_free = on_free
         self._free: set[str] = set()
         self._delayed: set[str] = set()
-        # Holds each free message once; an entry of a message that is no longer free is skipped when it is popped.
+        self._by_key: dict[str, dict[str, StoredMessage]] = {}
+        # Holds each free message once; an entry of a message that is no longer free, or no longer has this place, is
+        # skipped when it is popped.
         self._line: list[tuple[Order, str]] = []
         # Holds every deadline ever set; one that has moved or lost its subject is skipped when it is popped.
         self._deadlines: list[tuple[float, int, str]] = []
@@ -95,7 +103,7 @@ class Backlog:
         while self._deadlines and self._deadlines[0][0] <= now:
             _, kind, key = heappop(self._deadlines)
             if kind == _DELAY:
-                self._end_delay(key)
+                self._end_delay(key, now)
             elif kind == _EXPIRY:
                 ended += self._expire(key, now, to_dlq=expires_to_dlq)
             else:
@@ -109,6 +117,12 @@ class Backlog:
     def add(self, message: StoredMessage, now: float) -> None:
         """Store a message, delayed or free."""
         self.messages[message.id] = message
+        if message.key is not None:
+            self._by_key.setdefault(message.key, {})[message.id] = message
+        self.enter_state(message, now)
+
+    def enter_state(self, message: StoredMessage, now: float) -> None:
+        """Make a message that is in no state delayed or free."""
         if message.expires != NEVER:
             heappush(self._deadlines, (message.expires, _EXPIRY, message.id))
         if message.due > now:
@@ -117,12 +131,25 @@ class Backlog:
         else:
             self.free(message)
 
+    def leave_state(self, message: StoredMessage) -> None:
+        """Take a free or delayed message out of its state; it enters another one, or is removed."""
+        self._free.discard(message.id)
+        self._delayed.discard(message.id)
+
+    def of_key(self, key: str) -> list[StoredMessage]:
+        """Return the messages with a key, in order."""
+        return sorted(self._by_key.get(key, {}).values(), key=lambda message: message.order)
+
     def remove(self, message: StoredMessage) -> None:
         """Delete a message in any state. A claim ends with its last message."""
         self._drop_from_claim(message)
         del self.messages[message.id]
-        self._free.discard(message.id)
-        self._delayed.discard(message.id)
+        if message.key is not None:
+            of_key = self._by_key[message.key]
+            del of_key[message.id]
+            if not of_key:
+                del self._by_key[message.key]
+        self.leave_state(message)
         self._compact()
 
     def mark_dead(self, message: StoredMessage, reason: str) -> None:
@@ -133,8 +160,8 @@ class Backlog:
     def take_first(self) -> StoredMessage | None:
         """Take the first free message out of the line; the caller claims it, removes it or frees it again."""
         while self._line:
-            _, message_id = heappop(self._line)
-            if message_id in self._free:
+            order, message_id = heappop(self._line)
+            if message_id in self._free and order == self.messages[message_id].order:
                 self._free.discard(message_id)
                 return self.messages[message_id]
         return None
@@ -220,10 +247,12 @@ class Backlog:
             if not claim.held:
                 del self.claims[claim.id]
 
-    def _end_delay(self, message_id: str) -> None:
-        if message_id in self._delayed:
+    def _end_delay(self, message_id: str, now: float) -> None:
+        message = self.messages.get(message_id)
+        # A delay that was changed has another entry.
+        if message is not None and message_id in self._delayed and message.due <= now:
             self._delayed.discard(message_id)
-            self.free(self.messages[message_id])
+            self.free(message)
 
     def _expire(self, message_id: str, now: float, *, to_dlq: bool) -> bool:
         message = self.messages.get(message_id)

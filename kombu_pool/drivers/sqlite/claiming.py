@@ -302,7 +302,7 @@ def _create_claim(
     ends, expiries = request.now.wall + request.ttl, []
     extended, ttl = ends + request.grace, request.ttl + request.grace
     for row, message in zip(rows, messages, strict=True):
-        expires = row[8]
+        expires = row[9]
         if expires is None:
             continue
         if expires < ends:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from kombu_pool.model import Message, Project
 
-#: id, rank, created, ttl, dead_letter, record, claim, claim_count, and whatever follows.
+#: id, rank, created, ttl, dead_letter, record, claim, claim_count, key, and whatever follows.
 Row: TypeAlias = "tuple[Any, ...]"
 
 _LONGEST_ID = 18  # digits that always fit into SQLite's integers
@@ -76,6 +76,8 @@ def to_claimed_message(row: Row, now: float, claim_id: str | None, claim_count: 
     }
     if row[1]:
         message["priority"] = -row[1]
+    if row[8] is not None:
+        message["key"] = row[8]
     if row[4] is not None:
         message["dead_letter"] = msgspec.msgpack.decode(row[4])
     return message

@@ -91,7 +91,7 @@ class DeadLetters(DeadLetterMover[int]):
             row = connection.execute(_FIRST, (source.place,)).fetchone()
             if row is None:
                 return Taken(source, moved)
-            letter = source.compose(candidate(row, row[10]))
+            letter = source.compose(candidate(row, row[11]))
             if not is_local(connection, letter, source.project):
                 connection.execute(_SQL["reserve"], (source.reservation, row[0]))
                 return Taken(source, moved, [letter], is_more=True)
@@ -124,9 +124,9 @@ def _source(queue: int, row: tuple[str, str, bytes] | None, now: Now) -> Source[
 
 def candidate(row: Row, reason: str) -> Candidate:
     """Return a message to dead-letter, whose row begins with its id, or with its position if it is dead."""
-    number, rank, created, ttl, _, record, _, claim_count, expires, client, *_ = row
+    number, rank, created, ttl, _, record, _, claim_count, key, expires, client, *_ = row
     ends = NEVER if expires is None else expires
-    return Candidate(number, record, reason, claim_count, -rank, created, client, ttl, ends)
+    return Candidate(number, record, reason, claim_count, -rank, created, client, ttl, ends, key=key)
 
 
 def is_local(connection: sqlite3.Connection, letter: DeadLetter, project: Project) -> bool:
@@ -144,7 +144,19 @@ def store_dead_letter(database: Database, connection: sqlite3.Connection, letter
     expires = None if ends == NEVER else ends
     number = database.last_number = next_number(max(last or 0, database.last_number), now)
     rank, header = -message.priority, write(letter.header)
-    stored = (number, queue, rank, message.created, ttl, expires, None, message.client, header, letter.record)
+    stored = (
+        number,
+        queue,
+        rank,
+        message.created,
+        ttl,
+        expires,
+        None,
+        message.client,
+        header,
+        message.key,
+        letter.record,
+    )
     connection.execute(_MESSAGES["store"], stored)
     connection.execute(_MESSAGES["free"], (queue, rank, number, expires))
     if policy.expires_to_dlq and expires is not None:

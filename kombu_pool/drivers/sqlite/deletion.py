@@ -58,7 +58,7 @@ def delete(
                 raise MessageNotClaimedBy(message_id, claim_id)
             raise ClaimDoesNotExist(claim_id, queue, project)
         remove(connection, found[0], [(number, rank, due)])
-        _end_empty_claims(connection, {holder})
+        end_empty_claims(connection, {holder})
 
 
 def delete_many(
@@ -90,7 +90,7 @@ def delete_many(
             rows.append((number, rank, due))
             holders.add(holder)
         remove(connection, found[0], rows)
-        _end_empty_claims(connection, holders)
+        end_empty_claims(connection, holders)
 
 
 def _check_holder(claims: Collection[int], number: int, holder: int | None, queue: str, project: Project) -> None:
@@ -100,7 +100,8 @@ def _check_holder(claims: Collection[int], number: int, holder: int | None, queu
         raise ClaimDoesNotMatch(claim_id_of(holder), queue, project)
 
 
-def _end_empty_claims(connection: sqlite3.Connection, claims: Iterable[int | None]) -> None:
+def end_empty_claims(connection: sqlite3.Connection, claims: Iterable[int | None]) -> None:
+    """Remove those of the claims that hold no message."""
     for claim in claims:
         if claim is not None:
             connection.execute(_EMPTY_CLAIM, (claim,))
@@ -135,7 +136,7 @@ def delete_claimed(
                     return list(held)
                 live = _live_claims(connection, found[0], claims.values(), clock.elapsed())
                 failed = delete_pairs(connection, pairs, live)
-                _end_empty_claims(connection, live)
+                end_empty_claims(connection, live)
         except _NotAllHeldError:
             continue
         break
@@ -185,7 +186,7 @@ def reject(
                 if claims[claim_id] not in live
                 or not _mark_dead(connection, message_number(message_id), claims[claim_id], reason)
             ]
-            _end_empty_claims(connection, live)
+            end_empty_claims(connection, live)
             return refused, found[0]
     return delete_claimed(database, clock, queue, held, project), None
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from kombu_pool.drivers.sqlite import deletion, limits
 from kombu_pool.drivers.sqlite.codec import message_number, project_key, to_message, to_messages
 from kombu_pool.drivers.sqlite.inspection import count_many
+from kombu_pool.drivers.sqlite.message_keys import KeyedMessages
 from kombu_pool.drivers.sqlite.posting import idempotency_caches, next_number, store
 from kombu_pool.drivers.sqlite.statements import statements
 from kombu_pool.drivers.sqlite.states import CHUNK, advance
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.sqlite.database import Database
     from kombu_pool.drivers.sqlite.dead_letters import DeadLetters
     from kombu_pool.drivers.sqlite.times import Now, StoreClock
-    from kombu_pool.model import IdempotencyKey, Message, NewMessage, Project, QueueCounts
+    from kombu_pool.model import IdempotencyKey, KeyResult, Message, NewMessage, Project, QueueCounts
     from kombu_pool.storage.policy import Policy
 
 _SQL = statements("messages")
@@ -47,6 +48,7 @@ class MessageController(Contract):
         self._claimer = claimer
         self._dead_letters = dead_letters
         self._idempotency = idempotency_caches[database.path]
+        self._keyed = KeyedMessages(database, clock)
         self._limit = database.location.max_message_size
         self.enable_checksum = database.location.enable_checksum
 
@@ -208,6 +210,22 @@ class MessageController(Contract):
         now = self._clock.now()
         found = self._advanced(queue, project, now)
         return 0 if found is None else int(self._database.row(_COUNT, (found, now.wall))[0])
+
+    def find(self, key: str, queue: str | None = None, project: Project = None) -> KeyResult:
+        return self._keyed.find(key, queue, project)
+
+    def cancel(self, key: str, queue: str | None = None, project: Project = None) -> KeyResult:
+        return self._keyed.cancel(key, queue, project)
+
+    def change(
+        self,
+        key: str,
+        due: float | None = None,
+        priority: int | None = None,
+        queue: str | None = None,
+        project: Project = None,
+    ) -> KeyResult:
+        return self._keyed.change(key, due, priority, queue, project)
 
     def _require(self, queue: str, project: Project, now: Now) -> int:
         found = self._advanced(queue, project, now)

@@ -62,7 +62,7 @@ def store(
         else:
             delayed.append((queue, due, number, rank, expires))
         origin = None if message.dead_letter is None else write(message.dead_letter)
-        rows.append((number, queue, rank, now, ttl, expires, due, client, origin, message.record))
+        rows.append((number, queue, rank, now, ttl, expires, due, client, origin, message.key, message.record))
     _insert(connection, rows, free, delayed)
     if policy.expires_to_dlq and any(row[5] is not None for row in rows):
         lower_expiry(connection, queue, min(row[5] for row in rows if row[5] is not None))

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 _SQL = statements("states")
 _DUE, _ENDED, _EXPIRED = _SQL["due"], _SQL["ended"], _SQL["expired"]
 _FREE_CLAIMED, _REMOVE_CLAIMED, _END_CLAIM = _SQL["free_claimed"], _SQL["remove_claimed"], _SQL["end_claim"]
-_FREE = statements("messages")["free"]
 _DELETION = statements("deletion")
 _MARK_DEAD = statements("dead_letters")["mark_dead"]
 
@@ -52,8 +51,8 @@ def advance_chunk(connection: sqlite3.Connection, queue: int, now: Now) -> tuple
 def _free_due(connection: sqlite3.Connection, queue: int, now: Now) -> int:
     rows = connection.execute(_DUE, (queue, now.wall, CHUNK)).fetchall()
     if rows:
-        connection.executemany(_FREE, [(queue, rank, number, expires) for _, number, rank, expires in rows])
-        connection.executemany(_DELETION["delayed"], [(queue, due, number) for due, number, _, _ in rows])
+        connection.executemany(_SQL["free_due"], [(queue, rank, number, *rest) for _, number, rank, *rest in rows])
+        connection.executemany(_DELETION["delayed"], [(queue, due, number) for due, number, *_ in rows])
     return len(rows)
 
 
@@ -101,12 +100,15 @@ def mark_dead(
 
 def remove(connection: sqlite3.Connection, queue: int, rows: list[tuple[int, int, float | None]]) -> None:
     """Remove messages in any state, each given as (id, rank, due)."""
-    if not rows:
-        return
-    numbers = [(number,) for number, _, _ in rows]
+    if rows:
+        leave_state(connection, queue, rows)
+        connection.executemany(_DELETION["message"], [(number,) for number, _, _ in rows])
+
+
+def leave_state(connection: sqlite3.Connection, queue: int, rows: list[tuple[int, int, float | None]]) -> None:
+    """Take messages, each given as (id, rank, due), out of the state that they have; they are in none then."""
     connection.executemany(_DELETION["free"], [(queue, rank, number) for number, rank, _ in rows])
     delayed = [(queue, due, number) for number, _, due in rows if due is not None]
     if delayed:
         connection.executemany(_DELETION["delayed"], delayed)
-    connection.executemany(_DELETION["claimed"], numbers)
-    connection.executemany(_DELETION["message"], numbers)
+    connection.executemany(_DELETION["claimed"], [(number,) for number, _, _ in rows])

@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool import errors, storage
+from kombu_pool.model import KeyResult
 from kombu_pool.pooling.controllers.routing import Routing
+from kombu_pool.pooling.every_pool import in_every_pool
 from kombu_pool.storage import DEFAULT_LIMIT
 from kombu_pool.storage.dead_letters import DeadLetterReason
 from kombu_pool.storage.inspection import MAX_COUNTED
+from kombu_pool.storage.keys import check_change
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from kombu_pool.model import IdempotencyKey, Message, NewMessage, Project, QueueCounts
     from kombu_pool.pooling.pool_handle import PoolHandle
@@ -115,6 +118,36 @@ class MessageController(Routing, storage.MessageController):
     def purge(self, queue: str, project: Project = None) -> int:
         with self._pool(queue, project) as pool:
             return pool.messages.purge(queue, project)
+
+    def find(self, key: str, queue: str | None = None, project: Project = None) -> KeyResult:
+        return self._by_key(queue, project, lambda messages: messages.find(key, queue, project))
+
+    def cancel(self, key: str, queue: str | None = None, project: Project = None) -> KeyResult:
+        return self._by_key(queue, project, lambda messages: messages.cancel(key, queue, project))
+
+    def change(
+        self,
+        key: str,
+        due: float | None = None,
+        priority: int | None = None,
+        queue: str | None = None,
+        project: Project = None,
+    ) -> KeyResult:
+        check_change(due, priority)
+        return self._by_key(queue, project, lambda messages: messages.change(key, due, priority, queue, project))
+
+    def _by_key(
+        self, queue: str | None, project: Project, call: Callable[[storage.MessageController], KeyResult]
+    ) -> KeyResult:
+        if queue is not None:
+            with self._pool(queue, project) as pool:
+                return call(pool.messages)
+        merged = KeyResult()
+        answers, merged.unreachable = in_every_pool(self._catalog, lambda pool: call(pool.messages))
+        for answer in answers:
+            merged.messages += answer.messages
+            merged.claimed += answer.claimed
+        return merged
 
     def count(self, queue: str, project: Project = None) -> int:
         with self._pool(queue, project) as pool:

@@ -11,11 +11,13 @@ SELECT id, metadata,
     incarnation
 FROM queue WHERE project = ?3 AND name = ?4
 -- first_free: the first free messages
-SELECT m.id, m.rank, m.created, m.ttl, m.dead_letter, m.record, free.claim, free.claim_count, free.expires, m.client
+SELECT m.id, m.rank, m.created, m.ttl, m.dead_letter, m.record, free.claim, free.claim_count, m.key,
+    free.expires, m.client
 FROM free CROSS JOIN message AS m ON m.id = free.id
 WHERE free.queue = ? AND (free.expires IS NULL OR free.expires > ?) ORDER BY free.rank, free.id LIMIT ?
 -- free_by_id: one message, if it is free
-SELECT m.id, m.rank, m.created, m.ttl, m.dead_letter, m.record, free.claim, free.claim_count, free.expires
+SELECT m.id, m.rank, m.created, m.ttl, m.dead_letter, m.record, free.claim, free.claim_count, m.key,
+    free.expires
 FROM message AS m CROSS JOIN free ON free.queue = m.queue AND free.rank = m.rank AND free.id = m.id
 WHERE m.id = ? AND m.queue = ? AND (free.expires IS NULL OR free.expires > ?)
 -- claim_one: claim one message, with the given claim count

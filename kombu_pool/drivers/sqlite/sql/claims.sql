@@ -2,7 +2,7 @@
 SELECT ttl, renewed FROM claim
 WHERE id = ? AND ends > ? AND queue = (SELECT id FROM queue WHERE project = ? AND name = ?)
 -- messages: the messages of a claim, in order
-SELECT m.id, m.rank, m.created, m.ttl, m.dead_letter, m.record, claimed.claim, claimed.claim_count
+SELECT m.id, m.rank, m.created, m.ttl, m.dead_letter, m.record, claimed.claim, claimed.claim_count, m.key
 FROM claimed CROSS JOIN message AS m ON m.id = claimed.id WHERE claimed.claim = ? ORDER BY m.rank, m.id
 -- renew: renew a live claim of a queue; returns the earliest expiry of its messages
 UPDATE claim SET ttl = ?, renewed = ?, ends = ?

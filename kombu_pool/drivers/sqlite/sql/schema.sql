@@ -1,4 +1,4 @@
--- The layout, version 7. Each state of a message is a table, so that a change of state does not write the body again:
+-- The layout, version 10. Each state of a message is a table, so that a change of state does not write the body again:
 -- delayed, free and claimed hold what the state needs, message holds the rest, once.
 
 -- In one row, the identity of this store, which is random and made with the file, and the boot of the machine by whose
@@ -22,7 +22,7 @@ CREATE TABLE queue(
 CREATE INDEX queue_expiry ON queue(earliest_expiry) WHERE earliest_expiry IS NOT NULL;
 
 -- Every message that is not dead. The id is the time of the post in microseconds; a lower rank comes first. The record is
--- the last column, so that the others are read without it.
+-- the last column, so that the others are read without it. By its key a message is found in all queues at once.
 CREATE TABLE message(
     id INTEGER PRIMARY KEY,
     queue INTEGER NOT NULL,
@@ -33,9 +33,11 @@ CREATE TABLE message(
     due REAL,
     client TEXT,
     dead_letter BLOB,
+    key TEXT,
     record BLOB NOT NULL
 );
 CREATE INDEX message_expiry ON message(queue, expires) WHERE expires IS NOT NULL;
+CREATE INDEX message_key ON message(key, queue) WHERE key IS NOT NULL;
 
 -- Free messages, in order; claim is the last claim of a message.
 CREATE TABLE free(
@@ -48,13 +50,14 @@ CREATE TABLE free(
     PRIMARY KEY(queue, rank, id)
 ) WITHOUT ROWID;
 
--- Delayed messages.
+-- Delayed messages. One that was claimed before its delay has a claim_count.
 CREATE TABLE delayed(
     queue INTEGER NOT NULL,
     due REAL NOT NULL,
     id INTEGER NOT NULL,
     rank INTEGER NOT NULL,
     expires REAL,
+    claim_count INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY(queue, due, id)
 ) WITHOUT ROWID;
 CREATE INDEX delayed_order ON delayed(queue, rank, id, expires);
@@ -93,6 +96,7 @@ CREATE TABLE dead(
     expires REAL,
     client TEXT,
     claim_count INTEGER NOT NULL,
+    key TEXT,
     record BLOB NOT NULL
 );
 CREATE INDEX dead_queue ON dead(queue);

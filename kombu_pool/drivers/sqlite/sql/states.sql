@@ -1,5 +1,7 @@
 -- due: some delayed messages that are due
-SELECT due, id, rank, expires FROM delayed WHERE queue = ? AND due <= ? ORDER BY due, id LIMIT ?
+SELECT due, id, rank, expires, claim_count FROM delayed WHERE queue = ? AND due <= ? ORDER BY due, id LIMIT ?
+-- free_due: make a message free that was delayed
+INSERT INTO free(queue, rank, id, expires, claim_count) VALUES(?, ?, ?, ?, ?)
 -- ended: some claims of a queue that have ended
 SELECT id FROM claim WHERE queue = ? AND ends <= ? ORDER BY ends LIMIT ?
 -- free_claimed: free the messages of a claim; their last claim is the given one, or NULL after a release

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
+from kombu_pool.errors import NotPermitted
 from kombu_pool.storage.queue_metadata import DEFAULT_LIMIT, is_found
 
 if TYPE_CHECKING:
@@ -91,13 +92,37 @@ class QueueController(ABC):
         for project, name, incarnation in queues:
             self.delete(name, project, incarnation=incarnation)
 
+    def pause(self, name: str, project: Project = None) -> None:
+        """Let no consumer claim from the queue until :meth:`resume`. Idempotent.
+
+        ``create``, ``ack_and_claim`` and ``pop`` return nothing, as for an empty queue, from the return of this call
+        on. All else goes on: posts, the settlement and the renewal of what is claimed, expiry, reads, dead letters and
+        redrives in both directions, and ``claim_by_id``, which names its messages.
+
+        The state is stored with the queue in its pool, and checked in the step that claims. It outlives all processes
+        and other metadata; it ends with the queue.
+
+        Raises:
+            QueueDoesNotExist: the queue does not exist.
+            NotPermitted: the store cannot pause queues, as a control store cannot.
+        """
+        raise NotPermitted(f"queue {name!r} cannot be paused: its store does not support it")
+
+    def resume(self, name: str, project: Project = None) -> None:
+        """Let consumers claim from the queue again, and wake its watches. Idempotent.
+
+        Raises:
+            QueueDoesNotExist, NotPermitted: as :meth:`pause`.
+        """
+        raise NotPermitted(f"queue {name!r} cannot be resumed: its store does not support it")
+
     @abstractmethod
     def stats(self, name: str, project: Project = None) -> dict[str, Any]:
-        """Count the queue's messages: ``{"messages": {"claimed", "free", "total", "oldest"?, "newest"?}}``.
+        """Count the queue's messages: ``{"messages": {"claimed", "free", "total", "oldest"?, "newest"?}, "paused"?}``.
 
         ``free`` counts every message that is not claimed, delayed ones too. ``oldest`` and ``newest`` are present
-        unless the queue is empty: ``{"id", "age", "created"}``, ``created`` as ``YYYY-MM-DDTHH:MM:SSZ``. A control
-        store has no messages: it returns zeros.
+        unless the queue is empty: ``{"id", "age", "created"}``, ``created`` as ``YYYY-MM-DDTHH:MM:SSZ``. ``paused`` is
+        present, and True, while the queue is paused. A control store has no messages: it returns zeros.
 
         Raises:
             QueueDoesNotExist: the queue does not exist.

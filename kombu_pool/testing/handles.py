@@ -191,6 +191,15 @@ class QueueHandle:
         messages: dict[str, Any] = self.driver.queue_controller.stats(self.name, project=self.project)["messages"]
         return messages
 
+    def pause(self) -> None:
+        self.driver.queue_controller.pause(self.name, self.project)
+
+    def resume(self) -> None:
+        self.driver.queue_controller.resume(self.name, self.project)
+
+    def is_paused(self) -> bool:
+        return "paused" in self.driver.queue_controller.stats(self.name, self.project)
+
     def drop(self) -> None:
         self.driver.queue_controller.delete(self.name, project=self.project)
 

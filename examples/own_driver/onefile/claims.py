@@ -27,7 +27,8 @@ class ClaimController(storage.ClaimController):
                     state.require(project, queue, now, incarnation)
                 found = state.find(project, queue, now)
                 most = found.policy.max_claim_count
-                for message in found.select(now)[: limit - len(claimed)]:
+                free = [] if found.paused else found.select(now)
+                for message in free[: limit - len(claimed)]:
                     if most and message.claim_count >= most and message.id not in returned:
                         exhausted = message
                         found.mark_dead(message, DeadLetterReason.DELIVERY_LIMIT)

@@ -56,6 +56,16 @@ class QueueController(storage.QueueController):
             state.queues.pop((project, name), None)
             state.subscriptions.pop((project, name), None)
 
+    def pause(self, name, project=None):
+        self._set_paused(name, project, paused=True)
+
+    def resume(self, name, project=None):
+        self._set_paused(name, project, paused=False)
+
+    def _set_paused(self, name, project, *, paused):
+        with self._store.change() as (state, now):
+            state.require(project, name, now).paused = paused
+
     def stats(self, name, project=None):
         with self._store.read() as (state, now):
             queue = state.require(project, name, now)
@@ -65,4 +75,4 @@ class QueueController(storage.QueueController):
         for which, message in zip(("oldest", "newest"), every[:1] + every[-1:], strict=False):
             created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(message.created))
             messages[which] = {"id": message.id, "age": message.show(now)["age"], "created": created}
-        return {"messages": messages}
+        return {"messages": messages, "paused": True} if queue.paused else {"messages": messages}

@@ -62,6 +62,7 @@ class StoredQueue:
     claims: dict = field(default_factory=dict)
     posts: dict = field(default_factory=dict)
     incarnation: str = NO_INCARNATION
+    paused: bool = False
 
     @property
     def policy(self):

@@ -116,7 +116,7 @@ class Claimer(ClaimController):
     def _fill_locally(self, request: ClaimRequest, scope: Scope) -> tuple[Source[Scope], DeadLetter] | None:
         """Hand out up to the limit; stop at a dead letter for another store, reserve its message and return it."""
         found = self._store.queues.get(scope)
-        while found is not None and len(request.messages) < request.limit:
+        while found is not None and not found.paused and len(request.messages) < request.limit:
             message = found.backlog.take_first()
             if message is None:
                 break

@@ -140,13 +140,24 @@ class QueueController(QueueMetadataController["StoredQueue"]):
             super().delete(name, project)
             self._store.wake((project, name))
 
+    def pause(self, name: str, project: Project = None) -> None:
+        with self._lock:
+            self._require(name, project).paused = True
+
+    def resume(self, name: str, project: Project = None) -> None:
+        with self._lock:
+            self._require(name, project).paused = False
+            self._store.wake((project, name))
+
     def stats(self, name: str, project: Project = None) -> dict[str, Any]:
         with self._lock:
             now = self._clock.time()
-            backlog = self._store.require(project, name, now).backlog
+            found = self._store.require(project, name, now)
+            backlog = found.backlog
             stored, claimed = backlog.messages.values(), backlog.count_claimed()
             ends = [next(iter(stored)), next(reversed(stored))] if stored else []
-            return queue_stats(claimed, len(stored) - claimed, [(one.id, one.created) for one in ends], now)
+            posted = [(one.id, one.created) for one in ends]
+            return queue_stats(claimed, len(stored) - claimed, posted, now, paused=found.paused)
 
 
 def _matches(queue: str, metadata: Metadata, kfilter: Mapping[str, Any], marker: str | None, name: str | None) -> bool:

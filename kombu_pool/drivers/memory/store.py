@@ -38,6 +38,7 @@ class StoredQueue(QueueRecord):
         self.backlog = backlog
         self.idempotency = IdempotencyCache()
         self.incarnation = ""
+        self.paused = False
 
     def advance(self, now: float) -> int:
         """Bring every message and claim into its state at ``now``; return the number of those that ended."""

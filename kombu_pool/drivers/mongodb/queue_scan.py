@@ -31,7 +31,10 @@ _DUE_ORDER = {"$sort": {"r": 1}}
 
 
 class Scan(NamedTuple):
-    """An advanced queue and its first free messages: complete documents, or ``_id``, ``s``, ``n`` and ``x`` of them."""
+    """An advanced queue and its first free messages: documents, or ``_id``, ``s``, ``n`` and ``x`` of them.
+
+    Of a paused queue there are none.
+    """
 
     queue: Queue
     scan_bounds: ScanBounds
@@ -84,7 +87,7 @@ class QueueScanner(Store):
         if _checks_due(scan_bounds, scan_range, now, limit):
             scan_bounds.record_no_due(now, took)
         free = sorted((one for one in found[1:] if "n" in one), key=lambda one: bytes(one["_id"]))
-        if limit:
+        if limit and not queue.paused:
             scan_bounds.record_duration(scan_range, took)
             scan_bounds.read_ahead.clear()
             scan_bounds.has_returned = any(one["s"] == FREE_AGAIN for one in free)
@@ -99,7 +102,12 @@ class QueueScanner(Store):
     def _scan_line(self, cached: CachedQueue, scan_range: ScanRange, now: float, limit: int) -> Scan | None:
         """Scan only the free messages, for claims in quick succession; None if a complete scan is needed."""
         queue, scan_bounds, _ = cached
-        if queue.policy.has_dlq or scan_bounds.has_returned or _checks_due(scan_bounds, scan_range, now, limit):
+        if (
+            queue.paused
+            or queue.policy.has_dlq
+            or scan_bounds.has_returned
+            or _checks_due(scan_bounds, scan_range, now, limit)
+        ):
             return None
         if not cached.is_fresh_for_claims():
             return None
@@ -154,9 +162,10 @@ class QueueScanner(Store):
             parts = []
             if _checks_due(scan_bounds, scan_range, now, limit):
                 parts.append(_first_match({**guess.scope, **states.due(now, scan_range.due)}, "due", _DUE_ORDER))
-            if limit:
+            if limit and not guess.paused:
                 whole = _reads_whole(scan_bounds, limit)
                 parts += self.free_pipelines(guess.scope, scan_range, now, limit, whole=whole)
+            if limit:
                 parts += _dead_pipelines(guess, now)
             pipeline += self.unions(parts)
         return list(self.queues.aggregate(pipeline, batchSize=2 * limit + 4))

@@ -35,7 +35,7 @@ class QueueController(Contract):
 
     ``p`` and ``q`` are project and name, ``m`` the metadata; ``a`` is the incarnation of its assignment, or "" without
     one; ``e`` is the start of the policy that expired messages become dead letters; ``h`` is the owner of the lock for
-    bounded posts, and ``u`` its end.
+    bounded posts, and ``u`` its end; ``z`` is there while the queue is paused.
     """
 
     def __init__(self, store: QueueScanner) -> None:
@@ -141,6 +141,21 @@ class QueueController(Contract):
         with self._client.translated():
             QueueDeletion(self._store, queues).run()
 
+    def pause(self, name: str, project: Project = None) -> None:
+        with self._client.translated():
+            self._update(name, project, {"$set": {"z": True}})
+            self._store.wait_out_caches(project, name, for_claims=True)
+
+    def resume(self, name: str, project: Project = None) -> None:
+        with self._client.translated():
+            self._update(name, project, {"$unset": {"z": ""}})
+            # Nothing to wait for: a claim from a paused queue reads the queue.
+            self._store.wake(project, name)
+
+    def _update(self, name: str, project: Project, update: Filter) -> None:
+        if not self._store.queues.update_one(queue_filter(project, name), update).matched_count:
+            raise QueueDoesNotExist(name, project)
+
     def stats(self, name: str, project: Project = None) -> dict[str, Any]:
         now = self._store.now()
         with self._client.translated():
@@ -153,7 +168,7 @@ class QueueController(Contract):
             )
             ends = sorted(self._ends(queue, now), key=lambda found: bytes(found["_id"][1:]))
         posted = [(end["_id"].hex(), end["t"]) for end in ends[:1] + ends[-1:]]
-        return queue_stats(claimed, free + delayed, posted, now)
+        return queue_stats(claimed, free + delayed, posted, now, paused=queue.paused)
 
     def _ends(self, queue: Queue, now: float) -> Iterator[dict[str, Any]]:
         """Yield the first and the last message of each priority, which the index finds without those between them."""

@@ -28,6 +28,8 @@ _INCARNATION_BYTES = 7
 #: First byte of the ids of the lowest priority, which every queue gets a sentinel for.
 LAST: Final = 255
 _MAX_NUMBER: Final = 2**64 - 1
+#: Stands for an incarnation that no queue has.
+_NO_INCARNATION: Final = b""
 
 
 def usual_sentinels(scope: Filter) -> list[bytes]:
@@ -65,6 +67,14 @@ def move_due_sentinel(messages: Collection[dict[str, Any]], scope: Filter, until
     with suppress(DuplicateKeyError):
         where = {"_id": _due_id(scope), **scope}
         unconfirmed.update_one(where, {"$max": {"r": until}, "$setOnInsert": new}, upsert=True)
+
+
+def wake_streams(messages: Collection[dict[str, Any]], queue: Filter) -> None:
+    """Store a document that no search of a queue finds, and delete it: the change streams of the queue report it."""
+    scope = {**queue, "i": _NO_INCARNATION}
+    messages.insert_one({**scope, "s": _END, "x": None})
+    # All of them: a process may have died before its deletion.
+    messages.delete_many(scope)
 
 
 def _due_id(scope: Filter) -> bytes:

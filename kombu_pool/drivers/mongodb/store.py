@@ -7,7 +7,7 @@ from collections import OrderedDict
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kombu_pool.drivers.mongodb import schema, states
+from kombu_pool.drivers.mongodb import scan_sentinels, schema, states
 from kombu_pool.drivers.mongodb.claim_cache import ClaimCache
 from kombu_pool.drivers.mongodb.codec import NEVER, project_key
 from kombu_pool.drivers.mongodb.scan_bounds import ScanBounds
@@ -48,6 +48,8 @@ class Queue(NamedTuple):
     metadata: bytes
     #: Start of the policy that expired messages become dead letters; None without that policy.
     expires_to_dlq_since: float | None
+    #: Whether no consumer may claim from it.
+    paused: bool
 
     def __str__(self) -> str:
         return repr(self.name)
@@ -176,6 +178,11 @@ class Store:
             cached.scan_bounds.read_ahead.clear()
             cached.scan_bounds.has_returned = True
 
+    def wake(self, project: Project, name: str) -> None:
+        """Wake the watches of a queue that wait for a change of its messages."""
+        if self.client.has_transactions:
+            scan_sentinels.wake_streams(self.messages, queue_filter(project, name))
+
     def wait_out_caches(self, project: Project, name: str, *, for_claims: bool = False) -> None:
         """Wait until no post of any process uses a queue as it was before; with ``for_claims``, nor any claim."""
         self.wait_out_caches_of([(project, name)], for_claims=for_claims)
@@ -212,7 +219,7 @@ class Store:
         return done
 
     def _cache(self, project: Project, name: str, found: dict[str, Any], read_at: float) -> CachedQueue:
-        queue = Queue(project, name, found["_id"], found["a"], found["m"], found.get("e"))
+        queue = Queue(project, name, found["_id"], found["a"], found["m"], found.get("e"), "z" in found)
         cached = CachedQueue(queue, self.scan_bounds(project, name, queue.incarnation), read_at)
         self._cached[project, name] = cached
         self._cached.move_to_end((project, name))

@@ -126,6 +126,8 @@ class MongoWatch(Watch):
             before, self._found = self._found, frozenset(one["_id"] for one in queues)
             if before - self._found:
                 return True, now
+            # A paused queue has nothing to claim, but its messages may expire to its dead letters.
+            queues = [one for one in queues if "z" not in one or "e" in one]
             for start in range(0, len(queues), _QUEUES_BATCH):
                 at = min(at, self._next_claimable(queues[start : start + _QUEUES_BATCH], now))
         return at <= now, at
@@ -151,7 +153,7 @@ class MongoWatch(Watch):
             # After a wake-up for a message that only a full scan finds, the claim needs a full scan, too.
             if queue["_id"] in ready:
                 scan_bounds.expect_due()
-            else:
+            elif "z" not in queue:
                 scan_bounds.record_duration(scan_range, took)
         return min((one["r"] for one in found), default=math.inf)
 
@@ -160,13 +162,15 @@ class MongoWatch(Watch):
     ) -> Iterator[list[dict[str, Any]]]:
         """Yield the pipelines that find whether a queue has a free message, and when it has the next up to ``until``.
 
-        With the policy that expired messages become dead letters, also when the next message expires.
+        Neither for a paused queue. With the policy that expired messages become dead letters, also when the next
+        message expires.
         """
         scope = _scope(queue)
-        for free in self._store.free_pipelines(scope, scan_range, now, 1):
-            yield [*free, {"$project": {"_id": 0, "i": {"$literal": queue["_id"]}, "r": {"$literal": 0.0}}}]
-        due = {**scope, "s": DELAYED_OR_CLAIMED, "r": {**scan_range.due, "$lte": until}, **states.NOT_SENTINEL}
-        yield [{"$match": due}, {"$sort": {"r": 1}}, {"$limit": 1}, {"$project": {"_id": 0, "i": 1, "r": 1}}]
+        if "z" not in queue:
+            for free in self._store.free_pipelines(scope, scan_range, now, 1):
+                yield [*free, {"$project": {"_id": 0, "i": {"$literal": queue["_id"]}, "r": {"$literal": 0.0}}}]
+            due = {**scope, "s": DELAYED_OR_CLAIMED, "r": {**scan_range.due, "$lte": until}, **states.NOT_SENTINEL}
+            yield [{"$match": due}, {"$sort": {"r": 1}}, {"$limit": 1}, {"$project": {"_id": 0, "i": 1, "r": 1}}]
         if "e" in queue:
             expiring = {**scope, **states.expiring_to_dlq(queue["e"])}
             fields = {"_id": 0, "i": 1, "r": "$x"}

@@ -38,14 +38,14 @@ class QueueKeys(NamedTuple):
     """The keys of one queue.
 
     ``queue`` hash: the metadata and what scripts need of it, the incarnation, the last message's number, the next
-    deadline, and for each producer its last post. ``records`` hash: message -> record. ``free`` zset: messages in
-    order. ``delayed`` zset: message by the end of its delay. ``expiring`` zset: message by its expiry. ``claimed``
-    zset: message and claim, in order. ``claim_ends`` zset: claim by its end. ``claims`` hash: claim -> start, ttl, tag
-    of its holder, and messages; claim and # -> how many of them it still holds. ``claim_counts`` hash: message ->
-    number of its ended claims, and the last one. ``wakeup`` list: one entry while a free message has woken no watch.
-    ``subscriptions`` hash. ``dead`` zset: number of the death and message, by the end of the reservation.
-    ``dead_letters`` hash: the same -> reason and record. ``deletions`` list: a token of the queue's deletion, until the
-    waiting watches know of it, or for a second.
+    deadline, whether it is paused, and for each producer its last post. ``records`` hash: message -> record. ``free``
+    zset: messages in order. ``delayed`` zset: message by the end of its delay. ``expiring`` zset: message by its
+    expiry. ``claimed`` zset: message and claim, in order. ``claim_ends`` zset: claim by its end. ``claims`` hash: claim
+    -> start, ttl, tag of its holder, and messages; claim and # -> how many of them it still holds. ``claim_counts``
+    hash: message -> number of its ended claims, and the last one. ``wakeup`` list: one entry while a free message has
+    woken no watch. ``subscriptions`` hash. ``dead`` zset: number of the death and message, by the end of the
+    reservation. ``dead_letters`` hash: the same -> reason and record. ``deletions`` list: a token of the queue's
+    deletion, until the waiting watches know of it, or for a second.
     """
 
     queue: bytes

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _CREATE = script("create")
 _DROP_QUEUE = script("drop_queue", repeatable=True)
 _SET_METADATA = script("set_metadata", repeatable=True)
+_PAUSE = script("pause", repeatable=True)
 _COUNT = script("count", repeatable=True)
 _OLDEST_AND_NEWEST = script("oldest_and_newest", repeatable=True)
 #: Bits of the random number before a queue's first message: a queue that is created again must not reuse ids.
@@ -148,16 +149,28 @@ class QueueController(Contract):
             # Created in between, and its entries may have been deleted.
             self._client.commands(self._index_entries(keys, project, name, metadata))
 
+    def pause(self, name: str, project: Project = None) -> None:
+        self._set_paused(name, project, "1")
+
+    def resume(self, name: str, project: Project = None) -> None:
+        self._set_paused(name, project, "")
+
+    def _set_paused(self, name: str, project: Project, paused: str) -> None:
+        keys = self._store.keys(project, name)
+        given = (keys.queue,) if self._client.is_cluster else (keys.queue, keys.wakeup)
+        if not self._client.call(_PAUSE, given, paused):
+            raise QueueDoesNotExist(name, project)
+
     def stats(self, name: str, project: Project = None) -> dict[str, Any]:
         keys = self._store.keys(project, name)
         counts = self._store.run(_COUNT, keys)
         if counts is None:
             raise QueueDoesNotExist(name, project)
-        free, delayed, claimed, now = counts
+        free, delayed, claimed, now, paused = counts
         found = self._client.call(_OLDEST_AND_NEWEST, (keys.free, keys.claimed))
         ids = sorted({*found, *self._delayed(keys)}, key=_number)
         ends = [end for message in ids[:1] + ids[-1:] for end in self._posted(keys, message)]
-        return queue_stats(claimed, free + delayed, ends, float(now))
+        return queue_stats(claimed, free + delayed, ends, float(now), paused=bool(paused))
 
     def _delayed(self, keys: KeySets) -> Iterator[bytes]:
         """Yield the first and the last message of each page of delayed messages, which are sorted by time."""

@@ -98,7 +98,7 @@ class Claimer(ClaimController):
     ) -> tuple[str | None, Sequence[Message]]:
         check_claim(metadata)
         numbers = [message_number(message_id) for message_id in dict.fromkeys(message_ids)]
-        if not self._has_claimable(queue, project, len(numbers)):
+        if not self._has_claimable(queue, project, len(numbers), while_paused=True):
             return None, []
         claim = secrets.randbits(63)
         request = _request(queue, metadata, project, len(numbers), claim)
@@ -125,7 +125,9 @@ class Claimer(ClaimController):
         self._fulfil(request)
         return request.messages
 
-    def _has_claimable(self, queue: str, project: Project, limit: int, incarnation: str | None = None) -> bool:
+    def _has_claimable(
+        self, queue: str, project: Project, limit: int, incarnation: str | None = None, *, while_paused: bool = False
+    ) -> bool:
         """Return whether messages may be claimable, after advancing the queue and moving its dead messages.
 
         Usually it only reads.
@@ -143,7 +145,7 @@ class Claimer(ClaimController):
             advance(self._database, found[0], now, _ADVANCE_LIMIT)
         if found[4] or (found[3] and policy_of(found[1]).expires_to_dlq):
             self._dead_letters.dead_letter_some(found[0])
-        return bool(found[2] or found[3])
+        return bool(found[2] or found[3]) and (while_paused or not found[6])
 
     def _fulfil(self, request: ClaimRequest) -> None:
         letters, more = self._attempt(request, [])
@@ -162,12 +164,14 @@ class Claimer(ClaimController):
             found = find_queue(connection, request.queue, request.project, checked)
             if found is None:
                 return [], False
-            queue, metadata, present = found
+            queue, metadata, present, paused = found
             request.now, request.policy = self._clock.now(), policy_of(metadata)
             if request.reservation is not None:
                 self._apply(connection, queue, request, outcomes)
                 if request.incarnation not in (None, present):
                     return [], False
+            if paused:
+                return [], False
             return self._claim_rows(connection, queue, request)
 
     def _claim_rows(

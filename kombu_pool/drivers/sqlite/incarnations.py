@@ -18,7 +18,7 @@ _FIND = statements("queues")["find"]
 
 
 def find_queue(connection: sqlite3.Connection, queue: str, project: Project, incarnation: str | None) -> Row | None:
-    """Return the id, the metadata and the incarnation of a queue; None if it is absent.
+    """Return the row of a queue as the statement ``find`` does; None if it is absent.
 
     Raises:
         QueueDoesNotExist: an ``incarnation`` is given, and there is no queue that bears it.

@@ -82,12 +82,25 @@ class QueueController(ControlQueueController):
         # Most queues are short: this removes all of their rows.
         self._collector.collect_deleted()
 
+    def pause(self, name: str, project: Project = None) -> None:
+        self._set_paused(name, project, paused=True)
+
+    def resume(self, name: str, project: Project = None) -> None:
+        self._set_paused(name, project, paused=False)
+        self._database.wake()
+
+    def _set_paused(self, name: str, project: Project, *, paused: bool) -> None:
+        values = (paused, project_key(project), name)
+        with self._database.write, self._database.lock, self._database.begin_write() as connection:
+            if not connection.execute(self._sql["set_paused"], values).rowcount:
+                raise QueueDoesNotExist(name, project)
+
     def _find(self, name: str, project: Project) -> Row | None:
         found: Row | None = self._database.row(self._sql["find"], (project_key(project), name))
         return found
 
     def stats(self, name: str, project: Project = None) -> dict[str, Any]:
-        queue, now = self._require(name, project)[0], self._clock.now()
+        (queue, _, _, paused), now = self._require(name, project), self._clock.now()
         advance(self._database, queue, now)
         with self._database.read, self._database.lock, self._database.begin_read() as connection:
             free, delayed = (
@@ -98,7 +111,8 @@ class QueueController(ControlQueueController):
             groups = [group for group in (free, delayed, claimed) if group[0]]
             ends = [min(group[1] for group in groups), max(group[2] for group in groups)] if groups else []
             created = [connection.execute(self._sql["created"], (number,)).fetchone()[0] for number in ends]
-        return queue_stats(claimed[0], free[0] + delayed[0], [*zip(map(str, ends), created, strict=True)], now.wall)
+        posted = [*zip(map(str, ends), created, strict=True)]
+        return queue_stats(claimed[0], free[0] + delayed[0], posted, now.wall, paused=bool(paused))
 
 
 def _is_present(found: Row, name: str, project: Project, incarnation: str | None, replaces: str | None) -> bool:

@@ -10,10 +10,11 @@ from kombu_pool.pooling.controllers.routing import Routing
 from kombu_pool.storage import DEFAULT_LIMIT, FLAVOR
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from kombu_pool.model import Assignment, Expiry, Metadata, Project
     from kombu_pool.pooling.catalog import Catalog
+    from kombu_pool.pooling.pool_handle import PoolHandle
 
 
 class QueueController(Routing, storage.QueueController):
@@ -94,6 +95,23 @@ class QueueController(Routing, storage.QueueController):
     def end_deletions(self, deletions: Sequence[tuple[Project, str, Assignment]] | None = None) -> None:
         """End the deletions that a dead process or an unreachable pool left unfinished; None: read which."""
         self._lives.end_deletions(deletions)
+
+    def pause(self, name: str, project: Project = None) -> None:
+        self._in_pool(name, project, lambda pool: pool.queues.pause(name, project))
+
+    def resume(self, name: str, project: Project = None) -> None:
+        self._in_pool(name, project, lambda pool: pool.queues.resume(name, project))
+
+    def _in_pool(self, name: str, project: Project, call: Callable[[PoolHandle], None]) -> None:
+        """Make a call in the pool of a queue; after a refusal in the one that the catalogue names now."""
+        _, _, pool, present = self._catalog.fresh_route(name, project)
+        try:
+            with pool:
+                call(pool)
+        except errors.QueueDoesNotExist:
+            pool, _ = self._lives.current(name, project, present)
+            with pool:
+                call(pool)
 
     def stats(self, name: str, project: Project = None) -> dict[str, Any]:
         with self._pool(name, project) as pool:

@@ -74,6 +74,7 @@ __all__ = [
     "test_max_length",
     "test_messages",
     "test_names_and_isolation",
+    "test_pause",
     "test_pool_deletion",
     "test_pools",
     "test_queue_expiry",

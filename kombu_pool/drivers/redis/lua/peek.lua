@@ -10,7 +10,7 @@ if not state then return false end
 if WAKEUP then redis.pcall('HSETNX', QUEUE, 'watched', 1) end
 -- A consumer's claim also dead-letters what is dead.
 if state == 'take_dead' or (dead_due and dead_due <= now) then return 1 end
-if state == 'advance' or redis.call('ZCARD', FREE) > 0 then
+if state == 'advance' or (not paused and redis.call('ZCARD', FREE) > 0) then
   if WAKEUP then wake(QUEUE, WAKEUP) end
   return 1
 end

@@ -1,4 +1,4 @@
--- peek: the queue, its metadata; whether it has free messages, messages to advance, and dead messages; its incarnation
+-- peek: the queue, its metadata; whether it has free messages, ones to advance, dead ones; its incarnation; if it is paused
 SELECT id, metadata,
     EXISTS (SELECT 1 FROM free WHERE free.queue = queue.id),
     EXISTS (SELECT 1 FROM delayed WHERE delayed.queue = queue.id AND due <= ?1)
@@ -8,7 +8,7 @@ SELECT id, metadata,
             AND NOT EXISTS (SELECT 1 FROM claimed WHERE claimed.id = message.id)
     ),
     EXISTS (SELECT 1 FROM dead WHERE dead.queue = queue.id),
-    incarnation
+    incarnation, paused
 FROM queue WHERE project = ?3 AND name = ?4
 -- first_free: the first free messages
 SELECT m.id, m.rank, m.created, m.ttl, m.dead_letter, m.record, free.claim, free.claim_count, m.key,

@@ -1,5 +1,5 @@
--- find: the id, the metadata and the incarnation of a queue
-SELECT id, metadata, incarnation FROM queue WHERE project = ? AND name = ?
+-- find: the id, the metadata and the incarnation of a queue; whether it is paused
+SELECT id, metadata, incarnation, paused FROM queue WHERE project = ? AND name = ?
 -- create: add a queue unless it exists
 INSERT INTO queue(project, name, metadata, incarnation) VALUES(?, ?, ?, ?) ON CONFLICT DO NOTHING
 -- set_metadata: replace a queue's metadata; the earliest expiry is stored if expired messages are dead-lettered
@@ -9,6 +9,8 @@ UPDATE queue SET metadata = ?, earliest_expiry = CASE WHEN ? THEN (
 WHERE project = ? AND name = ?
 -- set_incarnation: let a queue bear another incarnation
 UPDATE queue SET incarnation = ? WHERE project = ? AND name = ?
+-- set_paused: pause or resume a queue
+UPDATE queue SET paused = ? WHERE project = ? AND name = ?
 -- delete: remove a queue's name, so that the collector removes its rows
 UPDATE queue SET project = NULL, name = NULL, earliest_expiry = NULL WHERE project = ? AND name = ? RETURNING id
 -- has_subscription: a row if a queue has a subscription

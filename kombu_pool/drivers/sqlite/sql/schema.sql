@@ -9,7 +9,7 @@ INSERT INTO store VALUES(lower(hex(randomblob(16))), '');
 
 -- The queues of this store. A deleted queue has neither project nor name until its rows are collected. No message of
 -- the queue expires to its dead-letter queue before earliest_expiry; NULL if none can. The incarnation is that of the
--- assignment for which the queue was created; '' if for none.
+-- assignment for which the queue was created; '' if for none. paused is 1 while no consumer may claim from it.
 CREATE TABLE queue(
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     project TEXT,
@@ -17,6 +17,7 @@ CREATE TABLE queue(
     incarnation TEXT NOT NULL,
     metadata BLOB NOT NULL,
     earliest_expiry REAL,
+    paused INTEGER NOT NULL DEFAULT 0,
     UNIQUE(project, name)
 );
 CREATE INDEX queue_expiry ON queue(earliest_expiry) WHERE earliest_expiry IS NOT NULL;

@@ -3,11 +3,12 @@
 -- in `now`.
 -- ARGV  now, incarnation that the queue must bear ('' for any), claim, ttl, grace ('': no expiry is extended), limit,
 --   reservation, its seconds, ids exempt from the delivery limit (joined), tag of the claim's holder
+-- A queue that is paused has nothing to claim.
 -- Returns {ids claimed (joined), their claim counts, their records, ids reserved (joined), claim counts, records,
 --   expiries, now}, then 1 when dead letters are due; claim counts are {} where no message has one. Returns false when
 --   there is nothing to claim and no dead letter due.
 local claim, ttl, grace, limit = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local ids = limit > 0 and redis.call('ZRANGE', FREE, 0, limit - 1) or {}
+local ids = limit > 0 and not paused and redis.call('ZRANGE', FREE, 0, limit - 1) or {}
 local dead_is_due = dead_due and dead_due <= now and 1 or nil
 if #ids == 0 then return dead_is_due and {'', {}, {}, '', {}, {}, {}, string.format('%.6f', now), dead_is_due} end
 -- include hold_claim

@@ -11,6 +11,9 @@ local collected = 0
 -- When the queue's dead letters are due for another attempt; nil without any.
 local dead_due
 
+-- The queue's field `paused`: no consumer may claim. false when it is not.
+local paused = false
+
 -- Whether the queue's hash has `free_bytes`, the size of its free messages.
 local counts_bytes = false
 
@@ -186,9 +189,9 @@ end
 -- 'take_dead': expired messages have to become dead letters, run take_dead and then the script again.
 -- `before` is called with the time once the queue is known to be there.
 local function advance(given, incarnation, before)
-  local head = redis.call('HMGET', QUEUE, 'incarnation', 'next', 'dead_due', 'free_bytes')
+  local head = redis.call('HMGET', QUEUE, 'incarnation', 'next', 'dead_due', 'free_bytes', 'paused')
   if not head[1] or (incarnation and incarnation ~= '' and incarnation ~= head[1]) then return false end
-  dead_due, counts_bytes = head[3] and tonumber(head[3]), head[4]
+  dead_due, counts_bytes, paused = head[3] and tonumber(head[3]), head[4], head[5]
   local now = clock(given)
   if before then before(now) end
   local deadline = head[2]

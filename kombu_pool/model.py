@@ -128,7 +128,7 @@ class Message(TypedDict):
 class QueueCounts(NamedTuple):
     """The messages of a queue by state, and the seconds since the post of the oldest free one; None without one.
 
-    ``is_exact``: False if a count stopped at its limit, and may be more.
+    ``is_exact``: False if a count stopped at its limit, and may be more. ``paused``: no consumer may claim from it.
     """
 
     free: int
@@ -136,6 +136,7 @@ class QueueCounts(NamedTuple):
     claimed: int
     oldest_age: float | None
     is_exact: bool
+    paused: bool = False
 
 
 class FoundMessage(Message):

@@ -45,15 +45,16 @@ class MessageInspection:
 
 def _counts(messages: _Messages, queue: str, project: Project, limit: int) -> QueueCounts | None:
     try:
-        counts = messages.queues.stats(queue, project)["messages"]
+        stats = messages.queues.stats(queue, project)
     except QueueDoesNotExist:
         return None
     free = messages.count(queue, project)
     listing: Iterator[Any] = messages.list(queue, project, None, limit, echo=True)
     ages = [message["age"] for message in next(listing)]
+    counts = stats["messages"]
     # A message may become free between the two reads.
-    delayed = max(counts["free"] - free, 0)
-    return QueueCounts(free, delayed, counts["claimed"], max(ages, default=None), is_exact=True)
+    delayed, paused = max(counts["free"] - free, 0), "paused" in stats
+    return QueueCounts(free, delayed, counts["claimed"], max(ages, default=None), is_exact=True, paused=paused)
 
 
 class _Consumers(Protocol):

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 from kombu_pool.model import QueueCounts
 
 if TYPE_CHECKING:
-    from kombu_pool.drivers.memory.states import Backlog
+    from kombu_pool.drivers.memory.store import StoredQueue
 
 
-def counts_of(backlog: Backlog, now: float) -> QueueCounts:
+def counts_of(queue: StoredQueue, now: float) -> QueueCounts:
     """Return the counts of an advanced queue."""
+    backlog = queue.backlog
     free, claimed = backlog.count_free(), backlog.count_claimed()
     posted = min((message.created for message in backlog.free_messages()), default=None)
     age = None if posted is None else max(0.0, now - posted)
-    return QueueCounts(free, len(backlog.messages) - free - claimed, claimed, age, is_exact=True)
+    delayed = len(backlog.messages) - free - claimed
+    return QueueCounts(free, delayed, claimed, age, is_exact=True, paused=queue.paused)

@@ -226,7 +226,7 @@ class MessageController(Contract):
         with self._store.lock:
             now = self._clock.time()
             found = [self._store.find(project, queue, now) for project, queue in queues]
-            return [counts_of(each.backlog, now) if each else None for each in found]
+            return [counts_of(each, now) if each else None for each in found]
 
     def count(self, queue: str, project: Project = None) -> int:
         with self._store.lock:

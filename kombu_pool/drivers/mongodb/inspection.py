@@ -22,30 +22,32 @@ _PAGE_SIZE = 100
 
 def count_many(store: Store, queues: Sequence[tuple[Project, str]], limit: int) -> list[QueueCounts | None]:
     """Return what :meth:`MessageController.count_many` does. Some messages are free before a process moves them."""
-    now, scopes = store.now(), _scopes(store, queues)
+    now, present = store.now(), _documents(store, queues)
+    scopes = {name: {"p": one["p"], "q": one["q"], "i": one["_id"]} for name, one in present.items()}
     found: dict[tuple[str, str], Filter] = {}
-    present = [(name, scopes[name]) for name in dict.fromkeys(_names(queues)) if name in scopes]
-    for start in range(0, len(present), _PAGE_SIZE):
-        some = present[start : start + _PAGE_SIZE]
+    each = [*scopes.items()]
+    for start in range(0, len(each), _PAGE_SIZE):
+        some = each[start : start + _PAGE_SIZE]
         for part in store.messages.aggregate(_pipeline(store, [scope for _, scope in some], now, limit)):
             found.setdefault(some[part["k"]][0], {}).update(part)
     posted = _times_of_post(store, [part[end] for part in found.values() for end in ("f", "o") if part.get(end)])
-    return [
-        _to_counts(store, scopes[name], found.get(name, {}), posted, now, limit) if name in scopes else None
-        for name in _names(queues)
-    ]
+    counts = {
+        name: _to_counts(store, scope, found.get(name, {}), posted, now, limit)._replace(paused="z" in present[name])
+        for name, scope in scopes.items()
+    }
+    return [counts.get(name) for name in _names(queues)]
 
 
 def _names(queues: Sequence[tuple[Project, str]]) -> list[tuple[str, str]]:
     return [(project_key(project), name) for project, name in queues]
 
 
-def _scopes(store: Store, queues: Sequence[tuple[Project, str]]) -> dict[tuple[str, str], Filter]:
-    """Return the filters of the messages of those queues that exist."""
+def _documents(store: Store, queues: Sequence[tuple[Project, str]]) -> dict[tuple[str, str], Filter]:
+    """Return the documents of those queues that exist."""
     if not queues:
         return {}
-    documents = store.queues.find(queues_filter(_names(queues)), {"p": 1, "q": 1})
-    return {(one["p"], one["q"]): {"p": one["p"], "q": one["q"], "i": one["_id"]} for one in documents}
+    documents = store.queues.find(queues_filter(_names(queues)), {"p": 1, "q": 1, "z": 1})
+    return {(one["p"], one["q"]): one for one in documents}
 
 
 def _pipeline(store: Store, scopes: Sequence[Filter], now: float, limit: int) -> list[dict[str, Any]]:

@@ -35,6 +35,7 @@ def count_many(store: Store, queues: Sequence[tuple[Project, str]]) -> list[Queu
 def _to_counts(reply: Any) -> QueueCounts | None:
     if reply is None:
         return None
-    free, delayed, claimed, now, posted = reply
+    free, delayed, claimed, now, posted, paused = reply
     times = [time for (time,) in _TIME.iter_unpack(posted)]
-    return QueueCounts(free, delayed, claimed, max(0.0, float(now) - min(times)) if times else None, is_exact=True)
+    age = max(0.0, float(now) - min(times)) if times else None
+    return QueueCounts(free, delayed, claimed, age, is_exact=True, paused=bool(paused))

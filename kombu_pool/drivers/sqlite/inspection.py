@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable
 
+    from kombu_pool.drivers.sqlite.codec import Row
     from kombu_pool.drivers.sqlite.database import Database
     from kombu_pool.drivers.sqlite.times import Now
     from kombu_pool.model import Project
@@ -29,12 +30,13 @@ def count_many(
         # One transaction for each: a long one would keep the write-ahead log from being truncated.
         with database.read, database.lock, database.begin_read() as connection:
             found = connection.execute(_FIND, (project_key(project), name)).fetchone()
-            counts.append(None if found is None else _count(connection, found[0], now, limit))
+            counts.append(None if found is None else _count(connection, found, now, limit))
     return counts
 
 
-def _count(connection: sqlite3.Connection, queue: int, now: Now, limit: int) -> QueueCounts:
+def _count(connection: sqlite3.Connection, found: Row, now: Now, limit: int) -> QueueCounts:
     """Count the messages of one queue. Some are free although no process has moved them yet."""
+    queue, _, _, paused = found
     values: dict[str, Any] = {"queue": queue, "limit": limit, "wall": now.wall, "elapsed": now.elapsed}
     examined, free = connection.execute(_SQL["free"], values).fetchone()
     delays, delayed, due, first_due = connection.execute(_SQL["delayed"], values).fetchone()
@@ -46,4 +48,4 @@ def _count(connection: sqlite3.Connection, queue: int, now: Now, limit: int) -> 
         (created,) = connection.execute(_SQL["created"], (min(ids),)).fetchone()
         age = max(0.0, now.wall - created)
     is_exact = max(examined, delays, claims) < limit
-    return QueueCounts(int(free + due + ended), int(delayed), int(claimed), age, is_exact)
+    return QueueCounts(int(free + due + ended), int(delayed), int(claimed), age, is_exact, bool(paused))

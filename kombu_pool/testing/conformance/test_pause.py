@@ -97,6 +97,14 @@ def test_a_paused_queue_takes_messages_and_shows_them(paused: QueueHandle) -> No
     assert paused.purge() == 3
 
 
+def test_the_counts_of_many_queues_show_the_paused_ones(paused: QueueHandle, queues: MakeQueue) -> None:
+    names = [(None, paused.name), (None, queues("other").name)]
+
+    counts = paused.driver.message_controller.count_many(names)
+
+    assert [(each.paused, each.free) for each in counts if each is not None] == [(True, 2), (False, 0)]
+
+
 def test_what_is_claimed_is_settled_and_renewed(queue: QueueHandle) -> None:
     queue.post("a", "b", "c")
     held = queue.claim()

@@ -18,6 +18,7 @@ SUBJECTS = {
     "claiming.py": OURS,
     "claims.py": OURS,
     "messages.py": OURS,
+    "message_keys.py": OURS,
     "queues.py": OURS,
     "subscriptions.py": OURS,
     "dead_letters.py": OURS,

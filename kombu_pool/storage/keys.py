@@ -28,9 +28,10 @@ FREE, DELAYED, CLAIMED = "free", "delayed", "claimed"
 class KeyMethods(ABC):
     """What a controller of messages does with those of a key.
 
-    Without a ``queue`` each verb concerns all queues of the project in the store, of which each is one step; pooling
-    asks all pools. A pool that does not answer is then in ``unreachable`` of the result, and costs at most 1 s. With a
-    ``queue`` its error is raised. No message has an absent, empty or malformed key; an absent queue has none.
+    Without a ``queue`` each verb concerns all queues of the project in the store; pooling asks all pools. What it does
+    with one message is one step. A pool that does not answer is then in ``unreachable`` of the result, and costs at
+    most 1 s. With a ``queue`` its error is raised. No message has an absent, empty or malformed key; an absent queue
+    has none.
     """
 
     queues: QueueController
@@ -46,7 +47,7 @@ class KeyMethods(ABC):
         return result
 
     def cancel(self, key: str, queue: str | None = None, project: Project = None) -> KeyResult:
-        """Delete the free and delayed messages with a key, in one step for each queue, and return them.
+        """Delete the free and delayed messages with a key, and return them.
 
         No consumer receives a returned message. Those that a claim holds stay, and are in ``claimed`` of the result: a
         key of which only ``claimed`` has messages was not cancelled.
@@ -72,7 +73,7 @@ class KeyMethods(ABC):
     ) -> KeyResult:
         """Change when the free and delayed messages with a key are due, or their priority; None leaves it as it is.
 
-        One step for each queue; returns the messages as they are now. ``due`` counts from the Unix epoch: until then a
+        Returns the messages as they are now. ``due`` counts from the Unix epoch: until then a
         message is delayed; with a time that is over it is free at once. Its expiry, if it has one, moves by as much,
         counted from now for a message that was free and for a time that is over. A message may get another id, and
         keeps its place among those of its priority. Those that a claim holds stay as they are, and are in ``claimed``

@@ -98,7 +98,7 @@ class ChangeStream:
 
 
 def _changes_of(queues: Sequence[Filter]) -> list[dict[str, Any]]:
-    """Return the pipeline of the changes that may make a message claimable, and of the deletions of queues.
+    """Return the pipeline of the changes that may make a message claimable, or due sooner, and of deletions of queues.
 
     An update does not contain its queue, so each one wakes every watch. A queue is deleted before its sentinels, of
     which one tells enough.
@@ -109,6 +109,7 @@ def _changes_of(queues: Sequence[Filter]) -> list[dict[str, Any]]:
         "$or": [{f"fullDocument.{key}": value for key, value in queue.items()} for queue in queues],
     }
     again = {"operationType": "update", "updateDescription.updatedFields.s": {"$in": [*states.FREE_STATES]}}
+    sooner = {"operationType": "update", "updateDescription.updatedFields.g": {"$exists": True}}
     deleted = {"operationType": "delete", "documentKey._id": scan_sentinels.end_sentinel_ids()}
     sentinel = {"$cond": [{"$eq": ["$operationType", "delete"]}, "$documentKey._id", "$$REMOVE"]}
-    return [{"$match": {"$or": [new, again, deleted]}}, {"$project": {"_id": 1, "sentinel": sentinel}}]
+    return [{"$match": {"$or": [new, again, sooner, deleted]}}, {"$project": {"_id": 1, "sentinel": sentinel}}]

@@ -10,6 +10,7 @@ One message is one document::
     t    time of its post   l        ttl      u  client id of the producer      b  record of the body
     d    dead-letter header          o        id of its post while that is partial
     e    True if its expiry makes it a dead letter: an index finds it then
+    j    its key, if it has one        g  the due time that a change gave it: watches wait until then
 
 A dead message also has::
 
@@ -153,6 +154,8 @@ def to_message(stored: Mapping[str, Any], now: float) -> Message:
     }
     if priority := priority_of(stored["_id"]):
         message["priority"] = priority
+    if (key := stored.get("j")) is not None:
+        message["key"] = key
     if (header := stored.get("d")) is not None:
         message["dead_letter"] = header
     return message

@@ -80,6 +80,8 @@ def _to_document(letter: DeadLetter, target: Queue, message: bytes) -> dict[str,
     document: dict[str, Any] = {"_id": message, **target.scope, **state, **content}
     if letter.message.client is not None:
         document["u"] = letter.message.client
+    if letter.message.key is not None:
+        document["j"] = letter.message.key
     if target.expires_to_dlq(expires):
         document["e"] = True
     return document

@@ -190,4 +190,6 @@ def _dead(source: Source[Queue], letter: DeadLetter) -> Filter:
 def _candidate(stored: Mapping[str, Any]) -> Candidate:
     message, record, reason, count, created, ttl, expires = (stored[key] for key in ("_id", *"bwntly"))
     priority = codec.priority_of(message)
-    return Candidate(message, record, reason, count, priority, created, stored.get("u"), ttl, expires)
+    return Candidate(
+        message, record, reason, count, priority, created, stored.get("u"), ttl, expires, key=stored.get("j")
+    )

@@ -9,6 +9,7 @@ from kombu_pool.drivers.mongodb import codec, states
 from kombu_pool.drivers.mongodb.deletion import ClaimedMessages, delete_claimed
 from kombu_pool.drivers.mongodb.inspection import count_many
 from kombu_pool.drivers.mongodb.limits import LengthLimit
+from kombu_pool.drivers.mongodb.message_keys import KeyedMessages
 from kombu_pool.drivers.mongodb.posting import MessageWriter
 from kombu_pool.drivers.records import escape_surrogates
 from kombu_pool.errors import (
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.mongodb.queue_scan import QueueScanner
     from kombu_pool.drivers.mongodb.states import Filter
     from kombu_pool.drivers.mongodb.store import Queue
-    from kombu_pool.model import IdempotencyKey, Message, NewMessage, Project, QueueCounts
+    from kombu_pool.model import IdempotencyKey, KeyResult, Message, NewMessage, Project, QueueCounts
 
 
 class MessageController(Contract):
@@ -48,6 +49,7 @@ class MessageController(Contract):
         self._dead_letters = dead_letters
         self._writer = MessageWriter(store)
         self._length_limit = LengthLimit(store, dead_letters, self._writer)
+        self._keyed = KeyedMessages(store)
         self._limit = location.max_message_size
         self.enable_checksum = location.enable_checksum
 
@@ -248,6 +250,25 @@ class MessageController(Contract):
     ) -> Sequence[QueueCounts | None]:
         with self._client.translated():
             return count_many(self._store, queues, limit)
+
+    def find(self, key: str, queue: str | None = None, project: Project = None) -> KeyResult:
+        with self._client.translated():
+            return self._keyed.find(key, queue, project)
+
+    def cancel(self, key: str, queue: str | None = None, project: Project = None) -> KeyResult:
+        with self._client.translated():
+            return self._keyed.cancel(key, queue, project)
+
+    def change(
+        self,
+        key: str,
+        due: float | None = None,
+        priority: int | None = None,
+        queue: str | None = None,
+        project: Project = None,
+    ) -> KeyResult:
+        with self._client.translated():
+            return self._keyed.change(key, due, priority, queue, project)
 
     def count(self, queue: str, project: Project = None) -> int:
         now = self._store.now()

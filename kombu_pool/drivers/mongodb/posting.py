@@ -197,6 +197,8 @@ def _document(
     }
     if client_id is not None:
         document["u"] = client_id
+    if message.key is not None:
+        document["j"] = message.key
     if message.dead_letter is not None:
         document["d"] = dict(message.dead_letter)
     if queue.expires_to_dlq(document["x"]):

@@ -29,6 +29,7 @@ BY_CLAIM: Final = "claims"
 BY_EXPIRY: Final = "expiry"
 BY_DLQ_EXPIRY: Final = "expiry_to_dlq"
 BY_DEATH: Final = "dead"
+BY_KEY: Final = "keys"
 _FINITE = 1e300
 
 
@@ -36,7 +37,7 @@ def _index(name: str, keys: str, **options: Any) -> IndexModel:
     return IndexModel([(key, ASCENDING) for key in keys.split()], name=name, **options)
 
 
-#: Each index begins with the shard key, except the one that is searched for all queues at once.
+#: Each index begins with the shard key, except the two that are searched for all queues at once.
 INDEXES: Mapping[str, Sequence[IndexModel]] = {
     MESSAGES: [
         _index(BY_ORDER, "p q i s _id x"),
@@ -44,6 +45,7 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         _index(BY_CLAIM, "p q c", partialFilterExpression={"s": DELAYED_OR_CLAIMED, "c": {"$gt": ""}}),
         _index(BY_EXPIRY, "p q i x", partialFilterExpression={"x": {"$lt": _FINITE}}),
         _index(BY_DLQ_EXPIRY, "x", partialFilterExpression={"e": True}),
+        _index(BY_KEY, "j p q", partialFilterExpression={"j": {"$gt": ""}}),
         _index(BY_DEATH, "p q i k _id", partialFilterExpression={"s": DEAD}),
     ],
     QUEUES: [_index("names", "p q", unique=True)],

@@ -1,9 +1,10 @@
 """Messages as Redis holds them: their ids and records, and the way back.
 
 An id has eight bytes: 255 less the priority, then the message's number in its queue, so that ids in byte order are
-messages in order. A record holds the time of the post and the ttl (two doubles), the length of the head (two bytes),
-the head (MessagePack: client, dead letter header; empty without either), and the record of the body. The script that
-stores a message puts the first eight bytes before the rest. All numbers are big-endian.
+messages in order. A record holds the time of the post and the ttl (two doubles), the lengths of the head (two bytes)
+and of the key (one byte), the key, the head (MessagePack: client, dead letter header; empty without either), and the
+record of the body. The script that stores a message puts the first eight bytes before the rest. All numbers are
+big-endian.
 """
 
 from __future__ import annotations
@@ -33,13 +34,14 @@ HOLDER_BYTES = 8
 #: Bytes of a dead message's id: the number of its death, then its id.
 DEAD_ID_BYTES = 16
 _ID = re.compile(r"[0-9a-f]{16}")
-_FIXED = struct.Struct(">ddH")
-_FIXED_BUT_TIME = struct.Struct(">dH")
+_FIXED = struct.Struct(">ddHB")
+_FIXED_BUT_TIME = struct.Struct(">dHB")
 NO_IDEMPOTENCY_KEY = (b"", b"")
 #: Argument of a script that any incarnation will do.
 ANY_INCARNATION = b""
 _SEQUENCE = struct.Struct(">d")
-_NO_TTL_NO_HEAD = _FIXED_BUT_TIME.pack(0.0, 0)
+#: The beginnings of records without ttl and head, by the length of their key.
+_NO_TTL_NO_HEAD = [_FIXED_BUT_TIME.pack(0.0, 0, length) for length in range(256)]
 _MAX_HEAD_BYTES = 0xFFFF
 
 
@@ -50,17 +52,19 @@ class Record(NamedTuple):
     ttl: float
     client: str | None
     dead_letter: DeadLetter | None
+    key: str | None
     body: bytes
 
 
-def pack(ttl: float, client: str | None, dead_letter: DeadLetter | None, body: bytes) -> bytes:
+def pack(ttl: float, client: str | None, dead_letter: DeadLetter | None, body: bytes, key: str | None = None) -> bytes:
     """Return the record of a message without the time of its post."""
+    name = b"" if key is None else key.encode()
     if not ttl and client is None and dead_letter is None:
-        return _NO_TTL_NO_HEAD + body
+        return _NO_TTL_NO_HEAD[len(name)] + name + body
     head = b"" if client is None and dead_letter is None else msgspec.msgpack.encode((client, dead_letter))
     if len(head) > _MAX_HEAD_BYTES:
         head = msgspec.msgpack.encode((None, dead_letter))
-    return _FIXED_BUT_TIME.pack(ttl, len(head)) + head + body
+    return _FIXED_BUT_TIME.pack(ttl, len(head), len(name)) + name + head + body
 
 
 def pack_idempotency_key(key: IdempotencyKey | None) -> tuple[bytes, bytes]:
@@ -101,11 +105,13 @@ def unpack(stored: bytes) -> Record:
         CorruptRecord: it is incomplete, or not a record.
     """
     try:
-        created, ttl, length = _FIXED.unpack_from(stored)
-        client, dead_letter = msgspec.msgpack.decode(stored[18 : 18 + length]) if length else (None, None)
+        created, ttl, length, key_length = _FIXED.unpack_from(stored)
+        start = _FIXED.size + key_length
+        key = stored[_FIXED.size : start].decode() if key_length else None
+        client, dead_letter = msgspec.msgpack.decode(stored[start : start + length]) if length else (None, None)
     except (struct.error, msgspec.DecodeError, ValueError, TypeError) as error:
         raise CorruptRecord(str(error) or type(error).__name__) from error
-    return Record(created, ttl, client, dead_letter, stored[18 + length :])
+    return Record(created, ttl, client, dead_letter, key, stored[start + length :])
 
 
 def to_message(message_id: bytes, stored: bytes, claim_id: str | None, claim_count: int, now: float) -> Message:
@@ -114,7 +120,7 @@ def to_message(message_id: bytes, stored: bytes, claim_id: str | None, claim_cou
     Raises:
         CorruptRecord: its record cannot be decoded.
     """
-    created, ttl, _, dead_letter, body = unpack(stored)
+    created, ttl, _, dead_letter, key, body = unpack(stored)
     message: Message = {
         "id": message_id.hex(),
         "age": age_of(created, ttl, now),
@@ -125,6 +131,8 @@ def to_message(message_id: bytes, stored: bytes, claim_id: str | None, claim_cou
     }
     if message_id[0] != 255:  # noqa: PLR2004 - priority 0, as the module says
         message["priority"] = 255 - message_id[0]
+    if key is not None:
+        message["key"] = key
     if dead_letter is not None:
         message["dead_letter"] = dead_letter
     return message

@@ -145,7 +145,7 @@ class DeadLetters(DeadLetterMover[Scope]):
         if self._store.client.is_cluster:
             return self._post_and_remove(source, target, letters)
         keys = self._store.keys(source.project, target)
-        wanted = (keys.queue, keys.records, keys.free, keys.expiring, keys.wakeup)
+        wanted = (keys.queue, keys.records, keys.free, keys.expiring, keys.message_keys, keys.by_key, keys.wakeup)
         both = (*self._store.keys(*source.place).dead_lettering, *wanted)
         arguments = [part for letter in letters for part in _move_arguments(letter)]
         reply = self._store.run_dead_lettering(_MOVE_DEAD, both, source.reservation, *arguments)
@@ -189,10 +189,10 @@ def candidate(
     """Return a message to dead-letter; ``message`` is its id, after the number of its death if it is dead."""
     priority, ends = 255 - message[-codec.ID_BYTES], float(expires) if expires else NEVER
     try:
-        created, ttl, client, _, record = codec.unpack(stored)
+        created, ttl, client, _, key, record = codec.unpack(stored)
     except CorruptRecord as error:
         return Candidate(message, stored, reason, claim_count, priority, now, None, 0, ends, error)
-    return Candidate(message, record, reason, claim_count, priority, created, client, ttl, ends)
+    return Candidate(message, record, reason, claim_count, priority, created, client, ttl, ends, key=key)
 
 
 def _parse_dead(dead_id: bytes, stored: bytes, now: float) -> Candidate:
@@ -206,7 +206,7 @@ def _joined(letters: Iterable[DeadLetter]) -> bytes:
 
 
 def _pack(letter: DeadLetter) -> bytes:
-    return codec.pack(letter.ttl, letter.message.client, letter.header, letter.record)
+    return codec.pack(letter.ttl, letter.message.client, letter.header, letter.record, letter.message.key)
 
 
 def _move_arguments(letter: DeadLetter) -> tuple[Any, ...]:

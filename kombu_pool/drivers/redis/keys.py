@@ -42,10 +42,11 @@ class QueueKeys(NamedTuple):
     zset: messages in order. ``delayed`` zset: message by the end of its delay. ``expiring`` zset: message by its
     expiry. ``claimed`` zset: message and claim, in order. ``claim_ends`` zset: claim by its end. ``claims`` hash: claim
     -> start, ttl, tag of its holder, and messages; claim and # -> how many of them it still holds. ``claim_counts``
-    hash: message -> number of its ended claims, and the last one. ``wakeup`` list: one entry while a free message has
-    woken no watch. ``subscriptions`` hash. ``dead`` zset: number of the death and message, by the end of the
-    reservation. ``dead_letters`` hash: the same -> reason and record. ``deletions`` list: a token of the queue's
-    deletion, until the waiting watches know of it, or for a second.
+    hash: message -> number of its ended claims, and the last one. ``message_keys`` hash: message -> its key. ``by_key``
+    zset: key and message. ``wakeup`` list: one entry while a free message has woken no watch. ``subscriptions`` hash.
+    ``dead`` zset: number of the death and message, by the end of the reservation. ``dead_letters`` hash: the same ->
+    reason and record. ``deletions`` list: a token of the queue's deletion, until the waiting watches know of it, or for
+    a second.
     """
 
     queue: bytes
@@ -57,6 +58,8 @@ class QueueKeys(NamedTuple):
     claim_ends: bytes
     claims: bytes
     claim_counts: bytes
+    message_keys: bytes
+    by_key: bytes
     wakeup: bytes
     subscriptions: bytes
     dead: bytes
@@ -84,6 +87,8 @@ class KeySets(NamedTuple):
     delayed: bytes
     expiring: bytes
     claimed: bytes
+    message_keys: bytes
+    by_key: bytes
     wakeup: bytes
     deletions: bytes
     every: tuple[bytes, ...]
@@ -107,11 +112,13 @@ def key_sets(prefix: str, project: Project, name: str, is_cluster: bool) -> KeyS
         keys.delayed,
         keys.expiring,
         keys.claimed,
+        keys.message_keys,
+        keys.by_key,
         keys.wakeup,
         keys.deletions,
         every=tuple(keys),
         states=(*states, *wakeup),
-        posting=(keys.queue, keys.records, keys.free, keys.delayed, keys.expiring, *wakeup),
+        posting=(*keys[: keys.index(keys.claimed)], keys.message_keys, keys.by_key, *wakeup),
         acking=states[1:],
         dead_lettering=(*states, keys.dead, keys.dead_letters, *wakeup, *queues_with_dead),
     )

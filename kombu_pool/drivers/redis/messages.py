@@ -9,6 +9,7 @@ from kombu_pool.drivers.redis import codec
 from kombu_pool.drivers.redis.codec import pack, post_options
 from kombu_pool.drivers.redis.deletion import ACK, ClaimedPairs
 from kombu_pool.drivers.redis.inspection import count_many
+from kombu_pool.drivers.redis.message_keys import KeyedMessages
 from kombu_pool.drivers.redis.scripts import script
 from kombu_pool.errors import (
     ClaimDoesNotExist,
@@ -23,6 +24,7 @@ from kombu_pool.storage import DEFAULT_LIMIT
 from kombu_pool.storage import MessageController as Contract
 from kombu_pool.storage.dead_letters import DeadLetterReason
 from kombu_pool.storage.inspection import MAX_COUNTED
+from kombu_pool.storage.keys import check_change
 from kombu_pool.storage.validation import check_sort, validate
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.redis.location import Location
     from kombu_pool.drivers.redis.posting import MessageWriter
     from kombu_pool.drivers.redis.store import Store
-    from kombu_pool.model import IdempotencyKey, Message, NewMessage, Project, QueueCounts
+    from kombu_pool.model import IdempotencyKey, KeyResult, Message, NewMessage, Project, QueueCounts
 
 _GET_MANY = script("get_many", repeatable=True)
 _PAGE = script("page", repeatable=True)
@@ -58,6 +60,7 @@ class MessageController(Contract):
         self._writer = writer
         self._claimer = claimer
         self._dead_letters = dead_letters
+        self._keyed = KeyedMessages(store)
         self._max_message_size = location.max_message_size
         self.enable_checksum = location.enable_checksum
 
@@ -77,7 +80,7 @@ class MessageController(Contract):
         for message in messages:
             valid = validate(message, self._max_message_size)
             transient = transient and message.get("transient", False)
-            arguments += (post_options(valid), pack(valid.ttl, client, valid.dead_letter, valid.record))
+            arguments += (post_options(valid), pack(valid.ttl, client, valid.dead_letter, valid.record, valid.key))
         if len(arguments) == len(codec.NO_IDEMPOTENCY_KEY):
             return []
         ids, has_dead = self._writer.post(queue, project, arguments, incarnation, transient=transient)
@@ -198,6 +201,23 @@ class MessageController(Contract):
         self, queues: Sequence[tuple[Project, str]], limit: int = MAX_COUNTED
     ) -> Sequence[QueueCounts | None]:
         return count_many(self._store, queues)
+
+    def find(self, key: str, queue: str | None = None, project: Project = None) -> KeyResult:
+        return self._keyed.find(key, list(self._named(key, queue, project)), project)
+
+    def cancel(self, key: str, queue: str | None = None, project: Project = None) -> KeyResult:
+        return self._keyed.cancel(key, list(self._named(key, queue, project)), project)
+
+    def change(
+        self,
+        key: str,
+        due: float | None = None,
+        priority: int | None = None,
+        queue: str | None = None,
+        project: Project = None,
+    ) -> KeyResult:
+        check_change(due, priority)
+        return self._keyed.change(key, due, priority, list(self._named(key, queue, project)), project)
 
     def count(self, queue: str, project: Project = None) -> int:
         counts = self._store.run(_COUNT, self._store.keys(project, queue))

@@ -69,6 +69,7 @@ __all__ = [
     "test_impossible_times",
     "test_incarnations",
     "test_inspection",
+    "test_keys",
     "test_listing",
     "test_many_queues",
     "test_max_length",

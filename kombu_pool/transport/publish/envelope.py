@@ -12,10 +12,12 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool.errors import BodyNotSerialized, InvalidMessage
-from kombu_pool.storage.validation import MAX_PRIORITY
+from kombu_pool.storage.validation import MAX_PRIORITY, is_key
 from kombu_pool.transport.zero_ttl import ZERO_TTL
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from kombu_pool.model import NewMessage
 
 Envelope = dict[str, Any]
@@ -36,6 +38,9 @@ PROPERTIES = frozenset(
 
 #: The delivery mode of a message that need not outlive its server.
 TRANSIENT = 1
+
+#: The header by which a message without a task's id gets its key.
+KEY_HEADER = "x-message-key"
 
 _BODIES = (bytes, str)
 
@@ -85,7 +90,8 @@ def enveloped(body: Any, queue: str) -> Envelope:
 def new_message(envelope: Envelope, *, delay_eta: bool) -> NewMessage:
     """Return the message to post: with the envelope's expiration and priority; with ``delay_eta`` with a task's eta.
 
-    Its properties are the basic ones of AMQP.
+    Its properties are the basic ones of AMQP. Its key is the id of a task, the header KEY_HEADER, or the correlation id
+    of a request.
 
     Raises:
         InvalidMessage: one of them is invalid, or the envelope's body is neither text nor bytes.
@@ -106,9 +112,24 @@ def new_message(envelope: Envelope, *, delay_eta: bool) -> NewMessage:
     if properties.get("delivery_mode") == TRANSIENT:
         message["transient"] = True
     headers = envelope["headers"]
-    if delay_eta and headers.get("eta") and "task" in headers and "id" in headers:
-        _delay(message, headers["eta"], time.time())
+    if "task" in headers:
+        key = headers.get("id")
+        if delay_eta and headers.get("eta") and "id" in headers:
+            _delay(message, headers["eta"], time.time())
+        if is_key(key):
+            message["key"] = key
+    elif (key := _key(headers, properties)) is not None:
+        message["key"] = key
     return message
+
+
+def _key(headers: Mapping[str, Any], properties: Mapping[str, Any]) -> Any:
+    """Return the key of a message that is no task of Celery's present protocol; None without one."""
+    if KEY_HEADER in headers:
+        return headers[KEY_HEADER]
+    # A request: also a task of Celery's protocol 1.
+    correlation_id = properties.get("correlation_id") if properties.get("reply_to") else None
+    return correlation_id if is_key(correlation_id) else None
 
 
 def _serialized(body: Any) -> str | bytes:

@@ -123,7 +123,7 @@ def test_a_script_uses_the_keys_that_it_is_given_and_no_other(uri, open_queue, c
             scripts.add(command[1])
             slots = {key_slot(key) for key in given if b":{store}:" not in key}
             # Only a dead letter moves from one queue to another, and in a cluster with two scripts.
-            assert len(slots) <= 1 or len(given) == 18
+            assert len(slots) <= 1 or len(given) == 22
         elif by_script:
             assert {*keys_of(command)} <= {*given}, command
     assert len(scripts) > 26

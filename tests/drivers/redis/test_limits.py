@@ -10,7 +10,7 @@ from kombu_pool.testing import ManualClock, QueueHandle, ids
 
 KEYS = queue_keys("kombu-pool", None, "q")
 #: Bytes before the body in each record.
-FIXED_BYTES = 18
+FIXED_BYTES = 19
 
 
 @pytest.fixture

@@ -66,8 +66,8 @@ def _redis_cluster_uri(folder: Path, name: str) -> str:
 
 
 def _corrupt_redis(uri: str, project: Project, queue: str, message_id: str) -> None:
-    # The first 16 bytes hold the time of the post and the ttl; the next two the length of the head.
-    _update_redis(uri, project, queue, message_id, lambda record: record[:16] + b"\0\0" + UNREADABLE)
+    # The first 16 bytes hold the time of the post and the ttl; the next three the lengths of the head and of the key.
+    _update_redis(uri, project, queue, message_id, lambda record: record[:16] + bytes(3) + UNREADABLE)
 
 
 def _set_times_redis(uri: str, project: Project, queue: str, message_id: str, created: float, ttl: float) -> None:

@@ -1,10 +1,11 @@
 -- move_dead: move messages to another queue as its dead letters: dead ones, or some that a claim holds.
--- KEYS  those of dead_letters for the source (13), then QUEUE, RECORDS, FREE, EXPIRING and WAKEUP of the target
+-- KEYS  those of dead_letters for the source (15), then QUEUE, RECORDS, FREE, EXPIRING, MESSAGE_KEYS, BY_KEY and
+--   WAKEUP of the target
 -- ARGV  now, claim ('' for dead ones), then for each message its id (of a dead one: its number and id), its new record,
 --   and its expiry ('' for never)
 -- Returns {how many, 1 when the target has a max length}; false when there is no target; 'advance': see states.
 -- include dead_letters
-local TO_QUEUE, TO_RECORDS, TO_FREE, TO_EXPIRING, TO_WAKEUP = unpack(KEYS, 14)
+local TO_QUEUE, TO_RECORDS, TO_FREE, TO_EXPIRING, TO_MESSAGE_KEYS, TO_BY_KEY, TO_WAKEUP = unpack(KEYS, 16)
 local state, now = advance(ARGV[1])
 if not state then return {0, 0} end
 if state ~= 'current' then return state end
@@ -25,6 +26,11 @@ local function put(id, record, expires)
   end
   redis.call('HSET', TO_RECORDS, id, record)
   redis.call('ZADD', TO_FREE, 0, id)
+  local key = key_of(record, 0)
+  if key then
+    redis.call('HSET', TO_MESSAGE_KEYS, id, key)
+    redis.call('ZADD', TO_BY_KEY, 0, key .. '\0' .. id)
+  end
   bytes = bytes + #record - FIXED_BYTES
   if expires then
     redis.call('ZADD', TO_EXPIRING, string.format('%.6f', expires), id)

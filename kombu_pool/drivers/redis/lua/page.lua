@@ -14,7 +14,8 @@ local shown, records, holders = {}, {}, {}
 local function is_hidden(record)
   if hidden == '' then return false end
   local length = struct.unpack('>H', record, 17)
-  return length > 0 and cmsgpack.unpack(string.sub(record, 19, 18 + length))[1] == hidden
+  local first = 20 + (string.byte(record, 19) or 0)
+  return length > 0 and cmsgpack.unpack(string.sub(record, first, first + length - 1))[1] == hidden
 end
 
 -- add: add those that are not hidden, up to the limit; `count` is how many of this state were added before.

@@ -1,9 +1,9 @@
 -- post: store messages as free ones, or as delayed ones until their delay is over.
--- KEYS  QUEUE, RECORDS, FREE, DELAYED, EXPIRING and WAKEUP: see queue
+-- KEYS  QUEUE, RECORDS, FREE, DELAYED, EXPIRING, MESSAGE_KEYS, BY_KEY and WAKEUP: see queue
 -- ARGV  see store_messages
 -- Returns the messages' ids (joined); false when there is no queue that bears the incarnation; 'bounded': post_bounded
 --   must do it.
-local QUEUE, RECORDS, FREE, DELAYED, EXPIRING, WAKEUP = unpack(KEYS)
+local QUEUE, RECORDS, FREE, DELAYED, EXPIRING, MESSAGE_KEYS, BY_KEY, WAKEUP = unpack(KEYS)
 -- include clock
 -- include wakeup
 -- include batches

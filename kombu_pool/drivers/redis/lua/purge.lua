@@ -28,9 +28,14 @@ local function restore(command, key, found)
 end
 
 local records, expiring, claim_counts = kept('HMGET', RECORDS), kept('ZMSCORE', EXPIRING), kept('HMGET', CLAIM_COUNTS)
-redis.call('UNLINK', RECORDS, FREE, DELAYED, EXPIRING, CLAIM_COUNTS)
+local keys, keyed = kept('HMGET', MESSAGE_KEYS), {}
+redis.call('UNLINK', RECORDS, FREE, DELAYED, EXPIRING, CLAIM_COUNTS, MESSAGE_KEYS, BY_KEY)
 if counts_bytes then redis.call('HSET', QUEUE, 'free_bytes', 0) end
 restore('HSET', RECORDS, records)
 restore('ZADD', EXPIRING, expiring)
 restore('HSET', CLAIM_COUNTS, claim_counts)
+for index, id in ipairs(ids) do
+  if keys[index] then keyed[#keyed + 1], keyed[#keyed + 2] = id, keys[index] end
+end
+if #keyed > 0 then add_keys(keyed) end
 return count

@@ -1,5 +1,5 @@
 -- acknowledge: delete messages under the claims that hold them. Advances no state: a claim past its end refuses.
--- The includer has the keys RECORDS to CLAIM_COUNTS, the time in `now`, and the list `answers`.
+-- The includer has the keys RECORDS to BY_KEY, message_keys, the time in `now`, and the list `answers`.
 -- ARGV  from `first` on: for each claim its id and the ids of the messages (joined, each once)
 -- Adds for each claim '' when all were deleted, else the ids of those that were not (joined).
 
@@ -25,6 +25,7 @@ for index = first, #ARGV, 2 do
     if batched('ZREM', CLAIMED, members) < #ids then ids, refused = partition(ids) end
     if #ids > 0 then
       batched('HDEL', RECORDS, ids)
+      delete_keys(ids)
       if redis.call('ZCARD', EXPIRING) > 0 then batched('ZREM', EXPIRING, ids) end
       if redis.call('HLEN', CLAIM_COUNTS) > 0 then batched('HDEL', CLAIM_COUNTS, ids) end
       if redis.call('HINCRBY', CLAIMS, claim .. '#', -#ids) <= 0 then

@@ -6,7 +6,7 @@
 -- A queue with dead letters has in its hash `last_dead`, the number of the last death, and `dead_due`, the time of the
 -- next attempt.
 local QUEUE, RECORDS, FREE, DELAYED, EXPIRING, CLAIMED, CLAIM_ENDS, CLAIMS, CLAIM_COUNTS,
-  DEAD, DEAD_LETTERS, WAKEUP, QUEUES_WITH_DEAD = unpack(KEYS)
+  MESSAGE_KEYS, BY_KEY, DEAD, DEAD_LETTERS, WAKEUP, QUEUES_WITH_DEAD = unpack(KEYS)
 -- include states
 
 -- Bytes of a member of DEAD.

@@ -4,6 +4,7 @@
 -- include clock
 -- include wakeup
 -- include batches
+-- include message_keys
 
 -- How many messages expired and claims ended.
 local collected = 0
@@ -24,7 +25,7 @@ local mark_dead
 local BUDGET, DEAD_BUDGET = 2000, 500
 
 -- size_of: the size of messages: the bytes of their records without the FIXED_BYTES that every record begins with.
-local FIXED_BYTES = 18
+local FIXED_BYTES = 19
 local function size_of(ids)
   local sum = 0
   for _, id in ipairs(ids) do sum = sum + math.max(redis.call('HSTRLEN', RECORDS, id) - FIXED_BYTES, 0) end
@@ -105,6 +106,7 @@ local function delete_messages(ids)
   batched('ZREM', DELAYED, ids)
   batched('ZREM', EXPIRING, ids)
   batched('HDEL', CLAIM_COUNTS, ids)
+  delete_keys(ids)
   return batched('HDEL', RECORDS, ids)
 end
 

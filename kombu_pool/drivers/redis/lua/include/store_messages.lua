@@ -1,14 +1,16 @@
--- store_messages: store messages in a queue. The includer names QUEUE, RECORDS, FREE, DELAYED and EXPIRING.
+-- store_messages: store messages in a queue. The includer names QUEUE, RECORDS, FREE, DELAYED, EXPIRING,
+--   MESSAGE_KEYS and BY_KEY.
 -- ARGV  now, incarnation that the queue must bear ('' for any), idempotency key (two arguments), then for each message
 --   its options ('' for none, else 'priority:ttl:delay') and its record
 -- include idempotency
+-- include message_keys
 
 -- prepare: the arguments that store the messages; `head` is the queue's last number, longest ttl and default delay.
 -- Returns ids, the score or field pairs of each key, the first deadline, and the first expiry.
 local function prepare(now, head)
   local number, created = tonumber(head[1]), struct.pack('>d', now)
   local longest, default = tonumber(head[2] or 0), tonumber(head[3] or 0)
-  local records, free, delayed, expiring, ids = {}, {}, {}, {}, {}
+  local records, free, delayed, expiring, ids, keyed = {}, {}, {}, {}, {}, {}
   local deadline, expiry
 
   for index = 5, #ARGV, 2 do
@@ -27,6 +29,7 @@ local function prepare(now, head)
     local id = struct.pack('>BI7', 255 - priority, number)
     ids[#ids + 1] = id
     records[#records + 1], records[#records + 2] = id, created .. record
+    if string.byte(record, 11) > 0 then keyed[#keyed + 1], keyed[#keyed + 2] = id, key_of(record, 8) end
     if delay > 0 then
       delayed[#delayed + 1], delayed[#delayed + 2] = now + delay, id
       if not deadline or now + delay < deadline then deadline = now + delay end
@@ -41,7 +44,7 @@ local function prepare(now, head)
   if expiry and (not deadline or expiry < deadline) then deadline = expiry end
   return {
     ids = ids, created = created, last = number, records = records, free = free, delayed = delayed, expiring = expiring,
-    deadline = deadline, expiry = expiry,
+    keyed = keyed, deadline = deadline, expiry = expiry,
   }
 end
 
@@ -52,6 +55,7 @@ local function store(found, known, kept)
   if #found.free > 0 then batched('ZADD', FREE, found.free) end
   if #found.delayed > 0 then batched('ZADD', DELAYED, found.delayed) end
   if #found.expiring > 0 then batched('ZADD', EXPIRING, found.expiring) end
+  if #found.keyed > 0 then add_keys(found.keyed) end
   local is_next = found.deadline and (not known or found.deadline < tonumber(known))
   local last = string.format('%.0f', found.last)
   if ARGV[3] == '' then

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypedDict
 
+from msgspec import Struct
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -37,7 +39,8 @@ class NewMessage(TypedDict):
     ``Decimal``, ``UUID``, or a mix; ``{}`` when absent. ``delay``: seconds before it can be claimed. ``priority``: 0 to
     255, higher first. ``key``: a text of at most 255 bytes by which the message is found; it need not be unique.
     ``dead_letter``: the header of a dead letter from another store. ``transient``: a loss of the server may lose it, so
-    that its post need not wait for replicas.
+    that its post need not wait for replicas. ``record``: what ``codec.encode`` returned for the body; without it the
+    store encodes the body itself.
     """
 
     ttl: float | None
@@ -47,9 +50,10 @@ class NewMessage(TypedDict):
     key: NotRequired[str | None]
     dead_letter: NotRequired[DeadLetter]
     transient: NotRequired[bool]
+    record: NotRequired[bytes]
 
 
-class IdempotencyKey(NamedTuple):
+class IdempotencyKey(Struct, frozen=True):
     """The key of one post: the unique id of its producer, and a sequence number.
 
     A producer id has 1 to 64 bytes. A producer makes one post at a time, each with a greater sequence number than the

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from kombu_pool.model import IdempotencyKey
 from kombu_pool.storage.queue_metadata import IDEMPOTENCY_WINDOW
@@ -36,7 +38,7 @@ class ProducerSequence:
         return IdempotencyKey(self._producer, self.last)
 
 
-class CompletedPost(NamedTuple):
+class CompletedPost(Struct, frozen=True):
     """A stored post: its sequence number, its time, and the ids of its messages."""
 
     sequence: int

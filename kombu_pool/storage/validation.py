@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
+
 from kombu_pool import codec
-from kombu_pool.errors import ConfigurationError, InvalidClaim, InvalidMessage
+from kombu_pool.errors import ConfigurationError, InvalidClaim, InvalidMessage, MessageTooLarge
 from kombu_pool.storage.queue_metadata import DEFAULT_MESSAGE_DELAY, DEFAULT_MESSAGE_TTL
 
 if TYPE_CHECKING:
@@ -22,8 +23,7 @@ MAX_KEY_BYTES = 255
 _CHANGEABLE = ("subscriber", "ttl", "options")
 
 
-@dataclass(slots=True)
-class ValidMessage:
+class ValidMessage(Struct):
     """A message that can be stored; ``ttl`` 0: it never expires; ``delay`` None: the queue's default."""
 
     record: bytes
@@ -44,8 +44,9 @@ def validate(message: Any, max_size: int) -> ValidMessage:
         raise InvalidMessage(f"a message must be a dict with a ttl and a body, not {message!r}")
     given = message.get
     ttl, delay, priority, key = given("ttl"), given("delay"), given("priority"), given("key")
+    record = given("record")
     return ValidMessage(
-        codec.encode(given("body", {}), max_size),
+        codec.encode(given("body", {}), max_size) if record is None else _record(record, max_size),
         _seconds("ttl", ttl) if ttl else 0,
         None if delay is None else _seconds("delay", delay),
         _priority(priority) if priority else 0,
@@ -77,6 +78,14 @@ def check_subscription_changes(changes: Mapping[str, object]) -> None:
     """Raise ConfigurationError unless the changes name a field of a subscription that can change, and no other."""
     if not changes or not set(changes) <= set(_CHANGEABLE):
         raise ConfigurationError(f"a subscription can change {', '.join(_CHANGEABLE)}; given: {sorted(changes)}")
+
+
+def _record(value: Any, max_size: int) -> bytes:
+    if not isinstance(value, bytes):
+        raise InvalidMessage(f"record must be the bytes of an encoded body, not {value!r}")
+    if len(value) > max_size:
+        raise MessageTooLarge(len(value), max_size)
+    return value
 
 
 def _seconds(name: str, value: Any) -> float:

@@ -41,7 +41,10 @@ def has_zero_ttl(body: Any) -> bool:
 def is_among(messages: Sequence[NewMessage]) -> bool:
     """Return whether one of the messages has an expiration of 0."""
     # Their ttl is looked at first, which most messages do not have.
-    return any(one["ttl"] == ZERO_TTL and has_zero_ttl(one["body"]) for one in messages)
+    for one in messages:  # noqa: SIM110 - each publish calls this, and any() takes four times as long for one message
+        if one["ttl"] == ZERO_TTL and has_zero_ttl(one["body"]):
+            return True
+    return False
 
 
 def without_consumer(messages: Sequence[NewMessage]) -> list[NewMessage]:

@@ -84,3 +84,16 @@ def test_a_signal_handler_may_publish_while_a_message_is_added(connection, there
         signal.signal(signal.SIGUSR1, before)
 
     assert sorted(str(body) for body in take_all(there, "q")) == ["interrupted", "signal"]
+
+
+def test_headers_that_change_after_a_publish_are_posted_as_they_were(connection, there):
+    producer = connection.Producer()
+    headers = {"step": 1}
+
+    with gather(producer):
+        producer.publish("a", routing_key="q", headers=headers)
+        headers["step"] = 2
+        producer.publish("b", routing_key="q", headers=headers)
+
+    steps = [there.basic_get("q", no_ack=True).headers["step"] for _ in "ab"]
+    assert steps == [1, 2]

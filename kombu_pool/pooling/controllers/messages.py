@@ -36,7 +36,7 @@ class MessageController(Routing, storage.MessageController):
         _, _, pool, present = self._route(queue, project)
         if incarnation is not None:
             present = incarnation
-        if not isinstance(messages, list):
+        if not isinstance(messages, (list, tuple)):
             messages = list(messages)
         try:
             with pool:

@@ -164,6 +164,8 @@ def test_a_message_longer_than_the_limit_is_refused_with_both_lengths(leaf: Back
     assert raised.value.limit == 100
     assert 200 < raised.value.size < 220
     assert queue.all() == []
+    with pytest.raises(errors.MessageTooLarge):
+        queue.post_raw([{"ttl": None, "body": b"", "record": b"x" * 101}])
     queue.post(b"x" * 90)
     driver.close()
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kombu_pool import errors
+from kombu_pool import codec, errors
 from kombu_pool.testing.handles import bodies
 
 if TYPE_CHECKING:
@@ -74,3 +74,21 @@ def test_a_dead_letter_keeps_the_types_of_its_body(origin: QueueHandle, dlq: Que
     origin.reject(origin.claim())
 
     assert dlq.free() == [{"when": KEPT[0], "price": Decimal("1.50")}]
+
+
+def test_a_record_that_was_encoded_before_is_stored_for_its_body(queue: QueueHandle) -> None:
+    body = {"day": dt.date(2026, 3, 29)}
+    record = codec.encode(body, 1000)
+    body["day"] = dt.date(2026, 3, 30)
+
+    queue.post_raw([{"ttl": None, "body": body, "record": record}])
+
+    assert bodies(queue.claim()) == [{"day": dt.date(2026, 3, 29)}]
+
+
+@pytest.mark.parametrize("record", ["text", 7, bytearray(b"\x01")])
+def test_a_record_of_another_type_is_refused(queue: QueueHandle, record: Any) -> None:
+    with pytest.raises(errors.InvalidMessage, match="record"):
+        queue.post_raw([{"ttl": None, "body": 1, "record": record}])
+
+    assert queue.all() == []

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from kombu import exceptions
 
-from kombu_pool import codec
 from kombu_pool.errors import KombuPoolError
+from kombu_pool.transport.publish import envelope as envelopes
 
 if TYPE_CHECKING:
     from kombu_pool.model import NewMessage
@@ -35,7 +35,7 @@ class PublishBatch:
             # The caller may publish the same dictionary elsewhere before this one is posted.
             message = dict(message)
         new, queues = self.channel.routed(message, exchange, routing_key, **options)
-        codec.check(new["body"])
+        envelopes.add_record(new)
         for queue in queues:
             self._posts.setdefault(queue, []).append(new)
         self._size += 1

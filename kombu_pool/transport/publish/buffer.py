@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from amqp.exceptions import MessageNacked
 
-from kombu_pool import codec
 from kombu_pool.errors import InvalidMessage, PoolUnavailable, StoreFull
 from kombu_pool.transport.amqp_errors import RETRIED
 from kombu_pool.transport.options import is_ours
+from kombu_pool.transport.publish import envelope as envelopes
 from kombu_pool.transport.publish.flush_timer import FlushTimer
 from kombu_pool.transport.publish.queue_buffer import QueueBuffer
 from kombu_pool.transport.publish.unconfirmed import Backoff
@@ -118,7 +118,7 @@ class PublishBuffer:
         if type(message) is dict:
             message = dict(message)
         new, queues = channel.routed(message, exchange, routing_key)
-        codec.check(new["body"])
+        envelopes.add_record(new)
         for queue in queues:
             self._queues.setdefault(queue, QueueBuffer(queue)).messages.append(new)
         self._size += 1

@@ -7,10 +7,12 @@ The record is a mapping with Kombu's own keys, which a user of the library can r
 from __future__ import annotations
 
 import json
+import sys
 import time
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from kombu_pool import codec
 from kombu_pool.errors import BodyNotSerialized, InvalidMessage
 from kombu_pool.storage.validation import MAX_PRIORITY, is_key
 from kombu_pool.transport.zero_ttl import ZERO_TTL
@@ -99,7 +101,7 @@ def new_message(envelope: Envelope, *, delay_eta: bool) -> NewMessage:
     if type(envelope["body"]) not in _BODIES:
         envelope = {**envelope, "body": _serialized(envelope["body"])}
     properties = envelope["properties"]
-    if not properties.keys() <= PROPERTIES:
+    if not PROPERTIES.issuperset(properties):
         properties = {name: value for name, value in properties.items() if name in PROPERTIES}
         envelope = {**envelope, "properties": properties}
     message: NewMessage = {"ttl": None, "body": envelope}
@@ -130,6 +132,15 @@ def _key(headers: Mapping[str, Any], properties: Mapping[str, Any]) -> Any:
     # A request: also a task of Celery's protocol 1.
     correlation_id = properties.get("correlation_id") if properties.get("reply_to") else None
     return correlation_id if is_key(correlation_id) else None
+
+
+def add_record(message: NewMessage) -> None:
+    """Encode a message's body now, once for all stores; its headers may change before it is posted.
+
+    Raises:
+        MessageNotEncodable: the body holds a value that no record keeps.
+    """
+    message["record"] = codec.encode(message["body"], sys.maxsize)
 
 
 def _serialized(body: Any) -> str | bytes:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from kombu_pool.transport.amqp_errors import RETRIED
 from kombu_pool.transport.publish import buffer as buffers
+from kombu_pool.transport.publish import envelope as envelopes
 from kombu_pool.transport.publish import unconfirmed
 from kombu_pool.transport.publish.batch import PublishBatch
 from kombu_pool.transport.publish.posting import PostingMethods
@@ -85,6 +86,8 @@ class PublishingMethods(PostingMethods):
         if earlier is not None:
             self._publish_again(earlier, new, queues, mandatory)
             return
+        if len(queues) > 1:
+            envelopes.add_record(new)
         sequence, stored = unconfirmed.acquire_sequence(), 0
         try:
             for queue in queues:

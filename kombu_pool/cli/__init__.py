@@ -1,19 +1,56 @@
-"""``celery pool``: the commands for the pools, queues and dead letters of an application's broker."""
+"""``celery pool`` and ``python -m kombu_pool``: a broker's queues, messages, dead letters and pools."""
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import click
 
+from kombu_pool.cli.broker import BrokerUrl
 from kombu_pool.cli.dead_letters import list_dead, redrive
-from kombu_pool.cli.pools import add_pool, check_health, list_pools, list_queues, remove_pool, set_pool
+from kombu_pool.cli.doctor import doctor
+from kombu_pool.cli.messages import peek, purge
+from kombu_pool.cli.options import JSON_OBJECT
+from kombu_pool.cli.pools import add_pool, check_health, list_pools, remove_pool, set_pool
+from kombu_pool.cli.queues import delete, list_queues, show, watch
 
-__all__ = ["pool"]
+__all__ = ["main", "pool"]
+
+_COMMANDS = (
+    list_queues, show, peek, watch, purge, delete, list_dead, redrive, list_pools, add_pool, set_pool, remove_pool,
+    check_health, doctor,
+)  # fmt: skip
+_SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
 
 
-@click.group()
+class _Standalone(NamedTuple):
+    """Has the place of Celery's own object of a command."""
+
+    app: BrokerUrl
+
+
+@click.group(context_settings=_SETTINGS)
 def pool() -> None:
-    """Manage the pools, queues and dead letters of a pool:// broker."""
+    """See and manage the queues, messages, dead letters and pools of a pool:// broker.
+
+    Exit status: 0, or 1 if something failed, remains or does not answer, 2 for a wrong usage, 130 after Ctrl-C.
+    """
 
 
-for command in (list_pools, list_queues, add_pool, set_pool, remove_pool, check_health, list_dead, redrive):
+@click.group("kombu_pool", context_settings=_SETTINGS)
+@click.option("-b", "--broker", "url", required=True, envvar="KOMBU_POOL_BROKER", help="Broker URL: pool+sqlite:///...")
+@click.option("--project", help="Project in which the commands work.")
+@click.option("--transport-options", "given", type=JSON_OBJECT, help="broker_transport_options, as JSON.")
+@click.pass_context
+def main(context: click.Context, url: str, project: str | None, given: dict[str, Any] | None) -> None:
+    """See and manage the queues, messages, dead letters and pools of a pool:// broker, without Celery.
+
+    Exit status: 0, or 1 if something failed, remains or does not answer, 2 for a wrong usage, 130 after Ctrl-C.
+    """
+    options = {**(given or {}), **({} if project is None else {"project": project})}
+    context.obj = _Standalone(BrokerUrl(url, options))
+
+
+for command in _COMMANDS:
     pool.add_command(command)
+    main.add_command(command)

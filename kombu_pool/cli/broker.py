@@ -1,4 +1,4 @@
-"""The broker of a Celery application, opened for a command."""
+"""The broker of a Celery application, or of a broker URL, opened for a command."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
+from kombu import Connection
 
+from kombu_pool.cli.tables import escaped
 from kombu_pool.drivers import is_created, mask, mask_uri
 from kombu_pool.errors import KombuPoolError
 from kombu_pool.pooling import declare_pools
@@ -26,6 +28,20 @@ class Broker(NamedTuple):
 
     store: DataDriver
     project: Project
+    #: The pools that the settings declare.
+    declared: tuple[Mapping[str, Any], ...] = ()
+
+
+class BrokerUrl:
+    """In place of a Celery application: a broker URL and its transport options."""
+
+    def __init__(self, url: str, options: Mapping[str, Any]) -> None:
+        self._url = url
+        self._options = dict(options)
+
+    def connection_for_write(self) -> Connection:
+        """Return a connection to the broker, as an application does."""
+        return Connection(self._url, transport_options=self._options)
 
 
 @contextmanager
@@ -51,13 +67,13 @@ def open_broker(context: click.Context, *, create: bool = False) -> Iterator[Bro
                 )
             pool_connection = connection.transport.establish_connection()
             try:
-                broker = Broker(pool_connection.broker.data, pool_connection.options.project)
+                broker = Broker(pool_connection.broker.data, pool_connection.options.project, settings.pools)
                 _declare(broker, options)
                 yield broker
             finally:
                 connection.transport.close_connection(pool_connection)
         except KombuPoolError as error:
-            raise click.ClickException(mask(str(error))) from error
+            raise click.ClickException(escaped(mask(str(error)))) from error
 
 
 def _declare(broker: Broker, options: Mapping[str, Any]) -> None:
@@ -66,4 +82,4 @@ def _declare(broker: Broker, options: Mapping[str, Any]) -> None:
     try:
         declare_pools(broker.store.control, settings.pools, settings.flavors, broker.project)
     except KombuPoolError as error:
-        click.echo(f"Warning: {mask(str(error))}", err=True)
+        click.echo(f"Warning: {escaped(mask(str(error)))}", err=True)

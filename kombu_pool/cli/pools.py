@@ -1,61 +1,34 @@
-"""Commands for the pools of a broker: list, add, change, remove, check; and for its queues: list."""
+"""Commands for the pools of a broker: list, add, change, remove, check."""
 
 from __future__ import annotations
 
-from collections import Counter
-from contextlib import closing
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from kombu_pool.cli import options
 from kombu_pool.cli.broker import open_broker
-from kombu_pool.cli.tables import format_time, print_table
-from kombu_pool.drivers import mask_uri, open_data
-from kombu_pool.errors import KombuPoolError
-from kombu_pool.pooling import add_pool as create_pool
-from kombu_pool.pooling import is_same_store
+from kombu_pool.cli.tables import Bad, format_size, format_time, print_json, print_table
+from kombu_pool.operator import pools
 
 if TYPE_CHECKING:
-    from kombu_pool.cli.broker import Broker
-    from kombu_pool.cli.tables import Row
+    from kombu_pool.operator.pools import PoolHealth
 
 
 @click.command("ls")
+@options.as_json
 @click.pass_context
-def list_pools(context: click.Context) -> None:
+def list_pools(context: click.Context, as_json: bool) -> None:
     """List the pools and how many of the project's queues each has."""
-    with open_broker(context) as (store, project):
-        entries = store.control.catalogue_controller.list(project)
-        queues = Counter(entry["pool"] for entry in entries)
-        rows = [
-            (row["name"], row["weight"], row["flavor"], queues[row["name"]], mask_uri(row["uri"]))
-            for row in store.catalog.rows()
-        ]
-    print_table(("POOL", "WEIGHT", "FLAVOR", "QUEUES", "URI"), rows)
-
-
-@click.command("queues")
-@click.pass_context
-def list_queues(context: click.Context) -> None:
-    """List the queues with their pool, message counts and consumers."""
     with open_broker(context) as broker:
-        entries = broker.store.control.catalogue_controller.list(broker.project)
-        rows = [_queue_row(broker, entry["queue"], entry["pool"]) for entry in entries]
-    print_table(("QUEUE", "POOL", "READY", "DELAYED", "CLAIMED", "CONSUMERS"), rows)
-
-
-def _queue_row(broker: Broker, queue: str, pool: str) -> Row:
-    store, project = broker
-    consumers = store.control.consumers_controller.count(queue, project)
-    try:
-        ready = store.message_controller.count(queue, project)
-        counts = store.queue_controller.stats(queue, project)["messages"]
-    except KombuPoolError:
-        # `health` reports the error; the queues of the other pools are still listed.
-        return queue, pool, "?", "?", "?", consumers
-    # A message may become free or be claimed between the two reads.
-    delayed = max(counts["free"] - ready, 0)
-    return queue, pool, ready, delayed, counts["claimed"], consumers
+        rows = pools.list_pools(broker.store, broker.project)
+    if as_json:
+        print_json({"pools": [asdict(row) for row in rows]})
+        return
+    texts = [(row.pool, row.weight, row.flavor, row.queues, row.uri) for row in rows]
+    empty = "There are no pools: the first queue gets one over the control store."
+    print_table(("POOL", "WEIGHT", "FLAVOR", "QUEUES", "URI"), texts, empty=empty)
 
 
 @click.command("add")
@@ -63,22 +36,16 @@ def _queue_row(broker: Broker, queue: str, pool: str) -> Row:
 @click.argument("uri")
 @click.option("--weight", type=click.IntRange(min=0), default=100, show_default=True, help="Share of new queues.")
 @click.option("--flavor", help="Flavor of the pool; created if it does not exist.")
+@click.option("--options", "pool_options", type=options.JSON_OBJECT, help="Options of its store, as JSON.")
 @click.pass_context
-def add_pool(context: click.Context, name: str, uri: str, weight: int, flavor: str | None) -> None:
+def add_pool(
+    context: click.Context, name: str, uri: str, weight: int, flavor: str | None, pool_options: dict[str, Any] | None
+) -> None:
     """Add the pool NAME over the store at URI."""
-    with open_broker(context, create=True) as (store, project):
-        if store.control.pools_controller.exists(name):
-            raise click.ClickException(f"Pool {name!r} exists already; change it with: celery pool set {name}")
-        _require_alive(uri)
-        create_pool(store.control, {"name": name, "uri": uri, "weight": weight, "flavor": flavor}, project)
+    with open_broker(context, create=True) as broker:
+        pool = {"name": name, "uri": uri, "weight": weight, "flavor": flavor, "options": pool_options or {}}
+        pools.add_pool(broker.store, broker.project, pool)
     click.echo(f"Added {name}.")
-
-
-def _require_alive(uri: str) -> None:
-    """Raise a ClickException if the store does not answer, before a queue is assigned to it."""
-    with closing(open_data(uri)) as store:
-        if not store.is_alive():
-            raise click.ClickException(f"{mask_uri(uri)} does not answer.")
 
 
 @click.command("set")
@@ -86,17 +53,18 @@ def _require_alive(uri: str) -> None:
 @click.option("--weight", type=click.IntRange(min=0), help="Share of new queues; 0 for none.")
 @click.option("--flavor", help="Flavor of the pool; '' removes it.")
 @click.option("--uri", help="URI of the pool's store; another store only if the pool has no queues.")
+@click.option(
+    "--options", "pool_options", type=options.JSON_OBJECT, help="Options of its store, as JSON, in place of all it has."
+)
 @click.pass_context
-def set_pool(context: click.Context, name: str, weight: int | None, flavor: str | None, uri: str | None) -> None:
+def set_pool(
+    context: click.Context, name: str, weight: int | None, flavor: str | None, uri: str | None,
+    pool_options: dict[str, Any] | None,
+) -> None:  # fmt: skip
     """Change the pool NAME; its queues stay in it."""
-    changes: dict[str, Any] = {"weight": weight, "flavor": flavor, "uri": uri}
-    with open_broker(context) as (store, _):
-        if uri is not None:
-            found = store.control.pools_controller.get(name, detailed=True)
-            if not is_same_store(found, uri):
-                store.control.pools_controller.require_unused(name)
-            _require_alive(uri)
-        store.control.pools_controller.update(name, **changes)
+    with open_broker(context) as broker:
+        changes = {"weight": weight, "flavor": flavor, "uri": uri, "options": pool_options}
+        pools.change_pool(broker.store, name, changes)
     click.echo(f"Changed {name}.")
 
 
@@ -105,27 +73,36 @@ def set_pool(context: click.Context, name: str, weight: int | None, flavor: str 
 @click.pass_context
 def remove_pool(context: click.Context, name: str) -> None:
     """Remove the pool NAME, which must have no queues. Its store is not changed."""
-    with open_broker(context) as (store, _):
-        store.control.pools_controller.get(name)
-        store.control.pools_controller.delete(name)
+    with open_broker(context) as broker:
+        broker.store.control.pools_controller.get(name)
+        broker.store.control.pools_controller.delete(name)
     click.echo(f"Removed {name}.")
 
 
 @click.command("health")
+@options.timeout
+@options.as_json
 @click.pass_context
-def check_health(context: click.Context) -> None:
-    """Check every pool; exit with 1 if one does not answer."""
-    with open_broker(context) as (store, _):
-        health = store.health()
-    print_table(
-        ("POOL", "ANSWERS", "DOWN SINCE", "REASON"),
-        [(name, _answer(pool), format_time(pool["since"]), pool["reason"]) for name, pool in health["pools"].items()],
-    )
-    if not (health["catalog_reachable"] and health["storage_reachable"]):
+def check_health(context: click.Context, timeout: float | None, as_json: bool) -> None:
+    """Check every pool, and show its size; exit with 1 if one does not answer.
+
+    The size is that of the file, of a MongoDB's messages with their indexes, or of all that a Redis has in memory.
+    """
+    with open_broker(context) as broker:
+        found = pools.check_health(broker.store, timeout)
+    if as_json:
+        print_json({"pools": [asdict(pool) for pool in found]})
+    else:
+        texts = [
+            (pool.pool, _answer(pool), format_size(pool.size), format_time(pool.since), pool.reason) for pool in found
+        ]
+        empty = "There are no pools: the first queue gets one over the control store."
+        print_table(("POOL", "ANSWERS", "SIZE", "DOWN SINCE", "REASON"), texts, empty=empty)
+    if not all(pool.answers for pool in found):
         context.exit(1)
 
 
-def _answer(pool: dict[str, Any]) -> str:
-    if not pool["storage_reachable"]:
-        return "no"
-    return "yes" if pool.get("created", True) else "unused"
+def _answer(pool: PoolHealth) -> str:
+    if not pool.answers:
+        return Bad("no")
+    return "yes" if pool.created else "unused"

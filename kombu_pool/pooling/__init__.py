@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from kombu_pool.pooling.asking import ask_pools, call_all
 from kombu_pool.pooling.catalog import Catalog
 from kombu_pool.pooling.controllers import ClaimController, MessageController, QueueController, SubscriptionController
 from kombu_pool.pooling.driver import DataDriver
-from kombu_pool.pooling.pool_declarations import add_pool, declare_pools, is_same_store, require_pools_of
+from kombu_pool.pooling.pool_declarations import (
+    add_pool,
+    declare_pools,
+    is_same_store,
+    pool_differences,
+    require_pools_of,
+)
 
 __all__ = [
     "Catalog",
@@ -15,7 +22,10 @@ __all__ = [
     "QueueController",
     "SubscriptionController",
     "add_pool",
+    "ask_pools",
+    "call_all",
     "declare_pools",
     "is_same_store",
+    "pool_differences",
     "require_pools_of",
 ]

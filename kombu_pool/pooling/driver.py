@@ -79,12 +79,32 @@ class DataDriver(storage.DataDriver):
         pool whose store does not exist yet has ``"created": False``; it is not created.
         """
         rows, reachable = self._rows()
-        pools = {row["name"]: self._health(row) for row in rows}
+        pools = {row["name"]: self.pool_health(row) for row in rows}
         return {
             "catalog_reachable": reachable,
             "storage_reachable": all(pool["storage_reachable"] for pool in pools.values()),
             "pools": pools,
         }
+
+    def pool_health(self, row: Pool) -> dict[str, Any]:
+        """Return the health of one pool, as :meth:`health` does."""
+        if not self.catalog.open_pools.is_created(row):
+            reason = self._missed_by(row)
+            return {"storage_reachable": reason is None, "created": False, "since": None, "reason": reason}
+        health = self._call(row, _check_health, {"storage_reachable": False})
+        outage = self.catalog.open_pools.peek(row["name"]).outage
+        since, reason = (outage.since, outage.reason) if outage else (None, None)
+        return {**health, "since": since, "reason": reason}
+
+    def existing_pool(self, row: Pool) -> PoolHandle:
+        """Return a pool with its driver open.
+
+        Raises:
+            PoolUnavailable: its store does not exist, or cannot be opened. It is not created.
+        """
+        if not self.catalog.open_pools.is_created(row):
+            raise errors.PoolUnavailable(row["name"], f"{mask_uri(row['uri'])}: the store does not exist")
+        return self.catalog.open_pools.get(row["name"])
 
     def dead_letter_all(self) -> int:
         """Move the dead letters of every reachable pool, of a new one after the cache's ttl at the latest."""
@@ -147,15 +167,6 @@ class DataDriver(storage.DataDriver):
         except errors.PoolInUse as error:
             return f"{mask_uri(row['uri'])}: the store does not exist, and {error.queues} queues are assigned to it"
         return None
-
-    def _health(self, row: Pool) -> dict[str, Any]:
-        if not self.catalog.open_pools.is_created(row):
-            reason = self._missed_by(row)
-            return {"storage_reachable": reason is None, "created": False, "since": None, "reason": reason}
-        health = self._call(row, _check_health, {"storage_reachable": False})
-        outage = self.catalog.open_pools.peek(row["name"]).outage
-        since, reason = (outage.since, outage.reason) if outage else (None, None)
-        return {**health, "since": since, "reason": reason}
 
 
 def _gc(pool: PoolHandle, driver: storage.DataDriver) -> int:

@@ -134,11 +134,7 @@ def _declare_pool(control: ControlDriver, pool: Mapping[str, Any]) -> None:
     if found is not None:
         _compare(control, found, {key: value for key, value in declared.items() if key in pool})
     elif control.pools_controller.is_removed(name):
-        _warn(
-            control,
-            f"Pool {name!r} was removed, and the settings name it: remove it from them, or add it again with "
-            f"celery pool add {name} {mask_uri(pool['uri'])}",
-        )
+        _warn(control, _removed(pool))
     else:
         control.pools_controller.create(name, **declared)
 
@@ -150,7 +146,7 @@ def _compare(control: ControlDriver, found: Pool, declared: Mapping[str, Any]) -
         ConfigurationError: the settings lead to another store than the one with the pool's queues.
     """
     name = found["name"]
-    different = [key for key, value in declared.items() if _current(found, key) != value]
+    different = _different(found, declared)
     if "uri" in different and not is_same_place(found["uri"], declared["uri"]):
         try:
             control.pools_controller.require_unused(name)
@@ -162,11 +158,46 @@ def _compare(control: ControlDriver, found: Pool, declared: Mapping[str, Any]) -
                     f"one no new queues with celery pool set {name} --weight 0"
                 ) from error
     if different:
-        told = ", ".join(f"{key} {_shown(found, key)} (settings: {_shown(declared, key)})" for key in different)
-        _warn(
-            control,
-            f"Pool {name!r} stays as it is, and differs from the settings: {told}; celery pool set {name} changes it",
-        )
+        _warn(control, _difference(found, declared, different))
+
+
+def _different(found: Pool, declared: Mapping[str, Any]) -> list[str]:
+    return [key for key, value in declared.items() if _current(found, key) != value]
+
+
+def _difference(found: Pool, declared: Mapping[str, Any], keys: Iterable[str]) -> str:
+    name = found["name"]
+    told = ", ".join(f"{key} {_shown(found, key)} (settings: {_shown(declared, key)})" for key in keys)
+    return f"Pool {name!r} stays as it is, and differs from the settings: {told}; celery pool set {name} changes it"
+
+
+def pool_differences(control: ControlDriver, pools: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Return (name, what differs) for each of these pools of the settings that the control store has otherwise.
+
+    Raises:
+        ConfigurationError: as :func:`declare_pools`.
+    """
+    differences = []
+    for given in pools:
+        pool = _validated(given, "pool", _POOL_KEYS, {"name", "uri"})
+        declared = {key: value for key, value in _values(pool).items() if key in pool}
+        try:
+            found = control.pools_controller.get(pool["name"], detailed=True)
+        except errors.PoolDoesNotExist:
+            if control.pools_controller.is_removed(pool["name"]):
+                differences.append((pool["name"], _removed(pool)))
+            continue
+        if different := _different(found, declared):
+            differences.append((pool["name"], _difference(found, declared, different)))
+    return differences
+
+
+def _removed(pool: Mapping[str, Any]) -> str:
+    name = pool["name"]
+    return (
+        f"Pool {name!r} was removed, and the settings name it: remove it from them, or add it again with "
+        f"celery pool add {name} {mask_uri(pool['uri'])}"
+    )
 
 
 def is_same_place(uri: str, other: str) -> bool:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from kombu_pool.errors import QueueDoesNotExist
 from kombu_pool.model import QueueCounts
+from kombu_pool.storage.queue_metadata import DEFAULT_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,6 +22,9 @@ class _Messages(Protocol):
     """What the default needs of the messages of a store."""
 
     queues: QueueController
+
+    def delayed_ids(self, queue: str, project: Project = None, limit: int = ...) -> Sequence[str]:
+        """Return the ids of delayed messages."""
 
     def list(self, queue: str, project: Project = None, marker: None = None, limit: int = ..., *, echo: bool) -> Any:
         """List messages."""
@@ -41,6 +45,15 @@ class MessageInspection:
         stops at ``limit``; then the oldest free message may be an older one, too.
         """
         return [_counts(self, queue, project, limit) for project, queue in queues]
+
+    def due_times(
+        self: _Messages, queue: str, project: Project = None, limit: int = DEFAULT_LIMIT
+    ) -> Sequence[tuple[str, float | None]]:
+        """Return the ids of up to ``limit`` delayed messages, as ``delayed_ids`` does, and when they become free.
+
+        The time is None where the store cannot tell it.
+        """
+        return [(message_id, None) for message_id in self.delayed_ids(queue, project, limit)]
 
 
 def _counts(messages: _Messages, queue: str, project: Project, limit: int) -> QueueCounts | None:

@@ -7,12 +7,16 @@ claims and its ownership expire.
 from __future__ import annotations
 
 import os
+import platform
 import sys
+import time
 import uuid
 from contextlib import suppress
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote, unquote
 
 from kombu_pool.clock import SYSTEM_CLOCK
 
@@ -39,6 +43,31 @@ def new_registration_id() -> str:
 def is_registration(holder: str) -> bool:
     """Return whether an id of a holder stands for its process by itself."""
     return holder.endswith(_REGISTRATION)
+
+
+def new_consumer_id(owner: str, channel: int, tag: str) -> str:
+    """Return an id for a consumer of a connection: with its channel, the time, the name of the host, and its tag."""
+    return f"{owner}:{channel:x}@{time.time():.0f}@{quote(platform.node(), safe='')}:{tag}"
+
+
+class Consumer(NamedTuple):
+    """What the id of a consumer tells; None is unknown: another program may have made the id."""
+
+    host: str | None
+    pid: int | None
+    since: float | None
+    tag: str
+
+
+def consumer_of(holder: str) -> Consumer:
+    """Return what the id of a consumer tells."""
+    parts = holder.split(":", _PARTS + 2)
+    if len(parts) < _PARTS + 3:
+        return Consumer(None, None, None, holder)
+    of, pid, _, _, channel, tag = parts
+    since, host = (*channel.split("@"), "", "")[1:3]
+    name = unquote(host) or (platform.node() if of and of == machine() else None)
+    return Consumer(name, int(pid) if pid.isdecimal() else None, float(since) if since.isdecimal() else None, tag)
 
 
 def retire(owner: str) -> None:

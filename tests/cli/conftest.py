@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -7,9 +8,48 @@ from celery import Celery
 from celery.bin.celery import celery
 from click.testing import CliRunner
 
+from kombu_pool.operator import queues
+from tests.support.limits import LIMIT
+from tests.support.servers import mongodb
+from tests.support.servers.redis_shared import fresh_uri
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+
+#: The broker URLs of new stores, out of a folder.
+STORES = {
+    "sqlite": lambda folder: f"pool+sqlite:///{folder}/control.db",
+    "redis": lambda folder: f"pool+{fresh_uri()}",
+    "mongodb": lambda folder: f"pool+{mongodb.fresh_uri()}",
+}
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a pool that is up be slow, on a machine under load."""
+    monkeypatch.setattr(queues, "POOL_TIMEOUT", LIMIT)
+
+
+@pytest.fixture(params=STORES)
+def stored(request: pytest.FixtureRequest, app: Celery, tmp_path: Path) -> Celery:
+    """The application, over each store."""
+    app.conf.broker_url = STORES[request.param](tmp_path)
+    return app
+
+
+@pytest.fixture
+def ask(pool: Callable[..., tuple[int, list[list[str]]]]) -> Callable[..., object]:
+    """Call ``celery -A app pool ... --json``, which must end well; returns the document."""
+
+    def call(*arguments: str) -> object:
+        status, lines = pool(*arguments, "--json")
+        text = "\n".join("\t".join(line) for line in lines)
+        assert status == 0, text
+        return json.loads(text)
+
+    return call
 
 
 @pytest.fixture

@@ -195,3 +195,51 @@ def test_who_watches_sees_how_far_it_is(pool, dead_letter, monkeypatch):
 
     assert "Requeuing" in str(lines)
     assert "100%" in str(lines)
+
+
+def test_dead_letters_are_deleted(pool, app, dead_letter):
+    dead_letter("orders", "a", "b")
+    dead_letter("mails", "c")
+
+    assert pool("dead", "dead", "--delete")[0] == 1  # nothing answers the question
+    assert pool("dead", "dead", "--delete", "--from", "orders", "-y") == (0, [["Deleted 2 dead letters from dead."]])
+    assert counts(app, "dead") == [1]
+    assert pool("dead", "dead", "--delete", "--reason", "expired", "-y")[1] == [["Deleted 0 dead letters from dead."]]
+    (last,) = pool("dead", "dead")[1][1:]
+    assert pool("dead", "dead", "--delete", "--id", last[0], "-y")[0] == 0
+    assert counts(app, "dead") == [0]
+
+
+def test_only_dead_letters_are_deleted(pool, app, dead_letter):
+    dead_letter("orders", "a")
+    with channel_of(app) as channel:
+        app.amqp.Producer(channel).publish("alive", routing_key="dead")
+
+    assert pool("dead", "dead", "--delete", "-y") == (0, [["Deleted 1 dead letters from dead."]])
+    assert counts(app, "dead") == [1]
+
+
+def test_what_is_to_be_deleted_must_be_said(pool, app, dead_letter):
+    dead_letter("orders", "a")
+
+    assert pool("dead", "--delete", "-y")[0] == 2
+    assert pool("dead", "dead", "--from", "orders")[0] == 2
+    assert pool("dead", "nowhere", "--delete", "-y")[0] == 1
+
+
+def test_dead_letters_are_peeked_at_with_their_origin(ask, pool, dead_letter):
+    dead_letter("orders", "tea")
+
+    (view,) = ask("peek", "dead", "--dead")["messages"]
+
+    assert (view["dead_letter"]["queue"], view["dead_letter"]["reason"]) == ("orders", "rejected")
+    assert pool("peek", "dead", "--dead")[1][1][-2:] == ["orders", "rejected"]
+
+
+def test_a_redrive_may_print_json(ask, dead_letter):
+    dead_letter("orders", "a")
+
+    assert ask("redrive", "dead", "--dry-run")["would_move"] == [
+        {"to": "orders", "reason": "rejected", "count": 1, "exists": True}
+    ]
+    assert ask("redrive", "dead") == {"moved": {"orders": 1}, "remaining": {}, "refusals": {}, "duplicated": 0}

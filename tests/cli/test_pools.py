@@ -94,7 +94,7 @@ def test_a_store_with_queues_that_is_gone_is_down(pool, app, tmp_path):
     status, lines = pool("health")
 
     assert status == 1
-    assert ["main", "no", "", f"{uri}: the store does not exist, and 1 queues are assigned to it"] in lines
+    assert ["main", "no", "", "", f"{uri}: the store does not exist, and 1 queues are assigned to it"] in lines
 
 
 def named_in_settings(app, tmp_path, name="main"):
@@ -189,7 +189,7 @@ def test_queues_are_listed_with_their_messages(pool, app):
         producer.publish({}, routing_key="orders")
         producer.publish({}, routing_key="orders")
 
-    assert pool("queues")[1][1:] == [["orders", "default", "2", "0", "0", "0"]]
+    assert pool("queues")[1][1:] == [["orders", "default", "2", "0", "0", "0s", "0"]]
 
 
 def test_a_pool_with_queues_is_not_removed(pool, app):
@@ -257,7 +257,9 @@ def test_a_queue_of_a_pool_that_does_not_answer_is_listed(pool, app, tmp_path):
     shutil.rmtree(disk)
     disk.touch()
 
-    assert pool("queues")[1][1:] == [["orders", "quick", "?", "?", "?", "0"]]
+    status, lines = pool("queues")
+    assert (status, lines[1]) == (1, ["orders", "quick", "?", "?", "?", "?", "0"])
+    assert "Pool 'quick'" in lines[2][0]
 
 
 def test_a_terminal_gets_a_table(pool, tmp_path, monkeypatch):
@@ -295,3 +297,24 @@ def test_the_reserved_pool_is_shown_and_cannot_be_changed_or_removed(app, pool, 
         status, lines = pool(*command)
         assert status == 1
         assert "is the control store's own" in lines[0][0]
+
+
+def test_a_pool_changes_its_options(app, pool, ask, tmp_path):
+    uri = f"sqlite:///{tmp_path}/quick.db"
+    assert pool("add", "quick", uri, "--options", '{"synchronous": "NORMAL"}')[0] == 0
+
+    assert ask("ls")["pools"][0]["options"] == ["synchronous"]
+    assert pool("set", "quick", "--options", "{}")[0] == 0
+    assert ask("ls")["pools"][0]["options"] == []
+    assert pool("set", "quick", "--options", '{"synchronous": "NEVER"}')[0] == 1
+    assert pool("set", "quick", "--options", "synchronous")[0] == 2
+
+
+def test_the_size_of_a_store_is_shown(stored, pool, ask):
+    declare(stored, "orders")
+
+    (found,) = ask("health")["pools"]
+
+    assert found["answers"] is True
+    assert found["size"] > 0
+    assert any(unit in pool("health")[1][1][2] for unit in ("B", "kB", "MB"))

@@ -205,10 +205,16 @@ class MessageController(Contract):
         return refused
 
     def delayed_ids(self, queue: str, project: Project = None, limit: int = DEFAULT_LIMIT) -> Sequence[str]:
+        return [message_id for message_id, _ in self.due_times(queue, project, limit)]
+
+    def due_times(
+        self, queue: str, project: Project = None, limit: int = DEFAULT_LIMIT
+    ) -> Sequence[tuple[str, float | None]]:
         with self._store.lock:
             backlog = self._backlog(queue, project, self._clock.time())
             delayed = filter(backlog.is_delayed, backlog.messages.values()) if backlog else ()
-            return [message.id for message in nsmallest(limit, delayed, key=lambda each: (each.due, each.order))]
+            first = nsmallest(limit, delayed, key=lambda each: (each.due, each.order))
+            return [(message.id, message.due) for message in first]
 
     def purge(self, queue: str, project: Project = None) -> int:
         with self._store.lock:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pymongo.errors import OperationFailure
+
 from kombu_pool.drivers.mongodb.claims import ClaimController
 from kombu_pool.drivers.mongodb.client import shared_clients
 from kombu_pool.drivers.mongodb.collector import Collector
@@ -63,9 +65,19 @@ class DataDriver(Contract):
                 health["queues"] = self._store.queues.estimated_document_count()
                 health["storage_reachable"] = True
                 health["version"] = self._client.mongo_client.server_info().get("version")
+                health["bytes"] = self._size()
         except KombuPoolError as error:
             return {**health, "error": str(error)}
         return health
+
+    def _size(self) -> int | None:
+        """Return the bytes that the messages take on disk, with their indexes; None if the server does not tell."""
+        try:
+            parts = [*self._store.messages.aggregate([{"$collStats": {"storageStats": {}}}])]
+        except OperationFailure:
+            return None
+        stats = [part["storageStats"] for part in parts]
+        return int(sum(one.get("storageSize", 0) + one.get("totalIndexSize", 0) for one in stats))
 
     def dead_letter_all(self) -> int:
         with self._client.translated():

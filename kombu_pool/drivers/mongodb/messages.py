@@ -228,13 +228,18 @@ class MessageController(Contract):
         return refused
 
     def delayed_ids(self, queue: str, project: Project = None, limit: int = DEFAULT_LIMIT) -> Sequence[str]:
+        return [message_id for message_id, _ in self.due_times(queue, project, limit)]
+
+    def due_times(
+        self, queue: str, project: Project = None, limit: int = DEFAULT_LIMIT
+    ) -> Sequence[tuple[str, float | None]]:
         with self._client.translated():
             found = self._store.queue(project, queue)
             if found is None:
                 return []
             where = {**found.scope, **states.delayed(self._store.now())}
-            cursor = self._store.messages.find(where, {"_id": 1}, sort=[("r", 1)], limit=limit, hint=states.BY_DUE_TIME)
-            return [message["_id"].hex() for message in cursor]
+            cursor = self._store.messages.find(where, {"r": 1}, sort=[("r", 1)], limit=limit, hint=states.BY_DUE_TIME)
+            return [(message["_id"].hex(), message["r"]) for message in cursor]
 
     def purge(self, queue: str, project: Project = None) -> int:
         now = self._store.now()

@@ -12,10 +12,12 @@ from kombu_pool.model import QueueCounts
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from kombu_pool.drivers.redis.keys import KeySets
     from kombu_pool.drivers.redis.store import Store
     from kombu_pool.model import Project
 
 _COUNTS = script("counts", repeatable=True)
+_DUE_TIMES = script("due_times", repeatable=True)
 #: Queues that are counted in one round trip.
 _PAGE_SIZE = 500
 _TIME = struct.Struct(">d")
@@ -30,6 +32,12 @@ def count_many(store: Store, queues: Sequence[tuple[Project, str]]) -> list[Queu
         for keys, reply in zip(each, replies, strict=True):
             counts.append(_to_counts(store.run(_COUNTS, keys) if reply in RUN_AGAIN else reply))
     return counts
+
+
+def due_times(store: Store, keys: KeySets, limit: int) -> list[tuple[str, float | None]]:
+    """Return what :meth:`MessageController.due_times` does."""
+    found = iter(store.run(_DUE_TIMES, keys, limit) or ())
+    return [(message.hex(), float(due)) for message, due in zip(found, found, strict=True)]
 
 
 def _to_counts(reply: Any) -> QueueCounts | None:

@@ -8,7 +8,7 @@ from kombu_pool.drivers.records import escape_surrogates
 from kombu_pool.drivers.redis import codec
 from kombu_pool.drivers.redis.codec import pack, post_options
 from kombu_pool.drivers.redis.deletion import ACK, ClaimedPairs
-from kombu_pool.drivers.redis.inspection import count_many
+from kombu_pool.drivers.redis.inspection import count_many, due_times
 from kombu_pool.drivers.redis.message_keys import KeyedMessages
 from kombu_pool.drivers.redis.scripts import script
 from kombu_pool.errors import (
@@ -196,6 +196,11 @@ class MessageController(Contract):
 
     def purge(self, queue: str, project: Project = None) -> int:
         return int(self._store.run(_PURGE, self._store.keys(project, queue)) or 0)
+
+    def due_times(
+        self, queue: str, project: Project = None, limit: int = DEFAULT_LIMIT
+    ) -> Sequence[tuple[str, float | None]]:
+        return due_times(self._store, self._store.keys(project, queue), limit)
 
     def count_many(
         self, queues: Sequence[tuple[Project, str]], limit: int = MAX_COUNTED

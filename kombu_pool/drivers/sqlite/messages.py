@@ -188,13 +188,18 @@ class MessageController(Contract):
         return refused
 
     def delayed_ids(self, queue: str, project: Project = None, limit: int = DEFAULT_LIMIT) -> Sequence[str]:
+        return [message_id for message_id, _ in self.due_times(queue, project, limit)]
+
+    def due_times(
+        self, queue: str, project: Project = None, limit: int = DEFAULT_LIMIT
+    ) -> Sequence[tuple[str, float | None]]:
         now = self._clock.now()
         found = self._advanced(queue, project, now)
         if found is None:
             return []
         with self._database.read, self._database.lock, self._database.begin_read() as connection:
             rows = connection.execute(_SQL["delayed_ids"], (found, now.wall, limit)).fetchall()
-        return [str(number) for (number,) in rows]
+        return [(str(number), due) for number, due in rows]
 
     def purge(self, queue: str, project: Project = None) -> int:
         now = self._clock.now()

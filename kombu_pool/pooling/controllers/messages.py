@@ -153,6 +153,12 @@ class MessageController(Routing, storage.MessageController):
         with self._pool(queue, project) as pool:
             return pool.messages.count(queue, project)
 
+    def due_times(
+        self, queue: str, project: Project = None, limit: int = DEFAULT_LIMIT
+    ) -> Sequence[tuple[str, float | None]]:
+        with self._pool(queue, project) as pool:
+            return pool.messages.due_times(queue, project, limit)
+
     def count_many(
         self, queues: Sequence[tuple[Project, str]], limit: int = MAX_COUNTED
     ) -> Sequence[QueueCounts | None]:

@@ -87,6 +87,18 @@ def test_a_count_may_stop_at_its_limit_and_says_so(queue: QueueHandle) -> None:
     assert found.is_exact is (found.free == 30)
 
 
+def test_delayed_messages_have_a_time_at_which_they_are_due(queue: QueueHandle, clock: ManualClock) -> None:
+    now = clock.time()
+    last, first = queue.post("last", delay=300)[0], queue.post("first", delay=30)[0]
+    queue.post("free")
+
+    found = list(queue.driver.message_controller.due_times(queue.name, queue.project, 10))
+
+    assert [message_id for message_id, _ in found] == [first, last]
+    assert [round(due - now) for _, due in found if due is not None] in ([30, 300], [])
+    assert list(queue.driver.message_controller.due_times("absent", queue.project)) == []
+
+
 def test_live_consumers_are_listed_and_counted(control: ControlDriver, clock: ManualClock) -> None:
     consumers = control.consumers_controller
     consumers.add_holder("q", "short", 10)

@@ -15,6 +15,7 @@ from kombu_pool.transport import amqp_errors
 from kombu_pool.transport.consume.deliveries import Message, Unacked
 from kombu_pool.transport.consume.prefetch import Consumer, PrefetchWindow, QueueConsumers
 from kombu_pool.transport.consume.single_active import single_active_of
+from kombu_pool.transport.processes import new_consumer_id
 from kombu_pool.transport.zero_ttl import is_expired, is_zero_ttl_queue
 
 if TYPE_CHECKING:
@@ -90,7 +91,13 @@ class ConsumingMethods:
         declared = self._require_declared(queue, "basic_consume")
         tag = consumer_tag or f"ctag-{uuid.uuid4().hex}"
         consumer = self._consumers[tag] = Consumer(
-            queue, tag, f"{self._owner}:{id(self):x}:{tag}", callback or _ignore, no_ack, self._on_cancelled, on_cancel
+            queue,
+            tag,
+            new_consumer_id(self._owner, id(self), tag),
+            callback or _ignore,
+            no_ack,
+            self._on_cancelled,
+            on_cancel,
         )
         if no_ack:
             self.no_ack_consumers.add(tag)

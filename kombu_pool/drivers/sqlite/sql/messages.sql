@@ -45,5 +45,5 @@ WHERE claim.queue = :queue AND claim.ends > :elapsed AND (m.rank, m.id) > (:rank
 ORDER BY m.rank, m.id LIMIT :limit
 -- count: count the free messages
 SELECT count(*) FROM free WHERE queue = ? AND (expires IS NULL OR expires > ?)
--- delayed_ids: the ids of the delayed messages that are due first
-SELECT id FROM delayed WHERE queue = ? AND (expires IS NULL OR expires > ?) ORDER BY due, id LIMIT ?
+-- delayed_ids: the ids of the delayed messages that are due first, and when they are
+SELECT id, due FROM delayed WHERE queue = ? AND (expires IS NULL OR expires > ?) ORDER BY due, id LIMIT ?

@@ -1,4 +1,4 @@
-"""The printed form of a dead letter: one line, without secrets."""
+"""Bodies and names in one line, without secrets and control characters."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ REASONS = {
         DeadLetterReason.REJECTED,
     )
 }
+#: The reason of records that cannot be decoded, which can only be deleted.
+UNREADABLE = {DeadLetterReason.UNREADABLE: DeadLetterReason.UNREADABLE}
 #: Longest printed summary, in characters.
 _MAX_WIDTH = 60
 #: Number of characters of a body that are read for its summary.

@@ -1,0 +1,39 @@
+"""The options that several commands have."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+
+class JsonObject(click.ParamType[dict[str, Any]]):
+    """A JSON object, such as ``{"synchronous": "NORMAL"}``."""
+
+    name = "json"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, Any]:
+        try:
+            found = json.loads(value)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            self.fail('not a JSON object, such as {"synchronous": "NORMAL"}', param, ctx)
+        return found
+
+
+JSON_OBJECT = JsonObject()
+#: Print JSON instead of a table.
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, whose keys stay.")
+#: Ask nothing before something is deleted.
+without_asking = click.option("--yes", "-y", is_flag=True, help="Do not ask before something is deleted.")
+timeout = click.option(
+    "--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds after which a pool is down.  [default: 1]"
+)
+
+
+def confirm(question: str, yes: bool) -> None:
+    """Ask, unless the answer was given by an option; abort on a no."""
+    if not yes:
+        click.confirm(question, abort=True, err=True)

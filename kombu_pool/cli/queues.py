@@ -1,0 +1,248 @@
+"""Commands for the queues of a broker: list, show, watch, delete."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kombu_pool.cli import options
+from kombu_pool.cli.broker import open_broker
+from kombu_pool.cli.tables import Bad, escaped, format_age, format_time, is_terminal, print_json, print_table, warn
+from kombu_pool.operator.queue_details import show_queue
+from kombu_pool.operator.queues import list_queues as list_rows
+from kombu_pool.operator.queues import with_growth
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from kombu_pool.cli.tables import Row
+    from kombu_pool.operator.queue_details import ConsumerView, QueueDetails
+    from kombu_pool.operator.queues import QueueReport, QueueRow
+
+_SORTED_BY = ("name", "pool", "ready", "delayed", "claimed", "oldest", "consumers", "growth")
+_SECONDS = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m)?")
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, None: 1.0}
+_COLUMNS = ("QUEUE", "POOL", "READY", "DELAYED", "CLAIMED", "OLDEST", "CONSUMERS")
+
+
+class Duration(click.ParamType[float]):
+    """A number of seconds: ``5``, ``5s``, ``500ms``, ``2m``."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        found = _SECONDS.fullmatch(str(value))
+        if found is None or float(found[1]) == 0:
+            self.fail(f"{value!r} is no duration: write 5s, 500ms or 2m.", param, ctx)
+        return float(found[1]) * _UNITS[found[2]]
+
+
+def _choosing(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the arguments and options that choose and sort queues."""
+    for add in reversed(
+        (
+            click.argument("patterns", metavar="[NAME|PATTERN]...", nargs=-1),
+            click.option("--pool", "pools", multiple=True, help="Only queues in this pool; may be repeated."),
+            click.option("--all", "internal", is_flag=True, help="Celery's own queues and those for replies, too."),
+            click.option(
+                "--sort", "order", type=click.Choice(_SORTED_BY), default="name", show_default=True, help="Sort by."
+            ),
+            options.timeout,
+        )
+    ):
+        command = add(command)
+    return command
+
+
+@click.command("queues")
+@_choosing
+@click.option("--for", "seconds", type=Duration(), help="Look twice, 5s apart, and show by how much each queue grows.")
+@options.as_json
+@click.pass_context
+def list_queues(context: click.Context, /, order: str, seconds: float | None, as_json: bool, **chosen: Any) -> None:
+    """List the queues: messages by state, age of the oldest ready one, consumers.
+
+    A count that ends with + is a lower bound. Exits with 1 if a pool does not answer.
+    """
+    with open_broker(context) as broker:
+        report = list_rows(broker.store, broker.project, **chosen)
+        if seconds is not None:
+            time.sleep(seconds)
+            later = list_rows(broker.store, broker.project, **chosen)
+            report = replace(later, queues=with_growth(report.queues, later.queues, seconds))
+    report = replace(report, queues=_sorted(report.queues, order))
+    if as_json:
+        print_json({**asdict(report), "totals": asdict(report.totals)})
+    else:
+        _print_report(report, with_growth=seconds is not None)
+    if report.unreachable:
+        context.exit(1)
+
+
+def _sorted(rows: Sequence[QueueRow], order: str) -> list[QueueRow]:
+    """Return the rows by name or pool, or those with the highest numbers first, and unknown ones last."""
+    if order in ("name", "pool"):
+        return sorted(rows, key=lambda row: (row.pool if order == "pool" else "", row.queue))
+    field = {"oldest": "oldest_age"}.get(order, order)
+    return sorted(rows, key=lambda row: (-_number(getattr(row, field)), row.queue))
+
+
+def _number(value: float | None) -> float:
+    return float("-inf") if value is None else value
+
+
+def _print_report(report: QueueReport, *, with_growth: bool) -> None:
+    rows = [_row(row, with_growth=with_growth) for row in report.queues]
+    if len(rows) > 1:
+        totals, plus = report.totals, "" if report.totals.exact else "+"
+        counts = (f"{count}{plus}" for count in (totals.ready, totals.delayed, totals.claimed))
+        rows.append(
+            (f"{totals.queues} queues", None, *counts, None, totals.consumers, *([None] if with_growth else []))
+        )
+    columns = (*_COLUMNS, "GROWTH/s") if with_growth else _COLUMNS
+    print_table(columns, rows, empty="There are no such queues." if report.hidden else "There are no queues.")
+    if report.hidden and is_terminal():
+        click.echo(f"{report.hidden} more of Celery's own and for replies: --all")
+    for reason in report.unreachable.values():
+        warn(reason)
+
+
+def _row(row: QueueRow, *, with_growth: bool) -> Row:
+    if row.error is not None:
+        counts: tuple[object, ...] = (Bad("?"), Bad("?"), Bad("?"), Bad("?"))
+    else:
+        plus = "" if row.exact else "+"
+        counts = (*(f"{count}{plus}" for count in (row.ready, row.delayed, row.claimed)), format_age(row.oldest_age))
+    consumers = Bad("0") if row.ready and not row.consumers else row.consumers
+    growth = () if not with_growth else (None if row.growth is None else f"{row.growth:+g}",)
+    return (row.queue, Bad(row.pool) if row.error else row.pool, *counts, consumers, *growth)
+
+
+@click.command("watch")
+@_choosing
+@click.option("--every", type=Duration(), default="2s", show_default=True, help="Time between two looks.")
+@click.option("--times", type=click.IntRange(min=1), help="Number of looks.  [default: until Ctrl-C]")
+@options.as_json
+@click.pass_context
+def watch(context: click.Context, /, order: str, every: float, times: int | None, as_json: bool, **chosen: Any) -> None:
+    """Show the queues again and again, with the growth of each since the last look, until Ctrl-C.
+
+    With --json one document a line.
+    """
+    before: QueueReport | None = None
+    with open_broker(context) as broker:
+        while times is None or times > 0:
+            began = time.monotonic()
+            report = list_rows(broker.store, broker.project, **chosen)
+            rows = report.queues if before is None else with_growth(before.queues, report.queues, every)
+            _show_look(replace(report, queues=_sorted(rows, order)), as_json=as_json)
+            before, times = report, None if times is None else times - 1
+            if times != 0:
+                time.sleep(max(0.0, began + every - time.monotonic()))
+
+
+def _show_look(report: QueueReport, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"time": time.time(), **asdict(report), "totals": asdict(report.totals)}, in_one_line=True)
+        return
+    if is_terminal():
+        click.clear()
+    click.echo(format_time(time.time()))
+    _print_report(report, with_growth=True)
+
+
+@click.command("queue")
+@click.argument("name")
+@options.timeout
+@options.as_json
+@click.pass_context
+def show(context: click.Context, name: str, timeout: float | None, as_json: bool) -> None:
+    """Show all of the queue NAME: messages, arguments, bindings, consumers.
+
+    Exits with 1 if its pool does not answer.
+    """
+    with open_broker(context) as broker:
+        details = show_queue(broker.store, broker.project, name, timeout=timeout)
+    if as_json:
+        print_json(_document(details))
+    else:
+        _print_details(details)
+    if details.row.error is not None:
+        warn(details.row.error)
+        context.exit(1)
+
+
+def _document(details: QueueDetails) -> dict[str, Any]:
+    document = asdict(details)
+    return {**document.pop("row"), **document}
+
+
+def _print_details(details: QueueDetails) -> None:
+    row = details.row
+    plus = "" if row.exact else "+"
+    facts: list[tuple[str, object]] = [
+        ("queue", row.queue),
+        ("pool", f"{row.pool} ({details.uri})"),
+        *((name, "?" if count is None else f"{count}{plus}") for name, count in _counts(row)),
+        ("oldest", format_age(row.oldest_age) or "-"),
+        *((name, _value(value)) for name, value in _declared(details)),
+    ]
+    width = max(len(name) for name, _ in facts)
+    for name, value in facts:
+        click.echo(f"{name:<{width}}  {escaped(str(value))}")
+    if details.bindings:
+        click.echo()
+        print_table(
+            ("EXCHANGE", "ROUTING KEY"), [(binding.exchange, binding.routing_key) for binding in details.bindings]
+        )
+    click.echo()
+    rows = [_consumer(consumer) for consumer in details.consumed_by]
+    print_table(("HOST", "PID", "SINCE", "CONSUMER"), rows, empty="No consumers.")
+
+
+def _counts(row: QueueRow) -> tuple[tuple[str, int | None], ...]:
+    return ("ready", row.ready), ("delayed", row.delayed), ("claimed", row.claimed)
+
+
+def _declared(details: QueueDetails) -> list[tuple[str, Any]]:
+    declared = dict(details.declared)
+    arguments = declared.pop("arguments", None) or {}
+    return [(name, value) for name, value in sorted({**declared, **arguments}.items()) if value not in (None, "")]
+
+
+def _value(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _consumer(consumer: ConsumerView) -> Row:
+    mark = Bad if consumer.dead else str
+    tag = f"{consumer.tag} (its process has ended)" if consumer.dead else consumer.tag
+    return mark(consumer.host or "?"), consumer.pid, format_time(consumer.since), mark(tag)
+
+
+@click.command("delete")
+@click.argument("name")
+@click.option("--if-empty", is_flag=True, help="Only if it has no message.")
+@click.option("--if-unused", is_flag=True, help="Only if it has no consumer.")
+@options.without_asking
+@click.pass_context
+def delete(context: click.Context, name: str, if_empty: bool, if_unused: bool, yes: bool) -> None:
+    """Delete the queue NAME with its messages and bindings; its consumers are cancelled."""
+    with open_broker(context) as broker:
+        row = show_queue(broker.store, broker.project, name).row
+        _refuse(row, if_empty=if_empty, if_unused=if_unused)
+        total = "an unknown number of" if row.total is None else row.total
+        options.confirm(f"Delete {escaped(name)} with {total} messages and {row.consumers} consumers?", yes)
+        broker.store.queue_controller.delete(name, broker.project)
+    click.echo(f"Deleted {escaped(name)}.")
+
+
+def _refuse(row: QueueRow, *, if_empty: bool, if_unused: bool) -> None:
+    if if_empty and row.total != 0:
+        raise click.ClickException(f"{escaped(row.queue)} has {'?' if row.total is None else row.total} messages.")
+    if if_unused and row.consumers:
+        raise click.ClickException(f"{escaped(row.queue)} has {row.consumers} consumers.")

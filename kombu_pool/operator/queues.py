@@ -1,0 +1,187 @@
+"""The queues of a project: their messages by state, their age and their consumers."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+from kombu_pool.drivers import mask
+from kombu_pool.errors import KombuPoolError
+from kombu_pool.pooling import ask_pools
+from kombu_pool.storage import CONTROL_POOL
+from kombu_pool.storage.inspection import MAX_COUNTED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+
+    from kombu_pool.model import Project, QueueCounts
+    from kombu_pool.pooling import DataDriver
+    from kombu_pool.pooling.pool_handle import PoolHandle
+
+T = TypeVar("T")
+
+#: How long a pool may take to answer anything, in seconds.
+POOL_TIMEOUT = 1.0
+#: Queues of Celery's remote control, events and results, and of programs that name none.
+_INTERNAL = re.compile(
+    r".*\.pidbox|celeryev\..*|amq\..*|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|kombu_pool\.(?!dead_letters|unreadable).*"
+)
+
+
+@dataclass(frozen=True)
+class QueueRow:
+    """A queue; None in a count: its pool does not tell it, ``error`` says why."""
+
+    queue: str
+    pool: str
+    ready: int | None
+    delayed: int | None
+    claimed: int | None
+    #: Age of the oldest ready message, in seconds.
+    oldest_age: float | None
+    consumers: int
+    #: False if a count is a lower bound.
+    exact: bool = True
+    #: Messages a second by which the queue grew between two looks; None after one look.
+    growth: float | None = None
+    error: str | None = None
+
+    @property
+    def total(self) -> int | None:
+        """The number of its messages."""
+        counts = (self.ready, self.delayed, self.claimed)
+        return None if None in counts else sum(count or 0 for count in counts)
+
+
+@dataclass(frozen=True)
+class QueueTotals:
+    """The sums over the queues whose pools answer."""
+
+    queues: int = 0
+    ready: int = 0
+    delayed: int = 0
+    claimed: int = 0
+    consumers: int = 0
+    exact: bool = True
+
+    @classmethod
+    def of(cls, rows: Sequence[QueueRow]) -> QueueTotals:
+        """Return the sums."""
+        return cls(
+            len(rows),
+            sum(row.ready or 0 for row in rows),
+            sum(row.delayed or 0 for row in rows),
+            sum(row.claimed or 0 for row in rows),
+            sum(row.consumers for row in rows),
+            all(row.exact and row.error is None for row in rows),
+        )
+
+
+@dataclass(frozen=True)
+class QueueReport:
+    """The queues that were asked for, how many others are hidden, and why some pools did not answer."""
+
+    queues: list[QueueRow]
+    hidden: int = 0
+    unreachable: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def totals(self) -> QueueTotals:
+        """The sums over the queues."""
+        return QueueTotals.of(self.queues)
+
+
+def is_internal(queue: str, pool: str) -> bool:
+    """Return whether a queue is one of Celery's own, or one for replies."""
+    return pool == CONTROL_POOL or _INTERNAL.fullmatch(queue) is not None
+
+
+def list_queues(
+    store: DataDriver,
+    project: Project,
+    *,
+    names: Collection[str] | None = None,
+    patterns: Collection[str] = (),
+    pools: Collection[str] = (),
+    internal: bool = False,
+    timeout: float | None = None,
+) -> QueueReport:
+    """Return the queues, by name: of these ``names``, or that match a pattern; and in one of the ``pools``.
+
+    Celery's own queues and those for replies are hidden, unless they are ``internal`` or asked for.
+    """
+    entries = store.control.catalogue_controller.list(project)
+    wanted = {entry["queue"]: entry["pool"] for entry in entries if _is_wanted(entry["queue"], names, patterns)}
+    if pools:
+        wanted = {queue: pool for queue, pool in wanted.items() if pool in pools}
+    shown = wanted
+    if not internal and names is None and not patterns:
+        shown = {queue: pool for queue, pool in wanted.items() if not is_internal(queue, pool)}
+    rows, unreachable = _rows(store, project, shown, timeout)
+    return QueueReport(rows, len(wanted) - len(shown), unreachable)
+
+
+def _is_wanted(queue: str, names: Collection[str] | None, patterns: Collection[str]) -> bool:
+    if names is not None:
+        return queue in names
+    return not patterns or any(queue == pattern or fnmatchcase(queue, pattern) for pattern in patterns)
+
+
+def _rows(
+    store: DataDriver, project: Project, pool_of: dict[str, str], timeout: float | None
+) -> tuple[list[QueueRow], dict[str, str]]:
+    in_pool: dict[str, list[str]] = {}
+    for queue, pool in pool_of.items():
+        in_pool.setdefault(pool, []).append(queue)
+    questions = {pool: partial(_count, project=project, queues=queues) for pool, queues in in_pool.items()}
+    answers = ask(store, questions, timeout)
+    consumers = store.control.consumers_controller.count_many([(project, queue) for queue in pool_of])
+    rows = []
+    for (queue, pool), consuming in zip(pool_of.items(), consumers, strict=True):
+        answer = answers[pool]
+        if isinstance(answer, KombuPoolError):
+            rows.append(QueueRow(queue, pool, None, None, None, None, consuming, error=reason_of(pool, answer)))
+        else:
+            rows.append(_row(queue, pool, answer[queue], consuming))
+    errors = {pool: answer for pool, answer in answers.items() if isinstance(answer, KombuPoolError)}
+    return rows, {pool: reason_of(pool, error) for pool, error in errors.items()}
+
+
+def reason_of(pool: str, error: KombuPoolError) -> str:
+    """Return why a pool does not tell something, with its name and without passwords."""
+    reason = mask(str(error))
+    return reason if repr(pool) in reason else f"Pool {pool!r}: {reason}"
+
+
+def ask(
+    store: DataDriver, questions: Mapping[str, Callable[[PoolHandle], T]], timeout: float | None
+) -> dict[str, T | KombuPoolError]:
+    """Ask pools as :func:`~kombu_pool.pooling.ask_pools` does; without a timeout, for ``POOL_TIMEOUT``."""
+    return ask_pools(store, questions, POOL_TIMEOUT if timeout is None else timeout)
+
+
+def _count(pool: PoolHandle, project: Project, queues: Sequence[str]) -> dict[str, QueueCounts | None]:
+    counts = pool.messages.count_many([(project, queue) for queue in queues], MAX_COUNTED)
+    return dict(zip(queues, counts, strict=True))
+
+
+def _row(queue: str, pool: str, counts: QueueCounts | None, consumers: int) -> QueueRow:
+    if counts is None:
+        # Assigned, and not created in its pool yet: the first use does that.
+        return QueueRow(queue, pool, 0, 0, 0, None, consumers)
+    age = None if counts.oldest_age is None else round(counts.oldest_age, 3)
+    return QueueRow(queue, pool, counts.free, counts.delayed, counts.claimed, age, consumers, counts.is_exact)
+
+
+def with_growth(before: Iterable[QueueRow], after: Iterable[QueueRow], seconds: float) -> list[QueueRow]:
+    """Return the later rows with the growth since the earlier ones, which are ``seconds`` older."""
+    totals = {(row.queue, row.pool): row.total for row in before if row.exact}
+    rows = []
+    for row in after:
+        earlier, later = totals.get((row.queue, row.pool)), row.total if row.exact else None
+        growth = None if earlier is None or later is None else round((later - earlier) / seconds, 2)
+        rows.append(QueueRow(**{**vars(row), "growth": growth}))
+    return rows

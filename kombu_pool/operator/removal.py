@@ -1,0 +1,101 @@
+"""Deletes messages that wait: all of a queue, or those that are chosen. No claimed message is deleted."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from kombu_pool.errors import MessageIsClaimed
+from kombu_pool.operator.messages import pages, require, task_of
+from kombu_pool.storage.dead_letters import RESERVATION_TTL
+from kombu_pool.storage.redrive import DeadLetterFilter, DeadLetterScan
+from kombu_pool.transport.publish.envelope import enveloped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from kombu_pool.model import ClaimMetadata, Message, Project
+    from kombu_pool.pooling import DataDriver
+
+_CLAIM: ClaimMetadata = {"ttl": RESERVATION_TTL, "grace": 0}
+
+
+def purge(
+    store: DataDriver, project: Project, queue: str, *, keep_delayed: bool = False, task: str | None = None
+) -> int:
+    """Delete the messages of a queue that no consumer holds; return their number.
+
+    ``keep_delayed``: only those that could be delivered now. ``task``: only tasks of that name.
+
+    Raises:
+        QueueDoesNotExist: the queue does not exist.
+    """
+    require(store, project, queue)
+    if not keep_delayed and task is None:
+        return store.message_controller.purge(queue, project)
+    counts = store.message_controller.count_many([(project, queue)], limit=_NO_LIMIT)[0]
+    # Bounded by the present count: a producer may add messages faster than this deletes them.
+    present = 0 if counts is None else counts.free + (0 if keep_delayed else counts.delayed)
+    deleted = 0
+    for page in pages(store, project, queue, present, include_delayed=not keep_delayed):
+        chosen = [message for message in page if task is None or task_of(enveloped(message["body"], "")) == task]
+        deleted += _delete(store, project, queue, chosen)
+    return deleted
+
+
+#: A count that has to be exact, as it bounds a deletion.
+_NO_LIMIT = 1 << 40
+
+
+class DeletableDeadLetters(DeadLetterFilter):
+    """A selection of dead letters, unreadable ones among them: they cannot be redriven, but deleted."""
+
+    def matches(self, message: Message) -> bool:
+        header = message.get("dead_letter")
+        return (
+            header is not None
+            and (self.reasons is None or header["reason"] in self.reasons)
+            and (self.origins is None or header["queue"] in self.origins)
+        )
+
+
+def delete_dead_letters(
+    store: DataDriver,
+    project: Project,
+    queue: str,
+    selection: DeadLetterFilter,
+    progress: Callable[[int, int], bool | None] | None = None,
+) -> int:
+    """Delete the selected dead letters of a queue; return their number.
+
+    ``progress`` is called with the number of messages seen and their total after each batch; True ends the deletion.
+
+    Raises:
+        QueueDoesNotExist: the queue does not exist.
+    """
+    require(store, project, queue)
+    scan, deleted = DeadLetterScan(store.message_controller, queue, project, DeletableDeadLetters(*selection)), 0
+    for batch in scan:
+        deleted += _delete(store, project, queue, batch)
+        if progress is not None and progress(scan.seen, scan.total):
+            break
+    return deleted
+
+
+def _delete(store: DataDriver, project: Project, queue: str, messages: Sequence[Message]) -> int:
+    """Delete those of the messages that no consumer holds: free ones together, under a claim, delayed ones singly."""
+    if not messages:
+        return 0
+    ids = [message["id"] for message in messages]
+    claim, claimed = store.claim_controller.claim_by_id(queue, ids, _CLAIM, project)
+    deleted = 0
+    if claim is not None:
+        held = [(message["id"], claim) for message in claimed]
+        deleted = len(held) - len(store.message_controller.delete_claimed(queue, held, project))
+    free = {message["id"] for message in claimed}
+    for message_id in ids:
+        if message_id not in free and next(iter(store.message_controller.bulk_get(queue, [message_id], project)), None):
+            with suppress(MessageIsClaimed):
+                store.message_controller.delete(queue, message_id, project)
+                deleted += 1
+    return deleted

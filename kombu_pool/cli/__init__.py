@@ -11,14 +11,15 @@ from kombu_pool.cli.dead_letters import list_dead, redrive
 from kombu_pool.cli.doctor import doctor
 from kombu_pool.cli.messages import peek, purge
 from kombu_pool.cli.options import JSON_OBJECT
+from kombu_pool.cli.pausing import pause, resume
 from kombu_pool.cli.pools import add_pool, check_health, list_pools, remove_pool, set_pool
 from kombu_pool.cli.queues import delete, list_queues, show, watch
 
 __all__ = ["main", "pool"]
 
 _COMMANDS = (
-    list_queues, show, peek, watch, purge, delete, list_dead, redrive, list_pools, add_pool, set_pool, remove_pool,
-    check_health, doctor,
+    list_queues, show, watch, delete, pause, resume, peek, purge, list_dead, redrive, list_pools, add_pool, set_pool,
+    remove_pool, check_health, doctor,
 )  # fmt: skip
 _SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
 

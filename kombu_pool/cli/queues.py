@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from dataclasses import asdict, replace
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -104,6 +106,10 @@ def _print_report(report: QueueReport, *, with_growth: bool) -> None:
             (f"{totals.queues} queues", None, *counts, None, totals.consumers, *([None] if with_growth else []))
         )
     columns = (*_COLUMNS, "GROWTH/s") if with_growth else _COLUMNS
+    if any(row.paused for row in report.queues):
+        states = [Bad("paused") if row.paused else None for row in report.queues]
+        rows = [(*row, state) for row, state in zip_longest(rows, states)]
+        columns = (*columns, "STATE")
     print_table(columns, rows, empty="There are no such queues." if report.hidden else "There are no queues.")
     if report.hidden and is_terminal():
         click.echo(f"{report.hidden} more of Celery's own and for replies: --all")
@@ -189,6 +195,7 @@ def _print_details(details: QueueDetails) -> None:
         ("pool", f"{row.pool} ({details.uri})"),
         *((name, "?" if count is None else f"{count}{plus}") for name, count in _counts(row)),
         ("oldest", format_age(row.oldest_age) or "-"),
+        *([("state", "paused")] if row.paused else []),
         *((name, _value(value)) for name, value in _declared(details)),
     ]
     width = max(len(name) for name, _ in facts)
@@ -211,11 +218,11 @@ def _counts(row: QueueRow) -> tuple[tuple[str, int | None], ...]:
 def _declared(details: QueueDetails) -> list[tuple[str, Any]]:
     declared = dict(details.declared)
     arguments = declared.pop("arguments", None) or {}
-    return [(name, value) for name, value in sorted({**declared, **arguments}.items()) if value not in (None, "")]
+    return [(name, value) for name, value in sorted({**declared, **arguments}.items()) if value is not None]
 
 
 def _value(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return json.dumps(value, default=str) if isinstance(value, bool | dict | list) or value == "" else str(value)
 
 
 def _consumer(consumer: ConsumerView) -> Row:

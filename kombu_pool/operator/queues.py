@@ -48,6 +48,8 @@ class QueueRow:
     #: Messages a second by which the queue grew between two looks; None after one look.
     growth: float | None = None
     error: str | None = None
+    #: Whether its consumers get nothing until it is resumed.
+    paused: bool = False
 
     @property
     def total(self) -> int | None:
@@ -173,7 +175,9 @@ def _row(queue: str, pool: str, counts: QueueCounts | None, consumers: int) -> Q
         # Assigned, and not created in its pool yet: the first use does that.
         return QueueRow(queue, pool, 0, 0, 0, None, consumers)
     age = None if counts.oldest_age is None else round(counts.oldest_age, 3)
-    return QueueRow(queue, pool, counts.free, counts.delayed, counts.claimed, age, consumers, counts.is_exact)
+    return QueueRow(
+        queue, pool, counts.free, counts.delayed, counts.claimed, age, consumers, counts.is_exact, paused=counts.paused
+    )
 
 
 def with_growth(before: Iterable[QueueRow], after: Iterable[QueueRow], seconds: float) -> list[QueueRow]:

@@ -132,7 +132,8 @@ def test_a_broker_url_serves_without_celery(app, tmp_path):
 
     program = "import sys; sys.modules['celery'] = None; from kombu_pool.__main__ import main; main()"
     done = subprocess.run(
-        [sys.executable, "-c", program, "-b", url, "queues", "--json"], capture_output=True, text=True, timeout=LIMIT, check=False
+        [sys.executable, "-c", program, "-b", url, "queues", "--json"],
+        capture_output=True, text=True, timeout=LIMIT, check=False,
     )  # fmt: skip
 
     assert done.returncode == 0, done.stderr

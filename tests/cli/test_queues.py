@@ -213,3 +213,17 @@ def test_a_count_of_a_long_queue_is_a_lower_bound(app, tmp_path, pool, ask, monk
 
     assert pool("queues")[1][1][2] == "10+"
     assert ask("queues")["queues"][0]["exact"] is False
+
+
+def test_a_queue_is_paused_and_resumed(stored, pool, ask):
+    declare(stored, "orders", "mails")
+    publish(stored, "orders")
+
+    assert pool("pause", "orders") == (0, [["Paused orders."]])
+    assert rows_of(ask("queues"))["orders"]["paused"] is True
+    assert [line[-1] for line in pool("queues")[1]] == ["STATE", "", "paused", ""]
+    with stored.connection_for_write() as connection:
+        assert connection.default_channel.basic_get("orders") is None
+        assert pool("resume", "orders")[0] == 0
+        assert connection.default_channel.basic_get("orders") is not None
+    assert pool("pause", "nowhere")[0] == pool("resume", "nowhere")[0] == 1

@@ -5,6 +5,7 @@ Paths and addresses of the pages stand for folders and servers of the test: that
 
 from __future__ import annotations
 
+import platform
 import re
 from contextlib import closing
 
@@ -15,6 +16,7 @@ from tests.support.celery.worker import eventually
 from tests.support.docs.applications import ADD, ADDING, EVERYTHING, RESULTS, application
 from tests.support.docs.pages import ROOT, SHOWN, Block, blocks
 from tests.support.docs.terminal import QUICK, Terminal
+from tests.support.limits import LIMIT
 from tests.support.servers.certificates import certificates
 from tests.support.servers.mongodb import fresh_uri as fresh_mongodb_uri
 from tests.support.servers.redis_server import Server
@@ -43,6 +45,14 @@ RECIPES = {
         "docs/configuration.md",
         "$ oslo-config-generator --namespace kombu_pool --output-file kombu_pool.conf",
         "from kombu_pool.transport import gather",
+    ),
+    "test_the_commands_show_what_the_page_shows": (
+        "docs/cli.md",
+        "from celery import Celery  # shop.py",
+        "$ celery -A shop pool queues",
+        "$ celery -A shop pool queue orders",
+        "$ python -m kombu_pool -b pool+sqlite:////var/lib/shop/control.db queues orders --json",
+        "$ celery -A shop pool purge orders --task shop.remind --yes",
     ),
     "test_dead_letters_are_listed_and_redriven": (
         "docs/dead-letters.md",
@@ -220,6 +230,22 @@ def test_a_generated_configuration_file_serves_tasks_and_a_batch(recipe, termina
 
     assert answer == "[1, 2]\n"
     assert "#queue_flavors =" in (terminal.folder / "kombu_pool.conf").read_text()
+
+
+@pytest.mark.celery
+def test_the_commands_show_what_the_page_shows(recipe, terminal):
+    shop, looking, consumers, as_json, acting = recipe
+    terminal.write(shop)
+    terminal.replaced = {**terminal.replaced, "web-1": platform.node()}
+    terminal.run("python shop.py")
+
+    terminal.console(looking)
+    terminal.console(as_json)
+    terminal.worker(f"celery -A shop worker {QUICK} --prefetch-multiplier=1", ready=True)
+    eventually(lambda: "default\t0\t1\t0" in terminal.run("celery -A shop pool queues orders"), LIMIT)
+    terminal.console(consumers)
+    terminal.close()
+    terminal.console(acting)
 
 
 @pytest.mark.celery

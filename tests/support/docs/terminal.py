@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 #: Options of a worker that a test starts by itself: without neighbours it starts a second faster.
 QUICK = "--pool=solo --without-mingle --without-gossip --without-heartbeat --loglevel=INFO"
 _FILE = re.compile(r"# (\w+\.py)$", re.MULTILINE)
-#: What differs from run to run: ids, times, counts of seconds.
-_VARIES = re.compile(r"\b[0-9a-f]{16,}\b|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\+00:00")
+#: What differs from run to run: ids, pids before a time, times, ages, sizes, tags of consumers.
+_VARIES = re.compile(
+    r"\b[0-9a-f]{16,}\b|(\b\d+\s+)?\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\+00:00"
+    r"|\b\d+s\b|\b\d+m\d\ds\b|\b\d+(\.\d)? [kMG]?B\b|\bNone\d+\b|\"oldest_age\": [\d.]+"
+)
 
 
 @dataclass

@@ -27,7 +27,7 @@ STORES = {
 
 
 @pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+def slow_pools_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a pool that is up be slow, on a machine under load."""
     monkeypatch.setattr(queues, "POOL_TIMEOUT", LIMIT)
 

@@ -52,14 +52,14 @@ def test_queues_that_no_assignment_leads_to_are_found(app, pool, findings, tmp_p
     pool("add", "quick", f"sqlite:///{tmp_path}/quick.db")
     declare(app, "orders")
     store = kombu_pool.open_data(f"sqlite:///{tmp_path}/quick.db")
-    store.queue_controller.create("orphan")
+    store.queue_controller.create("stray")
     store.close()
 
     assert findings() == {
         "orphans": {
             "check": "orphans",
             "subject": "quick",
-            "problem": "its store has queues that the catalogue does not assign to it: 'orphan'",
+            "problem": "its store has queues that the catalogue does not assign to it: 'stray'",
         }
     }
 

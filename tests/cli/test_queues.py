@@ -189,7 +189,7 @@ def test_a_queue_is_deleted_with_its_messages(stored, pool, ask):
     publish(stored, "orders", 2)
 
     assert pool("delete", "orders", "--if-empty", "-y")[0] == 1
-    assert pool("delete", "orders")[0] == 1  # nobody says yes
+    assert pool("delete", "orders")[0] == 1  # nothing answers the question
     assert pool("delete", "orders", "-y") == (0, [["Deleted orders."]])
 
     assert list(rows_of(ask("queues"))) == ["mails"]

@@ -1,0 +1,25 @@
+"""The code blocks of the documentation that no test runs, with the reason."""
+
+from __future__ import annotations
+
+ONE_TEST = (
+    "$ .venv/bin/python -m pytest "
+    '"tests/transport/test_leases.py::test_a_claim_is_renewed_while_a_callback_blocks[sqlite]"'
+)
+_INSTALLS = "it installs packages"
+MAKE = "$ make quickstart     # from a clone: a worker on pool://, twenty tasks and their results, in under a minute"
+_SUITE = "it starts the suite, or a part of it"
+_OWN_DRIVER = "tests/test_testing.py runs it, in a project of its own"
+#: The page and the first line of each -> the reason.
+NOT_RUN = {
+    ("README.md", MAKE): "it installs packages and starts the suite; tests/examples runs the quickstart",
+    ("docs/redis.md", "$ pip install 'kombu-pool[celery,redis]'"): _INSTALLS,
+    ("docs/mongodb.md", "$ pip install 'kombu-pool[celery,mongodb]'"): _INSTALLS,
+    ("docs/mongodb.md", 'sh.shardCollection("celery.kombu_pool_messages", {p: 1, q: 1})'): "no sharded cluster is here",
+    ("docs/chaos.md", "$ make chaos                  # all three stores"): "it takes ten minutes",
+    ("docs/drivers.md", '[project.entry-points."kombu_pool.drivers"]'): _OWN_DRIVER,
+    ("docs/drivers.md", "from kombu_pool.testing import Store  # tests/test_conformance.py"): _OWN_DRIVER,
+    ("docs/testing.md", "$ make test      # all tests, with the servers that they start"): _SUITE,
+    ("docs/testing.md", ONE_TEST): _SUITE,
+    ("CONTRIBUTING.md", "$ make quickstart     # is everything here that is needed?"): _SUITE,
+}  # fmt: skip

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import random
 import sqlite3
 import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.drivers.sqlite.error_mapping import SqliteFailure, is_busy, translated
+from kombu_pool.drivers.sqlite.busy_retry import BusyRetry
+from kombu_pool.drivers.sqlite.error_mapping import SqliteFailure, translated
 from kombu_pool.drivers.sqlite.schema import prepare
 from kombu_pool.drivers.sqlite.store_file import file_id, leave_file, open_file, report_loss
 from kombu_pool.drivers.sqlite.wakeup import WakeSignal
@@ -23,11 +23,7 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.sqlite.location import Location
     from kombu_pool.drivers.sqlite.store_file import StoreFile
     from kombu_pool.drivers.sqlite.times import StoreClock
-
-# Seconds between two attempts to get the lock. SQLite's own busy handler sleeps up to 100 ms at a time, which starves
-# the process that came first.
-_FIRST_PAUSE = 0.0001
-_LONGEST_PAUSE = 0.002
+    from kombu_pool.drivers.sqlite.wal_sync import WalSync
 
 #: Seconds between two checks, at reads, that the file is still at its path. Each write checks it.
 _CHECK_INTERVAL = 0.5
@@ -36,6 +32,13 @@ _registry: dict[tuple[Location, str], Database] = {}
 _registry_lock = threading.RLock()
 # Connections inherited through a fork without its hooks: closing one would release the parent's locks.
 _inherited: list[sqlite3.Connection] = []
+
+
+class _Written(threading.local):
+    """The file in which a thread's last transaction began, and the rows that its connection had changed by then."""
+
+    file: StoreFile
+    changes: int
 
 
 class Database:
@@ -57,6 +60,7 @@ class Database:
         self._pid = 0
         #: The last file that was opened.
         self._opened: StoreFile | None = None
+        self._written = _Written()
         self._check_at = 0.0
         #: The identity of the store, read at each opening of the file.
         self.identity = ""
@@ -73,7 +77,7 @@ class Database:
                     return self.connection.execute(statement, values).fetchall()
                 except SqliteFailure as error:
                     failure = error
-            retry = retry or BusyRetry(self)
+            retry = retry or BusyRetry(self.location)
             retry.wait(failure)
 
     def row(self, statement: str, values: Any = ()) -> Any:
@@ -93,11 +97,27 @@ class Database:
         return connection
 
     def confirm(self) -> None:
-        """Raise ConnectionError if the file is no longer at its path, so that no process will find what was written."""
-        if not self._is_at_path():
+        """Return once what this thread's last transaction wrote is as durable as the settings ask, and can be found.
+
+        Raises:
+            ConnectionError: the disk did not take it.
+            StoreLost: the file is no longer at its path, so that no process will find what was written.
+        """
+        written = self._written.file
+        if written.log is not None and _has_changed(written.connection, self._written.changes):
+            self._flush(written.log, written.connection)
+        if written.file != file_id(self.path):
             with self.lock:
-                self.disconnect_between_transactions()
+                if self._opened is not None and self._opened.file == written.file:
+                    self.disconnect_between_transactions()
             raise StoreLost(f"{self.path}: the file was deleted or replaced during a write; repeat the write")
+
+    def _flush(self, log: WalSync, connection: sqlite3.Connection) -> None:
+        if not log.flush():
+            with self.lock:
+                if log.checkpoint(connection):
+                    return
+            raise ConnectionError(f"{self.path}: the disk does not take what is written")
 
     def current_epoch(self) -> str:
         """Return the epoch of the file that is at the path now."""
@@ -119,7 +139,7 @@ class Database:
         if self._opened is not None and not Path(self.path).parent.is_dir():
             raise StoreLost(f"{self.path}: its folder was deleted; make it again, or restart")
         prepare(self.path)
-        retry = BusyRetry(self)
+        retry = BusyRetry(self.location)
         while True:
             try:
                 self._adopt(open_file(self.location, self._clock))
@@ -148,7 +168,10 @@ class Database:
 
     def begin_write(self) -> sqlite3.Connection:
         """Begin a transaction that writes; the connection ends it as a context manager. Called under the lock."""
-        return self._begin("BEGIN IMMEDIATE")
+        connection = self._begin("BEGIN IMMEDIATE")
+        if self._opened is not None:
+            self._written.file, self._written.changes = self._opened, connection.total_changes
+        return connection
 
     def begin_read(self) -> sqlite3.Connection:
         """Begin a transaction that reads, as :meth:`begin_write`."""
@@ -169,8 +192,8 @@ class Database:
                 if connection.in_transaction:
                     connection.rollback()
                 raise
-            retry = retry or BusyRetry(self)
-            retry.wait_unlocked(failure)
+            retry = retry or BusyRetry(self.location)
+            retry.wait_unlocked(self.lock, failure)
 
     def end_left_over(self, connection: sqlite3.Connection) -> None:
         """Roll back a transaction in which no code runs any more. Called under the lock.
@@ -239,43 +262,13 @@ class Database:
         else:
             report_loss(self.path, self._opened)
             leave_file(self.path, self._opened)
+        if self._opened is not None:
+            self._opened = self._opened._replace(log=None)
 
     def disconnect_between_transactions(self) -> None:
         """Close the connection, unless a signal handler calls this in the middle of a transaction."""
         if self._connection is None or not self._connection.in_transaction:
             self.disconnect()
-
-
-class BusyRetry:
-    """Waits for a lock that another connection holds, up to the busy timeout; other threads may run meanwhile."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._began = time.monotonic()
-        self._pause = _FIRST_PAUSE
-
-    def wait(self, error: BaseException) -> None:
-        """Pause if ``error`` is that the file is locked; raise the mapped error if it is not, or after the timeout."""
-        database = self._database
-        if not is_busy(error):
-            raise translated(error, database.path) from error
-        limit = database.location.busy_timeout
-        if time.monotonic() - self._began >= limit:
-            raise ConnectionError(f"{database.path}: locked by another process for {limit:g} s") from error
-        time.sleep(self._pause * random.uniform(0.5, 1.5))  # noqa: S311 - nothing secret
-        self._pause = min(self._pause * 1.5, _LONGEST_PAUSE)
-
-    def wait_unlocked(self, error: BaseException) -> None:
-        """Pause as :meth:`wait`, without the lock that the thread holds once."""
-        lock = self._database.lock
-        try:
-            lock.release()
-            self.wait(error)
-        finally:
-            try:
-                _own(lock)
-            finally:
-                _own(lock)  # a signal handler may have raised while the first call waited
 
 
 class Transaction:
@@ -305,9 +298,12 @@ class Transaction:
             raise translated(error, database.path) from error
 
 
-def _own(lock: Any) -> None:
-    if not lock._is_owned():  # noqa: SLF001 - RLock has nothing public for it
-        lock.acquire()
+def _has_changed(connection: sqlite3.Connection, changes: int) -> bool:
+    """Return whether a connection has changed rows; also if another thread has closed it meanwhile."""
+    try:
+        return connection.total_changes != changes
+    except sqlite3.ProgrammingError:
+        return True
 
 
 def _is_nested(lock: Any) -> bool:

@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from kombu_pool.drivers.sqlite.location import size_of
 from kombu_pool.drivers.sqlite.schema import connect
 from kombu_pool.drivers.sqlite.wakeup import open_wake_file, wake_path
+from kombu_pool.drivers.sqlite.wal_sync import open_log
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from kombu_pool.drivers.sqlite.location import Location
     from kombu_pool.drivers.sqlite.times import StoreClock
+    from kombu_pool.drivers.sqlite.wal_sync import WalSync
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +43,8 @@ class StoreFile(NamedTuple):
     file: FileId | None
     #: Its write-ahead log and the log's index; their inodes are not used again while the file is open.
     beside: tuple[FileId | None, ...]
+    #: Its write-ahead log, which is flushed after each commit; None unless a commit waits for the disk.
+    log: WalSync | None
 
 
 def file_id(path: str) -> FileId | None:
@@ -76,7 +80,8 @@ def _open(location: Location, clock: StoreClock) -> StoreFile:
     path = location.path
     before = file_id(path)
     connection, identity = connect(location, clock)
-    return StoreFile(connection, identity, before, tuple(file_id(path + end) for end in _BESIDE))
+    log = open_log(connection, path, location.synchronous)
+    return StoreFile(connection, identity, before, tuple(file_id(path + end) for end in _BESIDE), log)
 
 
 def leave_file(path: str, lost: StoreFile) -> None:

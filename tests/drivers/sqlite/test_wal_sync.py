@@ -1,0 +1,125 @@
+"""With ``FULL``, a write is on the disk before it is confirmed; with ``NORMAL``, none waits for the disk."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from kombu_pool import drivers
+from kombu_pool.drivers.sqlite import wal_sync
+from kombu_pool.errors import ConnectionError  # noqa: A004 - Zaqar's name for it
+from tests.support.limits import LIMIT
+
+MESSAGE = {"ttl": None, "body": "x"}
+CLAIM = {"ttl": 60, "grace": 0}
+
+
+@pytest.fixture
+def flushed(monkeypatch):
+    """Collect the descriptors of the logs that are flushed."""
+    found = []
+    flush = wal_sync._flush
+    monkeypatch.setattr(wal_sync, "_flush", lambda file: (found.append(file), flush(file)))
+    return found
+
+
+@pytest.fixture
+def full(path):
+    opened = drivers.open_data(f"sqlite:///{path}")
+    opened.queue_controller.create("q")
+    yield opened
+    opened.close()
+
+
+def test_each_write_flushes_the_log_once_and_nothing_else_does(full, flushed):
+    posted = full.message_controller.post("q", [MESSAGE], None)
+    assert len(flushed) == 1
+
+    claim, _ = full.claim_controller.create("q", CLAIM)
+    assert len(flushed) == 2
+
+    full.message_controller.delete("q", posted[0], claim=claim)
+    assert len(flushed) == 3
+
+    assert full.claim_controller.create("q", CLAIM) == (None, [])
+    assert full.message_controller.count("q") == 0
+    assert len(flushed) == 3
+
+
+def test_the_log_that_is_flushed_is_that_of_the_file(full, path, flushed):
+    full.message_controller.post("q", [MESSAGE], None)
+
+    assert os.path.samestat(os.fstat(flushed[0]), Path(f"{path}-wal").stat())
+
+
+def test_without_waiting_for_the_disk_nothing_is_flushed(driver, flushed):
+    driver.message_controller.post("q", [MESSAGE], None)
+
+    assert flushed == []
+
+
+def test_other_writers_go_on_during_a_flush(full, path, monkeypatch):
+    reached, go_on = threading.Event(), threading.Event()
+    monkeypatch.setattr(wal_sync, "_flush", lambda _: (reached.set(), go_on.wait(LIMIT)))
+    writer = threading.Thread(target=full.message_controller.post, args=("q", [MESSAGE], None))
+    writer.start()
+    assert reached.wait(LIMIT)
+    other = drivers.open_data(f"sqlite:///{path}?synchronous=NORMAL&busy_timeout=0")
+
+    other.message_controller.post("q", [MESSAGE], None)
+
+    assert writer.is_alive()
+    assert other.message_controller.count("q") == 2
+    go_on.set()
+    writer.join(LIMIT)
+    other.close()
+
+
+def test_what_the_log_does_not_take_is_confirmed_once_the_database_file_has_it(full, path, flushed):
+    full.message_controller.post("q", [MESSAGE], None)
+    spoil(flushed[0])
+    assert Path(f"{path}-wal").stat().st_size
+
+    full.message_controller.post("q", [MESSAGE], None)
+
+    assert Path(f"{path}-wal").stat().st_size == 0
+    assert full.message_controller.count("q") == 2
+
+
+def test_what_the_disk_does_not_take_is_an_error(full, run, path, flushed):
+    full.message_controller.post("q", [MESSAGE], None)
+    reader = run("hold_snapshot", path)
+    reader.stdout.readline()
+    spoil(flushed[0])
+
+    with pytest.raises(ConnectionError, match=r"pool\.db: the disk does not take"):
+        full.message_controller.post("q", [MESSAGE], None)
+
+    reader.kill()
+    reader.wait()
+    full.message_controller.post("q", [MESSAGE], None)
+
+
+def test_a_log_that_cannot_be_opened_is_flushed_by_sqlite(path, monkeypatch):
+    monkeypatch.setattr(wal_sync.WalSync, "__init__", fail)
+
+    opened = drivers.open_data(f"sqlite:///{path}")
+
+    with opened._database.read, opened._database.lock, opened._database.begin_read() as connection:
+        assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+    opened.close()
+
+
+def fail(*_):
+    raise PermissionError
+
+
+def spoil(descriptor):
+    """Put a pipe, which cannot be flushed, in the place of an open log."""
+    reading, writing = os.pipe()
+    os.dup2(writing, descriptor, inheritable=False)
+    os.close(reading)
+    os.close(writing)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import click
+
+_SECONDS = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?")
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
 
 
 class JsonObject(click.ParamType[dict[str, Any]]):
@@ -23,7 +27,19 @@ class JsonObject(click.ParamType[dict[str, Any]]):
         return found
 
 
-JSON_OBJECT = JsonObject()
+class Duration(click.ParamType[float]):
+    """A number of seconds: ``5``, ``5s``, ``500ms``, ``2m``, ``3h``."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        found = _SECONDS.fullmatch(str(value))
+        if found is None or float(found[1]) == 0:
+            self.fail(f"{value!r} is no duration: write 5s, 500ms, 2m or 3h.", param, ctx)
+        return float(found[1]) * _UNITS[found[2]]
+
+
+JSON_OBJECT, DURATION = JsonObject(), Duration()
 #: Print JSON instead of a table.
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, whose keys stay.")
 #: Ask nothing before something is deleted.

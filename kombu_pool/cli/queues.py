@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from dataclasses import asdict, replace
 from itertools import zip_longest
@@ -26,21 +25,7 @@ if TYPE_CHECKING:
     from kombu_pool.operator.queues import QueueReport, QueueRow
 
 _SORTED_BY = ("name", "pool", "ready", "delayed", "claimed", "oldest", "consumers", "growth")
-_SECONDS = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m)?")
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, None: 1.0}
 _COLUMNS = ("QUEUE", "POOL", "READY", "DELAYED", "CLAIMED", "OLDEST", "CONSUMERS")
-
-
-class Duration(click.ParamType[float]):
-    """A number of seconds: ``5``, ``5s``, ``500ms``, ``2m``."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        found = _SECONDS.fullmatch(str(value))
-        if found is None or float(found[1]) == 0:
-            self.fail(f"{value!r} is no duration: write 5s, 500ms or 2m.", param, ctx)
-        return float(found[1]) * _UNITS[found[2]]
 
 
 def _choosing(command: Callable[..., None]) -> Callable[..., None]:
@@ -62,7 +47,9 @@ def _choosing(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.command("queues")
 @_choosing
-@click.option("--for", "seconds", type=Duration(), help="Look twice, 5s apart, and show by how much each queue grows.")
+@click.option(
+    "--for", "seconds", type=options.DURATION, help="Look twice, 5s apart, and show by how much each queue grows."
+)
 @options.as_json
 @click.pass_context
 def list_queues(context: click.Context, /, order: str, seconds: float | None, as_json: bool, **chosen: Any) -> None:
@@ -130,7 +117,7 @@ def _row(row: QueueRow, *, with_growth: bool) -> Row:
 
 @click.command("watch")
 @_choosing
-@click.option("--every", type=Duration(), default="2s", show_default=True, help="Time between two looks.")
+@click.option("--every", type=options.DURATION, default="2s", show_default=True, help="Time between two looks.")
 @click.option("--times", type=click.IntRange(min=1), help="Number of looks.  [default: until Ctrl-C]")
 @options.as_json
 @click.pass_context

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool.errors import QueueDoesNotExist
-from kombu_pool.operator.summaries import body_summary, reason_name
+from kombu_pool.operator.summaries import body_summary, reason_name, task_of
 from kombu_pool.transport.publish.envelope import enveloped
 
 if TYPE_CHECKING:
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from kombu_pool.model import Message, Project
     from kombu_pool.pooling import DataDriver
-    from kombu_pool.transport.publish.envelope import Envelope
 
 #: Messages that are searched for those that match a filter.
 MAX_SEARCHED = 1000
@@ -47,7 +46,7 @@ class MessageView:
     def of(cls, message: Message, state: str, due: float | None = None, *, show_body: bool = False) -> MessageView:
         """Return the view of a message."""
         envelope = enveloped(message["body"], "")
-        headers, body, header = envelope["headers"], envelope["body"], message.get("dead_letter")
+        body, header = envelope["body"], message.get("dead_letter")
         reason = "" if header is None else header["reason"]
         return cls(
             message["id"],
@@ -55,23 +54,13 @@ class MessageView:
             int(message["age"]),
             message.get("priority", 0),
             message["claim_count"],
-            task_of(envelope),
-            _text(headers.get("id")),
-            _text(envelope.get("content-type")),
+            *task_of(message["body"]),
+            None if envelope.get("content-type") is None else str(envelope["content-type"]),
             len(body.encode("utf-8", "surrogatepass") if isinstance(body, str) else body),
             due,
             None if header is None else {**header, "reason": reason_name(reason)},
             body_summary(message["body"], reason) if show_body else None,
         )
-
-
-def task_of(envelope: Envelope) -> str | None:
-    """Return the name of the task in a message; None if it is no task."""
-    return _text(envelope["headers"].get("task"))
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
 
 
 def peek(
@@ -95,11 +84,18 @@ def peek(
     """
     require(store, project, queue)
     searched = MAX_SEARCHED if dead or task else limit
-    found = _delayed(store, project, queue, searched) if delayed else _ready(store, project, queue, searched)
+    found = look(store, project, queue, searched, delayed=delayed)
     state = "delayed" if delayed else "ready"
     views = (MessageView.of(message, state, due, show_body=show_bodies) for message, due in found)
     kept = (view for view in views if (not dead or view.dead_letter) and (not task or view.task == task))
     return list(islice(kept, limit))
+
+
+def look(
+    store: DataDriver, project: Project, queue: str, limit: int, *, delayed: bool
+) -> Iterator[tuple[Message, float | None]]:
+    """Yield the first ready messages of a queue, or the delayed ones that are due first, with the time."""
+    return _delayed(store, project, queue, limit) if delayed else _ready(store, project, queue, limit)
 
 
 def require(store: DataDriver, project: Project, queue: str) -> None:

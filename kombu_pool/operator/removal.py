@@ -6,10 +6,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from kombu_pool.errors import MessageIsClaimed
-from kombu_pool.operator.messages import pages, require, task_of
+from kombu_pool.operator.messages import pages, require
+from kombu_pool.operator.summaries import task_of
 from kombu_pool.storage.dead_letters import RESERVATION_TTL
 from kombu_pool.storage.redrive import DeadLetterFilter, DeadLetterScan
-from kombu_pool.transport.publish.envelope import enveloped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,7 +38,7 @@ def purge(
     present = 0 if counts is None else counts.free + (0 if keep_delayed else counts.delayed)
     deleted = 0
     for page in pages(store, project, queue, present, include_delayed=not keep_delayed):
-        chosen = [message for message in page if task is None or task_of(enveloped(message["body"], "")) == task]
+        chosen = [message for message in page if task is None or task_of(message["body"])[0] == task]
         deleted += _delete(store, project, queue, chosen)
     return deleted
 

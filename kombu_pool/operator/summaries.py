@@ -40,6 +40,13 @@ def join_names(names: Iterable[str]) -> str:
     return ", ".join(printable(name) for name in sorted(set(names)))
 
 
+def task_of(body: Any) -> tuple[str | None, str | None]:
+    """Return the name and the id of the task in a body; None if it is no task."""
+    headers = enveloped(body, "")["headers"]
+    name, task_id = headers.get("task"), headers.get("id")
+    return None if name is None else str(name), None if task_id is None else str(task_id)
+
+
 def body_summary(body: Any, reason: str) -> str:
     """Return the beginning of a body; for a task, its name and the producer's ``argsrepr`` and ``kwargsrepr``."""
     if reason == DeadLetterReason.UNREADABLE and isinstance(body, dict):

@@ -88,7 +88,18 @@ def test_a_sentence_stands_for_an_empty_table(app, pool):
 
 
 @pytest.mark.parametrize(
-    "command", [("queues",), ("queue", "a"), ("peek", "a"), ("ls",), ("health",), ("doctor",), ("dead",), ("dead", "a")]
+    "command",
+    [
+        ("queues",),
+        ("queue", "a"),
+        ("peek", "a"),
+        ("ls",),
+        ("health",),
+        ("doctor",),
+        ("dead",),
+        ("dead", "a"),
+        ("tasks",),
+    ],
 )
 def test_json_is_one_document_whose_keys_are_documented(app, ask, command):
     declare(app, "a", messages=1)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.mongodb.store import Store
     from kombu_pool.model import Project
 
+#: Number of delayed and claimed messages of a queue that are read at most: no index has all that tells them apart.
+_MAX_READ = 10_000
 #: Queues that one command counts: it has two pipelines for each, and a server takes up to 1000 stages.
 _PAGE_SIZE = 100
 
@@ -69,7 +71,7 @@ def _parts(key: int, scope: Filter, now: float, limit: int) -> Iterator[list[dic
     later = {"$not": [is_due]}
     yield [
         {"$match": {**scope, "s": DELAYED_OR_CLAIMED, "x": {"$gt": now}}},
-        {"$limit": limit},
+        {"$limit": min(limit, _MAX_READ)},
         {
             "$group": {
                 "_id": None,
@@ -100,7 +102,7 @@ def _to_counts(
     times = [posted[found[end]] for end in ("f", "o") if found.get(end) in posted]
     if free and priority_of(found["f"]) != priority_of(found["l"]):
         times += _first_of_each_priority(store, scope, now)
-    is_exact = max(free, busy) < limit
+    is_exact = free < limit and busy < min(limit, _MAX_READ)
     age = max(0.0, now - min(times)) if times else None
     return QueueCounts(free + due, delayed, busy - due - delayed, age, is_exact)
 

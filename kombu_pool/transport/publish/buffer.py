@@ -120,7 +120,10 @@ class PublishBuffer:
         new, queues = channel.routed(message, exchange, routing_key)
         envelopes.add_record(new)
         for queue in queues:
-            self._queues.setdefault(queue, QueueBuffer(queue)).messages.append(new)
+            held = self._queues.get(queue)
+            if held is None:
+                held = self._queues[queue] = QueueBuffer(queue)
+            held.messages.append(new)
         self._size += 1
         self._bytes += len(new["body"]["body"] or "")
         # A reconnect closes the channel of earlier messages.

@@ -17,6 +17,7 @@ import redis
 from redis import exceptions as redis_errors
 
 from kombu_pool.drivers.redis.connection import execute
+from kombu_pool.drivers.redis.error_mapping import CLIENT_ERRORS
 from kombu_pool.drivers.redis.master_tracker import MasterTracker
 from kombu_pool.drivers.redis.server_check import check_server
 from kombu_pool.drivers.redis.settings import base_settings, tls_settings
@@ -63,6 +64,11 @@ class Connector:
         self.generation = generation
         self._on_new_master()
 
+    def doubt_master(self) -> None:
+        """Ask the Sentinels next, if there are some, without regard to what was known: the master does not serve."""
+        if self._tracker is not None:
+            self._tracker.doubt()
+
     def report_timeout(self) -> None:
         """Mark the server as unresponsive for one socket timeout: connecting to it is probed first."""
         self._unresponsive_until = time.monotonic() + self._location.socket_timeout
@@ -90,8 +96,20 @@ class Connector:
                 self._is_checked = True
 
     def _open(self, purpose: str, timeout: float) -> tuple[redis.Connection, int]:
+        address, generation = self._address()
+        raw = self._new_raw(address, timeout)
+        try:
+            raw.connect()
+        except CLIENT_ERRORS:
+            self.doubt_master()
+            raise
+        with suppress(redis_errors.ResponseError):
+            # The name only informs operators. Many users may not set it before Redis 7.0, and services rename CLIENT.
+            execute(raw, ("CLIENT", "SETNAME", client_name(purpose)))
+        return raw, generation
+
+    def _new_raw(self, address: Address, timeout: float) -> redis.Connection:
         location = self._location
-        raw: redis.Connection
         settings = {
             **base_settings(location),
             "socket_timeout": timeout,
@@ -99,17 +117,10 @@ class Connector:
         }
         if location.db:
             settings["db"] = str(location.db)  # hiredis must be given no numbers
-        address, generation = self._address()
         if location.path:
-            raw = redis.UnixDomainSocketConnection(path=location.path, **settings)
-        else:
-            kind = redis.SSLConnection if location.ssl else redis.Connection
-            raw = kind(host=address[0], port=address[1], socket_keepalive=True, **settings, **tls_settings(location))
-        raw.connect()
-        with suppress(redis_errors.ResponseError):
-            # The name only informs operators. Many users may not set it before Redis 7.0, and services rename CLIENT.
-            execute(raw, ("CLIENT", "SETNAME", client_name(purpose)))
-        return raw, generation
+            return redis.UnixDomainSocketConnection(path=location.path, **settings)
+        kind: type[redis.Connection] = redis.SSLConnection if location.ssl else redis.Connection
+        return kind(host=address[0], port=address[1], socket_keepalive=True, **settings, **tls_settings(location))
 
     def _address(self) -> tuple[Address, int]:
         """Return the address to connect to, and its generation."""

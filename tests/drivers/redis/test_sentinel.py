@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from kombu_pool import drivers, errors
+from kombu_pool.drivers.redis.location import locate
+from kombu_pool.drivers.redis.master_tracker import MasterTracker
 from tests.support.kombu_clients import Clients
 from tests.support.limits import LIMIT
 from tests.support.servers.redis_sentinel import NAME, Sentinels
@@ -175,3 +177,46 @@ def test_a_failover_is_noticed_after_another_server_had_the_port_of_the_sentinel
         sentinels.planned_failover()
 
         eventually(lambda: not clients_of(former))
+
+
+def leave_the_newest_answer_to_one_that_hangs(sentinels, older):
+    """Let two of three Sentinels report another server, in an older epoch, and the third one hang."""
+    newest, *others = sentinels.sentinels
+    newest.pause()
+    older.ask("REPLICAOF", "NO", "ONE")
+    for sentinel in others:
+        sentinel.ask("SENTINEL REMOVE", NAME)
+        sentinel.ask("SENTINEL MONITOR", NAME, "127.0.0.1", older.port, 2)
+
+
+def test_an_older_answer_does_not_replace_the_master_while_the_sentinel_with_the_newest_is_slow(sentinels):
+    former = sentinels.master
+    master = sentinels.manual_failover()
+    changes = []
+    tracker = MasterTracker(locate(drivers.parse(sentinels.uri()), {}, None), changes.append)
+    assert tracker.address()[0] == ("127.0.0.1", master.port)
+
+    leave_the_newest_answer_to_one_that_hangs(sentinels, former)
+
+    assert tracker.address()[0] == ("127.0.0.1", master.port)
+    assert changes == []
+    tracker.close()
+
+
+def test_an_older_answer_counts_once_the_newer_master_is_gone(sentinels, opened):
+    former = sentinels.master
+    master = sentinels.manual_failover()
+    store = opened(sentinels.uri())
+    leave_the_newest_answer_to_one_that_hangs(sentinels, former)
+
+    master.kill()
+
+    def is_stored():
+        try:
+            store.queue_controller.create("q")
+            return store.message_controller.post("q", [{"ttl": None, "body": "a"}], None)
+        except errors.ConnectionError:
+            return None
+
+    eventually(is_stored)
+    assert former.client().hlen("kombu-pool:{/q}:records") == 1

@@ -138,10 +138,10 @@ REDIS: list[cfg.Opt] = [
     ),
     cfg.FloatOpt(
         "busy_wait",
-        default=0.00005,
+        default=0.0,
         min=0.0,
         max=0.01,
-        help="Seconds for which a publish polls for its reply before it sleeps, where replies come that soon; 0: none.",
+        help="Seconds for which a publish polls for its reply before it sleeps; 0: none.",
     ),
     cfg.FloatOpt(
         "health_check_interval",

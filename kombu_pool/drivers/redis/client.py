@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from redis import exceptions as redis_errors
 
-from kombu_pool.drivers.redis.busy_wait import BusyWait
 from kombu_pool.drivers.redis.connection import (
     BACKOFF,
     Connection,
@@ -59,7 +58,6 @@ class Client:
     def __init__(self, location: Location) -> None:
         self.location = location
         self._connector = Connector(location, self._end_outdated)
-        self._busy_wait = BusyWait(location.busy_wait)
         self._is_layout_checked = False
         self._start()
         renew_in_children(self)
@@ -143,6 +141,7 @@ class Client:
         except redis_errors.RedisError as error:
             if error_code(error) not in _NOT_EXECUTED:
                 raise
+            self._connector.doubt_master()
             return self._attempt_again(connection, work, retry=retry)
         finally:
             self._release(connection)
@@ -194,7 +193,9 @@ class Client:
     def _execute(self, raw: redis.Connection, script: Script, command: tuple[Any, ...]) -> Any:
         required = self.location.min_replicas
         if not required or not script.replicated:
-            return execute_busy_waiting(raw, command, self._busy_wait) if script.busy_wait else execute(raw, command)
+            if script.busy_wait and self.location.busy_wait:
+                return execute_busy_waiting(raw, command, self.location.busy_wait)
+            return execute(raw, command)
         timeout = self.location.min_replicas_timeout
         reply, replicas = execute_all(raw, [command, ("WAIT", required, int(timeout * 1000))])
         if replicas < required and reply not in _NOTHING_STORED:

@@ -6,7 +6,6 @@ write on its connection.
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections import defaultdict
 from contextlib import contextmanager, suppress
@@ -39,9 +38,7 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.redis.scripts import Script
 
 _CONNECTION_ERRORS = (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError)
-#: Redirections that a call follows without a pause; after that the nodes are given time to agree.
-_IMMEDIATE_REDIRECTIONS: Final = 4
-#: Pause before each further redirection, in seconds.
+#: Pause before a node is asked again, in seconds: the nodes are given time to agree.
 _REDIRECTION_PAUSE: Final = 0.02
 _REDIRECTIONS = {"MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN"}
 
@@ -133,9 +130,12 @@ class ClusterClient(Client):
         """Run it on the owner of the slot, and follow redirections."""
         address = self._slots.owner(slot)
         until = time.monotonic() + self.location.socket_timeout
-        for count in itertools.count(1):
-            if count > _IMMEDIATE_REDIRECTIONS:
+        asked: set[Address] = set()
+        while True:
+            if address in asked:
                 time.sleep(_REDIRECTION_PAUSE)
+                asked.clear()
+            asked.add(address)
             try:
                 return self._node(address).with_connection(attempt, retry=retry)
             except KombuPoolError:
@@ -147,9 +147,8 @@ class ClusterClient(Client):
             except _CONNECTION_ERRORS:
                 self._slots.lost(address)
                 lost, address = address, self._slots.owner(slot)
-                if address == lost or count > _IMMEDIATE_REDIRECTIONS or (attempt.is_started and not retry):
+                if address == lost or time.monotonic() > until or (attempt.is_started and not retry):
                     raise
-        raise AssertionError  # pragma: no cover - the count does not end
 
     def _redirected(self, slot: int, address: Address, attempt: _Attempt, error: redis_errors.ResponseError) -> Address:
         """Return the next node for a command that was not executed here; raise any other error."""
@@ -163,9 +162,7 @@ class ClusterClient(Client):
             host, port = _target(error)
             known = host != UNKNOWN_HOST
             self._slots.moved(slot, node_address(host, port, address, self.location) if known else None)
-        elif code == "TRYAGAIN":
-            time.sleep(_REDIRECTION_PAUSE)
-        else:
+        elif code == "CLUSTERDOWN":
             # Either the cluster is down, or only this node, which was removed from it.
             self._slots.lost(address)
             if self._slots.owner(slot) == address:

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     import redis
 
-    from kombu_pool.drivers.redis.busy_wait import BusyWait
-
 #: Pauses between the attempts of one call to connect, in seconds.
 BACKOFF = (0.05, 0.2)
 #: Idle time after which a connection is checked before use, in seconds: the server may have closed it.
@@ -155,10 +153,15 @@ def execute(raw: redis.Connection, command: tuple[Any, ...]) -> Any:
     return raw.read_response()
 
 
-def execute_busy_waiting(raw: redis.Connection, command: tuple[Any, ...], busy_wait: BusyWait) -> Any:
-    """Send a command and return its reply, busy-waiting for it first."""
+def execute_busy_waiting(raw: redis.Connection, command: tuple[Any, ...], seconds: float) -> Any:
+    """Send a command and return its reply, polling for it first: to sleep and be woken takes longer than a near server.
+
+    A reply that is late costs the processor at most ``seconds``.
+    """
     raw.send_packed_command((pack_command(_without_numbers(command)),), check_health=False)
-    busy_wait.wait(raw)
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until and not raw.can_read(0):
+        pass
     return raw.read_response()
 
 

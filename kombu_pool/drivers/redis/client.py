@@ -141,7 +141,7 @@ class Client:
         except redis_errors.RedisError as error:
             if error_code(error) not in _NOT_EXECUTED:
                 raise
-            self._connector.doubt_master()
+            self._connector.report_refusal()
             return self._attempt_again(connection, work, retry=retry)
         finally:
             self._release(connection)

@@ -64,10 +64,10 @@ class Connector:
         self.generation = generation
         self._on_new_master()
 
-    def doubt_master(self) -> None:
+    def report_refusal(self) -> None:
         """Ask the Sentinels next, if there are some, without regard to what was known: the master does not serve."""
         if self._tracker is not None:
-            self._tracker.doubt()
+            self._tracker.accept_older()
 
     def report_timeout(self) -> None:
         """Mark the server as unresponsive for one socket timeout: connecting to it is probed first."""
@@ -101,7 +101,7 @@ class Connector:
         try:
             raw.connect()
         except CLIENT_ERRORS:
-            self.doubt_master()
+            self.report_refusal()
             raise
         with suppress(redis_errors.ResponseError):
             # The name only informs operators. Many users may not set it before Redis 7.0, and services rename CLIENT.

@@ -33,7 +33,7 @@ class MasterTracker:
         self._on_change = on_change
         self._master: Master | None = None
         self._generation = 0
-        self._is_doubted = False
+        self._accepts_older = False
         self._start()
 
     def _start(self) -> None:
@@ -53,8 +53,8 @@ class MasterTracker:
         """Ask the Sentinels for the address of the master, and return its number too; raises what redis-py does."""
         with self._lock:
             try:
-                is_doubted, self._is_doubted = self._is_doubted, False
-                master = self._sentinels.master(self._master, is_doubted=is_doubted)
+                accepts_older, self._accepts_older = self._accepts_older, False
+                master = self._sentinels.master(self._master, accepts_older=accepts_older)
                 self._adopt(master)
                 return master.address, self._generation
             finally:
@@ -63,9 +63,9 @@ class MasterTracker:
                 else:
                     self._watch()
 
-    def doubt(self) -> None:
+    def accept_older(self) -> None:
         """Believe the Sentinels that answer the next question, whatever was known: the master does not serve."""
-        self._is_doubted = True
+        self._accepts_older = True
 
     def close(self) -> None:
         """End the thread and close idle connections. Later questions close theirs themselves. Idempotent."""

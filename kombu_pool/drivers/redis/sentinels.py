@@ -35,10 +35,10 @@ class Sentinels:
         self._location = location
         self._sentinels = [_Sentinel(location, address) for address in location.nodes]
 
-    def master(self, current: Master | None, *, is_doubted: bool = False) -> Master:
+    def master(self, current: Master | None, *, accepts_older: bool = False) -> Master:
         """Return the master: ``current`` if the first Sentinel that answers confirms it, else as :meth:`tracked` does.
 
-        If ``current`` is doubted, the newest of all answers counts, also an older one.
+        With ``accepts_older``, the newest of all answers counts, also one that is older than ``current``.
 
         Raises:
             redis.exceptions.ConnectionError: no Sentinel knows a master that is up.
@@ -47,7 +47,7 @@ class Sentinels:
         first = next(self._answers([]), None)
         if first is not None and (current is None or first == current):
             return first
-        return self._newest(current, []) if is_doubted else self.tracked(current)
+        return self._newest(current, []) if accepts_older else self.tracked(current)
 
     def tracked(self, current: Master | None) -> Master:
         """Return the newest of all answers, or ``current`` if that is newer; raises as :meth:`master` does.

@@ -237,6 +237,16 @@ TRANSPORT: list[cfg.Opt] = [
         max=10000,
         help="Messages held ready for a consumer without a prefetch limit, and the largest claim.",
     ),
+    cfg.StrOpt(
+        "queue_order_strategy",
+        default="round_robin",
+        choices=[
+            ("round_robin", "The queue that was asked longest ago comes next."),
+            ("priority", "In the order in which they are consumed: the next one gets what the first ones leave."),
+            ("sorted", "In the order of their names."),
+        ],
+        help="From which of several queues with messages a channel takes the next ones.",
+    ),
     cfg.BoolOpt(
         "delay_eta",
         default=True,

@@ -10,7 +10,7 @@ from kombu_pool.drivers import open_control
 from kombu_pool.drivers.shared_connections import SharedConnections
 from kombu_pool.pooling import DataDriver, declare_pools, require_pools_of
 from kombu_pool.transport import processes
-from kombu_pool.transport.consume.leases import Renewal
+from kombu_pool.transport.consume.renewal import Renewal
 from kombu_pool.transport.consume.settlement import Settlement
 from kombu_pool.transport.declare.exchanges import Router
 from kombu_pool.transport.declare.queues import Queues

@@ -68,7 +68,13 @@ class PoolConnection:
         #: The names of the exclusive queues that it declared.
         self.exclusive: set[str] = set()
         self.dispatcher = Dispatcher(
-            broker.data, broker.control, broker.renewal, broker.settlement, options.project, broker.maintenance.start
+            broker.data,
+            broker.control,
+            broker.renewal,
+            broker.settlement,
+            options.project,
+            options.queue_order_strategy,
+            broker.maintenance.start,
         )
         self._delayed_tasks = DelayedTasks(broker.data.message_controller, options.project)
         self.epoch = ControlEpoch(broker.control, self._fail_after_loss)
@@ -83,7 +89,7 @@ class PoolConnection:
         """Fail, so that Kombu opens another connection and declares everything again."""
         if not self.closed:
             logger.warning(DATA_LOST)
-            self.dispatcher.fail(errors.StoreLost(DATA_LOST))
+            self.dispatcher.inbox.fail(errors.StoreLost(DATA_LOST))
 
     def require_open(self) -> None:
         """Raise RecoverableConnectionError if the connection is closed, or belongs to a parent process."""
@@ -131,7 +137,7 @@ class PoolConnection:
             return
         self._stop()
         self.broker.renewal.stop_renewing(self.id)
-        self.dispatcher.release_ready()
+        self.dispatcher.inbox.release_all()
         unsettled = [channel for channel in self.channels if channel.abandon(self._channel_settled)]
         self.channels.clear()
         self._unsettled_channels = len(unsettled)

@@ -43,6 +43,7 @@ class TransportOptions:
     claim_grace: float
     ack_delay: float
     read_ahead: int
+    queue_order_strategy: str
     delay_eta: bool
     batch_groups: bool
     dead_letter_max_length: int

@@ -139,7 +139,7 @@ class Transport(base.Transport):  # type: ignore[misc] # Kombu has no types
 
     def register_with_event_loop(self, connection: PoolConnection, loop: Any) -> None:
         """Make the hub deliver the messages that the fetchers claim."""
-        connection.dispatcher.waker().register(loop, connection.dispatcher.on_readable)
+        connection.dispatcher.waker().register(loop, connection.dispatcher.inbox.deliver_all)
 
     def unregister_from_event_loop(self, connection: PoolConnection, loop: Any) -> None:
         """Remove what :meth:`register_with_event_loop` added."""

@@ -9,7 +9,7 @@ from kombu import Connection
 import kombu_pool  # noqa: F401 - importing it is what makes pool:// known to Kombu
 from kombu_pool import drivers
 from kombu_pool.storage import ConsumersController
-from kombu_pool.transport.consume.fetcher import Fetcher
+from kombu_pool.transport.consume.scheduler import Scheduler
 from tests.support.limits import LIMIT
 from tests.support.transport.child_programs import Programs
 from tests.support.transport.stores import STORES, STORES_OF_ONE_PROCESS, Store
@@ -94,7 +94,7 @@ def frequent_maintenance(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nothing but a wake-up end a fetcher's wait: a missing one fails the test, and a slow one does not."""
-    monkeypatch.setattr(Fetcher, "MAX_WAIT", 10 * LIMIT)
+    monkeypatch.setattr(Scheduler, "MAX_WAIT", 10 * LIMIT)
 
 
 @pytest.fixture

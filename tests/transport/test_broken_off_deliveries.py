@@ -68,7 +68,7 @@ def drain(channel, got):
 def given_back(channel, got):
     """Return whether only those messages are claimed that the consumer got and did not acknowledge."""
     held = [message for message in got if message.delivery_tag in channel._unacked]
-    ready = len(channel.connection.dispatcher._ready)
+    ready = len(channel.connection.dispatcher.inbox.ready())
     _, claimed = counts(channel)
     return claimed == len(held) + ready
 

@@ -13,7 +13,7 @@ from kombu.exceptions import OperationalError
 from kombu_pool import drivers, errors
 from kombu_pool.transport.consume.claiming import Claimer
 from kombu_pool.transport.consume.fetcher import Fetcher
-from kombu_pool.transport.consume.prefetch import PrefetchWindow
+from kombu_pool.transport.consume.scheduler import Scheduler
 from tests.support.limits import LIMIT, best_of, seconds_of
 from tests.support.transport.pool_outages import Outages
 from tests.support.transport.traffic import Inbox, consume, count, declare, eventually, publish, take_all
@@ -195,7 +195,7 @@ def test_consuming_from_a_pool_goes_on_when_it_answers_again(channel, fast):
 
 def test_the_connection_fails_when_none_of_its_pools_answers(channel, fast, monkeypatch):
     # A store that is switched off sends no wake-up, unlike one that breaks.
-    monkeypatch.setattr(Fetcher, "MAX_WAIT", 0.5)
+    monkeypatch.setattr(Scheduler, "MAX_WAIT", 0.5)
     inbox = consume(channel, "fast.one")
     inbox.expect_no_more()
     fast.switch_off("b")
@@ -301,7 +301,8 @@ def contended(channel, fast, request, caplog):
         channel.basic_consume(queue, callback=inbox)
     inbox.wait_for(request.param)
     publish(channel, "fast.one", "late")
-    eventually(lambda: "fast.one" in {waiting.queue for waiting in channel.qos._unserved})
+    scheduler = channel.connection.dispatcher.scheduler
+    eventually(lambda: "fast.one" in {one.queue for one in scheduler.served() if one.empty_until < 0})
     return inbox
 
 
@@ -321,7 +322,7 @@ def test_a_pool_that_stays_away_is_asked_ever_more_seldom_until_it_answers(conte
     pauses, genuine = [], Fetcher._pause
 
     def pause(fetcher, seconds):
-        if fetcher.pool == "b":
+        if fetcher.place.pool == "b":
             pauses.append(seconds)
         genuine(fetcher, seconds)
 
@@ -387,12 +388,11 @@ def test_the_claims_of_two_pools_at_one_time_keep_to_their_channels_limit(channe
 
     monkeypatch.setattr(Claimer, "claim", claim)
     # Longer than a claim takes on a busy machine.
-    monkeypatch.setattr(PrefetchWindow, "RESERVATION_TTL", LIMIT)
+    monkeypatch.setattr(Scheduler, "RESERVATION_TTL", LIMIT)
     for queue in ("plain", "fast.one"):
         channel.basic_consume(queue)
 
     eventually(lambda: channel.qos.outstanding() >= limit)
-    # No thread is in a claim.
-    locks = [fetcher._claim_lock for fetcher in channel.connection.dispatcher._fetchers.values()]
-    eventually(lambda: all(lock.acquire(blocking=False) and not lock.release() for lock in locks))
+    served = channel.connection.dispatcher.scheduler.served()
+    eventually(lambda: all(consumers.grant is None for consumers in served))
     assert channel.qos.outstanding() == limit

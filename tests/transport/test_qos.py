@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kombu_pool.transport.consume.claiming import Claimer
-from kombu_pool.transport.consume.fetcher import Fetcher
+from kombu_pool.transport.consume.scheduler import Scheduler
 from tests.support.limits import LIMIT
 from tests.support.transport.traffic import consume, count, declare, eventually, publish, take_all
 
@@ -67,9 +66,15 @@ def test_what_is_done_is_told_with_the_next_claim_though_another_channels_queue_
     filled, connection, monkeypatch
 ):
     told_apart = []
-    settle = Claimer.flush_acks
-    monkeypatch.setattr(Claimer, "flush_acks", lambda link, one: (told_apart.append(one.queue), settle(link, one)))
-    monkeypatch.setattr(Fetcher, "EMPTY_TTL", 0.0)
+    genuine = Scheduler.next
+
+    def grant(*arguments, **options):
+        granted = genuine(*arguments, **options)
+        told_apart.extend(getattr(granted, "leases", ()))
+        return granted
+
+    monkeypatch.setattr(Scheduler, "next", grant)
+    monkeypatch.setattr(Scheduler, "EMPTY_TTL", 0.0)
     other = connection.channel()
     declare(other, "empty")
     consume(other, "empty")

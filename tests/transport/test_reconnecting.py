@@ -10,7 +10,7 @@ from kombu.pools import producers
 from kombu.pools import reset as reset_pools
 
 from kombu_pool import errors
-from kombu_pool.transport.consume.fetcher import Fetcher
+from kombu_pool.transport.consume.scheduler import Scheduler
 from tests.support.limits import best_of, seconds_of
 from tests.support.servers.redis_server import Server
 from tests.support.transport.pool_outages import Outages
@@ -76,7 +76,7 @@ class Interrupted(ConsumerMixin):
 
 def test_a_mixin_connects_again_and_goes_on(connection, pool, monkeypatch):
     # A store that is switched off sends no wake-up, unlike one that breaks.
-    monkeypatch.setattr(Fetcher, "MAX_WAIT", 0.5)
+    monkeypatch.setattr(Scheduler, "MAX_WAIT", 0.5)
     connection.Producer().publish("a", routing_key="q")
     worker = Interrupted(connection, pool)
 

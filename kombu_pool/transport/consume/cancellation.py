@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from kombu_pool.model import Project
     from kombu_pool.pooling import DataDriver
     from kombu_pool.storage import ConsumersController
-    from kombu_pool.transport.consume.prefetch import Consumer, QueueConsumers
+    from kombu_pool.transport.consume.consumers import Consumer, QueueConsumers
 
 
 class Cancellation:

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
     from kombu_pool.model import Message, Project
     from kombu_pool.storage import DataDriver, Watch
-    from kombu_pool.transport.consume.leases import Renewal
-    from kombu_pool.transport.consume.prefetch import PrefetchWindow, QueueConsumers
+    from kombu_pool.transport.consume.consumers import QueueConsumers
+    from kombu_pool.transport.consume.prefetch import PrefetchWindow
+    from kombu_pool.transport.consume.renewal import Renewal
     from kombu_pool.transport.consume.settlement import Batch, Settlement
 
 #: Head start of other consumers at a message without time to live, in seconds: one that waited is about to claim it.
@@ -40,17 +41,20 @@ class Claimer:
     #: Called when the life of the queue that consumers consume is over.
     on_refusal: Callable[[QueueConsumers], None]
 
-    def claim(self, consumers: QueueConsumers, limit: int, freed_by_ack: int = 0) -> int | None:
+    def claim(
+        self, consumers: QueueConsumers, limit: int, freed_by_ack: int = 0, before_put: Callable[[], None] | None = None
+    ) -> int | None:
         """Claim up to ``limit`` messages for consumers of a queue, and return how many came. From any thread.
 
         ``freed_by_ack`` of the limit are slots of acknowledged messages, which this request settles. Those that another
         request settles meanwhile are not free yet: if no other slot is, nothing is claimed and the answer is None.
+        ``before_put`` is called when messages came that are not yet handed out.
         """
         with consumers.claiming:
             token = object()
             try:
                 begin_claim(token, (self.project, consumers.queue))
-                return self._claim(consumers, limit, freed_by_ack)
+                return self._claim(consumers, limit, freed_by_ack, before_put)
             except BaseException as error:
                 self._suspect(error, consumers.queue)
                 raise
@@ -62,7 +66,9 @@ class Claimer:
         if not isinstance(error, KombuPoolError):
             self.settlement.suspect((self.project, queue))
 
-    def _claim(self, consumers: QueueConsumers, limit: int, freed_by_ack: int) -> int | None:
+    def _claim(
+        self, consumers: QueueConsumers, limit: int, freed_by_ack: int, before_put: Callable[[], None] | None
+    ) -> int | None:
         settlement, begun = self.settlement, elapsed()
         done: Batch = {}
         try:
@@ -90,16 +96,24 @@ class Claimer:
         settlement.flushed(done, refused)
         if claim_id is None or not messages:
             return 0 if limit else None
-        window = None if consumers.no_ack else consumers.window
-        lease, count = self.lease(consumers.queue, claim_id, messages, begun, window), len(messages)
+        lease = self.lease(consumers.queue, claim_id, messages, begun, None if consumers.no_ack else consumers.window)
+        try:
+            if before_put is not None:
+                before_put()
+        finally:
+            is_put = self._put(consumers, lease, messages)
+        return len(messages) if is_put else 0
+
+    def _put(self, consumers: QueueConsumers, lease: Lease, messages: Sequence[Message]) -> bool:
+        """Hand messages out, but those that expired, or release them if no consumer is left."""
         if expired := _expired_ids(consumers, messages):
-            settlement.reject(lease, expired, DeadLetterReason.EXPIRED)
+            self.settlement.reject(lease, expired, DeadLetterReason.EXPIRED)
             messages = [message for message in messages if message["id"] not in expired]
         consumers.window.check_full()
-        if self.put(consumers, lease, messages):
-            return count
-        settlement.release(lease, [message["id"] for message in messages])
-        return 0
+        is_put = self.put(consumers, lease, messages)
+        if not is_put:
+            self.settlement.release(lease, [message["id"] for message in messages])
+        return is_put
 
     def claim_one(self, queue: str, window: PrefetchWindow | None) -> tuple[Lease, Message] | None:
         """Claim one message of a queue; return None if it has none free."""
@@ -120,27 +134,24 @@ class Claimer:
         self, queue: str, claim_id: str, messages: Sequence[Message], claimed_at: float, window: PrefetchWindow | None
     ) -> Lease:
         """Renew a claim of messages, made at the elapsed time ``claimed_at`` or later."""
-        on_settled, ids = None if window is None else window.settled, {message["id"] for message in messages}
-        valid_until = claimed_at + self.renewal.metadata["ttl"]
-        lease = Lease(queue, self.project, claim_id, len(messages), valid_until, on_settled, ids)
+
+        def on_settled(lease: Lease) -> None:
+            self.renewal.settled(lease)
+            if window is not None:
+                window.settled(lease)
+
+        ids, valid_until = [message["id"] for message in messages], claimed_at + self.renewal.metadata["ttl"]
+        lease = Lease(queue, self.project, claim_id, ids, valid_until, on_settled)
         # First: a lease that is not renewed would hold slots for ever.
         self.renewal.add(lease)
         if window is not None:
             window.leases.add(lease)
         return lease
 
-    def freed_by_ack(self, consumers: QueueConsumers) -> int:
-        """Return how many slots the next claim for these consumers frees by the acknowledgements that it carries."""
-        return sum(len(lease.acked) for lease in self._pending_leases(consumers))
-
-    def flush_acks(self, consumers: QueueConsumers) -> None:
-        """Send the acknowledgements of these consumers' queue now; their slots are free after that."""
-        self.settlement.send(self._pending_leases(consumers))
-
     @staticmethod
     def _pending_leases(consumers: QueueConsumers) -> list[Lease]:
         leases = list(consumers.window.leases)
-        return [lease for lease in leases if lease.has_pending and lease.queue == consumers.queue]
+        return [lease for lease in leases if lease.is_queued and lease.queue == consumers.queue]
 
     def watch(self, queues: Iterable[str]) -> Watch:
         """Watch queues of one pool."""

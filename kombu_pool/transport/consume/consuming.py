@@ -12,9 +12,12 @@ from weakref import finalize
 from kombu_pool.errors import DoesNotExist, KombuPoolError
 from kombu_pool.storage.dead_letters import DeadLetterReason
 from kombu_pool.transport import amqp_errors
+from kombu_pool.transport.consume.consumers import Consumer, QueueConsumers
 from kombu_pool.transport.consume.deliveries import Message, Unacked
-from kombu_pool.transport.consume.prefetch import Consumer, PrefetchWindow, QueueConsumers
+from kombu_pool.transport.consume.prefetch import PrefetchWindow
+from kombu_pool.transport.consume.priorities import priority_of
 from kombu_pool.transport.consume.single_active import single_active_of
+from kombu_pool.transport.declare.queue_arguments import EXPIRES
 from kombu_pool.transport.processes import new_consumer_id
 from kombu_pool.transport.zero_ttl import is_expired, is_zero_ttl_queue
 
@@ -24,7 +27,8 @@ if TYPE_CHECKING:
     from kombu_pool.model import Message as StoredMessage
     from kombu_pool.model import Metadata
     from kombu_pool.transport.consume.dispatcher import Dispatcher
-    from kombu_pool.transport.consume.leases import Lease, Renewal
+    from kombu_pool.transport.consume.leases import Lease
+    from kombu_pool.transport.consume.renewal import Renewal
     from kombu_pool.transport.consume.settlement import Settlement
     from kombu_pool.transport.consume.single_active import SingleActiveConsumer
     from kombu_pool.transport.declare.queues import Queues
@@ -80,10 +84,12 @@ class ConsumingMethods:
         ``amqp.exceptions.ConsumerCancelled``, a recoverable error.
 
         The consumers of one queue get its messages round robin; with ``x-single-active-consumer``, the first one gets
-        all of them until it is cancelled.
+        all of them until it is cancelled. The argument ``x-priority`` orders the consumers of one connection: those of
+        a lower one get what the others have no slots for.
 
         Raises:
             NotFound: there is no such queue.
+            PreconditionFailed: ``x-priority`` is no integer.
             ConnectionError: the connection declared the queue, which was deleted since.
             ResourceLocked: the queue is exclusive to another connection.
         """
@@ -98,13 +104,14 @@ class ConsumingMethods:
             no_ack,
             self._on_cancelled,
             on_cancel,
+            priority_of(arguments),
         )
         if no_ack:
             self.no_ack_consumers.add(tag)
         incarnation = self._queues.add_consumer(
             queue,
             consumer.holder,
-            lambda: self._dispatcher.cancel(consumer),
+            lambda: self._dispatcher.inbox.cancel(consumer),
             auto_delete=bool(declared.get("auto_delete")),
         )
         self._serve(consumer, incarnation, declared)
@@ -116,15 +123,23 @@ class ConsumingMethods:
         queue_consumers = self._queue_consumers.get((queue, no_ack))
         if queue_consumers is None:
             single_active = single_active_of(self._queues, queue, declared, self._options.claim_ttl)
-            zero_ttl = is_zero_ttl_queue(declared.get("arguments"))
+            arguments = declared.get("arguments") or {}
             queue_consumers = QueueConsumers(
-                queue, no_ack, self.qos, self.deliver, incarnation, single_active, zero_ttl, consumers=[consumer]
+                queue,
+                no_ack,
+                self.qos,
+                self.deliver,
+                incarnation,
+                single_active,
+                is_zero_ttl_queue(arguments),
+                bool(declared.get("auto_delete") or declared.get("exclusive") or arguments.get(EXPIRES)),
             )
+            queue_consumers.add(consumer)
             self._queue_consumers[queue, no_ack] = queue_consumers
             self._dispatcher.add(queue_consumers)
         else:
             # If those before it consume an earlier life, the next claim is refused, and they are cancelled.
-            queue_consumers.consumers = [*queue_consumers.consumers, consumer]
+            queue_consumers.add(consumer)
             if queue_consumers.incarnation != incarnation:
                 self._dispatcher.wake()
 
@@ -148,7 +163,7 @@ class ConsumingMethods:
         # It is absent if the store failed while the consumer was being added.
         if queue_consumers is None:
             return None
-        queue_consumers.consumers = [other for other in queue_consumers.consumers if other is not consumer]
+        queue_consumers.remove(consumer)
         if queue_consumers.consumers:
             return None
         del self._queue_consumers[consumer.queue, consumer.no_ack]
@@ -193,7 +208,7 @@ class ConsumingMethods:
         else:
             self._unacked[message.delivery_tag] = (lease, stored["id"], message)
         queue_consumers.delivered += 1
-        if self.qos.waiting:
+        if self.qos.is_awaited:
             self.qos.delivered(queue_consumers)
         self._handed = message.delivery_tag
         consumer.callback(message)
@@ -261,7 +276,7 @@ class ConsumingMethods:
             self._check_all_settled()
             return
         self._settlement.ack(*one)
-        if self.qos.waiting:
+        if self.qos.is_awaited:
             self.qos.acknowledged()
 
     def basic_reject(self, delivery_tag: int, requeue: bool = False, multiple: bool = False) -> None:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from kombu_pool.model import Project
     from kombu_pool.storage import ClaimController
-    from kombu_pool.transport.consume.leases import Lease, Renewal
+    from kombu_pool.transport.consume.leases import Lease
+    from kombu_pool.transport.consume.renewal import Renewal
 
 Scope: TypeAlias = "tuple[Project, str]"
 
@@ -122,8 +123,12 @@ class Interrupted:
         for keeper in list(self.keepers):
             for lease, ids in keeper.kept():
                 kept.setdefault(lease, set()).update(ids)
-        missing = {lease: set(lease.message_ids) - kept.get(lease, set()) for lease in leases}
-        return {lease: ids for lease, ids in missing.items() if ids}
+        found = {}
+        for lease in leases:
+            unsettled, settling = lease.known()
+            if missing := unsettled - settling - kept.get(lease, set()):
+                found[lease] = missing
+        return found
 
     def _end_delivery(self, lease: Lease, message_ids: set[str]) -> None:
         for keeper in list(self.keepers):

@@ -1,34 +1,17 @@
-"""Renews the claims and the holders of this process, for as long as it lives, from one daemon thread.
-
-The thread does not depend on the event loop, which a task may block for hours. A claim that was not renewed in time is
-*lost*: another process may hold its messages, so they are neither delivered nor acknowledged any more.
-"""
+"""The process's view of a claim: which of its messages are unsettled, and until when it surely holds them."""
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import deque
-from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from kombu_pool.clock import SYSTEM_CLOCK
-from kombu_pool.errors import KombuPoolError, PoolUnavailable
-from kombu_pool.transport import processes, threads
-from kombu_pool.transport.threads import Flag
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
-    from kombu_pool.model import ClaimMetadata, Project
-    from kombu_pool.pooling import DataDriver
-    from kombu_pool.storage import ConsumersController
-
-logger = logging.getLogger(__name__)
-
-#: What holds the names of all processes that hold something: no queue has this name.
-PROCESSES = "kombu_pool.processes"
+    from kombu_pool.model import Project
 
 
 def elapsed() -> float:
@@ -36,191 +19,139 @@ def elapsed() -> float:
     return SYSTEM_CLOCK.elapsed()
 
 
-@dataclass(slots=True, eq=False)
 class Lease:
-    """The process's view of one claim: its unsettled messages, and the time until which it surely holds them."""
+    """One claim. Each of its messages is unsettled until the store has answered the request that settles it.
 
-    queue: str
-    project: Project
-    claim_id: str
-    #: How many of its messages are unsettled, as far as the store has confirmed.
-    unsettled: int
-    #: Elapsed time before which no other process can hold its messages.
-    valid_until: float
-    #: Called after some of its messages were settled; None where no prefetch window counts them.
-    on_settled: Callable[[Lease], None] | None = None
-    #: The ids of the unsettled messages.
-    message_ids: set[str] = field(default_factory=set)
-    #: How many of its unsettled messages a request to the store settles right now.
-    in_flight: int = 0
-    #: Acknowledged messages that the store does not know of, and whether the lease is queued for the next flush.
-    acked: deque[str] = field(default_factory=deque)
-    has_pending: bool = False
-    #: Whether the store may have executed a settlement whose answer got lost.
-    ambiguous: bool = False
+    ``valid_until`` is the elapsed time before which no other process can hold its messages; ``on_settled`` is called
+    after some of them were settled.
+    """
 
+    __slots__ = (
+        "_acked",
+        "_in_flight",
+        "_lock",
+        "_unsettled",
+        "ambiguous",
+        "claim_id",
+        "is_queued",
+        "on_settled",
+        "project",
+        "queue",
+        "valid_until",
+    )
 
-class Renewal:
-    """Renews leases and holders at a third of their ttl, from a daemon thread that starts with the first of them."""
+    def __init__(
+        self,
+        queue: str,
+        project: Project,
+        claim_id: str,
+        message_ids: Iterable[str],
+        valid_until: float,
+        on_settled: Callable[[Lease], None],
+    ) -> None:
+        self.queue = queue
+        self.project = project
+        self.claim_id = claim_id
+        self.valid_until = valid_until
+        self.on_settled = on_settled
+        #: Whether it is queued for the next flush.
+        self.is_queued = False
+        #: Whether the store may have executed a settlement whose answer got lost.
+        self.ambiguous = False
+        self._unsettled = set(message_ids)
+        #: Acknowledged messages that the store does not know of.
+        self._acked: deque[str] = deque()
+        #: The messages that each request settles which is on its way.
+        self._in_flight: list[list[str]] = []
+        # A signal handler may enter it again.
+        self._lock = threading.RLock()
 
-    #: Pause after a failed renewal, in seconds.
-    RETRY = 1.0
+    @property
+    def unsettled(self) -> int:
+        """Return how many messages are unsettled, as far as the store has confirmed."""
+        return len(self._unsettled)
 
-    def __init__(self, data: DataDriver, consumers: ConsumersController, metadata: ClaimMetadata) -> None:
-        self.metadata = metadata
-        self._place_of = data.catalog.place_of
-        self._claims = data.claim_controller
-        self._consumers = consumers
-        self._leases: set[Lease] = set()
-        self._holders: dict[str, Callable[[], None] | None] = {}
-        #: The name under which this process is found while it renews, and whether it is registered.
-        self._name, self._is_registered = processes.new_registration_id(), False
-        #: The places of :meth:`Catalog.place_of` whose last renewal failed, and PROCESSES for the control store.
-        self._failing: set[str | None] = set()
-        self._lock = threading.Lock()
-        self._wake = Flag()
-        self._thread: threading.Thread | None = None
+    @property
+    def acked(self) -> int:
+        """Return how many acknowledgements wait for a flush."""
+        return len(self._acked)
 
-    def add(self, lease: Lease) -> None:
-        """Renew a lease from now on, until it is settled or lost."""
+    @property
+    def is_settling(self) -> bool:
+        """Return whether a request is on its way that settles messages."""
+        return bool(self._in_flight)
+
+    def held(self) -> int:
+        """Return how many messages its consumers have not settled, whatever the store knows."""
         with self._lock:
-            self._leases.add(lease)
-            self._start()
+            return len(self._unsettled) - len(self._acked) - sum(map(len, self._in_flight))
 
-    def leases(self) -> list[Lease]:
-        """Return the leases that are renewed."""
+    def ack(self, message_id: str) -> bool:
+        """Take note of an acknowledgement; return whether the lease is to be queued for a flush.
+
+        Without the lock: every acknowledgement comes through here.
+        """
+        self._acked.append(message_id)
+        # Looked at after the append, and reset before the ids are taken: no id is left behind.
+        return not self.is_queued
+
+    def begin_flush(self, batch: dict[Lease, list[str]]) -> None:
+        """Move the acknowledged messages to a batch, which a request settles: flushed() or flush_failed() follows."""
         with self._lock:
-            return list(self._leases)
+            self.is_queued = False
+            if self._acked:
+                ids = batch[self] = []
+                self._in_flight.append(ids)
+                _take_all(self._acked, ids)
 
-    def begin_settling(self, lease: Lease, count: int) -> None:
-        """Count ``count`` messages more, or fewer, as in flight: the claim may end at any moment."""
+    def begin_settling(self, ids: list[str]) -> None:
+        """Take note that a request settles these messages: flushed() or settling_failed() follows."""
         with self._lock:
-            lease.in_flight += count
+            self._in_flight.append(ids)
 
-    def settled(self, lease: Lease, count: int) -> None:
-        """Count ``count`` messages in flight as settled; a lease without unsettled messages is renewed no more."""
+    def flushed(self, ids: list[str]) -> None:
+        """Count messages as settled: the store answered the request with these very ``ids``."""
         with self._lock:
-            lease.in_flight -= count
-            lease.unsettled -= count
-            if lease.unsettled <= 0:
-                self._leases.discard(lease)
-        if lease.on_settled is not None:
-            lease.on_settled(lease)
+            self._forget(ids)
+            self._unsettled.difference_update(ids)
+        self.on_settled(self)
 
-    def keep_alive(self, holder: str, on_gone: Callable[[], None] | None = None) -> None:
-        """Renew a holder from now on; call ``on_gone`` once if it holds no queue any more."""
+    def flush_failed(self, ids: list[str]) -> None:
+        """Take acknowledgements back that were not sent, or whose answer got lost."""
         with self._lock:
-            self._holders[holder] = on_gone
-            self._start()
+            self.ambiguous = True
+            self._acked.extend(ids)
+            self._forget(ids)
 
-    def stop_renewing(self, holder: str) -> None:
-        """Renew a holder no more."""
+    def settling_failed(self, ids: list[str]) -> None:
+        """Take note that a request was broken off."""
         with self._lock:
-            self._holders.pop(holder, None)
+            self._forget(ids)
 
-    def close(self) -> None:
-        """Stop the thread; nothing is renewed any more."""
+    def lose(self) -> int:
+        """End the lease, whose claim has ended, and return how many messages others may hold now."""
         with self._lock:
-            thread, self._thread = self._thread, None
-            self._leases.clear()
-            self._holders.clear()
-        self._wake.set()
-        threads.join(thread, timeout=5.0)
-        processes.retire(self._name)
-        if self._is_registered:
-            self._is_registered = False
-            with suppress(KombuPoolError):
-                self._consumers.remove_holders([self._name])
+            lost = self.held()
+            if lost > 0:
+                # Otherwise its acknowledgements ended the claim, or will be refused: their sender learns which.
+                self.valid_until = 0.0
+                self._unsettled.clear()
+        if lost > 0:
+            self.on_settled(self)
+        return max(0, lost)
 
-    def _start(self) -> None:
-        if self._thread is None:
-            self._wake.clear()
-            self._thread = threads.started(self._run, "renewal")
-
-    def _run(self) -> None:
-        period = self.metadata["ttl"] / 3
-        pause = period if self._register() else min(self.RETRY, period)
-        while not self._wake.wait(pause):
-            pause = period if self.renew() else min(self.RETRY, period)
-
-    def _register(self) -> bool:
-        """Register this process among the holders of the control store, unless it is; return whether it is."""
-        if not self._is_registered:
-            try:
-                self._consumers.add_holder(PROCESSES, self._name, self.metadata["ttl"], consuming=False)
-            except KombuPoolError as error:
-                logger.info("This process is not registered yet: %s", error)
-            else:
-                self._is_registered = True
-        return self._is_registered
-
-    def renew(self) -> bool:
-        """Renew everything once, with one request a store or part of one; return whether all of it was renewed."""
+    def known(self) -> tuple[set[str], set[str]]:
+        """Return the unsettled messages, and those of them that are acknowledged or being settled."""
         with self._lock:
-            leases, holders = list(self._leases), list(self._holders)
-        done = [self._renew_leases(place, there) for place, there in self._by_place(leases).items()]
-        return self._renew_holders(holders) and all(done)
+            return set(self._unsettled), set(self._acked).union(*self._in_flight)
 
-    def _by_place(self, leases: list[Lease]) -> dict[str | None, list[Lease]]:
-        places: dict[str | None, list[Lease]] = {}
-        for lease in leases:
-            try:
-                place = self._place_of(lease.queue, lease.project)
-            except KombuPoolError:
-                place = None
-            places.setdefault(place, []).append(lease)
-        return places
+    def _forget(self, ids: list[str]) -> None:
+        self._in_flight = [other for other in self._in_flight if other is not ids]
 
-    def _renew_leases(self, place: str | None, leases: list[Lease]) -> bool:
-        """Renew the leases of a pool, or of a part of it."""
-        begun, claims = elapsed(), {(lease.project, lease.queue, lease.claim_id): lease for lease in leases}
-        try:
-            ended = self._claims.renew([*claims], self.metadata)
-        except KombuPoolError as error:
-            logger.log(
-                logging.INFO if place in self._failing or isinstance(error, PoolUnavailable) else logging.WARNING,
-                "The claim on %d message(s) is not renewed yet: %s",
-                sum(lease.unsettled for lease in leases),
-                error,
-            )
-            self._failing.add(place)
-            return False
-        self._failing.discard(place)
-        lost = [claims.pop(claim) for claim in ended]
-        for lease in claims.values():
-            lease.valid_until = begun + self.metadata["ttl"]
-        for lease in lost:
-            self._lose(lease)
-        return True
 
-    def _lose(self, lease: Lease) -> None:
-        with self._lock:
-            lost = lease.unsettled - lease.in_flight - len(lease.acked)
-            if lost <= 0 or lease not in self._leases:
-                # Its acknowledgements ended the claim, or will be refused: their sender learns which.
-                return
-            lease.valid_until = 0.0
-        logger.warning(
-            "The claim on %d message(s) of queue %r ended before it was renewed: another worker may run them now",
-            lost,
-            lease.queue,
-        )
-        self.settled(lease, lease.unsettled)
-
-    def _renew_holders(self, holders: list[str]) -> bool:
-        """Renew holders, and the registration of this process."""
-        try:
-            gone = self._consumers.renew([*holders, self._name], self.metadata["ttl"])
-        except KombuPoolError as error:
-            level = logging.INFO if PROCESSES in self._failing else logging.WARNING
-            logger.log(level, "The consumers of this process are not renewed yet: %s", error)
-            self._failing.add(PROCESSES)
-            return False
-        self._failing.discard(PROCESSES)
-        for holder in gone:
-            with self._lock:
-                on_gone = self._holders.pop(holder, None)
-            if on_gone is not None:
-                on_gone()
-        self._is_registered = self._name not in gone
-        return self._register()
+def _take_all(acked: deque[str], taken: list[str]) -> None:
+    """Move all ids; another thread may take some at the same time. In C: a signal handler must not lose one."""
+    try:
+        taken.extend(iter(acked.popleft, None))
+    except IndexError:
+        return

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from kombu_pool.pooling import DataDriver
     from kombu_pool.transport.consume.deliveries import Message
     from kombu_pool.transport.consume.interrupted import Scope
-    from kombu_pool.transport.consume.leases import Lease, Renewal
+    from kombu_pool.transport.consume.leases import Lease
+    from kombu_pool.transport.consume.renewal import Renewal
 
 logger = logging.getLogger(__name__)
 
@@ -52,8 +53,6 @@ class Settlement:
         self._delay = delay
         self._pending: deque[Lease] = deque()
         self._begun_at = 0.0
-        #: The batches that a request to a store carries right now, by their addresses.
-        self._in_flight: dict[int, dict[Lease, list[str]]] = {}
         self.interrupted = Interrupted(data.claim_controller, renewal, self.release)
         self.interrupted.keepers.add(self)
         self._mean_duration = 0.0
@@ -73,13 +72,11 @@ class Settlement:
         """Queue the deletion of a message; ``message`` is the delivery, named in the log if the claim has ended."""
         if message is not None and elapsed() >= lease.valid_until:
             self._late_names[message_id] = name_of(message)
-        lease.acked.append(message_id)
-        # Checked after the append, and reset before the ids are taken: no id is left behind.
-        if not lease.has_pending:
+        if lease.ack(message_id):
             self._queue(lease)
 
     def _queue(self, lease: Lease) -> None:
-        lease.has_pending = True
+        lease.is_queued = True
         self._pending.append(lease)
         if not self._woken:
             self.wake()
@@ -111,26 +108,18 @@ class Settlement:
     @contextmanager
     def _settling(self, lease: Lease, message_ids: list[str]) -> Iterator[None]:
         """Count messages as settled after a request, also after one that a store did not answer."""
-        batch = {lease: message_ids}
-        self._renewal.begin_settling(lease, len(message_ids))
         try:
-            self._in_flight[id(batch)] = batch
+            lease.begin_settling(message_ids)
             yield
         except KombuPoolError:
-            self._settled(lease, message_ids)
+            lease.flushed(message_ids)
             raise
         except BaseException:
-            self._renewal.begin_settling(lease, -len(message_ids))
+            lease.settling_failed(message_ids)
             self.suspect()
             raise
         else:
-            self._settled(lease, message_ids)
-        finally:
-            self._in_flight.pop(id(batch), None)
-
-    def _settled(self, lease: Lease, message_ids: Sequence[str]) -> None:
-        lease.message_ids.difference_update(message_ids)
-        self._renewal.settled(lease, len(message_ids))
+            lease.flushed(message_ids)
 
     # For deliveries that were broken off.
 
@@ -146,14 +135,9 @@ class Settlement:
                 self._queue(lease)
 
     def kept(self) -> Iterator[tuple[Lease, Iterable[str]]]:
-        """Return the messages that are queued for a flush, or in one."""
-        for lease in self._renewal.leases():
-            if lease.acked:
-                yield lease, list(lease.acked)
+        """Return the messages that are queued for a release."""
         for lease, message_id in list(self._to_release):
             yield lease, (message_id,)
-        for batch in list(self._in_flight.values()):
-            yield from list(batch.items())
 
     def forget(self, lease: Lease, message_ids: set[str]) -> None:
         """Do nothing: what is broken off is not queued."""
@@ -228,7 +212,7 @@ class Settlement:
         for _ in range(self.MAX_DELAYS if self._delay else 0):
             begun = time.monotonic()
             time.sleep(max(self._delay, 3 * self._mean_duration))
-            if self._begun_at < begun and not self._in_flight:
+            if self._begun_at < begun and not any(lease.is_settling for lease in self._renewal.leases()):
                 return
 
     def send(self, leases: Iterable[Lease]) -> None:
@@ -266,34 +250,23 @@ class Settlement:
 
         :meth:`flushed` or :meth:`flush_failed` follows, also after an exception.
         """
-        self._in_flight[id(batch)] = batch
         for lease in leases:
-            lease.has_pending = False
-            if lease.acked:
-                ids = batch[lease] = []
-                _take_all(lease.acked, ids)
-                self._renewal.begin_settling(lease, len(ids))
+            lease.begin_flush(batch)
         self._begun_at = time.monotonic()
-        if not batch:
-            self._in_flight.pop(id(batch), None)
         return bool(batch)
 
     def flush_failed(self, batch: Batch) -> None:
         """Queue a batch again that was not sent, or whose answer got lost."""
-        self._in_flight.pop(id(batch), None)
         for lease, ids in batch.items():
-            lease.ambiguous = True
-            lease.acked.extend(ids)
-            self._renewal.begin_settling(lease, -len(ids))
+            lease.flush_failed(ids)
             self._queue(lease)
 
     def flushed(self, batch: Batch, refused: Sequence[tuple[str, str]]) -> None:
         """Count a batch as settled, and log the (message id, claim id) pairs that the store refused."""
-        self._in_flight.pop(id(batch), None)
         # Another thread may have begun a batch since; that only shortens the mean.
         self._mean_duration = min(self.MAX_DELAY, (self._mean_duration + time.monotonic() - self._begun_at) / 2)
         for lease, ids in batch.items():
-            self._settled(lease, ids)
+            lease.flushed(ids)
         if refused:
             self._log_refused(batch, refused)
         if self._late_names:
@@ -332,11 +305,3 @@ def name_of(message: Message) -> str:
 def pairs_of(batch: Batch) -> list[tuple[str, str]]:
     """Return the (message id, claim id) pairs of a batch."""
     return [(message_id, lease.claim_id) for lease, ids in batch.items() for message_id in ids]
-
-
-def _take_all(acked: deque[str], taken: list[str]) -> None:
-    """Move all ids; another thread may take some at the same time. In C: a signal handler must not lose one."""
-    try:
-        taken.extend(iter(acked.popleft, None))
-    except IndexError:
-        return

@@ -36,20 +36,20 @@ class SingleActiveConsumer:
         self._arguments = {name: arguments[name] for name in (FLAVOR_ARGUMENT,) if name in arguments}
         self._ttl = ttl
         self._owner = processes.new_owner_id()
-        self._active = False
+        #: Whether these consumers may claim.
+        self.active = False
         self._asked_at = self._confirmed_at = float("-inf")
 
-    def is_active(self) -> bool:
-        """Return whether these consumers may claim; become active if no others are."""
+    def poll(self) -> None:
+        """Become active if no other consumers are, and ask now and then whether these still are."""
         now = SYSTEM_CLOCK.elapsed()
         if now >= self._asked_at + self.POLL_INTERVAL:
             self._asked_at = now
             try:
-                self._active, self._confirmed_at = self._acquire(), now
+                self.active, self._confirmed_at = self._acquire(), now
             except KombuPoolError:
                 # While the store is unreachable, no other consumers can become active before the ttl ends.
-                self._active = self._active and now < self._confirmed_at + self._ttl
-        return self._active
+                self.active = self.active and now < self._confirmed_at + self._ttl
 
     def _acquire(self) -> bool:
         try:
@@ -63,12 +63,12 @@ class SingleActiveConsumer:
     def resign(self, *, locally: bool = False) -> None:
         """Stop being active; ``locally``: without a request to the store, which may not answer."""
         processes.retire(self._owner)
-        if self._active and not locally:
+        if self.active and not locally:
             self._queues.retire_owner(self._owner)
             self._queues.delete(self._name)
-        elif self._active:
+        elif self.active:
             self._queues.stop_renewing(self._owner)
-        self._active, self._asked_at = False, float("inf")
+        self.active, self._asked_at = False, float("inf")
 
 
 def single_active_of(

@@ -1,0 +1,320 @@
+"""Decides for which consumers of a connection the next claim is, and how many messages it may take.
+
+The threads that claim, one for each pool, ask :meth:`Scheduler.next` and tell :meth:`Scheduler.done`; nothing else
+decides. To it, the consumers of a queue are *ready*, *claiming* (they have a grant) or *empty* (their queue was found
+empty a moment ago, or a watch reports what comes).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from kombu_pool.errors import ConnectionError as StoreFailure
+    from kombu_pool.transport.consume.consumers import QueueConsumers
+    from kombu_pool.transport.consume.leases import Lease
+    from kombu_pool.transport.consume.prefetch import PrefetchWindow
+
+#: In which order the queues of a place are claimed from; each returns a sort key.
+ORDERS: dict[str, Callable[[QueueConsumers], float | str]] = {
+    "round_robin": lambda consumers: consumers.last_asked,
+    "priority": lambda consumers: consumers.since,
+    "sorted": lambda consumers: consumers.queue,
+}
+
+#: Numbers the claims of all connections.
+_serial = itertools.count(1)
+
+
+@dataclass(eq=False)
+class Place:
+    """What one thread claims from: a pool, or a part of it that may be unreachable by itself.
+
+    ``pool`` None: its queues have none yet.
+    """
+
+    pool: str | None
+    #: Has the thread ask again.
+    wake: Callable[[], None]
+    consumers: tuple[QueueConsumers, ...] = ()
+    #: Why the last claim failed.
+    failure: StoreFailure | None = None
+    #: The empty queues that a watch waits for at this moment.
+    watched: frozenset[str] = frozenset()
+    #: How many wake-ups came: a claim that began before the last of them does not show that a queue is empty.
+    wakeups: int = 0
+    #: Monotonic time when it was woken to take slots that are its consumers' turn, and has not asked since.
+    called_at: float = math.inf
+
+
+@dataclass(eq=False, slots=True)
+class Grant:
+    """Leave to claim up to ``slots`` messages, of which ``freed_by_ack`` become free with that very claim.
+
+    Without slots, the acknowledgements of ``leases`` are to be sent, for whose slots other consumers wait.
+    """
+
+    place: Place
+    consumers: QueueConsumers
+    slots: int
+    freed_by_ack: int = 0
+    leases: Sequence[Lease] = ()
+    #: That of its place when it began.
+    wakeups: int = 0
+    since: float = field(default_factory=time.monotonic)
+    thread: int = field(default_factory=threading.get_ident)
+
+
+@dataclass(slots=True)
+class Pause:
+    """There is nothing to claim now."""
+
+    #: For how long at most, in seconds.
+    limit: float
+    #: Whether free slots are left alone that are not worth a claim yet.
+    leave_few: bool
+    #: Whether there are such slots.
+    lingers: bool = False
+    #: Whether consumers wait for slots.
+    is_full: bool = False
+    #: The queues that were found empty.
+    empty: frozenset[str] = frozenset()
+
+
+class Scheduler:
+    """One for each connection. ``order`` is a key of ORDERS."""
+
+    #: How long an empty queue is not claimed from unless its store reports a message, in seconds.
+    EMPTY_TTL = 0.1
+    #: The same for a control queue: a broadcast is to be handed out before the tasks that were published after it.
+    CONTROL_EMPTY_TTL = 0.02
+    #: The longest pause, in seconds: a message without a wake-up is found after it.
+    MAX_WAIT = 5.0
+    #: How long slots are kept for a pool that does not answer, or whose turn it is and that does not ask, in seconds.
+    RESERVATION_TTL = 0.5
+    #: Pause before consumers are asked again how many messages they can start on, in seconds.
+    DEMAND_INTERVAL = 0.01
+
+    def __init__(self, order: str) -> None:
+        self.places: tuple[Place, ...] = ()
+        self._key = ORDERS[order]
+        # A signal handler may enter it again.
+        self._lock = threading.RLock()
+
+    # What there is to serve.
+
+    def add(self, place: Place, consumers: QueueConsumers) -> None:
+        """Serve these consumers from a place."""
+        with self._lock:
+            if place not in self.places:
+                self.places = (*self.places, place)
+            place.consumers = (*place.consumers, consumers)
+
+    def remove(self, consumers: QueueConsumers) -> list[Place]:
+        """Serve these consumers no more; remove and return the places that have no others."""
+        with self._lock:
+            for place in self.places:
+                place.consumers = tuple(other for other in place.consumers if other is not consumers)
+            idle = [place for place in self.places if not place.consumers]
+            self.places = tuple(place for place in self.places if place.consumers)
+        self.wake(consumers.window)
+        return idle
+
+    def served(self) -> list[QueueConsumers]:
+        """Return all consumers."""
+        return [consumers for place in self.places for consumers in place.consumers]
+
+    def wake(self, window: PrefetchWindow | None = None, but: Place | None = None) -> None:
+        """Have the places whose consumers use this window look again, or all places."""
+        for place in self.places:
+            if place is not but and (window is None or any(one.window is window for one in place.consumers)):
+                place.wake()
+
+    # For the threads that claim.
+
+    def next(self, place: Place, *, leave_few: bool, only_control: bool = False) -> Grant | Pause:
+        """Return what to do next in a place, or only for the consumers of its control queues.
+
+        A claim of one message costs as much as a claim of many. With ``leave_few``, a channel that still has work and
+        few free slots therefore claims nothing yet.
+        """
+        pause = Pause(self.MAX_WAIT, leave_few)
+        with self._lock:
+            now, place.called_at = time.monotonic(), math.inf
+            ready = [one for one in place.consumers if one.grant is None and now >= one.empty_until]
+            if only_control:
+                ready = [one for one in ready if one.in_control_queue]
+            for consumers in sorted(ready, key=self._key):
+                grant = self._grant(place, consumers, pause)
+                if grant is not None:
+                    grant.wakeups, consumers.grant = place.wakeups, grant
+                    return grant
+            pause.empty = frozenset(one.queue for one in place.consumers if now < one.empty_until)
+        return pause
+
+    def done(self, grant: Grant, count: int | None) -> None:
+        """End a grant; ``count`` messages came, None: the queue was not asked."""
+        consumers, place = grant.consumers, grant.place
+        with self._lock:
+            consumers.grant = None
+            if count is not None:
+                consumers.last_asked = next(_serial)
+            if count == 0 and grant.wakeups == place.wakeups:
+                ttl = self.CONTROL_EMPTY_TTL if consumers.in_control_queue else self.EMPTY_TTL
+                consumers.empty_until = math.inf if consumers.queue in place.watched else time.monotonic() + ttl
+        if not consumers.is_unlimited:
+            self.wake(consumers.window, but=place)
+
+    def give_up(self) -> None:
+        """End the grants of the calling thread, which an exception of a signal handler broke off."""
+        for consumers in self.served():
+            grant = consumers.grant
+            if grant is not None and grant.thread == threading.get_ident():
+                self.done(grant, None)
+
+    def watching(self, place: Place, queues: frozenset[str]) -> None:
+        """Take note that a watch reports from now on what comes to these empty queues."""
+        with self._lock:
+            place.watched = queues
+            for consumers in place.consumers:
+                if consumers.queue in queues and consumers.empty_until > -math.inf:
+                    consumers.empty_until = math.inf
+
+    def woken(self, place: Place) -> None:
+        """Take note that the watch ended, as something may have come to any of its queues."""
+        with self._lock:
+            place.wakeups += 1
+            place.watched = frozenset()
+            self.forget_empty(place)
+
+    def forget_empty(self, place: Place) -> None:
+        """Claim from all queues of a place next."""
+        with self._lock:
+            for consumers in place.consumers:
+                consumers.empty_until = -math.inf
+
+    # The rules.
+
+    def _grant(self, place: Place, consumers: QueueConsumers, pause: Pause) -> Grant | None:
+        """Return leave for these consumers, or take note in ``pause`` of what they wait for."""
+        window = consumers.window
+        if consumers.is_over or self._is_preceded(consumers, place):
+            return None
+        if consumers.single_active is not None and not consumers.single_active.active:
+            pause.limit = min(pause.limit, consumers.single_active.POLL_INTERVAL)
+            return None
+        # Set before looking: a slot that becomes free in between is not missed.
+        was_awaited, window.is_awaited, window.unclaimed = window.is_awaited, True, 0
+        if window.paused:
+            grant = None
+        elif consumers.is_unlimited:
+            missing = self._read_ahead_of(consumers)
+            grant = Grant(place, consumers, missing) if missing else None
+        elif (first := self._first_of(window)) is not None and first is not consumers:
+            grant = self._yield(place, consumers, first, pause)
+        else:
+            grant = self._grant_slots(place, consumers, pause)
+        if grant is None:
+            pause.is_full = True
+        else:
+            window.is_awaited = was_awaited
+        return grant
+
+    def _is_preceded(self, consumers: QueueConsumers, place: Place) -> bool:
+        """Return whether others of the same queue have a higher priority, and slots."""
+        return any(
+            other.priority > consumers.priority and self._has_slots(other)
+            for other in place.consumers
+            if other.queue == consumers.queue and other is not consumers
+        )
+
+    def _has_slots(self, consumers: QueueConsumers) -> bool:
+        if consumers.is_over or consumers.window.paused:
+            return False
+        return self._read_ahead_of(consumers) > 0 if consumers.is_unlimited else self._free(consumers.window) > 0
+
+    @staticmethod
+    def _read_ahead_of(consumers: QueueConsumers) -> int:
+        """Return how many messages to claim for consumers without a limit: at least half of what is read ahead."""
+        read_ahead = consumers.window.read_ahead
+        missing = read_ahead - consumers.ready
+        return missing if missing * 2 >= read_ahead else 0
+
+    def _grant_slots(self, place: Place, consumers: QueueConsumers, pause: Pause) -> Grant | None:
+        """Return leave for those whose turn it is among the consumers of their window."""
+        window = consumers.window
+        if not window.can_consume():
+            return None
+        acked = [lease for lease in list(window.leases) if lease.is_queued]
+        own = sum(lease.acked for lease in acked if lease.queue == consumers.queue)
+        here = {one.queue for one in place.consumers} - {consumers.queue}
+        others = [lease for lease in acked if lease.queue in here]
+        free = self._free(window) + own
+        slots = free + sum(lease.acked for lease in others)
+        has_work = window.outstanding() > own
+        if pause.leave_few and slots > 0 and has_work and not window.is_worth_a_claim(slots):
+            # These slots count towards the number that ends the wait.
+            pause.lingers, window.unclaimed = True, slots
+            return None
+        if others:
+            return Grant(place, consumers, 0, leases=others)
+        wanted = min(free, window.read_ahead, self._demand_of(window))
+        if wanted <= 0:
+            pause.limit = min(pause.limit, self.MAX_WAIT if window.demand is None else self.DEMAND_INTERVAL)
+            return None
+        return Grant(place, consumers, wanted, own)
+
+    def _yield(self, place: Place, consumers: QueueConsumers, first: QueueConsumers, pause: Pause) -> Grant | None:
+        """Leave the slots to those whose turn it is; return leave to send acknowledgements that hold some.
+
+        A store does not tell what other queues hold. Without this order, the consumers that claim again with each
+        acknowledgement would keep all slots until their queue is empty.
+        """
+        if first in place.consumers:
+            return None
+        acked = [lease for lease in list(consumers.window.leases) if lease.is_queued and lease.queue == consumers.queue]
+        if acked:
+            return Grant(place, consumers, 0, leases=acked)
+        pause.limit = min(pause.limit, self.RESERVATION_TTL)
+        if self._free(consumers.window) > 0:
+            theirs = next(one for one in self.places if first in one.consumers)
+            theirs.called_at = min(theirs.called_at, time.monotonic())
+            theirs.wake()
+        return None
+
+    def _first_of(self, window: PrefetchWindow) -> QueueConsumers | None:
+        """Return the consumers whose turn it is among those that may claim with this window.
+
+        Of the first ones of all places, those that were asked for longest ago.
+        """
+        now, firsts = time.monotonic(), []
+        for place in self.places:
+            ready = [
+                one
+                for one in place.consumers
+                if one.window is window and one.grant is None and now >= one.empty_until and not one.no_ack
+                if not one.is_over and (one.single_active is None or one.single_active.active)
+            ]
+            if ready and place.failure is None and now < place.called_at + self.RESERVATION_TTL:
+                firsts.append(min(ready, key=self._key))
+        return min(firsts, key=lambda one: one.last_asked, default=None)
+
+    def _free(self, window: PrefetchWindow) -> int:
+        """Return how many slots are neither held, as far as the store knows, nor reserved for claims in progress."""
+        since = time.monotonic() - self.RESERVATION_TTL
+        grants = [one.grant for one in self.served() if one.grant is not None and one.window is window]
+        reserved = sum(grant.slots for grant in grants if grant.since > since and not grant.consumers.no_ack)
+        return window.prefetch_count - window.outstanding() - reserved
+
+    def _demand_of(self, window: PrefetchWindow) -> int:
+        """Return how many messages more the consumers of a window can start on at once, or all that it may hold."""
+        if window.demand is None:
+            return window.prefetch_count
+        return window.demand() - sum(one.ready for one in self.served() if one.window is window)

@@ -1,0 +1,383 @@
+"""Which consumers of a connection claim next, and how many messages: what the scheduler decides, without a store."""
+
+from __future__ import annotations
+
+import itertools
+import random
+
+import pytest
+
+from kombu_pool.transport.consume.consumers import Consumer, QueueConsumers
+from kombu_pool.transport.consume.leases import Lease
+from kombu_pool.transport.consume.prefetch import PrefetchWindow
+from kombu_pool.transport.consume.scheduler import Grant, Place, Scheduler
+
+LIMIT = 4
+FAR = float("inf")
+
+
+class Setup:
+    """A scheduler, its places, and a window that all consumers share unless they bring their own."""
+
+    def __init__(self, order="round_robin", places=("a",)):
+        self.scheduler = Scheduler(order)
+        self.woken = []
+        self.places = {name: Place(name, lambda name=name: self.woken.append(name)) for name in places}
+        self.window = self.new_window()
+        self._ids = itertools.count()
+
+    def new_window(self, limit=LIMIT, read_ahead=256):
+        window = PrefetchWindow(read_ahead, self.scheduler.wake)
+        window.prefetch_count = limit
+        return window
+
+    def consume(self, queue, place="a", window=None, priority=0, no_ack=False, **options):
+        consumers = QueueConsumers(queue, no_ack, window or self.window, None, "life", **options)
+        consumers.add(Consumer(queue, queue, queue, None, no_ack, None, priority=priority))
+        self.scheduler.add(self.places[place], consumers)
+        return consumers
+
+    def next(self, place="a", leave_few=False, **options):
+        return self.scheduler.next(self.places[place], leave_few=leave_few, **options)
+
+    def claim(self, place="a", came=None, **options):
+        """Claim as the scheduler says; return (queue, slots) and the lease on what came, by default all that may."""
+        grant = self.next(place, **options)
+        assert isinstance(grant, Grant), grant
+        count = grant.slots if came is None else came
+        lease = self.lease(grant.consumers, count) if count else None
+        self.scheduler.done(grant, count)
+        return (grant.consumers.queue, grant.slots), lease
+
+    def lease(self, consumers, count):
+        ids = [str(next(self._ids)) for _ in range(count)]
+        lease = Lease(consumers.queue, None, "claim", ids, FAR, consumers.window.settled)
+        consumers.window.leases.add(lease)
+        return lease
+
+
+def settle(lease):
+    """Settle all messages of a lease, as the store confirms it."""
+    ids = list(lease.known()[0])
+    lease.begin_settling(ids)
+    lease.flushed(ids)
+
+
+def ack(lease, count):
+    """Acknowledge so many messages, of which the store does not know yet."""
+    unsettled, settling = lease.known()
+    for message_id in sorted(unsettled - settling)[:count]:
+        lease.is_queued = lease.ack(message_id) or lease.is_queued
+
+
+@pytest.fixture
+def setup():
+    return Setup()
+
+
+@pytest.fixture
+def two():
+    """Two places whose consumers share a window."""
+    return Setup(places=("a", "b"))
+
+
+def test_the_queue_that_was_served_longest_ago_comes_next(setup):
+    for queue in "xyz":
+        setup.consume(queue)
+
+    served = []
+    for _ in range(6):
+        (queue, _), lease = setup.claim()
+        served.append(queue)
+        settle(lease)
+
+    assert served == [*"xyzxyz"]
+
+
+@pytest.mark.parametrize(("order", "expected"), [("priority", "zxy"), ("sorted", "xyz"), ("round_robin", "zxy")])
+def test_the_order_of_queues_is_what_the_option_says(order, expected):
+    setup = Setup(order)
+    for queue in "zxy":
+        setup.consume(queue)
+
+    served = []
+    for _ in range(3):
+        (queue, _), lease = setup.claim()
+        settle(lease)
+        grant = setup.next() if order != "round_robin" else None
+        assert grant is None or grant.consumers.queue == queue, "the first queue comes first until it is empty"
+        if grant is not None:
+            setup.scheduler.done(grant, 0)
+        served.append(queue)
+
+    assert served == [*expected]
+
+
+def test_a_claim_takes_the_free_slots_and_no_more_than_is_read_ahead(setup):
+    setup.consume("q")
+    assert setup.claim(came=1)[0] == ("q", 4)
+    assert setup.claim()[0] == ("q", 3)
+    assert setup.next().is_full
+
+    large = Setup()
+    large.consume("q", window=large.new_window(limit=100, read_ahead=10))
+    assert large.claim()[0] == ("q", 10)
+
+
+def test_a_slot_is_free_when_the_store_knows_or_with_the_claim_that_tells_it(setup):
+    setup.consume("q")
+    _, lease = setup.claim()
+    ack(lease, 2)
+
+    grant = setup.next()
+
+    assert (grant.slots, grant.freed_by_ack) == (2, 2)
+
+
+def test_few_slots_are_left_until_they_are_worth_a_claim(setup):
+    setup.consume("q")
+    _, lease = setup.claim()
+    ack(lease, 1)
+
+    pause = setup.next(leave_few=True)
+    assert pause.lingers
+    assert setup.window.is_awaited
+    setup.window.acknowledged()
+    assert setup.woken == ["a"]
+    ack(lease, 1)
+
+    assert setup.next(leave_few=True).slots == 2
+
+
+def test_an_empty_queue_is_left_alone_until_its_watch_reports_something(setup):
+    setup.consume("q")
+    setup.claim(came=0)
+
+    assert setup.next().empty == {"q"}
+    setup.scheduler.watching(setup.places["a"], frozenset({"q"}))
+    assert setup.next().empty == {"q"}
+    setup.scheduler.woken(setup.places["a"])
+
+    assert isinstance(setup.next(), Grant)
+
+
+def test_a_claim_that_began_before_a_wake_up_does_not_show_that_a_queue_is_empty(setup):
+    setup.consume("q")
+    grant = setup.next()
+    setup.scheduler.woken(setup.places["a"])
+
+    setup.scheduler.done(grant, 0)
+
+    assert isinstance(setup.next(), Grant)
+
+
+def test_two_claims_at_once_share_the_window(two):
+    first, second = two.consume("x"), two.consume("y", place="b")
+    two.window.read_ahead = 3
+    grant = two.next("a")
+    assert (grant.consumers, grant.slots) == (first, 3)
+
+    other = two.next("b")
+
+    assert (other.consumers, other.slots) == (second, 1)
+
+
+def test_slots_go_to_who_waits_for_longest_though_that_is_another_place(two):
+    two.consume("x")
+    two.consume("y", place="b")
+    _, lease = two.claim("a")
+    settle(lease)
+    two.woken.clear()
+
+    assert two.next("a").is_full
+    assert two.woken == ["b"]
+    assert two.claim("b")[0] == ("y", 4)
+
+
+def test_who_is_behind_sends_what_is_acknowledged_for_the_others_slots(two):
+    two.consume("x")
+    two.consume("y", place="b")
+    _, lease = two.claim("a")
+    ack(lease, 1)
+
+    grant = two.next("a")
+
+    assert (grant.slots, grant.leases) == (0, [lease])
+    assert two.next("b").is_full
+    settle(lease)
+    two.scheduler.done(grant, None)
+    assert "b" in two.woken
+    assert two.next("b").slots == 4
+
+
+def test_acknowledgements_of_other_queues_of_a_place_are_sent_before_a_claim(setup):
+    setup.consume("x")
+    setup.consume("y")
+    _, lease = setup.claim()
+    ack(lease, 4)
+
+    grant = setup.next()
+
+    assert (grant.consumers.queue, grant.slots, grant.leases) == ("y", 0, [lease])
+
+
+@pytest.mark.parametrize("reason", ["failing", "asks not", "empty", "cancelled", "no_ack", "paused", "claiming"])
+def test_nobody_waits_for_a_place_that_takes_no_slots(two, monkeypatch, reason):
+    two.consume("x")
+    other = two.consume("y", place="b", no_ack=reason == "no_ack")
+    _, lease = two.claim("a")
+    settle(lease)
+    if reason == "failing":
+        two.places["b"].failure = ConnectionError()
+    elif reason == "asks not":
+        assert two.next("a").is_full
+        monkeypatch.setattr(Scheduler, "RESERVATION_TTL", 0.0)
+    elif reason == "empty":
+        two.claim("b", came=0)
+    elif reason == "cancelled":
+        two.scheduler.remove(other)
+    elif reason == "paused":
+        other.window = two.new_window()
+    elif reason == "claiming":
+        grant = two.next("b")
+        grant.slots = 1
+
+    assert two.next("a").slots == (3 if reason == "claiming" else 4)
+
+
+def test_slots_are_not_kept_for_a_claim_that_does_not_return(two, monkeypatch):
+    two.consume("x")
+    two.consume("y", place="b")
+    two.next("a")
+    assert two.next("b").is_full
+
+    monkeypatch.setattr(Scheduler, "RESERVATION_TTL", 0.0)
+
+    assert two.next("b").slots == LIMIT
+
+
+def test_a_claim_that_was_broken_off_is_over(setup):
+    setup.consume("q")
+    setup.next()
+    assert not isinstance(setup.next(), Grant)
+
+    setup.scheduler.give_up()
+
+    assert isinstance(setup.next(), Grant)
+
+
+def test_consumers_without_a_limit_claim_once_half_of_what_is_read_ahead_is_delivered(setup):
+    consumers = setup.consume("q", window=setup.new_window(limit=0, read_ahead=10))
+    consumers.claimed = 6
+    assert setup.next().is_full
+
+    consumers.delivered = 1
+
+    assert setup.next().slots == 5
+
+
+def test_who_acknowledges_nothing_needs_no_slot(setup):
+    setup.consume("q")
+    setup.claim()
+
+    setup.consume("news", no_ack=True)
+
+    assert setup.next().slots == 256
+
+
+def test_of_a_control_queue_nothing_else_is_asked_when_it_comes_first(setup):
+    setup.consume("tasks")
+    setup.consume("news", no_ack=True, in_control_queue=True)
+
+    assert setup.next(only_control=True).consumers.queue == "news"
+    assert not isinstance(setup.next(only_control=True), Grant)
+
+
+def test_consumers_of_a_lower_priority_get_what_the_others_have_no_slots_for(setup):
+    high = setup.consume("q", window=setup.new_window(), priority=5)
+    low = setup.consume("q", window=setup.new_window(), priority=1)
+    low.last_asked, high.last_asked = 1, 2
+
+    (_, lease) = setup.claim()
+    assert high.window.leases == {lease}
+    grant = setup.next()
+    assert grant.consumers is low
+    setup.scheduler.done(grant, None)
+    settle(lease)
+    grant = setup.next()
+    assert grant.consumers is high
+    setup.scheduler.done(grant, 0)
+    assert not isinstance(setup.next(), Grant), "the queue is empty for both"
+
+
+def test_no_more_is_claimed_than_consumers_can_start_on(setup):
+    consumers, wanted = setup.consume("q"), [2]
+    setup.window.demand = lambda: wanted[0]
+
+    assert setup.claim()[0] == ("q", 2)
+    consumers.claimed = 2
+    pause = setup.next()
+    assert pause.limit == Scheduler.DEMAND_INTERVAL
+    consumers.delivered, wanted[0] = 2, 1
+
+    assert setup.next().slots == 1
+
+
+class RandomRun:
+    """Claims of three places that begin and end in any order, acknowledgements, and requests that fail."""
+
+    def __init__(self, seed):
+        self.draw = random.Random(seed)  # noqa: S311 - nothing secret
+        self.setup = Setup(self.draw.choice(["round_robin", "priority", "sorted"]), places=("a", "b", "c"))
+        self.backlog = dict.fromkeys("uvwxyz", 100)
+        self.grants, self.leases = [], []
+        for number, queue in enumerate(self.backlog):
+            self.setup.consume(queue, place="abc"[number % 3])
+
+    def step(self):
+        """Do something, and return whether there is more to do."""
+        kind = self.draw.random()
+        if kind < 0.5:
+            self._begin()
+        elif kind < 0.8 and self.grants:
+            self._end(self.grants.pop(self.draw.randrange(len(self.grants))))
+        else:
+            for lease in self.draw.sample(self.leases, min(1, len(self.leases))):
+                ack(lease, self.draw.randint(1, LIMIT))
+        self.leases = [lease for lease in self.leases if lease.unsettled]
+        return bool(self.grants or self.leases or any(self.backlog.values()))
+
+    def _begin(self):
+        grant = self.setup.next(self.draw.choice("abc"), leave_few=self.draw.random() < 0.5)
+        if isinstance(grant, Grant):
+            self.grants.append(grant)
+            return
+        for place in self.setup.places.values():
+            self.setup.scheduler.woken(place)
+
+    def _end(self, grant):
+        """End a claim, which carries the acknowledgements of its queue, or a request with those of other queues."""
+        queue = grant.consumers.queue
+        for lease in grant.leases or [lease for lease in self.leases if lease.queue == queue]:
+            batch = {}
+            lease.begin_flush(batch)
+            has_failed = self.draw.random() < 0.1
+            for ids in batch.values():
+                (lease.flush_failed if has_failed else lease.flushed)(ids)
+            lease.is_queued = has_failed and bool(batch)
+        count = min(grant.slots, LIMIT - self.setup.window.outstanding(), self.backlog[queue])
+        self.backlog[queue] -= count
+        if count:
+            self.leases.append(self.setup.lease(grant.consumers, count))
+        self.setup.scheduler.done(grant, count if grant.slots else None)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_limit_holds_and_all_are_served_whatever_happens(seed):
+    run = RandomRun(seed)
+    for _ in range(20_000):
+        if not run.step():
+            return
+        assert run.setup.window.outstanding() <= LIMIT
+
+    pytest.fail(f"left: {run.backlog}, {len(run.grants)} claims, {len(run.leases)} leases")

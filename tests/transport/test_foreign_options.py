@@ -54,7 +54,7 @@ def warnings(caplog, monkeypatch):
 
 
 def test_every_option_of_kombu_is_named_once_and_ends_nothing(warnings):
-    names = options_of_kombu()
+    names = [name for name in options_of_kombu() if name not in options.OURS]
     assert {"visibility_timeout", "unacked_restore_limit", "wait_time_seconds", "client_properties", "ssl"} < set(names)
 
     for _ in range(3):

@@ -16,7 +16,7 @@ from kombu import Connection
 import kombu_pool
 from kombu_pool.drivers import parse
 from kombu_pool.transport import Transport
-from kombu_pool.transport.consume import leases
+from kombu_pool.transport.consume import renewal
 from tests.support.limits import LIMIT
 from tests.support.transport.child_programs import brief_mailbox, double
 from tests.support.transport.stores import STORES
@@ -97,7 +97,7 @@ def test_many_killed_processes_leave_no_row_in_any_store(kind, tmp_path, opened,
     store = kombu_pool.open(url)
     eventually(lambda: survivor.is_registered)
     # One record for all processes that have died stays.
-    store.control.consumers_controller.add_holder(leases.PROCESSES, "first", 60, consuming=False)
+    store.control.consumers_controller.add_holder(renewal.PROCESSES, "first", 60, consuming=False)
     store.control.consumers_controller.remove_holders(["first"])
     before = RAW[kind](uri)
 

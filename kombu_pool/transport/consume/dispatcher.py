@@ -203,6 +203,7 @@ class Dispatcher:
         with self._lock:
             fetchers = list(self._fetchers.values())
             self._fetchers.clear()
+            self.scheduler.clear()
         for fetcher in fetchers:
             fetcher.stop()
         for fetcher in fetchers:

@@ -127,14 +127,22 @@ class Scheduler:
         self.wake(consumers.window)
         return idle
 
+    def clear(self) -> None:
+        """Serve nothing any more: a lease may outlive its connection, but not hold its consumers."""
+        self.places = ()
+
     def served(self) -> list[QueueConsumers]:
         """Return all consumers."""
         return [consumers for place in self.places for consumers in place.consumers]
 
     def wake(self, window: PrefetchWindow | None = None, but: Place | None = None) -> None:
-        """Have the places whose consumers use this window look again, or all places."""
+        """Have the places look again whose consumers wait for a slot of this window, or all places."""
+        now = time.monotonic()
         for place in self.places:
-            if place is not but and (window is None or any(one.window is window for one in place.consumers)):
+            if place is but:
+                continue
+            waiting = (one for one in place.consumers if one.window is window and one.grant is None)
+            if window is None or any(now >= one.empty_until for one in waiting):
                 place.wake()
 
     # For the threads that claim.

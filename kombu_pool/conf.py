@@ -241,7 +241,7 @@ TRANSPORT: list[cfg.Opt] = [
         "queue_order_strategy",
         default="round_robin",
         choices=[
-            ("round_robin", "The queue that was asked longest ago comes next."),
+            ("round_robin", "In turn, so that each queue gets as many messages as the others."),
             ("priority", "In the order in which they are consumed: the next one gets what the first ones leave."),
             ("sorted", "In the order of their names."),
         ],

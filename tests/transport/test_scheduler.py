@@ -113,6 +113,23 @@ def test_the_order_of_queues_is_what_the_option_says(order, expected):
     assert served == [*expected]
 
 
+def test_queues_get_as_many_messages_as_the_others_though_their_claims_differ(two):
+    two.consume("x")
+    two.consume("y", place="b")
+    got = {"x": 0, "y": 0}
+    for _ in range(40):
+        # There is seldom more than one slot for the second one.
+        for place, most in ("a", 4), ("b", 1):
+            grant = two.next(place)
+            if isinstance(grant, Grant):
+                lease = two.lease(grant.consumers, min(most, grant.slots))
+                got[grant.consumers.queue] += lease.unsettled
+                two.scheduler.done(grant, lease.unsettled)
+                settle(lease)
+
+    assert abs(got["x"] - got["y"]) <= LIMIT
+
+
 def test_a_claim_takes_the_free_slots_and_no_more_than_is_read_ahead(setup):
     setup.consume("q")
     assert setup.claim(came=1)[0] == ("q", 4)
@@ -296,7 +313,7 @@ def test_of_a_control_queue_nothing_else_is_asked_when_it_comes_first(setup):
 def test_consumers_of_a_lower_priority_get_what_the_others_have_no_slots_for(setup):
     high = setup.consume("q", window=setup.new_window(), priority=5)
     low = setup.consume("q", window=setup.new_window(), priority=1)
-    low.last_asked, high.last_asked = 1, 2
+    low.turn, high.turn = 1, 2
 
     (_, lease) = setup.claim()
     assert high.window.leases == {lease}

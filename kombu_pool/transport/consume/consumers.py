@@ -73,8 +73,8 @@ class QueueConsumers:
     grant: Grant | None = None
     #: Monotonic time until which their queue, which was found empty, is not claimed from; in the past while READY.
     empty_until: float = -math.inf
-    #: The number of their last claim among all claims of the process.
-    last_asked: int = 0
+    #: When they come next: grows with each message that they get, from the turn of those that were served last.
+    turn: int = 0
 
     @property
     def ready(self) -> int:

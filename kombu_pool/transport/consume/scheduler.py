@@ -7,7 +7,6 @@ empty a moment ago, or a watch reports what comes).
 
 from __future__ import annotations
 
-import itertools
 import math
 import threading
 import time
@@ -24,13 +23,10 @@ if TYPE_CHECKING:
 
 #: In which order the queues of a place are claimed from; each returns a sort key.
 ORDERS: dict[str, Callable[[QueueConsumers], float | str]] = {
-    "round_robin": lambda consumers: consumers.last_asked,
+    "round_robin": lambda consumers: consumers.turn,
     "priority": lambda consumers: consumers.since,
     "sorted": lambda consumers: consumers.queue,
 }
-
-#: Numbers the claims of all connections.
-_serial = itertools.count(1)
 
 
 @dataclass(eq=False)
@@ -105,6 +101,8 @@ class Scheduler:
     def __init__(self, order: str) -> None:
         self.places: tuple[Place, ...] = ()
         self._key = ORDERS[order]
+        #: That of the last grant: who has waited for long does not come first for long.
+        self._turn = 0
         # A signal handler may enter it again.
         self._lock = threading.RLock()
 
@@ -163,6 +161,7 @@ class Scheduler:
                 grant = self._grant(place, consumers, pause)
                 if grant is not None:
                     grant.wakeups, consumers.grant = place.wakeups, grant
+                    self._turn = max(self._turn, consumers.turn)
                     return grant
             pause.empty = frozenset(one.queue for one in place.consumers if now < one.empty_until)
         return pause
@@ -173,7 +172,8 @@ class Scheduler:
         with self._lock:
             consumers.grant = None
             if count is not None:
-                consumers.last_asked = next(_serial)
+                # An empty queue had its turn, too.
+                consumers.turn = max(consumers.turn, self._turn) + (count or grant.slots)
             if count == 0 and grant.wakeups == place.wakeups:
                 ttl = self.CONTROL_EMPTY_TTL if consumers.in_control_queue else self.EMPTY_TTL
                 consumers.empty_until = math.inf if consumers.queue in place.watched else time.monotonic() + ttl
@@ -300,7 +300,7 @@ class Scheduler:
     def _first_of(self, window: PrefetchWindow) -> QueueConsumers | None:
         """Return the consumers whose turn it is among those that may claim with this window.
 
-        Of the first ones of all places, those that were asked for longest ago.
+        Of the first ones of all places, those that got the fewest messages.
         """
         now, firsts = time.monotonic(), []
         for place in self.places:
@@ -312,7 +312,7 @@ class Scheduler:
             ]
             if ready and place.failure is None and now < place.called_at + self.RESERVATION_TTL:
                 firsts.append(min(ready, key=self._key))
-        return min(firsts, key=lambda one: one.last_asked, default=None)
+        return min(firsts, key=lambda one: one.turn, default=None)
 
     def _free(self, window: PrefetchWindow) -> int:
         """Return how many slots are neither held, as far as the store knows, nor reserved for claims in progress."""

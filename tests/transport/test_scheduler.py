@@ -7,10 +7,10 @@ import random
 
 import pytest
 
-from kombu_pool.transport.consume.consumers import Consumer, QueueConsumers
+from kombu_pool.transport.consume.consumers import Consumer, Grant, Place, QueueConsumers
 from kombu_pool.transport.consume.leases import Lease
 from kombu_pool.transport.consume.prefetch import PrefetchWindow
-from kombu_pool.transport.consume.scheduler import Grant, Place, Scheduler
+from kombu_pool.transport.consume.scheduler import Scheduler
 
 LIMIT = 4
 FAR = float("inf")
@@ -67,7 +67,8 @@ def ack(lease, count):
     """Acknowledge so many messages, of which the store does not know yet."""
     unsettled, settling = lease.known()
     for message_id in sorted(unsettled - settling)[:count]:
-        lease.is_queued = lease.ack(message_id) or lease.is_queued
+        lease.ack(message_id)
+        lease.is_queued = True
 
 
 @pytest.fixture
@@ -257,7 +258,7 @@ def test_nobody_waits_for_a_place_that_takes_no_slots(two, monkeypatch, reason):
         other.window = two.new_window()
     elif reason == "claiming":
         grant = two.next("b")
-        grant.slots = 1
+        two.window.reserved[grant] = 1, FAR
 
     assert two.next("a").slots == (3 if reason == "claiming" else 4)
 

@@ -1,4 +1,4 @@
-"""The consumers of a channel, and those of one queue, which one claim serves."""
+"""The consumers of a channel, those of one queue, which one claim serves, and the place that they consume from."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from kombu_pool.errors import ConnectionError as StoreFailure
     from kombu_pool.model import Message as StoredMessage
     from kombu_pool.transport.consume.leases import Lease
     from kombu_pool.transport.consume.prefetch import PrefetchWindow
-    from kombu_pool.transport.consume.scheduler import Grant
     from kombu_pool.transport.consume.single_active import SingleActiveConsumer
 
 
@@ -117,3 +117,41 @@ class QueueConsumers:
         highest = sum(one.priority == consumers[0].priority for one in consumers)
         self._next = (self._next + 1) % highest
         return consumers[self._next]
+
+
+@dataclass(eq=False)
+class Place:
+    """What one thread claims from: a pool, or a part of it that may be unreachable by itself.
+
+    ``pool`` None: its queues have none yet.
+    """
+
+    pool: str | None
+    #: Has the thread ask again.
+    wake: Callable[[], None]
+    consumers: tuple[QueueConsumers, ...] = ()
+    #: Why the last claim failed.
+    failure: StoreFailure | None = None
+    #: The empty queues that a watch waits for at this moment.
+    watched: frozenset[str] = frozenset()
+    #: How many wake-ups came: a claim that began before the last of them does not show that a queue is empty.
+    wakeups: int = 0
+    #: Monotonic time when it was woken to take slots that are its consumers' turn, and has not asked since.
+    called_at: float = math.inf
+
+
+@dataclass(eq=False, slots=True)
+class Grant:
+    """Leave to claim up to ``slots`` messages, of which ``freed_by_ack`` become free with that very claim.
+
+    Without slots, the acknowledgements of ``leases`` are to be sent, for whose slots other consumers wait.
+    """
+
+    place: Place
+    consumers: QueueConsumers
+    slots: int
+    freed_by_ack: int = 0
+    leases: Sequence[Lease] = ()
+    #: That of its place when it began.
+    wakeups: int = 0
+    thread: int = field(default_factory=threading.get_ident)

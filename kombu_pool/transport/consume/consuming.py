@@ -208,8 +208,8 @@ class ConsumingMethods:
         else:
             self._unacked[message.delivery_tag] = (lease, stored["id"], message)
         queue_consumers.delivered += 1
-        if self.qos.is_awaited:
-            self.qos.delivered(queue_consumers)
+        if self.qos.is_awaited and queue_consumers.is_unlimited:
+            self.qos.delivered(queue_consumers.ready)
         self._handed = message.delivery_tag
         consumer.callback(message)
 

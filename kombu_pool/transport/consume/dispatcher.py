@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from kombu_pool.transport.consume.cancellation import Cancellation
 from kombu_pool.transport.consume.claiming import Claimer
+from kombu_pool.transport.consume.consumers import Place
 from kombu_pool.transport.consume.fetcher import Fetcher
 from kombu_pool.transport.consume.inbox import Inbox
-from kombu_pool.transport.consume.scheduler import Place, Scheduler
+from kombu_pool.transport.consume.scheduler import Scheduler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from kombu_pool import errors
-from kombu_pool.transport.consume.scheduler import Grant
+from kombu_pool.transport.consume.consumers import Grant
 from kombu_pool.transport.threads import Flag
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from kombu_pool.storage import Watch
     from kombu_pool.transport.consume.claiming import Claimer
-    from kombu_pool.transport.consume.scheduler import Pause, Place, Scheduler
+    from kombu_pool.transport.consume.consumers import Place
+    from kombu_pool.transport.consume.scheduler import Pause, Scheduler
 
 logger = logging.getLogger(__name__)
 

@@ -31,6 +31,7 @@ class Lease:
         "_in_flight",
         "_lock",
         "_unsettled",
+        "ack",
         "ambiguous",
         "claim_id",
         "is_queued",
@@ -61,6 +62,9 @@ class Lease:
         self._unsettled = set(message_ids)
         #: Acknowledged messages that the store does not know of.
         self._acked: deque[str] = deque()
+        #: Takes note of an acknowledgement; then the lease is to be queued, unless ``is_queued``. Reset before the ids
+        #: are taken, that leaves none behind. In C, without the lock: every acknowledgement comes through here.
+        self.ack: Callable[[str], None] = self._acked.append
         #: The messages that each request settles which is on its way.
         self._in_flight: list[list[str]] = []
         # A signal handler may enter it again.
@@ -85,15 +89,6 @@ class Lease:
         """Return how many messages its consumers have not settled, whatever the store knows."""
         with self._lock:
             return len(self._unsettled) - len(self._acked) - sum(map(len, self._in_flight))
-
-    def ack(self, message_id: str) -> bool:
-        """Take note of an acknowledgement; return whether the lease is to be queued for a flush.
-
-        Without the lock: every acknowledgement comes through here.
-        """
-        self._acked.append(message_id)
-        # Looked at after the append, and reset before the ids are taken: no id is left behind.
-        return not self.is_queued
 
     def begin_flush(self, batch: dict[Lease, list[str]]) -> None:
         """Move the acknowledged messages to a batch, which a request settles: flushed() or flush_failed() follows."""

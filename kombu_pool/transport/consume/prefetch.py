@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from kombu_pool.transport.consume.consumers import QueueConsumers
     from kombu_pool.transport.consume.leases import Lease
 
 #: From this limit on, a quarter of the slots hides the latency of a claim.
@@ -27,6 +26,8 @@ class PrefetchWindow:
         self.prefetch_count = 0
         self.read_ahead = read_ahead
         self.leases: set[Lease] = set()
+        #: The slots that are reserved for each claim in progress, and the monotonic time when it began.
+        self.reserved: dict[object, tuple[int, float]] = {}
         self.paused = False
         #: Returns how many messages more the consumers can start on at once; None: as many as there are slots.
         self.demand: Callable[[], int] | None = None
@@ -72,9 +73,9 @@ class PrefetchWindow:
         """
         return slots * 4 >= self.prefetch_count * (3 if self.prefetch_count >= _LARGE_WINDOW else 2)
 
-    def delivered(self, consumers: QueueConsumers) -> None:
-        """Wake the waiting consumers once half of the messages read ahead is delivered."""
-        if consumers.is_unlimited and consumers.ready * 2 <= self.read_ahead:
+    def delivered(self, ready: int) -> None:
+        """Wake consumers without a limit once half of the messages read ahead is delivered; ``ready`` are left."""
+        if ready * 2 <= self.read_ahead:
             self.wake()
 
     def acknowledged(self) -> None:

@@ -13,11 +13,12 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+from kombu_pool.transport.consume.consumers import Grant
 
-    from kombu_pool.errors import ConnectionError as StoreFailure
-    from kombu_pool.transport.consume.consumers import QueueConsumers
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kombu_pool.transport.consume.consumers import Place, QueueConsumers
     from kombu_pool.transport.consume.leases import Lease
     from kombu_pool.transport.consume.prefetch import PrefetchWindow
 
@@ -27,45 +28,6 @@ ORDERS: dict[str, Callable[[QueueConsumers], float | str]] = {
     "priority": lambda consumers: consumers.since,
     "sorted": lambda consumers: consumers.queue,
 }
-
-
-@dataclass(eq=False)
-class Place:
-    """What one thread claims from: a pool, or a part of it that may be unreachable by itself.
-
-    ``pool`` None: its queues have none yet.
-    """
-
-    pool: str | None
-    #: Has the thread ask again.
-    wake: Callable[[], None]
-    consumers: tuple[QueueConsumers, ...] = ()
-    #: Why the last claim failed.
-    failure: StoreFailure | None = None
-    #: The empty queues that a watch waits for at this moment.
-    watched: frozenset[str] = frozenset()
-    #: How many wake-ups came: a claim that began before the last of them does not show that a queue is empty.
-    wakeups: int = 0
-    #: Monotonic time when it was woken to take slots that are its consumers' turn, and has not asked since.
-    called_at: float = math.inf
-
-
-@dataclass(eq=False, slots=True)
-class Grant:
-    """Leave to claim up to ``slots`` messages, of which ``freed_by_ack`` become free with that very claim.
-
-    Without slots, the acknowledgements of ``leases`` are to be sent, for whose slots other consumers wait.
-    """
-
-    place: Place
-    consumers: QueueConsumers
-    slots: int
-    freed_by_ack: int = 0
-    leases: Sequence[Lease] = ()
-    #: That of its place when it began.
-    wakeups: int = 0
-    since: float = field(default_factory=time.monotonic)
-    thread: int = field(default_factory=threading.get_ident)
 
 
 @dataclass(slots=True)
@@ -78,6 +40,8 @@ class Pause:
     leave_few: bool
     #: Whether there are such slots.
     lingers: bool = False
+    #: The windows that have no slot for those whose turn it is in this place.
+    full: set[PrefetchWindow] = field(default_factory=set)
     #: Whether consumers wait for slots.
     is_full: bool = False
     #: The queues that were found empty.
@@ -161,6 +125,8 @@ class Scheduler:
                 grant = self._grant(place, consumers, pause)
                 if grant is not None:
                     grant.wakeups, consumers.grant = place.wakeups, grant
+                    if not consumers.is_unlimited:
+                        consumers.window.reserved[grant] = grant.slots, now
                     self._turn = max(self._turn, consumers.turn)
                     return grant
             pause.empty = frozenset(one.queue for one in place.consumers if now < one.empty_until)
@@ -171,6 +137,7 @@ class Scheduler:
         consumers, place = grant.consumers, grant.place
         with self._lock:
             consumers.grant = None
+            consumers.window.reserved.pop(grant, None)
             if count is not None:
                 # An empty queue had its turn, too.
                 consumers.turn = max(consumers.turn, self._turn) + (count or grant.slots)
@@ -225,12 +192,15 @@ class Scheduler:
         elif consumers.is_unlimited:
             missing = self._read_ahead_of(consumers)
             grant = Grant(place, consumers, missing) if missing else None
-        elif (first := self._first_of(window)) is not None and first is not consumers:
+        elif window in pause.full:
+            grant = None
+        elif len(self.places) > 1 and (first := self._first_of(window)) not in (None, consumers):
             grant = self._yield(place, consumers, first, pause)
         else:
             grant = self._grant_slots(place, consumers, pause)
         if grant is None:
             pause.is_full = True
+            pause.full.add(window)
         else:
             window.is_awaited = was_awaited
         return grant
@@ -246,7 +216,11 @@ class Scheduler:
     def _has_slots(self, consumers: QueueConsumers) -> bool:
         if consumers.is_over or consumers.window.paused:
             return False
-        return self._read_ahead_of(consumers) > 0 if consumers.is_unlimited else self._free(consumers.window) > 0
+        return (
+            self._read_ahead_of(consumers) > 0
+            if consumers.is_unlimited
+            else self._free(consumers.window, consumers.window.outstanding()) > 0
+        )
 
     @staticmethod
     def _read_ahead_of(consumers: QueueConsumers) -> int:
@@ -258,16 +232,14 @@ class Scheduler:
     def _grant_slots(self, place: Place, consumers: QueueConsumers, pause: Pause) -> Grant | None:
         """Return leave for those whose turn it is among the consumers of their window."""
         window = consumers.window
-        if not window.can_consume():
+        # Celery replaces the method; ours says what follows from the slots.
+        if "can_consume" in vars(window) and not window.can_consume():
             return None
-        acked = [lease for lease in list(window.leases) if lease.is_queued]
-        own = sum(lease.acked for lease in acked if lease.queue == consumers.queue)
-        here = {one.queue for one in place.consumers} - {consumers.queue}
-        others = [lease for lease in acked if lease.queue in here]
-        free = self._free(window) + own
-        slots = free + sum(lease.acked for lease in others)
-        has_work = window.outstanding() > own
-        if pause.leave_few and slots > 0 and has_work and not window.is_worth_a_claim(slots):
+        own, others, theirs = self._acked_of(place, consumers)
+        outstanding = window.outstanding()
+        free = self._free(window, outstanding) + own
+        slots = free + theirs
+        if pause.leave_few and slots > 0 and outstanding > own and not window.is_worth_a_claim(slots):
             # These slots count towards the number that ends the wait.
             pause.lingers, window.unclaimed = True, slots
             return None
@@ -279,19 +251,36 @@ class Scheduler:
             return None
         return Grant(place, consumers, wanted, own)
 
-    def _yield(self, place: Place, consumers: QueueConsumers, first: QueueConsumers, pause: Pause) -> Grant | None:
+    @staticmethod
+    def _acked_of(place: Place, consumers: QueueConsumers) -> tuple[int, list[Lease], int]:
+        """Return how many acknowledgements wait in a window's leases on this queue, and those of the place's others."""
+        own, others, theirs = 0, [], 0
+        for lease in list(consumers.window.leases):
+            if not lease.is_queued:
+                continue
+            if lease.queue == consumers.queue:
+                own += lease.acked
+            elif any(one.queue == lease.queue for one in place.consumers):
+                others.append(lease)
+                theirs += lease.acked
+        return own, others, theirs
+
+    def _yield(
+        self, place: Place, consumers: QueueConsumers, first: QueueConsumers | None, pause: Pause
+    ) -> Grant | None:
         """Leave the slots to those whose turn it is; return leave to send acknowledgements that hold some.
 
         A store does not tell what other queues hold. Without this order, the consumers that claim again with each
         acknowledgement would keep all slots until their queue is empty.
         """
-        if first in place.consumers:
+        if first is None or first in place.consumers:
             return None
-        acked = [lease for lease in list(consumers.window.leases) if lease.is_queued and lease.queue == consumers.queue]
+        here = {one.queue for one in place.consumers}
+        acked = [lease for lease in list(consumers.window.leases) if lease.is_queued and lease.queue in here]
         if acked:
             return Grant(place, consumers, 0, leases=acked)
         pause.limit = min(pause.limit, self.RESERVATION_TTL)
-        if self._free(consumers.window) > 0:
+        if self._free(consumers.window, consumers.window.outstanding()) > 0:
             theirs = next(one for one in self.places if first in one.consumers)
             theirs.called_at = min(theirs.called_at, time.monotonic())
             theirs.wake()
@@ -314,12 +303,11 @@ class Scheduler:
                 firsts.append(min(ready, key=self._key))
         return min(firsts, key=lambda one: one.turn, default=None)
 
-    def _free(self, window: PrefetchWindow) -> int:
+    def _free(self, window: PrefetchWindow, outstanding: int) -> int:
         """Return how many slots are neither held, as far as the store knows, nor reserved for claims in progress."""
         since = time.monotonic() - self.RESERVATION_TTL
-        grants = [one.grant for one in self.served() if one.grant is not None and one.window is window]
-        reserved = sum(grant.slots for grant in grants if grant.since > since and not grant.consumers.no_ack)
-        return window.prefetch_count - window.outstanding() - reserved
+        reserved = sum(slots for slots, begun in list(window.reserved.values()) if begun > since)
+        return window.prefetch_count - outstanding - reserved
 
     def _demand_of(self, window: PrefetchWindow) -> int:
         """Return how many messages more the consumers of a window can start on at once, or all that it may hold."""

@@ -72,7 +72,8 @@ class Settlement:
         """Queue the deletion of a message; ``message`` is the delivery, named in the log if the claim has ended."""
         if message is not None and elapsed() >= lease.valid_until:
             self._late_names[message_id] = name_of(message)
-        if lease.ack(message_id):
+        lease.ack(message_id)
+        if not lease.is_queued:
             self._queue(lease)
 
     def _queue(self, lease: Lease) -> None:

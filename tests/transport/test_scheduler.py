@@ -2,73 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
-import random
-
 import pytest
 
-from kombu_pool.transport.consume.consumers import Consumer, Grant, Place, QueueConsumers
-from kombu_pool.transport.consume.leases import Lease
-from kombu_pool.transport.consume.prefetch import PrefetchWindow
+from kombu_pool.transport.consume.consumers import Grant
 from kombu_pool.transport.consume.scheduler import Scheduler
-
-LIMIT = 4
-FAR = float("inf")
-
-
-class Setup:
-    """A scheduler, its places, and a window that all consumers share unless they bring their own."""
-
-    def __init__(self, order="round_robin", places=("a",)):
-        self.scheduler = Scheduler(order)
-        self.woken = []
-        self.places = {name: Place(name, lambda name=name: self.woken.append(name)) for name in places}
-        self.window = self.new_window()
-        self._ids = itertools.count()
-
-    def new_window(self, limit=LIMIT, read_ahead=256):
-        window = PrefetchWindow(read_ahead, self.scheduler.wake)
-        window.prefetch_count = limit
-        return window
-
-    def consume(self, queue, place="a", window=None, priority=0, no_ack=False, **options):
-        consumers = QueueConsumers(queue, no_ack, window or self.window, None, "life", **options)
-        consumers.add(Consumer(queue, queue, queue, None, no_ack, None, priority=priority))
-        self.scheduler.add(self.places[place], consumers)
-        return consumers
-
-    def next(self, place="a", leave_few=False, **options):
-        return self.scheduler.next(self.places[place], leave_few=leave_few, **options)
-
-    def claim(self, place="a", came=None, **options):
-        """Claim as the scheduler says; return (queue, slots) and the lease on what came, by default all that may."""
-        grant = self.next(place, **options)
-        assert isinstance(grant, Grant), grant
-        count = grant.slots if came is None else came
-        lease = self.lease(grant.consumers, count) if count else None
-        self.scheduler.done(grant, count)
-        return (grant.consumers.queue, grant.slots), lease
-
-    def lease(self, consumers, count):
-        ids = [str(next(self._ids)) for _ in range(count)]
-        lease = Lease(consumers.queue, None, "claim", ids, FAR, consumers.window.settled)
-        consumers.window.leases.add(lease)
-        return lease
-
-
-def settle(lease):
-    """Settle all messages of a lease, as the store confirms it."""
-    ids = list(lease.known()[0])
-    lease.begin_settling(ids)
-    lease.flushed(ids)
-
-
-def ack(lease, count):
-    """Acknowledge so many messages, of which the store does not know yet."""
-    unsettled, settling = lease.known()
-    for message_id in sorted(unsettled - settling)[:count]:
-        lease.ack(message_id)
-        lease.is_queued = True
+from tests.support.transport.scheduling import FAR, LIMIT, Setup, ack, settle
 
 
 @pytest.fixture
@@ -314,7 +252,7 @@ def test_of_a_control_queue_nothing_else_is_asked_when_it_comes_first(setup):
 def test_consumers_of_a_lower_priority_get_what_the_others_have_no_slots_for(setup):
     high = setup.consume("q", window=setup.new_window(), priority=5)
     low = setup.consume("q", window=setup.new_window(), priority=1)
-    low.turn, high.turn = 1, 2
+    low.finish_tag, high.finish_tag = 1, 2
 
     (_, lease) = setup.claim()
     assert high.window.leases == {lease}
@@ -339,63 +277,3 @@ def test_no_more_is_claimed_than_consumers_can_start_on(setup):
     consumers.delivered, wanted[0] = 2, 1
 
     assert setup.next().slots == 1
-
-
-class RandomRun:
-    """Claims of three places that begin and end in any order, acknowledgements, and requests that fail."""
-
-    def __init__(self, seed):
-        self.draw = random.Random(seed)  # noqa: S311 - nothing secret
-        self.setup = Setup(self.draw.choice(["round_robin", "priority", "sorted"]), places=("a", "b", "c"))
-        self.backlog = dict.fromkeys("uvwxyz", 100)
-        self.grants, self.leases = [], []
-        for number, queue in enumerate(self.backlog):
-            self.setup.consume(queue, place="abc"[number % 3])
-
-    def step(self):
-        """Do something, and return whether there is more to do."""
-        kind = self.draw.random()
-        if kind < 0.5:
-            self._begin()
-        elif kind < 0.8 and self.grants:
-            self._end(self.grants.pop(self.draw.randrange(len(self.grants))))
-        else:
-            for lease in self.draw.sample(self.leases, min(1, len(self.leases))):
-                ack(lease, self.draw.randint(1, LIMIT))
-        self.leases = [lease for lease in self.leases if lease.unsettled]
-        return bool(self.grants or self.leases or any(self.backlog.values()))
-
-    def _begin(self):
-        grant = self.setup.next(self.draw.choice("abc"), leave_few=self.draw.random() < 0.5)
-        if isinstance(grant, Grant):
-            self.grants.append(grant)
-            return
-        for place in self.setup.places.values():
-            self.setup.scheduler.woken(place)
-
-    def _end(self, grant):
-        """End a claim, which carries the acknowledgements of its queue, or a request with those of other queues."""
-        queue = grant.consumers.queue
-        for lease in grant.leases or [lease for lease in self.leases if lease.queue == queue]:
-            batch = {}
-            lease.begin_flush(batch)
-            has_failed = self.draw.random() < 0.1
-            for ids in batch.values():
-                (lease.flush_failed if has_failed else lease.flushed)(ids)
-            lease.is_queued = has_failed and bool(batch)
-        count = min(grant.slots, LIMIT - self.setup.window.outstanding(), self.backlog[queue])
-        self.backlog[queue] -= count
-        if count:
-            self.leases.append(self.setup.lease(grant.consumers, count))
-        self.setup.scheduler.done(grant, count if grant.slots else None)
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_the_limit_holds_and_all_are_served_whatever_happens(seed):
-    run = RandomRun(seed)
-    for _ in range(20_000):
-        if not run.step():
-            return
-        assert run.setup.window.outstanding() <= LIMIT
-
-    pytest.fail(f"left: {run.backlog}, {len(run.grants)} claims, {len(run.leases)} leases")

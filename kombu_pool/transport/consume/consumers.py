@@ -73,8 +73,8 @@ class QueueConsumers:
     grant: Grant | None = None
     #: Monotonic time until which their queue, which was found empty, is not claimed from; in the past while READY.
     empty_until: float = -math.inf
-    #: When they come next: grows with each message that they get, from the turn of those that were served last.
-    turn: int = 0
+    #: The finish tag of start-time fair queueing (Goyal, Vin, Cheng 1996), with messages as the length of a claim.
+    finish_tag: int = 0
 
     @property
     def ready(self) -> int:

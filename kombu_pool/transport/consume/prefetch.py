@@ -94,6 +94,7 @@ class PrefetchWindow:
             self.wake()
 
     def wake(self) -> None:
-        """Have the consumers that wait for a slot look again. Those that begin to wait after this are awaited anew."""
+        """Have the consumers that wait for a slot look again."""
+        # Consumers that begin to wait after this line set it again.
         self.is_awaited = False
         self._wake(self)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 #: In which order the queues of a place are claimed from; each returns a sort key.
 ORDERS: dict[str, Callable[[QueueConsumers], float | str]] = {
-    "round_robin": lambda consumers: consumers.turn,
+    "round_robin": lambda consumers: consumers.finish_tag,
     "priority": lambda consumers: consumers.since,
     "sorted": lambda consumers: consumers.queue,
 }
@@ -65,8 +65,8 @@ class Scheduler:
     def __init__(self, order: str) -> None:
         self.places: tuple[Place, ...] = ()
         self._key = ORDERS[order]
-        #: That of the last grant: who has waited for long does not come first for long.
-        self._turn = 0
+        #: The finish tag of those that were granted a claim last: a queue that was idle has no claims in advance.
+        self._virtual_time = 0
         # A signal handler may enter it again.
         self._lock = threading.RLock()
 
@@ -127,7 +127,7 @@ class Scheduler:
                     grant.wakeups, consumers.grant = place.wakeups, grant
                     if not consumers.is_unlimited:
                         consumers.window.reserved[grant] = grant.slots, now
-                    self._turn = max(self._turn, consumers.turn)
+                    self._virtual_time = max(self._virtual_time, consumers.finish_tag)
                     return grant
             pause.empty = frozenset(one.queue for one in place.consumers if now < one.empty_until)
         return pause
@@ -140,7 +140,7 @@ class Scheduler:
             consumers.window.reserved.pop(grant, None)
             if count is not None:
                 # An empty queue had its turn, too.
-                consumers.turn = max(consumers.turn, self._turn) + (count or grant.slots)
+                consumers.finish_tag = max(consumers.finish_tag, self._virtual_time) + (count or grant.slots)
             if count == 0 and grant.wakeups == place.wakeups:
                 ttl = self.CONTROL_EMPTY_TTL if consumers.in_control_queue else self.EMPTY_TTL
                 consumers.empty_until = math.inf if consumers.queue in place.watched else time.monotonic() + ttl
@@ -301,7 +301,7 @@ class Scheduler:
             ]
             if ready and place.failure is None and now < place.called_at + self.RESERVATION_TTL:
                 firsts.append(min(ready, key=self._key))
-        return min(firsts, key=lambda one: one.turn, default=None)
+        return min(firsts, key=lambda one: one.finish_tag, default=None)
 
     def _free(self, window: PrefetchWindow, outstanding: int) -> int:
         """Return how many slots are neither held, as far as the store knows, nor reserved for claims in progress."""

@@ -38,6 +38,7 @@ class NewMessage(TypedDict):
     ``ttl``: seconds until it expires; None or 0: never. ``body``: JSON values, bytes, ``datetime``, ``date``,
     ``Decimal``, ``UUID``, or a mix; ``{}`` when absent. ``delay``: seconds before it can be claimed. ``priority``: 0 to
     255, higher first. ``key``: a text of at most 255 bytes by which the message is found; it need not be unique.
+    ``unique``: it is stored only if its queue has no such message.
     ``dead_letter``: the header of a dead letter from another store. ``transient``: a loss of the server may lose it, so
     that its post need not wait for replicas. ``record``: what ``codec.encode`` returned for the body; without it the
     store encodes the body itself.
@@ -48,9 +49,45 @@ class NewMessage(TypedDict):
     delay: NotRequired[float]
     priority: NotRequired[int]
     key: NotRequired[str | None]
+    unique: NotRequired[Uniqueness | None]
     dead_letter: NotRequired[DeadLetter]
     transient: NotRequired[bool]
     record: NotRequired[bytes]
+
+
+#: Scopes of a unique message besides a number of seconds.
+WAITING, UNFINISHED = "waiting", "unfinished"
+#: What becomes of a message whose id another one holds.
+DROP, REPLACE, EXTEND = "drop", "replace", "extend"
+
+
+class Uniqueness(NamedTuple):
+    """The id that a message holds in its queue, for how long, and what becomes of it if another one holds it.
+
+    ``id``: a text of at most 255 bytes. ``scope``: ``waiting``, while the message is free or delayed; ``unfinished``,
+    while it is claimed, too; or that many seconds from its post, whatever becomes of it. ``conflict``: it is dropped
+    (``drop``); it replaces a message that waits (``replace``); or it is dropped, and a message that waits is due when
+    it would have been due itself, if that is later (``extend``). One that is claimed, or gone, is never replaced. But a
+    message with its key, as the retry of a task has, is stored and holds the id in its place.
+    """
+
+    id: str
+    scope: str | float
+    conflict: str = DROP
+
+
+class PresentId(str):
+    """The id of the message that holds the id of a unique message, which was dropped; ``key`` is its key."""
+
+    __slots__ = ("key",)
+    key: str | None
+
+    @classmethod
+    def of(cls, message_id: str, key: str | None) -> PresentId:
+        """Return the id of a message with a key, or without one."""
+        present = cls(message_id)
+        present.key = key
+        return present
 
 
 class IdempotencyKey(Struct, frozen=True):

@@ -64,6 +64,11 @@ class MessageController(MessageInspection, KeyMethods, ABC):
         claimed messages are not counted. They may exceed the limit when they become free, as may a dead letter that is
         stored in this queue; the next post makes room for these, too.
 
+        A ``unique`` message is stored if no other message of the queue holds its id. It holds the id, in the same step,
+        until its scope ends, by whatever way it leaves that: as a dead letter too, and a message whose claim ended
+        waits again and holds it again. In place of the id of a message that was dropped, a
+        :class:`~kombu_pool.model.PresentId` is returned.
+
         With an ``idempotency_key`` a producer can retry a post whose result it does not know: the same messages with
         the same key are stored once, and the same ids are returned. This holds when the messages have been consumed or
         deleted meanwhile, and while the first try is still under way. A queue keeps the last key of each producer for

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from kombu_pool import codec
 from kombu_pool.errors import ConfigurationError, InvalidClaim, InvalidMessage, MessageTooLarge
+from kombu_pool.model import DROP, EXTEND, REPLACE, UNFINISHED, WAITING, Uniqueness
 from kombu_pool.storage.queue_metadata import DEFAULT_MESSAGE_DELAY, DEFAULT_MESSAGE_TTL
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class ValidMessage(Struct):
     priority: int
     dead_letter: DeadLetter | None
     key: str | None = None
+    unique: Uniqueness | None = None
 
 
 def validate(message: Any, max_size: int) -> ValidMessage:
@@ -52,6 +54,7 @@ def validate(message: Any, max_size: int) -> ValidMessage:
         _priority(priority) if priority else 0,
         given("dead_letter"),
         _key(key) if key else None,
+        None if (unique := given("unique")) is None else _uniqueness(unique),
     )
 
 
@@ -111,6 +114,26 @@ def _key(value: Any) -> str:
         key: str = value
         return key
     raise InvalidMessage(f"a key must be a text of at most {MAX_KEY_BYTES} bytes, not {value!r}")
+
+
+def _uniqueness(value: Any) -> Uniqueness:
+    """Return the uniqueness of a message.
+
+    Raises:
+        InvalidMessage: it is none.
+    """
+    name, scope, conflict = value
+    if not is_key(name):
+        raise InvalidMessage(f"the id of a unique message must be a text of 1 to {MAX_KEY_BYTES} bytes, not {name!r}")
+    if scope not in (WAITING, UNFINISHED) and not (_is_duration(scope) and scope > 0):
+        raise InvalidMessage(
+            f"the scope of a unique message must be {WAITING}, {UNFINISHED} or a number of seconds, not {scope!r}"
+        )
+    if conflict not in (DROP, REPLACE, EXTEND):
+        raise InvalidMessage(
+            f"a conflict of unique messages must be resolved by {DROP}, {REPLACE} or {EXTEND}, not {conflict!r}"
+        )
+    return Uniqueness(name, scope, conflict)
 
 
 def is_priority(value: object) -> bool:

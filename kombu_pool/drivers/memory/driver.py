@@ -59,7 +59,7 @@ class DataDriver(Contract):
         with self._store.lock:
             now = self._clock.time()
             queues = list(self._store.queues.values())
-            collected = sum(queue.advance(now) + queue.idempotency.evict(now) for queue in queues)
+            collected = sum(queue.advance(now) + queue.evict(now) for queue in queues)
             return collected + self._subscriptions.collect_all()
 
     def close(self) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kombu_pool.drivers.memory.codec import to_message
-from kombu_pool.drivers.memory.states import NEVER
-from kombu_pool.drivers.records import moved_expiry, readable
+from kombu_pool.drivers.records import readable
 from kombu_pool.model import KeyResult
 from kombu_pool.storage.keys import CLAIMED, DELAYED, FREE, check_change, found_message
 from kombu_pool.storage.validation import is_key
@@ -57,7 +56,7 @@ class KeyedMessages:
             for name, backlog, message in self._of_key(key, queue, project, now):
                 is_claimed = backlog.claim_of(message) is not None
                 if not is_claimed:
-                    _change(backlog, message, due, priority, now)
+                    backlog.change(message, due, priority, now)
                 (result.claimed if is_claimed else result.messages).append(_view(name, backlog, message, now))
         return result
 
@@ -79,16 +78,3 @@ def _view(name: str, backlog: Backlog, message: StoredMessage, now: float) -> Fo
         return found_message(view, name, CLAIMED)
     is_delayed = backlog.is_delayed(message)
     return found_message(view, name, DELAYED if is_delayed else FREE, message.due if is_delayed else None)
-
-
-def _change(backlog: Backlog, message: StoredMessage, due: float | None, priority: int | None, now: float) -> None:
-    before = message.due if backlog.is_delayed(message) else None
-    after = before if due is None else due if due > now else None
-    if message.expires != NEVER and after != before:
-        message.expires = moved_expiry(message.expires, before, after, now)
-        message.ttl = message.expires - message.created
-    backlog.leave_state(message)
-    message.due = 0.0 if after is None else after
-    if priority is not None:
-        message.set_priority(priority)
-    backlog.enter_state(message, now)

@@ -11,6 +11,7 @@ from kombu_pool.drivers.memory.codec import to_message
 from kombu_pool.drivers.memory.inspection import counts_of
 from kombu_pool.drivers.memory.message_keys import KeyedMessages
 from kombu_pool.drivers.memory.states import NEVER, StoredMessage
+from kombu_pool.drivers.memory.unique import displacements, drop
 from kombu_pool.errors import (
     ClaimDoesNotExist,
     ClaimDoesNotMatch,
@@ -23,6 +24,7 @@ from kombu_pool.storage import DEFAULT_LIMIT, page
 from kombu_pool.storage import MessageController as Contract
 from kombu_pool.storage.dead_letters import DeadLetterReason
 from kombu_pool.storage.inspection import MAX_COUNTED
+from kombu_pool.storage.unique import UniquePost, has_unique
 from kombu_pool.storage.validation import effective_delay, effective_ttl, validate
 
 if TYPE_CHECKING:
@@ -67,15 +69,22 @@ class MessageController(Contract):
         incoming = [validate(message, self._limit) for message in messages]
         if not incoming:
             return []
+        post = UniquePost(incoming) if has_unique(incoming) else None
         client = None if client_uuid is None else str(client_uuid)
         with self._store.lock:
             now = self._clock.time()
             found = self._store.require(project, queue, now, incarnation)
             if idempotency_key is not None and (ids := found.idempotency.ids(idempotency_key)) is not None:
                 return ids
+            holds = displacements(found, post, now) if post is not None else ()
+            incoming = incoming if post is None else post.stored
             if found.policy.is_bounded and found.policy.rejects_overflow and not _has_room(found, incoming):
                 raise QueueIsFull(queue, project)
-            posted = [self._add(found, message, client, now) for message in incoming]
+            if post is not None:
+                drop(found, post, holds, now)
+            posted: Sequence[str] = [self._add(found, message, client, now) for message in incoming]
+            if post is not None:
+                posted = post.ids(posted)
             if idempotency_key is not None:
                 found.idempotency.add(idempotency_key, now, posted)
             makes_room = found.policy.is_bounded and not found.policy.rejects_overflow
@@ -98,6 +107,7 @@ class MessageController(Contract):
             dead_letter=incoming.dead_letter,
             key=incoming.key,
         )
+        queue.unique_ids.enter(incoming.unique, message, queue.backlog, now)
         queue.backlog.add(message, now)
         return message.id
 

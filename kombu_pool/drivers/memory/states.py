@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, TypeAlias
 
+from kombu_pool.drivers.records import moved_expiry
 from kombu_pool.storage.dead_letters import DeadLetterReason
 
 if TYPE_CHECKING:
@@ -135,6 +136,19 @@ class Backlog:
         """Take a free or delayed message out of its state; it enters another one, or is removed."""
         self._free.discard(message.id)
         self._delayed.discard(message.id)
+
+    def change(self, message: StoredMessage, due: float | None, priority: int | None, now: float) -> None:
+        """Change the due time or the priority of a free or delayed message; None leaves it as it is."""
+        before = message.due if self.is_delayed(message) else None
+        after = before if due is None else due if due > now else None
+        if message.expires != NEVER and after != before:
+            message.expires = moved_expiry(message.expires, before, after, now)
+            message.ttl = message.expires - message.created
+        self.leave_state(message)
+        message.due = 0.0 if after is None else after
+        if priority is not None:
+            message.set_priority(priority)
+        self.enter_state(message, now)
 
     def of_key(self, key: str) -> list[StoredMessage]:
         """Return the messages with a key, in order."""

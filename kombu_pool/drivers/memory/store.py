@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from kombu_pool.drivers.memory.codec import QueueRecord
 from kombu_pool.drivers.memory.states import Backlog
+from kombu_pool.drivers.memory.unique import UniqueIds
 from kombu_pool.errors import QueueDoesNotExist
 from kombu_pool.storage.idempotency import IdempotencyCache
 from kombu_pool.storage.policy import policy
@@ -37,12 +38,17 @@ class StoredQueue(QueueRecord):
         super().__init__(metadata)
         self.backlog = backlog
         self.idempotency = IdempotencyCache()
+        self.unique_ids = UniqueIds()
         self.incarnation = ""
         self.paused = False
 
     def advance(self, now: float) -> int:
         """Bring every message and claim into its state at ``now``; return the number of those that ended."""
         return self.backlog.advance(now, expires_to_dlq=self.policy.expires_to_dlq)
+
+    def evict(self, now: float) -> int:
+        """Forget posts and ids of messages that are gone; return the number."""
+        return self.idempotency.evict(now) + self.unique_ids.evict(self.backlog, now)
 
     def replace(self, metadata: Metadata) -> None:
         super().replace(metadata)

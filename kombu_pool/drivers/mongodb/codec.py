@@ -11,6 +11,7 @@ One message is one document::
     d    dead-letter header          o        id of its post while that is partial
     e    True if its expiry makes it a dead letter: an index finds it then
     j    its key, if it has one        g  the due time that a change gave it: watches wait until then
+    v    the unique id that it holds, which an index keeps unique        vw  True if until it is claimed only
 
 A dead message also has::
 
@@ -20,7 +21,8 @@ A dead message also has::
     z    the id that it gets in its dead-letter queue, on a server without transactions
 
 The other documents among the messages have a state of their own, or no expiry: the records of
-:mod:`~kombu_pool.drivers.mongodb.idempotency` and the sentinels of :mod:`~kombu_pool.drivers.mongodb.scan_sentinels`.
+:mod:`~kombu_pool.drivers.mongodb.idempotency`, the holds of :mod:`~kombu_pool.drivers.mongodb.unique`, and the
+sentinels of :mod:`~kombu_pool.drivers.mongodb.scan_sentinels`.
 
 An id has sixteen bytes: 255 less the priority; a number of eight bytes, the time in microseconds; seven random bytes of
 the process. So messages in the byte order of their ids are in the order of the queue.

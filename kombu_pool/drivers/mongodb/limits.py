@@ -13,7 +13,7 @@ from kombu_pool.errors import ConnectionError, QueueDoesNotExist, QueueIsFull  #
 from kombu_pool.storage.dead_letters import DeadLetterReason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from kombu_pool.drivers.mongodb.dead_letters import DeadLetters
     from kombu_pool.drivers.mongodb.posting import MessageWriter
@@ -37,21 +37,26 @@ class LengthLimit:
         self._dead_letters = dead_letters
 
     def post(
-        self, queue: Queue, documents: Sequence[dict[str, Any]], idempotency_key: IdempotencyKey | None
+        self,
+        queue: Queue,
+        documents: Sequence[dict[str, Any]],
+        idempotency_key: IdempotencyKey | None,
+        store: Callable[..., list[bytes]] | None = None,
     ) -> list[bytes]:
-        """Store documents in a bounded queue and return their ids, as :meth:`MessageWriter.store` does.
+        """Store documents in a bounded queue and return their ids, as ``store`` does or :meth:`MessageWriter.store`.
 
         Raises:
             QueueIsFull: the queue refuses them; none was stored.
         """
+        store = store or self._writer.store
         if queue.policy.rejects_overflow:
             with self._locked(queue):
                 before = None if idempotency_key is None else self._writer.ids_of_duplicate(queue, idempotency_key)
                 if before is not None:
                     return before
                 self._check_room(queue, documents)
-                return self._writer.store(queue, documents, idempotency_key, recorded=True)
-        ids = self._writer.store(queue, documents, idempotency_key)
+                return store(queue, documents, idempotency_key, recorded=True)
+        ids = store(queue, documents, idempotency_key)
         # Each of several simultaneous producers makes room for all: the last leaves the queue within its limit.
         if self._make_room(queue):
             self._dead_letters.dead_letter_some(queue)

@@ -47,14 +47,14 @@ class KeyedMessages:
 
     def cancel(self, key: object, queue: str | None, project: Project) -> KeyResult:
         """Delete the messages with a key that wait."""
-        return self._each(key, queue, project, self._delete)
+        return self._each(key, queue, project, self.delete)
 
     def change(
         self, key: object, due: float | None, priority: int | None, queue: str | None, project: Project
     ) -> KeyResult:
         """Change the messages with a key that wait."""
         check_change(due, priority)
-        return self._each(key, queue, project, partial(self._change, due, priority))
+        return self._each(key, queue, project, partial(self.change_one, due, priority))
 
     def _documents(self, key: object, queue: str | None, project: Project, now: float) -> list[Document]:
         """Return the documents of the messages with a key in queues that exist, by queue and in order."""
@@ -95,11 +95,13 @@ class KeyedMessages:
                 found = self._store.messages.find_one({**_scope(one), "_id": one["_id"], **states.present(now)})
         return result
 
-    def _delete(self, found: Document, now: float) -> Document | None:
+    def delete(self, found: Document, now: float) -> Document | None:
+        """Delete a message that waits; return it, or None if it does not."""
         where = {**_scope(found), **states.present(now), "_id": found["_id"], "$nor": [states.claimed(now)]}
         return found if self._store.messages.delete_one(where).deleted_count else None
 
-    def _change(self, due: float | None, priority: int | None, found: Document, now: float) -> Document | None:
+    def change_one(self, due: float | None, priority: int | None, found: Document, now: float) -> Document | None:
+        """Change a message that waits; return it as it is now, or None if it was changed meanwhile."""
         changed = _changed(found, due, now)
         if priority is not None and priority != codec.priority_of(found["_id"]):
             changed["_id"] = bytes((255 - priority,)) + found["_id"][1:]
@@ -132,6 +134,7 @@ class KeyedMessages:
         reserved = {"s": DELAYED_OR_CLAIMED, "r": now + RESERVATION_TTL, "c": claim}
         if not messages.update_one(_unchanged(found), {"$set": reserved}).matched_count:
             return False
+        messages.update_one({**_scope(found), "_id": found["_id"], "c": claim}, {"$unset": {"v": "", "vw": ""}})
         messages.insert_one(changed)
         messages.delete_one({**_scope(found), "_id": found["_id"], "c": claim})
         return True

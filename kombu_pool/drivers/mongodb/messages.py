@@ -11,6 +11,7 @@ from kombu_pool.drivers.mongodb.inspection import count_many
 from kombu_pool.drivers.mongodb.limits import LengthLimit
 from kombu_pool.drivers.mongodb.message_keys import KeyedMessages
 from kombu_pool.drivers.mongodb.posting import MessageWriter
+from kombu_pool.drivers.mongodb.unique import UniqueWriter
 from kombu_pool.drivers.records import escape_surrogates
 from kombu_pool.errors import (
     ClaimDoesNotExist,
@@ -25,6 +26,7 @@ from kombu_pool.storage import DEFAULT_LIMIT
 from kombu_pool.storage import MessageController as Contract
 from kombu_pool.storage.dead_letters import DeadLetterReason
 from kombu_pool.storage.inspection import MAX_COUNTED
+from kombu_pool.storage.unique import has_unique
 from kombu_pool.storage.validation import check_sort, validate
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ class MessageController(Contract):
         self._writer = MessageWriter(store)
         self._length_limit = LengthLimit(store, dead_letters, self._writer)
         self._keyed = KeyedMessages(store)
+        self._unique = UniqueWriter(store, self._writer, self._length_limit, self._keyed)
         self._limit = location.max_message_size
         self.enable_checksum = location.enable_checksum
 
@@ -69,6 +72,8 @@ class MessageController(Contract):
             return []
         with self._client.translated():
             found = self._store.require(project, queue, incarnation)
+            if has_unique(incoming):
+                return self._unique.post(found, incoming, client_id, idempotency_key)
             documents = self._writer.documents(found, incoming, client_id, self._store.now())
             store = self._length_limit.post if found.policy.is_bounded else self._writer.store
             ids = store(found, documents, idempotency_key)

@@ -10,6 +10,7 @@ from pymongo.errors import AutoReconnect, BulkWriteError, DuplicateKeyError
 from kombu_pool.drivers.mongodb import idempotency, states
 from kombu_pool.drivers.mongodb.codec import DELAYED_OR_CLAIMED, FREE_AGAIN, FREE_NEW, NEVER, PARTIAL
 from kombu_pool.drivers.mongodb.scan_bounds import LATE
+from kombu_pool.model import WAITING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -199,6 +200,10 @@ def _document(
         document["u"] = client_id
     if message.key is not None:
         document["j"] = message.key
+    if message.unique is not None and isinstance(message.unique.scope, str):
+        document["v"] = message.unique.id
+        if message.unique.scope == WAITING:
+            document["vw"] = True
     if message.dead_letter is not None:
         document["d"] = dict(message.dead_letter)
     if queue.expires_to_dlq(document["x"]):

@@ -30,6 +30,7 @@ BY_EXPIRY: Final = "expiry"
 BY_DLQ_EXPIRY: Final = "expiry_to_dlq"
 BY_DEATH: Final = "dead"
 BY_KEY: Final = "keys"
+BY_UNIQUE_ID: Final = "unique_ids"
 _FINITE = 1e300
 
 
@@ -46,6 +47,7 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         _index(BY_EXPIRY, "p q i x", partialFilterExpression={"x": {"$lt": _FINITE}}),
         _index(BY_DLQ_EXPIRY, "x", partialFilterExpression={"e": True}),
         _index(BY_KEY, "j p q", partialFilterExpression={"j": {"$gt": ""}}),
+        _index(BY_UNIQUE_ID, "p q i v", unique=True, partialFilterExpression={"v": {"$gt": ""}}),
         _index(BY_DEATH, "p q i k _id", partialFilterExpression={"s": DEAD}),
     ],
     QUEUES: [_index("names", "p q", unique=True)],
@@ -123,7 +125,8 @@ REVIVE: Final[list[dict[str, Any]]] = [
 
 def dead_update(reason: str, when: float | str, **others: Any) -> list[dict[str, Any]]:
     """Return the update that marks messages dead; ``when`` is a time, or a field of theirs with its dollar."""
-    return [{"$set": {"s": DEAD, "w": reason, "k": when, "r": 0.0, "x": NEVER, "y": "$x", **others}}]
+    dead = {"s": DEAD, "w": reason, "k": when, "r": 0.0, "x": NEVER, "y": "$x", **others}
+    return [{"$set": dead}, {"$unset": ["v", "vw"]}]
 
 
 class ClaimTerms(NamedTuple):

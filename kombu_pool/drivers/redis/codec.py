@@ -91,11 +91,13 @@ def holder_tag(holder: str | None) -> bytes:
 
 
 def post_options(message: ValidMessage) -> str:
-    """Return priority, ttl and delay as the script that stores the message takes them."""
-    if not message.priority and not message.ttl and message.delay is None:
+    """Return priority, ttl, delay and uniqueness as the script that stores the message takes them."""
+    unique = message.unique
+    if not message.priority and not message.ttl and message.delay is None and unique is None:
         return ""
     delay = "" if message.delay is None else repr(message.delay)
-    return f"{message.priority}:{message.ttl!r}:{delay}"
+    options = f"{message.priority}:{message.ttl!r}:{delay}"
+    return options if unique is None else f"{options}\n{unique.scope}:{unique.conflict}:{unique.id}"
 
 
 def unpack(stored: bytes) -> Record:

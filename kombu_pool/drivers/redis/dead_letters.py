@@ -159,7 +159,7 @@ class DeadLetters(DeadLetterMover[Scope]):
         """Post dead letters, then remove them: in a cluster no script may use the keys of two queues."""
         arguments = [part for letter in letters for part in _post_arguments(letter)]
         try:
-            ids, _ = self._writer.post(target, source.project, [*NO_IDEMPOTENCY_KEY, *arguments])
+            ids = self._writer.post(target, source.project, [*NO_IDEMPOTENCY_KEY, *arguments]).ids
         except KombuPoolError as error:
             # A full queue, or a node without memory, must not keep other messages of the source from being claimed.
             logger.warning(

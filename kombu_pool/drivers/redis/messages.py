@@ -20,11 +20,13 @@ from kombu_pool.errors import (
     QueueDoesNotExist,
     QueueIsEmpty,
 )
+from kombu_pool.model import PresentId
 from kombu_pool.storage import DEFAULT_LIMIT
 from kombu_pool.storage import MessageController as Contract
 from kombu_pool.storage.dead_letters import DeadLetterReason
 from kombu_pool.storage.inspection import MAX_COUNTED
 from kombu_pool.storage.keys import check_change
+from kombu_pool.storage.unique import UniquePost, has_unique
 from kombu_pool.storage.validation import check_sort, validate
 
 if TYPE_CHECKING:
@@ -77,18 +79,24 @@ class MessageController(Contract):
         client = None if client_uuid is None else escape_surrogates(str(client_uuid))
         arguments: list[Any] = [*codec.pack_idempotency_key(idempotency_key)]
         transient = True
+        incoming = []
         for message in messages:
-            valid = validate(message, self._max_message_size)
+            incoming.append(validate(message, self._max_message_size))
             transient = transient and message.get("transient", False)
-            arguments += (post_options(valid), pack(valid.ttl, client, valid.dead_letter, valid.record, valid.key))
-        if len(arguments) == len(codec.NO_IDEMPOTENCY_KEY):
+        if not incoming:
             return []
-        ids, has_dead = self._writer.post(queue, project, arguments, incarnation, transient=transient)
-        if ids is None:
+        post = UniquePost(incoming) if has_unique(incoming) else None
+        for valid in incoming if post is None else post.messages:
+            packed = pack(valid.ttl, client, valid.dead_letter, valid.record, valid.key)
+            arguments += (post_options(valid), packed)
+        options = {"transient": transient, "unique": post is not None}
+        posted = self._writer.post(queue, project, arguments, incarnation, **options)
+        if posted.ids is None:
             raise QueueDoesNotExist(queue, project)
-        if has_dead:
+        if posted.has_dead:
             self._dead_letters.dead_letter_some((project, queue))
-        return codec.hex_ids(ids)
+        ids = codec.hex_ids(posted.ids)
+        return ids if post is None else _with_present(post, ids, posted.displaced)
 
     def list(
         self,
@@ -227,6 +235,15 @@ class MessageController(Contract):
     def count(self, queue: str, project: Project = None) -> int:
         counts = self._store.run(_COUNT, self._store.keys(project, queue))
         return 0 if counts is None else int(counts[0])
+
+
+def _with_present(post: UniquePost, ids: Sequence[str], displaced: Sequence[Any]) -> Sequence[str]:
+    """Return the ids of a post of unique messages; ``displaced`` has places and keys."""
+    present: list[str | None] = [None] * len(ids)
+    for place, key in zip(displaced[::2], displaced[1::2], strict=True):
+        present[place - 1] = PresentId.of(ids[place - 1], key.decode() or None)
+    post.drop(present)
+    return post.ids([message_id for message_id, held in zip(ids, present, strict=True) if held is None])
 
 
 def _refusal(reason: bytes, message_id: str, claim: str | None, queue: str, project: Project) -> Exception:

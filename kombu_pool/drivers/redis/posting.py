@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kombu_pool.drivers.redis.codec import pack_incarnation
 from kombu_pool.drivers.redis.scripts import script
@@ -17,6 +17,20 @@ if TYPE_CHECKING:
 _POST = script("post", replicated=True, busy_wait=True)
 _POST_BOUNDED = script("post_bounded", replicated=True, busy_wait=True)
 _POST_TRANSIENT, _POST_BOUNDED_TRANSIENT = (one._replace(replicated=False) for one in (_POST, _POST_BOUNDED))
+
+
+class Posted(NamedTuple):
+    """The reply to a post.
+
+    The ids, joined, or None when no queue bears the incarnation; whether the queue has dead messages; and for each
+    message that another one displaces its place, from 1, and the key of the other one.
+    """
+
+    ids: bytes | None
+    has_dead: bool = False
+    displaced: Sequence[Any] = ()
+
+
 _BOUNDED = b"bounded"
 _FULL = b"full"
 #: Queues that are remembered as bounded; the set is emptied when it is full.
@@ -42,13 +56,11 @@ class MessageWriter:
         incarnation: str | None = None,
         *,
         transient: bool = False,
-    ) -> tuple[bytes | None, bool]:
+        unique: bool = False,
+    ) -> Posted:
         """Store messages, which follow their idempotency key in the arguments of the scripts.
 
-        Transient ones do not wait for replicas.
-
-        Returns:
-            Their ids, joined, or None when no queue bears the incarnation; and whether the queue has dead messages.
+        Transient ones do not wait for replicas. ``unique``: one of them is unique.
 
         Raises:
             QueueIsFull: the queue rejects overflow and lacks room for all of them; none was stored.
@@ -56,10 +68,10 @@ class MessageWriter:
         store = self._store
         keys = store.keys(project, queue)
         arguments = (pack_incarnation(incarnation), *arguments)
-        if keys.queue not in self._bounded:
+        if keys.queue not in self._bounded and not unique:
             ids = store.client.call(_POST_TRANSIENT if transient else _POST, keys.posting, store.now(), *arguments)
             if ids != _BOUNDED:
-                return ids, False
+                return Posted(ids)
             self._remember(keys.queue)
         return self._post_bounded(queue, project, arguments, transient)
 
@@ -67,21 +79,20 @@ class MessageWriter:
         """Drop the first messages of a queue that exceeds its max length."""
         self._post_bounded(queue, project, (), transient=True)
 
-    def _post_bounded(
-        self, queue: str, project: Project, arguments: Sequence[Any], transient: bool
-    ) -> tuple[bytes | None, bool]:
+    def _post_bounded(self, queue: str, project: Project, arguments: Sequence[Any], transient: bool) -> Posted:
         keys = self._store.keys(project, queue).dead_lettering
         script = _POST_BOUNDED_TRANSIENT if transient else _POST_BOUNDED
         reply = self._store.run_dead_lettering(script, keys, *arguments)
         if reply is None:
-            return None, False
+            return Posted(None)
         if reply == _FULL:
             raise QueueIsFull(queue, project)
-        ids, is_too_long, has_dead = reply
+        ids, is_too_long, has_dead, displaced = reply
         while is_too_long:
             # A long queue got a max length: to shorten it would take one script too long.
-            _, is_too_long, has_dead = self._store.run_dead_lettering(_POST_BOUNDED_TRANSIENT, keys) or (b"", 0, 0)
-        return ids, bool(has_dead)
+            reply = self._store.run_dead_lettering(_POST_BOUNDED_TRANSIENT, keys) or (b"", 0, 0, ())
+            _, is_too_long, has_dead, _ = reply
+        return Posted(ids, bool(has_dead), displaced)
 
     def _remember(self, queue: bytes) -> None:
         if len(self._bounded) >= _MAX_REMEMBERED:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _SQL = statements("collector")
 _STATES = statements("states")
+_KEYS = statements("message_keys")
 
 #: Bounds of one call: rows, seconds for them, and seconds for pages.
 _ROWS, _SECONDS, _VACUUM_SECONDS = 10_000, 0.02, 0.05
@@ -41,7 +42,12 @@ class Collector:
         """Remove some rows that are no longer needed; return how many."""
         until = time.monotonic() + _SECONDS
         total = 0
-        for step in (self._collect_expired, self.collect_deleted, partial(self._subscriptions.collect_some, _LIMIT)):
+        for step in (
+            self._collect_expired,
+            self._collect_ids,
+            self.collect_deleted,
+            partial(self._subscriptions.collect_some, _LIMIT),
+        ):
             while total < _ROWS and time.monotonic() < until:
                 rows = step()
                 total += rows
@@ -63,6 +69,14 @@ class Collector:
             with database.write, database.lock, database.begin_write() as connection:
                 total += advance_chunk(connection, queue, now)[0]
         return total
+
+    def _collect_ids(self) -> int:
+        """Remove some ids that unique messages held for a time; return how many."""
+        now = self._clock.now().wall
+        if self._database.row(_KEYS["any_over"], (now,)) is None:
+            return 0
+        with self._database.write, self._database.lock, self._database.begin_write() as connection:
+            return connection.execute(_KEYS["over"], (now, CHUNK)).rowcount
 
     def collect_deleted(self) -> int:
         """Remove some rows of a deleted queue; return how many."""
@@ -106,6 +120,7 @@ def _empty(connection: sqlite3.Connection, queue: int) -> int:
     connection.executemany(_SQL["message"], [(number,) for number in numbers])
     dead = connection.execute(_SQL["dead"], (queue, CHUNK)).rowcount
     if not numbers and not claims and not dead:
+        connection.execute(_KEYS["of_queue"], (queue,))
         connection.execute(_SQL["queue"], (queue,))
         return 1
     return len(numbers) + dead

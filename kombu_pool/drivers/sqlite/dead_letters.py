@@ -155,6 +155,8 @@ def store_dead_letter(database: Database, connection: sqlite3.Connection, letter
         message.client,
         header,
         message.key,
+        None,
+        None,
         letter.record,
     )
     connection.execute(_MESSAGES["store"], stored)

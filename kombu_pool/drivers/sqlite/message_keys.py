@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     from kombu_pool.model import FoundMessage, Project
 
 _SQL = statements("message_keys")
+_BY_KEY = f"{_SQL['found']} {_SQL['by_key']}"
 
 
-class _Found(NamedTuple):
-    """A message with the key; ``ended`` is a claim that is over and still has it."""
+class Found(NamedTuple):
+    """A message in its queue; ``ended`` is a claim that is over and still has it."""
 
     row: Row
     queue: int
@@ -60,8 +61,8 @@ class KeyedMessages:
         result = KeyResult()
         if is_key(key):
             now = self._clock.now()
-            rows = self._database.rows(_SQL["find"], _arguments(key, queue, project, now))
-            result.messages += [_found(row).view(now.wall) for row in rows]
+            rows = self._database.rows(_BY_KEY, _arguments(key, queue, project, now))
+            result.messages += [to_found(row).view(now.wall) for row in rows]
         return result
 
     def cancel(self, key: object, queue: str | None, project: Project) -> KeyResult:
@@ -77,8 +78,7 @@ class KeyedMessages:
                     result.claimed.append(one.view(now.wall))
                     continue
                 result.messages.append(one.view(now.wall))
-                remove(connection, one.queue, [(*one.row[:2], one.due)])
-                end_empty_claims(connection, [one.ended])
+                remove_found(connection, one)
         return result
 
     def change(
@@ -94,7 +94,7 @@ class KeyedMessages:
             arguments = _arguments(key, queue, project, now)
             waiting = [one for one in _select(connection, arguments) if one.claim is None]
             for one in waiting:
-                _change(connection, one, due, priority, now)
+                change(connection, one, due, priority, now)
             changed = {one.row[0] for one in waiting}
             for one in _select(connection, arguments):
                 (result.messages if one.row[0] in changed else result.claimed).append(one.view(now.wall))
@@ -106,15 +106,22 @@ def _arguments(key: object, queue: str | None, project: Project, now: Now) -> di
     return {"key": key, "queue": queue, "project": codec.project_key(project), "wall": now.wall, "elapsed": now.elapsed}
 
 
-def _select(connection: sqlite3.Connection, arguments: dict[str, Any]) -> Sequence[_Found]:
-    return [_found(row) for row in connection.execute(_SQL["find"], arguments).fetchall()]
+def _select(connection: sqlite3.Connection, arguments: dict[str, Any]) -> Sequence[Found]:
+    return [to_found(row) for row in connection.execute(_BY_KEY, arguments).fetchall()]
 
 
-def _found(row: Row) -> _Found:
-    return _Found(row[:9], *row[9:])
+def to_found(row: Row) -> Found:
+    """Return the message of a row."""
+    return Found(row[:9], *row[9:])
 
 
-def _change(connection: sqlite3.Connection, one: _Found, due: float | None, priority: int | None, now: Now) -> None:
+def remove_found(connection: sqlite3.Connection, one: Found) -> None:
+    """Remove a message that waits."""
+    remove(connection, one.queue, [(*one.row[:2], one.due)])
+    end_empty_claims(connection, [one.ended])
+
+
+def change(connection: sqlite3.Connection, one: Found, due: float | None, priority: int | None, now: Now) -> None:
     """Change a message that waits: it leaves its state, and enters the one that the change gives it."""
     number, rank, created, ttl = one.row[:4]
     before = one.due if one.due is not None and one.due > now.wall else None

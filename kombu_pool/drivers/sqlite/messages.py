@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.drivers.sqlite import deletion, limits
+from kombu_pool.drivers.sqlite import deletion, limits, unique
 from kombu_pool.drivers.sqlite.codec import message_number, project_key, to_message, to_messages
 from kombu_pool.drivers.sqlite.inspection import count_many
 from kombu_pool.drivers.sqlite.message_keys import KeyedMessages
@@ -18,6 +18,7 @@ from kombu_pool.storage import MessageController as Contract
 from kombu_pool.storage.dead_letters import DeadLetterReason
 from kombu_pool.storage.inspection import MAX_COUNTED
 from kombu_pool.storage.policy import policy_of
+from kombu_pool.storage.unique import UniquePost, has_unique
 from kombu_pool.storage.validation import check_sort, validate
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class MessageController(Contract):
         incoming = [validate(message, limit) for message in messages]
         if not incoming:
             return []
+        post = UniquePost(incoming) if has_unique(incoming) else None
         client = None if client_uuid is None else str(client_uuid)
         database = self._database
         with database.write, database.lock, database.begin_write() as connection:
@@ -75,16 +77,21 @@ class MessageController(Contract):
             now, policy = self._clock.now(), policy_of(found[1])
             if idempotency_key is not None and (before := self._idempotency.ids(idempotency_key, found[0])) is not None:
                 return before
+            if post is not None:
+                incoming = unique.settle(connection, found[0], policy, post, now)
             if policy.is_bounded and not limits.admits(connection, found[0], policy, incoming, now):
                 raise QueueIsFull(queue, project)
             first = next_number(max(found[3] or 0, database.last_number), now.wall)
             last = first + len(incoming) - 1
             soon = store(connection, found[0], policy, incoming, first, now.wall, client)
             database.last_number = last
+            unique.hold(connection, found[0], post, first, now.wall)
             removed = (
                 limits.make_room(connection, found[0], policy, now.wall, len(incoming)) if policy.is_bounded else 0
             )
-        ids = [str(number) for number in range(first, last + 1)]
+        ids: Sequence[str] = [str(number) for number in range(first, last + 1)]
+        if post is not None:
+            ids = post.ids(ids)
         if idempotency_key is not None:
             with database.lock:
                 self._idempotency.add(idempotency_key, now.elapsed, ids, found[0])

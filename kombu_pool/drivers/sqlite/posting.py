@@ -6,6 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool.drivers.sqlite.statements import statements
+from kombu_pool.model import WAITING
 from kombu_pool.storage.idempotency import IdempotencyCache
 from kombu_pool.storage.policy import write
 
@@ -62,11 +63,34 @@ def store(
         else:
             delayed.append((queue, due, number, rank, expires))
         origin = None if message.dead_letter is None else write(message.dead_letter)
-        rows.append((number, queue, rank, now, ttl, expires, due, client, origin, message.key, message.record))
+        rows.append(
+            (
+                number,
+                queue,
+                rank,
+                now,
+                ttl,
+                expires,
+                due,
+                client,
+                origin,
+                message.key,
+                *_unique(message),
+                message.record,
+            )
+        )
     _insert(connection, rows, free, delayed)
     if policy.expires_to_dlq and any(row[5] is not None for row in rows):
         lower_expiry(connection, queue, min(row[5] for row in rows if row[5] is not None))
     return soon
+
+
+def _unique(message: ValidMessage) -> tuple[str | None, bool | None]:
+    """Return the id that a message holds until it is removed, and whether until it is claimed only."""
+    unique = message.unique
+    if unique is None or not isinstance(unique.scope, str):
+        return None, None
+    return unique.id, unique.scope == WAITING
 
 
 def lower_expiry(connection: sqlite3.Connection, queue: int, expires: float) -> None:

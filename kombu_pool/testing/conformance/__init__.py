@@ -84,6 +84,7 @@ __all__ = [
     "test_redrive",
     "test_rejection",
     "test_subscriptions",
+    "test_unique_messages",
     "test_watch",
 ]
 

@@ -12,7 +12,7 @@ local head = redis.call('HMGET', QUEUE, 'last', 'ttl', 'delay', 'next', 'bounded
 if not head[1] or (ARGV[2] ~= '' and ARGV[2] ~= head[7]) then return false end
 if head[5] then return 'bounded' end
 local now = clock(ARGV[1])
-if is_duplicate(head[6], ARGV[4]) then return duplicate_ids(now, head, head[6]) end
+if is_duplicate(head[6], ARGV[4]) then return (duplicate_ids(now, head, head[6])) end
 local found = prepare(now, head)
 local was_empty = not WAKEUP and redis.call('ZCARD', FREE) == 0
 local is_next = store(found, head[4], head[6])

@@ -1,22 +1,27 @@
--- post_bounded: post to a queue with a max length, or with expiry to its dead letters. Without messages: make room.
+-- post_bounded: post to a queue with a max length, or with expiry to its dead letters, or post unique messages. Without
+--   messages: make room.
 -- KEYS  see dead_letters
 -- ARGV  see store_messages; or the time alone
--- Returns {ids (joined), 1 when the queue is still too long, 1 when dead letters are due}; 'full' when the queue
+-- Returns {ids (joined), 1 when the queue is still too long, 1 when dead letters are due, for each message that another
+--   one displaces its place and the other one's key}; 'full' when the queue
 --   rejects the overflow, with nothing stored; false when there is no queue that bears the incarnation; 'advance': see
 --   states.
 -- include dead_letters
 -- include duplicate_post
+-- include unique
 local state, now = advance(ARGV[1], ARGV[2])
 if state ~= 'current' then return state end
 ARGV[3] = ARGV[3] or ''
 local head = redis.call('HMGET', QUEUE, 'last', 'ttl', 'delay', 'next', 'bounded', 'has_dlq', ARGV[3])
 if is_duplicate(head[7], ARGV[4]) then
-  return {duplicate_ids(now, head, head[7]), 0, dead_due and dead_due <= now and 1 or 0}
+  local ids, displaced = duplicate_ids(now, head, head[7], known)
+  return {ids, 0, dead_due and dead_due <= now and 1 or 0, displaced}
 end
 local limits = {string.match(head[5] or '', '^([01]):([01]):(%d+):(%d+)$')}
 local expires, rejects_overflow = limits[1] == '1', limits[2] == '1'
 local max_length, max_bytes = tonumber(limits[3] or 0), tonumber(limits[4] or 0)
-local found = prepare(now, head)
+now_of_post = now
+local found = prepare(now, head, displace)
 local free = {}
 for index = 2, #found.free, 2 do free[index / 2] = found.free[index] end
 
@@ -65,6 +70,7 @@ end
 if rejects_overflow and not has_room() then return 'full' end
 local was_empty = not WAKEUP and redis.call('ZCARD', FREE) == 0
 if #found.ids > 0 then
+  settle_unique()
   local is_next = store(found, head[4], head[7])
   count_bytes(free, 1)
   if expires and found.expiry then schedule_queue(found.expiry) end
@@ -73,4 +79,4 @@ if #found.ids > 0 then
   end
 end
 local is_too_long = not rejects_overflow and make_room(#found.ids + DEAD_BUDGET)
-return {table.concat(found.ids), is_too_long and 1 or 0, dead_due and dead_due <= now and 1 or 0}
+return {table.concat(found.ids), is_too_long and 1 or 0, dead_due and dead_due <= now and 1 or 0, found.displaced}

@@ -1,8 +1,9 @@
 -- target: the id, the metadata and the incarnation of a queue, and the highest message id of the store
 SELECT id, metadata, incarnation, (SELECT max(id) FROM message) FROM queue WHERE project = ? AND name = ?
 -- store: store a message
-INSERT INTO message(id, queue, rank, created, ttl, expires, due, client, dead_letter, key, record)
-VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO message(id, queue, rank, created, ttl, expires, due, client, dead_letter, key, unique_id,
+    unique_until_claimed, record)
+VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 -- free: make a message free
 INSERT INTO free(queue, rank, id, expires, claim_count) VALUES(?, ?, ?, ?, 0)
 -- delay: make a message delayed

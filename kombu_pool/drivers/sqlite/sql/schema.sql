@@ -24,6 +24,7 @@ CREATE INDEX queue_expiry ON queue(earliest_expiry) WHERE earliest_expiry IS NOT
 
 -- Every message that is not dead. The id is the time of the post in microseconds; a lower rank comes first. The record is
 -- the last column, so that the others are read without it. By its key a message is found in all queues at once.
+-- A unique message holds its unique_id until it is removed, or until it is claimed.
 CREATE TABLE message(
     id INTEGER PRIMARY KEY,
     queue INTEGER NOT NULL,
@@ -35,10 +36,24 @@ CREATE TABLE message(
     client TEXT,
     dead_letter BLOB,
     key TEXT,
+    unique_id TEXT,
+    unique_until_claimed INTEGER,
     record BLOB NOT NULL
 );
 CREATE INDEX message_expiry ON message(queue, expires) WHERE expires IS NOT NULL;
 CREATE INDEX message_key ON message(key, queue) WHERE key IS NOT NULL;
+CREATE INDEX message_unique_id ON message(queue, unique_id) WHERE unique_id IS NOT NULL;
+
+-- The ids that unique messages hold for a time, whatever becomes of the messages.
+CREATE TABLE unique_id(
+    queue INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    message INTEGER NOT NULL,
+    key TEXT,
+    until REAL NOT NULL,
+    PRIMARY KEY(queue, name)
+) WITHOUT ROWID;
+CREATE INDEX unique_id_end ON unique_id(until);
 
 -- Free messages, in order; claim is the last claim of a message.
 CREATE TABLE free(

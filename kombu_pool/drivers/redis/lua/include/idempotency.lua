@@ -7,15 +7,23 @@ local function is_duplicate(kept, sequence)
   return kept and struct.unpack('>d', kept) >= struct.unpack('>d', sequence)
 end
 
--- delete_old_producers: sample some fields, and delete those of producers outside the window; how many.
-local function delete_old_producers(now, some)
+-- is_old: whether a field of the queue's hash is that of a producer outside the window, or of an id that is free: see
+-- unique.
+local function is_old(field, value, now)
   local IDEMPOTENCY_WINDOW = 600  -- seconds for which a producer's last post is kept
+  local kind = string.byte(field)
+  if kind == 64 then return now - struct.unpack('>d', string.sub(value, 17)) > IDEMPOTENCY_WINDOW end
+  if kind ~= 126 then return false end
+  local till = struct.unpack('>d', value)
+  if till > 0 then return till <= now end
+  return redis.call('HEXISTS', RECORDS, string.sub(value, 10, 17)) == 0
+end
+
+-- delete_old_producers: sample some fields, and delete the old ones; how many.
+local function delete_old_producers(now, some)
   local found, old = redis.call('HRANDFIELD', QUEUE, some, 'WITHVALUES'), {}
   for index = 1, #found, 2 do
-    local is_producer = string.byte(found[index]) == 64
-    if is_producer and now - struct.unpack('>d', string.sub(found[index + 1], 17)) > IDEMPOTENCY_WINDOW then
-      old[#old + 1] = found[index]
-    end
+    if is_old(found[index], found[index + 1], now) then old[#old + 1] = found[index] end
   end
   return #old > 0 and redis.call('HDEL', QUEUE, unpack(old)) or 0
 end

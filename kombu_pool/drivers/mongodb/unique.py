@@ -1,0 +1,261 @@
+"""Stores unique messages: an index admits one document with an id in a queue.
+
+For the scopes ``waiting`` and ``unfinished`` that is the message itself; when it is deleted or dies, the id is free.
+For a number of seconds it is a document of its own, a *hold*: ``v`` the id, ``x`` its end, ``k`` the message, ``w`` the
+key.
+"""
+
+from __future__ import annotations
+
+import math
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pymongo.errors import BulkWriteError, WriteError
+
+from kombu_pool.drivers.mongodb import idempotency, states
+from kombu_pool.drivers.mongodb.codec import IDEMPOTENCY_RECORD, PARTIAL
+from kombu_pool.errors import ConnectionError, QueueDoesNotExist  # noqa: A004 - Zaqar's name for it
+from kombu_pool.model import EXTEND, REPLACE, PresentId
+from kombu_pool.storage.unique import UniquePost
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pymongo.client_session import ClientSession
+
+    from kombu_pool.drivers.mongodb.limits import LengthLimit
+    from kombu_pool.drivers.mongodb.message_keys import KeyedMessages
+    from kombu_pool.drivers.mongodb.posting import MessageWriter
+    from kombu_pool.drivers.mongodb.store import Queue, Store
+    from kombu_pool.model import IdempotencyKey, Uniqueness
+    from kombu_pool.storage.validation import ValidMessage
+
+    Document = dict[str, Any]
+
+_DUPLICATE_KEY = 11000
+#: Attempts at a post whose ids other processes take and free at the same time.
+_MAX_ATTEMPTS = 100
+
+
+class _Held(NamedTuple):
+    """The message that holds an id; None in place of its document if it is gone."""
+
+    id: PresentId
+    document: Document | None
+    hold: Document | None
+
+    def waits(self, now: float) -> bool:
+        """Return whether the message waits."""
+        return self.document is not None and not states.is_claimed(self.document, now)
+
+
+class _ChangedError(Exception):
+    """Another process changed a message that was to be replaced."""
+
+
+class UniqueWriter:
+    """Posts with unique messages."""
+
+    def __init__(self, store: Store, writer: MessageWriter, limit: LengthLimit, keyed: KeyedMessages) -> None:
+        self._store = store
+        self._writer = writer
+        self._limit = limit
+        self._keyed = keyed
+
+    def post(
+        self,
+        queue: Queue,
+        messages: Sequence[ValidMessage],
+        client_id: str | None,
+        idempotency_key: IdempotencyKey | None,
+    ) -> Sequence[str]:
+        """Store the messages whose ids are free; return the ids of all."""
+        post = UniquePost(messages)
+        before = None if idempotency_key is None else self._writer.ids_of_duplicate(queue, idempotency_key)
+        if before is not None:
+            return self._as_before(queue, post, [message.hex() for message in before])
+        for _ in range(_MAX_ATTEMPTS):
+            now = self._store.now()
+            held = self._held_by_others(queue, post, now)
+            replaced = self._drop(post, held, now)
+            if not post.stored:
+                return post.ids([])
+            documents = self._writer.documents(queue, post.stored, client_id, now)
+            holds = _holds(queue, post.stored, documents, now)
+            try:
+                ids = self._store_all(queue, documents, idempotency_key, replaced, holds)
+            except (WriteError, BulkWriteError, _ChangedError) as error:
+                if not _is_conflict(error):
+                    raise
+                continue
+            return post.ids([message.hex() for message in ids])
+        raise ConnectionError(f"{self._store.client.location}: other processes post the same unique messages")
+
+    def _store_all(
+        self,
+        queue: Queue,
+        documents: list[Document],
+        idempotency_key: IdempotencyKey | None,
+        replaced: Sequence[Document],
+        holds: Sequence[Document],
+    ) -> list[bytes]:
+        transaction = _Transaction(self._store, self._writer, self._keyed, replaced, holds)
+        store = transaction.store
+        if queue.policy.is_bounded:
+            ids = self._limit.post(queue, documents, idempotency_key, store)
+        else:
+            ids = store(queue, documents, idempotency_key)
+        self._store.expect_due(queue.project, queue.name, min((one["r"] or math.inf) for one in documents))
+        if not self._store.still_exists(queue):
+            self._writer.withdraw(documents)
+            raise QueueDoesNotExist(queue.name, queue.project)
+        return ids
+
+    def _held_by_others(self, queue: Queue, post: UniquePost, now: float) -> list[_Held | None]:
+        """Return what holds the ids of messages; an id whose scope is over is freed."""
+        names = [message.unique.id for message in post.messages if message.unique is not None]
+        found = self._store.messages.find({**queue.scope, "v": {"$in": names}}, hint=states.BY_UNIQUE_ID)
+        held = {one["v"]: self._held(queue, one, now) for one in found}
+        return [None if message.unique is None else held.get(message.unique.id) for message in post.messages]
+
+    def _held(self, queue: Queue, found: Document, now: float) -> _Held | None:
+        if found["s"] == IDEMPOTENCY_RECORD:
+            if found["x"] <= now:
+                self._store.messages.delete_one({"_id": found["_id"], **queue.scope, "x": found["x"]})
+                return None
+            where = {**queue.scope, "_id": found["k"][0], **states.present(now)}
+            return _Held(PresentId.of(found["k"][0].hex(), found["w"]), self._store.messages.find_one(where), found)
+        is_over = found["x"] <= now or (found.get("vw") and states.is_claimed(found, now))
+        if is_over and found["s"] != PARTIAL:
+            same = {key: found[key] for key in ("_id", "s", "r", "c")}
+            self._store.messages.update_one({**queue.scope, **same}, {"$unset": {"v": "", "vw": ""}})
+            return None
+        return _Held(PresentId.of(found["_id"].hex(), found.get("j")), found, None)
+
+    def _drop(self, post: UniquePost, held: Sequence[_Held | None], now: float) -> list[Document]:
+        """Drop the messages whose ids are held; return the documents that others replace."""
+        replaced: list[Document] = []
+        present: list[str | None] = []
+        for message, one in zip(post.messages, held, strict=True):
+            unique = message.unique
+            if one is None or unique is None:
+                present.append(None)
+            elif post.takes_over(message, one.id.key, waits=one.waits(now)):
+                self._free(one)
+                present.append(None)
+            elif unique.conflict == REPLACE and one.document is not None and one.waits(now):
+                replaced += [each for each in (one.document, one.hold) if each is not None]
+                present.append(None)
+            else:
+                present.append(one.id)
+                if unique.conflict == EXTEND:
+                    self._extend(message, unique, one, now)
+        post.drop(present)
+        return replaced
+
+    def _free(self, held: _Held) -> None:
+        """Free the id that a message holds, which another one with its key is about to hold."""
+        for one in (held.document, held.hold):
+            if one is not None:
+                self._store.messages.update_one(_scope_of(one), {"$unset": {"v": "", "vw": ""}})
+
+    def _extend(self, message: ValidMessage, unique: Uniqueness, held: _Held, now: float) -> None:
+        document, due = held.document, now + (message.delay or 0)
+        if document is not None and held.waits(now) and due > max(document["r"], now):
+            self._keyed.change_one(due, None, document, now)
+        if held.hold is not None and not isinstance(unique.scope, str):
+            self._store.messages.update_one(_scope_of(held.hold), {"$max": {"x": now + unique.scope}})
+
+    def _as_before(self, queue: Queue, post: UniquePost, before: Sequence[str]) -> Sequence[str]:
+        """Return the ids of a post that was made before; those of the dropped ones as far as they can be told."""
+        missing = len(post.messages) - len(before)
+        present: list[str | None] = [None] * len(post.messages)
+        held = self._held_by_others(queue, post, self._store.now()) if missing else ()
+        for place, one in enumerate(held):
+            if one is not None and one.id not in before and missing:
+                present[place], missing = one.id, missing - 1
+        post.drop(present)
+        return post.ids([*before, *([before[-1]] * missing)])
+
+
+class _Transaction:
+    """One attempt to store messages; what they replace is deleted, and their holds are stored, with them.
+
+    A server without transactions does it in steps: after a crash in between, an id may be held without a message for
+    the seconds of its scope, or a message that was to be replaced is gone.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        writer: MessageWriter,
+        keyed: KeyedMessages,
+        replaced: Sequence[Document],
+        holds: Sequence[Document],
+    ) -> None:
+        self._store = store
+        self._writer = writer
+        self._keyed = keyed
+        self._replaced = replaced
+        self._holds = holds
+
+    def store(
+        self, queue: Queue, documents: list[Document], key: IdempotencyKey | None, *, recorded: bool = False
+    ) -> list[bytes]:
+        """Store messages as :meth:`MessageWriter.store` does; always recorded."""
+        if not self._store.client.has_transactions:
+            return self._store_in_steps(queue, documents, key)
+        ids = [document["_id"] for document in documents]
+        record = [] if key is None else [idempotency.idempotency_record(queue, key, ids, documents[0]["t"])]
+
+        def write(session: ClientSession) -> None:
+            for one in self._replaced:
+                if not self._store.messages.delete_one(_same(one), session=session).deleted_count:
+                    raise _ChangedError
+            self._store.messages.insert_many([*record, *self._holds, *documents], session=session)
+
+        self._store.claim_cache.discard([one["_id"].hex() for one in self._replaced])
+        self._store.client.transact(write)
+        return ids
+
+    def _store_in_steps(self, queue: Queue, documents: list[Document], key: IdempotencyKey | None) -> list[bytes]:
+        for one in self._replaced:
+            if not self._store.messages.delete_one(_same(one)).deleted_count:
+                raise _ChangedError
+        if self._holds:
+            self._store.messages.insert_many(list(self._holds))
+        try:
+            return self._writer.store(queue, documents, key)
+        except Exception:
+            if self._holds:
+                self._store.messages.delete_many({**queue.scope, "_id": {"$in": [one["_id"] for one in self._holds]}})
+            raise
+
+
+def _scope_of(found: Document) -> Document:
+    return {key: found[key] for key in ("_id", "p", "q", "i")}
+
+
+def _same(found: Document) -> Document:
+    return {key: found[key] for key in ("_id", "p", "q", "i", "s", "r", "c", "x") if key in found}
+
+
+def _holds(queue: Queue, messages: Sequence[ValidMessage], documents: Sequence[Document], now: float) -> list[Document]:
+    """Return the holds of messages whose scope is a number of seconds."""
+    holds = []
+    for message, document in zip(messages, documents, strict=True):
+        unique = message.unique
+        if unique is not None and not isinstance(unique.scope, str):
+            name = blake2b(queue.incarnation + b"unique" + unique.id.encode(), digest_size=20).digest()
+            content = {"v": unique.id, "x": now + unique.scope, "k": [document["_id"]], "w": message.key}
+            holds.append({"_id": name, **queue.scope, "s": IDEMPOTENCY_RECORD, **content})
+    return holds
+
+
+def _is_conflict(error: Exception) -> bool:
+    """Return whether an id was taken, or freed, meanwhile."""
+    if isinstance(error, BulkWriteError):
+        failures = (error.details or {}).get("writeErrors", [])
+        return any(one["code"] == _DUPLICATE_KEY for one in failures)
+    return isinstance(error, _ChangedError) or (isinstance(error, WriteError) and error.code == _DUPLICATE_KEY)

@@ -54,7 +54,7 @@ def validate(message: Any, max_size: int) -> ValidMessage:
         _priority(priority) if priority else 0,
         given("dead_letter"),
         _key(key) if key else None,
-        None if (unique := given("unique")) is None else _uniqueness(unique),
+        None if (unique := given("unique")) is None else check_uniqueness(unique),
     )
 
 
@@ -116,13 +116,16 @@ def _key(value: Any) -> str:
     raise InvalidMessage(f"a key must be a text of at most {MAX_KEY_BYTES} bytes, not {value!r}")
 
 
-def _uniqueness(value: Any) -> Uniqueness:
+def check_uniqueness(value: Any) -> Uniqueness:
     """Return the uniqueness of a message.
 
     Raises:
         InvalidMessage: it is none.
     """
-    name, scope, conflict = value
+    try:
+        name, scope, conflict = value
+    except (TypeError, ValueError):
+        raise InvalidMessage(f"the uniqueness of a message has an id, a scope and a conflict, not {value!r}") from None
     if not is_key(name):
         raise InvalidMessage(f"the id of a unique message must be a text of 1 to {MAX_KEY_BYTES} bytes, not {name!r}")
     if scope not in (WAITING, UNFINISHED) and not (_is_duration(scope) and scope > 0):

@@ -54,12 +54,12 @@ class DeadLetters(DeadLetterMover):
 
 def _candidate(message):
     rest = message.priority, message.created, message.client, message.ttl, message.expires
-    return Candidate(message.id, message.record, message.dead, message.claim_count, *rest)
+    return Candidate(message.id, message.record, message.dead, message.claim_count, *rest, key=message.key)
 
 
 def _store(state, source, letter):
     queue = state.queues.setdefault((source.project, letter.target or UNREADABLE_QUEUE), StoredQueue())
     number, dead, lifetime = state.next_number(), letter.message, letter.lifetime(queue.policy.ttl)
     message = StoredMessage(number, letter.record, dead.created, *lifetime, dead.priority)
-    message.client, message.header = dead.client, letter.header
+    message.client, message.header, message.key = dead.client, letter.header, dead.key
     queue.messages[message.id] = message

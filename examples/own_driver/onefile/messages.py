@@ -7,14 +7,17 @@ from kombu_pool import errors, storage
 from kombu_pool.storage import DEFAULT_LIMIT, IDEMPOTENCY_WINDOW, page
 from kombu_pool.storage.dead_letters import DeadLetterReason
 from kombu_pool.storage.policy import read
+from kombu_pool.storage.unique import UniquePost
 from kombu_pool.storage.validation import effective_delay, effective_ttl, validate
+from onefile import unique
 from onefile.claims import is_claim_id
+from onefile.message_keys import KeyedMessages
 from onefile.store import StoredMessage
 
 _MARKER = re.compile(r"(-?[0-9]{1,3})\.([0-9]{1,20})", re.ASCII)
 
 
-class MessageController(storage.MessageController):
+class MessageController(KeyedMessages, storage.MessageController):
     """The messages of the file."""
 
     def __init__(self, store, dead_letters, options):
@@ -29,18 +32,21 @@ class MessageController(storage.MessageController):
             return []
         with self._store.change() as (state, now):
             found = state.require(project, queue, now, incarnation)
-            producer, sequence = idempotency_key or (None, inf)
-            if producer in found.posts and found.posts[producer][0] >= sequence:
-                return found.posts[producer][2]
-            new = [_to_store(state, found, message, client_uuid, now) for message in incoming]
+            before = found.posts.get(idempotency_key.producer) if idempotency_key else None
+            if before is not None and before[0] >= idempotency_key.sequence:
+                return before[2]
+            post = UniquePost(incoming)
+            post.drop([unique.settle(found, message, now) for message in post.messages])
+            new = [_to_store(state, found, message, client_uuid, now) for message in post.stored]
             if found.policy.rejects_overflow and not _fits(found, found.select(now), [m for m in new if m.due <= now]):
                 raise errors.QueueIsFull(queue, project)
             found.messages |= {message.id: message for message in new}
             _make_room(found, now)
-            ids = [message.id for message in new]
+            ids = post.ids([message.id for message in new])
+            unique.hold(found, zip(post.stored, new, strict=True), now)
             if idempotency_key:
                 found.posts = {key: post for key, post in found.posts.items() if post[1] > now - IDEMPOTENCY_WINDOW}
-                found.posts[producer] = sequence, now, ids
+                found.posts[idempotency_key.producer] = idempotency_key.sequence, now, ids
         self._dead_letters.dead_letter_some((project, queue))
         return ids
 
@@ -124,6 +130,7 @@ def _to_store(state, queue, incoming, client_uuid, now):
     ttl, due = effective_ttl(incoming, metadata), now + effective_delay(incoming, metadata)
     message = StoredMessage(number, incoming.record, now, ttl, now + ttl if ttl else inf, incoming.priority, due)
     message.client, message.header = None if client_uuid is None else str(client_uuid), incoming.dead_letter
+    message.key = incoming.key
     return message
 
 

@@ -28,6 +28,7 @@ class StoredMessage:
     due: float = 0.0
     client: str | None = None
     header: dict | None = None
+    key: str | None = None
     claim_id: str | None = None
     claim_count: int = 0
     dead: str | None = None
@@ -48,19 +49,23 @@ class StoredMessage:
         age, body = age_of(self.created, self.ttl, now), codec.decode(self.record)
         shown = {"id": self.id, "age": age, "ttl": self.ttl, "body": body}
         shown |= {"claim_id": self.claim_id, "claim_count": self.claim_count}
-        options = {"priority": self.priority, "dead_letter": self.header and self.header.copy()}
+        options = {"priority": self.priority, "key": self.key, "dead_letter": self.header and self.header.copy()}
         return shown | {key: value for key, value in options.items() if value}
 
 
 @dataclass
 class StoredQueue:
-    """A queue; ``claims`` has ttl, start and holder by id, ``posts`` number, time and ids of producers' posts."""
+    """A queue; ``claims`` has ttl, start and holder by id, ``posts`` number, time and ids of producers' posts.
+
+    ``holds``: the message, its scope and its end by the id of a unique message.
+    """
 
     metadata: bytes = field(default_factory=lambda: write({}))
     messages: dict = field(default_factory=dict)
     dead: dict = field(default_factory=dict)
     claims: dict = field(default_factory=dict)
     posts: dict = field(default_factory=dict)
+    holds: dict = field(default_factory=dict)
     incarnation: str = NO_INCARNATION
     paused: bool = False
 
@@ -91,6 +96,16 @@ class StoredQueue:
         """Return the messages of a claim, in order; none once it has ended."""
         held = self.select(inf, claimed=True) if claim_id in self.claims else ()
         return [message for message in held if message.claim_id == claim_id]
+
+    def is_claimed(self, message):
+        """Return whether a claim holds a message."""
+        return message.claim_id in self.claims
+
+    def change(self, message, due, now):
+        """Change the due time of a message that waits, and its expiry with it."""
+        moved = max(due, now) - max(message.due, now)
+        message.due, message.expires = due, message.expires + moved
+        message.ttl = message.expires - message.created if message.ttl else 0
 
     def remove(self, message):
         """Delete a message."""

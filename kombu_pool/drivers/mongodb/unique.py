@@ -156,9 +156,10 @@ class UniqueWriter:
 
     def _free(self, held: _Held) -> None:
         """Free the id that a message holds, which another one with its key is about to hold."""
-        for one in (held.document, held.hold):
-            if one is not None:
-                self._store.messages.update_one(_scope_of(one), {"$unset": {"v": "", "vw": ""}})
+        if held.hold is not None:
+            self._store.messages.delete_one(_same(held.hold))
+        elif held.document is not None:
+            self._store.messages.update_one(_scope_of(held.document), {"$unset": {"v": "", "vw": ""}})
 
     def _extend(self, message: ValidMessage, unique: Uniqueness, held: _Held, now: float) -> None:
         document, due = held.document, now + (message.delay or 0)

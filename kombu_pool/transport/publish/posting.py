@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from kombu_pool.errors import ExchangeDoesNotExist, KombuPoolError, QueueDoesNotExist, QueueIsFull
 from kombu_pool.transport import amqp_errors, zero_ttl
+from kombu_pool.transport.publish import deduplication
 from kombu_pool.transport.publish import envelope as envelopes
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class PostingMethods:
             message["exchange"] = exchange
             message["routing-key"] = routing_key
         new = envelopes.new_message(message, delay_eta=self._options.delay_eta)
+        if deduplication.ID_HEADER in message["headers"]:
+            new["unique"] = deduplication.uniqueness(message["headers"])
         if not exchange:
             return new, (routing_key,)
         try:
@@ -89,7 +92,8 @@ class PostingMethods:
         if zero_ttl.is_among(messages) and not self._has_consumer(queue):
             messages = zero_ttl.without_consumer(messages)
         try:
-            self._post(queue, messages, None, self._project, idempotency_key=idempotency_key)
+            ids = self._post(queue, messages, None, self._project, idempotency_key=idempotency_key)
+            deduplication.report(ids)
         except QueueIsFull as error:
             if in_pieces and len(messages) > 1:
                 raise

@@ -1,0 +1,1 @@
+"""What applications of Celery may use beside the transport."""

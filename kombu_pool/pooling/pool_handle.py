@@ -133,10 +133,18 @@ class PoolHandle:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None:
-            if self.outage is not None:
-                self.mark_up()
-        elif isinstance(error, errors.ConnectionError):
+        if error is not None:
+            self.record_error(error)
+        elif self.outage is not None:
+            self.mark_up()
+
+    def record_error(self, error: BaseException) -> None:
+        """Record the outage or the answer that an error of the driver means.
+
+        Raises:
+            PoolUnavailable: the error is that of an unreachable store.
+        """
+        if isinstance(error, errors.ConnectionError):
             if isinstance(error, errors.PartUnavailable):
                 # The rest of the pool may answer.
                 reason = one_line(error.reason)

@@ -104,7 +104,8 @@ class Client:
         return [self.call(script, keys, *args) for keys, args in each]
 
     def _use(self, key: bytes | str, work: Callable[[redis.Connection], Any], *, retry: bool) -> Any:
-        self._require_layout()
+        if not self._is_layout_checked:
+            self._require_layout()
         return self._use_unchecked(key, work, retry=retry)
 
     def _require_layout(self) -> None:
@@ -253,7 +254,8 @@ class Client:
                 connection.disconnect()
 
     def _acquire(self) -> Connection:
-        self._reset_after_fork()
+        if self._pid != os.getpid():
+            self._reset_after_fork()
         try:
             return self._idle.pop()
         except IndexError:

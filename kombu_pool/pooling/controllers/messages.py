@@ -38,15 +38,19 @@ class MessageController(Routing, storage.MessageController):
             present = incarnation
         if not isinstance(messages, (list, tuple)):
             messages = list(messages)
-        try:
-            with pool:
-                return pool.messages.post(
-                    queue, messages, client_uuid, project, idempotency_key=idempotency_key, incarnation=present
-                )
-        except errors.QueueDoesNotExist:
-            if incarnation is not None:
+        try:  # what "with pool" does, in less time
+            ids = pool.messages.post(
+                queue, messages, client_uuid, project, idempotency_key=idempotency_key, incarnation=present
+            )
+        except Exception as error:
+            pool.record_error(error)
+            if incarnation is not None or not isinstance(error, errors.QueueDoesNotExist):
                 raise
             pool, present = self._catalog.lives.current(queue, project, present)
+        else:
+            if pool.outage is not None:
+                pool.mark_up()
+            return ids
         with pool:
             return pool.messages.post(
                 queue, messages, client_uuid, project, idempotency_key=idempotency_key, incarnation=present

@@ -120,7 +120,7 @@ def new_message(envelope: Envelope, *, delay_eta: bool) -> NewMessage:
             _delay(message, headers["eta"], time.time())
         if is_key(key):
             message["key"] = key
-    elif (key := _key(headers, properties)) is not None:
+    elif (KEY_HEADER in headers or "reply_to" in properties) and (key := _key(headers, properties)) is not None:
         message["key"] = key
     return message
 

@@ -82,7 +82,7 @@ class PublishingMethods(PostingMethods):
 
     def _publish(self, message: Any, exchange: str, routing_key: str, *, mandatory: bool) -> None:
         new, queues = self.routed(message, exchange, routing_key, mandatory=mandatory)
-        earlier = unconfirmed.find(message, self._options)
+        earlier = unconfirmed.find(message, self._options) if unconfirmed.remembered else None
         if earlier is not None:
             self._publish_again(earlier, new, queues, mandatory)
             return

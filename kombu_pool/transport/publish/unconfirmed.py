@@ -131,7 +131,7 @@ remembered: dict[int, UnconfirmedPublish] = {}
 
 def find(message: Any, options: TransportOptions) -> UnconfirmedPublish | None:
     """Return the unconfirmed publish of this very message; None for any other message."""
-    if not remembered or type(message) is not dict:
+    if type(message) is not dict:
         return None
     for part in ("properties", "headers"):
         publish = remembered.get(id(message[part]))

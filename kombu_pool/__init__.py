@@ -70,6 +70,8 @@ def _restore_address(queue: str, body: Any) -> Any:
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         found: Any = _version()
+    elif name == "tasks":
+        found = import_module("kombu_pool.contrib.tasks").tasks
     elif name in __all__:
         found = getattr(import_module("kombu_pool.drivers" if name.startswith("open_") else "kombu_pool.pooling"), name)
     else:
@@ -102,4 +104,5 @@ __all__ = [
     "open",
     "open_control",
     "open_data",
+    "tasks",
 ]

@@ -9,6 +9,7 @@ from kombu.compression import decompress
 from kombu.message import Message as KombuMessage
 
 from kombu_pool.transport.publish.envelope import enveloped
+from kombu_pool.transport.publish.revocation import MARKER, mark_revoked
 from kombu_pool.transport.upkeep.dead_letters import headers_of
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ class Message(KombuMessage):  # type: ignore[misc] # Kombu has no types
         self.accept = None
         self._decoded_cache = None
         self._state = "RECEIVED"
+        if MARKER in headers:
+            mark_revoked(headers)
         if "compression" in headers:
             self._decompress(headers["compression"])
 

@@ -89,8 +89,7 @@ class MessageController(Contract):
         for valid in incoming if post is None else post.messages:
             packed = pack(valid.ttl, client, valid.dead_letter, valid.record, valid.key)
             arguments += (post_options(valid), packed)
-        options = {"transient": transient, "unique": post is not None}
-        posted = self._writer.post(queue, project, arguments, incarnation, **options)
+        posted = self._writer.post(queue, project, arguments, incarnation, transient=transient, unique=post is not None)
         if posted.ids is None:
             raise QueueDoesNotExist(queue, project)
         if posted.has_dead:

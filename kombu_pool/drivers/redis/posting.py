@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from kombu_pool.drivers.redis.codec import pack_incarnation
 from kombu_pool.drivers.redis.scripts import script
@@ -19,7 +21,7 @@ _POST_BOUNDED = script("post_bounded", replicated=True, busy_wait=True)
 _POST_TRANSIENT, _POST_BOUNDED_TRANSIENT = (one._replace(replicated=False) for one in (_POST, _POST_BOUNDED))
 
 
-class Posted(NamedTuple):
+class Posted(Struct):
     """The reply to a post.
 
     The ids, joined, or None when no queue bears the incarnation; whether the queue has dead messages; and for each

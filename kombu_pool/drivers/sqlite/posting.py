@@ -14,11 +14,15 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
+    from kombu_pool.model import Uniqueness
     from kombu_pool.storage.policy import Policy
     from kombu_pool.storage.validation import ValidMessage
 
 _SQL = statements("messages")
 _STORE, _FREE, _DELAY, _LOWER_EXPIRY = (_SQL[name] for name in ("store", "free", "delay", "lower_expiry"))
+
+#: The two columns of a message that holds no id.
+_NOT_UNIQUE = (None, None)
 
 #: Delay in seconds below which a message wakes the watches; they wait for later due times themselves.
 SOON = 2.0
@@ -75,7 +79,7 @@ def store(
                 client,
                 origin,
                 message.key,
-                *_unique(message),
+                *(_NOT_UNIQUE if message.unique is None else _unique(message.unique)),
                 message.record,
             )
         )
@@ -85,11 +89,10 @@ def store(
     return soon
 
 
-def _unique(message: ValidMessage) -> tuple[str | None, bool | None]:
+def _unique(unique: Uniqueness) -> tuple[str | None, bool | None]:
     """Return the id that a message holds until it is removed, and whether until it is claimed only."""
-    unique = message.unique
-    if unique is None or not isinstance(unique.scope, str):
-        return None, None
+    if not isinstance(unique.scope, str):
+        return _NOT_UNIQUE
     return unique.id, unique.scope == WAITING
 
 

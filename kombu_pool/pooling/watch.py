@@ -60,12 +60,18 @@ class PooledWatch(storage.Watch):
         self._seen_version: object = None
         self._next_refresh = 0.0
         self._closed = False
+        self._ready: frozenset[tuple[Project, str]] | None = None
         self._refresh_lock = threading.Lock()
         self._refresh()
+
+    @property
+    def ready(self) -> frozenset[tuple[Project, str]] | None:
+        return self._ready
 
     def wait(self, timeout: float) -> bool:
         deadline = time.monotonic() + timeout
         while not self._closed:
+            self._ready = None
             if self._is_refresh_due() and self._refresh():
                 return True
             remaining = max(0.0, deadline - time.monotonic())
@@ -168,11 +174,13 @@ class PooledWatch(storage.Watch):
             return True
         try:
             with self._by_pool[0].pool:
-                return watch.wait(timeout)
+                is_woken = watch.wait(timeout)
+            self._ready = watch.ready
         except errors.ConnectionError:
             self._close_watches()
             self._next_refresh = 0.0
             raise
+        return is_woken
 
 
 class PoolWatcher:

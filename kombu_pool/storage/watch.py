@@ -35,6 +35,11 @@ class Watch(ABC):
     def interrupt(self) -> None:
         """Wake the current or the next :meth:`wait`. Any thread may call this."""
 
+    @property
+    def ready(self) -> frozenset[tuple[Project, str]] | None:
+        """The queues that may have something to claim by the last :meth:`wait`; None if any of them may."""
+        return None
+
     def close(self) -> None:  # noqa: B027 - the default of a watch that holds nothing
         """Release the watch's resources, of which it need not have any. Idempotent."""
 

@@ -117,6 +117,40 @@ def test_an_empty_queue_is_left_alone_until_its_watch_reports_something(setup):
     assert isinstance(setup.next(), Grant)
 
 
+def test_a_watch_that_names_a_queue_leaves_the_others_alone(setup):
+    for queue in ("q", "other"):
+        setup.consume(queue)
+        setup.claim(came=0)
+    setup.scheduler.watching(setup.places["a"], frozenset({"q", "other"}))
+
+    setup.scheduler.woken(setup.places["a"], {"q"})
+
+    assert setup.next().consumers.queue == "q"
+    assert setup.next().empty == {"other"}
+
+
+def test_a_queue_that_no_watch_named_is_claimed_from_again_if_no_watch_follows(setup, monkeypatch):
+    for queue in ("q", "other"):
+        setup.consume(queue)
+        setup.claim(came=0)
+    setup.scheduler.watching(setup.places["a"], frozenset({"q", "other"}))
+    monkeypatch.setattr(setup.scheduler, "EMPTY_TTL", 0.0)
+
+    setup.scheduler.woken(setup.places["a"], {"q"})
+
+    assert [setup.claim(came=0)[0][0] for _ in range(2)] == ["q", "other"]
+
+
+def test_a_watch_that_timed_out_shows_that_all_queues_are_empty(setup):
+    setup.consume("q")
+    setup.claim(came=0)
+    setup.scheduler.watching(setup.places["a"], frozenset({"q"}))
+
+    setup.scheduler.woken(setup.places["a"], set())
+
+    assert setup.next().empty == {"q"}
+
+
 def test_a_claim_that_began_before_a_wake_up_does_not_show_that_a_queue_is_empty(setup):
     setup.consume("q")
     grant = setup.next()

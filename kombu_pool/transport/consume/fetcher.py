@@ -191,10 +191,11 @@ class Fetcher:
             # A new watch reports nothing that came before: claim once more, then wait.
             if len(self._watches) >= self.MAX_WATCHES:
                 self._close_watches()
-            self._watches[pause.empty] = self._claimer.watch(pause.empty)
+            watch = self._watches[pause.empty] = self._claimer.watch(pause.empty)
         else:
             self._wait(watch, pause)
-        self._scheduler.woken(self.place)
+        ready = watch.ready
+        self._scheduler.woken(self.place, None if ready is None else {queue for _, queue in ready})
 
     def _wait(self, watch: Watch, pause: Pause) -> None:
         self._scheduler.watching(self.place, pause.empty)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from kombu_pool.transport.consume.consumers import Grant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from kombu_pool.transport.consume.consumers import Place, QueueConsumers
     from kombu_pool.transport.consume.leases import Lease
@@ -162,12 +162,18 @@ class Scheduler:
                 if consumers.queue in queues and consumers.empty_until > -math.inf:
                     consumers.empty_until = math.inf
 
-    def woken(self, place: Place) -> None:
-        """Take note that the watch ended, as something may have come to any of its queues."""
+    def woken(self, place: Place, ready: Collection[str] | None = None) -> None:
+        """Take note that the watch ended, as something may have come to the queues that are ready, or to any."""
         with self._lock:
             place.wakeups += 1
             place.watched = frozenset()
-            self.forget_empty(place)
+            for consumers in place.consumers:
+                # A broadcast may have come since, and before the tasks that are claimed next.
+                if ready is None or consumers.queue in ready or (ready and consumers.in_control_queue):
+                    consumers.empty_until = -math.inf
+                elif consumers.empty_until == math.inf:
+                    # Until the next watch. Without one, while another queue is busy, it is claimed from again.
+                    consumers.empty_until = time.monotonic() + self.EMPTY_TTL
 
     def forget_empty(self, place: Place) -> None:
         """Claim from all queues of a place next."""

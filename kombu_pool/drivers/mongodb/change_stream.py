@@ -29,27 +29,30 @@ _IDLE_TIMEOUT = 2.0
 _RETRY_AFTER = 5.0
 
 
-class WakeUp(Protocol):
+class Report(Protocol):
     """The callback of a stream."""
 
-    def __call__(self, *, changed: bool = False, sentinel: bytes | None = None) -> None:
-        """Wake the watch: a message may have become claimable if ``changed``; else the stream opened or closed.
+    def __call__(
+        self, queue: tuple[str, str] | None = None, *, sentinel: bytes | None = None, is_claimable: bool = False
+    ) -> None:
+        """Take a report of a queue, after the stored form of its project, or of any queue with None.
 
-        With the id of a ``sentinel`` the queue of that was deleted, which need not be watched.
+        A message of it may have become claimable if ``is_claimable``. Else the stream opened or closed; or, with the id
+        of a ``sentinel``, the queue of that was deleted, which need not be watched.
         """
 
 
 class ChangeStream:
     """A change stream of some queues' messages, read by a thread of its own.
 
-    It calls ``wake_up`` after each change that may make a message claimable, after the deletion of a queue, and when it
+    It calls ``report`` after each change that may make a message claimable, after the deletion of a queue, and when it
     opens or closes. While no watch waits there is neither stream nor thread: a busy consumer needs no wake-up.
     """
 
-    def __init__(self, store: Store, queues: Sequence[Filter], wake_up: WakeUp) -> None:
+    def __init__(self, store: Store, queues: Sequence[Filter], report: Report) -> None:
         self._store = store
         self._pipeline = _changes_of(queues)
-        self._wake_up = wake_up
+        self._report = report
         self._lock = threading.Lock()
         self._wanted_at = 0.0
         self._thread: threading.Thread | None = None
@@ -83,18 +86,18 @@ class ChangeStream:
         finally:
             with self._lock:
                 self.is_open, self._thread = False, None
-            self._wake_up()
+            self._report()
 
     def _read(self) -> None:
         messages = self._store.messages.with_options(read_concern=ReadConcern("majority"))
         with messages.watch(self._pipeline, max_await_time_ms=int(_MAX_AWAIT * 1000)) as stream:
             self.is_open = True
-            self._wake_up()
+            self._report()
             while stream.alive and time.monotonic() - self._wanted_at < _IDLE_TIMEOUT:
                 change = stream.try_next()
                 if change is not None:
-                    sentinel = change.get("sentinel")
-                    self._wake_up(changed=sentinel is None, sentinel=sentinel)
+                    queue = (change["p"], change["q"]) if "q" in change else None
+                    self._report(queue, sentinel=change.get("sentinel"), is_claimable="sentinel" not in change)
 
 
 def _changes_of(queues: Sequence[Filter]) -> list[dict[str, Any]]:
@@ -112,4 +115,5 @@ def _changes_of(queues: Sequence[Filter]) -> list[dict[str, Any]]:
     sooner = {"operationType": "update", "updateDescription.updatedFields.g": {"$exists": True}}
     deleted = {"operationType": "delete", "documentKey._id": scan_sentinels.end_sentinel_ids()}
     sentinel = {"$cond": [{"$eq": ["$operationType", "delete"]}, "$documentKey._id", "$$REMOVE"]}
-    return [{"$match": {"$or": [new, again, sooner, deleted]}}, {"$project": {"_id": 1, "sentinel": sentinel}}]
+    fields = {"_id": 1, "p": "$fullDocument.p", "q": "$fullDocument.q", "sentinel": sentinel}
+    return [{"$match": {"$or": [new, again, sooner, deleted]}}, {"$project": fields}]

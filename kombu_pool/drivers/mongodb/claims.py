@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pymongo import UpdateMany
 
 from kombu_pool.drivers.mongodb import codec, states
-from kombu_pool.drivers.mongodb.claiming import Claimer, claim_by_id
+from kombu_pool.drivers.mongodb.claiming import Claimer
+from kombu_pool.drivers.mongodb.states import ClaimTerms
 from kombu_pool.drivers.mongodb.store import BATCH_SIZE, one_of, queue_filter
 from kombu_pool.drivers.records import to_seconds
-from kombu_pool.errors import ClaimDoesNotExist
+from kombu_pool.errors import ClaimDoesNotExist, CorruptRecord
 from kombu_pool.storage.validation import check_claim
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
+    from kombu_pool.drivers.mongodb.queue_scan import QueueScanner
     from kombu_pool.drivers.mongodb.states import Filter
     from kombu_pool.model import Claim, ClaimMetadata, Message, Project
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 #: Messages of renewed claims that one answer contains.
 _READ_BATCH = 10_000
+#: Frees unreadable messages with the claim count that they had.
+_RELEASE_UNCOUNTED: list[dict[str, Any]] = [states.RELEASE, {"$set": {"n": {"$subtract": ["$n", 1]}}}]
 
 
 class ClaimController(Claimer):
@@ -96,11 +100,7 @@ class ClaimController(Claimer):
         if not updates:
             return 0
         with self._client.translated():
-            freed = self._store.messages.bulk_write(updates, ordered=False).modified_count
-        if freed:
-            for scope in queues:
-                self._store.record_returned(*scope)
-        return freed
+            return self._store.messages.bulk_write(updates, ordered=False).modified_count
 
     def delete(self, queue: str, claim_id: str, project: Project = None) -> None:
         if codec.is_claim_id(claim_id):
@@ -108,14 +108,13 @@ class ClaimController(Claimer):
             with self._client.translated():
                 where = self._held(queue, project, claim_id, self._store.now())
                 self._store.messages.update_many(where, states.RELEASE, hint=states.BY_CLAIM)
-                self._store.record_returned(project, queue)
 
     def claim_by_id(
         self, queue: str, message_ids: Iterable[str], metadata: ClaimMetadata, project: Project = None
     ) -> tuple[str | None, Sequence[Message]]:
         check_claim(metadata)
         with self._client.translated():
-            return claim_by_id(self._store, queue, codec.parse_ids(message_ids), metadata, project)
+            return _claim_by_id(self._store, queue, codec.parse_ids(message_ids), metadata, project)
 
     def release(self, queue: str, claim_id: str, message_ids: Iterable[str], project: Project = None) -> int:
         ids = codec.parse_ids(message_ids)
@@ -124,15 +123,37 @@ class ClaimController(Claimer):
         self._store.claim_cache.discard(message.hex() for message in ids)
         with self._client.translated():
             where = {**self._held(queue, project, claim_id, self._store.now()), "_id": {"$in": ids}}
-            released = self._store.messages.update_many(where, states.RELEASE, hint=states.BY_ID).modified_count
-            self._store.record_returned(project, queue)
-        return released
+            return self._store.messages.update_many(where, states.RELEASE, hint=states.BY_ID).modified_count
 
     def _held(self, queue: str, project: Project, claims: str | Sequence[str] | None, now: float) -> Filter:
         """Return the filter of the messages that one claim, some claims or any claim in a queue holds."""
         # Without the incarnation: a claim's id is unique, also among the incarnations of a queue.
         claim = claims if claims is None or isinstance(claims, str) else one_of(claims)
         return {**queue_filter(project, queue), **states.claimed(now, claim), "x": {"$gt": now}}
+
+
+def _claim_by_id(
+    store: QueueScanner, queue: str, ids: Sequence[bytes], metadata: ClaimMetadata, project: Project
+) -> tuple[str | None, Sequence[Message]]:
+    """Claim as ``ClaimController.claim_by_id`` promises; a claim whose answer is lost holds its messages to its end."""
+    now, claim = store.now(), codec.new_claim_id()
+    found = store.advance(project, queue, now)
+    if found is None or not ids:
+        return None, []
+    free = {**found.scope, **states.free(now), "_id": {"$in": list(ids)}}
+    store.expect_due(project, queue, now + metadata["ttl"])
+    update = states.claim_pipeline(claim, now, ClaimTerms.of(metadata))
+    store.messages.update_many(free, update, hint=states.BY_ID)
+    held = {**found.scope, "s": codec.DELAYED_OR_CLAIMED, "c": claim}
+    messages, unreadable = [], []
+    for stored in sorted(store.messages.find(held, hint=states.BY_CLAIM), key=lambda one: bytes(one["_id"])):
+        try:
+            messages.append(codec.to_message(stored, now))
+        except CorruptRecord:
+            unreadable.append(stored["_id"])
+    if unreadable:
+        store.messages.update_many({**held, "_id": {"$in": unreadable}}, _RELEASE_UNCOUNTED)
+    return (claim, messages) if messages else (None, [])
 
 
 def _by_queue(claims: Sequence[NamedClaim]) -> NamedClaims:

@@ -131,8 +131,12 @@ class Client:
     @property
     def has_transactions(self) -> bool:
         """Whether the server has transactions and change streams, which a standalone server lacks."""
-        hello = self.hello()
-        return "setName" in hello or hello.get("msg") == "isdbgrid"
+        return "setName" in self.hello() or self.is_sharded
+
+    @property
+    def is_sharded(self) -> bool:
+        """Whether the server is a router of a sharded cluster, whose change streams may be late."""
+        return self.hello().get("msg") == "isdbgrid"
 
     @property
     def reports_retries(self) -> bool:

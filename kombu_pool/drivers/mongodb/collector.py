@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from kombu_pool.drivers.mongodb import states
 from kombu_pool.drivers.mongodb.codec import IDEMPOTENCY_RECORD, PARTIAL, project_of
 from kombu_pool.drivers.mongodb.posting import MessageWriter
+from kombu_pool.drivers.mongodb.store import scopes_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
 #: Time after which a post that is not complete has no producer any more, in seconds: longer than any call waits.
 _POST_TIMEOUT = 120.0
-#: Number of deleted queues per command.
-_DELETED_QUEUES_BATCH = 100
+#: Number of queues per command.
+_QUEUES_BATCH = 100
 
 
 class Collector:
@@ -33,18 +34,30 @@ class Collector:
 
     def collect(self) -> int:
         """Collect everywhere; return the number of deleted messages and subscriptions."""
-        now, size = self._store.now(), _DELETED_QUEUES_BATCH
+        now, size = self._store.now(), _QUEUES_BATCH
         with self._store.client.translated():
             deleted = list(self._store.collection(states.DELETED_QUEUES).find())
             gone = self._subscriptions.collect_all(now)
             gone += sum(self._empty(deleted[at : at + size], now) for at in range(0, len(deleted), size))
-            for found in self._store.queues.find({}, {"m": 0}):
+            for found in self._with_garbage(list(self._store.queues.find({}, {"m": 0})), now):
                 scope = {"p": found["p"], "q": found["q"], "i": found["_id"]}
                 # First: an expired idempotency record may mark a post complete.
                 gone += self._finish_posts(scope, now)
                 gone += self._remove_expired(found, scope, now)
                 gone += self._store.remove({**scope, "s": IDEMPOTENCY_RECORD, **states.expired(now)})
         return gone
+
+    def _with_garbage(self, queues: Sequence[dict[str, Any]], now: float) -> list[dict[str, Any]]:
+        """Return the queues with something to collect: most have nothing."""
+        garbage = (states.expired(now), states.BY_EXPIRY), (_abandoned(now), states.BY_ORDER)
+        incarnations: set[bytes] = set()
+        for start in range(0, len(queues), _QUEUES_BATCH):
+            names = [(one["p"], one["q"], one["_id"]) for one in queues[start : start + _QUEUES_BATCH]]
+            for scopes in scopes_of(names):
+                for where, hint in garbage:
+                    group: list[dict[str, Any]] = [{"$match": {**scopes, **where}}, {"$group": {"_id": "$i"}}]
+                    incarnations.update(one["_id"] for one in self._store.messages.aggregate(group, hint=hint))
+        return [one for one in queues if one["_id"] in incarnations]
 
     def _remove_expired(self, queue: dict[str, Any], scope: Filter, now: float) -> int:
         """Delete expired messages; those that the queue's policy makes dead letters are marked dead instead."""
@@ -72,7 +85,7 @@ class Collector:
 
     def _finish_posts(self, scope: Filter, now: float) -> int:
         """Make the messages of abandoned posts visible if all were stored; delete them otherwise."""
-        partial = {**scope, "s": PARTIAL, "t": {"$lte": now - _POST_TIMEOUT}}
+        partial = {**scope, **_abandoned(now)}
         count = 0
         for post in {found["o"] for found in self._store.messages.find(partial, {"o": 1})}:
             if self._writer.is_complete(scope, post):
@@ -80,3 +93,8 @@ class Collector:
             else:
                 count += self._store.remove({**scope, "s": PARTIAL, "o": post})
         return count
+
+
+def _abandoned(now: float) -> Filter:
+    """Partial messages whose producer must have died."""
+    return {"s": PARTIAL, "t": {"$lte": now - _POST_TIMEOUT}}

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from pymongo.client_session import ClientSession
 
     from kombu_pool.drivers.dead_letters import DeadLetter
+    from kombu_pool.drivers.mongodb.cached_queue import Queue
     from kombu_pool.drivers.mongodb.states import Filter
-    from kombu_pool.drivers.mongodb.store import Queue, Store
+    from kombu_pool.drivers.mongodb.store import Store
 
 _DUPLICATE_KEY = 11000
 

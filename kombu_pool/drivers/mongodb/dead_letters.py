@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from kombu_pool.drivers.dead_letters import DeadLetter
+    from kombu_pool.drivers.mongodb.cached_queue import Queue
     from kombu_pool.drivers.mongodb.queue_scan import QueueScanner
     from kombu_pool.drivers.mongodb.states import Filter
-    from kombu_pool.drivers.mongodb.store import Queue
     from kombu_pool.storage import DeadLetterHooks
 
 #: Bounds of the dead letters that move within this store in one step: their number, and the bytes that end a step.

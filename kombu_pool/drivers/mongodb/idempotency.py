@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from pymongo import MongoClient
     from pymongo.client_session import ClientSession
 
-    from kombu_pool.drivers.mongodb.store import Queue, Store
+    from kombu_pool.drivers.mongodb.cached_queue import Queue
+    from kombu_pool.drivers.mongodb.store import Store
     from kombu_pool.model import IdempotencyKey
 
 _DUPLICATE_KEY = 11000

@@ -15,10 +15,10 @@ from kombu_pool.storage.dead_letters import DeadLetterReason
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from kombu_pool.drivers.mongodb.cached_queue import Queue
     from kombu_pool.drivers.mongodb.dead_letters import DeadLetters
     from kombu_pool.drivers.mongodb.posting import MessageWriter
     from kombu_pool.drivers.mongodb.queue_scan import QueueScanner
-    from kombu_pool.drivers.mongodb.store import Queue
     from kombu_pool.model import IdempotencyKey
 
 #: Lifetime of the lock on a queue whose owner died, in seconds.

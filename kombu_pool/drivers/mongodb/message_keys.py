@@ -113,8 +113,6 @@ class KeyedMessages:
         scope = codec.project_of(found["p"]), found["q"]
         if changed["r"]:
             self._store.expect_due(*scope, changed["r"])
-        else:
-            self._store.record_returned(*scope)
         return changed if is_done else None
 
     def _replace(self, found: Document, changed: Document, now: float) -> bool:

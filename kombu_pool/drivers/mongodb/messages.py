@@ -32,12 +32,12 @@ from kombu_pool.storage.validation import check_sort, validate
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from kombu_pool.drivers.mongodb.cached_queue import Queue
     from kombu_pool.drivers.mongodb.claiming import Claimer
     from kombu_pool.drivers.mongodb.dead_letters import DeadLetters
     from kombu_pool.drivers.mongodb.location import Location
     from kombu_pool.drivers.mongodb.queue_scan import QueueScanner
     from kombu_pool.drivers.mongodb.states import Filter
-    from kombu_pool.drivers.mongodb.store import Queue
     from kombu_pool.model import IdempotencyKey, KeyResult, Message, NewMessage, Project, QueueCounts
 
 

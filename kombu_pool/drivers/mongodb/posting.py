@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 from pymongo.errors import AutoReconnect, BulkWriteError, DuplicateKeyError
 
 from kombu_pool.drivers.mongodb import idempotency, states
+from kombu_pool.drivers.mongodb.cached_queue import LATE
 from kombu_pool.drivers.mongodb.codec import DELAYED_OR_CLAIMED, FREE_AGAIN, FREE_NEW, NEVER, PARTIAL
-from kombu_pool.drivers.mongodb.scan_bounds import LATE
 from kombu_pool.model import WAITING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from kombu_pool.drivers.mongodb.cached_queue import Queue
     from kombu_pool.drivers.mongodb.states import Filter
-    from kombu_pool.drivers.mongodb.store import Queue, Store
+    from kombu_pool.drivers.mongodb.store import Store
     from kombu_pool.model import IdempotencyKey
     from kombu_pool.storage.validation import ValidMessage
 

@@ -22,9 +22,9 @@ from kombu_pool.storage.policy import policy_of, read, write
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from kombu_pool.drivers.mongodb.cached_queue import Queue
     from kombu_pool.drivers.mongodb.queue_scan import QueueScanner
     from kombu_pool.drivers.mongodb.states import Filter
-    from kombu_pool.drivers.mongodb.store import Queue
     from kombu_pool.model import Metadata, Project
 
 _INCARNATION_BYTES = 12

@@ -159,6 +159,13 @@ def claim_pipeline(claim: str, now: float, terms: ClaimTerms) -> list[dict[str, 
     return [{"$set": {**claimed, **_until_end(now, terms.ttl, terms.grace)}}]
 
 
+def claim_if_free(claim: str, now: float, terms: ClaimTerms) -> list[dict[str, Any]]:
+    """Return the update that claims messages, and leaves those as they are that are not free any more."""
+    changes = claim_pipeline(claim, now, terms)[0]["$set"]
+    is_free = {"$in": ["$s", [*FREE_STATES]]}
+    return [{"$set": {name: {"$cond": [is_free, value, f"${name}"]} for name, value in changes.items()}}]
+
+
 def renewal(now: float, ttl: float, grace: float) -> list[dict[str, Any]]:
     """Return the update that renews the claims of messages."""
     return [{"$set": _until_end(now, ttl, grace)}]

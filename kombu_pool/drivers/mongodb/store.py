@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from kombu_pool.drivers.mongodb import scan_sentinels, schema, states
+from kombu_pool.drivers.mongodb.cached_queue import CLAIM_TTL, POST_TTL, CachedQueue, Queue
 from kombu_pool.drivers.mongodb.claim_cache import ClaimCache
-from kombu_pool.drivers.mongodb.codec import NEVER, project_key
-from kombu_pool.drivers.mongodb.scan_bounds import ScanBounds
+from kombu_pool.drivers.mongodb.codec import project_key, project_of
 from kombu_pool.errors import QueueDoesNotExist
-from kombu_pool.storage.policy import Policy, policy_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -27,71 +26,9 @@ if TYPE_CHECKING:
 PLANE = "data"
 #: Bound of the documents that one command changes, so that none exceeds the socket timeout.
 BATCH_SIZE = 1000
-#: Lifetime of a cached queue for a post, in seconds; and how long a change of a queue waits, so that no process uses
-#: the old one after it returns.
-_CACHE_TTL = 0.02
-_CACHE_WAIT = 1.5 * _CACHE_TTL
-#: The same for a claim. They are longer, as a claim finds nothing in a deleted queue: only changes of metadata wait.
-_CLAIM_CACHE_TTL = 0.1
-_CLAIM_CACHE_WAIT = 1.5 * _CLAIM_CACHE_TTL
+#: How long a change of a queue waits, in seconds, so that no post, or no claim, uses the old one after it returns.
+_POST_WAIT, _CLAIM_WAIT = 1.5 * POST_TTL, 1.5 * CLAIM_TTL
 _MAX_CACHED = 10_000
-
-
-class Queue(NamedTuple):
-    """A queue from its creation to its deletion: one incarnation in this store."""
-
-    project: Project
-    name: str
-    incarnation: bytes
-    #: The incarnation of its assignment, which it bears; a process may replace it, and the queue stays.
-    assigned: str
-    metadata: bytes
-    #: Start of the policy that expired messages become dead letters; None without that policy.
-    expires_to_dlq_since: float | None
-    #: Whether no consumer may claim from it.
-    paused: bool
-
-    def __str__(self) -> str:
-        return repr(self.name)
-
-    @property
-    def policy(self) -> Policy:
-        """The policy in its metadata."""
-        return policy_of(self.metadata)
-
-    @property
-    def scope(self) -> Filter:
-        """The filter of its messages."""
-        return {"p": project_key(self.project), "q": self.name, "i": self.incarnation}
-
-    @property
-    def document_filter(self) -> Filter:
-        """The filter of its own document."""
-        return {**queue_filter(self.project, self.name), "_id": self.incarnation}
-
-    def bears(self, assigned: str | None) -> bool:
-        """Return whether it bears this incarnation of an assignment; None stands for any."""
-        return assigned is None or assigned == self.assigned
-
-    def expires_to_dlq(self, expires: float) -> bool:
-        """Return whether a message with this expiry becomes a dead letter by it."""
-        return self.expires_to_dlq_since is not None and expires != NEVER
-
-
-class CachedQueue(NamedTuple):
-    """A queue as it was read, its scan bounds, and the monotonic time before the read."""
-
-    queue: Queue
-    scan_bounds: ScanBounds
-    read_at: float
-
-    def is_fresh(self) -> bool:
-        """Return whether a post may rely on it."""
-        return time.monotonic() < self.read_at + _CACHE_TTL
-
-    def is_fresh_for_claims(self) -> bool:
-        """Return whether a claim may rely on its policy, if it still finds messages."""
-        return time.monotonic() < self.read_at + _CLAIM_CACHE_TTL
 
 
 class Store:
@@ -135,7 +72,7 @@ class Store:
         """Return a queue; None if it does not exist."""
         before = time.monotonic()
         found = self.queues.find_one(queue_filter(project, name))
-        return None if found is None else self._cache(project, name, found, before).queue
+        return None if found is None else self.cache(found, before).queue
 
     def require(self, project: Project, name: str, incarnation: str | None) -> Queue:
         """Return a queue that was read less than the cache's ttl ago; see :meth:`still_exists`.
@@ -144,24 +81,22 @@ class Store:
             QueueDoesNotExist: it does not exist, or does not bear the ``incarnation`` if one is given.
         """
         cached = self._cached.get((project, name))
-        if cached is not None and cached.is_fresh() and cached.queue.bears(incarnation):
-            return cached.queue
+        if cached is not None and cached.is_fresh() and (queue := cached.queue).bears(incarnation):
+            return queue
         found = self.queue(project, name)
         if found is None or not found.bears(incarnation):
             raise QueueDoesNotExist(name, project)
         return found
 
-    def vouches_for_claims(self, project: Project, name: str, incarnation: str | None) -> bool:
-        """Return whether the cache tells that a claim may name this incarnation."""
+    def cached(self, project: Project, name: str, incarnation: str | None) -> CachedQueue | None:
+        """Return a cached queue, unless it bears another incarnation of its assignment."""
         cached = self._cached.get((project, name))
-        return incarnation is None or (
-            cached is not None and cached.is_fresh_for_claims() and cached.queue.bears(incarnation)
-        )
+        return cached if cached is not None and cached.queue.bears(incarnation) else None
 
     def still_exists(self, queue: Queue) -> bool:
         """Return whether a cached queue existed throughout the operation that used it."""
         cached = self._cached.get((queue.project, queue.name))
-        if cached is not None and cached.queue == queue and cached.is_fresh():
+        if cached is not None and cached.is_fresh(queue):
             return True
         found = self.queue(queue.project, queue.name)
         return found is not None and found.incarnation == queue.incarnation
@@ -169,14 +104,7 @@ class Store:
     def expect_due(self, project: Project, name: str, at: float) -> None:
         """Record when a message of a queue becomes free."""
         if (cached := self._cached.get((project, name))) is not None:
-            cached.scan_bounds.expect_due(at)
-            cached.scan_bounds.read_ahead.clear()
-
-    def record_returned(self, project: Project, name: str) -> None:
-        """Record that a message of a queue may be free again, before others."""
-        if (cached := self._cached.get((project, name))) is not None:
-            cached.scan_bounds.read_ahead.clear()
-            cached.scan_bounds.has_returned = True
+            cached.expect_due(at)
 
     def wake(self, project: Project, name: str) -> None:
         """Wake the watches of a queue that wait for a change of its messages."""
@@ -191,12 +119,7 @@ class Store:
         """Wait once for many queues, as :meth:`wait_out_caches` does."""
         for scope in queues:
             self._cached.pop(scope, None)
-        time.sleep(_CLAIM_CACHE_WAIT if for_claims else _CACHE_WAIT)
-
-    def scan_bounds(self, project: Project, name: str, incarnation: bytes) -> ScanBounds:
-        """Return the scan bounds of a queue's incarnation."""
-        cached = self._cached.get((project, name))
-        return cached.scan_bounds if cached is not None and cached.queue.incarnation == incarnation else ScanBounds()
+        time.sleep(_CLAIM_WAIT if for_claims else _POST_WAIT)
 
     def change(self, where: Filter, update: Any, limit: int | None = None, hint: str | None = None) -> int:
         """Update messages, which the filter must not match afterwards, as :meth:`remove` deletes them."""
@@ -218,13 +141,17 @@ class Store:
                     break
         return done
 
-    def _cache(self, project: Project, name: str, found: dict[str, Any], read_at: float) -> CachedQueue:
+    def cache(self, found: dict[str, Any], read_at: float) -> CachedQueue:
+        """Cache a queue's document, which was requested at a monotonic time."""
+        project, name = project_of(found["p"]), found["q"]
         queue = Queue(project, name, found["_id"], found["a"], found["m"], found.get("e"), "z" in found)
-        cached = CachedQueue(queue, self.scan_bounds(project, name, queue.incarnation), read_at)
-        self._cached[project, name] = cached
-        self._cached.move_to_end((project, name))
-        while len(self._cached) > _MAX_CACHED:
-            self._cached.popitem(last=False)
+        cached = self._cached.get((project, name))
+        if cached is None or cached.queue.incarnation != queue.incarnation:
+            cached = self._cached[project, name] = CachedQueue(queue, read_at)
+            while len(self._cached) > _MAX_CACHED:
+                self._cached.popitem(last=False)
+        else:
+            cached.record_read(queue, read_at)
         return cached
 
 
@@ -240,6 +167,19 @@ def queues_filter(names: Iterable[tuple[str, str]], field: str = "q") -> Filter:
         by_project.setdefault(project, []).append(name)
     filters = [{"p": project, field: one_of(names)} for project, names in by_project.items()]
     return filters[0] if len(filters) == 1 else {"$or": filters}
+
+
+def scopes_of(queues: Iterable[tuple[str, str, bytes]]) -> list[Filter]:
+    """Return a filter of the messages of queues for each project, by the stored form of that, names and incarnations.
+
+    One filter of all would be searched in no index.
+    """
+    by_project: dict[str, tuple[list[str], list[bytes]]] = {}
+    for project, name, incarnation in queues:
+        names, incarnations = by_project.setdefault(project, ([], []))
+        names.append(name)
+        incarnations.append(incarnation)
+    return [{"p": project, "q": one_of(names), "i": one_of(found)} for project, (names, found) in by_project.items()]
 
 
 def one_of(values: Sequence[Any]) -> Any:

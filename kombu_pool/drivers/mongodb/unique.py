@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 
     from pymongo.client_session import ClientSession
 
+    from kombu_pool.drivers.mongodb.cached_queue import Queue
     from kombu_pool.drivers.mongodb.limits import LengthLimit
     from kombu_pool.drivers.mongodb.message_keys import KeyedMessages
     from kombu_pool.drivers.mongodb.posting import MessageWriter
-    from kombu_pool.drivers.mongodb.store import Queue, Store
+    from kombu_pool.drivers.mongodb.store import Store
     from kombu_pool.model import IdempotencyKey, Uniqueness
     from kombu_pool.storage.validation import ValidMessage
 

@@ -6,7 +6,7 @@ import pymongo
 import pytest
 
 from kombu_pool import drivers
-from kombu_pool.drivers.mongodb import read_ahead, scan_bounds, store
+from kombu_pool.drivers.mongodb import cached_queue
 from kombu_pool.model import ACTIVE
 from kombu_pool.testing import ManualClock, QueueHandle
 from tests.support.servers import mongodb
@@ -39,18 +39,14 @@ def clock() -> ManualClock:
 @pytest.fixture
 def long_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cached queues that stay fresh, so that a slow machine sends no more commands than a fast one."""
-    monkeypatch.setattr(store, "_CACHE_TTL", 60.0)
-    monkeypatch.setattr(store, "_CLAIM_CACHE_TTL", 60.0)
+    monkeypatch.setattr(cached_queue, "POST_TTL", 60.0)
+    monkeypatch.setattr(cached_queue, "CLAIM_TTL", 60.0)
 
 
 @pytest.fixture
 def rare_scans(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Full scans and checks for due messages only at first, so that a slow machine makes no more than a fast one."""
-    monkeypatch.setattr(scan_bounds, "_FULL_SCAN_INTERVAL", 1000.0)
-    monkeypatch.setattr(scan_bounds, "_MIN_DUE_CHECK_INTERVAL", 1000.0)
-    monkeypatch.setattr(scan_bounds, "_MAX_DUE_CHECK_INTERVAL", 1000.0)
-    monkeypatch.setattr(read_ahead, "_TTL", 1000.0)
-    monkeypatch.setattr(read_ahead, "_STREAK_INTERVAL", 1000.0)
+    """Full scans only at first, so that a slow machine makes no more than a fast one."""
+    monkeypatch.setattr(cached_queue, "FULL_SCAN_INTERVAL", 1000.0)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from kombu_pool import drivers, errors
-from kombu_pool.drivers.mongodb import store
+from kombu_pool.drivers.mongodb import cached_queue, store
 from kombu_pool.testing import QueueHandle, bodies
 from tests.support.mongodb.documents import count_messages
 from tests.support.mongodb.failures import failing_command
@@ -95,8 +95,8 @@ def test_a_claim_of_a_queue_that_another_process_made_anew_finds_what_is_there(q
 
 
 def test_nothing_of_a_long_queue_is_lent_that_another_process_deleted(queue, other, monkeypatch):
-    monkeypatch.setattr(store, "_CLAIM_CACHE_TTL", 1.0)
-    monkeypatch.setattr(store, "_CLAIM_CACHE_WAIT", 1.5)
+    monkeypatch.setattr(cached_queue, "CLAIM_TTL", 1.0)
+    monkeypatch.setattr(store, "_CLAIM_WAIT", 1.5)
     queue.post(*range(2500))
     for first in (0, 2):
         assert bodies(queue.claim(limit=2)) == [first, first + 1]

@@ -1,4 +1,4 @@
-"""A queue that other processes claim from at the same time."""
+"""A queue that other processes claim from at the same time: each claim gets the first messages that are free."""
 
 from __future__ import annotations
 
@@ -6,129 +6,146 @@ import threading
 
 import pytest
 
-from kombu_pool.drivers.mongodb import contention
+from kombu_pool.drivers.mongodb import cached_queue
+from kombu_pool.drivers.mongodb.queue_scan import QueueScanner
 from kombu_pool.testing import bodies
 from tests.support.servers import mongodb
 
 NUMBER = 400
 
 
-def contention_of(queue):
-    return queue.driver._store._cached[queue.project, queue.name].scan_bounds.contention
-
-
-def collide(queue, times=1):
-    """Make a process record collisions."""
-    for _ in range(times):
-        contention_of(queue).record(collided=True)
+@pytest.fixture
+def uri():
+    return mongodb.fresh_uri()
 
 
 @pytest.fixture
-def last_window(monkeypatch):
-    """The choice of the last window."""
-    monkeypatch.setattr(contention.random, "randrange", lambda end: end - 1)
+def slow_claim(queue, monkeypatch):
+    """Return a function that claims, and runs an action between the scan and the update of the claim."""
+    scan = QueueScanner.scan
+
+    def claim(limit, action):
+        def act_after(*arguments):
+            found = scan(*arguments)
+            patch.undo()
+            action()
+            return found
+
+        with monkeypatch.context() as patch:
+            patch.setattr(QueueScanner, "scan", act_after)
+            return bodies(queue.claim(limit=limit))
+
+    return claim
 
 
 @pytest.fixture
-def contended(queue, long_cache, rare_scans, monkeypatch):
-    """A queue with the messages 10 to 399, under high contention by the estimate of this process."""
-    monkeypatch.setattr(contention, "_QUIET_PERIOD", 1000.0)
+def contended(queue, other, slow_claim, long_cache, rare_scans, monkeypatch):
+    """A queue with the messages 20 to 399, of which another process has claimed some that this one had scanned."""
+    monkeypatch.setattr(cached_queue, "_CONTENTION_TTL", 1000.0)
     queue.post(*range(NUMBER))
-    for first in (0, 5):
-        assert bodies(queue.claim(limit=5)) == [*range(first, first + 5)]
-    queue.driver._store._cached[queue.project, queue.name].scan_bounds.read_ahead.clear()
-    collide(queue, 10)
+    assert bodies(queue.claim(limit=5)) == [*range(5)]
+    assert slow_claim(5, lambda: other.claim(limit=10)) == [*range(15, 20)]
     return queue
 
 
-class TestInAReplicaSet:
-    @pytest.fixture
-    def uri(self):
-        return mongodb.fresh_uri()
+def test_a_claim_that_loses_some_messages_gets_the_others(queue, other, slow_claim):
+    queue.post(*range(20))
+    assert bodies(queue.claim(limit=2)) == [0, 1]
 
-    def test_a_claim_that_meets_nobody_is_two_commands_wherever_it_looks(self, contended, last_window, profiled):
-        held = []
-
-        done = profiled(lambda: held.extend(bodies(contended.claim(limit=10))))
-
-        assert held == [*range(320, 330)]
-        assert [one["op"] for one in done] == ["query", "update"]
-
-    def test_all_that_waits_is_lent_once(self, contended):
-        got = []
-        while some := bodies(contended.claim(limit=10)):
-            got += some
-
-        assert got != sorted(got)
-        assert sorted(got) == [*range(10, NUMBER)]
-
-    def test_one_at_a_time_they_are_lent_in_order(self, contended, last_window):
-        assert [bodies(contended.claim(limit=1)) for _ in range(3)] == [[10], [11], [12]]
-
-    def test_who_was_alone_for_long_enough_takes_what_is_first(self, contended, last_window, monkeypatch):
-        monkeypatch.setattr(contention, "_QUIET_PERIOD", 0.0)
-
-        assert bodies(contended.claim(limit=10)) == [*range(10, 20)]
-
-    def test_who_met_nobody_often_enough_takes_what_is_first(self, contended, last_window):
-        for _ in range(27):
-            assert bodies(contended.claim(limit=2))[0] > 10
-
-        rest = [body for _ in range(50) for body in bodies(contended.claim(limit=2))]
-        assert rest[:2] == [10, 11]
-        assert rest == sorted(rest)
-
-    def test_what_this_process_gives_back_is_first_in_a_crowd_too(self, contended, last_window):
-        held = contended.claim(limit=1)
-        contended.end(held.id)
-
-        assert bodies(contended.claim(limit=10)) == [*range(10, 20)]
-
-    def test_who_makes_room_is_no_crowd(self, queue, other, long_cache, rare_scans):
-        """A full queue drops the messages that its only consumer has just scanned."""
-        queue.driver.queue_controller.set_metadata(queue.name, {"_max_length": 20}, queue.project)
-        queue.post(*range(20))
-        got = [body for _ in range(3) for body in bodies(queue.claim(limit=2))]
-        other.post(*range(20, 40))
-
-        got += [body for _ in range(3) for body in bodies(queue.claim(limit=2))]
-
-        assert got == [0, 1, 2, 3, 4, 5, 20, 21, 22, 23, 24, 25]
-        assert not contention_of(queue).is_present
-
-    def test_what_expires_is_no_crowd(self, queue, clock, long_cache, rare_scans):
-        queue.post(*range(8), ttl=10)
-        queue.post(*range(8, 20))
-        got = [body for _ in range(2) for body in bodies(queue.claim(limit=2))]
-        clock.advance(11)
-
-        got += bodies(queue.claim(limit=2))
-
-        assert got == [0, 1, 2, 3, 8, 9]
-        assert not contention_of(queue).is_present
+    assert slow_claim(5, lambda: other.claim(limit=3)) == [5, 6]
+    assert bodies(queue.claim(limit=5)) == [*range(7, 12)]
 
 
-def test_of_less_than_a_crowd_could_share_who_comes_first_gets_the_first(queue, last_window):
-    queue.post(*range(3), "last")
-    assert bodies(queue.claim(limit=1)) == [0]
-    collide(queue, 10)
+def test_a_claim_that_loses_its_only_message_gets_the_next(queue, other, slow_claim):
+    queue.post(*range(20))
 
-    assert bodies(queue.claim(limit=2)) == [1, 2]
-    assert bodies(queue.claim(limit=2)) == ["last"]
-    assert bodies(queue.claim(limit=2)) == []
+    assert slow_claim(1, lambda: other.claim(limit=3)) == [3]
 
 
-def test_what_was_lent_too_often_and_nobody_takes_is_lent_in_a_crowd_too(queue, driver, clock):
+@pytest.mark.parametrize("limit", [1, 7])
+def test_all_is_claimed_once_and_in_order(contended, limit):
+    got = []
+    while some := bodies(contended.claim(limit=limit)):
+        got += some
+
+    assert got == [*range(20, NUMBER)]
+
+
+def test_a_contended_claim_of_several_is_two_commands(contended, profiled):
+    held = []
+
+    done = profiled(lambda: held.extend(bodies(contended.claim(limit=10))))
+
+    assert held == [*range(20, 30)]
+    assert [one["command"].get("aggregate") or one["op"] for one in done if one["op"] != "update"] == [
+        "kombu_pool_messages",
+        "query",
+    ]
+
+
+def test_contention_ends(contended, monkeypatch, profiled):
+    cached = contended.driver._store._cached[contended.project, contended.name]
+    monkeypatch.setattr(cached, "_contended_until", 0.0)
+
+    done = profiled(lambda: contended.claim(limit=10))
+
+    assert [one["op"] for one in done] == ["query", "update"]
+
+
+def test_a_higher_priority_of_another_process_is_first(contended, other):
+    other.post("urgent", priority=9)
+
+    assert bodies(contended.claim(limit=2)) == ["urgent", 20]
+
+
+def test_a_released_message_is_first(contended, other):
+    held = other.claim(limit=1)
+    other.end(held.id)
+
+    assert bodies(contended.claim(limit=3)) == [20, 21, 22]
+
+
+def test_an_expired_message_is_not_claimed(contended, other, clock):
+    other.post("old", priority=9, ttl=10)
+    clock.advance(11)
+
+    assert bodies(contended.claim(limit=2)) == [20, 21]
+
+
+def test_a_full_queue_that_drops_scanned_messages_stays_in_order(queue, other, slow_claim):
+    queue.driver.queue_controller.set_metadata(queue.name, {"_max_length": 20}, queue.project)
+    queue.post(*range(20))
+    got = [body for _ in range(3) for body in bodies(queue.claim(limit=2))]
+
+    got += slow_claim(2, lambda: other.post(*range(20, 40)))
+    got += [body for _ in range(2) for body in bodies(queue.claim(limit=2))]
+
+    assert got == [0, 1, 2, 3, 4, 5, 20, 21, 22, 23, 24, 25]
+
+
+def test_several_threads_share_what_there_is(contended, other):
+    got = []
+
+    def claim(queue):
+        while some := bodies(queue.claim(limit=7)):
+            got.extend(some)
+
+    threads = [threading.Thread(target=claim, args=(one,), daemon=True) for one in (contended, other) * 2]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+    assert sorted(got) == [*range(20, NUMBER)]
+
+
+def test_a_message_over_the_delivery_limit_without_a_target_is_claimed_too(queue, other, slow_claim, clock):
     metadata = {"_max_claim_count": 1, "_dead_letter_queue": "nowhere"}
-    driver.queue_controller.set_metadata(queue.name, metadata, queue.project)
+    queue.driver.queue_controller.set_metadata(queue.name, metadata, queue.project)
     queue.post("a")
     queue.claim()
+    queue.post("b")
     clock.advance(60)
-    collide(queue)
-    found = []
 
-    claimer = threading.Thread(target=lambda: found.extend(bodies(queue.claim(limit=1))), daemon=True)
-    claimer.start()
-    claimer.join(10)
-
-    assert found == ["a"]
+    assert slow_claim(1, lambda: None) == ["a"]
+    assert bodies(queue.claim(limit=1)) == ["b"]

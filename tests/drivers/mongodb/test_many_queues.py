@@ -67,7 +67,7 @@ def test_a_batch_of_queues_is_deleted_in_a_few_commands_and_one_wait(
 
         assert round_trips(lambda: driver.queue_controller.delete_many(stored)) == 7
 
-    assert sleeps == [store._CACHE_WAIT]
+    assert sleeps == [store._POST_WAIT]
     assert [documents(database, name) for name in ("queues", "messages")] == [[], []]
     assert len(documents(database, "deleted_queues")) == len(NAMES)
 

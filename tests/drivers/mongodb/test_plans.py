@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from kombu_pool.drivers.mongodb import states
+from kombu_pool.drivers.mongodb.cached_queue import CachedQueue
 from kombu_pool.drivers.mongodb.codec import number_at, project_key, smallest_id
-from kombu_pool.drivers.mongodb.queue_scan import free_filters
-from kombu_pool.drivers.mongodb.scan_bounds import FULL_RANGE, ScanBounds
+from kombu_pool.drivers.mongodb.queue_scan import any_free, free_filters
+from kombu_pool.storage import policy
 from kombu_pool.testing import QueueHandle, ids
 
 BACKLOG = 2000
@@ -68,23 +69,40 @@ def indexes_in(plan):
     return names
 
 
-def bounds_of_three_priorities(now):
-    """Return the scan range after messages of three priorities were consumed."""
-    scan_bounds = ScanBounds()
+@pytest.fixture(params=["everywhere", "beyond"])
+def plan(request, backlog, driver, clock):
+    """The plan of a scan at first, or after messages of three priorities were consumed."""
+    driver._store.advance(backlog.project, backlog.name, clock.time())
+    plan = CachedQueue(driver._store.queue(backlog.project, backlog.name), 0.0).plan(clock.time(), 10)
+    if request.param == "everywhere":
+        return plan
     for first in (0, 128, 255):
-        scan_bounds.record_first(FULL_RANGE, smallest_id(first, number_at(now)), now)
-    return scan_bounds.narrow_range
+        plan.cached.record_first(plan, smallest_id(first, number_at(plan.now)))
+    return plan._replace(range=plan.cached.narrow_range)
 
 
-@pytest.mark.parametrize("bounds_at", [lambda _: FULL_RANGE, bounds_of_three_priorities], ids=["everywhere", "beyond"])
-def test_the_first_messages_are_found_by_the_line(backlog, database, clock, bounds_at):
-    for where in free_filters(scope_of(database, backlog), bounds_at(clock.time()), clock.time()):
+def test_the_first_messages_are_found_by_the_line(plan, database):
+    for where in free_filters(plan.queue.scope, plan.range, plan.now):
         order = {"$sort": dict(states.ORDER)}
 
         count, indexes = examined(explain(database, [{"$match": where}, order, {"$limit": 10}]))
 
         assert count <= 11
         assert indexes == {"order"}
+
+
+@pytest.mark.parametrize("limit", [0, 3])
+def test_new_and_released_messages_are_merged_by_the_line(plan, database, limit):
+    queue = plan.queue._replace(metadata=policy.write({"_max_claim_count": limit}))
+    where = any_free(plan._replace(queue=queue))
+    command = {"find": "kombu_pool_messages", "filter": where, "sort": {"_id": 1}, "limit": 10, "hint": "order"}
+
+    explained = database.command("explain", command, verbosity="executionStats")
+
+    count, indexes = examined(explained)
+    assert count <= 10 + 2 * len(where["$or"])
+    assert indexes == {"order"}
+    assert '"SORT"' not in str(explained).replace("'", '"')
 
 
 def test_the_order_of_a_claim_is_said_as_the_line_begins(database, backlog):
@@ -286,12 +304,12 @@ def test_a_post_to_an_ordinary_queue_is_two_commands(queue, profiled):
     assert len(profiled(lambda: queue.post("a"))) == 2
 
 
-@pytest.mark.usefixtures("long_cache")
-def test_a_claim_of_an_ordinary_queue_is_two_commands(queue, profiled):
+@pytest.mark.usefixtures("long_cache", "rare_scans")
+def test_a_claim_of_an_ordinary_queue_is_two_commands_at_most(queue, profiled):
     queue.post(*range(10))
     queue.claim(limit=1)
 
-    assert len(profiled(lambda: queue.claim(limit=1))) == 2
+    assert len(profiled(lambda: queue.claim(limit=1))) == 1
     assert len(profiled(lambda: queue.claim(limit=5))) == 2
 
 

@@ -8,7 +8,9 @@ import time
 import pytest
 
 from kombu_pool import drivers
-from kombu_pool.drivers.mongodb import scan_bounds
+from kombu_pool.drivers.mongodb import cached_queue
+from kombu_pool.drivers.mongodb.cached_queue import Queue
+from kombu_pool.storage import policy
 from kombu_pool.testing import ManualClock, QueueHandle, bodies, ids
 from tests.support.limits import LIMIT
 from tests.support.mongodb.failures import failing_command
@@ -23,7 +25,15 @@ def uri():
 @pytest.fixture
 def no_full_scans(monkeypatch):
     """Full scans only at first."""
-    monkeypatch.setattr(scan_bounds, "_FULL_SCAN_INTERVAL", 1000.0)
+    monkeypatch.setattr(cached_queue, "FULL_SCAN_INTERVAL", 1000.0)
+
+
+@pytest.fixture
+def cached():
+    """A queue as a process knows it that has just read it."""
+    return cached_queue.CachedQueue(
+        Queue(None, "queue", b"i" * 12, "", policy.write({}), None, paused=False), time.monotonic()
+    )
 
 
 def advance_bounds(queue, clock, priority=0):
@@ -151,15 +161,14 @@ def test_what_comes_late_is_found_though_it_is_counted_all_the_time(queue):
     assert found == ["late"]
 
 
-def test_a_look_that_waited_for_a_primary_is_not_the_last_one_for_long(monkeypatch):
-    bounds = scan_bounds.ScanBounds()
-    bounds.record_first(scan_bounds.FULL_RANGE, b"\xff" + bytes(15), 100.0)
-    bounds.record_duration(scan_bounds.FULL_RANGE, 60.0)
+def test_a_look_that_waited_for_a_primary_is_not_the_last_one_for_long(cached, monkeypatch):
+    cached.record_first(cached.plan(100.0, 1), b"\xff" + bytes(15))
+    cached.record_duration(cached_queue.FULL_RANGE, 60.0)
     later = time.monotonic() + 11
 
     monkeypatch.setattr(time, "monotonic", lambda: later)
 
-    assert bounds.next_range(100.0) is scan_bounds.FULL_RANGE
+    assert cached.plan(100.0, 1).range is cached_queue.FULL_RANGE
 
 
 @pytest.mark.usefixtures("no_full_scans")
@@ -222,22 +231,25 @@ def test_a_claim_that_is_renewed_for_no_time_ends_at_once(queue):
     assert consume(queue) == ["a"]
 
 
-def test_what_another_thread_awaits_is_looked_for_in_time():
+def checks_due(cached, now):
+    cached.record_duration(cached_queue.FULL_RANGE, 0.0)
+    return cached.plan(now, 1).checks_due
+
+
+def test_what_another_thread_awaits_is_looked_for_in_time(cached):
     """The due time is recorded during a check, which then records that nothing is due."""
-    bounds = scan_bounds.ScanBounds()
-    bounds.next_range(100.0)
-    bounds.expect_due(100.3)
+    cached.expect_due(100.03)
 
-    bounds.record_no_due(100.0, seconds=1.0)
+    cached.record_no_due(100.0)
 
-    assert bounds.has_no_due(100.2)
-    assert not bounds.has_no_due(100.3)
+    assert not checks_due(cached, 100.02)
+    assert checks_due(cached, 100.03)
 
 
-def test_what_was_awaited_is_awaited_no_longer():
-    bounds = scan_bounds.ScanBounds()
-    bounds.expect_due(100.3)
+def test_what_was_awaited_is_awaited_no_longer(cached):
+    cached.expect_due(100.3)
 
-    bounds.record_no_due(100.3, seconds=1.0)
+    cached.record_no_due(100.3)
 
-    assert bounds.has_no_due(101.2)
+    assert not checks_due(cached, 100.39)
+    assert checks_due(cached, 100.41)

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import threading
+import time
+from contextlib import closing
 
 import pytest
 
+from kombu_pool import drivers
+from kombu_pool.clock import SystemClock
 from kombu_pool.drivers.mongodb import watch as watch_module
 from kombu_pool.drivers.mongodb.watch import MongoWatch
+from kombu_pool.testing import QueueHandle, bodies
 from tests.support.limits import LIMIT
+from tests.support.servers import mongodb
 
 
 @pytest.fixture
@@ -37,7 +43,7 @@ def test_the_deletion_of_another_queue_costs_no_scan(watch, queues, monkeypatch)
     monkeypatch.setattr(watch_module, "_MIN_INTERVAL", LIMIT)
     another = queues("another")
     scans, scan = [], MongoWatch._scan
-    monkeypatch.setattr(MongoWatch, "_scan", lambda self: scans.append(1) or scan(self))
+    monkeypatch.setattr(MongoWatch, "_scan", lambda self, *names: scans.append(1) or scan(self, *names))
     counts = []
 
     def delete():
@@ -66,3 +72,81 @@ def test_a_replaced_queue_is_told_once(watch, queue, other):
     assert watch.wait(0) is False
     queue.post("a")
     assert watch.wait(LIMIT) is True
+
+
+# While a change stream is open.
+
+
+class TestWithAStream:
+    @pytest.fixture
+    def uri(self):
+        return mongodb.fresh_uri()
+
+    @pytest.fixture
+    def clock(self):
+        return SystemClock()
+
+    @pytest.fixture
+    def quiet(self, queues, driver):
+        """A watch of three queues that relies on its change stream."""
+        names = [(queues(name).project, name) for name in ("a", "b", "c")]
+        opened = driver.watch(names)
+        until = time.monotonic() + LIMIT
+        while opened._unscanned:
+            opened.wait(0.1)
+            assert time.monotonic() < until
+        yield opened
+        opened.close()
+
+    def test_an_idle_wait_is_a_read_a_second(self, quiet, round_trips):
+        # Of the reads and the requests for the next change, one a second each; on a slow machine a few less.
+        assert round_trips(lambda: quiet.wait(3)) <= 8
+        assert quiet.ready == frozenset()
+
+    def test_a_wake_up_names_the_queue(self, quiet, driver):
+        QueueHandle(driver, "b", "p").post("x")
+
+        assert quiet.wait(LIMIT)
+
+        assert quiet.ready == {("p", "b")}
+
+    def test_a_queue_that_was_not_claimed_from_is_named_again(self, quiet, driver):
+        QueueHandle(driver, "b", "p").post("x")
+        assert quiet.wait(LIMIT)
+
+        assert quiet.wait(LIMIT)
+
+        assert quiet.ready == {("p", "b")}
+
+    def test_a_claim_of_another_process_that_ends_wakes_it(self, quiet, uri):
+        with closing(drivers.open_data(uri)) as driver:
+            other = QueueHandle(driver, "c", "p")
+            other.post("x")
+            assert quiet.wait(LIMIT)
+            assert bodies(other.claim(ttl=2)) == ["x"]
+
+            until = time.monotonic() + LIMIT
+            while not quiet.wait(1) or quiet.ready != {("p", "c")} or not other.free():
+                assert time.monotonic() < until
+
+    def test_a_message_that_becomes_due_wakes_it(self, quiet, driver):
+        QueueHandle(driver, "a", "p").post("x", delay=1)
+        until = time.monotonic() + LIMIT
+
+        while not QueueHandle(driver, "a", "p").free():
+            quiet.wait(LIMIT)
+            assert time.monotonic() < until
+
+    def test_a_resumed_queue_wakes_it(self, quiet, driver):
+        paused = QueueHandle(driver, "b", "p")
+        driver.queue_controller.pause("b", "p")
+        paused.post("x")
+        while quiet.wait(0.5):
+            pass
+
+        resumption = threading.Timer(0.5, driver.queue_controller.resume, ("b", "p"))
+        resumption.start()
+
+        assert quiet.wait(LIMIT)
+        resumption.join()
+        assert bodies(paused.claim()) == ["x"]

@@ -42,7 +42,10 @@ SUBJECTS = {
     "wakeup.py": ("sqlite",),
     "change_stream.py": ("mongodb",),
     "idempotency.py": ("mongodb",),
-    **{f"control/{name}.py": OURS for name in ("bindings", "catalogue", "consumers", "driver", "queues", "registry")},
+    **{
+        f"control/{name}.py": OURS
+        for name in ("bindings", "catalogue", "consumers", "counters", "driver", "queues", "registry")
+    },
 }
 
 

@@ -13,6 +13,7 @@ from kombu_pool.clock import SYSTEM_CLOCK
 from kombu_pool.drivers import capabilities_of, open_control
 from kombu_pool.model import ACTIVE, DELETING, EXPIRED, NO_INCARNATION
 from kombu_pool.pooling.cache import AssignmentCache, CachedAssignment
+from kombu_pool.pooling.counters import QueueCounters
 from kombu_pool.pooling.open_pools import OpenPools, close_quietly
 from kombu_pool.pooling.pool_choice import PoolChoice, is_virtual
 from kombu_pool.pooling.pool_handle import empty_pool
@@ -92,6 +93,8 @@ class Catalog:
         self._time = self._clock.time
         #: Version of the catalogue as this process knows it: a new object after each change that the process made.
         self.version = object()
+        #: What this process does with each queue.
+        self.counters = QueueCounters(self.control)
         #: Creates and deletes queues.
         self.lives = QueueLives(self.control, self.open_pools, self.assign, self.invalidate)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kombu_pool import errors, storage
@@ -11,6 +12,7 @@ from kombu_pool.pooling.catalog import Catalog
 from kombu_pool.pooling.controllers import ClaimController, MessageController, QueueController, SubscriptionController
 from kombu_pool.pooling.watch import PooledWatch
 from kombu_pool.storage import UNREADABLE_QUEUE, DeadLetterHooks
+from kombu_pool.storage.counters import Counter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -44,8 +46,11 @@ class DataDriver(storage.DataDriver):
     ) -> None:
         self._conf = conf
         given = dead_letter_hooks or DeadLetterHooks()
+        self._publish = given.publish
         self.dead_letter_hooks = DeadLetterHooks(
-            forward=self._forward_dead_letter, publish=given.publish, restore_address=given.restore_address
+            forward=self._forward_dead_letter,
+            publish=None if given.publish is None else self._publish_dead_letter,
+            restore_address=given.restore_address,
         )
         self.catalog = Catalog(conf, cache, control, clock=clock, dead_letter_hooks=self.dead_letter_hooks)
         self.control = self.catalog.control
@@ -118,7 +123,12 @@ class DataDriver(storage.DataDriver):
         self.catalog.open_pools.close_retired()
         return sum(self._call(row, _gc, 0, can_wait=True) for row in self._rows()[0])
 
+    def send_counters(self) -> None:
+        """Add to the counters of queues what this process has counted, now instead of within a second."""
+        self.catalog.counters.send()
+
     def close(self) -> None:
+        self.catalog.counters.close()
         self.catalog.close()
 
     def _forward_dead_letter(self, project: Project, queue: str, message: NewMessage) -> bool:
@@ -131,7 +141,23 @@ class DataDriver(storage.DataDriver):
             # No client declares this queue.
             self.queue_controller.create(queue, None, project)
             self.message_controller.post(queue, [message], None, project)
+        self._count_dead_letter(project, message)
         return True
+
+    def _publish_dead_letter(
+        self, project: Project, exchange: str, routing_key: str | None, message: NewMessage
+    ) -> bool:
+        if self._publish is None or not self._publish(project, exchange, routing_key, message):
+            return False
+        self._count_dead_letter(project, message)
+        return True
+
+    def _count_dead_letter(self, project: Project, message: NewMessage) -> None:
+        header = message["dead_letter"]
+        with suppress(errors.KombuPoolError):
+            incarnation = self.catalog.route(header["queue"], project).incarnation
+            name = Counter.dead_lettered(header["reason"])
+            self.catalog.counters.add(project, header["queue"], incarnation, name, 1)
 
     def _rows(self) -> tuple[list[Pool], bool]:
         """Return the rows of all pools and True; those of the open pools and False if the catalogue is unreadable."""

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kombu_pool.errors import ExchangeDoesNotExist, QueueDoesNotExist
+from kombu_pool.storage.counters import CounterMethods
 from kombu_pool.storage.inspection import ConsumerInspection
 from kombu_pool.storage.queue_metadata import DEFAULT_LIMIT, is_found
 
@@ -335,7 +336,7 @@ class QueueLookup(NamedTuple):
     metadata: Metadata | None
 
 
-class ControlDriver(ABC):
+class ControlDriver(CounterMethods, ABC):
     """A control store."""
 
     #: The URI that opens this store from any working directory, with its password.

@@ -26,7 +26,7 @@ from kombu_pool.storage.queue_metadata import DEFAULT_LIMIT
 from kombu_pool.storage.validation import check_sort
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from kombu_pool.model import Claim, ClaimMetadata, IdempotencyKey, Message, NewMessage, Project
     from kombu_pool.storage.queues import QueueController
@@ -318,6 +318,15 @@ class ClaimController(ABC):
             self.release(queue, claim_id, [message["id"] for message in messages], project)
 
     # Beyond Zaqar's contract.
+
+    def end_claims_of(
+        self, holder: str, queues: Sequence[tuple[Project, str]], *, keep: Collection[str] = ()
+    ) -> Mapping[tuple[Project, str], int]:
+        """End the claims of a holder that has died, as :meth:`end_claims` does; return how many for each queue.
+
+        In pooling the queues of an unreachable pool are absent; then their claims have not ended.
+        """
+        return {scope: self.end_claims(holder, [scope], keep=keep) for scope in dict.fromkeys(queues)}
 
     def ack_and_claim(
         self,

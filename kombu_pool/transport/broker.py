@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class Broker:
     """The pooling driver of one control store, and the threads that serve this process's claims on it.
 
-    Each thread starts with its first work: a producer has none.
+    Each thread starts with its first work: a producer has none but that of the counters, while it publishes.
     """
 
     def __init__(self, options: TransportOptions) -> None:

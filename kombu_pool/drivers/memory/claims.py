@@ -57,12 +57,17 @@ class ClaimController(Claimer):
             backlog.renew(claim, metadata["ttl"], metadata["grace"], now)
 
     def end_claims(self, holder: str, queues: Sequence[tuple[Project, str]], *, keep: Collection[str] = ()) -> int:
-        freed = 0
+        return sum(self.end_claims_of(holder, queues, keep=keep).values())
+
+    def end_claims_of(
+        self, holder: str, queues: Sequence[tuple[Project, str]], *, keep: Collection[str] = ()
+    ) -> dict[tuple[Project, str], int]:
+        freed = {}
         with self._store.lock:
             now = self._clock.time()
-            for project, queue in queues:
+            for project, queue in dict.fromkeys(queues):
                 found = self._store.find(project, queue, now)
-                freed += found.backlog.end_claims(holder, keep) if found else 0
+                freed[project, queue] = found.backlog.end_claims(holder, keep) if found else 0
         return freed
 
     def release(self, queue: str, claim_id: str, message_ids: Iterable[str], project: Project = None) -> int:

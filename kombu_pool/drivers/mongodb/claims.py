@@ -93,14 +93,30 @@ class ClaimController(Claimer):
         return {(codec.project_of(found["p"]), found["q"], found["c"]) for found in cursor}
 
     def end_claims(self, holder: str, queues: Sequence[tuple[Project, str]], *, keep: Collection[str] = ()) -> int:
-        now, tag = self._store.now(), codec.holder_tag(holder)
-        kept = [{"c": {"$in": list(keep)}}]
-        filters = [{**self._held(queue, project, None, now), "h": tag, "$nor": kept} for project, queue in queues]
+        filters = self._held_by(holder, queues, keep)
         updates = [UpdateMany(where, states.MAKE_FREE, hint=states.BY_CLAIM) for where in filters]
         if not updates:
             return 0
         with self._client.translated():
             return self._store.messages.bulk_write(updates, ordered=False).modified_count
+
+    def end_claims_of(
+        self, holder: str, queues: Sequence[tuple[Project, str]], *, keep: Collection[str] = ()
+    ) -> dict[tuple[Project, str], int]:
+        if len(set(queues)) <= 1:
+            return {scope: self.end_claims(holder, queues, keep=keep) for scope in queues}
+        # The answer to the update has one number for all queues.
+        where = {"$or": self._held_by(holder, queues, keep)}
+        group = {"_id": {"p": "$p", "q": "$q"}, "n": {"$sum": 1}}
+        with self._client.translated():
+            found = self._store.messages.aggregate([{"$match": where}, {"$group": group}])
+            counts = {(codec.project_of(one["_id"]["p"]), one["_id"]["q"]): one["n"] for one in found}
+        self.end_claims(holder, queues, keep=keep)
+        return {scope: counts.get(scope, 0) for scope in queues}
+
+    def _held_by(self, holder: str, queues: Iterable[tuple[Project, str]], keep: Collection[str]) -> list[Filter]:
+        now, tag, kept = self._store.now(), codec.holder_tag(holder), [{"c": {"$in": list(keep)}}]
+        return [{**self._held(queue, project, None, now), "h": tag, "$nor": kept} for project, queue in queues]
 
     def delete(self, queue: str, claim_id: str, project: Project = None) -> None:
         if codec.is_claim_id(claim_id):

@@ -66,13 +66,21 @@ class ClaimController(Claimer):
         return [claim for place, claim in enumerate(claims) if place not in renewed]
 
     def end_claims(self, holder: str, queues: Sequence[tuple[Project, str]], *, keep: Collection[str] = ()) -> int:
-        tag, freed = codec.holder_tag(holder), 0
-        kept = b"".join(codec.parse_ids(list(keep)))
-        each = [(self._store.keys(*scope), (tag, kept)) for scope in queues]
-        while each:
-            replies = self._run_all(_END_CLAIMS, each)
-            freed += sum(reply[0] for reply in replies if reply is not None)
-            each = [run for run, reply in zip(each, replies, strict=True) if reply is not None and reply[1]]
+        return sum(self.end_claims_of(holder, queues, keep=keep).values())
+
+    def end_claims_of(
+        self, holder: str, queues: Sequence[tuple[Project, str]], *, keep: Collection[str] = ()
+    ) -> dict[tuple[Project, str], int]:
+        tag, freed = codec.holder_tag(holder), dict.fromkeys(queues, 0)
+        kept, scopes = b"".join(codec.parse_ids(list(keep))), [*freed]
+        while scopes:
+            each = [(self._store.keys(*scope), (tag, kept)) for scope in scopes]
+            replies = dict(zip(scopes, self._run_all(_END_CLAIMS, each), strict=True))
+            scopes = []
+            for scope, reply in replies.items():
+                if reply is not None:
+                    freed[scope] += reply[0]
+                    scopes += [scope] if reply[1] else []
         return freed
 
     def delete(self, queue: str, claim_id: str, project: Project = None) -> None:

@@ -153,8 +153,8 @@ class ControlKeys(NamedTuple):
 
     ``catalogue`` hash: queue -> its assignment. ``names`` zset: assigned queues by name, without those that are
     DELETING. ``deleting`` set: those. ``pool_queues`` hash: pool -> number of its queues. ``registry`` hash: the pools
-    and flavors. ``holders``: the keys of the scripts on holders. ``lives``: all keys, in the order of
-    ``lua/include/lives.lua``.
+    and flavors. ``counters`` hash: queue -> the sums of its counters. ``holders``: the keys of the scripts on holders.
+    ``lives``: all keys, in the order of ``lua/include/lives.lua``.
     """
 
     catalogue: bytes
@@ -162,6 +162,7 @@ class ControlKeys(NamedTuple):
     deleting: bytes
     pool_queues: bytes
     registry: bytes
+    counters: bytes
     holders: tuple[bytes, ...]
     lives: tuple[bytes, ...]
 
@@ -169,9 +170,9 @@ class ControlKeys(NamedTuple):
 @lru_cache(maxsize=256)
 def control_keys(prefix: str) -> ControlKeys:
     """Return those keys."""
-    parts = ("catalogue", "catalogue:names", "catalogue:deleting", "catalogue:queues", "registry")
-    catalogue, names, deleting, pool_queues, registry = (control_key(prefix, part) for part in parts)
+    parts = ("catalogue", "catalogue:names", "catalogue:deleting", "catalogue:queues", "registry", "counters")
+    catalogue, names, deleting, pool_queues, registry, counters = (control_key(prefix, part) for part in parts)
     holders = tuple(control_key(prefix, part) for part in _HOLDERS)
     records = (control_key(prefix, "queues"), control_key(prefix, "queues:names"))
-    lives = (*holders, catalogue, names, deleting, pool_queues, *records, registry)
-    return ControlKeys(catalogue, names, deleting, pool_queues, registry, holders, lives)
+    lives = (*holders, catalogue, names, deleting, pool_queues, *records, registry, counters)
+    return ControlKeys(catalogue, names, deleting, pool_queues, registry, counters, holders, lives)

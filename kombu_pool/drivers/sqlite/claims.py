@@ -101,18 +101,23 @@ class ClaimController(Claimer):
         return [named for named in claims if not _is_renewed(named, renewed, ttl)]
 
     def end_claims(self, holder: str, queues: Sequence[tuple[Project, str]], *, keep: Collection[str] = ()) -> int:
-        freed = 0
+        return sum(self.end_claims_of(holder, queues, keep=keep).values())
+
+    def end_claims_of(
+        self, holder: str, queues: Sequence[tuple[Project, str]], *, keep: Collection[str] = ()
+    ) -> dict[tuple[Project, str], int]:
+        freed = dict.fromkeys(queues, 0)
         if not queues:
             return freed
         with self._database.write, self._database.lock, self._database.begin_write() as connection:
             now, kept = self._clock.elapsed(), json.dumps([claim_number(claim_id) for claim_id in keep])
-            for project, queue in dict.fromkeys(queues):
+            for project, queue in freed:
                 found = find_queue(connection, queue, project, None)
                 if found is not None:
                     held = (found[0], now, holder, kept)
-                    freed += connection.execute(_SQL["held_by"], held).fetchone()[0]
+                    freed[project, queue] = connection.execute(_SQL["held_by"], held).fetchone()[0]
                     connection.execute(_SQL["end_held_by"], held)
-        if freed:
+        if any(freed.values()):
             self._database.wake()
         return freed
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from kombu_pool import errors, storage
 from kombu_pool.pooling.controllers.routing import Routing
 from kombu_pool.storage import DEFAULT_LIMIT
+from kombu_pool.storage.counters import Counter
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from kombu_pool.model import Claim, ClaimMetadata, Message, Project
     from kombu_pool.pooling.pool_handle import PoolHandle
+
+logger = logging.getLogger(__name__)
 
 
 class ClaimController(Routing, storage.ClaimController):
@@ -32,16 +36,18 @@ class ClaimController(Routing, storage.ClaimController):
             present = incarnation
         try:
             with pool:
-                return pool.claims.create(queue, metadata, project, limit, incarnation=present)
+                claim, messages = pool.claims.create(queue, metadata, project, limit, incarnation=present)
         except errors.QueueDoesNotExist:
             if incarnation is not None:
                 raise
-        try:
-            pool, present = self._catalog.lives.current(queue, project, present)
-            with pool:
-                return pool.claims.create(queue, metadata, project, limit, incarnation=present)
-        except errors.QueueDoesNotExist:
-            return None, []
+            try:
+                pool, present = self._catalog.lives.current(queue, project, present)
+                with pool:
+                    claim, messages = pool.claims.create(queue, metadata, project, limit, incarnation=present)
+            except errors.QueueDoesNotExist:
+                return None, []
+        self._count_claimed(project, queue, present, messages)
+        return claim, messages
 
     def get(self, queue: str, claim_id: str, project: Project = None) -> tuple[Claim, Sequence[Message]]:
         with self._pool(queue, project) as pool:
@@ -71,6 +77,23 @@ class ClaimController(Routing, storage.ClaimController):
         self._in_each_pool(queues, end_claims)
         return sum(freed)
 
+    def end_claims_of(
+        self, holder: str, queues: Sequence[tuple[Project, str]], *, keep: Collection[str] = ()
+    ) -> Mapping[tuple[Project, str], int]:
+        freed: dict[tuple[Project, str], int] = {}
+
+        def end_claims(pool: PoolHandle, named: Sequence[tuple[Project, str]]) -> None:
+            freed.update(pool.claims.end_claims_of(holder, named, keep=keep))
+
+        try:
+            self._in_each_pool(queues, end_claims)
+        except errors.PoolUnavailable as error:
+            logger.debug("The claims of a dead process are ended later: %s", error)
+        for (project, queue), count in freed.items():
+            if count:
+                self._count(project, queue, self._route(queue, project).incarnation, Counter.LOST_CLAIMS, count)
+        return freed
+
     def delete(self, queue: str, claim_id: str, project: Project = None) -> None:
         with self._pool(queue, project) as pool:
             pool.claims.delete(queue, claim_id, project)
@@ -90,20 +113,30 @@ class ClaimController(Routing, storage.ClaimController):
             present = incarnation
         try:
             with pool:
-                return pool.claims.ack_and_claim(queue, held, metadata, project, limit, incarnation=present)
+                refused, claim, messages = pool.claims.ack_and_claim(
+                    queue, held, metadata, project, limit, incarnation=present
+                )
         except errors.QueueDoesNotExist:
             if incarnation is not None:
                 raise
             # In another incarnation that kept its messages, the claims of the acknowledgements go on.
-            with self._pool(queue, project) as pool:
+            _, _, pool, present = self._route(queue, project)
+            with pool:
                 refused = pool.messages.delete_claimed(queue, held, project)
+            self._count(project, queue, present, Counter.ACKED, len(held) - len(refused))
             return refused, *self.create(queue, metadata, project, limit)
+        self._count(project, queue, present, Counter.ACKED, len(held) - len(refused))
+        self._count_claimed(project, queue, present, messages)
+        return refused, claim, messages
 
     def claim_by_id(
         self, queue: str, message_ids: Iterable[str], metadata: ClaimMetadata, project: Project = None
     ) -> tuple[str | None, Sequence[Message]]:
-        with self._pool(queue, project) as pool:
-            return pool.claims.claim_by_id(queue, message_ids, metadata, project)
+        _, _, pool, present = self._route(queue, project)
+        with pool:
+            claim, messages = pool.claims.claim_by_id(queue, message_ids, metadata, project)
+        self._count_claimed(project, queue, present, messages)
+        return claim, messages
 
     def release(self, queue: str, claim_id: str, message_ids: Iterable[str], project: Project = None) -> int:
         with self._pool(queue, project) as pool:

@@ -9,6 +9,7 @@ from kombu_pool.model import KeyResult
 from kombu_pool.pooling.controllers.routing import Routing
 from kombu_pool.pooling.every_pool import in_every_pool
 from kombu_pool.storage import DEFAULT_LIMIT
+from kombu_pool.storage.counters import Counter
 from kombu_pool.storage.dead_letters import DeadLetterReason
 from kombu_pool.storage.inspection import MAX_COUNTED
 from kombu_pool.storage.keys import check_change
@@ -47,14 +48,15 @@ class MessageController(Routing, storage.MessageController):
             if incarnation is not None or not isinstance(error, errors.QueueDoesNotExist):
                 raise
             pool, present = self._catalog.lives.current(queue, project, present)
+            with pool:
+                ids = pool.messages.post(
+                    queue, messages, client_uuid, project, idempotency_key=idempotency_key, incarnation=present
+                )
         else:
             if pool.outage is not None:
                 pool.mark_up()
-            return ids
-        with pool:
-            return pool.messages.post(
-                queue, messages, client_uuid, project, idempotency_key=idempotency_key, incarnation=present
-            )
+        self._count(project, queue, present, Counter.PUBLISHED, len(ids))
+        return ids
 
     def list(
         self,
@@ -85,8 +87,11 @@ class MessageController(Routing, storage.MessageController):
             return pool.messages.bulk_get(queue, message_ids, project)
 
     def delete(self, queue: str, message_id: str, project: Project = None, claim: str | None = None) -> None:
-        with self._pool(queue, project) as pool:
+        _, _, pool, present = self._route(queue, project)
+        with pool:
             pool.messages.delete(queue, message_id, project, claim)
+        if claim is not None:
+            self._count(project, queue, present, Counter.ACKED, 1)
 
     def bulk_delete(
         self, queue: str, message_ids: Iterable[str], project: Project = None, claim_ids: Sequence[str] | None = None
@@ -95,14 +100,21 @@ class MessageController(Routing, storage.MessageController):
             pool.messages.bulk_delete(queue, message_ids, project, claim_ids)
 
     def pop(self, queue: str, limit: int, project: Project = None) -> Sequence[Message]:
-        with self._pool(queue, project) as pool:
-            return pool.messages.pop(queue, limit, project)
+        _, _, pool, present = self._route(queue, project)
+        with pool:
+            popped = pool.messages.pop(queue, limit, project)
+        self._count_claimed(project, queue, present, popped)
+        self._count(project, queue, present, Counter.ACKED, len(popped))
+        return popped
 
     def delete_claimed(
         self, queue: str, held: Sequence[tuple[str, str]], project: Project = None
     ) -> Sequence[tuple[str, str]]:
-        with self._pool(queue, project) as pool:
-            return pool.messages.delete_claimed(queue, held, project)
+        _, _, pool, present = self._route(queue, project)
+        with pool:
+            refused = pool.messages.delete_claimed(queue, held, project)
+        self._count(project, queue, present, Counter.ACKED, len(held) - len(refused))
+        return refused
 
     def reject(
         self,
@@ -112,8 +124,12 @@ class MessageController(Routing, storage.MessageController):
         *,
         reason: str = DeadLetterReason.REJECTED,
     ) -> Sequence[tuple[str, str]]:
-        with self._pool(queue, project) as pool:
-            return pool.messages.reject(queue, held, project, reason=reason)
+        _, _, pool, present = self._route(queue, project)
+        with pool:
+            refused = pool.messages.reject(queue, held, project, reason=reason)
+        if reason == DeadLetterReason.REJECTED:
+            self._count(project, queue, present, Counter.REJECTED, len(held) - len(refused))
+        return refused
 
     def delayed_ids(self, queue: str, project: Project = None, limit: int = DEFAULT_LIMIT) -> Sequence[str]:
         with self._pool(queue, project) as pool:

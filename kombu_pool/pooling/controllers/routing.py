@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from kombu_pool.errors import KombuPoolError
+from kombu_pool.storage.counters import Counter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from kombu_pool.model import Project
+    from kombu_pool.model import Message, Project
     from kombu_pool.pooling.catalog import Catalog
     from kombu_pool.pooling.pool_handle import PoolHandle
 
@@ -23,6 +24,15 @@ class Routing:
         self._catalog = pool_catalog
         self._pool = pool_catalog.pool
         self._route = pool_catalog.route
+        self._count = pool_catalog.counters.add
+
+    def _count_claimed(
+        self, project: Project, queue: str, incarnation: str | None, messages: Sequence[Message]
+    ) -> None:
+        if messages:
+            self._count(project, queue, incarnation, Counter.DELIVERED, len(messages))
+            again = sum(message["claim_count"] > 1 for message in messages)
+            self._count(project, queue, incarnation, Counter.REDELIVERED, again)
 
     def _in_each_pool(self, named: Iterable[Named], call: Callable[[PoolHandle, Sequence[Named]], None]) -> None:
         """Make a call in each pool, with those of the tuples, which begin with project and queue, that are of the pool.

@@ -58,6 +58,7 @@ __all__ = [
     "test_claims",
     "test_claims_and_ttl",
     "test_consumers",
+    "test_counters",
     "test_dead_letter_exchange",
     "test_dead_letters",
     "test_defects",

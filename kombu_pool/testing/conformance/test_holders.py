@@ -61,6 +61,20 @@ def test_only_the_claims_in_the_named_queues_end(queues: MakeQueue, driver: Data
     assert [queue.free() for queue in made] == [["a"], ["a"], []]
 
 
+def test_the_freed_messages_are_told_by_queue(queues: MakeQueue, driver: DataDriver) -> None:
+    for queue, number in ((queues("q"), 2), (queues("q", project="p"), 1), (queues("other"), 3)):
+        queue.post(*range(number))
+        queue.claim(holder=ONE)
+    queues("idle")
+    scopes = [(None, "q"), ("p", "q"), (None, "idle"), (None, "absent")]
+    end_claims_of = driver.claim_controller.end_claims_of
+
+    assert end_claims_of(ONE, scopes) == {(None, "q"): 2, ("p", "q"): 1, (None, "idle"): 0, (None, "absent"): 0}
+    assert end_claims_of(ONE, [(None, "q")]) == {(None, "q"): 0}
+    assert end_claims_of(ONE, [(None, "other")]) == {(None, "other"): 3}
+    assert end_claims_of(ONE, []) == {}
+
+
 def test_what_a_holder_acknowledges_after_its_claims_ended_is_refused(queue: QueueHandle) -> None:
     queue.post("a")
     held = queue.claim(holder=ONE)

@@ -90,7 +90,8 @@ class DeadLetterPublisher:
         origin: DeadLetter = {"queue": queue, "reason": DeadLetterReason.MAX_LENGTH, "time": time.time(), "count": 0}
         for message in messages:
             dead: NewMessage = {**message, "dead_letter": origin, "delay": 0}
-            self.publish(project, policy.dead_letter_exchange, policy.dead_letter_routing_key, dead)
+            publish = self._data().dead_letter_hooks.publish or self.publish
+            publish(project, policy.dead_letter_exchange, policy.dead_letter_routing_key, dead)
 
     def _route(self, project: Project, exchange: str, routing_key: str, envelope: Envelope) -> Sequence[str] | None:
         """Return the queues that a dead letter is routed to; None without such an exchange."""

@@ -6,7 +6,6 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from kombu_pool.errors import PoolUnavailable
 from kombu_pool.transport import processes
 
 if TYPE_CHECKING:
@@ -79,14 +78,10 @@ class DeadProcesses:
         queues = [queue for queue in self._queues() if process.rounds.get(queue, 0) < ROUNDS]
         if not queues:
             return
-        try:
-            freed = self._claims.end_claims(process.name, queues)
-        except PoolUnavailable as error:
-            # The maintenance of the other pools must not wait for this one.
-            logger.debug("The claims of a dead process are ended later: %s", error)
-            return
-        process.rounds.update({queue: process.rounds.get(queue, 0) + 1 for queue in queues})
-        if freed:
+        # Without the queues of pools that do not answer: theirs are ended later.
+        ended = self._claims.end_claims_of(process.name, queues)
+        process.rounds.update({queue: process.rounds.get(queue, 0) + 1 for queue in ended})
+        if freed := sum(ended.values()):
             logger.info(
                 "Process %s of this machine has died: %d message(s) that it held are free again",
                 process.name.split(":")[1],

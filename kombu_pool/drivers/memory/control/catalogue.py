@@ -41,12 +41,14 @@ class CatalogueController(Contract):
             found = self._store.catalogue.get((project, queue))
             if incarnation is None:
                 self._store.catalogue.pop((project, queue), None)
+                self._store.counters.pop((project, queue), None)
             elif found is not None and (found.incarnation, found.state) == (incarnation, DELETING):
                 del self._store.catalogue[project, queue]
 
     def drop_all(self) -> None:
         with self._store.lock:
             self._store.catalogue.clear()
+            self._store.counters.clear()
 
     def find_until(self, project: Project, queue: str) -> tuple[Assignment | None, float]:
         with self._store.lock:

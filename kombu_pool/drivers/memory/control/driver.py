@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kombu_pool.drivers.memory.control import counters
 from kombu_pool.drivers.memory.control.bindings import BindingsController
 from kombu_pool.drivers.memory.control.catalogue import CatalogueController
 from kombu_pool.drivers.memory.control.consumers import ConsumersController
@@ -13,8 +14,12 @@ from kombu_pool.drivers.registry import FlavorsController, PoolsController
 from kombu_pool.storage import ControlDriver as Contract
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from kombu_pool.clock import Clock
     from kombu_pool.drivers.memory.control.store import ControlStore
+    from kombu_pool.model import Project
+    from kombu_pool.storage.counters import Increments
 
 
 class ControlDriver(Contract):
@@ -34,6 +39,14 @@ class ControlDriver(Contract):
     @property
     def identity(self) -> str:
         return self._store.identity
+
+    def add_counters(self, increments: Increments) -> None:
+        counters.add(self._store, increments)
+
+    def counters(
+        self, queues: Sequence[tuple[Project, str]] | None = None
+    ) -> Mapping[tuple[Project, str], Mapping[str, int]]:
+        return counters.read(self._store, queues)
 
     def close(self) -> None:
         """Do nothing: the store stays for its other drivers."""

@@ -66,6 +66,8 @@ class ControlStore:
         self.exchanges: dict[Scope, StoredExchange] = {}
         self.bindings: list[tuple[Project, Binding]] = []
         self.usage: dict[Scope, StoredUsage] = {}
+        #: By queue and by name; those of a queue without an assignment are deleted.
+        self.counters: dict[Scope, dict[str, int]] = {}
         self._generations = itertools.count(1)
         self._incarnations = itertools.count(1)
         # A store of this name may have been dropped, and its incarnations live on in the pools.
@@ -90,7 +92,8 @@ class ControlStore:
         return self.expires(scope) <= now
 
     def begin_deletion(self, scope: Scope, assignment: Assignment) -> None:
-        """Mark an assignment as DELETING; delete the queue's record, lifetime and holders."""
+        """Mark an assignment as DELETING; delete the queue's record, lifetime, holders and counters."""
         self.catalogue[scope] = assignment._replace(state=DELETING)
         self.queues.pop(scope, None)
         self.usage.pop(scope, None)
+        self.counters.pop(scope, None)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pymongo import ReturnDocument
 
 from kombu_pool.drivers.mongodb.client import shared_clients
+from kombu_pool.drivers.mongodb.control import counters
 from kombu_pool.drivers.mongodb.control.bindings import BindingsController
 from kombu_pool.drivers.mongodb.control.catalogue import CatalogueController
 from kombu_pool.drivers.mongodb.control.consumers import ConsumersController
@@ -23,10 +24,13 @@ from kombu_pool.storage import ControlDriver as Contract
 from kombu_pool.storage import DueMaintenance, QueueLookup
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from kombu_pool.clock import Clock
     from kombu_pool.drivers.mongodb.location import Location
     from kombu_pool.drivers.uri import StoreUri
     from kombu_pool.model import Project
+    from kombu_pool.storage.counters import Increments
 
 _EPOCH = "epoch"
 #: Bound of the queues that one answer names: a process deletes them in the same few commands.
@@ -102,6 +106,14 @@ class ControlDriver(Contract):
             {"_id": _EPOCH}, new, upsert=True, return_document=ReturnDocument.AFTER
         )
         return str(found["epoch"])
+
+    def add_counters(self, increments: Increments) -> None:
+        counters.add(self._tables, increments)
+
+    def counters(
+        self, queues: Sequence[tuple[Project, str]] | None = None
+    ) -> Mapping[tuple[Project, str], Mapping[str, int]]:
+        return counters.read(self._tables, queues)
 
     def close(self) -> None:
         if not self._closed:

@@ -33,7 +33,7 @@ _REPLACED: Final = {key: f"${key}" for key in ("o", "i", "f", "l", "s", "w")}
 #: Makes the assignment DELETING, and deletes the record, the lifetime and the marks.
 DELETION: Final[dict[str, Any]] = {
     "$set": {"f": DELETING},
-    "$unset": dict.fromkeys((*PARTS["record"], *PARTS["lifetime"], "u", "b"), ""),
+    "$unset": dict.fromkeys((*PARTS["record"], *PARTS["lifetime"], "u", "b", "n"), ""),
 }
 #: The same for a queue that has expired, which need not have an assignment: then its record stays.
 EXPIRY: Final[Pipeline] = [
@@ -43,7 +43,7 @@ EXPIRY: Final[Pipeline] = [
             "m": {"$cond": [_HAS_ASSIGNMENT, "$$REMOVE", "$m"]},
         }
     },
-    {"$unset": [*PARTS["lifetime"]]},
+    {"$unset": [*PARTS["lifetime"], "n"]},
 ]
 
 _IS_LEASED: Final = {"$and": [{"$eq": ["$f", CREATING]}, {"$not": [_HAS_RECORD]}]}

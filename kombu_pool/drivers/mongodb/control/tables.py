@@ -9,6 +9,7 @@
                j  lineage: with it all incarnations of the queue begin, until it is deleted
                l  lifetime    s  start of its lifetime    w  earliest time at which it may expire
                d  mark of the process that is about to expire the queue, or that did
+               n  counters of its assignment
     exchanges  n  name     k  type    d  durable    u  auto-delete    a  arguments    g  generation
     bindings   e  exchange    k  kind and    n  name of the destination    r  routing key    a  arguments    o  order
                f  its state    j  lineage of the queue, if given
@@ -50,7 +51,7 @@ HOLDERS: Final = "holders"
 _NUMBER = "number"
 
 #: The parts of a queue's document: its record, its assignment, its lifetime and the start of that.
-_RECORD, _ASSIGNMENT, _LIFETIME = ("m",), ("i", "o", "f", "u", "b"), ("l", "s", "w", "d")
+_RECORD, _ASSIGNMENT, _LIFETIME = ("m",), ("i", "o", "f", "u", "b", "n"), ("l", "s", "w", "d")
 PARTS: Final[Mapping[str, Sequence[str]]] = {"record": _RECORD, "assignment": _ASSIGNMENT, "lifetime": _LIFETIME}
 #: Matches a document that has no part any more.
 _EMPTY: Final = {"m": None, "i": None, "l": None, "s": None}

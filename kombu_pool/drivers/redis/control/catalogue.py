@@ -55,7 +55,7 @@ class CatalogueController(Contract):
         self._call(_UNASSIGN, project, queue, *(() if incarnation is None else (incarnation,)))
 
     def drop_all(self) -> None:
-        self._table.drop(self._keys.deleting, self._keys.pool_queues)
+        self._table.drop(self._keys.deleting, self._keys.pool_queues, self._keys.counters)
 
     def find_until(self, project: Project, queue: str) -> tuple[Assignment | None, float]:
         assignment, expires, _ = self._find(project, queue)

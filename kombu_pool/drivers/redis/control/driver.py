@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from kombu_pool.drivers.redis.control.bindings import BindingsController
 from kombu_pool.drivers.redis.control.catalogue import CatalogueController, to_deletions
 from kombu_pool.drivers.redis.control.consumers import ConsumersController
+from kombu_pool.drivers.redis.control.counters import Counters
 from kombu_pool.drivers.redis.control.key_encoding import name_of, scope_of, stored_name
 from kombu_pool.drivers.redis.control.queues import RecordedQueues
 from kombu_pool.drivers.redis.control.registry import Registry
@@ -21,10 +22,13 @@ from kombu_pool.storage import ControlDriver as Contract
 from kombu_pool.storage import DueMaintenance, QueueLookup
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from kombu_pool.clock import Clock
     from kombu_pool.drivers.redis.location import Location
     from kombu_pool.drivers.uri import StoreUri
     from kombu_pool.model import Project
+    from kombu_pool.storage.counters import Increments
 
 # A failover may lose what it writes; the next call writes it again.
 _DUE_MAINTENANCE = script("control/due_maintenance", repeatable=True)
@@ -48,6 +52,7 @@ class ControlDriver(Contract):
         self.catalogue_controller: CatalogueController = CatalogueController(client, clock)
         self.bindings_controller = BindingsController(client)
         self.consumers_controller = ConsumersController(client, clock)
+        self._counters = Counters(client)
 
     @property
     def identity(self) -> str:
@@ -73,6 +78,14 @@ class ControlDriver(Contract):
             to_deletions(*deletions),
             [name_of(holder) for holder in holders],
         )
+
+    def add_counters(self, increments: Increments) -> None:
+        self._counters.add(increments)
+
+    def counters(
+        self, queues: Sequence[tuple[Project, str]] | None = None
+    ) -> Mapping[tuple[Project, str], Mapping[str, int]]:
+        return self._counters.read(queues)
 
     def close(self) -> None:
         if not self._closed:

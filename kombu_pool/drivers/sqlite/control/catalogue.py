@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 _SQL = statements("catalogue")
 _CONSUMERS = statements("consumers")
 _RECORDS = statements("control_queues")
-_REMOVALS = (_RECORDS["delete"], _CONSUMERS["remove_lifetime"], _CONSUMERS["remove_holders"])
+_COUNTERS = statements("counters")
+_REMOVALS = (
+    *(_RECORDS["delete"], _CONSUMERS["remove_lifetime"], _CONSUMERS["remove_holders"]),
+    _COUNTERS["delete"],
+)
 
 _INCARNATION_BYTES = 12
 
@@ -52,12 +56,14 @@ class CatalogueController(Contract):
         with self._database.write, self._database.lock, self._database.begin_write() as connection:
             if incarnation is None:
                 connection.execute(_SQL["delete"], scope)
+                connection.execute(_COUNTERS["delete"], scope)
             else:
                 connection.execute(_SQL["end_deletion"], (*scope, incarnation))
 
     def drop_all(self) -> None:
         with self._database.write, self._database.lock, self._database.begin_write() as connection:
             connection.execute(_SQL["drop_all"])
+            connection.execute(_COUNTERS["drop_all"])
 
     def find_until(self, project: Project, queue: str) -> tuple[Assignment | None, float]:
         found, expires = _stored(self._database.row(_SQL["find"], (project_key(project), queue)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kombu_pool.drivers.registry import FlavorsController, PoolsController
+from kombu_pool.drivers.sqlite.control import counters
 from kombu_pool.drivers.sqlite.control.bindings import BindingsController
 from kombu_pool.drivers.sqlite.control.catalogue import CatalogueController
 from kombu_pool.drivers.sqlite.control.consumers import ConsumersController
@@ -16,9 +17,13 @@ from kombu_pool.drivers.sqlite.times import StoreClock
 from kombu_pool.storage import ControlDriver as Contract
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from kombu_pool.clock import Clock
     from kombu_pool.drivers.sqlite.location import Location
     from kombu_pool.drivers.uri import StoreUri
+    from kombu_pool.model import Project
+    from kombu_pool.storage.counters import Increments
 
 
 class ControlDriver(Contract):
@@ -43,6 +48,14 @@ class ControlDriver(Contract):
 
     def epoch(self) -> str:
         return self._database.current_epoch()
+
+    def add_counters(self, increments: Increments) -> None:
+        counters.add(self._database, increments)
+
+    def counters(
+        self, queues: Sequence[tuple[Project, str]] | None = None
+    ) -> Mapping[tuple[Project, str], Mapping[str, int]]:
+        return counters.read(self._database, queues)
 
     def close(self) -> None:
         if not self._closed:

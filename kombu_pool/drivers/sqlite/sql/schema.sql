@@ -156,6 +156,15 @@ CREATE TABLE catalogue(
 CREATE INDEX catalogue_pool ON catalogue(pool);
 CREATE INDEX catalogue_deleting ON catalogue(state) WHERE state = 'deleting';
 
+-- The sums of what all processes did with a queue, by name; a queue without an assignment has none.
+CREATE TABLE counter(
+    project TEXT NOT NULL,
+    queue TEXT NOT NULL,
+    name TEXT NOT NULL,
+    total INTEGER NOT NULL,
+    PRIMARY KEY(project, queue, name)
+) WITHOUT ROWID;
+
 CREATE TABLE exchange(
     project TEXT NOT NULL,
     name TEXT NOT NULL,

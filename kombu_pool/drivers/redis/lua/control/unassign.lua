@@ -9,6 +9,7 @@ if not state or (ARGV[3] and (incarnation ~= ARGV[3] or state ~= 'deleting')) th
   return
 end
 redis.call('HDEL', ASSIGNMENTS, queue)
+redis.call('HDEL', COUNTERS, queue)
 redis.call('ZREM', QUEUE_NAMES, queue)
 redis.call('SREM', DELETING, queue)
 count_queue(pool, -1)

@@ -11,5 +11,5 @@ local waiting, claimed = waiting_and_claimed(with_key(ARGV[2]))
 local due, priority, changed = tonumber(ARGV[3]), tonumber(ARGV[4]), {}
 
 for index, id in ipairs(waiting) do changed[index] = change_message(id, now, due, priority) end
-if #changed > 0 then wake(QUEUE, WAKEUP) end
+if #changed > 0 and not paused then wake(QUEUE, WAKEUP) end
 return {shown(changed, now), shown(claimed, now)}

@@ -27,5 +27,5 @@ repeat
     if not end_claim(claim, stored[index]) then first = first + 1 end
   end
 until #claims < STEP or budget <= 0
-if freed > 0 then wake(QUEUE, WAKEUP) end
+if freed > 0 and not paused then wake(QUEUE, WAKEUP) end
 return {freed, budget <= 0 and 1 or 0}

@@ -9,7 +9,7 @@ local TO_QUEUE, TO_RECORDS, TO_FREE, TO_EXPIRING, TO_MESSAGE_KEYS, TO_BY_KEY, TO
 local state, now = advance(ARGV[1])
 if not state then return {0, 0} end
 if state ~= 'current' then return state end
-local head = redis.call('HMGET', TO_QUEUE, 'last', 'ttl', 'next', 'bounded', 'free_bytes')
+local head = redis.call('HMGET', TO_QUEUE, 'last', 'ttl', 'next', 'bounded', 'free_bytes', 'paused')
 if not head[1] then return false end
 local number, longest, deadline = tonumber(head[1]), tonumber(head[2] or 0), tonumber(head[3] or 'inf')
 local claim, moved, bytes, expiry = ARGV[2], {}, 0, nil
@@ -61,5 +61,5 @@ else
   delete_dead(moved)
   schedule()
 end
-wake(TO_QUEUE, TO_WAKEUP)
+if not head[6] then wake(TO_QUEUE, TO_WAKEUP) end
 return {#moved, head[4] and string.sub(head[4], 4) ~= ':0:0' and 1 or 0}

@@ -74,9 +74,8 @@ if #found.ids > 0 then
   local is_next = store(found, head[4], head[7])
   count_bytes(free, 1)
   if expires and found.expiry then schedule_queue(found.expiry) end
-  if (#free > 0 and (WAKEUP or was_empty)) or (is_next and (#found.delayed > 0 or expires)) then
-    wake(QUEUE, WAKEUP)
-  end
+  local is_news = (#free > 0 and (WAKEUP or was_empty)) or (is_next and #found.delayed > 0)
+  if (is_news and not paused) or (is_next and expires) then wake(QUEUE, WAKEUP) end
 end
 local is_too_long = not rejects_overflow and make_room(#found.ids + DEAD_BUDGET)
 return {table.concat(found.ids), is_too_long and 1 or 0, dead_due and dead_due <= now and 1 or 0, found.displaced}

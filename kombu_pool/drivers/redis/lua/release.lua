@@ -18,5 +18,5 @@ end
 if #members == 0 then return 0 end
 release(members, '', tonumber(ARGV[4]))
 if redis.call('HINCRBY', CLAIMS, claim .. '#', -#members) <= 0 then delete_claim(claim) end
-wake(QUEUE, WAKEUP)
+if not paused then wake(QUEUE, WAKEUP) end
 return #members

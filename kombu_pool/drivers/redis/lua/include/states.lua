@@ -181,7 +181,7 @@ local function advance_due(now)
   end
   redis.call('HDEL', QUEUE, 'next')  -- removed first: see OUT OF MEMORY
   if first then redis.call('HSET', QUEUE, 'next', string.format('%.6f', first)) end
-  if budget < BUDGET and redis.call('ZCARD', FREE) > 0 then wake(QUEUE, WAKEUP) end
+  if budget < BUDGET and not paused and redis.call('ZCARD', FREE) > 0 then wake(QUEUE, WAKEUP) end
   if not first or first > now then return 'current' end
   return needs_take_dead and 'take_dead' or 'advance'
 end

@@ -131,6 +131,20 @@ def test_a_declaration_keeps_the_bounds_that_it_names(channel):
     declare(channel, DEFAULT_DEAD_LETTER_QUEUE, arguments={"x-max-length": 1})
 
 
+@pytest.mark.parametrize("overflow", ["reject-publish", "reject-publish-dlx"])
+def test_the_first_dead_letters_make_room_even_if_a_declaration_refuses_the_overflow(channel, overflow):
+    bounds = {"x-max-length": 2, "x-overflow": overflow}
+    declare(channel, DEFAULT_DEAD_LETTER_QUEUE, arguments=bounds)
+    declare(channel, "q", arguments=MISSPELT)
+
+    reject(channel, "a", "b", "c")
+
+    assert take_all(channel, DEFAULT_DEAD_LETTER_QUEUE) == ["b", "c"]
+    declare(channel, DEFAULT_DEAD_LETTER_QUEUE, arguments=bounds)
+    reject(channel, *"defg")
+    assert take_all(channel, DEFAULT_DEAD_LETTER_QUEUE) == ["f", "g"]
+
+
 def test_a_queue_that_was_deleted_is_made_again(channel):
     declare(channel, "q", arguments=MISSPELT)
     reject(channel, "a")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.errors import QueueDoesNotExist
-from kombu_pool.storage import DEFAULT_MESSAGE_TTL, MAX_LENGTH
+from kombu_pool.errors import QueueDoesNotExist, QueueIsFull
+from kombu_pool.storage import DEFAULT_MESSAGE_TTL, MAX_LENGTH, OVERFLOW
 from kombu_pool.transport.declare.queue_arguments import DECLARED, LENGTH_ARGUMENT
 from kombu_pool.transport.zero_ttl import TTL_ARGUMENT
 
@@ -55,10 +56,12 @@ class DefaultDeadLetterQueue:
         kept: NewMessage = {**dead, "ttl": self._ttl or None}
         if time.monotonic() >= self._bounded.get(project, float("-inf")):
             self._bound(project)
-        # Another process may delete the queue at any time; a dead letter that is not stored stays where it is.
+        # Another process may delete the queue at any time, or declare it with an overflow that refuses messages; a dead
+        # letter that is not stored stays where it is.
         for _ in range(self.MAX_ATTEMPTS):
-            if self.post(project, DEFAULT_DEAD_LETTER_QUEUE, kept):
-                break
+            with suppress(QueueIsFull):
+                if self.post(project, DEFAULT_DEAD_LETTER_QUEUE, kept):
+                    break
             self._bound(project)
         else:
             raise QueueDoesNotExist(DEFAULT_DEAD_LETTER_QUEUE, project)
@@ -73,13 +76,17 @@ class DefaultDeadLetterQueue:
         return True
 
     def _bound(self, project: Project) -> None:
-        """Create the queue, or give it these bounds, except those that a declaration of it names itself."""
+        """Create the queue, or give it these bounds, except those that a declaration of it names itself.
+
+        Its first messages make room, whatever the declaration says: a dead letter that it refuses would be tried for
+        ever.
+        """
         queues, bounds = self._data().queue_controller, self._bounds()
         if not queues.create(DEFAULT_DEAD_LETTER_QUEUE, bounds, project):
             metadata = queues.get_metadata(DEFAULT_DEAD_LETTER_QUEUE, project)
             arguments = metadata.get(DECLARED, {}).get("arguments", {})
             named = {MAX_LENGTH: LENGTH_ARGUMENT in arguments, DEFAULT_MESSAGE_TTL: TTL_ARGUMENT in arguments}
-            ours = {key: value for key, value in metadata.items() if key not in named or named[key]}
+            ours = {key: value for key, value in metadata.items() if named.get(key, key != OVERFLOW)}
             wanted = {**ours, **{key: value for key, value in bounds.items() if not named[key]}}
             if wanted != metadata:
                 queues.set_metadata(DEFAULT_DEAD_LETTER_QUEUE, wanted, project)

@@ -153,7 +153,9 @@ class DataDriver(storage.DataDriver):
         return True
 
     def _count_dead_letter(self, project: Project, message: NewMessage) -> None:
-        header = message["dead_letter"]
+        header = message.get("dead_letter")
+        if header is None:
+            return
         with suppress(errors.KombuPoolError):
             incarnation = self.catalog.route(header["queue"], project).incarnation
             name = Counter.dead_lettered(header["reason"])

@@ -85,6 +85,12 @@ class Survivor:
         with suppress(TimeoutError):
             self._connection.drain_events(timeout=0.05)
 
+    def has_counted(self):
+        """Answer a call, and return whether the queue of this node has its counters, which live as long as it does."""
+        self.read()
+        control = self._connection.default_channel.connection.broker.control
+        return any("acked" in counters for counters in control.counters().values())
+
 
 @pytest.mark.usefixtures("frequent_maintenance")
 @pytest.mark.parametrize("kind", RAW)
@@ -99,6 +105,8 @@ def test_many_killed_processes_leave_no_row_in_any_store(kind, tmp_path, opened,
     # One record for all processes that have died stays.
     store.control.consumers_controller.add_holder(renewal.PROCESSES, "first", 60, consuming=False)
     store.control.consumers_controller.remove_holders(["first"])
+    survivor.tell_everybody()
+    eventually(survivor.has_counted)
     before = RAW[kind](uri)
 
     killed = [

@@ -67,6 +67,15 @@ def test_batches_and_copies_are_counted_by_queue(channel, counters):
     assert [counters(queue) for queue in ("q", "r", "absent")] == [{Counter.PUBLISHED: 2}] * 2 + [{}]
 
 
+def test_a_unique_message_that_is_dropped_is_not_counted(channel, counters):
+    declare(channel, "q")
+
+    for _ in range(2):
+        publish(channel, "q", "a", headers={"x-deduplication-id": "1", "x-deduplication-scope": "waiting"})
+
+    assert counters("q") == {Counter.PUBLISHED: 1}
+
+
 def test_dead_letters_are_counted_by_their_reason(channel, counters):
     declare(channel, "dead", "other")
     consume(channel, "other")  # starts the maintenance, which moves what expires

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool import errors, storage
-from kombu_pool.model import KeyResult
+from kombu_pool.model import KeyResult, PresentId
 from kombu_pool.pooling.controllers.routing import Routing
 from kombu_pool.pooling.every_pool import in_every_pool
 from kombu_pool.storage import DEFAULT_LIMIT
@@ -55,7 +55,10 @@ class MessageController(Routing, storage.MessageController):
         else:
             if pool.outage is not None:
                 pool.mark_up()
-        self._count(project, queue, present, Counter.PUBLISHED, len(ids))
+        stored = len(ids)
+        if PresentId in map(type, ids):
+            stored = sum(type(one) is not PresentId for one in ids)
+        self._count(project, queue, present, Counter.PUBLISHED, stored)
         return ids
 
     def list(

@@ -11,6 +11,7 @@ from kombu_pool.errors import ConnectionError  # noqa: A004 - Zaqar's name for i
 
 if TYPE_CHECKING:
     from kombu_pool.drivers.sqlite.location import Location
+    from kombu_pool.drivers.sqlite.write_permits import WritePermits
 
 # Seconds between two attempts to get the lock. SQLite's own busy handler sleeps up to 100 ms at a time, which starves
 # the process that came first.
@@ -35,11 +36,14 @@ class BusyRetry:
             raise ConnectionError(f"{path}: locked by another process for {limit:g} s") from error
         self.pause()
 
-    def wait_unlocked(self, lock: Any, error: BaseException) -> None:
-        """Pause as :meth:`wait`, without the lock that the thread holds once."""
+    def wait_unlocked(self, lock: Any, error: BaseException | None) -> None:
+        """Pause as :meth:`wait`, or before the first attempt, without the lock that the thread holds once."""
         try:
             lock.release()
-            self.wait(error)
+            if error is None:
+                self.pause()
+            else:
+                self.wait(error)
         finally:
             try:
                 _own(lock)
@@ -57,6 +61,31 @@ class BusyRetry:
 
     def end(self) -> None:
         """Stop waiting: the lock was got, or an error is raised."""
+
+
+class WriteRetry(BusyRetry):
+    """Waits for the lock of the one writer, in turn with the writers of all processes."""
+
+    def __init__(self, location: Location, permits: WritePermits) -> None:
+        super().__init__(location)
+        self._writer = permits.wait()
+
+    def pause(self) -> None:
+        """Sleep until it is this thread's turn to try, or the timeout has passed."""
+        writer = self._writer
+        if writer is None:
+            super().pause()
+            return
+        while True:
+            if pause := writer.pause():
+                time.sleep(pause)
+            if writer.may_try() or self.is_over():
+                return
+
+    def end(self) -> None:
+        """Stop waiting."""
+        if self._writer is not None:
+            self._writer.leave()
 
 
 def _own(lock: Any) -> None:

@@ -9,15 +9,17 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.drivers.sqlite.busy_retry import BusyRetry
+from kombu_pool.drivers.sqlite.busy_retry import BusyRetry, WriteRetry
 from kombu_pool.drivers.sqlite.error_mapping import SqliteFailure, translated
 from kombu_pool.drivers.sqlite.schema import prepare
 from kombu_pool.drivers.sqlite.store_file import file_id, leave_file, open_file, report_loss
 from kombu_pool.drivers.sqlite.wakeup import WakeSignal
 from kombu_pool.drivers.sqlite.wal import WalTruncation
+from kombu_pool.drivers.sqlite.write_permits import WritePermits
 from kombu_pool.errors import ConnectionError, StoreLost  # noqa: A004 - Zaqar's name for it
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from kombu_pool.drivers.sqlite.location import Location
@@ -50,6 +52,7 @@ class Database:
         self._clock = clock
         self.wake_signal = WakeSignal(location.path)
         self.wal = WalTruncation(location)
+        self.permits = WritePermits(location.path)
         self.write = Transaction(self, writes=True)
         self.read = Transaction(self, writes=False)
         self.lock = threading.RLock()
@@ -168,32 +171,42 @@ class Database:
 
     def begin_write(self) -> sqlite3.Connection:
         """Begin a transaction that writes; the connection ends it as a context manager. Called under the lock."""
-        connection = self._begin("BEGIN IMMEDIATE")
+        retry = None
+        if not self.permits.may_begin():
+            retry = self._write_retry()
+            retry.wait_unlocked(self.lock, None)
+        connection = self._begin("BEGIN IMMEDIATE", self._write_retry, retry)
+        self.permits.begun()
         if self._opened is not None:
             self._written.file, self._written.changes = self._opened, connection.total_changes
         return connection
 
     def begin_read(self) -> sqlite3.Connection:
         """Begin a transaction that reads, as :meth:`begin_write`."""
-        return self._begin("BEGIN")
+        return self._begin("BEGIN", self._retry)
 
-    def _begin(self, statement: str) -> sqlite3.Connection:
-        retry = None
-        while True:
-            connection = self.connection
-            if connection.in_transaction:
-                self.end_left_over(connection)
-            try:
-                connection.execute(statement)
-                return connection
-            except sqlite3.Error as error:
-                failure = error
-            except BaseException:
+    def _retry(self) -> BusyRetry:
+        return BusyRetry(self.location)
+
+    def _write_retry(self) -> BusyRetry:
+        return WriteRetry(self.location, self.permits)
+
+    def _begin(
+        self, statement: str, new_retry: Callable[[], BusyRetry], retry: BusyRetry | None = None
+    ) -> sqlite3.Connection:
+        try:
+            while True:
+                connection = self.connection
                 if connection.in_transaction:
-                    connection.rollback()
-                raise
-            retry = retry or BusyRetry(self.location)
-            retry.wait_unlocked(self.lock, failure)
+                    self.end_left_over(connection)
+                failure = _failure_of(connection, statement)
+                if failure is None:
+                    return connection
+                retry = retry or new_retry()
+                retry.wait_unlocked(self.lock, failure)
+        finally:
+            if retry is not None:
+                retry.end()
 
     def end_left_over(self, connection: sqlite3.Connection) -> None:
         """Roll back a transaction in which no code runs any more. Called under the lock.
@@ -262,7 +275,11 @@ class Database:
         else:
             report_loss(self.path, self._opened)
             leave_file(self.path, self._opened)
-        if self._opened is not None:
+        self._close_log()
+
+    def _close_log(self) -> None:
+        if self._opened is not None and self._opened.log is not None and self._pid == os.getpid():
+            self._opened.log.close()
             self._opened = self._opened._replace(log=None)
 
     def disconnect_between_transactions(self) -> None:
@@ -287,6 +304,8 @@ class Transaction:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         database = self._database
+        if self._writes:
+            database.permits.ended()
         if error is None:
             if self._writes:
                 database.confirm()
@@ -296,6 +315,19 @@ class Transaction:
         database.roll_back_left_over()
         if isinstance(error, SqliteFailure):
             raise translated(error, database.path) from error
+
+
+def _failure_of(connection: sqlite3.Connection, begin: str) -> sqlite3.Error | None:
+    """Begin a transaction; return the error if it did not begin."""
+    try:
+        connection.execute(begin)
+    except sqlite3.Error as error:
+        return error
+    except BaseException:
+        if connection.in_transaction:
+            connection.rollback()
+        raise
+    return None
 
 
 def _has_changed(connection: sqlite3.Connection, changes: int) -> bool:
@@ -345,6 +377,7 @@ def _after_fork_in_child() -> None:
     _registry_lock = threading.RLock()
     for database in _registry.values():
         database.lock = threading.RLock()
+        database.permits.forget()
 
 
 os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

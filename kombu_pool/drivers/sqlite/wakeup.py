@@ -17,7 +17,7 @@ _IN_MODIFY, _IN_DONT_FOLLOW = 0x2, 0x2000000
 #: Seconds between two checks that the file was not deleted.
 _CHECK_INTERVAL = 1.0
 # Another user may have planted a link to a file of this user's, or a pipe, whose opening would wait for a reader.
-_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 def wake_path(path: str) -> str:
@@ -63,7 +63,7 @@ class WakeSignal:
 
     def _follow(self) -> None:
         """Continue with the file that is at the path, if it is another one."""
-        if not _is_same(os.fstat(self._file), self._path):
+        if not is_wake_file(os.fstat(self._file), self._path):
             file = open_wake_file(self._path)
             # In one step: another thread may be writing, and must not find its descriptor closed or given to others.
             os.dup2(file, self._file, inheritable=False)
@@ -86,7 +86,7 @@ class WakeListener:
 
     def is_at_path(self) -> bool:
         """Return whether the file that the signals are received from was neither deleted nor replaced."""
-        return self._listened is None or _is_same(self._listened, self._path)
+        return self._listened is None or is_wake_file(self._listened, self._path)
 
     def receive(self) -> bool:
         """Return whether a signal was sent since the last call."""
@@ -105,7 +105,8 @@ def _stat(path: str) -> os.stat_result | None:
     return None
 
 
-def _is_same(file: os.stat_result, path: str) -> bool:
+def is_wake_file(file: os.stat_result, path: str) -> bool:
+    """Return whether a file is the one beside a database file."""
     found = _stat(path)
     return found is not None and os.path.samestat(found, file)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 from contextlib import suppress
 
 # macOS has no fdatasync.
@@ -17,7 +18,7 @@ _flush = getattr(os, "fdatasync", os.fsync)
 
 
 class WalSync:
-    """The open write-ahead log of a database file; closed with the last reference, as a thread may be flushing it."""
+    """The write-ahead log of a database file. Threads flush it at the same time, also while another closes it."""
 
     def __init__(self, path: str) -> None:
         """Open the log of a file that is open.
@@ -25,8 +26,12 @@ class WalSync:
         Raises:
             OSError: it cannot be opened.
         """
-        self._pid = os.getpid()
-        self._file = os.open(f"{path}-wal", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        self._path = f"{path}-wal"
+        self._lock = threading.Lock()
+        self._file = self._open()
+        self._id = _id(self._file)
+        self._is_open = True
+        self._flushes = 0
         self._has_failed = False
 
     def flush(self) -> bool:
@@ -34,11 +39,23 @@ class WalSync:
 
         After a failure it is False until :meth:`checkpoint`: the kernel may count lost pages as written.
         """
-        if not self._has_failed:
+        if self._has_failed:
+            return False
+        try:
+            with self._lock:
+                if self._file < 0:
+                    self._file = self._open()
+                self._flushes += 1
+                file, is_same = self._file, _id(self._file) == self._id
             try:
-                _flush(self._file)
-            except OSError:
-                self._has_failed = True
+                if is_same:  # else SQLite has moved the log into the database file, and deleted it
+                    _flush(file)
+            finally:
+                self._end_flush()
+        except FileNotFoundError:
+            pass
+        except OSError:
+            self._has_failed = True
         return not self._has_failed
 
     def checkpoint(self, connection: sqlite3.Connection) -> bool:
@@ -47,11 +64,29 @@ class WalSync:
             self._has_failed = bool(connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
         return not self._has_failed
 
-    def __del__(self) -> None:
-        """Close the log. A child may have closed its parent's descriptor, and another file may have the number."""
-        if getattr(self, "_pid", 0) == os.getpid():
-            with suppress(OSError):
-                os.close(self._file)
+    def close(self) -> None:
+        """Close the log once no thread flushes it; a flush that begins later opens it again."""
+        with self._lock:
+            self._is_open = False
+            self._close_unused()
+
+    def _open(self) -> int:
+        return os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+
+    def _end_flush(self) -> None:
+        with self._lock:
+            self._flushes -= 1
+            self._close_unused()
+
+    def _close_unused(self) -> None:
+        if not self._is_open and not self._flushes and self._file >= 0:
+            file, self._file = self._file, -1
+            os.close(file)
+
+
+def _id(file: int) -> tuple[int, int]:
+    found = os.fstat(file)
+    return found.st_dev, found.st_ino
 
 
 def open_log(connection: sqlite3.Connection, path: str, synchronous: str) -> WalSync | None:

@@ -103,6 +103,42 @@ def test_what_the_disk_does_not_take_is_an_error(full, run, path, flushed):
     full.message_controller.post("q", [MESSAGE], None)
 
 
+def test_a_log_is_closed_once_no_thread_flushes_it(full, monkeypatch):
+    reached, go_on, found = threading.Event(), threading.Event(), []
+    monkeypatch.setattr(wal_sync, "_flush", lambda file: (found.append(file), reached.set(), go_on.wait(LIMIT)))
+    writer = threading.Thread(target=full.message_controller.post, args=("q", [MESSAGE], None))
+    writer.start()
+    assert reached.wait(LIMIT)
+
+    with full._database.lock:
+        full._database.disconnect()
+
+    os.fstat(found[0])
+    go_on.set()
+    writer.join(LIMIT)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(found[0])
+
+
+def test_a_closed_log_is_flushed_while_it_exists(full, path, flushed):
+    full.message_controller.post("q", [MESSAGE], None)
+    log = full._database._opened.log
+    flushed.clear()
+    log.close()
+
+    assert log.flush()
+    assert len(flushed) == 1
+
+    with full._database.lock:
+        full._database.disconnect()  # the last connection: SQLite moves all into the database file
+    assert not Path(f"{path}-wal").exists()
+    assert log.flush()
+    Path(f"{path}-wal").touch()  # that of another file
+    assert log.flush()
+    assert len(flushed) == 1
+    Path(f"{path}-wal").unlink()
+
+
 def test_a_log_that_cannot_be_opened_is_flushed_by_sqlite(path, monkeypatch):
     monkeypatch.setattr(wal_sync.WalSync, "__init__", fail)
 

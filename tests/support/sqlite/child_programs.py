@@ -164,6 +164,15 @@ def open_and_post(uri: str) -> None:
     driver.close()
 
 
+def post_when_told(uri: str) -> None:
+    """Open a file, and post to it on a signal."""
+    driver = drivers.open_data(uri)
+    report("ready")
+    sys.stdin.readline()
+    driver.message_controller.post("q", [{"ttl": None, "body": os.getpid()}], None)
+    driver.close()
+
+
 def wait_for_messages(uri: str) -> None:
     """Wait for messages, one after the other; report the end of each wait."""
     driver = drivers.open_data(uri)

@@ -22,6 +22,7 @@ from benchmarks import (
     report,
     servers,
     tasks,
+    writers,
 )
 from benchmarks.children import ROOT
 from benchmarks.figures import LeftOut
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from benchmarks.figures import Figure
     from benchmarks.runs import Benchmark
 
-SQLITE = (publish, consume, latency, tasks, backlog, idle, memory, files)
+SQLITE = (publish, writers, consume, latency, tasks, backlog, idle, memory, files)
 STORES = {
     store: {question.BENCHMARK.name: question.BENCHMARK for question in questions}
     for store, questions in {"sqlite": SQLITE, "redis": REDIS, "mongodb": MONGODB, "memory": [overhead]}.items()

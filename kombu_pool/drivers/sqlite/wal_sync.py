@@ -29,7 +29,6 @@ class WalSync:
         self._path = f"{path}-wal"
         self._lock = threading.Lock()
         self._file = self._open()
-        self._id = _id(self._file)
         self._is_open = True
         self._flushes = 0
         self._has_failed = False
@@ -46,14 +45,13 @@ class WalSync:
                 if self._file < 0:
                     self._file = self._open()
                 self._flushes += 1
-                file, is_same = self._file, _id(self._file) == self._id
+                file = self._file
             try:
-                if is_same:  # else SQLite has moved the log into the database file, and deleted it
-                    _flush(file)
+                _flush(file)
             finally:
                 self._end_flush()
         except FileNotFoundError:
-            pass
+            pass  # SQLite has moved the log into the database file, and deleted it
         except OSError:
             self._has_failed = True
         return not self._has_failed
@@ -82,11 +80,6 @@ class WalSync:
         if not self._is_open and not self._flushes and self._file >= 0:
             file, self._file = self._file, -1
             os.close(file)
-
-
-def _id(file: int) -> tuple[int, int]:
-    found = os.fstat(file)
-    return found.st_dev, found.st_ino
 
 
 def open_log(connection: sqlite3.Connection, path: str, synchronous: str) -> WalSync | None:

@@ -127,13 +127,13 @@ def test_a_new_writer_does_not_overtake_those_that_wait(writers, file, time):
 
 
 def test_a_writer_without_a_place_gets_a_permit_in_the_end(file, time):
-    crowd = [Writer(file) for _ in range(PLACES + PERMITS + 1)]
+    many = [Writer(file) for _ in range(PLACES + PERMITS + 1)]
     for _ in range(PLACES * 10):
         time.now += IDLE
-        for writer in crowd:
+        for writer in many:
             writer.step()
 
-    assert all(writer.writes for writer in crowd)
+    assert all(writer.writes for writer in many)
 
 
 @pytest.mark.parametrize("forward", [-(10**14), 10**14])

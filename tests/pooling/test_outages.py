@@ -39,6 +39,8 @@ from tests.support.pooling.switchable_stores import bodies, post
         lambda driver: driver.subscription_controller.confirm("of-a", "1"),
         lambda driver: driver.queue_controller.stats("of-a"),
         lambda driver: driver.queue_controller.set_metadata("of-a", {}),
+        lambda driver: driver.queue_controller.pause("of-a"),
+        lambda driver: driver.queue_controller.resume("of-a"),
     ],
 )
 def test_only_the_queues_of_a_pool_that_is_down_suffer(populated, stores, call):
@@ -296,3 +298,25 @@ def test_health_gives_the_reason_of_the_store(populated, stores, monkeypatch):
     monkeypatch.setattr(driver, "health", lambda: {"storage_reachable": False, "error": "disk I/O error"})
 
     assert populated.health()["pools"]["a"]["reason"] == "disk I/O error"
+
+
+@pytest.mark.parametrize("was_open", [True, False])
+def test_the_claims_of_a_dead_process_end_in_the_pools_that_answer(populated, stores, clock, was_open):
+    metadata = {"ttl": 60, "grace": 0, "holder": "dead"}
+    for queue in ("of-a", "of-b"):
+        post(populated, queue, 1)
+        populated.claim_controller.create(queue, metadata)
+    other = populated if was_open else DataDriver(None, None, populated.control, clock=clock)
+    stores.switch_off("a")
+    queues = [(None, "of-a"), (None, "of-b")]
+
+    assert other.claim_controller.end_claims_of("dead", queues) == {(None, "of-b"): 1}
+    stores.switch_on("a")
+    clock.advance(2)
+
+    assert other.claim_controller.end_claims_of("dead", queues) == {(None, "of-a"): 1, (None, "of-b"): 0}
+    other.send_counters()
+    assert {scope: counters["lost_claims"] for scope, counters in other.control.counters().items()} == dict.fromkeys(
+        queues, 1
+    )
+    other.close()

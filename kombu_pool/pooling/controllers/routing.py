@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from kombu_pool.errors import KombuPoolError
+from kombu_pool.errors import KombuPoolError, PoolUnavailable
 from kombu_pool.storage.counters import Counter
 
 if TYPE_CHECKING:
@@ -40,10 +40,14 @@ class Routing:
         A pool that does not answer keeps no other one from its call; then its error is raised.
         """
         pools: dict[str, tuple[PoolHandle, list[Named]]] = {}
-        for each in named:
-            pool = self._pool(each[1], each[0])
-            pools.setdefault(pool.name, (pool, []))[1].append(each)
         failure: KombuPoolError | None = None
+        for each in named:
+            try:
+                pool = self._pool(each[1], each[0])
+            except PoolUnavailable as error:
+                failure = error
+            else:
+                pools.setdefault(pool.name, (pool, []))[1].append(each)
         for pool, of_pool in pools.values():
             try:
                 with pool:

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kombu_pool.cli import options
-from kombu_pool.cli.broker import open_broker
+from kombu_pool.cli.broker import BrokerUrl, open_broker
 from kombu_pool.cli.tables import format_age, format_time, print_json, print_table, warn
+from kombu_pool.drivers import mask
 from kombu_pool.operator import tasks as operator
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from kombu_pool.cli.tables import Row
+    from kombu_pool.model import FoundMessage
     from kombu_pool.operator.tasks import TaskAnswer, TaskReport, TaskRow
 
 _COLUMNS = ("TASK ID", "TASK", "QUEUE", "STATE", "AGE", "DUE")
@@ -107,13 +109,32 @@ def _row(row: TaskRow) -> Row:
 def cancel(context: click.Context, ids: Sequence[str], queue: str | None, as_json: bool) -> None:
     """Cancel tasks that wait. A task that a worker holds is left alone; then, or for an unknown id, exit with 1.
 
-    The result of a cancelled task stays PENDING.
+    With an application (celery -A), a cancelled task is REVOKED, its chord fails, and task-revoked is sent. Without
+    one, or without its result backend, its result stays PENDING.
     """
+    app = context.obj.app
+    told = None if isinstance(app, BrokerUrl) else _teller(app)
     with open_broker(context) as broker:
-        answer = operator.cancel_tasks(broker.store, broker.project, ids, queue)
-    if answer.tasks and not as_json:
-        click.echo("The results of these tasks stay PENDING.", err=True)
+        answer = operator.cancel_tasks(broker.store, broker.project, ids, queue, told)
+    if answer.tasks and told is None:
+        click.echo("The results of these tasks stay PENDING: there is no result backend at hand.", err=True)
     _print_answer(context, answer, "cancelled", as_json=as_json)
+
+
+def _teller(app: Any) -> Callable[[Sequence[FoundMessage]], None] | None:
+    """Return what tells an application of cancelled tasks; None without a result backend."""
+    from kombu_pool.contrib.revoked_tasks import has_results, tell_revoked  # noqa: PLC0415 - needs Celery
+
+    if not has_results(app):
+        return None
+
+    def tell(messages: Sequence[FoundMessage]) -> None:
+        try:
+            tell_revoked(app, messages)
+        except Exception as error:  # noqa: BLE001 - whatever a result backend raises; the tasks are cancelled
+            warn(f"The tasks are cancelled, but their results cannot be stored: {mask(str(error))}")
+
+    return tell
 
 
 @click.command("reschedule")
@@ -159,8 +180,9 @@ def _print_answer(context: click.Context, answer: TaskAnswer, done: str, *, as_j
             print_table(_COLUMNS, [_row(row) for row in answer.tasks])
         for row in answer.claimed:
             warn(f"{row.id}: a worker holds it, in {row.queue}; celery control revoke stops it.")
+        where = " in the pools that answer" if answer.unreachable else ""
         for task_id in answer.missing:
-            warn(f"{task_id}: no such task waits.")
+            warn(f"{task_id}: no such task waits{where}.")
         for reason in answer.unreachable.values():
             warn(reason)
     if not answer.is_whole:

@@ -144,9 +144,25 @@ def find_tasks(store: DataDriver, project: Project, ids: Iterable[str], queue: s
     return _each(ids, lambda key: store.message_controller.find(key, queue, project))
 
 
-def cancel_tasks(store: DataDriver, project: Project, ids: Iterable[str], queue: str | None = None) -> TaskAnswer:
-    """Delete the messages of tasks that wait. The results of the tasks stay as they are."""
-    return _each(ids, lambda key: store.message_controller.cancel(key, queue, project))
+def cancel_tasks(
+    store: DataDriver,
+    project: Project,
+    ids: Iterable[str],
+    queue: str | None = None,
+    on_cancelled: Callable[[Sequence[FoundMessage]], None] | None = None,
+) -> TaskAnswer:
+    """Delete the messages of tasks that wait; call ``on_cancelled`` with those of each id.
+
+    The results of the tasks stay as they are, unless that changes them.
+    """
+
+    def cancel(key: str) -> KeyResult:
+        result = store.message_controller.cancel(key, queue, project)
+        if on_cancelled is not None and result.messages:
+            on_cancelled(result.messages)
+        return result
+
+    return _each(ids, cancel)
 
 
 def change_tasks(

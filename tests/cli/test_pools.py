@@ -59,8 +59,15 @@ def test_a_pool_changes_its_weight(pool, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "command", [("ls",), ("health",), ("queues",), ("dead",), ("redrive", "q"), ("rm", "a"), ("set", "a")]
-)
+    "command",
+    [
+        ("ls",), ("health",), ("queues",), ("dead",), ("dead", "q", "--delete", "-y"), ("redrive", "q"), ("rm", "a"),
+        ("set", "a"), ("queue", "q"), ("watch",), ("delete", "q", "-y"), ("pause", "q"), ("resume", "q"), ("peek", "q"),
+        ("purge", "q", "-y"), ("tasks",), ("cancel", "id"), ("reschedule", "id", "--in", "5s"), ("now", "id"),
+        ("doctor",),
+    ],
+    ids=" ".join,
+)  # fmt: skip
 def test_a_mistyped_broker_url_makes_no_store(pool, tmp_path, command):
     status, lines = pool(*command)
 

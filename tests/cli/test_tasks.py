@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 
 import pytest
+from celery import chord
+from celery.exceptions import ChordError, TaskRevokedError
 from kombu import Queue
+
+from tests.support.limits import LIMIT
+from tests.support.servers.redis_server import Server
+
+
+# Celery's backend calls what redis-py has deprecated.
+pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated:DeprecationWarning")
 
 
 def send(app, name, task_id, queue="orders", **options):
@@ -156,4 +166,73 @@ def test_more_than_is_read_is_said(app, ask, pool, monkeypatch):
 def test_a_cancelled_task_says_that_its_result_stays_pending(app, pool):
     send(app, "pay", "pay-1")
 
-    assert "The results of these tasks stay PENDING." in str(pool("cancel", "pay-1"))
+    assert "The results of these tasks stay PENDING" in str(pool("cancel", "pay-1"))
+
+
+def pay(): ...
+
+
+def sum_up(paid): ...
+
+
+@pytest.fixture(scope="module")
+def results():
+    with Server() as server:
+        yield server
+
+
+@pytest.fixture
+def shop(app, results):
+    """The application with a result backend, a task, and its callback."""
+    app.conf.result_backend = results.uri()
+    app.conf.task_default_queue = "orders"
+    app.task(name="pay")(pay)
+    app.task(name="sum_up")(sum_up)
+    yield app
+    app.backend.client.close()
+
+
+def test_a_cancelled_task_is_revoked_where_the_application_is_at_hand(shop, ask):
+    result = shop.tasks["pay"].apply_async()
+    kept = shop.tasks["pay"].apply_async()
+
+    assert [row["id"] for row in ask("cancel", result.id)["cancelled"]] == [result.id]
+
+    assert (result.state, kept.state) == ("REVOKED", "PENDING")
+    with pytest.raises(TaskRevokedError):
+        result.get(timeout=LIMIT)
+
+
+def test_the_chord_of_a_cancelled_task_fails(shop, ask):
+    part, whole = shop.tasks["pay"], shop.tasks["sum_up"]
+    result = chord([part.s(), part.s()], whole.s(), app=shop)()
+
+    ask("cancel", *(each.id for each in result.parent.results))
+
+    with pytest.raises(ChordError):
+        result.get(timeout=LIMIT)
+
+
+def test_a_cancelled_task_is_told_to_who_watches_events(shop, ask):
+    result, seen = shop.tasks["pay"].apply_async(), []
+    with shop.connection_for_read() as connection:
+        receiver = shop.events.Receiver(connection, handlers={"task-revoked": seen.append})
+        with receiver.consumer_context():
+            ask("cancel", result.id)
+            for _ in receiver.consume(limit=1, timeout=LIMIT):
+                pass
+
+    assert [(event["uuid"], event["terminated"]) for event in seen] == [(result.id, False)]
+
+
+def test_a_result_backend_that_is_down_is_named_and_the_task_is_cancelled(app, ask, pool, tmp_path):
+    (tmp_path / "results").mkdir()
+    app.conf.result_backend = f"file://{tmp_path}/results"
+    send(app, "pay", "pay-1")
+    shutil.rmtree(tmp_path / "results")
+
+    status, lines = pool("cancel", "pay-1")
+
+    assert status == 0
+    assert "their results cannot be stored" in str(lines)
+    assert ask("tasks")["tasks"] == []

@@ -116,21 +116,24 @@ def cancel(context: click.Context, ids: Sequence[str], queue: str | None, as_jso
     told = None if isinstance(app, BrokerUrl) else _teller(app)
     with open_broker(context) as broker:
         answer = operator.cancel_tasks(broker.store, broker.project, ids, queue, told)
-    if answer.tasks and told is None:
+    if answer.tasks and told is None and not as_json:
         click.echo("The results of these tasks stay PENDING: there is no result backend at hand.", err=True)
-    _print_answer(context, answer, "cancelled", as_json=as_json)
+    results = "PENDING" if told is None else "REVOKED"
+    _print_answer(context, answer, "cancelled", as_json=as_json, results=results)
 
 
 def _teller(app: Any) -> Callable[[Sequence[FoundMessage]], None] | None:
     """Return what tells an application of cancelled tasks; None without a result backend."""
-    from kombu_pool.contrib.revoked_tasks import has_results, tell_revoked  # noqa: PLC0415 - needs Celery
+    from celery.backends.base import DisabledBackend  # noqa: PLC0415 - not without an application
 
-    if not has_results(app):
+    from kombu_pool.contrib.tasks import Tasks  # noqa: PLC0415
+
+    if isinstance(app.backend, DisabledBackend):
         return None
 
     def tell(messages: Sequence[FoundMessage]) -> None:
         try:
-            tell_revoked(app, messages)
+            Tasks(app).revoke(messages)
         except Exception as error:  # noqa: BLE001 - whatever a result backend raises; the tasks are cancelled
             warn(f"The tasks are cancelled, but their results cannot be stored: {mask(str(error))}")
 
@@ -171,10 +174,10 @@ def now(context: click.Context, ids: Sequence[str], queue: str | None, as_json: 
     _print_answer(context, answer, "changed", as_json=as_json)
 
 
-def _print_answer(context: click.Context, answer: TaskAnswer, done: str, *, as_json: bool) -> None:
+def _print_answer(context: click.Context, answer: TaskAnswer, done: str, *, as_json: bool, **more: str) -> None:
     if as_json:
         document = asdict(answer)
-        print_json({done: document.pop("tasks"), **document})
+        print_json({done: document.pop("tasks"), **document, **more})
     else:
         if answer.tasks:
             print_table(_COLUMNS, [_row(row) for row in answer.tasks])

@@ -9,7 +9,7 @@ from celery.app.task import Context
 from kombu.serialization import loads, prepare_accept_content
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from kombu_pool.model import FoundMessage, KeyResult, Project
     from kombu_pool.storage import MessageController
@@ -34,9 +34,13 @@ class Tasks:
         """
         with self._messages() as (messages, project):
             result = messages.cancel(task_id, queue, project)
-        for message in result.messages:
-            self._revoke(message)
+        self.revoke(result.messages)
         return result
+
+    def revoke(self, messages: Iterable[FoundMessage]) -> None:
+        """Do what :meth:`cancel` does for tasks whose messages were deleted already."""
+        for message in messages:
+            self._revoke(message)
 
     def change(
         self, task_id: str, due: float | None = None, priority: int | None = None, queue: str | None = None

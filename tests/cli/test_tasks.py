@@ -7,15 +7,10 @@ import shutil
 import time
 
 import pytest
-from celery import chord
-from celery.exceptions import ChordError, TaskRevokedError
+from celery.exceptions import TaskRevokedError
 from kombu import Queue
 
 from tests.support.limits import LIMIT
-from tests.support.servers.redis_server import Server
-
-# Celery's backend calls what redis-py has deprecated.
-pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated:DeprecationWarning")
 
 
 def send(app, name, task_id, queue="orders", **options):
@@ -171,24 +166,14 @@ def test_a_cancelled_task_says_that_its_result_stays_pending(app, pool):
 def pay(): ...
 
 
-def sum_up(paid): ...
-
-
-@pytest.fixture(scope="module")
-def results():
-    with Server() as server:
-        yield server
-
-
 @pytest.fixture
-def shop(app, results):
-    """The application with a result backend, a task, and its callback."""
-    app.conf.result_backend = results.uri()
+def shop(app, tmp_path):
+    """The application with a result backend and a task."""
+    (tmp_path / "results").mkdir()
+    app.conf.result_backend = f"file://{tmp_path}/results"
     app.conf.task_default_queue = "orders"
     app.task(name="pay")(pay)
-    app.task(name="sum_up")(sum_up)
-    yield app
-    app.backend.client.close()
+    return app
 
 
 def test_a_cancelled_task_is_revoked_where_the_application_is_at_hand(shop, ask):
@@ -201,17 +186,6 @@ def test_a_cancelled_task_is_revoked_where_the_application_is_at_hand(shop, ask)
     assert (result.state, kept.state) == ("REVOKED", "PENDING")
     with pytest.raises(TaskRevokedError):
         result.get(timeout=LIMIT)
-
-
-def test_the_chord_of_a_cancelled_task_fails(shop, ask):
-    part, whole = shop.tasks["pay"], shop.tasks["sum_up"]
-    result = chord([part.s(), part.s()], whole.s(), app=shop)()
-
-    ask("cancel", *(each.id for each in result.parent.results))
-
-    with pytest.raises((ChordError, TaskRevokedError)):
-        result.get(timeout=LIMIT)
-    assert result.state == "FAILURE"
 
 
 def test_a_result_backend_that_is_down_is_named_and_the_task_is_cancelled(app, ask, pool, tmp_path):

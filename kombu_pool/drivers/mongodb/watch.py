@@ -32,6 +32,8 @@ _MAX_INTERVAL = 0.05
 #: Interval between scans beside a change stream, in seconds: for claims of other processes that end, which it does not
 #: report.
 _STREAM_INTERVAL = 1.0
+#: Interval between scans of all queues beside a change stream, in seconds: bounds the delay of an unreported message.
+_SCAN_INTERVAL = 30.0
 #: Interval between looks at a clock other than the server's, which a test may move at any time, and the shortest sleep,
 #: in seconds.
 _TEST_CLOCK_INTERVAL = 0.02
@@ -76,6 +78,8 @@ class MongoWatch(Watch):
         self._unscanned = self._names
         #: The time of the last look for due messages, and the earliest time at which one is due by the scans.
         self._checked_at, self._next_at = float("-inf"), math.inf
+        #: The monotonic time of the last scan of all queues.
+        self._scanned_at = float("-inf")
         self._ready: frozenset[tuple[Project, str]] | None = None
         filters = [{"p": project, "q": name} for project, name in self._names]
         self._stream = ChangeStream(self._store, filters, self._report)
@@ -170,6 +174,7 @@ class MongoWatch(Watch):
         """
         now = self._store.now()
         with self._store.client.translated():
+            is_reported = is_reported and time.monotonic() < self._scanned_at + _SCAN_INTERVAL
             if not is_reported or self._next_at <= now or self._is_any_due(now):
                 self._unscanned = self._names
             is_ready, at = self._scan(sorted(self._unscanned), now) if self._unscanned else (False, math.inf)
@@ -191,7 +196,7 @@ class MongoWatch(Watch):
         """Scan some queues, as :meth:`_look` does."""
         at, began = math.inf, time.monotonic()
         if len(names) == len(self._names):
-            self._checked_at, self._next_at = now, math.inf
+            self._checked_at, self._next_at, self._scanned_at = now, math.inf, began
         found = [self._store.cache(one, began) for one in self._store.queues.find(queues_filter(names))]
         before = {name: self._known.pop(name).queue.incarnation for name in names if name in self._known}
         after = {(project_key(one.queue.project), one.queue.name): one for one in found}

@@ -150,3 +150,12 @@ class TestWithAStream:
         assert quiet.wait(LIMIT)
         resumption.join()
         assert bodies(paused.claim()) == ["x"]
+
+    def test_a_message_without_a_report_is_found_later(self, quiet, driver, monkeypatch):
+        monkeypatch.setattr(watch_module, "_SCAN_INTERVAL", 2.0)
+        monkeypatch.setattr(quiet._stream, "_report", lambda *_, **__: None)
+        QueueHandle(driver, "b", "p").post("x")
+
+        assert quiet.wait(LIMIT)
+
+        assert quiet.ready == {("p", "b")}

@@ -107,6 +107,10 @@ class Switchable:
         self._target = target
         self._always = always
 
+    @property
+    def ready(self) -> Any:
+        return self._target.ready
+
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._target, name)
 

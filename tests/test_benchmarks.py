@@ -151,6 +151,18 @@ def test_without_a_mongodb_its_questions_are_left_out(quick_run, tmp_path_factor
     assert done.returncode == 0
 
 
+def test_many_producers_are_compared_with_one(quick_run, tmp_path_factory):
+    packages = tmp_path_factory.mktemp("packages")
+    (packages / "fiftyone").mkdir()
+    (packages / "fiftyone" / "__init__.py").touch()
+
+    done = quick_run("writers", PATH=str(packages), PYTHONPATH=str(packages), REDIS_SERVER="")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "\n2 producers, SQLite FULL  " in done.stdout
+    assert "\n2 producers, SQLite NORMAL, smallest share  " in done.stdout
+
+
 def test_a_private_server_ends_with_its_block(tmp_path):
     require("redis-server")
 

@@ -16,7 +16,7 @@ from kombu_pool.transport import channel as channels
 from kombu_pool.transport import options as options_of
 from kombu_pool.transport.amqp_errors import RETRIED
 from kombu_pool.transport.connection import PoolConnection
-from kombu_pool.transport.consume import celery_schedule
+from kombu_pool.transport.consume import celery_prefetch, celery_schedule
 from kombu_pool.transport.declare.exchanges import TYPES
 from kombu_pool.transport.failover import FailoverUrls, check_alternates
 from kombu_pool.transport.publish import celery_groups
@@ -67,6 +67,7 @@ class Transport(base.Transport):  # type: ignore[misc] # Kombu has no types
                 getattr(sys.modules[module], step).compatible_transports |= {self.driver_type}
         celery_groups.install()
         celery_schedule.install()
+        celery_prefetch.install()
 
     def driver_version(self) -> str:
         """Return the version of kombu_pool."""

@@ -24,6 +24,22 @@ def test_a_prefetch_multiplier_of_one_holds_one_task_for_each_process(site):
     assert [site.answer(result) for result in results] == ["0", "1", "2", "3", "4"]
 
 
+@pytest.mark.parametrize("multiplier", [4, 0])
+def test_without_prefetch_a_task_is_claimed_when_a_process_is_free(site, multiplier):
+    worker = site.lone_worker(
+        "--pool=prefork", "--concurrency=2", "--disable-prefetch", worker_prefetch_multiplier=multiplier
+    )
+    results = [site.send("wait_for", str(number), "open") for number in range(5)]
+
+    eventually(lambda: begun(site) == {"0", "1"})
+    free, _ = site.counts()
+    (site.folder / "open").touch()
+
+    assert free == 3
+    assert "disable_prefetch" not in worker.log
+    assert [site.answer(result) for result in results] == ["0", "1", "2", "3", "4"]
+
+
 def test_a_process_is_replaced_after_its_last_task(site):
     site.lone_worker("--pool=prefork", "--concurrency=1", "--max-tasks-per-child=5")
 

@@ -89,7 +89,7 @@ class QueueConsumers:
     @property
     def is_unlimited(self) -> bool:
         """Return whether their messages hold no slots of the window."""
-        return self.no_ack or not self.window.prefetch_count
+        return self.no_ack or not (self.window.prefetch_count or self.window.demand)
 
     @property
     def priority(self) -> int:

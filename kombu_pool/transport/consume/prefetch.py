@@ -41,6 +41,11 @@ class PrefetchWindow:
         self.opened_at = -math.inf
         self._wake = wake
 
+    @property
+    def limit(self) -> int:
+        """Return the number of slots."""
+        return self.prefetch_count or self.read_ahead
+
     def outstanding(self) -> int:
         """Return how many messages are claimed and not settled, as far as the store has confirmed."""
         return sum(lease.unsettled for lease in list(self.leases))
@@ -71,7 +76,7 @@ class PrefetchWindow:
 
         A claim of one message costs as much as a claim of many.
         """
-        return slots * 4 >= self.prefetch_count * (3 if self.prefetch_count >= _LARGE_WINDOW else 2)
+        return slots * 4 >= self.limit * (3 if self.limit >= _LARGE_WINDOW else 2)
 
     def delivered(self, ready: int) -> None:
         """Wake consumers without a limit once half of the messages read ahead is delivered; ``ready`` are left."""

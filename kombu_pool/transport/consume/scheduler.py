@@ -313,10 +313,10 @@ class Scheduler:
         """Return how many slots are neither held, as far as the store knows, nor reserved for claims in progress."""
         since = time.monotonic() - self.RESERVATION_TTL
         reserved = sum(slots for slots, begun in list(window.reserved.values()) if begun > since)
-        return window.prefetch_count - outstanding - reserved
+        return window.limit - outstanding - reserved
 
     def _demand_of(self, window: PrefetchWindow) -> int:
         """Return how many messages more the consumers of a window can start on at once, or all that it may hold."""
         if window.demand is None:
-            return window.prefetch_count
+            return window.limit
         return window.demand() - sum(one.ready for one in self.served() if one.window is window)

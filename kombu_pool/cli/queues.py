@@ -15,7 +15,7 @@ from kombu_pool.cli.broker import open_broker
 from kombu_pool.cli.tables import Bad, escaped, format_age, format_time, is_terminal, print_json, print_table, warn
 from kombu_pool.operator.queue_details import show_queue
 from kombu_pool.operator.queues import list_queues as list_rows
-from kombu_pool.operator.queues import with_growth
+from kombu_pool.operator.rates import compared, look
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from kombu_pool.cli.tables import Row
     from kombu_pool.operator.queue_details import ConsumerView, QueueDetails
     from kombu_pool.operator.queues import QueueReport, QueueRow
+    from kombu_pool.operator.rates import Look
 
-_SORTED_BY = ("name", "pool", "ready", "delayed", "claimed", "oldest", "consumers", "growth")
+_SORTED_BY = ("name", "pool", "ready", "delayed", "claimed", "oldest", "consumers", "growth", "in", "out")
+_RATES = ("GROWTH/s", "IN/s", "OUT/s")
 _COLUMNS = ("QUEUE", "POOL", "READY", "DELAYED", "CLAIMED", "OLDEST", "CONSUMERS")
 
 
@@ -48,7 +50,7 @@ def _choosing(command: Callable[..., None]) -> Callable[..., None]:
 @click.command("queues")
 @_choosing
 @click.option(
-    "--for", "seconds", type=options.DURATION, help="Look twice, 5s apart, and show by how much each queue grows."
+    "--for", "seconds", type=options.DURATION, help="Look twice, 5s apart, and show the growth and the rates."
 )
 @options.as_json
 @click.pass_context
@@ -58,16 +60,17 @@ def list_queues(context: click.Context, /, order: str, seconds: float | None, as
     A count that ends with + is a lower bound. Exits with 1 if a pool does not answer.
     """
     with open_broker(context) as broker:
-        report = list_rows(broker.store, broker.project, **chosen)
-        if seconds is not None:
+        if seconds is None:
+            report = list_rows(broker.store, broker.project, **chosen)
+        else:
+            before = look(broker.store, broker.project, **chosen)
             time.sleep(seconds)
-            later = list_rows(broker.store, broker.project, **chosen)
-            report = replace(later, queues=with_growth(report.queues, later.queues, seconds))
+            report = compared(before, look(broker.store, broker.project, **chosen))
     report = replace(report, queues=_sorted(report.queues, order))
     if as_json:
         print_json({**asdict(report), "totals": asdict(report.totals)})
     else:
-        _print_report(report, with_growth=seconds is not None)
+        _print_report(report, with_rates=seconds is not None)
     if report.unreachable:
         context.exit(1)
 
@@ -76,7 +79,7 @@ def _sorted(rows: Sequence[QueueRow], order: str) -> list[QueueRow]:
     """Return the rows by name or pool, or those with the highest numbers first, and unknown ones last."""
     if order in ("name", "pool"):
         return sorted(rows, key=lambda row: (row.pool if order == "pool" else "", row.queue))
-    field = {"oldest": "oldest_age"}.get(order, order)
+    field = {"oldest": "oldest_age", "in": "rate_in", "out": "rate_out"}.get(order, order)
     return sorted(rows, key=lambda row: (-_number(getattr(row, field)), row.queue))
 
 
@@ -84,15 +87,22 @@ def _number(value: float | None) -> float:
     return float("-inf") if value is None else value
 
 
-def _print_report(report: QueueReport, *, with_growth: bool) -> None:
-    rows = [_row(row, with_growth=with_growth) for row in report.queues]
+def _print_report(report: QueueReport, *, with_rates: bool) -> None:
+    rows = [_row(row, with_rates=with_rates) for row in report.queues]
     if len(rows) > 1:
         totals, plus = report.totals, "" if report.totals.exact else "+"
         counts = (f"{count}{plus}" for count in (totals.ready, totals.delayed, totals.claimed))
         rows.append(
-            (f"{totals.queues} queues", None, *counts, None, totals.consumers, *([None] if with_growth else []))
+            (
+                f"{totals.queues} queues",
+                None,
+                *counts,
+                None,
+                totals.consumers,
+                *([None] * len(_RATES) if with_rates else []),
+            )
         )
-    columns = (*_COLUMNS, "GROWTH/s") if with_growth else _COLUMNS
+    columns = (*_COLUMNS, *_RATES) if with_rates else _COLUMNS
     if any(row.paused for row in report.queues):
         states = [Bad("paused") if row.paused else None for row in report.queues]
         rows = [(*row, state) for row, state in zip_longest(rows, states)]
@@ -104,15 +114,16 @@ def _print_report(report: QueueReport, *, with_growth: bool) -> None:
         warn(reason)
 
 
-def _row(row: QueueRow, *, with_growth: bool) -> Row:
+def _row(row: QueueRow, *, with_rates: bool) -> Row:
     if row.error is not None:
         counts: tuple[object, ...] = (Bad("?"), Bad("?"), Bad("?"), Bad("?"))
     else:
         plus = "" if row.exact else "+"
         counts = (*(f"{count}{plus}" for count in (row.ready, row.delayed, row.claimed)), format_age(row.oldest_age))
     consumers = Bad("0") if row.ready and not row.consumers else row.consumers
-    growth = () if not with_growth else (None if row.growth is None else f"{row.growth:+g}",)
-    return (row.queue, Bad(row.pool) if row.error else row.pool, *counts, consumers, *growth)
+    growth = None if row.growth is None else f"{row.growth:+g}"
+    rates = (growth, row.rate_in, row.rate_out) if with_rates else ()
+    return (row.queue, Bad(row.pool) if row.error else row.pool, *counts, consumers, *rates)
 
 
 @click.command("watch")
@@ -122,18 +133,18 @@ def _row(row: QueueRow, *, with_growth: bool) -> Row:
 @options.as_json
 @click.pass_context
 def watch(context: click.Context, /, order: str, every: float, times: int | None, as_json: bool, **chosen: Any) -> None:
-    """Show the queues again and again, with the growth of each since the last look, until Ctrl-C.
+    """Show the queues again and again, with the growth and the rates since the last look, until Ctrl-C.
 
     With --json one document a line.
     """
-    before: QueueReport | None = None
+    before: Look | None = None
     with open_broker(context) as broker:
         while times is None or times > 0:
             began = time.monotonic()
-            report = list_rows(broker.store, broker.project, **chosen)
-            rows = report.queues if before is None else with_growth(before.queues, report.queues, every)
-            _show_look(replace(report, queues=_sorted(rows, order)), as_json=as_json)
-            before, times = report, None if times is None else times - 1
+            last = look(broker.store, broker.project, **chosen)
+            report = last.report if before is None else compared(before, last)
+            _show_look(replace(report, queues=_sorted(report.queues, order)), as_json=as_json)
+            before, times = last, None if times is None else times - 1
             if times != 0:
                 time.sleep(max(0.0, began + every - time.monotonic()))
 
@@ -145,7 +156,7 @@ def _show_look(report: QueueReport, *, as_json: bool) -> None:
     if is_terminal():
         click.clear()
     click.echo(format_time(time.time()))
-    _print_report(report, with_growth=True)
+    _print_report(report, with_rates=True)
 
 
 @click.command("queue")

@@ -15,7 +15,7 @@ from kombu_pool.storage import CONTROL_POOL
 from kombu_pool.storage.inspection import MAX_COUNTED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from kombu_pool.model import Project, QueueCounts
     from kombu_pool.pooling import DataDriver
@@ -47,6 +47,9 @@ class QueueRow:
     exact: bool = True
     #: Messages a second by which the queue grew between two looks; None after one look.
     growth: float | None = None
+    #: Messages a second that were published, and that were settled or died, between two looks.
+    rate_in: float | None = None
+    rate_out: float | None = None
     error: str | None = None
     #: Whether its consumers get nothing until it is resumed.
     paused: bool = False
@@ -178,14 +181,3 @@ def _row(queue: str, pool: str, counts: QueueCounts | None, consumers: int) -> Q
     return QueueRow(
         queue, pool, counts.free, counts.delayed, counts.claimed, age, consumers, counts.is_exact, paused=counts.paused
     )
-
-
-def with_growth(before: Iterable[QueueRow], after: Iterable[QueueRow], seconds: float) -> list[QueueRow]:
-    """Return the later rows with the growth since the earlier ones, which are ``seconds`` older."""
-    totals = {(row.queue, row.pool): row.total for row in before if row.exact}
-    rows = []
-    for row in after:
-        earlier, later = totals.get((row.queue, row.pool)), row.total if row.exact else None
-        growth = None if earlier is None or later is None else round((later - earlier) / seconds, 2)
-        rows.append(QueueRow(**{**vars(row), "growth": growth}))
-    return rows

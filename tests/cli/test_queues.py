@@ -12,6 +12,7 @@ from kombu import Queue
 
 import kombu_pool
 from kombu_pool.operator import queues as operator_queues
+from kombu_pool.operator import rates
 from tests.support.limits import LIMIT, best_of, seconds_of
 from tests.support.servers.redis_server import Server
 
@@ -111,13 +112,28 @@ def test_queues_are_chosen_and_sorted(app, ask, pool, tmp_path):
     assert pool("queues", "none")[1] == [["There are no queues."]]
 
 
-def test_two_looks_show_the_growth(app, ask):
-    declare(app, "orders")
-    before = operator_queues.QueueRow("orders", "default", 1, 0, 0, None, 0)
-    after = operator_queues.QueueRow("orders", "default", 4, 5, 2, None, 0)
+def test_two_looks_show_the_growth_and_the_rates(stored, ask, pool):
+    declare(stored, "orders")
+    with stored.connection_for_write() as connection:
+        channel, broker = connection.default_channel, connection.connection.broker
+        producer = connection.Producer(channel)
 
-    assert [row.growth for row in operator_queues.with_growth([before], [after], 5)] == [2.0]
-    assert ask("queues", "--for", "10ms")["queues"][0]["growth"] == 0
+        def work():
+            for _ in range(4):
+                producer.publish({}, routing_key="orders")
+            channel.basic_get("orders").ack()
+            broker.settlement.flush()
+            broker.data.send_counters()
+
+        work()
+        before = rates.look(broker.data, None)
+        work()
+        (row,) = rates.compared(before, rates.look(broker.data, None)._replace(at=before.at + 2)).queues
+
+    assert (row.growth, row.rate_in, row.rate_out) == (1.5, 2.0, 0.5)
+    found = ask("queues", "--for", "10ms")["queues"][0]
+    assert (found["growth"], found["rate_in"], found["rate_out"]) == (0, 0, 0)
+    assert pool("queues", "--for", "10ms")[1][0][-3:] == ["GROWTH/s", "IN/s", "OUT/s"]
 
 
 @pytest.mark.parametrize("duration", ["soon", "0s", "-1", "5 h"])

@@ -109,6 +109,11 @@ class MessageController(KeyedMessages, storage.MessageController):
             for message in messages:
                 found.remove(message)
 
+    def delayed_ids(self, queue, project=None, limit=DEFAULT_LIMIT):
+        with self._store.read() as (state, now):
+            delayed = [message for message in state.find(project, queue, now).messages.values() if message.due > now]
+        return [message.id for message in sorted(delayed, key=lambda message: message.due)[:limit]]
+
     def reject(self, queue, held, project=None, *, reason=DeadLetterReason.REJECTED):
         refused = []
         with self._store.change() as (state, now):

@@ -94,20 +94,24 @@ class Registry(ABC, Generic[V]):
         """Return whether the pool exists."""
         return name in self.read()[0].pools
 
-    def change(self, work: Callable[[Records], Records], unused: str | None = None) -> None:
-        """Replace the records by the result of ``work``, which may be called again, or raise.
+    def change(self, work: Callable[[Records], Records], unused: str | None = None) -> bool:
+        """Replace the records by the result of ``work``, which may be called again, or raise; return if they differ.
 
         Raises:
             PoolInUse: as :meth:`replace`.
             ConnectionError: other processes replaced the records each time.
         """
+        differed = False
 
         def attempt() -> bool:
+            nonlocal differed
             records, version = self.read()
             changed = work(records)
-            return changed == records or self.replace(changed, version, unused)
+            differed = changed != records
+            return not differed or self.replace(changed, version, unused)
 
         change(attempt, "pools")
+        return differed
 
 
 def encode(records: Records) -> bytes:
@@ -153,11 +157,26 @@ class PoolsController(storage.PoolsController):
     def create(
         self, name: str, weight: int, uri: str, flavor: str | None = None, options: Mapping[str, Any] | None = None
     ) -> None:
-        _check_weight(weight)
-        pool = StoredPool(uri, weight, flavor or None, write(dict(options or {})))
-        if pool[1:] != (0, None, write({VIRTUAL: True})):
-            _refuse_reserved(name)
+        pool = _to_stored(name, weight, uri, flavor, options)
         self._registry.change(lambda records: _put(records, name, pool))
+
+    def create_if_absent(
+        self,
+        name: str,
+        weight: int,
+        uri: str,
+        flavor: str | None = None,
+        options: Mapping[str, Any] | None = None,
+        *,
+        restore: bool = False,
+    ) -> bool:
+        pool = _to_stored(name, weight, uri, flavor, options)
+
+        def put(records: Records) -> Records:
+            is_kept_out = name in records.pools or (not restore and name in records.removed)
+            return records if is_kept_out else _put(records, name, pool)
+
+        return self._registry.change(put)
 
     def get(self, name: str, detailed: bool = False) -> Pool:
         return _to_pool(name, _require(self._registry.read()[0], name), detailed)
@@ -197,6 +216,11 @@ class FlavorsController(storage.FlavorsController):
     def create(self, name: str, project: Project = None, capabilities: RequiredCapabilities | None = None) -> None:
         self._put(name, project, {} if capabilities is None else capabilities)
 
+    def create_if_absent(
+        self, name: str, project: Project = None, capabilities: RequiredCapabilities | None = None
+    ) -> bool:
+        return self._put(name, project, {} if capabilities is None else capabilities, is_replaced=False)
+
     def get(self, name: str, project: Project = None, detailed: bool = False) -> Flavor:
         return _to_flavor(name, _require_flavor(self._registry.read()[0], project, name), detailed)
 
@@ -211,20 +235,38 @@ class FlavorsController(storage.FlavorsController):
     def drop_all(self) -> None:
         self._registry.change(lambda records: records._replace(flavors={}))
 
-    def _put(self, name: str, project: Project, given: RequiredCapabilities, *, must_exist: bool = False) -> None:
+    def _put(
+        self,
+        name: str,
+        project: Project,
+        given: RequiredCapabilities,
+        *,
+        must_exist: bool = False,
+        is_replaced: bool = True,
+    ) -> bool:
         stored = write(dict(given) if isinstance(given, Mapping) else [*given])
 
         def put(records: Records) -> Records:
             if must_exist:
                 _require_flavor(records, project, name)
+            if not is_replaced and (project, name) in records.flavors:
+                return records
             return records._replace(flavors={**records.flavors, (project, name): stored})
 
-        self._registry.change(put)
+        return self._registry.change(put)
 
 
 def _page(names: Iterable[str], marker: str | None, limit: int, view: Callable[[str], Any]) -> Iterator[Any]:
     chosen = sorted(name for name in names if not marker or name > marker)[: limit or None]
     return iter((iter([view(name) for name in chosen]), chosen[-1] if chosen else ""))
+
+
+def _to_stored(name: str, weight: int, uri: str, flavor: str | None, options: Mapping[str, Any] | None) -> StoredPool:
+    _check_weight(weight)
+    pool = StoredPool(uri, weight, flavor or None, write(dict(options or {})))
+    if pool[1:] != (0, None, write({VIRTUAL: True})):
+        _refuse_reserved(name)
+    return pool
 
 
 def _to_pool(name: str, pool: StoredPool, detailed: bool) -> Pool:

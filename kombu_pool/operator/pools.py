@@ -9,11 +9,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool.drivers import mask, mask_uri, open_data
-from kombu_pool.errors import ConfigurationError
 from kombu_pool.errors import ConnectionError as StoreConnectionError
 from kombu_pool.operator import queues
 from kombu_pool.pooling import add_pool as create_pool
-from kombu_pool.pooling import call_all, is_same_store
+from kombu_pool.pooling import already_added, call_all, is_same_store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -94,9 +93,7 @@ def add_pool(store: DataDriver, project: Project, pool: Mapping[str, Any]) -> No
         ConnectionError: the store does not answer.
     """
     if store.control.pools_controller.exists(pool["name"]):
-        raise ConfigurationError(
-            f"Pool {pool['name']!r} exists already; change it with: celery pool set {pool['name']}"
-        )
+        raise already_added(pool["name"])
     require_alive(pool["uri"], pool.get("options"))
     create_pool(store.control, pool, project)
 

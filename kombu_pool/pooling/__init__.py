@@ -8,6 +8,7 @@ from kombu_pool.pooling.controllers import ClaimController, MessageController, Q
 from kombu_pool.pooling.driver import DataDriver
 from kombu_pool.pooling.pool_declarations import (
     add_pool,
+    already_added,
     declare_pools,
     is_same_store,
     pool_differences,
@@ -22,6 +23,7 @@ __all__ = [
     "QueueController",
     "SubscriptionController",
     "add_pool",
+    "already_added",
     "ask_pools",
     "call_all",
     "declare_pools",

@@ -93,7 +93,8 @@ class PoolChoice:
 
     def _add(self, name: str, weight: int) -> None:
         with suppress(errors.PoolAlreadyExists):  # another process added a pool of this URI
-            self._control.pools_controller.create(name, weight, self._control.uri, options={VIRTUAL: True})
+            add = self._control.pools_controller.create_if_absent
+            add(name, weight, self._control.uri, options={VIRTUAL: True}, restore=True)
 
     def _is_control_store_a_pool(self) -> bool:
         """Return whether a data driver serves the control store's URI."""

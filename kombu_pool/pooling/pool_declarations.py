@@ -14,7 +14,7 @@ from kombu_pool.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from kombu_pool.model import Pool, Project
+    from kombu_pool.model import Flavor, Pool, Project
     from kombu_pool.storage import ControlDriver
 
 logger = logging.getLogger(__name__)
@@ -51,8 +51,7 @@ def declare_pools(
     for flavor in flavors:
         _declare_flavor(control, flavor, project)
     for name in implied:
-        if not control.flavors_controller.exists(name, project=project):
-            control.flavors_controller.create(name, project=project)
+        _declare_flavor(control, {"name": name}, project)
     for pool in pools:
         _declare_pool(control, pool)
 
@@ -94,27 +93,44 @@ def _listed(keys: Iterable[object]) -> str:
 
 
 def add_pool(control: ControlDriver, pool: Mapping[str, Any], project: Project = None) -> None:
-    """Create a pool, in place of one that was deleted, and its flavor if that is absent; raise as declare_pools()."""
+    """Create a pool, in place of one that was deleted, and its flavor if that is absent; raise as declare_pools().
+
+    Raises:
+        ConfigurationError: there is a pool of that name, too.
+    """
     pool = _validated(pool, "pool", _POOL_KEYS, {"name", "uri"})
     capabilities_of(pool["uri"])
     if pool.get("flavor"):
         _declare_flavor(control, {"name": pool["flavor"]}, project)
-    control.pools_controller.create(pool["name"], **_values(pool))
+    if not control.pools_controller.create_if_absent(pool["name"], **_values(pool), restore=True):
+        raise already_added(pool["name"])
+
+
+def already_added(name: str) -> ConfigurationError:
+    """Return the error of a pool that is added where there is one of that name."""
+    return ConfigurationError(f"Pool {name!r} exists already; change it with: celery pool set {name}")
 
 
 def _declare_flavor(control: ControlDriver, flavor: Mapping[str, Any], project: Project) -> None:
     name = flavor["name"]
-    try:
-        found = control.flavors_controller.get(name, project=project, detailed=True)
-    except errors.FlavorDoesNotExist:
-        control.flavors_controller.create(name, project=project, capabilities=flavor.get("capabilities"))
-        return
-    if "capabilities" in flavor and _comparable(found) != _comparable(flavor):
+    found = _find_flavor(control, name, project)
+    if found is None:
+        # Another process may create it since it was looked for.
+        if control.flavors_controller.create_if_absent(name, project, flavor.get("capabilities")):
+            return
+        found = _find_flavor(control, name, project)
+    if found and "capabilities" in flavor and _comparable(found) != _comparable(flavor):
         _warn(
             control,
             f"The flavor {name!r} has the capabilities {found['capabilities']!r}, and other ones in the settings: "
             "those in the settings have no effect",
         )
+
+
+def _find_flavor(control: ControlDriver, name: str, project: Project) -> Flavor | None:
+    with suppress(errors.FlavorDoesNotExist):
+        return control.flavors_controller.get(name, project=project, detailed=True)
+    return None
 
 
 def _comparable(flavor: Mapping[str, Any]) -> list[Any]:
@@ -125,18 +141,24 @@ def _comparable(flavor: Mapping[str, Any]) -> list[Any]:
 def _declare_pool(control: ControlDriver, pool: Mapping[str, Any]) -> None:
     name = pool["name"]
     declared = _values(pool)
-    try:
-        found = control.pools_controller.get(name, detailed=True)
-    except errors.PoolDoesNotExist:
-        found = None
+    found = _find_pool(control, name)
     if found is None or found["uri"] != pool["uri"]:
         capabilities_of(pool["uri"])  # raises for a URI that no driver serves; a stored one is not checked again
-    if found is not None:
-        _compare(control, found, {key: value for key, value in declared.items() if key in pool})
-    elif control.pools_controller.is_removed(name):
+    if found is None:
+        # Another process may create it since it was looked for.
+        if control.pools_controller.create_if_absent(name, **declared):
+            return
+        found = _find_pool(control, name)
+    if found is None:
         _warn(control, _removed(pool))
     else:
-        control.pools_controller.create(name, **declared)
+        _compare(control, found, {key: value for key, value in declared.items() if key in pool})
+
+
+def _find_pool(control: ControlDriver, name: str) -> Pool | None:
+    with suppress(errors.PoolDoesNotExist):
+        return control.pools_controller.get(name, detailed=True)
+    return None
 
 
 def _compare(control: ControlDriver, found: Pool, declared: Mapping[str, Any]) -> None:
@@ -181,9 +203,8 @@ def pool_differences(control: ControlDriver, pools: Iterable[Mapping[str, Any]])
     for given in pools:
         pool = _validated(given, "pool", _POOL_KEYS, {"name", "uri"})
         declared = {key: value for key, value in _values(pool).items() if key in pool}
-        try:
-            found = control.pools_controller.get(pool["name"], detailed=True)
-        except errors.PoolDoesNotExist:
+        found = _find_pool(control, pool["name"])
+        if found is None:
             if control.pools_controller.is_removed(pool["name"]):
                 differences.append((pool["name"], _removed(pool)))
             continue

@@ -46,13 +46,12 @@ from kombu_pool.storage.control import (
     ConsumersController,
     ControlDriver,
     DueMaintenance,
-    FlavorsController,
-    PoolsController,
     QueueLookup,
 )
 from kombu_pool.storage.data import ClaimController, MessageController
 from kombu_pool.storage.dead_letters import DeadLetterHooks
 from kombu_pool.storage.driver import DataDriver
+from kombu_pool.storage.pools import FlavorsController, PoolsController
 from kombu_pool.storage.queue_metadata import (
     DEAD_LETTER_EXCHANGE,
     DEAD_LETTER_EXPIRED,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -54,6 +56,30 @@ def test_creating_again_replaces_a_flavor(flavors: FlavorsController) -> None:
     flavors.create("fast", capabilities=["AOD"])
 
     assert flavors.get("fast", detailed=True)["capabilities"] == ["AOD"]
+
+
+def test_a_flavor_that_is_there_is_not_created_if_absent(flavors: FlavorsController) -> None:
+    assert flavors.create_if_absent("fast", capabilities=["FIFO"])
+
+    assert not flavors.create_if_absent("fast", capabilities=["AOD"])
+
+    assert flavors.get("fast", detailed=True)["capabilities"] == ["FIFO"]
+    assert flavors.create_if_absent("fast", "project")
+    assert flavors.get("fast", "project", detailed=True)["capabilities"] == {}
+
+
+def test_of_flavors_that_are_created_if_absent_at_once_one_is_stored(flavors: FlavorsController) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        barrier = Barrier(4)
+
+        def create(number: int) -> bool:
+            barrier.wait()
+            return flavors.create_if_absent("fast", capabilities=[str(number)])
+
+        stored = [*threads.map(create, range(4))]
+
+    assert sum(stored) == 1
+    assert flavors.get("fast", detailed=True)["capabilities"] == [str(stored.index(True))]
 
 
 def test_an_unknown_flavor_does_not_exist(flavors: FlavorsController) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -72,6 +74,53 @@ def test_creating_again_replaces_a_pool(pools: PoolsController) -> None:
         "flavor": None,
         "options": {},
     }
+
+
+def test_a_pool_that_is_there_is_not_created_if_absent(pools: PoolsController) -> None:
+    assert pools.create_if_absent("p", 1, "memory://p", "fast", {"max_message_size": 10})
+    before = pools.get("p", detailed=True)
+
+    assert not pools.create_if_absent("p", 2, "memory://q")
+    assert not pools.create_if_absent("p", 2, "memory://q", restore=True)
+
+    assert pools.get("p", detailed=True) == before
+    assert before["options"] == {"max_message_size": 10}
+
+
+def test_a_pool_that_was_deleted_is_created_if_absent_only_to_restore_it(pools: PoolsController) -> None:
+    pools.create("p", 1, "memory://p")
+    pools.delete("p")
+
+    assert not pools.create_if_absent("p", 2, "memory://p")
+    assert not pools.exists("p")
+    assert pools.create_if_absent("p", 3, "memory://p", restore=True)
+
+    assert pools.get("p")["weight"] == 3
+    assert not pools.is_removed("p")
+
+
+def test_a_pool_that_is_created_if_absent_is_held_to_the_same_rules(pools: PoolsController) -> None:
+    pools.create("p", 1, "memory://p")
+
+    with pytest.raises(errors.PoolAlreadyExists):
+        pools.create_if_absent("q", 1, "memory://p")
+    with pytest.raises(errors.ConfigurationError):
+        pools.create_if_absent("q", -1, "memory://q")
+    assert not pools.exists("q")
+
+
+def test_of_pools_that_are_created_if_absent_at_once_one_is_stored(pools: PoolsController) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        barrier = Barrier(4)
+
+        def create(number: int) -> bool:
+            barrier.wait()
+            return pools.create_if_absent("p", number, f"memory://{number}")
+
+        stored = [*threads.map(create, range(4))]
+
+    assert sum(stored) == 1
+    assert pools.get("p")["weight"] == stored.index(True)
 
 
 def test_creating_again_leaves_the_queues_of_the_pool_where_they_are(

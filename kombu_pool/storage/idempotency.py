@@ -12,7 +12,7 @@ from kombu_pool.model import IdempotencyKey
 from kombu_pool.storage.queue_metadata import IDEMPOTENCY_WINDOW
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
 
 
 class ProducerSequence:
@@ -51,14 +51,14 @@ class IdempotencyCache:
 
     def __init__(self) -> None:
         # Ordered by time, the most recent last.
-        self._posts: OrderedDict[tuple[int, bytes], CompletedPost] = OrderedDict()
+        self._posts: OrderedDict[tuple[Hashable, bytes], CompletedPost] = OrderedDict()
 
-    def ids(self, idempotency_key: IdempotencyKey, queue: int = 0) -> Sequence[str] | None:
+    def ids(self, idempotency_key: IdempotencyKey, queue: Hashable = 0) -> Sequence[str] | None:
         """Return the ids that this post got, None if it was not made."""
         post = self._posts.get((queue, idempotency_key.producer))
         return None if post is None or post.sequence < idempotency_key.sequence else post.ids
 
-    def add(self, idempotency_key: IdempotencyKey, now: float, ids: Sequence[str], queue: int = 0) -> None:
+    def add(self, idempotency_key: IdempotencyKey, now: float, ids: Sequence[str], queue: Hashable = 0) -> None:
         """Record a completed post, in place of the producer's last one."""
         key = queue, idempotency_key.producer
         self._posts[key] = CompletedPost(idempotency_key.sequence, now, ids)

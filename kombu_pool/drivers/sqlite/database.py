@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from kombu_pool.drivers.sqlite.location import Location
-    from kombu_pool.drivers.sqlite.store_file import StoreFile
+    from kombu_pool.drivers.sqlite.store_file import FileId, StoreFile
     from kombu_pool.drivers.sqlite.times import StoreClock
     from kombu_pool.drivers.sqlite.wal_sync import WalSync
 
@@ -65,6 +65,8 @@ class Database:
         self._opened: StoreFile | None = None
         self._written = _Written()
         self._check_at = 0.0
+        #: Whether the disk refused a commit, until a checkpoint. Then no write may rely on what a read has found.
+        self.has_unflushed = False
         #: The identity of the store, read at each opening of the file.
         self.identity = ""
         #: What differs from before once the file was deleted or replaced: a text for connections, a number for watches.
@@ -102,12 +104,14 @@ class Database:
     def confirm(self) -> None:
         """Return once what this thread's last transaction wrote is as durable as the settings ask, and can be found.
 
+        A transaction that wrote nothing may be a retry that found its write: first the disk must take what it refused.
+
         Raises:
-            ConnectionError: the disk did not take it.
+            ConnectionError: the disk did not take it. Other transactions see it.
             StoreLost: the file is no longer at its path, so that no process will find what was written.
         """
         written = self._written.file
-        if written.log is not None and _has_changed(written.connection, self._written.changes):
+        if written.log is not None and (self.has_unflushed or _has_changed(written.connection, self._written.changes)):
             self._flush(written.log, written.connection)
         if written.file != file_id(self.path):
             with self.lock:
@@ -116,11 +120,19 @@ class Database:
             raise StoreLost(f"{self.path}: the file was deleted or replaced during a write; repeat the write")
 
     def _flush(self, log: WalSync, connection: sqlite3.Connection) -> None:
-        if not log.flush():
-            with self.lock:
-                if log.checkpoint(connection):
-                    return
-            raise ConnectionError(f"{self.path}: the disk does not take what is written")
+        if not self.has_unflushed and log.flush() and not self.has_unflushed:
+            return
+        self.has_unflushed = True
+        with self.lock:
+            if log.checkpoint(connection):
+                self.has_unflushed = False
+                return
+        raise ConnectionError(f"{self.path}: the disk does not take what is written")
+
+    def scope(self, queue: int) -> tuple[int, str, FileId | None]:
+        """Return what tells a queue from those of other files that were at the path. Called in a transaction."""
+        opened = self._written.file
+        return queue, opened.identity, opened.file
 
     def current_epoch(self) -> str:
         """Return the epoch of the file that is at the path now."""
@@ -161,6 +173,7 @@ class Database:
         if before is not None and (before.identity, before.file) != (opened.identity, opened.file):
             report_loss(self.path, before)
             self.losses += 1
+            self.has_unflushed = False
             # A copy of the store has its identity, too.
             self.epoch = opened.identity if opened.identity != before.identity else f"{opened.identity}.{self.losses}"
         self.epoch = self.epoch or opened.identity

@@ -70,31 +70,36 @@ class MessageController(Contract):
         post = UniquePost(incoming) if has_unique(incoming) else None
         client = None if client_uuid is None else str(client_uuid)
         database = self._database
-        with database.write, database.lock, database.begin_write() as connection:
-            found = connection.execute(_TARGET, (project_key(project), queue)).fetchone()
-            if found is None or incarnation not in (None, found[2]):
-                raise QueueDoesNotExist(queue, project)
-            now, policy = self._clock.now(), policy_of(found[1])
-            if idempotency_key is not None and (before := self._idempotency.ids(idempotency_key, found[0])) is not None:
-                return before
+        with database.write, database.lock:
+            with database.begin_write() as connection:
+                found = connection.execute(_TARGET, (project_key(project), queue)).fetchone()
+                if found is None or incarnation not in (None, found[2]):
+                    raise QueueDoesNotExist(queue, project)
+                now, policy = self._clock.now(), policy_of(found[1])
+                scope = database.scope(found[0])
+                if (
+                    idempotency_key is not None
+                    and (before := self._idempotency.ids(idempotency_key, scope)) is not None
+                ):
+                    return before
+                if post is not None:
+                    incoming = unique.settle(connection, found[0], policy, post, now)
+                if policy.is_bounded and not limits.admits(connection, found[0], policy, incoming, now):
+                    raise QueueIsFull(queue, project)
+                first = next_number(max(found[3] or 0, database.last_number), now.wall)
+                last = first + len(incoming) - 1
+                soon = store(connection, found[0], policy, incoming, first, now.wall, client)
+                database.last_number = last
+                unique.hold(connection, found[0], post, first, now.wall)
+                removed = (
+                    limits.make_room(connection, found[0], policy, now.wall, len(incoming)) if policy.is_bounded else 0
+                )
+            ids: Sequence[str] = [str(number) for number in range(first, last + 1)]
             if post is not None:
-                incoming = unique.settle(connection, found[0], policy, post, now)
-            if policy.is_bounded and not limits.admits(connection, found[0], policy, incoming, now):
-                raise QueueIsFull(queue, project)
-            first = next_number(max(found[3] or 0, database.last_number), now.wall)
-            last = first + len(incoming) - 1
-            soon = store(connection, found[0], policy, incoming, first, now.wall, client)
-            database.last_number = last
-            unique.hold(connection, found[0], post, first, now.wall)
-            removed = (
-                limits.make_room(connection, found[0], policy, now.wall, len(incoming)) if policy.is_bounded else 0
-            )
-        ids: Sequence[str] = [str(number) for number in range(first, last + 1)]
-        if post is not None:
-            ids = post.ids(ids)
-        if idempotency_key is not None:
-            with database.lock:
-                self._idempotency.add(idempotency_key, now.elapsed, ids, found[0])
+                ids = post.ids(ids)
+            # Before the commit is confirmed: if that fails, a retry must find it.
+            if idempotency_key is not None:
+                self._idempotency.add(idempotency_key, now.elapsed, ids, scope)
         if soon:
             database.wake()
         if removed:

@@ -28,8 +28,8 @@ _NOT_UNIQUE = (None, None)
 SOON = 2.0
 
 
-#: The posts of this process by file, kept while no driver has the file open; used under the file's lock. They need not
-#: be in the file: a failed post has stored nothing, unless the failure was to make room after it.
+#: The posts of this process by path, kept while no driver has the file open; used under the file's lock. They need not
+#: be in the file: a post is added with its commit, before anything after that can fail.
 idempotency_caches: defaultdict[str, IdempotencyCache] = defaultdict(IdempotencyCache)
 
 

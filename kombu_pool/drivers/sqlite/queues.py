@@ -54,7 +54,7 @@ class QueueController(ControlQueueController):
     ) -> bool:
         found = self._find(name, project)
         if found is not None:
-            if _is_present(found, name, project, incarnation, replaces):
+            if not self._database.has_unflushed and _is_present(found, name, project, incarnation, replaces):
                 return False
             advance(self._database, found[0], self._clock.now())  # as in set_metadata
         scope, stored, borne = (project_key(project), name), write(metadata or {}), incarnation or NO_INCARNATION
@@ -70,7 +70,12 @@ class QueueController(ControlQueueController):
 
     def delete(self, name: str, project: Project = None, *, incarnation: str | None = None) -> None:
         scope = (project_key(project), name)
-        if self.exists(name, project) or self._database.row(self._sql["has_subscription"], scope) is not None:
+        database = self._database
+        if (
+            database.has_unflushed
+            or self.exists(name, project)
+            or database.row(self._sql["has_subscription"], scope) is not None
+        ):
             with self._database.write, self._database.lock, self._database.begin_write() as connection:
                 found = connection.execute(self._sql["find"], scope).fetchone()
                 if found is not None and incarnation not in (None, found[2]):

@@ -31,15 +31,12 @@ class WalSync:
         self._file = self._open()
         self._is_open = True
         self._flushes = 0
-        self._has_failed = False
 
     def flush(self) -> bool:
         """Return whether all that was committed is on the disk now. Called without the file's lock.
 
-        After a failure it is False until :meth:`checkpoint`: the kernel may count lost pages as written.
+        After a failure only :meth:`checkpoint` can tell: the kernel may count lost pages as written.
         """
-        if self._has_failed:
-            return False
         try:
             with self._lock:
                 if self._file < 0:
@@ -53,14 +50,14 @@ class WalSync:
         except FileNotFoundError:
             pass  # SQLite has moved the log into the database file, and deleted it
         except OSError:
-            self._has_failed = True
-        return not self._has_failed
+            return False
+        return True
 
     def checkpoint(self, connection: sqlite3.Connection) -> bool:
         """Return whether all that was committed was copied into the database file, and that is on the disk."""
         with suppress(sqlite3.Error):
-            self._has_failed = bool(connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
-        return not self._has_failed
+            return not connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        return False
 
     def close(self) -> None:
         """Close the log once no thread flushes it; a flush that begins later opens it again."""

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import sqlite3
 import threading
+from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +15,7 @@ import pytest
 from kombu_pool import drivers
 from kombu_pool.drivers.sqlite import wal_sync
 from kombu_pool.errors import ConnectionError  # noqa: A004 - Zaqar's name for it
+from kombu_pool.model import IdempotencyKey
 from tests.support.limits import LIMIT
 
 MESSAGE = {"ttl": None, "body": "x"}
@@ -32,6 +37,37 @@ def full(path):
     opened.queue_controller.create("q")
     yield opened
     opened.close()
+
+
+class RefusingDisk:
+    """Fails each flush of the log, and by a read that goes on each checkpoint, until its end."""
+
+    def __init__(self, path, monkeypatch):
+        self._patch = monkeypatch.context()
+        self._patch.__enter__().setattr(wal_sync, "_flush", fail_to_flush)
+        self._reader = sqlite3.connect(path, isolation_level=None)
+        self._reader.execute("BEGIN")
+        self._reader.execute("SELECT count(*) FROM message").fetchone()
+
+    def end(self):
+        self._patch.__exit__(None, None, None)
+        self._reader.close()
+
+
+@pytest.fixture
+def declared(path):
+    """Return a control store in the same file, with the queue "declared"."""
+    opened = drivers.open_control(f"sqlite:///{path}")
+    opened.queue_controller.create("declared")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def refusing(full, path, monkeypatch):
+    disk = RefusingDisk(path, monkeypatch)
+    yield disk
+    disk.end()
 
 
 def test_each_write_flushes_the_log_once_and_nothing_else_does(full, flushed):
@@ -103,6 +139,77 @@ def test_what_the_disk_does_not_take_is_an_error(full, run, path, flushed):
     full.message_controller.post("q", [MESSAGE], None)
 
 
+@pytest.mark.parametrize("reopened", [False, True], ids=["same connection", "new connection"])
+def test_a_retry_finds_what_the_disk_did_not_take_and_is_confirmed_once_it_does(full, refusing, reopened):
+    key = IdempotencyKey(b"producer", 1)
+    post = partial(full.message_controller.post, "q", [MESSAGE], None, idempotency_key=key)
+    with pytest.raises(ConnectionError, match="the disk does not take"):
+        post()
+    if reopened:
+        with full._database.lock:
+            full._database.disconnect()
+    assert full.message_controller.count("q") == 1
+
+    with pytest.raises(ConnectionError, match="the disk does not take"):
+        post()
+    refusing.end()
+    ids = post()
+
+    assert full.message_controller.count("q") == 1
+    assert [message["id"] for message in full.message_controller.bulk_get("q", ids)] == ids
+    assert post() == ids
+
+
+def test_a_retry_is_found_though_its_first_copy_was_consumed(full, refusing):
+    key = IdempotencyKey(b"producer", 1)
+    with pytest.raises(ConnectionError):
+        full.message_controller.post("q", [MESSAGE], None, idempotency_key=key)
+    refusing.end()
+    assert len(full.message_controller.pop("q", 1)) == 1
+
+    full.message_controller.post("q", [MESSAGE], None, idempotency_key=key)
+
+    assert full.message_controller.count("q") == 0
+
+
+WRITES = {
+    "create": (lambda data, _: data.queue_controller.create("other"), False),
+    "delete": (lambda data, _: data.queue_controller.delete("q"), None),
+    "declare": (lambda _, control: control.queue_controller.create("other"), False),
+    "undeclare": (lambda _, control: control.queue_controller.delete("declared"), None),
+    "exchange": (lambda _, control: control.bindings_controller.create_exchange("x", "direct"), False),
+}
+
+
+@pytest.mark.parametrize(("write", "answer"), WRITES.values(), ids=WRITES)
+def test_a_retry_that_changes_nothing_is_confirmed_once_the_disk_takes_its_first_try(
+    full, declared, refusing, write, answer
+):
+    for _ in range(2):
+        with pytest.raises(ConnectionError, match="the disk does not take"):
+            write(full, declared)
+    refusing.end()
+
+    assert write(full, declared) is answer
+
+
+def test_a_retry_is_stored_in_the_file_that_replaced_that_of_its_first_try(full, path, refusing, tmp_path):
+    key = IdempotencyKey(b"producer", 1)
+    copy = tmp_path / "copy.db"
+    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
+    with pytest.raises(ConnectionError):
+        full.message_controller.post("q", [MESSAGE], None, idempotency_key=key)
+    refusing.end()
+    copy.rename(path)
+
+    for _ in range(3):
+        with suppress(ConnectionError):  # the write that notices it
+            full.message_controller.post("q", [MESSAGE], None, idempotency_key=key)
+
+    assert full.message_controller.count("q") == 1
+
+
 def test_a_log_is_closed_once_no_thread_flushes_it(full, monkeypatch):
     reached, go_on, found = threading.Event(), threading.Event(), []
     monkeypatch.setattr(wal_sync, "_flush", lambda file: (found.append(file), reached.set(), go_on.wait(LIMIT)))
@@ -144,6 +251,10 @@ def test_a_log_that_cannot_be_opened_is_flushed_by_sqlite(path, monkeypatch):
     with opened._database.read, opened._database.lock, opened._database.begin_read() as connection:
         assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
     opened.close()
+
+
+def fail_to_flush(_):
+    raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
 def fail(*_):

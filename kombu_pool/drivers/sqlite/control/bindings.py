@@ -40,7 +40,8 @@ class BindingsController(Contract):
         project: Project = None,
     ) -> bool:
         key, stored = project_key(project), write(dict(arguments or {}))
-        if self._database.row(_SQL["generation"], (key, name)) is not None:
+        known = self._database.row(_SQL["generation"], (key, name)) is not None
+        if known and not self._database.has_unflushed:
             return False
         with self._database.write, self._database.lock, self._database.begin_write() as connection:
             generation = self._next_generation(connection)

@@ -79,7 +79,7 @@ class QueueController(Contract):
         incarnation: str | None = None,
         replaces: str | None = None,
     ) -> bool:
-        if self.exists(name, project):
+        if not self._database.has_unflushed and self.exists(name, project):
             return False
         values = (project_key(project), name, write(metadata or {}))
         with self._database.write, self._database.lock, self._database.begin_write() as connection:
@@ -90,7 +90,7 @@ class QueueController(Contract):
 
     def delete(self, name: str, project: Project = None, *, incarnation: str | None = None) -> None:
         scope = (project_key(project), name)
-        if self._database.row(self._sql["is_stored"], scope) is not None:
+        if self._database.has_unflushed or self._database.row(self._sql["is_stored"], scope) is not None:
             with self._database.write, self._database.lock, self._database.begin_write() as connection:
                 connection.execute(self._sql["delete"], scope)
 

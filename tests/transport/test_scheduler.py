@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from kombu_pool.transport.consume.consumers import Grant
@@ -311,3 +313,43 @@ def test_no_more_is_claimed_than_consumers_can_start_on(setup):
     consumers.delivered, wanted[0] = 2, 1
 
     assert setup.next().slots == 1
+
+
+def test_consumers_without_a_limit_that_read_enough_ahead_leave_the_slots_to_the_others(setup):
+    news = setup.consume("news", no_ack=True)
+    tasks = setup.consume("tasks")
+    news.claimed, tasks.finish_tag = 256, 1
+
+    assert setup.next().consumers is tasks
+
+
+@pytest.mark.parametrize("reason", ["standby", "demand"])
+def test_a_higher_priority_that_may_not_claim_holds_nobody_up(setup, reason):
+    high = setup.consume("q", window=setup.new_window(), priority=5)
+    low = setup.consume("q")
+    if reason == "standby":
+        high.single_active, low.single_active = SimpleNamespace(active=False), SimpleNamespace(active=True)
+        high.single_active.POLL_INTERVAL = 1.0
+    else:
+        high.window.demand = lambda: 0
+
+    assert setup.next().consumers is low
+
+
+def test_who_is_behind_a_higher_priority_keeps_no_slots_from_other_places(two):
+    two.consume("x")
+    two.consume("y", place="b", window=two.new_window(), priority=5)
+    two.consume("y", place="b")
+    (queue, _), lease = two.claim("a")
+    settle(lease)
+
+    assert (queue, two.next("a").slots) == ("x", LIMIT)
+
+
+def test_two_claims_at_once_bring_no_more_than_consumers_can_start_on(two):
+    two.consume("x")
+    two.consume("y", place="b")
+    two.window.demand = lambda: 1
+
+    assert two.next("a").slots == 1
+    assert not isinstance(two.next("b"), Grant)

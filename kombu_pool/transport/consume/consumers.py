@@ -87,6 +87,11 @@ class QueueConsumers:
         return all(consumer.is_cancelled for consumer in self.consumers)
 
     @property
+    def may_claim(self) -> bool:
+        """Return whether the broker lets one of them have messages."""
+        return not self.is_over and (self.single_active is None or self.single_active.active)
+
+    @property
     def is_unlimited(self) -> bool:
         """Return whether their messages hold no slots of the window."""
         return self.no_ack or not (self.window.prefetch_count or self.window.demand)

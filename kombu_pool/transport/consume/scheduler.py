@@ -7,6 +7,7 @@ empty a moment ago, or a watch reports what comes).
 
 from __future__ import annotations
 
+import itertools
 import math
 import threading
 import time
@@ -136,8 +137,9 @@ class Scheduler:
         """End a grant; ``count`` messages came, None: the queue was not asked."""
         consumers, place = grant.consumers, grant.place
         with self._lock:
-            consumers.grant = None
+            # First: should a signal handler raise here, the grant is not over, and give_up() ends it.
             consumers.window.reserved.pop(grant, None)
+            consumers.grant = None
             if count is not None:
                 # An empty queue had its turn, too.
                 consumers.finish_tag = max(consumers.finish_tag, self._virtual_time) + (count or grant.slots)
@@ -206,7 +208,8 @@ class Scheduler:
             grant = self._grant_slots(place, consumers, pause)
         if grant is None:
             pause.is_full = True
-            pause.full.add(window)
+            if not consumers.is_unlimited:
+                pause.full.add(window)
         else:
             window.is_awaited = was_awaited
         return grant
@@ -220,13 +223,12 @@ class Scheduler:
         )
 
     def _has_slots(self, consumers: QueueConsumers) -> bool:
-        if consumers.is_over or consumers.window.paused:
+        window = consumers.window
+        if not consumers.may_claim or window.paused:
             return False
-        return (
-            self._read_ahead_of(consumers) > 0
-            if consumers.is_unlimited
-            else self._free(consumers.window, consumers.window.outstanding()) > 0
-        )
+        if consumers.is_unlimited:
+            return self._read_ahead_of(consumers) > 0
+        return self._free(window, window.outstanding()) > 0 and self._demand_of(window) > 0
 
     @staticmethod
     def _read_ahead_of(consumers: QueueConsumers) -> int:
@@ -297,16 +299,18 @@ class Scheduler:
 
         Of the first ones of all places, those that got the fewest messages.
         """
-        now, firsts = time.monotonic(), []
+        now = time.monotonic()
+        firsts: list[QueueConsumers] = []
         for place in self.places:
             ready = [
                 one
                 for one in place.consumers
                 if one.window is window and one.grant is None and now >= one.empty_until and not one.no_ack
-                if not one.is_over and (one.single_active is None or one.single_active.active)
+                if one.may_claim
             ]
             if ready and place.failure is None and now < place.called_at + self.RESERVATION_TTL:
-                firsts.append(min(ready, key=self._key))
+                leading = (one for one in sorted(ready, key=self._key) if not self._is_preceded(one, place))
+                firsts += itertools.islice(leading, 1)
         return min(firsts, key=lambda one: one.finish_tag, default=None)
 
     def _free(self, window: PrefetchWindow, outstanding: int) -> int:
@@ -319,4 +323,5 @@ class Scheduler:
         """Return how many messages more the consumers of a window can start on at once, or all that it may hold."""
         if window.demand is None:
             return window.limit
-        return window.demand() - sum(one.ready for one in self.served() if one.window is window)
+        reserved = sum(slots for slots, _ in list(window.reserved.values()))
+        return window.demand() - reserved - sum(one.ready for one in self.served() if one.window is window)

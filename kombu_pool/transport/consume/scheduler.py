@@ -54,8 +54,6 @@ class Scheduler:
 
     #: How long an empty queue is not claimed from unless its store reports a message, in seconds.
     EMPTY_TTL = 0.1
-    #: The same for a control queue: a broadcast is to be handed out before the tasks that were published after it.
-    CONTROL_EMPTY_TTL = 0.02
     #: The longest pause, in seconds: a message without a wake-up is found after it.
     MAX_WAIT = 5.0
     #: How long slots are kept for a pool that does not answer, or whose turn it is and that does not ask, in seconds.
@@ -144,8 +142,8 @@ class Scheduler:
                 # An empty queue had its turn, too.
                 consumers.finish_tag = max(consumers.finish_tag, self._virtual_time) + (count or grant.slots)
             if count == 0 and grant.wakeups == place.wakeups:
-                ttl = self.CONTROL_EMPTY_TTL if consumers.in_control_queue else self.EMPTY_TTL
-                consumers.empty_until = math.inf if consumers.queue in place.watched else time.monotonic() + ttl
+                is_watched = consumers.queue in place.watched
+                consumers.empty_until = math.inf if is_watched else time.monotonic() + self.EMPTY_TTL
         if not consumers.is_unlimited:
             self.wake(consumers.window, but=place)
 

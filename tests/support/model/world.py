@@ -80,6 +80,8 @@ class World:
     def process(self) -> Operations:
         """Return the operations of a new process."""
         driver = DataDriver(None, None, _Stepwise(self.control, _CONTROL), clock=self.clock)
+        # Counting is no step of a queue's life; a thread for each of a hundred thousand processes is one too many.
+        driver.catalog.counters.close()
         self._opened.append(driver)
         return self._operations(self, driver, next(self._processes))
 
@@ -97,6 +99,7 @@ class World:
     def settle(self) -> None:
         """Do what the processes that go on would do in time: end deletions, and delete what expired."""
         data = DataDriver(None, None, self.control, clock=self.clock)
+        data.catalog.counters.close()
         self.clock.advance(queue_lives.CREATION_LEASE + 1)
         due = self.control.consumers_controller.expired_queues()
         was_declared = self._has_record()

@@ -56,15 +56,16 @@ def add_pool(
 @click.option(
     "--options", "pool_options", type=options.JSON_OBJECT, help="Options of its store, as JSON, in place of all it has."
 )
+@click.option("--force", is_flag=True, help="Leave the messages of its store, and serve its queues from the new one.")
 @click.pass_context
 def set_pool(
     context: click.Context, name: str, weight: int | None, flavor: str | None, uri: str | None,
-    pool_options: dict[str, Any] | None,
+    pool_options: dict[str, Any] | None, force: bool,
 ) -> None:  # fmt: skip
     """Change the pool NAME; its queues stay in it."""
     with open_broker(context) as broker:
         changes = {"weight": weight, "flavor": flavor, "uri": uri, "options": pool_options}
-        pools.change_pool(broker.store, name, changes)
+        pools.change_pool(broker.store, broker.project, name, changes, force=force)
     click.echo(f"Changed {name}.")
 
 

@@ -9,15 +9,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool.drivers import mask, mask_uri, open_data
+from kombu_pool.errors import ConfigurationError, PoolInUse
 from kombu_pool.errors import ConnectionError as StoreConnectionError
 from kombu_pool.operator import queues
 from kombu_pool.pooling import add_pool as create_pool
-from kombu_pool.pooling import already_added, call_all, is_same_store
+from kombu_pool.pooling import already_added, call_all, compare_stores
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from kombu_pool.model import Project
+    from kombu_pool.model import Pool, Project
     from kombu_pool.pooling import DataDriver
 
 
@@ -98,20 +99,43 @@ def add_pool(store: DataDriver, project: Project, pool: Mapping[str, Any]) -> No
     create_pool(store.control, pool, project)
 
 
-def change_pool(store: DataDriver, name: str, changes: Mapping[str, Any]) -> None:
-    """Change a pool; its queues stay in it: to another store it can lead only if it has none.
+def change_pool(
+    store: DataDriver, project: Project, name: str, changes: Mapping[str, Any], *, force: bool = False
+) -> None:
+    """Change a pool; its queues stay in it: to another store it can lead only if it has none, or with ``force``.
 
     Raises:
         PoolInUse: it has queues, and the new URI leads to another store.
+        ConfigurationError: it has queues, and whether the new URI leads to their store cannot be told.
         ConnectionError: the new store, or the store with the new options, does not answer.
     """
     uri, options = changes.get("uri"), changes.get("options")
     if uri is not None or options is not None:
         found = store.control.pools_controller.get(name, detailed=True)
-        if uri is not None and not is_same_store(found, uri):
-            store.control.pools_controller.require_unused(name)
-        require_alive(found["uri"] if uri is None else uri, found.get("options") if options is None else options)
+        options = found.get("options") if options is None else options
+        if uri is not None and not force:
+            _require_store(store, project, found, uri, options)
+        require_alive(found["uri"] if uri is None else uri, options)
     store.control.pools_controller.update(name, **changes)
+
+
+def _require_store(
+    store: DataDriver, project: Project, found: Pool, uri: str, options: Mapping[str, Any] | None
+) -> None:
+    """Raise an error unless the pool has no queues, or the URI leads to their store."""
+    name = found["name"]
+    try:
+        store.control.pools_controller.require_unused(name)
+    except PoolInUse as error:
+        compared = compare_stores(store.control, found, uri, project, options)
+        if compared.fault:
+            raise ConfigurationError(
+                f"Pool {name!r} has {error.queues} queue(s), and nothing shows that {mask_uri(uri)} is their store: "
+                f"they are not there, and the pool's store cannot be compared ({compared.fault}). To leave its "
+                f"messages: celery pool set {name} --uri {mask_uri(uri)} --force"
+            ) from error
+        if not compared.is_same:
+            raise
 
 
 def require_alive(uri: str, options: Mapping[str, Any] | None = None) -> None:

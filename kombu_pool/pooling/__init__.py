@@ -10,10 +10,10 @@ from kombu_pool.pooling.pool_declarations import (
     add_pool,
     already_added,
     declare_pools,
-    is_same_store,
     pool_differences,
     require_pools_of,
 )
+from kombu_pool.pooling.store_comparison import compare_stores, is_same_store
 
 __all__ = [
     "Catalog",
@@ -26,6 +26,7 @@ __all__ = [
     "already_added",
     "ask_pools",
     "call_all",
+    "compare_stores",
     "declare_pools",
     "is_same_store",
     "pool_differences",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from contextlib import closing, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool import errors
-from kombu_pool.drivers import capabilities_of, is_created, mask_uri, open_data, parse, show
+from kombu_pool.drivers import capabilities_of, mask_uri, show
 from kombu_pool.errors import ConfigurationError
+from kombu_pool.pooling.store_comparison import compare_stores, is_same_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,8 +23,6 @@ logger = logging.getLogger(__name__)
 DEFAULT_WEIGHT = 100
 _POOL_KEYS = {"name", "uri", "weight", "flavor", "options"}
 _FLAVOR_KEYS = {"name", "capabilities"}
-#: Options of a URI that say where in a server the store is.
-_PLACES = {"db", "key_prefix", "collection_prefix"}
 _warned: set[tuple[str, str]] = set()
 
 
@@ -53,7 +52,7 @@ def declare_pools(
     for name in implied:
         _declare_flavor(control, {"name": name}, project)
     for pool in pools:
-        _declare_pool(control, pool)
+        _declare_pool(control, pool, project)
 
 
 def require_pools_of(control: ControlDriver, queue_flavors: Mapping[str, str], project: Project = None) -> None:
@@ -138,7 +137,7 @@ def _comparable(flavor: Mapping[str, Any]) -> list[Any]:
     return sorted(capabilities.items() if isinstance(capabilities, Mapping) else capabilities)
 
 
-def _declare_pool(control: ControlDriver, pool: Mapping[str, Any]) -> None:
+def _declare_pool(control: ControlDriver, pool: Mapping[str, Any], project: Project) -> None:
     name = pool["name"]
     declared = _values(pool)
     found = _find_pool(control, name)
@@ -152,7 +151,7 @@ def _declare_pool(control: ControlDriver, pool: Mapping[str, Any]) -> None:
     if found is None:
         _warn(control, _removed(pool))
     else:
-        _compare(control, found, {key: value for key, value in declared.items() if key in pool})
+        _compare(control, found, {key: value for key, value in declared.items() if key in pool}, project)
 
 
 def _find_pool(control: ControlDriver, name: str) -> Pool | None:
@@ -161,26 +160,35 @@ def _find_pool(control: ControlDriver, name: str) -> Pool | None:
     return None
 
 
-def _compare(control: ControlDriver, found: Pool, declared: Mapping[str, Any]) -> None:
+def _compare(control: ControlDriver, found: Pool, declared: Mapping[str, Any], project: Project) -> None:
     """Log how a stored pool differs from the settings.
 
     Raises:
         ConfigurationError: the settings lead to another store than the one with the pool's queues.
     """
-    name = found["name"]
     different = _different(found, declared)
     if "uri" in different and not is_same_place(found["uri"], declared["uri"]):
-        try:
-            control.pools_controller.require_unused(name)
-        except errors.PoolInUse as error:
-            if not is_same_store(found, declared["uri"]):
-                raise ConfigurationError(
-                    f"Pool {name!r} is {mask_uri(found['uri'])} and has {error.queues} queues; the settings say "
-                    f"{mask_uri(declared['uri'])}, where their messages are not: give that pool another name, and this "
-                    f"one no new queues with celery pool set {name} --weight 0"
-                ) from error
+        _require_store(control, found, declared["uri"], project)
     if different:
         _warn(control, _difference(found, declared, different))
+
+
+def _require_store(control: ControlDriver, found: Pool, uri: str, project: Project) -> None:
+    """Raise ConfigurationError if the pool has queues, and the URI certainly leads to another store than theirs."""
+    name = found["name"]
+    try:
+        control.pools_controller.require_unused(name)
+    except errors.PoolInUse as error:
+        try:
+            compared = compare_stores(control, found, uri, project)
+        except errors.ConnectionError:
+            return
+        if not compared.is_same and not compared.is_unreachable:
+            raise ConfigurationError(
+                f"Pool {name!r} is {mask_uri(found['uri'])} and has {error.queues} queues; the settings say "
+                f"{mask_uri(uri)}, where their messages are not: give that pool another name, and this "
+                f"one no new queues with celery pool set {name} --weight 0"
+            ) from error
 
 
 def _different(found: Pool, declared: Mapping[str, Any]) -> list[str]:
@@ -219,38 +227,6 @@ def _removed(pool: Mapping[str, Any]) -> str:
         f"Pool {name!r} was removed, and the settings name it: remove it from them, or add it again with "
         f"celery pool add {name} {mask_uri(pool['uri'])}"
     )
-
-
-def is_same_place(uri: str, other: str) -> bool:
-    """Return whether two URIs differ at most in the credentials and in options that lead to no other store."""
-    places = [parse(each.removeprefix("pool+")) for each in (uri, other)]
-    first, second = (
-        (
-            place.scheme,
-            place.authority.rpartition("@")[2],
-            place.path,
-            {key: value for key, value in place.options.items() if key in _PLACES},
-        )
-        for place in places
-    )
-    return first == second
-
-
-def is_same_store(pool: Pool, uri: str) -> bool:
-    """Return whether a URI leads to the store of a pool: by its text, or as both answer with the same identity."""
-    if is_same_place(pool["uri"], uri):
-        return True
-    with suppress(errors.KombuPoolError):
-        first, second = (_identity(each.removeprefix("pool+"), pool.get("options")) for each in (pool["uri"], uri))
-        return first == second != ""
-    return False
-
-
-def _identity(uri: str, options: Mapping[str, Any] | None) -> str:
-    if not is_created(uri, options=options):
-        return ""
-    with closing(open_data(uri, options=options)) as driver:
-        return driver.identity
 
 
 def _warn(control: ControlDriver, text: str) -> None:

@@ -1,0 +1,111 @@
+"""Whether a URI leads to the store of a pool, whose hosts may be gone."""
+
+from __future__ import annotations
+
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from kombu_pool import errors
+from kombu_pool.drivers import is_created, mask, mask_uri, open_data, parse
+from kombu_pool.model import ACTIVE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kombu_pool.model import Pool, Project
+    from kombu_pool.storage import ControlDriver, DataDriver
+
+#: Options of a URI that say where in a server the store is.
+_PLACES = {"db", "key_prefix", "collection_prefix"}
+#: The most queues of a pool that are looked for in another store.
+_MAX_QUEUES = 100
+
+
+class Comparison(NamedTuple):
+    """Whether a URI leads to the store of a pool, and else the fault of that store, if it is why this is unknown."""
+
+    is_same: bool
+    fault: str = ""
+    is_unreachable: bool = False
+
+
+def compare_stores(
+    control: ControlDriver, pool: Pool, uri: str, project: Project, options: Mapping[str, Any] | None = None
+) -> Comparison:
+    """Return whether a URI leads to the store of a pool: to queues of the pool, or to the same identity.
+
+    Queues are looked for first, as the hosts of the pool may be gone. ``options`` are those of the pool with the URI;
+    None: as they are.
+
+    Raises:
+        ConnectionError: the store at the URI is unreachable.
+    """
+    options = pool.get("options") if options is None else options
+    if is_same_place(pool["uri"], uri) or _has_queues_of(control, pool, uri, project, options):
+        return Comparison(is_same=True)
+    found = _identity(uri, options)
+    try:
+        present = _identity(pool["uri"], pool.get("options"))
+    except errors.KombuPoolError as error:
+        return Comparison(is_same=False, fault=mask(str(error)), is_unreachable=True)
+    fault = "" if present else f"{mask_uri(pool['uri'])} does not exist"
+    return Comparison(is_same=present == found != "", fault=fault)
+
+
+def is_same_place(uri: str, other: str) -> bool:
+    """Return whether two URIs differ at most in the credentials and in options that lead to no other store."""
+    places = [parse(each.removeprefix("pool+")) for each in (uri, other)]
+    first, second = (
+        (
+            place.scheme,
+            place.authority.rpartition("@")[2],
+            place.path,
+            {key: value for key, value in place.options.items() if key in _PLACES},
+        )
+        for place in places
+    )
+    return first == second
+
+
+def is_same_store(pool: Pool, uri: str) -> bool:
+    """Return whether a URI leads to the store of a pool: by its text, or as both answer with the same identity."""
+    if is_same_place(pool["uri"], uri):
+        return True
+    with suppress(errors.KombuPoolError):
+        first, second = (_identity(each, pool.get("options")) for each in (pool["uri"], uri))
+        return first == second != ""
+    return False
+
+
+def _identity(uri: str, options: Mapping[str, Any] | None) -> str:
+    uri = uri.removeprefix("pool+")
+    if not is_created(uri, options=options):
+        return ""
+    with closing(open_data(uri, options=options)) as driver:
+        return driver.identity
+
+
+def _has_queues_of(
+    control: ControlDriver, pool: Pool, uri: str, project: Project, options: Mapping[str, Any] | None
+) -> bool:
+    """Return whether a store has a queue that was created in the pool: no other queue bears its incarnation."""
+    uri = uri.removeprefix("pool+")
+    if not is_created(uri, options=options):
+        return False
+    entries = control.catalogue_controller.list(project)
+    queues = [entry["queue"] for entry in entries if entry["pool"] == pool["name"]][:_MAX_QUEUES]
+    found = control.catalogue_controller.find_many([(project, queue) for queue in queues])
+    with closing(open_data(uri, options=options)) as driver:
+        return any(
+            _bears(driver, queue, project, each.incarnation)
+            for queue, each in zip(queues, found, strict=True)
+            if each is not None and each.state == ACTIVE
+        )
+
+
+def _bears(driver: DataDriver, queue: str, project: Project, incarnation: str) -> bool:
+    with suppress(errors.QueueDoesNotExist):
+        # A claim of no messages writes nothing, and names the incarnation.
+        driver.claim_controller.create(queue, {"ttl": 60, "grace": 60}, project, 0, incarnation=incarnation)
+        return True
+    return False

@@ -35,6 +35,8 @@ class Renewal:
 
     #: Pause after a failed renewal, in seconds.
     RETRY = 1.0
+    #: Shortest pause between two rounds, as a share of the period.
+    LEAST_PAUSE = 0.1
 
     def __init__(self, data: DataDriver, consumers: ConsumersController, metadata: ClaimMetadata) -> None:
         self.metadata = metadata
@@ -102,7 +104,10 @@ class Renewal:
         period = self.metadata["ttl"] / 3
         pause = period if self._register() else min(self.RETRY, period)
         while not self._wake.wait(pause):
+            begun = elapsed()
             pause = period if self.renew() else min(self.RETRY, period)
+            # What is unreachable takes its timeout in each round, which must not make the next round later.
+            pause = max(pause - (elapsed() - begun), period * self.LEAST_PAUSE)
 
     def _register(self) -> bool:
         """Register this process among the holders of the control store, unless it is; return whether it is."""
@@ -116,11 +121,18 @@ class Renewal:
         return self._is_registered
 
     def renew(self) -> bool:
-        """Renew everything once, with one request a store or part of one; return whether all of it was renewed."""
+        """Renew everything once, with one request a store or part of one; return whether all of it was renewed.
+
+        What failed the last time comes last: the rest must not wait for its timeout.
+        """
         with self._lock:
-            leases, holders = list(self._leases), list(self._holders)
-        done = [self._renew_leases(place, there) for place, there in self._by_place(leases).items()]
-        return self._renew_holders(holders) and all(done)
+            holders = list(self._holders)
+        places = self._by_place(self.leases())
+        failing = self._failing.intersection(places)
+        done = [self._renew_leases(place, there) for place, there in places.items() if place not in failing]
+        done.append(self._renew_holders(holders))
+        done += [self._renew_leases(place, places[place]) for place in failing]
+        return all(done)
 
     def _by_place(self, leases: list[Lease]) -> dict[str | None, list[Lease]]:
         places: dict[str | None, list[Lease]] = {}

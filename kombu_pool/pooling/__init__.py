@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from kombu_pool.pooling.asking import ask_pools, call_all
+from kombu_pool.pooling.asking import ask_pools
 from kombu_pool.pooling.catalog import Catalog
 from kombu_pool.pooling.controllers import ClaimController, MessageController, QueueController, SubscriptionController
 from kombu_pool.pooling.driver import DataDriver
+from kombu_pool.pooling.pool_calls import call_all
 from kombu_pool.pooling.pool_declarations import (
     add_pool,
     already_added,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from kombu_pool import errors
+from kombu_pool.pooling.pool_calls import call_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,53 +32,23 @@ def in_every_pool(
         rows = catalog.open_pools.rows()
     except errors.ConnectionError:
         rows = catalog.open_pools.open_rows()
-    until = time.monotonic() + TIMEOUT
-    calls = [_Call(catalog, row, call) for row in sorted(rows, key=lambda row: row["name"])]
-    answers: list[Answer] = []
-    failures: dict[str, errors.KombuPoolError] = {}
-    for each in calls:
-        each.thread.join(max(0.0, until - time.monotonic()))
-        if each.failure is not None:
-            failures[each.name] = each.failure
-        elif each.answer is not None:
-            answers.append(each.answer)
-        elif not each.is_done:
-            failures[each.name] = errors.PoolUnavailable(each.name, f"no answer within {TIMEOUT:g} s")
-    return answers, failures
+    calls = {row["name"]: partial(_ask, catalog, row, call) for row in sorted(rows, key=lambda row: row["name"])}
+    results = call_all(calls, TIMEOUT)
+    failures = {name: found for name, found in results.items() if isinstance(found, errors.KombuPoolError)}
+    answers = [found for name, found in results.items() if name not in failures and found is not None]
+    return cast("list[Answer]", answers), failures
 
 
-class _Call:
-    """A call in one pool, in a thread of its own: the client of a store that is down may wait for long."""
-
-    def __init__(self, catalog: Catalog, row: Pool, call: Callable[[PoolHandle], object]) -> None:
-        self.name = row["name"]
-        self.answer: Any = None
-        self.failure: errors.KombuPoolError | None = None
-        self.is_done = False
-        self._catalog = catalog
-        self._row = row
-        self._call = call
-        self.thread = threading.Thread(target=self._run, name=f"kombu_pool call {self.name}", daemon=True)
-        self.thread.start()
-
-    def _run(self) -> None:
-        try:
-            self.answer = self._ask()
-        except errors.KombuPoolError as error:
-            self.failure = error
-        except Exception as error:  # noqa: BLE001 - one pool must not stop the others
-            self.failure = errors.PoolUnavailable(self.name, str(error) or type(error).__name__)
-        self.is_done = True
-
-    def _ask(self) -> object:
-        pools = self._catalog.open_pools
-        outage = pools.peek(self.name).recent_outage()
-        if outage is not None:
-            raise errors.PoolUnavailable(self.name, outage.reason)
-        if not pools.is_created(self._row):
-            return None
-        try:
-            with pools.get(self.name) as pool:
-                return self._call(pool)
-        except errors.PoolDoesNotExist:  # deleted meanwhile
-            return None
+def _ask(catalog: Catalog, row: Pool, call: Callable[[PoolHandle], Answer]) -> Answer | None:
+    """Make the call in a pool; return None if its store was never created."""
+    pools, name = catalog.open_pools, row["name"]
+    outage = pools.peek(name).recent_outage()
+    if outage is not None:
+        raise errors.PoolUnavailable(name, outage.reason)
+    if not pools.is_created(row):
+        return None
+    try:
+        with pools.get(name) as pool:
+            return call(pool)
+    except errors.PoolDoesNotExist:  # deleted meanwhile
+        return None

@@ -173,7 +173,7 @@ def test_a_pool_of_its_own_uri_added_at_the_same_moment_is_as_good(empty, stores
         create("theirs", 100, stores.uri("control"))
         raise errors.PoolAlreadyExists("theirs")
 
-    monkeypatch.setattr(empty.control.pools_controller, "create", create_after_another)
+    monkeypatch.setattr(empty.control.pools_controller, "create_if_absent", create_after_another)
     empty.catalog.register("q")
 
     assert empty.catalog.pool_of("q") == "theirs"

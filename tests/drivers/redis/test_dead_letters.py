@@ -243,7 +243,7 @@ def test_an_ordinary_queue_costs_what_it_did(uri, open_queue, commands):
     assert scripts_in(ran) == ["post", "claim", "ack_and_claim", "ack"]
     # The number of keys of each, and of commands of all.
     assert [line.command[2] for line in ran if not line.by_script] == [b"8", b"12", b"12", b"10"]
-    assert sum(line.by_script for line in ran) == 57
+    assert sum(line.by_script for line in ran) == 56
 
 
 def use(queue):

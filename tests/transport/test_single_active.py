@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
-from kombu_pool.transport.consume.single_active import PREFIX
+from kombu_pool.transport.consume.claiming import Claimer
+from kombu_pool.transport.consume.single_active import PREFIX, SingleActiveConsumer
 from tests.support.transport.traffic import consume, count, declare, eventually, exists, publish
 
 ALONE = {"x-single-active-consumer": True}
@@ -99,3 +102,27 @@ def test_the_next_takes_over_from_a_killed_process(programs, shared_url, opened)
     other.kill()
 
     assert sorted(message.payload for message in inbox.wait_for(2)) == ["a", "b"]
+
+
+def test_who_is_active_is_asked_while_claims_follow_one_another(channel, queue, monkeypatch):
+    monkeypatch.setattr(SingleActiveConsumer, "POLL_INTERVAL", 0.0)
+    publish(channel, queue, *range(5))
+    events = []
+    ask, claim = SingleActiveConsumer.poll, Claimer.claim
+
+    def poll(candidacy):
+        events.append("ask")
+        ask(candidacy)
+
+    def claim_one(link, consumers, limit, *rest):
+        count = claim(link, consumers, 1, *rest)
+        events.append("claim" if count else "empty")
+        return count
+
+    monkeypatch.setattr(SingleActiveConsumer, "poll", poll)
+    monkeypatch.setattr(Claimer, "claim", claim_one)
+
+    consume(channel, queue).wait_for(5)
+
+    claims = [at for at, event in enumerate(events) if event == "claim"]
+    assert all("ask" in events[first:second] for first, second in pairwise(claims))

@@ -150,10 +150,11 @@ class Fetcher:
 
     def _claim(self, *, leave_few: bool, once: bool = False) -> Pause | None:
         """Claim as the scheduler says until it says to pause, or with ``once`` until messages came: then None."""
-        for consumers in self.place.consumers:
-            if consumers.single_active is not None:
-                consumers.single_active.poll()
         while not self._stopped:
+            # With each claim: those of a busy queue may follow one another for hours.
+            for consumers in self.place.consumers:
+                if consumers.single_active is not None:
+                    consumers.single_active.poll()
             grant = self._scheduler.next(self.place, leave_few=leave_few)
             if not isinstance(grant, Grant):
                 return grant

@@ -105,3 +105,33 @@ def test_what_comes_as_who_drains_finds_nothing_is_not_left_for_long(connection,
             connection.drain_events(timeout=0)
 
     assert inbox.wait_for(1)[0].payload == "late"
+
+
+@pytest.mark.usefixtures("long_waits")
+def test_the_thread_takes_over_though_a_claim_goes_on_that_began_before_the_event_loop(
+    connection, channel, monkeypatch
+):
+    monkeypatch.setattr(Claimer, "watch", lambda *_: Deaf())
+    declare(channel, "q")
+    publish(channel, "q", "a", "b")
+    genuine = Claimer.claim
+    began = threading.Event()
+
+    def claim(link, consumers, limit, *rest):
+        if threading.current_thread() is not threading.main_thread():
+            return genuine(link, consumers, limit, *rest) if began.is_set() else 0
+        began.set()
+        got = genuine(link, consumers, 1, *rest)
+        channel.connection.dispatcher.waker()
+        (fetcher,) = channel.connection.dispatcher._fetchers.values()
+        eventually(lambda: fetcher._watching is None and fetcher._woken._waiters and not fetcher._woken.is_set())
+        return got
+
+    monkeypatch.setattr(Claimer, "claim", claim)
+    inbox = consume(channel, "q")
+    while not began.is_set():
+        # The thread may be claiming at this moment.
+        with suppress(TimeoutError):
+            connection.drain_events(timeout=0)
+
+    assert [message.payload for message in inbox.wait_for(2)] == ["a", "b"]

@@ -96,6 +96,9 @@ class Dispatcher:
     def _claim_inline(self, *, blocking: bool) -> None:
         for fetcher in list(self._fetchers.values()):
             fetcher.claim_inline(blocking=blocking)
+            if not self._claims_inline:
+                # An event loop or another place came meanwhile, and the thread left alone what was being claimed.
+                fetcher.wake()
             # A non-blocking caller also needs the messages that the thread is about to bring.
             until = time.monotonic() + self.CLAIM_TIMEOUT
             while not blocking and fetcher.is_claiming() and time.monotonic() < until:

@@ -88,7 +88,7 @@ def test_a_task_is_found_by_its_id_at_its_eta_too(url, protocol):
 def test_the_tasks_of_a_group_have_their_keys(url):
     app = Celery(broker=url, set_as_current=False)
 
-    @app.task
+    @app.task(shared=False)
     def add(number):
         return number
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -151,6 +152,19 @@ def test_a_watch_that_timed_out_shows_that_all_queues_are_empty(setup):
     setup.scheduler.woken(setup.places["a"], set())
 
     assert setup.next().empty == {"q"}
+
+
+def test_a_pass_over_many_queues_of_a_slow_store_comes_to_an_end(setup, monkeypatch):
+    monkeypatch.setattr(Scheduler, "EMPTY_TTL", 0.0)
+    for queue in "xyz":
+        setup.consume(queue)
+    since = time.monotonic()
+
+    for _ in range(3):
+        setup.claim(came=0, since=since)
+
+    assert setup.next(since=since).empty == {*"xyz"}
+    assert isinstance(setup.next(), Grant)
 
 
 def test_a_claim_that_began_before_a_wake_up_does_not_show_that_a_queue_is_empty(setup):

@@ -95,7 +95,7 @@ def test_an_invalid_header_is_refused(channel, headers):
 def task(url):
     with closing(Celery(broker=url, backend="cache+memory://", set_as_current=False)) as app:
 
-        @app.task
+        @app.task(shared=False)
         def add(number):
             return number
 

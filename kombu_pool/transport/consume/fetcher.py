@@ -150,18 +150,20 @@ class Fetcher:
 
     def _claim(self, *, leave_few: bool, once: bool = False) -> Pause | None:
         """Claim as the scheduler says until it says to pause, or with ``once`` until messages came: then None."""
+        since = time.monotonic()
         while not self._stopped:
             # With each claim: those of a busy queue may follow one another for hours.
             for consumers in self.place.consumers:
                 if consumers.single_active is not None:
                     consumers.single_active.poll()
-            grant = self._scheduler.next(self.place, leave_few=leave_few)
+            grant = self._scheduler.next(self.place, leave_few=leave_few, since=since)
             if not isinstance(grant, Grant):
                 return grant
             came = self._use(grant)
             if came and once:
                 break
-            leave_few = leave_few or came
+            if came:
+                leave_few, since = True, time.monotonic()
         return None
 
     def _use(self, grant: Grant) -> bool:
@@ -183,7 +185,11 @@ class Fetcher:
 
         After a wake-up they would be claimed from next, so that costs no request.
         """
-        while isinstance(grant := self._scheduler.next(self.place, leave_few=False, only_control=True), Grant):
+        since = time.monotonic()
+        while not self._stopped:
+            grant = self._scheduler.next(self.place, leave_few=False, only_control=True, since=since)
+            if not isinstance(grant, Grant):
+                return
             self._use(grant)
 
     def _watch(self, pause: Pause) -> None:

@@ -108,15 +108,20 @@ class Scheduler:
 
     # For the threads that claim.
 
-    def next(self, place: Place, *, leave_few: bool, only_control: bool = False) -> Grant | Pause:
+    def next(
+        self, place: Place, *, leave_few: bool, only_control: bool = False, since: float = math.inf
+    ) -> Grant | Pause:
         """Return what to do next in a place, or only for the consumers of its control queues.
+
+        A queue that was found empty after the monotonic time ``since`` is not claimed from, however long ago that is:
+        a pass over many queues of a slow store would never end.
 
         A claim of one message costs as much as a claim of many. With ``leave_few``, a channel that still has work and
         few free slots therefore claims nothing yet.
         """
         pause = Pause(self.MAX_WAIT, leave_few)
         with self._lock:
-            now, place.called_at = time.monotonic(), math.inf
+            now, place.called_at = min(since, time.monotonic()), math.inf
             ready = [one for one in place.consumers if one.grant is None and now >= one.empty_until]
             if only_control:
                 ready = [one for one in ready if one.in_control_queue]
@@ -125,7 +130,7 @@ class Scheduler:
                 if grant is not None:
                     grant.wakeups, consumers.grant = place.wakeups, grant
                     if not consumers.is_unlimited:
-                        consumers.window.reserved[grant] = grant.slots, now
+                        consumers.window.reserved[grant] = grant.slots, time.monotonic()
                     self._virtual_time = max(self._virtual_time, consumers.finish_tag)
                     return grant
             pause.empty = frozenset(one.queue for one in place.consumers if now < one.empty_until)

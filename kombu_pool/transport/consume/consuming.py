@@ -207,11 +207,16 @@ class ConsumingMethods:
             self._settlement.ack(lease, stored["id"])
         else:
             self._unacked[message.delivery_tag] = (lease, stored["id"], message)
-        queue_consumers.delivered += 1
+        # With a demand, a message is ready until the callback has made it count there.
+        counts_late = self.qos.demand is not None
+        queue_consumers.delivered += not counts_late
         if self.qos.is_awaited and queue_consumers.is_unlimited:
             self.qos.delivered(queue_consumers.ready)
         self._handed = message.delivery_tag
-        consumer.callback(message)
+        try:
+            consumer.callback(message)
+        finally:
+            queue_consumers.delivered += counts_late
 
     def basic_get(self, queue: str, no_ack: bool = False, **options: Any) -> Message | None:
         """Return one message, or None when the queue has none free.
@@ -380,18 +385,14 @@ class ConsumingMethods:
             self._unacked[tag] = (lease, message_id, None)
             finalize(message, self._release_collected, tag).atexit = False
         message = None
-        self._on_all_settled = on_all_settled
-        if not self._unacked:
-            self._on_all_settled = None
+        self._on_all_settled = on_all_settled if self._unacked else None
         return bool(self._unacked)
 
     def _release_collected(self, tag: int) -> None:
         """Queue the release of a delivery whose message was garbage collected."""
-        delivery = self._unacked.pop(tag, None)
-        if delivery is None:
-            return
-        self._settlement.release_later(delivery[0], delivery[1])
-        self._check_all_settled()
+        if (delivery := self._unacked.pop(tag, None)) is not None:
+            self._settlement.release_later(delivery[0], delivery[1])
+            self._check_all_settled()
 
 
 def _ignore(message: Message) -> None:

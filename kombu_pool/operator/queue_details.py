@@ -41,7 +41,7 @@ class BindingView:
 
 @dataclass(frozen=True)
 class QueueDetails:
-    """A queue: its row, its pool's address, how it was declared, what leads to it, and who consumes it."""
+    """A queue: its row, its pool's address, its declaration, its bindings, and its consumers."""
 
     row: QueueRow
     uri: str | None

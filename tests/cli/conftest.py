@@ -28,7 +28,7 @@ STORES = {
 
 @pytest.fixture(autouse=True)
 def slow_pools_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a pool that is up be slow, on a machine under load."""
+    """Leave a pool time for its first answer: the machine may be busy with other tests."""
     monkeypatch.setattr(queues, "POOL_TIMEOUT", LIMIT)
 
 

@@ -99,10 +99,11 @@ class Dispatcher:
             if not self._claims_inline:
                 # An event loop or another place came meanwhile, and the thread left alone what was being claimed.
                 fetcher.wake()
-            # A non-blocking caller also needs the messages that the thread is about to bring.
+            # A non-blocking caller also needs the messages that the thread is about to bring. It polls, as an exception
+            # of a signal handler could leave a lock held.
             until = time.monotonic() + self.CLAIM_TIMEOUT
             while not blocking and fetcher.is_claiming() and time.monotonic() < until:
-                self.inbox.arrived.wait(0.001)
+                time.sleep(0.001)
 
     @property
     def _claims_inline(self) -> bool:

@@ -21,7 +21,7 @@ SELECT message, key, until FROM unique_id WHERE queue = ? AND name = ? AND until
 INSERT OR REPLACE INTO unique_id(queue, name, message, key, until) VALUES(?, ?, ?, ?, ?)
 -- free_id: let a message hold no id any more
 UPDATE message SET unique_id = NULL WHERE id = ?
--- extend: let an id be held for longer
+-- extend: hold an id for longer
 UPDATE unique_id SET until = max(until, ?) WHERE queue = ? AND name = ?
 -- any_over: an id that is no longer held
 SELECT 1 FROM unique_id WHERE until <= ? LIMIT 1

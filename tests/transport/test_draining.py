@@ -10,9 +10,10 @@ import pytest
 
 from kombu_pool.storage import Watch
 from kombu_pool.transport.consume.claiming import Claimer
+from kombu_pool.transport.consume.consumers import Grant
 from kombu_pool.transport.consume.dispatcher import Dispatcher
 from kombu_pool.transport.consume.scheduler import Scheduler
-from tests.support.limits import LIMIT
+from tests.support.limits import LIMIT, best_of, seconds_of
 from tests.support.transport.traffic import consume, declare, eventually, publish
 
 
@@ -77,6 +78,29 @@ def test_who_does_not_wait_gets_what_the_thread_is_about_to_bring(connection, ch
     connection.drain_events(timeout=0)
 
     assert inbox.bodies == ["there"]
+
+
+def test_a_ready_message_ends_the_wait_for_another_claim(connection, channel):
+    declare(channel, "q")
+    inbox = consume(channel, "q")
+    consume(channel, "q", no_ack=True)
+    asleep(connection)
+    dispatcher = channel.connection.dispatcher
+    (place,) = dispatcher.scheduler.places
+    slow = next(one for one in place.consumers if one.no_ack)
+    slow.grant = Grant(place, slow, 1, thread=-1)
+    publish(channel, "q", "there")
+
+    assert best_of(lambda: seconds_of(lambda: drained(connection, channel)), Dispatcher.CLAIM_TIMEOUT / 2) < (
+        Dispatcher.CLAIM_TIMEOUT
+    )
+    assert inbox.bodies[0] == "there"
+
+
+def drained(connection, channel):
+    """Publish and drain without waiting."""
+    publish(channel, "q", "there")
+    connection.drain_events(timeout=0)
 
 
 @pytest.mark.usefixtures("long_waits")

@@ -147,7 +147,7 @@ class Place:
 
 @dataclass(eq=False, slots=True)
 class Grant:
-    """Leave to claim up to ``slots`` messages, of which ``freed_by_ack`` become free with that very claim.
+    """Permission to claim up to ``slots`` messages, of which ``freed_by_ack`` become free with that very claim.
 
     Without slots, the acknowledgements of ``leases`` are to be sent, for whose slots other consumers wait.
     """

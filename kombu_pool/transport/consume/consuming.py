@@ -207,16 +207,17 @@ class ConsumingMethods:
             self._settlement.ack(lease, stored["id"])
         else:
             self._unacked[message.delivery_tag] = (lease, stored["id"], message)
-        # With a demand, a message is ready until the callback has made it count there.
-        counts_late = self.qos.demand is not None
-        queue_consumers.delivered += not counts_late
+        has_demand = self.qos.demand is not None
+        if not has_demand:
+            queue_consumers.delivered += 1
         if self.qos.is_awaited and queue_consumers.is_unlimited:
             self.qos.delivered(queue_consumers.ready)
         self._handed = message.delivery_tag
         try:
             consumer.callback(message)
         finally:
-            queue_consumers.delivered += counts_late
+            if has_demand:  # the callback made the message count there
+                queue_consumers.delivered += 1
 
     def basic_get(self, queue: str, no_ack: bool = False, **options: Any) -> Message | None:
         """Return one message, or None when the queue has none free.

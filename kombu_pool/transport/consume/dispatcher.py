@@ -99,11 +99,17 @@ class Dispatcher:
             if not self._claims_inline:
                 # An event loop or another place came meanwhile, and the thread left alone what was being claimed.
                 fetcher.wake()
-            # A non-blocking caller also needs the messages that the thread is about to bring. It polls, as an exception
-            # of a signal handler could leave a lock held.
-            until = time.monotonic() + self.CLAIM_TIMEOUT
-            while not blocking and fetcher.is_claiming() and time.monotonic() < until:
-                time.sleep(0.001)
+            if not blocking:
+                self._await_claims(fetcher)
+
+    def _await_claims(self, fetcher: Fetcher) -> None:
+        """Wait until something is ready or the fetcher's thread, which may be about to bring it, claims no more.
+
+        It looks each millisecond: an exception of a signal handler could leave a lock held.
+        """
+        until = time.monotonic() + self.CLAIM_TIMEOUT
+        while fetcher.is_claiming() and not self.inbox.has_any() and time.monotonic() < until:
+            time.sleep(0.001)
 
     @property
     def _claims_inline(self) -> bool:

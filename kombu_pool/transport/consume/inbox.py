@@ -70,6 +70,10 @@ class Inbox:
 
     # For the thread that delivers.
 
+    def has_any(self) -> bool:
+        """Return whether there is something to deliver."""
+        return bool(self._ready or self._failures or self._cancelled)
+
     def deliver(self) -> bool:
         """Deliver the next message whose claim is valid; return whether there was one."""
         if self._failures:
@@ -115,7 +119,7 @@ class Inbox:
         """Return the waker of the event loop."""
         if self.waker is None:
             self.waker = Waker()
-            if self._ready or self._failures or self._cancelled:
+            if self.has_any():
                 self.waker.wake()
         return self.waker
 

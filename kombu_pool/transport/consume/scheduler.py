@@ -189,9 +189,10 @@ class Scheduler:
     # The rules.
 
     def _grant(self, place: Place, consumers: QueueConsumers, pause: Pause) -> Grant | None:
-        """Return leave for these consumers, or take note in ``pause`` of what they wait for."""
+        """Return a grant for these consumers, or take note in ``pause`` of what they wait for."""
         window = consumers.window
-        if consumers.is_over or self._is_preceded(consumers, place):
+        is_limited = not consumers.is_unlimited
+        if consumers.is_over or (is_limited and window in pause.full) or self._is_preceded(consumers, place):
             return None
         if consumers.single_active is not None and not consumers.single_active.active:
             pause.limit = min(pause.limit, consumers.single_active.POLL_INTERVAL)
@@ -200,18 +201,16 @@ class Scheduler:
         was_awaited, window.is_awaited, window.unclaimed = window.is_awaited, True, 0
         if window.paused:
             grant = None
-        elif consumers.is_unlimited:
+        elif not is_limited:
             missing = self._read_ahead_of(consumers)
             grant = Grant(place, consumers, missing) if missing else None
-        elif window in pause.full:
-            grant = None
         elif len(self.places) > 1 and (first := self._first_of(window)) not in (None, consumers):
             grant = self._yield(place, consumers, first, pause)
         else:
             grant = self._grant_slots(place, consumers, pause)
         if grant is None:
             pause.is_full = True
-            if not consumers.is_unlimited:
+            if is_limited:
                 pause.full.add(window)
         else:
             window.is_awaited = was_awaited
@@ -241,7 +240,7 @@ class Scheduler:
         return missing if missing * 2 >= read_ahead else 0
 
     def _grant_slots(self, place: Place, consumers: QueueConsumers, pause: Pause) -> Grant | None:
-        """Return leave for those whose turn it is among the consumers of their window."""
+        """Return a grant for those whose turn it is among the consumers of their window."""
         window = consumers.window
         # Celery replaces the method; ours says what follows from the slots.
         if "can_consume" in vars(window) and not window.can_consume():
@@ -279,7 +278,7 @@ class Scheduler:
     def _yield(
         self, place: Place, consumers: QueueConsumers, first: QueueConsumers | None, pause: Pause
     ) -> Grant | None:
-        """Leave the slots to those whose turn it is; return leave to send acknowledgements that hold some.
+        """Yield the slots to those whose turn it is; return a grant to send acknowledgements that hold some.
 
         A store does not tell what other queues hold. Without this order, the consumers that claim again with each
         acknowledgement would keep all slots until their queue is empty.

@@ -63,6 +63,8 @@ def set_pool(
     pool_options: dict[str, Any] | None, force: bool,
 ) -> None:  # fmt: skip
     """Change the pool NAME; its queues stay in it."""
+    if force and uri is None and pool_options is None:
+        raise click.UsageError("--force goes with --uri or --options.")
     with open_broker(context) as broker:
         changes = {"weight": weight, "flavor": flavor, "uri": uri, "options": pool_options}
         pools.change_pool(broker.store, broker.project, name, changes, force=force)

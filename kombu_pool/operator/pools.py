@@ -105,24 +105,25 @@ def change_pool(
     """Change a pool; its queues stay in it: to another store it can lead only if it has none, or with ``force``.
 
     Raises:
-        PoolInUse: it has queues, and the new URI leads to another store.
-        ConfigurationError: it has queues, and whether the new URI leads to their store cannot be told.
+        PoolInUse: it has queues, and the new URI or options lead to another store.
+        ConfigurationError: it has queues, and whether the new URI or options lead to their store cannot be told.
         ConnectionError: the new store, or the store with the new options, does not answer.
     """
     uri, options = changes.get("uri"), changes.get("options")
     if uri is not None or options is not None:
         found = store.control.pools_controller.get(name, detailed=True)
         options = found.get("options") if options is None else options
-        if uri is not None and not force:
+        uri = found["uri"] if uri is None else uri
+        if not force:
             _require_store(store, project, found, uri, options)
-        require_alive(found["uri"] if uri is None else uri, options)
+        require_alive(uri, options)
     store.control.pools_controller.update(name, **changes)
 
 
 def _require_store(
     store: DataDriver, project: Project, found: Pool, uri: str, options: Mapping[str, Any] | None
 ) -> None:
-    """Raise an error unless the pool has no queues, or the URI leads to their store."""
+    """Raise an error unless the pool has no queues, or the URI and the options lead to their store."""
     name = found["name"]
     try:
         store.control.pools_controller.require_unused(name)
@@ -132,10 +133,14 @@ def _require_store(
             raise ConfigurationError(
                 f"Pool {name!r} has {error.queues} queue(s), and nothing shows that {mask_uri(uri)} is their store: "
                 f"they are not there, and the pool's store cannot be compared ({compared.fault}). To leave its "
-                f"messages: celery pool set {name} --uri {mask_uri(uri)} --force"
+                f"messages: celery pool set {name} {_changed(found, uri)} --force"
             ) from error
         if not compared.is_same:
             raise
+
+
+def _changed(found: Pool, uri: str) -> str:
+    return "--options ..." if uri == found["uri"] else f"--uri {mask_uri(uri)}"
 
 
 def require_alive(uri: str, options: Mapping[str, Any] | None = None) -> None:

@@ -41,7 +41,9 @@ def compare_stores(
         ConnectionError: the store at the URI is unreachable.
     """
     options = pool.get("options") if options is None else options
-    if is_same_place(pool["uri"], uri) or _has_queues_of(control, pool, uri, project, options):
+    if _place(pool["uri"], pool.get("options")) == _place(uri, options) or _has_queues_of(
+        control, pool, uri, project, options
+    ):
         return Comparison(is_same=True)
     found = _identity(uri, options)
     try:
@@ -54,17 +56,15 @@ def compare_stores(
 
 def is_same_place(uri: str, other: str) -> bool:
     """Return whether two URIs differ at most in the credentials and in options that lead to no other store."""
-    places = [parse(each.removeprefix("pool+")) for each in (uri, other)]
-    first, second = (
-        (
-            place.scheme,
-            place.authority.rpartition("@")[2],
-            place.path,
-            {key: value for key, value in place.options.items() if key in _PLACES},
-        )
-        for place in places
-    )
-    return first == second
+    return _place(uri) == _place(other)
+
+
+def _place(uri: str, options: Mapping[str, Any] | None = None) -> tuple[object, ...]:
+    """Return what says where the store of a URI is; ``options`` override those of the URI."""
+    place = parse(uri.removeprefix("pool+"))
+    given = {**place.options, **(options or {})}
+    chosen = {key: str(value) for key, value in given.items() if key in _PLACES}
+    return place.scheme, place.authority.rpartition("@")[2], place.path, chosen
 
 
 def is_same_store(pool: Pool, uri: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -89,3 +90,28 @@ def test_a_pool_without_queues_whose_hosts_are_gone_gets_any_uri(moving, pool):
     moving.move()
 
     assert pool("set", "main", "--uri", moving.other_uri) == (0, [["Changed main."]])
+
+
+@pytest.mark.parametrize(
+    ("fresh", "option", "default"),
+    [(fresh_uri, "key_prefix", "kombu-pool"), (mongodb.fresh_uri, "collection_prefix", "kombu_pool_")],
+    ids=["redis", "mongodb"],
+)
+def test_options_lead_a_pool_with_queues_to_another_store_only_by_force(app, pool, fresh, option, default):
+    assert pool("add", "main", fresh())[0] == 0
+    changed = ("set", "main", "--options", json.dumps({option: "other"}))
+    same = ("set", "main", "--options", json.dumps({option: default}))
+    with app.connection_for_write() as connection:
+        Queue("q")(connection.default_channel).declare()
+
+    status, lines = pool(*changed)
+
+    assert (status, "'main'" in lines[0][0]) == (1, True)
+    assert pool(*same) == (0, [["Changed main."]])
+    assert pool(*changed, "--force") == (0, [["Changed main."]])
+
+
+def test_force_without_what_it_forces_is_a_wrong_usage(app, pool, tmp_path):
+    assert pool("add", "main", f"sqlite:///{tmp_path}/main.db")[0] == 0
+
+    assert pool("set", "main", "--weight", "1", "--force")[0] == 2

@@ -8,6 +8,7 @@
     │   └── NothingToChange           an update names no change
     ├── ConnectionError               a store is unreachable now
     │   ├── PoolUnavailable           the store of a named pool is
+    │   │   ├── PoolNotCreated        does not exist
     │   │   └── PoolPartUnavailable   a part of it is, as a node of a cluster
     │   ├── PartUnavailable           a part of a store is
     │   └── StoreLost                 a store lost what it held
@@ -102,6 +103,10 @@ class PoolUnavailable(ConnectionError):
     def place(self) -> str:
         """What is unreachable, as ``Catalog.place_of`` names it."""
         return self.pool
+
+
+class PoolNotCreated(PoolUnavailable):
+    """Pool {pool!r} is unreachable: {reason}."""
 
 
 class PoolPartUnavailable(PoolUnavailable):

@@ -105,10 +105,11 @@ class DataDriver(storage.DataDriver):
         """Return a pool with its driver open.
 
         Raises:
-            PoolUnavailable: its store does not exist, or cannot be opened. It is not created.
+            PoolNotCreated: its store does not exist. It is not created.
+            PoolUnavailable: it cannot be opened.
         """
         if not self.catalog.open_pools.is_created(row):
-            raise errors.PoolUnavailable(row["name"], f"{mask_uri(row['uri'])}: the store does not exist")
+            raise errors.PoolNotCreated(row["name"], f"{mask_uri(row['uri'])}: the store does not exist")
         return self.catalog.open_pools.get(row["name"])
 
     def dead_letter_all(self) -> int:

@@ -9,6 +9,7 @@ import pytest
 from kombu import Queue
 
 import kombu_pool
+from kombu_pool.operator import queues as operator_queues
 
 
 @pytest.fixture
@@ -113,3 +114,28 @@ def test_settings_that_differ_are_found(app, findings, tmp_path):
 
     assert found["settings"]["subject"] == "main"
     assert "weight 100 (settings: 5)" in found["settings"]["problem"]
+
+
+def during_the_first_look(monkeypatch, act):
+    """Let something happen between the first reading of the catalogue and the questions to the pools."""
+    actions = [act]
+
+    def ask(*given):
+        if actions:
+            actions.pop()()
+        return operator_queues.ask(*given)
+
+    monkeypatch.setattr("kombu_pool.operator.doctor.ask", ask)
+
+
+def test_a_queue_that_is_declared_or_deleted_meanwhile_is_in_order(stored, pool, monkeypatch):
+    declare(stored, "orders", "mails")
+
+    def change():
+        declare(stored, "new")
+        with stored.connection_for_write() as connection:
+            connection.default_channel.queue_delete("mails")
+
+    during_the_first_look(monkeypatch, change)
+
+    assert pool("doctor") == (0, [["Nothing is wrong."]])

@@ -22,6 +22,7 @@ _COMMANDS = (
     list_queues, show, watch, delete, pause, resume, peek, purge, tasks, cancel, reschedule, now, list_dead, redrive,
     list_pools, add_pool, set_pool, remove_pool, check_health, doctor,
 )  # fmt: skip
+_INTERRUPTED = 130
 _SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
 
 
@@ -31,7 +32,18 @@ class _Standalone(NamedTuple):
     app: BrokerUrl
 
 
-@click.group(context_settings=_SETTINGS)
+class _Group(click.Group):
+    """A group of commands that end with 130 after Ctrl-C."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo(err=True)
+            ctx.exit(_INTERRUPTED)
+
+
+@click.group(cls=_Group, context_settings=_SETTINGS)
 def pool() -> None:
     """See and manage the queues, messages, dead letters and pools of a pool:// broker.
 
@@ -39,7 +51,7 @@ def pool() -> None:
     """
 
 
-@click.group("kombu_pool", context_settings=_SETTINGS)
+@click.group("kombu_pool", cls=_Group, context_settings=_SETTINGS)
 @click.option("-b", "--broker", "url", required=True, envvar="KOMBU_POOL_BROKER", help="Broker URL: pool+sqlite:///...")
 @click.option("--project", help="Project in which the commands work.")
 @click.option("--transport-options", "given", type=JSON_OBJECT, help="broker_transport_options, as JSON.")

@@ -39,6 +39,7 @@ _ANY_REASON = click.Choice(sorted({**REASONS, **UNREADABLE}))
 @click.option("--reason", "reasons", multiple=True, type=_ANY_REASON, help="Delete only those with this reason.")
 @click.option("--from", "origins", multiple=True, help="Delete only those from this queue.")
 @click.option("--id", "ids", multiple=True, help="Delete only the one with this id.")
+@options.timeout
 @options.without_asking
 @options.as_json
 @click.pass_context
@@ -49,7 +50,9 @@ def list_dead(
 
     With --delete, delete them; --reason, --from and --id may be repeated. Ctrl-C stops after the current step.
     """
-    yes = chosen.pop("yes")
+    yes, timeout = chosen.pop("yes"), chosen.pop("timeout")
+    if timeout is not None and (deletes or queue is not None):
+        raise click.UsageError("--timeout goes without QUEUE.")
     if not deletes and any(chosen.values()):
         raise click.UsageError("--reason, --from and --id choose what --delete deletes.")
     if deletes:
@@ -59,7 +62,7 @@ def list_dead(
     elif queue is not None:
         _list(context, queue, limit, as_json=as_json)
     else:
-        _list_queues(context, as_json=as_json)
+        _list_queues(context, timeout, as_json=as_json)
 
 
 def _list(context: click.Context, queue: str, limit: int, *, as_json: bool) -> None:
@@ -73,9 +76,9 @@ def _list(context: click.Context, queue: str, limit: int, *, as_json: bool) -> N
     print_table(("ID", "FROM", "REASON", "COUNT", "WHEN", "BODY"), texts, empty=empty)
 
 
-def _list_queues(context: click.Context, *, as_json: bool) -> None:
+def _list_queues(context: click.Context, timeout: float | None, *, as_json: bool) -> None:
     with open_broker(context) as broker:
-        rows = dead_letters.queues_with_dead_letters(broker.store, broker.project)
+        rows = dead_letters.queues_with_dead_letters(broker.store, broker.project, timeout)
     if as_json:
         print_json({"queues": [asdict(row) for row in rows]})
     else:

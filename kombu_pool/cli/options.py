@@ -12,7 +12,7 @@ _SECONDS = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
 
 
-class JsonObject(click.ParamType[dict[str, Any]]):
+class JsonObject(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
     """A JSON object, such as ``{"synchronous": "NORMAL"}``."""
 
     name = "json"
@@ -27,7 +27,7 @@ class JsonObject(click.ParamType[dict[str, Any]]):
         return found
 
 
-class Duration(click.ParamType[float]):
+class Duration(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
     """A number of seconds: ``5``, ``5s``, ``500ms``, ``2m``, ``3h``."""
 
     name = "duration"
@@ -41,9 +41,9 @@ class Duration(click.ParamType[float]):
 
 JSON_OBJECT, DURATION = JsonObject(), Duration()
 #: Print JSON instead of a table.
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, whose keys stay.")
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON with stable keys.")
 #: Ask nothing before something is deleted.
-without_asking = click.option("--yes", "-y", is_flag=True, help="Do not ask before something is deleted.")
+without_asking = click.option("--yes", "-y", is_flag=True, help="Delete without a confirmation.")
 timeout = click.option(
     "--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds after which a pool is down.  [default: 1]"
 )

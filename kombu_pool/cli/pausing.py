@@ -12,7 +12,10 @@ from kombu_pool.cli.tables import escaped
 @click.argument("queue")
 @click.pass_context
 def pause(context: click.Context, queue: str) -> None:
-    """Let no consumer get messages of QUEUE, until it is resumed; what they hold already is worked off."""
+    """Stop the delivery of messages of QUEUE until it is resumed.
+
+    Consumers keep and finish the messages that they hold.
+    """
     with open_broker(context) as broker:
         broker.store.queue_controller.pause(queue, broker.project)
     click.echo(f"Paused {escaped(queue)}.")
@@ -22,7 +25,7 @@ def pause(context: click.Context, queue: str) -> None:
 @click.argument("queue")
 @click.pass_context
 def resume(context: click.Context, queue: str) -> None:
-    """Let the consumers of QUEUE get messages again."""
+    """Resume the delivery of messages of QUEUE."""
     with open_broker(context) as broker:
         broker.store.queue_controller.resume(queue, broker.project)
     click.echo(f"Resumed {escaped(queue)}.")

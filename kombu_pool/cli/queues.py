@@ -20,12 +20,14 @@ from kombu_pool.operator.rates import compared, look
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from kombu_pool.cli.broker import Broker
     from kombu_pool.cli.tables import Row
     from kombu_pool.operator.queue_details import ConsumerView, QueueDetails
     from kombu_pool.operator.queues import QueueReport, QueueRow
     from kombu_pool.operator.rates import Look
 
-_SORTED_BY = ("name", "pool", "ready", "delayed", "claimed", "oldest", "consumers", "growth", "in", "out")
+_SORTED_BY_RATE = ("growth", "in", "out")
+_SORTED_BY = ("name", "pool", "ready", "delayed", "claimed", "oldest", "consumers", *_SORTED_BY_RATE)
 _RATES = ("GROWTH/s", "IN/s", "OUT/s")
 _COLUMNS = ("QUEUE", "POOL", "READY", "DELAYED", "CLAIMED", "OLDEST", "CONSUMERS")
 
@@ -59,6 +61,8 @@ def list_queues(context: click.Context, /, order: str, seconds: float | None, as
 
     A count that ends with + is a lower bound. Exits with 1 if a pool does not answer.
     """
+    if seconds is None and order in _SORTED_BY_RATE:
+        raise click.UsageError(f"--sort {order} needs --for: a rate is the difference between two looks.")
     with open_broker(context) as broker:
         if seconds is None:
             report = list_rows(broker.store, broker.project, **chosen)
@@ -242,8 +246,21 @@ def delete(context: click.Context, name: str, if_empty: bool, if_unused: bool, y
         _refuse(row, if_empty=if_empty, if_unused=if_unused)
         total = "an unknown number of" if row.total is None else row.total
         options.confirm(f"Delete {escaped(name)} with {total} messages and {row.consumers} consumers?", yes)
-        broker.store.queue_controller.delete(name, broker.project)
+        if if_empty:
+            # Messages may have come before the answer.
+            _refuse(show_queue(broker.store, broker.project, name).row, if_empty=True, if_unused=False)
+        if if_unused:
+            _delete_unused(broker, name)
+        else:
+            broker.store.queue_controller.delete(name, broker.project)
     click.echo(f"Deleted {escaped(name)}.")
+
+
+def _delete_unused(broker: Broker, name: str) -> None:
+    """Delete a queue if it has no consumer, in one step."""
+    incarnation = broker.store.catalog.fresh_route(name, broker.project).incarnation
+    if incarnation and not broker.store.queue_controller.expire(name, broker.project, unused=incarnation):
+        raise click.ClickException(f"{escaped(name)} has a consumer.")
 
 
 def _refuse(row: QueueRow, *, if_empty: bool, if_unused: bool) -> None:

@@ -23,11 +23,13 @@ if TYPE_CHECKING:
     from kombu_pool.operator.tasks import TaskAnswer, TaskReport, TaskRow
 
 _COLUMNS = ("TASK ID", "TASK", "QUEUE", "STATE", "AGE", "DUE")
+#: Tasks that are listed without --limit.
+_LISTED = 20
 _in_queue = click.option("--queue", help="Only in this queue: quicker, where there are many.")
 _ids = click.argument("ids", metavar="TASK_ID...", nargs=-1, required=True)
 
 
-class Time(click.ParamType[float]):
+class Time(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
     """A time in ISO 8601; without a zone it is in UTC."""
 
     name = "time"
@@ -45,29 +47,38 @@ class Time(click.ParamType[float]):
 @click.option("--id", "ids", multiple=True, help="The task with this id, in any state; may be repeated.")
 @click.option("--queue", "queues", multiple=True, help="Only in this queue, or those of this pattern; may be repeated.")
 @click.option("--state", type=click.Choice(["ready", "delayed"]), help="Only tasks in this state.")
-@click.option("--older-than", type=options.DURATION, default="1ms", help="Only tasks that have waited for so long.")
-@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Tasks to list.")
+@click.option("--older-than", type=options.DURATION, help="Only tasks that have waited for so long, 1s at least.")
+@click.option("--limit", type=click.IntRange(min=1), help="Tasks to list.  [default: 20]")
 @options.as_json
 @click.pass_context
 def tasks(
-    context: click.Context, /, names: tuple[str, ...], ids: tuple[str, ...], queues: tuple[str, ...], limit: int,
-    as_json: bool, **chosen: Any,
+    context: click.Context, /, names: tuple[str, ...], ids: tuple[str, ...], queues: tuple[str, ...],
+    limit: int | None, as_json: bool, **chosen: Any,
 ) -> None:  # fmt: skip
     """Count the tasks that wait, by name; with NAME, or --id, list them.
 
     The first 1000 ready and 1000 delayed messages of each queue are read.
     """
+    if ids and (names or limit or len(queues) > 1 or any(chosen.values())):
+        raise click.UsageError(
+            "With --id there are no NAME, --state, --older-than and --limit, and at most one --queue."
+        )
+    selection = _selection(names, **chosen)
     with open_broker(context) as broker:
         if ids:
-            answer = operator.find_tasks(broker.store, broker.project, ids, *queues[:1])
+            answer = operator.find_tasks(broker.store, broker.project, ids, *queues)
         else:
-            older_than = chosen["older_than"] if chosen["older_than"] >= 1 else 0.0
-            selection = operator.TaskFilter(names, chosen["state"], older_than)
             report = operator.list_tasks(broker.store, broker.project, selection, queues=queues)
     if ids:
         _print_answer(context, answer, "found", as_json=as_json)
     else:
-        _print_report(context, report, limit if names else None, as_json=as_json)
+        _print_report(context, report, (limit or _LISTED) if names else None, as_json=as_json)
+
+
+def _selection(names: tuple[str, ...], state: str | None, older_than: float | None) -> operator.TaskFilter:
+    if older_than is not None and older_than < 1:
+        raise click.UsageError("--older-than must be 1s or more: ages are whole seconds.")
+    return operator.TaskFilter(names, state, older_than or 0.0)
 
 
 def _print_report(context: click.Context, report: TaskReport, listed: int | None, *, as_json: bool) -> None:
@@ -110,20 +121,22 @@ def cancel(context: click.Context, ids: Sequence[str], queue: str | None, as_jso
     """Cancel tasks that wait. A task that a worker holds is left alone; then, or for an unknown id, exit with 1.
 
     With an application (celery -A), a cancelled task is REVOKED, its chord fails, and task-revoked is sent. Without
-    one, or without its result backend, its result stays PENDING.
+    one, or without a result backend, its result stays PENDING; also if the result backend fails: then exit with 1.
     """
-    app = context.obj.app
-    told = None if isinstance(app, BrokerUrl) else _teller(app)
+    app, failures = context.obj.app, list[Exception]()
+    told = None if isinstance(app, BrokerUrl) else _teller(app, failures)
     with open_broker(context) as broker:
         answer = operator.cancel_tasks(broker.store, broker.project, ids, queue, told)
     if answer.tasks and told is None and not as_json:
         click.echo("The results of these tasks stay PENDING: there is no result backend at hand.", err=True)
-    results = "PENDING" if told is None else "REVOKED"
-    _print_answer(context, answer, "cancelled", as_json=as_json, results=results)
+    are_revoked = bool(answer.tasks) and told is not None and not failures
+    _print_answer(context, answer, "cancelled", as_json=as_json, results="REVOKED" if are_revoked else "PENDING")
+    if failures:
+        context.exit(1)
 
 
-def _teller(app: Any) -> Callable[[Sequence[FoundMessage]], None] | None:
-    """Return what tells an application of cancelled tasks; None without a result backend."""
+def _teller(app: Any, failures: list[Exception]) -> Callable[[Sequence[FoundMessage]], None] | None:
+    """Return what tells an application of cancelled tasks, and collects the failures; None without a result backend."""
     from celery.backends.base import DisabledBackend  # noqa: PLC0415 - not without an application
 
     from kombu_pool.contrib.tasks import Tasks  # noqa: PLC0415
@@ -135,6 +148,7 @@ def _teller(app: Any) -> Callable[[Sequence[FoundMessage]], None] | None:
         try:
             Tasks(app).revoke(messages)
         except Exception as error:  # noqa: BLE001 - whatever a result backend raises; the tasks are cancelled
+            failures.append(error)
             warn(f"The tasks are cancelled, but their results cannot be stored: {mask(str(error))}")
 
     return tell
@@ -168,7 +182,7 @@ def reschedule(
 @options.as_json
 @click.pass_context
 def now(context: click.Context, ids: Sequence[str], queue: str | None, as_json: bool) -> None:
-    """Let delayed tasks run now. Exits as cancel does."""
+    """Make delayed tasks ready now. Exits as cancel does."""
     with open_broker(context) as broker:
         answer = operator.run_now(broker.store, broker.project, ids, queue)
     _print_answer(context, answer, "changed", as_json=as_json)

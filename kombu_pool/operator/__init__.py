@@ -1,4 +1,4 @@
-"""What an operator sees and does: the questions and actions behind the command line, a page, or metrics.
+"""Queries and actions of an operator, behind the command line.
 
 Answers are dataclasses, whose fields are the keys of the JSON that the command line prints.
 """

@@ -31,7 +31,7 @@ MAX_SEARCHED = 100
 class DeadLetterQueue:
     """A queue that has dead letters among its first messages; ``ready`` counts all that it has.
 
-    ``error`` says why a pool does not tell.
+    ``error``: why the pool did not answer.
     """
 
     queue: str

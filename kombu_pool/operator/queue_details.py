@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool.drivers import mask_uri
-from kombu_pool.errors import PoolDoesNotExist
+from kombu_pool.errors import PoolDoesNotExist, QueueDoesNotExist
 from kombu_pool.operator.messages import require
 from kombu_pool.operator.queues import list_queues
 from kombu_pool.transport.declare.queue_arguments import DECLARED
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ConsumerView:
-    """A consumer of a queue; None: its id does not tell. ``dead``: its process on this machine has ended."""
+    """A consumer of a queue; None is unknown. ``dead``: its process on this machine has ended."""
 
     host: str | None
     pid: int | None
@@ -63,7 +63,9 @@ def show_queue(store: DataDriver, project: Project, queue: str, *, timeout: floa
     metadata = store.queue_controller.get(queue, project)
     # By its exact name: it may hold the characters of a pattern.
     report = list_queues(store, project, names=[queue], timeout=timeout)
-    row = report.queues[0]
+    row = next(iter(report.queues), None)
+    if row is None:
+        raise QueueDoesNotExist(queue, project)
     return QueueDetails(
         row,
         _uri(store, row.pool),

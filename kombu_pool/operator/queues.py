@@ -33,7 +33,7 @@ _INTERNAL = re.compile(
 
 @dataclass(frozen=True)
 class QueueRow:
-    """A queue; None in a count: its pool does not tell it, ``error`` says why."""
+    """A queue; a count is None if its pool did not answer, ``error`` is the reason."""
 
     queue: str
     pool: str

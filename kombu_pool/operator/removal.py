@@ -33,18 +33,21 @@ def purge(
     require(store, project, queue)
     if not keep_delayed and task is None:
         return store.message_controller.purge(queue, project)
-    counts = store.message_controller.count_many([(project, queue)], limit=_NO_LIMIT)[0]
     # Bounded by the present count: a producer may add messages faster than this deletes them.
-    present = 0 if counts is None else counts.free + (0 if keep_delayed else counts.delayed)
-    deleted = 0
+    present, deleted = _count(store, project, queue, keep_delayed=keep_delayed), 0
     for page in pages(store, project, queue, present, include_delayed=not keep_delayed):
         chosen = [message for message in page if task is None or task_of(message["body"])[0] == task]
         deleted += _delete(store, project, queue, chosen)
     return deleted
 
 
-#: A count that has to be exact, as it bounds a deletion.
-_NO_LIMIT = 1 << 40
+def _count(store: DataDriver, project: Project, queue: str, *, keep_delayed: bool) -> int:
+    """Return the exact number of free messages, and of delayed ones unless they are kept."""
+    if keep_delayed:
+        return store.message_controller.count(queue, project)
+    # Of these two states together: no other count is exact in every store.
+    free: int = store.queue_controller.stats(queue, project)["messages"]["free"]
+    return free
 
 
 class DeletableDeadLetters(DeadLetterFilter):
@@ -93,9 +96,10 @@ def _delete(store: DataDriver, project: Project, queue: str, messages: Sequence[
         held = [(message["id"], claim) for message in claimed]
         deleted = len(held) - len(store.message_controller.delete_claimed(queue, held, project))
     free = {message["id"] for message in claimed}
-    for message_id in ids:
-        if message_id not in free and next(iter(store.message_controller.bulk_get(queue, [message_id], project)), None):
-            with suppress(MessageIsClaimed):
-                store.message_controller.delete(queue, message_id, project)
-                deleted += 1
+    others = [message_id for message_id in ids if message_id not in free]
+    present = list(store.message_controller.bulk_get(queue, others, project)) if others else []
+    for message in present:
+        with suppress(MessageIsClaimed):
+            store.message_controller.delete(queue, message["id"], project)
+            deleted += 1
     return deleted

@@ -7,6 +7,9 @@ import time
 import pytest
 from kombu import Queue
 
+from kombu_pool.pooling.controllers.messages import MessageController
+from tests.cli.conftest import STORES
+
 LATER = "2100-01-01T00:00:00+00:00"
 
 
@@ -119,3 +122,23 @@ def test_more_messages_than_one_page_are_purged(app, ask):
 
     assert ask("purge", "orders", "--task", "odd", "-y")["deleted"] == 125
     assert ask("purge", "orders", "--keep-delayed", "-y")["deleted"] == 125
+
+
+def test_a_count_that_is_a_lower_bound_bounds_no_purge(app, ask, tmp_path, monkeypatch):
+    monkeypatch.setattr("kombu_pool.drivers.mongodb.inspection._MAX_READ", 1)
+    app.conf.broker_url = STORES["mongodb"](tmp_path)
+    for name in ("pay", "mail", "pay", "mail"):
+        send(app, name, countdown=1000)
+
+    assert ask("purge", "orders", "--task", "mail", "-y")["deleted"] == 2
+    assert [view["task"] for view in ask("peek", "orders", "--delayed")["messages"]] == ["pay", "pay"]
+
+
+def test_delayed_messages_are_read_once_to_be_purged(app, ask, monkeypatch):
+    for _ in range(3):
+        send(app, "mail", countdown=1000)
+    calls, bulk_get = [], MessageController.bulk_get
+    monkeypatch.setattr(MessageController, "bulk_get", lambda *given: calls.append(given) or bulk_get(*given))
+
+    assert ask("purge", "orders", "--task", "mail", "-y")["deleted"] == 3
+    assert len(calls) == 1

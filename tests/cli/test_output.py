@@ -190,3 +190,28 @@ def test_a_password_of_a_broker_url_is_masked():
 
     assert done.exit_code == 1
     assert "hunter2" not in done.output
+
+
+def test_the_command_line_needs_no_generic_parameter_types():
+    program = """
+import click
+
+class Plain(click.ParamType):
+    __class_getitem__ = None
+
+click.ParamType = Plain
+import kombu_pool.cli
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_ctrl_c_ends_a_command_with_its_own_status(app, pool, monkeypatch, tmp_path):
+    declare(app, "orders")
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("kombu_pool.cli.queues.look", interrupt)
+
+    assert pool("watch")[0] == 130
+    assert CliRunner().invoke(main, ["-b", f"pool+sqlite:///{tmp_path}/control.db", "watch"]).exit_code == 130

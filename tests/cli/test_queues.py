@@ -164,7 +164,7 @@ def test_a_pool_that_does_not_answer_in_time_hides_no_other_one(app, pool):
         server.pause()
         try:
             commands = ("queues", "health", "doctor", "dead")
-            shown = {name: pool(name, *(["--timeout", "1"] if name != "dead" else [])) for name in commands[:3]}
+            shown = {name: pool(name, "--timeout", "1") for name in commands}
             taken = best_of(lambda: seconds_of(lambda: pool("queues", "--timeout", "1")), 3)
         finally:
             server.resume()
@@ -175,6 +175,7 @@ def test_a_pool_that_does_not_answer_in_time_hides_no_other_one(app, pool):
     assert ["local", "default", "0", "0", "0", "", "0"] in lines
     assert "Pool 'remote'" in lines[-1][0]
     assert shown["health"][0] == shown["doctor"][0] == 1
+    assert (shown["dead"][0], shown["dead"][1][1][:2]) == (1, ["far", "?"])
     assert ["remote", "no"] in [line[:2] for line in shown["health"][1]]
     assert ["unreachable", "remote"] in [line[:2] for line in shown["doctor"][1]]
     assert taken < 3
@@ -243,3 +244,38 @@ def test_a_queue_is_paused_and_resumed(stored, pool, ask):
         assert pool("resume", "orders")[0] == 0
         assert connection.default_channel.basic_get("orders") is not None
     assert pool("pause", "nowhere")[0] == pool("resume", "nowhere")[0] == 1
+
+
+@pytest.mark.parametrize("order", ["growth", "in", "out"])
+def test_an_order_by_a_rate_needs_two_looks(app, pool, order):
+    declare(app, "orders")
+
+    assert pool("queues", "--sort", order)[0] == 2
+    assert pool("queues", "--sort", order, "--for", "10ms")[0] == 0
+
+
+def test_a_message_or_a_consumer_that_comes_before_the_answer_keeps_a_queue(stored, pool, ask, monkeypatch):
+    declare(stored, "orders", "mails")
+    with stored.connection_for_write() as connection:
+        channel = connection.default_channel
+        consumer = connection.Consumer([Queue("mails")], channel=channel)
+        arrivals = {"orders": lambda: publish(stored, "orders"), "mails": consumer.consume}
+        monkeypatch.setattr("kombu_pool.cli.options.confirm", lambda question, _: arrivals[question.split()[1]]())
+
+        assert pool("delete", "orders", "--if-empty") == (1, [["Error: orders has 1 messages."]])
+        assert pool("delete", "mails", "--if-unused") == (1, [["Error: mails has a consumer."]])
+        assert sorted(rows_of(ask("queues"))) == ["mails", "orders"]
+
+
+def test_a_queue_that_is_deleted_while_it_is_read_does_not_exist(app, tmp_path, pool, monkeypatch):
+    declare(app, "orders")
+
+    def delete(store, project, **asked):
+        store.queue_controller.delete("orders", project)
+        return operator_queues.list_queues(store, project, **asked)
+
+    monkeypatch.setattr("kombu_pool.operator.queue_details.list_queues", delete)
+
+    status, lines = pool("queue", "orders")
+
+    assert (status, "'orders'" in lines[0][0]) == (1, True)

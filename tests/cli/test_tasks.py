@@ -196,6 +196,33 @@ def test_a_result_backend_that_is_down_is_named_and_the_task_is_cancelled(app, a
 
     status, lines = pool("cancel", "pay-1")
 
-    assert status == 0
+    assert status == 1
     assert "their results cannot be stored" in str(lines)
     assert ask("tasks")["tasks"] == []
+
+
+def test_results_are_said_to_be_revoked_only_if_they_are(shop, refused, pool, tmp_path):
+    send(shop, "pay", "pay-1")
+    assert refused("cancel", "pay-9")["results"] == "PENDING"
+
+    shutil.rmtree(tmp_path / "results")
+
+    status, lines = pool("cancel", "pay-1", "--json")
+    assert (status, [line[0] for line in lines if '"results"' in line[0]]) == (1, ['  "results": "PENDING"'])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--id", "pay-1", "pay"),
+        ("--id", "pay-1", "--state", "ready"),
+        ("--id", "pay-1", "--older-than", "1h"),
+        ("--id", "pay-1", "--limit", "1"),
+        ("--id", "pay-1", "--queue", "orders", "--queue", "mails"),
+        ("pay", "--older-than", "500ms"),
+    ],
+)
+def test_an_option_without_an_effect_is_a_wrong_usage(app, pool, arguments):
+    send(app, "pay", "pay-1")
+
+    assert pool("tasks", *arguments)[0] == 2

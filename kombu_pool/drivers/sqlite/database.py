@@ -119,6 +119,10 @@ class Database:
                     self.disconnect_between_transactions()
             raise StoreLost(f"{self.path}: the file was deleted or replaced during a write; repeat the write")
 
+    def flush_found(self) -> None:
+        """Let :meth:`confirm` flush what this transaction has read: another process may not have flushed it yet."""
+        self._written.changes = -1
+
     def _flush(self, log: WalSync, connection: sqlite3.Connection) -> None:
         if not self.has_unflushed and log.flush() and not self.has_unflushed:
             return
@@ -184,10 +188,7 @@ class Database:
 
     def begin_write(self) -> sqlite3.Connection:
         """Begin a transaction that writes; the connection ends it as a context manager. Called under the lock."""
-        retry = None
-        if not self.permits.may_begin():
-            retry = self._write_retry()
-            retry.wait_unlocked(self.lock, None)
+        retry = None if self.permits.may_begin() else self._write_retry()
         connection = self._begin("BEGIN IMMEDIATE", self._write_retry, retry)
         self.permits.begun()
         if self._opened is not None:
@@ -208,6 +209,8 @@ class Database:
         self, statement: str, new_retry: Callable[[], BusyRetry], retry: BusyRetry | None = None
     ) -> sqlite3.Connection:
         try:
+            if retry is not None:
+                retry.wait_unlocked(self.lock, None)
             while True:
                 connection = self.connection
                 if connection.in_transaction:

@@ -68,8 +68,7 @@ class KeyedMessages:
     def cancel(self, key: object, queue: str | None, project: Project) -> KeyResult:
         """Delete the messages with a key that wait."""
         result = KeyResult()
-        # Read first: a key that no message has costs no transaction.
-        if not self.find(key, queue, project).messages:
+        if not self._may_be_present(key, queue, project):
             return result
         with self._database.write, self._database.lock, self._database.begin_write() as connection:
             now = self._clock.now()
@@ -87,7 +86,7 @@ class KeyedMessages:
         """Change the messages with a key that wait."""
         check_change(due, priority)
         result = KeyResult()
-        if not self.find(key, queue, project).messages:
+        if not self._may_be_present(key, queue, project):
             return result
         with self._database.write, self._database.lock, self._database.begin_write() as connection:
             now = self._clock.now()
@@ -100,6 +99,16 @@ class KeyedMessages:
                 (result.messages if one.row[0] in changed else result.claimed).append(one.view(now.wall))
         self._database.wake()
         return result
+
+    def _may_be_present(self, key: object, queue: str | None, project: Project) -> bool:
+        """Return whether a message has the key, or what removed it is not on the disk yet.
+
+        This reads first: a key that no message has costs no transaction.
+        """
+        if not is_key(key):
+            return False
+        arguments = _arguments(key, queue, project, self._clock.now())
+        return self._database.has_unflushed or self._database.row(_SQL["any_by_key"], arguments) is not None
 
 
 def _arguments(key: object, queue: str | None, project: Project, now: Now) -> dict[str, Any]:

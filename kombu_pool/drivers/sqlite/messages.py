@@ -84,6 +84,7 @@ class MessageController(Contract):
                     return before
                 if post is not None:
                     incoming = unique.settle(connection, found[0], policy, post, now)
+                    database.flush_found()
                 if policy.is_bounded and not limits.admits(connection, found[0], policy, incoming, now):
                     raise QueueIsFull(queue, project)
                 first = next_number(max(found[3] or 0, database.last_number), now.wall)

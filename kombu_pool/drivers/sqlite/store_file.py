@@ -73,7 +73,10 @@ def open_file(location: Location, clock: StoreClock) -> StoreFile:
             continue
         if file_id(path) == opened.file:
             return opened
-        opened.connection.close()  # The path had another file before SQLite opened it, or has one now.
+        # The path had another file before SQLite opened it, or has one now.
+        opened.connection.close()
+        if opened.log is not None:
+            opened.log.close()
 
 
 def _open(location: Location, clock: StoreClock) -> StoreFile:

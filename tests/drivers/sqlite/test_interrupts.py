@@ -9,6 +9,7 @@ from contextlib import closing
 import pytest
 
 from kombu_pool import drivers
+from kombu_pool.drivers.sqlite.busy_retry import WriteRetry
 from tests.support.interrupts import interruptions
 from tests.support.limits import LIMIT
 
@@ -88,3 +89,19 @@ def test_two_interrupts_in_a_row_leave_no_transaction(driver, other, again):
         other.execute("ROLLBACK")
         if not point % 10:
             assert in_another_thread(lambda: post(driver)), point
+
+
+def test_a_writer_that_is_interrupted_before_its_first_attempt_waits_no_more(driver, monkeypatch):
+    ended, end = [], WriteRetry.end
+    monkeypatch.setattr(driver._database.permits, "may_begin", lambda: False)
+    monkeypatch.setattr(WriteRetry, "pause", interrupt)
+    monkeypatch.setattr(WriteRetry, "end", lambda retry: (ended.append(retry), end(retry)))
+
+    with pytest.raises(KeyboardInterrupt):
+        post(driver)
+
+    assert len(ended) == 1
+
+
+def interrupt(_):
+    raise KeyboardInterrupt

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from kombu_pool import drivers
-from kombu_pool.drivers.sqlite import wal_sync
+from kombu_pool.drivers.sqlite import store_file, wal_sync
 from kombu_pool.errors import ConnectionError  # noqa: A004 - Zaqar's name for it
-from kombu_pool.model import IdempotencyKey
+from kombu_pool.model import IdempotencyKey, PresentId, Uniqueness
 from tests.support.limits import LIMIT
 
 MESSAGE = {"ttl": None, "body": "x"}
@@ -55,8 +55,9 @@ class RefusingDisk:
 
 
 @pytest.fixture
-def declared(path):
-    """Return a control store in the same file, with the queue "declared"."""
+def declared(full, path):
+    """Return a control store in the same file, with the queue "declared"; queue "q" has a message with the key "k"."""
+    full.message_controller.post("q", [{**MESSAGE, "key": "k"}], None)
     opened = drivers.open_control(f"sqlite:///{path}")
     opened.queue_controller.create("declared")
     yield opened
@@ -83,6 +84,17 @@ def test_each_write_flushes_the_log_once_and_nothing_else_does(full, flushed):
     assert full.claim_controller.create("q", CLAIM) == (None, [])
     assert full.message_controller.count("q") == 0
     assert len(flushed) == 3
+
+
+def test_a_message_that_is_dropped_for_a_present_one_flushes_that(full, flushed):
+    message = {**MESSAGE, "unique": Uniqueness("u", "unfinished")}
+    full.message_controller.post("q", [message], None)
+    assert len(flushed) == 1
+
+    (dropped,) = full.message_controller.post("q", [message], None)
+
+    assert isinstance(dropped, PresentId)
+    assert len(flushed) == 2
 
 
 def test_the_log_that_is_flushed_is_that_of_the_file(full, path, flushed):
@@ -177,6 +189,7 @@ WRITES = {
     "delete": (lambda data, _: data.queue_controller.delete("q"), None),
     "declare": (lambda _, control: control.queue_controller.create("other"), False),
     "undeclare": (lambda _, control: control.queue_controller.delete("declared"), None),
+    "cancel": (lambda data, _: len(data.message_controller.cancel("k").messages), 0),
     "exchange": (lambda _, control: control.bindings_controller.create_exchange("x", "direct"), False),
 }
 
@@ -225,6 +238,21 @@ def test_a_log_is_closed_once_no_thread_flushes_it(full, monkeypatch):
     writer.join(LIMIT)
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(found[0])
+
+
+def test_the_log_of_a_file_that_was_replaced_while_it_was_opened_is_closed(path, monkeypatch):
+    logs, opening = [], store_file._open
+
+    def open_once_too_early(*arguments):
+        opened = opening(*arguments)
+        logs.append(opened.log)
+        return opened if len(logs) > 1 else opened._replace(file=None)
+
+    monkeypatch.setattr(store_file, "_open", open_once_too_early)
+    data = drivers.open_data(f"sqlite:///{path}")
+
+    assert [log._file >= 0 for log in logs] == [False, True]
+    data.close()
 
 
 def test_a_closed_log_is_flushed_while_it_exists(full, path, flushed):

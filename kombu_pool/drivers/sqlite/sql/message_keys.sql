@@ -11,6 +11,9 @@ LEFT JOIN delayed ON delayed.queue = m.queue AND delayed.due = m.due AND delayed
 WHERE (m.expires IS NULL OR m.expires > :wall OR claim.id IS NOT NULL) AND
 -- by_key: the messages with a key in the queues of a project, or in one of them
 m.key = :key AND queue.project = :project AND (:queue IS NULL OR queue.name = :queue) ORDER BY queue.name, m.rank, m.id
+-- any_by_key: a message with a key in the queues of a project, or in one of them, expired or not
+SELECT 1 FROM message AS m CROSS JOIN queue ON queue.id = m.queue
+WHERE m.key = :key AND queue.project = :project AND (:queue IS NULL OR queue.name = :queue) LIMIT 1
 -- by_unique_id: the message that holds an id in a queue
 m.queue = :queue AND m.unique_id = :name AND (claim.id IS NULL OR NOT m.unique_until_claimed) ORDER BY m.id LIMIT 1
 -- by_id: a message of a queue
@@ -19,6 +22,8 @@ m.queue = :queue AND m.id = :id
 SELECT message, key, until FROM unique_id WHERE queue = ? AND name = ? AND until > ?
 -- hold: let a message hold an id in a queue for a time
 INSERT OR REPLACE INTO unique_id(queue, name, message, key, until) VALUES(?, ?, ?, ?, ?)
+-- free_ids: let the messages that hold an id in a queue hold it no more
+UPDATE message SET unique_id = NULL WHERE queue = :queue AND unique_id = :name
 -- free_id: let a message hold no id any more
 UPDATE message SET unique_id = NULL WHERE id = ?
 -- extend: hold an id for longer

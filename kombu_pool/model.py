@@ -69,6 +69,8 @@ class Uniqueness(NamedTuple):
     (``drop``); it replaces a message that waits (``replace``); or it is dropped, and a message that waits is due when
     it would have been due itself, if that is later (``extend``). One that is claimed, or gone, is never replaced. But a
     message with its key, as the retry of a task has, is stored and holds the id in its place.
+
+    Of the messages of one post with an id the first counts, or the last that replaces; none of them extends another.
     """
 
     id: str

@@ -66,8 +66,8 @@ class MessageController(MessageInspection, KeyMethods, ABC):
 
         A ``unique`` message is stored if no other message of the queue holds its id. It holds the id, in the same step,
         until its scope ends, by whatever way it leaves that: as a dead letter too, and a message whose claim ended
-        waits again and holds it again. In place of the id of a message that was dropped, a
-        :class:`~kombu_pool.model.PresentId` is returned.
+        waits again and holds it again, unless another message has taken it meanwhile. In place of the id of a message
+        that was dropped, a :class:`~kombu_pool.model.PresentId` is returned.
 
         With an ``idempotency_key`` a producer can retry a post whose result it does not know: the same messages with
         the same key are stored once, and the same ids are returned. This holds when the messages have been consumed or

@@ -78,7 +78,7 @@ class MessageController(Contract):
                 return ids
             holds = displacements(found, post, now) if post is not None else ()
             incoming = incoming if post is None else post.stored
-            if found.policy.is_bounded and found.policy.rejects_overflow and not _has_room(found, incoming):
+            if found.policy.is_bounded and found.policy.rejects_overflow and not _has_room(found, incoming, now):
                 raise QueueIsFull(queue, project)
             if post is not None:
                 drop(found, post, holds, now)
@@ -287,8 +287,9 @@ def _delete_held(backlog: Backlog, message_id: str, claim_id: str, reason: str |
     return True
 
 
-def _has_room(queue: StoredQueue, incoming: Sequence[ValidMessage]) -> bool:
-    free = queue.backlog.free_messages()
+def _has_room(queue: StoredQueue, incoming: Sequence[ValidMessage], now: float) -> bool:
+    replaced = queue.unique_ids.replaced(incoming, queue.backlog, now)
+    free = [message for message in queue.backlog.free_messages() if message.id not in replaced]
     sizes = [len(message.record) for message in incoming if not effective_delay(message, queue.metadata)]
     return not sizes or queue.policy.fits(len(free) + len(sizes), sum(sizes) + sum(len(each.record) for each in free))
 

@@ -68,6 +68,11 @@ class UniqueIds:
             return None
         return None if unique.conflict == REPLACE and waits else hold
 
+    def replaced(self, messages: Sequence[ValidMessage], backlog: Backlog, now: float) -> set[str]:
+        """Return the messages that are removed when the given ones are stored."""
+        holds = [self._holds.get(message.unique.id) for message in messages if message.unique is not None]
+        return {hold.message.id for hold in holds if hold and not hold.is_over(backlog, now) and _waits(hold, backlog)}
+
     def enter(self, unique: Uniqueness | None, message: StoredMessage, backlog: Backlog, now: float) -> None:
         """Let a stored message hold its id; one that it replaces is removed."""
         if unique is None:

@@ -42,8 +42,11 @@ class LengthLimit:
         documents: Sequence[dict[str, Any]],
         idempotency_key: IdempotencyKey | None,
         store: Callable[..., list[bytes]] | None = None,
+        replaced: Sequence[dict[str, Any]] = (),
     ) -> list[bytes]:
         """Store documents in a bounded queue and return their ids, as ``store`` does or :meth:`MessageWriter.store`.
+
+        The ``replaced`` ones, which ``store`` deletes, take no room.
 
         Raises:
             QueueIsFull: the queue refuses them; none was stored.
@@ -54,7 +57,7 @@ class LengthLimit:
                 before = None if idempotency_key is None else self._writer.ids_of_duplicate(queue, idempotency_key)
                 if before is not None:
                     return before
-                self._check_room(queue, documents)
+                self._check_room(queue, documents, replaced)
                 return store(queue, documents, idempotency_key, recorded=True)
         ids = store(queue, documents, idempotency_key)
         # Each of several simultaneous producers makes room for all: the last leaves the queue within its limit.
@@ -87,12 +90,15 @@ class LengthLimit:
         lock = {"$set": {"h": owner, "u": now + _LOCK_TTL}}
         return bool(self._store.queues.update_one(unlocked, lock).matched_count)
 
-    def _check_room(self, queue: Queue, documents: Sequence[dict[str, Any]]) -> None:
+    def _check_room(
+        self, queue: Queue, documents: Sequence[dict[str, Any]], replaced: Sequence[dict[str, Any]]
+    ) -> None:
         sizes = [len(document["b"]) for document in documents if document["s"] == FREE_NEW]
         if not sizes:
             return
         length, size = self._measure(queue, self._store.now())
-        if not queue.policy.fits(length + len(sizes), size + sum(sizes)):
+        freed = [len(document["b"]) for document in replaced if document["s"] in states.FREE_STATES]
+        if not queue.policy.fits(length - len(freed) + len(sizes), size - sum(freed) + sum(sizes)):
             raise QueueIsFull(queue.name, queue.project)
 
     def _make_room(self, queue: Queue) -> int:

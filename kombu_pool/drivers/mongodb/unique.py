@@ -104,7 +104,7 @@ class UniqueWriter:
         transaction = _Transaction(self._store, self._writer, self._keyed, replaced, holds)
         store = transaction.store
         if queue.policy.is_bounded:
-            ids = self._limit.post(queue, documents, idempotency_key, store)
+            ids = self._limit.post(queue, documents, idempotency_key, store, replaced)
         else:
             ids = store(queue, documents, idempotency_key)
         self._store.expect_due(queue.project, queue.name, min((one["r"] or math.inf) for one in documents))

@@ -39,6 +39,8 @@ def _settle_one(
 ) -> PresentId | None:
     held, found = _holder(connection, queue, unique, now)
     if held is None:
+        # A claimed message would hold the id again once its claim ends, though the new one has it by then.
+        connection.execute(_SQL["free_ids"], {"queue": queue, "name": unique.id})
         return None
     waits = found is not None and found.claim is None
     if UniquePost.takes_over(message, held.key, waits=waits):

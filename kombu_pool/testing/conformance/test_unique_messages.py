@@ -110,6 +110,24 @@ def test_the_message_of_a_dead_process_keeps_its_id(queue: QueueHandle, clock: M
     assert not is_stored(post(queue, "b", WAITING, name=WAITING))
 
 
+@pytest.mark.parametrize("way", ["end", "release"])
+def test_a_message_whose_id_was_taken_while_it_was_claimed_does_not_hold_it_again(
+    queue: QueueHandle, clock: ManualClock, way: str
+) -> None:
+    post(queue, "a", WAITING)
+    held = queue.claim(ttl=10)
+    assert is_stored(post(queue, "b", WAITING))
+    assert bodies(queue.pop()) == ["b"]
+    if way == "end":
+        clock.advance(10)
+    else:
+        queue.release(held.id, ids(held))
+
+    assert is_stored(post(queue, "c", WAITING))
+    assert not is_stored(post(queue, "d", WAITING))
+    assert queue.free() == ["a", "c"]
+
+
 @pytest.mark.parametrize("scope", [WAITING, UNFINISHED])
 @pytest.mark.parametrize("way", ["ack", "reject", "expiry", "purge", "delete", "cancel", "pop", "drop", "bulk", "dead"])
 def test_every_way_out_frees_the_id(queues: MakeQueue, clock: ManualClock, scope: str | float, way: str) -> None:
@@ -162,6 +180,33 @@ def test_a_full_queue_refuses_no_duplicate(queues: MakeQueue) -> None:
     assert queue.free() == ["a"]
     queue.claim()
     assert is_stored(post(queue, "d", name="other"))
+
+
+@pytest.mark.parametrize("limit", [{"_max_length": 1}, {"_max_length_bytes": 300}], ids=["length", "bytes"])
+def test_a_full_queue_takes_a_message_that_replaces_one(queues: MakeQueue, limit: dict[str, Any]) -> None:
+    queue = queues("full", None, **limit, _overflow="reject-publish")
+    first, again, third = (letter * 200 for letter in "abc")
+    post(queue, first, WAITING)
+
+    assert is_stored(post(queue, again, WAITING, REPLACE))
+    with pytest.raises(QueueIsFull):
+        queue.post_raw(
+            [
+                {"ttl": None, "body": third, "unique": Uniqueness("u", WAITING, REPLACE)},
+                {"ttl": None, "body": third},
+            ]
+        )
+    assert queue.free() == [again]
+
+
+def test_what_is_replaced_makes_no_room_while_it_is_delayed(queues: MakeQueue) -> None:
+    queue = queues("full", _max_length=1, _overflow="reject-publish")
+    queue.post("a")
+    post(queue, "later", WAITING, delay=60)
+
+    with pytest.raises(QueueIsFull):
+        post(queue, "now", WAITING, REPLACE)
+    assert is_stored(post(queue, "later still", WAITING, REPLACE, delay=90))
 
 
 def test_seconds_count_from_the_post_whatever_becomes_of_the_message(queue: QueueHandle, clock: ManualClock) -> None:

@@ -35,6 +35,11 @@ end
 
 local function has_room()
   local count, bytes = measured()
+  for _, id in ipairs(replaced) do
+    if redis.call('ZSCORE', FREE, id) then
+      count, bytes = count - 1, bytes - (counts_bytes and size_of({id}) or 0)
+    end
+  end
   local new = {}
   for _, id in ipairs(free) do new[id] = true end
   for index = 1, #found.records, 2 do

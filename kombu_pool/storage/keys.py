@@ -11,9 +11,9 @@ from abc import ABC
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.errors import DoesNotExist, InvalidMessage, MessageIsClaimed, NotPermitted
+from kombu_pool.errors import DoesNotExist, InvalidMessage, NotPermitted
 from kombu_pool.model import FoundMessage, KeyResult
-from kombu_pool.storage.validation import is_key, is_priority, is_time
+from kombu_pool.storage.validation import check_priority, is_key, is_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,17 +51,11 @@ class KeyMethods(ABC):
 
         No consumer receives a returned message. Those that a claim holds stay, and are in ``claimed`` of the result: a
         key of which only ``claimed`` has messages was not cancelled.
+
+        Raises:
+            NotPermitted: the store cannot do it.
         """
-        result = KeyResult()
-        for message in self.find(key, queue, project).messages:
-            if message["state"] != CLAIMED:
-                with suppress(MessageIsClaimed):
-                    _messages(self).delete(message["queue"], message["id"], project)
-                    result.messages.append(message)
-                    continue
-                message["state"] = CLAIMED
-            result.claimed.append(message)
-        return result
+        raise NotPermitted(f"{type(self).__module__} cannot cancel messages that wait")
 
     def change(
         self,
@@ -103,8 +97,8 @@ def check_change(due: object, priority: object) -> None:
         raise InvalidMessage("there is nothing to change: neither a due time nor a priority is given")
     if due is not None and not is_time(due):
         raise InvalidMessage(f"due must be a time in seconds since the epoch, not {due!r}")
-    if priority is not None and not is_priority(priority):
-        raise InvalidMessage(f"priority must be a whole number from 0 to 255, not {priority!r}")
+    if priority is not None:
+        check_priority(priority)
 
 
 def found_message(message: Message, queue: str, state: str, due: float | None = None) -> FoundMessage:

@@ -51,9 +51,9 @@ def validate(message: Any, max_size: int) -> ValidMessage:
         codec.encode(given("body", {}), max_size) if record is None else _record(record, max_size),
         _seconds("ttl", ttl) if ttl else 0,
         None if delay is None else _seconds("delay", delay),
-        _priority(priority) if priority else 0,
+        check_priority(priority) if priority else 0,
         given("dead_letter"),
-        _key(key) if key else None,
+        None if key is None or key == "" else _key(key),
         None if (unique := given("unique")) is None else check_uniqueness(unique),
     )
 
@@ -102,10 +102,14 @@ def _is_duration(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= MAX_SECONDS
 
 
-def _priority(value: Any) -> int:
-    if is_priority(value):
-        priority: int = value
-        return priority
+def check_priority(value: Any) -> int:
+    """Return the priority of a message.
+
+    Raises:
+        InvalidMessage: it is none.
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_PRIORITY:
+        return value
     raise InvalidMessage(f"priority must be a whole number from 0 to {MAX_PRIORITY}, not {value!r}")
 
 
@@ -137,11 +141,6 @@ def check_uniqueness(value: Any) -> Uniqueness:
             f"a conflict of unique messages must be resolved by {DROP}, {REPLACE} or {EXTEND}, not {conflict!r}"
         )
     return Uniqueness(name, scope, conflict)
-
-
-def is_priority(value: object) -> bool:
-    """Return whether the value is a valid priority."""
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_PRIORITY
 
 
 def is_key(value: object) -> bool:

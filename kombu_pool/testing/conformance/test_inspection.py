@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kombu_pool.model import QueueCounts
+from kombu_pool.storage.inspection import MessageInspection
 
 if TYPE_CHECKING:
     from kombu_pool.storage import ControlDriver
@@ -88,15 +89,16 @@ def test_a_count_may_stop_at_its_limit_and_says_so(queue: QueueHandle) -> None:
 
 
 def test_delayed_messages_have_a_time_at_which_they_are_due(queue: QueueHandle, clock: ManualClock) -> None:
-    now = clock.time()
+    now, messages = clock.time(), queue.driver.message_controller
     last, first = queue.post("last", delay=300)[0], queue.post("first", delay=30)[0]
     queue.post("free")
 
-    found = list(queue.driver.message_controller.due_times(queue.name, queue.project, 10))
+    found = list(messages.due_times(queue.name, queue.project, 10))
 
     assert [message_id for message_id, _ in found] == [first, last]
-    assert [round(due - now) for _, due in found if due is not None] in ([30, 300], [])
-    assert list(queue.driver.message_controller.due_times("absent", queue.project)) == []
+    is_default = type(messages).due_times is MessageInspection.due_times
+    assert [due if due is None else round(due - now) for _, due in found] == ([None] * 2 if is_default else [30, 300])
+    assert list(messages.due_times("absent", queue.project)) == []
 
 
 def test_live_consumers_are_listed_and_counted(control: ControlDriver, clock: ManualClock) -> None:

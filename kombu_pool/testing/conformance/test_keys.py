@@ -60,7 +60,7 @@ def test_a_message_without_a_key_shows_none(queue: QueueHandle) -> None:
     assert not any("key" in message for message in queue.claim().messages)
 
 
-@pytest.mark.parametrize("key", ["x" * 256, "é" * 128, 5, b"k", "\ud800"])
+@pytest.mark.parametrize("key", ["x" * 256, "é" * 128, 5, 0, False, b"k", b"", "\ud800"])
 def test_a_key_that_cannot_be_stored_is_refused(queue: QueueHandle, key: Any) -> None:
     with pytest.raises(InvalidMessage, match="key"):
         queue.post("a", key=key)

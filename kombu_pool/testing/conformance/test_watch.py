@@ -91,6 +91,17 @@ def test_a_post_through_another_driver_ends_it(watch: Watch, queue: QueueHandle,
         assert watch.wait(LIMIT) is True
 
 
+def test_a_queue_that_got_a_message_is_ready(driver: DataDriver, queues: MakeQueue) -> None:
+    first, second = queues("first"), queues("second")
+    with watching(driver, first, second) as watch:
+        second.post("a")
+
+        while watch.wait(LIMIT):
+            if watch.ready is None or (second.project, second.name) in watch.ready:
+                return
+        pytest.fail("the watch does not name the queue that got a message")
+
+
 def test_every_post_is_told(watch: Watch, queue: QueueHandle) -> None:
     for number in range(3):
         queue.post(number)

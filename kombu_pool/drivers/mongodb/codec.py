@@ -12,6 +12,7 @@ One message is one document::
     e    True if its expiry makes it a dead letter: an index finds it then
     j    its key, if it has one        g  the due time that a change gave it: watches wait until then
     v    the unique id that it holds, which an index keeps unique        vw  True if until it is claimed only
+    vs   the unique id that a hold keeps for it; see unique
 
 A dead message also has::
 

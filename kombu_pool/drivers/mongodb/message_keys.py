@@ -100,7 +100,14 @@ class KeyedMessages:
         where = {**_scope(found), **states.present(now), "_id": found["_id"], "$nor": [states.claimed(now)]}
         return found if self._store.messages.delete_one(where).deleted_count else None
 
-    def change_one(self, due: float | None, priority: int | None, found: Document, now: float) -> Document | None:
+    def change_one(
+        self,
+        due: float | None,
+        priority: int | None,
+        found: Document,
+        now: float,
+        session: ClientSession | None = None,
+    ) -> Document | None:
         """Change a message that waits; return it as it is now, or None if it was changed meanwhile."""
         changed = _changed(found, due, now)
         if priority is not None and priority != codec.priority_of(found["_id"]):
@@ -109,7 +116,8 @@ class KeyedMessages:
         else:
             # Not replaced: a change stream shows watches which fields an update sets.
             fields = {name: changed[name] for name in ("s", "r", "c", "x", "l", "g") if name in changed}
-            is_done = bool(self._store.messages.update_one(_unchanged(found), {"$set": fields}).matched_count)
+            update = {"$set": fields}
+            is_done = bool(self._store.messages.update_one(_unchanged(found), update, session=session).matched_count)
         scope = codec.project_of(found["p"]), found["q"]
         if changed["r"]:
             self._store.expect_due(*scope, changed["r"])
@@ -124,6 +132,7 @@ class KeyedMessages:
                 if not messages.delete_one(_unchanged(found), session=session).deleted_count:
                     return False
                 messages.insert_one(changed, session=session)
+                self._move_hold(found, changed, session)
                 return True
 
             return self._store.client.transact(move)
@@ -134,8 +143,16 @@ class KeyedMessages:
             return False
         messages.update_one({**_scope(found), "_id": found["_id"], "c": claim}, {"$unset": {"v": "", "vw": ""}})
         messages.insert_one(changed)
+        self._move_hold(found, changed)
         messages.delete_one({**_scope(found), "_id": found["_id"], "c": claim})
         return True
+
+    def _move_hold(self, found: Document, changed: Document, session: ClientSession | None = None) -> None:
+        """Let the hold in seconds of a message name its new id; see :mod:`unique`."""
+        if (unique_id := found.get("vs")) is not None:
+            where = {**_scope(found), "v": unique_id, "k": [found["_id"]]}
+            update = {"$set": {"k": [changed["_id"]]}}
+            self._store.messages.update_one(where, update, hint=states.BY_UNIQUE_ID, session=session)
 
 
 def _scope(document: Document) -> Filter:

@@ -49,11 +49,14 @@ class MessageWriter:
         With ``recorded`` there is an idempotency record in any case, for :meth:`ids_of_duplicate`.
         """
         ids = self._store_all(queue, documents, idempotency_key, recorded=recorded)
+        self.free_late(documents)
+        return ids
+
+    def free_late(self, documents: Sequence[dict[str, Any]]) -> None:
+        """Give late documents the state of released ones: other processes may have scanned past their place."""
         if self._store.now() - documents[0]["t"] > LATE:
-            # Other processes may have scanned past their place meanwhile, and not scan it again.
             late = {"s": {"$in": [FREE_NEW, DELAYED_OR_CLAIMED]}, "r": {"$lte": self._store.now()}}
             self._store.messages.update_many({**_filter_of(documents), **late}, states.MAKE_FREE)
-        return ids
 
     def withdraw(self, documents: Sequence[dict[str, Any]]) -> None:
         """Delete documents that were stored in a queue which was deleted meanwhile; no consumer has seen them."""
@@ -205,6 +208,8 @@ def _document(
         document["v"] = message.unique.id
         if message.unique.scope == WAITING:
             document["vw"] = True
+    elif message.unique is not None:
+        document["vs"] = message.unique.id
     if message.dead_letter is not None:
         document["d"] = dict(message.dead_letter)
     if queue.expires_to_dlq(document["x"]):

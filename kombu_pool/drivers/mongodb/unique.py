@@ -2,7 +2,7 @@
 
 For the scopes ``waiting`` and ``unfinished`` that is the message itself; when it is deleted or dies, the id is free.
 For a number of seconds it is a document of its own, a *hold*: ``v`` the id, ``x`` its end, ``k`` the message, ``w`` the
-key.
+key. Its message names the id in ``vs``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.mongodb.message_keys import KeyedMessages
     from kombu_pool.drivers.mongodb.posting import MessageWriter
     from kombu_pool.drivers.mongodb.store import Store
-    from kombu_pool.model import IdempotencyKey, Uniqueness
+    from kombu_pool.model import IdempotencyKey
     from kombu_pool.storage.validation import ValidMessage
 
     Document = dict[str, Any]
@@ -49,6 +49,19 @@ class _Held(NamedTuple):
     def waits(self, now: float) -> bool:
         """Return whether the message waits."""
         return self.document is not None and not states.is_claimed(self.document, now)
+
+
+class _Changes(NamedTuple):
+    """What a post changes of the messages that hold its ids."""
+
+    #: The documents that it deletes, as its own messages replace them.
+    replaced: list[Document]
+    #: What held ids that messages with the same key take over.
+    freed: list[_Held]
+    #: Messages that wait, with their new due times.
+    delayed: list[tuple[Document, float]]
+    #: Holds, with their new ends.
+    extended: list[tuple[Document, float]]
 
 
 class _ChangedError(Exception):
@@ -73,19 +86,17 @@ class UniqueWriter:
     ) -> Sequence[str]:
         """Store the messages whose ids are free; return the ids of all."""
         post = UniquePost(messages)
-        before = None if idempotency_key is None else self._writer.ids_of_duplicate(queue, idempotency_key)
-        if before is not None:
-            return self._as_before(queue, post, [message.hex() for message in before])
         for _ in range(_MAX_ATTEMPTS):
+            before = None if idempotency_key is None else self._writer.ids_of_duplicate(queue, idempotency_key)
+            if before is not None:
+                return self._as_before(queue, post, [message.hex() for message in before])
             now = self._store.now()
-            held = self._held_by_others(queue, post, now)
-            replaced = self._drop(post, held, now)
-            if not post.stored:
-                return post.ids([])
+            changes = self._drop(post, self._held_by_others(queue, post, now), now)
             documents = self._writer.documents(queue, post.stored, client_id, now)
             holds = _holds(queue, post.stored, documents, now)
+            transaction = _Transaction(self._store, self._writer, self._keyed, changes, holds, now)
             try:
-                ids = self._store_all(queue, documents, idempotency_key, replaced, holds)
+                ids = self._store_all(queue, documents, idempotency_key, transaction)
             except (WriteError, BulkWriteError, _ChangedError) as error:
                 if not _is_conflict(error):
                     raise
@@ -98,15 +109,15 @@ class UniqueWriter:
         queue: Queue,
         documents: list[Document],
         idempotency_key: IdempotencyKey | None,
-        replaced: Sequence[Document],
-        holds: Sequence[Document],
+        transaction: _Transaction,
     ) -> list[bytes]:
-        transaction = _Transaction(self._store, self._writer, self._keyed, replaced, holds)
-        store = transaction.store
+        if not documents:
+            transaction.apply()
+            return []
         if queue.policy.is_bounded:
-            ids = self._limit.post(queue, documents, idempotency_key, store, replaced)
+            ids = self._limit.post(queue, documents, idempotency_key, transaction.store, transaction.replaced)
         else:
-            ids = store(queue, documents, idempotency_key)
+            ids = transaction.store(queue, documents, idempotency_key)
         self._store.expect_due(queue.project, queue.name, min((one["r"] or math.inf) for one in documents))
         if not self._store.still_exists(queue):
             self._writer.withdraw(documents)
@@ -116,17 +127,24 @@ class UniqueWriter:
     def _held_by_others(self, queue: Queue, post: UniquePost, now: float) -> list[_Held | None]:
         """Return what holds the ids of messages; an id whose scope is over is freed."""
         names = [message.unique.id for message in post.messages if message.unique is not None]
-        found = self._store.messages.find({**queue.scope, "v": {"$in": names}}, hint=states.BY_UNIQUE_ID)
-        held = {one["v"]: self._held(queue, one, now) for one in found}
+        found = list(self._store.messages.find({**queue.scope, "v": {"$in": names}}, hint=states.BY_UNIQUE_ID))
+        messages = self._messages_of_holds(queue, found, now)
+        held = {one["v"]: self._held(queue, one, messages, now) for one in found}
         return [None if message.unique is None else held.get(message.unique.id) for message in post.messages]
 
-    def _held(self, queue: Queue, found: Document, now: float) -> _Held | None:
+    def _messages_of_holds(self, queue: Queue, found: Sequence[Document], now: float) -> dict[bytes, Document]:
+        """Return the messages of those holds that have some, by their ids."""
+        ids = [one["k"][0] for one in found if one["s"] == IDEMPOTENCY_RECORD and one["x"] > now]
+        where = {**queue.scope, "_id": {"$in": ids}, **states.present(now)}
+        return {one["_id"]: one for one in self._store.messages.find(where)} if ids else {}
+
+    def _held(self, queue: Queue, found: Document, messages: dict[bytes, Document], now: float) -> _Held | None:
         if found["s"] == IDEMPOTENCY_RECORD:
             if found["x"] <= now:
                 self._store.messages.delete_one({"_id": found["_id"], **queue.scope, "x": found["x"]})
                 return None
-            where = {**queue.scope, "_id": found["k"][0], **states.present(now)}
-            return _Held(PresentId.of(found["k"][0].hex(), found["w"]), self._store.messages.find_one(where), found)
+            message_id = found["k"][0]
+            return _Held(PresentId.of(message_id.hex(), found["w"]), messages.get(message_id), found)
         is_over = found["x"] <= now or (found.get("vw") and states.is_claimed(found, now))
         if is_over and found["s"] != PARTIAL:
             same = {key: found[key] for key in ("_id", "s", "r", "c")}
@@ -134,40 +152,26 @@ class UniqueWriter:
             return None
         return _Held(PresentId.of(found["_id"].hex(), found.get("j")), found, None)
 
-    def _drop(self, post: UniquePost, held: Sequence[_Held | None], now: float) -> list[Document]:
-        """Drop the messages whose ids are held; return the documents that others replace."""
-        replaced: list[Document] = []
+    def _drop(self, post: UniquePost, held: Sequence[_Held | None], now: float) -> _Changes:
+        """Drop the messages whose ids are held; return what the post changes of those that hold them."""
+        changes = _Changes([], [], [], [])
         present: list[str | None] = []
         for message, one in zip(post.messages, held, strict=True):
             unique = message.unique
             if one is None or unique is None:
                 present.append(None)
             elif post.takes_over(message, one.id.key, waits=one.waits(now)):
-                self._free(one)
+                changes.freed.append(one)
                 present.append(None)
             elif unique.conflict == REPLACE and one.document is not None and one.waits(now):
-                replaced += [each for each in (one.document, one.hold) if each is not None]
+                changes.replaced.extend(each for each in (one.document, one.hold) if each is not None)
                 present.append(None)
             else:
                 present.append(one.id)
                 if unique.conflict == EXTEND:
-                    self._extend(message, unique, one, now)
+                    _extend(changes, message, one, now)
         post.drop(present)
-        return replaced
-
-    def _free(self, held: _Held) -> None:
-        """Free the id that a message holds, which another one with its key is about to hold."""
-        if held.hold is not None:
-            self._store.messages.delete_one(_same(held.hold))
-        elif held.document is not None:
-            self._store.messages.update_one(_scope_of(held.document), {"$unset": {"v": "", "vw": ""}})
-
-    def _extend(self, message: ValidMessage, unique: Uniqueness, held: _Held, now: float) -> None:
-        document, due = held.document, now + (message.delay or 0)
-        if document is not None and held.waits(now) and due > max(document["r"], now):
-            self._keyed.change_one(due, None, document, now)
-        if held.hold is not None and not isinstance(unique.scope, str):
-            self._store.messages.update_one(_scope_of(held.hold), {"$max": {"x": now + unique.scope}})
+        return changes
 
     def _as_before(self, queue: Queue, post: UniquePost, before: Sequence[str]) -> Sequence[str]:
         """Return the ids of a post that was made before; those of the dropped ones as far as they can be told."""
@@ -193,14 +197,21 @@ class _Transaction:
         store: Store,
         writer: MessageWriter,
         keyed: KeyedMessages,
-        replaced: Sequence[Document],
+        changes: _Changes,
         holds: Sequence[Document],
+        now: float,
     ) -> None:
         self._store = store
         self._writer = writer
         self._keyed = keyed
-        self._replaced = replaced
+        self._changes = changes
         self._holds = holds
+        self._now = now
+
+    @property
+    def replaced(self) -> Sequence[Document]:
+        """The messages, and their holds, that it deletes."""
+        return self._changes.replaced
 
     def store(
         self, queue: Queue, documents: list[Document], key: IdempotencyKey | None, *, recorded: bool = False
@@ -212,19 +223,32 @@ class _Transaction:
         record = [] if key is None else [idempotency.idempotency_record(queue, key, ids, documents[0]["t"])]
 
         def write(session: ClientSession) -> None:
-            for one in self._replaced:
-                if not self._store.messages.delete_one(_same(one), session=session).deleted_count:
-                    raise _ChangedError
+            self.apply(session)
             self._store.messages.insert_many([*record, *self._holds, *documents], session=session)
 
-        self._store.claim_cache.discard([one["_id"].hex() for one in self._replaced])
         self._store.client.transact(write)
+        self._writer.free_late(documents)
         return ids
 
-    def _store_in_steps(self, queue: Queue, documents: list[Document], key: IdempotencyKey | None) -> list[bytes]:
-        for one in self._replaced:
-            if not self._store.messages.delete_one(_same(one)).deleted_count:
+    def apply(self, session: ClientSession | None = None) -> None:
+        """Delete what is replaced, free ids, delay messages that still wait, and extend holds."""
+        messages, changes = self._store.messages, self._changes
+        self._store.claim_cache.discard([one["_id"].hex() for one in changes.replaced])
+        for one in changes.replaced:
+            if not messages.delete_one(_same(one), session=session).deleted_count:
                 raise _ChangedError
+        for held in changes.freed:
+            if held.hold is not None:
+                messages.delete_one(_same(held.hold), session=session)
+            elif held.document is not None:
+                messages.update_one(_scope_of(held.document), {"$unset": {"v": "", "vw": ""}}, session=session)
+        for document, due in changes.delayed:
+            self._keyed.change_one(due, None, document, self._now, session)
+        for hold, end in changes.extended:
+            messages.update_one(_scope_of(hold), {"$max": {"x": end}}, session=session)
+
+    def _store_in_steps(self, queue: Queue, documents: list[Document], key: IdempotencyKey | None) -> list[bytes]:
+        self.apply()
         if self._holds:
             self._store.messages.insert_many(list(self._holds))
         try:
@@ -233,6 +257,14 @@ class _Transaction:
             if self._holds:
                 self._store.messages.delete_many({**queue.scope, "_id": {"$in": [one["_id"] for one in self._holds]}})
             raise
+
+
+def _extend(changes: _Changes, message: ValidMessage, held: _Held, now: float) -> None:
+    document, due, unique = held.document, now + (message.delay or 0), message.unique
+    if document is not None and held.waits(now) and due > max(document["r"], now):
+        changes.delayed.append((document, due))
+    if held.hold is not None and unique is not None and not isinstance(unique.scope, str):
+        changes.extended.append((held.hold, now + unique.scope))
 
 
 def _scope_of(found: Document) -> Document:

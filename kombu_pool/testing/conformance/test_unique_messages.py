@@ -266,6 +266,38 @@ def test_a_message_extends_the_delay_of_one_that_waits(queue: QueueHandle, clock
     assert bodies(queue.claim()) == ["a"]
 
 
+def test_an_extended_message_is_due_before_a_later_one_of_the_same_post(queue: QueueHandle, clock: ManualClock) -> None:
+    post(queue, "a", WAITING)
+    queue.post_raw(
+        [
+            {"ttl": None, "body": "b", "delay": 5, "unique": Uniqueness("u", WAITING, EXTEND)},
+            {"ttl": None, "body": "c", "delay": 100},
+        ]
+    )
+    assert queue.free() == []
+
+    clock.advance(5)
+
+    assert queue.free() == ["a"]
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_a_refused_post_extends_nothing(queues: MakeQueue, scope: str | float) -> None:
+    queue = queues("full", _max_length=1, _overflow="reject-publish")
+    post(queue, "a", scope)
+
+    with pytest.raises(QueueIsFull):
+        queue.post_raw(
+            [
+                {"ttl": None, "body": "b", "delay": 60, "unique": Uniqueness("u", scope, EXTEND)},
+                {"ttl": None, "body": "c"},
+                {"ttl": None, "body": "d"},
+            ]
+        )
+
+    assert queue.free() == ["a"]
+
+
 @pytest.mark.parametrize("scope", SCOPES)
 def test_a_message_with_the_same_key_takes_the_id_over_from_a_claimed_one(
     queue: QueueHandle, scope: str | float
@@ -285,14 +317,15 @@ def test_a_message_with_the_same_key_takes_the_id_over_from_a_claimed_one(
     assert is_stored(post(queue, "last", scope, key="k2")) == isinstance(scope, str)
 
 
-def test_a_changed_message_holds_its_id(queue: QueueHandle, clock: ManualClock) -> None:
-    post(queue, "a", WAITING, key="k")
+@pytest.mark.parametrize("scope", SCOPES)
+def test_a_changed_message_holds_its_id(queue: QueueHandle, clock: ManualClock, scope: str | float) -> None:
+    post(queue, "a", scope, key="k")
     queue.change("k", priority=7)
-    assert not is_stored(post(queue, "b", WAITING))
+    assert post(queue, "b", scope) == ids(queue.find("k"))[0]
     queue.change("k", priority=3, due=clock.time() + 60)
 
-    assert not is_stored(post(queue, "b", WAITING))
-    assert is_stored(post(queue, "c", WAITING, REPLACE))
+    assert post(queue, "b", scope) == ids(queue.find("k"))[0]
+    assert is_stored(post(queue, "c", scope, REPLACE))
     assert queue.free() == ["c"]
     assert queue.find("k") == []
 

@@ -10,6 +10,7 @@ import pytest
 from kombu_pool import drivers
 from kombu_pool.drivers.mongodb import cached_queue
 from kombu_pool.drivers.mongodb.cached_queue import Queue
+from kombu_pool.model import WAITING, Uniqueness
 from kombu_pool.storage import policy
 from kombu_pool.testing import ManualClock, QueueHandle, bodies, ids
 from tests.support.limits import LIMIT
@@ -194,15 +195,15 @@ def test_a_clock_that_is_set_back_hides_nothing(queue, clock):
 
 
 @pytest.mark.usefixtures("no_full_scans")
-@pytest.mark.parametrize("delay", [0, 0.05])
-def test_a_slow_post_is_seen_by_who_looked_there_before(delay):
+@pytest.mark.parametrize("options", [{"delay": 0}, {"delay": 0.05}, {"unique": Uniqueness("u", WAITING)}])
+def test_a_slow_post_is_seen_by_who_looked_there_before(options):
     with mongodb.MongoServer(enableTestCommands=1) as server:
         slow, quick = (QueueHandle(drivers.open_data(server.uri("late")), "q", None) for _ in range(2))
         slow.create()
         quick.post("gone")
         consume(quick)
         with failing_command(server, "insert", 1, blockConnection=True, blockTimeMS=1000):
-            post = threading.Thread(target=slow.post, args=("late",), kwargs={"delay": delay})
+            post = threading.Thread(target=slow.post, args=("late",), kwargs=options)
             post.start()
             found = consume(quick)
             while post.is_alive():

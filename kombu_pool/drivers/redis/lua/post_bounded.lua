@@ -75,8 +75,10 @@ end
 if rejects_overflow and not has_room() then return 'full' end
 local was_empty = not WAKEUP and redis.call('ZCARD', FREE) == 0
 if #found.ids > 0 then
-  settle_unique()
-  local is_next = store(found, head[4], head[7])
+  apply_unique()
+  -- An extended message may have lowered the deadline.
+  local deadline = #extended > 0 and redis.call('HGET', QUEUE, 'next') or head[4]
+  local is_next = store(found, deadline, head[7])
   count_bytes(free, 1)
   if expires and found.expiry then schedule_queue(found.expiry) end
   local is_news = (#free > 0 and (WAKEUP or was_empty)) or (is_next and #found.delayed > 0)

@@ -51,8 +51,8 @@ local function known(unique, id)
   if present and present ~= id then return present, string.sub(stored, 18) end
 end
 
--- settle_unique: remove what the messages of a post replace, delay what they extend, and let them hold their ids.
-local function settle_unique()
+-- apply_unique: remove what the messages of a post replace, delay what they extend, and let them hold their ids.
+local function apply_unique()
   if #replaced > 0 then delete_messages(replaced) end
   for index = 1, #extended, 2 do
     local before = tonumber(redis.call('ZSCORE', DELAYED, extended[index]) or now_of_post)

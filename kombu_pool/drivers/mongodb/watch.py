@@ -211,8 +211,8 @@ class MongoWatch(Watch):
         self._ready = frozenset()
         for start in range(0, len(plans), _QUEUES_BATCH):
             at = min(at, self._next_claimable(plans[start : start + _QUEUES_BATCH]))
-        if all(plan.range is FULL_RANGE for plan in plans):
-            self._unscanned = frozenset()
+        partly = [plan.queue for plan in plans if plan.range is not FULL_RANGE]
+        self._unscanned = frozenset((project_key(queue.project), queue.name) for queue in partly)
         return at <= now, at
 
     def _move_sentinels(self, now: float) -> None:

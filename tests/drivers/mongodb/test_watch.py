@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from contextlib import closing
@@ -102,6 +103,15 @@ class TestWithAStream:
         # Of the reads and the requests for the next change, one a second each; on a slow machine a few less.
         assert round_trips(lambda: quiet.wait(3)) <= 8
         assert quiet.ready == frozenset()
+
+    def test_a_queue_that_was_scanned_whole_is_not_scanned_again_for_another(self, quiet):
+        for (_, name), cached in quiet._known.items():
+            cached._full_scan_at = math.inf if name == "b" else -math.inf
+        quiet._unscanned = quiet._names
+
+        assert not quiet.wait(0)
+
+        assert {name for _, name in quiet._unscanned} == {"b"}
 
     def test_a_wake_up_names_the_queue(self, quiet, driver):
         QueueHandle(driver, "b", "p").post("x")

@@ -64,7 +64,7 @@ class MasterTracker:
                     self._watch()
 
     def accept_older(self) -> None:
-        """Believe the Sentinels that answer the next question, whatever was known: the master does not serve."""
+        """Accept an answer older than the known master from the next question."""
         self._accepts_older = True
 
     def close(self) -> None:

@@ -34,7 +34,7 @@ class KeyedMessages:
         """Return the messages with a key in some queues."""
         result = KeyResult()
         for queue, reply in self._found(key, queues, project):
-            result.messages += _shown(reply, queue)
+            result.messages += _to_messages(reply, queue)
         return result
 
     def cancel(self, key: str, queues: Sequence[str], project: Project) -> KeyResult:
@@ -75,11 +75,11 @@ def _add(result: KeyResult, reply: Any, queue: str) -> None:
     """Add the reply of a script to a result."""
     if reply is not None:
         messages, claimed = reply
-        result.messages += _shown(messages, queue)
-        result.claimed += _shown(claimed, queue)
+        result.messages += _to_messages(messages, queue)
+        result.claimed += _to_messages(claimed, queue)
 
 
-def _shown(reply: Any, queue: str) -> Iterator[FoundMessage]:
+def _to_messages(reply: Any, queue: str) -> Iterator[FoundMessage]:
     """Yield the messages in the reply of a script."""
     ids, records, claim_counts, claims, dues, now = reply
     for index, message_id in enumerate(codec.split_ids(ids)):

@@ -1,7 +1,7 @@
 -- change: change the due time or the priority of the messages with a key that no claim holds.
 -- KEYS  see dead_letters
 -- ARGV  now, key, due time, priority; '' for no change
--- Returns {the changed, the claimed}, as `shown` of keyed does; false when there is no such queue; 'advance': see states.
+-- Returns {the changed, the claimed}, as `to_reply` of keyed does; false when there is no such queue; 'advance': see states.
 -- include dead_letters
 -- include keyed
 -- include change_message
@@ -12,4 +12,4 @@ local due, priority, changed = tonumber(ARGV[3]), tonumber(ARGV[4]), {}
 
 for index, id in ipairs(waiting) do changed[index] = change_message(id, now, due, priority) end
 if #changed > 0 and not paused then wake(QUEUE, WAKEUP) end
-return {shown(changed, now), shown(claimed, now)}
+return {to_reply(changed, now), to_reply(claimed, now)}

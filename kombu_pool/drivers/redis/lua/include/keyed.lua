@@ -20,8 +20,8 @@ local function waiting_and_claimed(ids)
   return waiting, claimed
 end
 
--- shown: {ids (joined), records, claim counts, claims that hold them, ends of their delays, now}.
-local function shown(ids, now)
+-- to_reply: {ids (joined), records, claim counts, claims that hold them, ends of their delays, now}.
+local function to_reply(ids, now)
   if #ids == 0 then return {'', {}, {}, {}, {}, ''} end
   local holders = {}
   for index, id in ipairs(ids) do holders[index] = claim_of(id) or false end

@@ -5,7 +5,8 @@ scans. A replica set keeps the index entries of deleted messages for minutes, an
 steps over all of them. New messages are ordered by the time of their post, though. So below the first free message of
 the last scan only late posts appear, and a released message gets a state of its own, in which there are few.
 
-A wrong guess costs time, or delays a late message until the next full scan; it changes no order and loses nothing.
+A wrong guess costs time. A message that is later than the margin is found by the next full scan, after messages that
+follow it. Nothing is lost.
 docs/benchmarks.md shows what each one pays.
 """
 

@@ -1,4 +1,4 @@
-"""Every option, as an oslo.config option: its type, range, default and help text.
+"""Every option: its type, range, default and help text.
 
 An option is looked up in four places, the nearest first: the pool's own options, the query of its URI, the
 configuration file, the default. No function here writes to a configuration that it is given, so that two pools of one
@@ -10,28 +10,29 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from oslo_config import cfg, types
-
 from kombu_pool.errors import ConfigurationError
+from kombu_pool.option import Addresses, Option, Pairs, boolean, choice, integer, seconds, text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
+    from oslo_config import cfg
+
 MIB = 1024 * 1024
 
-_CHECKSUM = cfg.BoolOpt(
+_CHECKSUM = boolean(
     "enable_checksum", default=False, help="Show the checksum of a message that is read by its id, as Zaqar does."
 )
 
 CATALOG_GROUP = "pooling:catalog"
-CATALOG: list[cfg.Opt] = [
-    cfg.BoolOpt(
+CATALOG: list[Option] = [
+    boolean(
         "enable_virtual_pool",
         default=True,
         help="Use the control store as a pool named 'default' while no pool without a flavor has a weight above 0. "
         "Off: NoPoolFound.",
     ),
-    cfg.FloatOpt(
+    seconds(
         "cache_ttl",
         default=10.0,
         min=0.0,
@@ -41,12 +42,12 @@ CATALOG: list[cfg.Opt] = [
 ]
 
 MANAGEMENT_GROUP = "drivers:management_store"
-MANAGEMENT: list[cfg.Opt] = [
-    cfg.StrOpt("uri", secret=True, help="The control store, as in pool+<uri>. By default a file in the state folder."),
+MANAGEMENT: list[Option] = [
+    text("uri", secret=True, help="The control store, as in pool+<uri>. By default a file in the state folder."),
 ]
 
-STORE: list[cfg.Opt] = [
-    cfg.IntOpt(
+STORE: list[Option] = [
+    integer(
         "max_message_size",
         default=128 * MIB,
         min=1,
@@ -59,9 +60,9 @@ MEMORY_GROUP = "drivers:message_store:memory"
 MEMORY = STORE
 
 SQLITE_GROUP = "drivers:message_store:sqlite"
-SQLITE: list[cfg.Opt] = [
+SQLITE: list[Option] = [
     *STORE,
-    cfg.StrOpt(
+    choice(
         "synchronous",
         default="FULL",
         choices=[
@@ -71,14 +72,14 @@ SQLITE: list[cfg.Opt] = [
         ignore_case=True,
         help="When SQLite waits for the disk.",
     ),
-    cfg.FloatOpt(
+    seconds(
         "busy_timeout",
         default=30.0,
         min=0.0,
         max=3600.0,
         help="Seconds to wait for another writer before the store counts as unavailable.",
     ),
-    cfg.IntOpt(
+    integer(
         "wal_size_limit",
         default=16 * MIB,
         min=MIB,
@@ -86,89 +87,70 @@ SQLITE: list[cfg.Opt] = [
     ),
 ]
 
-
-class _AddressMap(types.ConfigType):
-    """Pairs of addresses, as a mapping or as ``ANNOUNCED=REACHABLE,...``."""
-
-    def __init__(self) -> None:
-        super().__init__(type_name="addresses")
-
-    def __call__(self, value: Any) -> dict[str, str]:
-        """Return the mapping; raises ValueError."""
-        if isinstance(value, str):
-            value = dict(pair.partition("=")[::2] for pair in value.split(",") if pair.strip())
-        if not isinstance(value, dict) or not all(isinstance(end, str) and end for one in value.items() for end in one):
-            raise ValueError("write announced=reachable, each as HOST or HOST:PORT, with commas between the pairs")
-        return {announced.strip(): reachable.strip() for announced, reachable in value.items()}
-
-    def _formatter(self, value: dict[str, str]) -> str:
-        return ",".join(f"{announced}={reachable}" for announced, reachable in value.items())
-
-
 REDIS_GROUP = "drivers:message_store:redis"
-REDIS: list[cfg.Opt] = [
+REDIS: list[Option] = [
     *STORE,
-    cfg.StrOpt(
+    text(
         "key_prefix",
         default="kombu-pool",
         regex=r"\A[^{}\s]+\Z",
         help="The beginning of all key names, so that several applications share one database.",
     ),
-    cfg.IntOpt("db", min=0, help="The number of the database, where the URI's path does not name it."),
-    cfg.FloatOpt(
+    integer("db", min=0, help="The number of the database, where the URI's path does not name it."),
+    seconds(
         "socket_timeout",
         default=5.0,
         min=0.05,
         max=3600.0,
         help="Seconds to wait for an answer before the store counts as unavailable.",
     ),
-    cfg.FloatOpt(
+    seconds(
         "socket_connect_timeout",
         default=5.0,
         min=0.05,
         max=3600.0,
         help="Seconds to wait for a connection.",
     ),
-    cfg.IntOpt(
+    integer(
         "max_connections",
         default=2,
         min=1,
         max=1000,
         help="The most connections of a process for commands; one more waits for messages.",
     ),
-    cfg.FloatOpt(
+    seconds(
         "busy_wait",
         default=0.0,
         min=0.0,
         max=0.01,
         help="Seconds for which a publish polls for its reply before it sleeps; 0: none.",
     ),
-    cfg.FloatOpt(
+    seconds(
         "health_check_interval",
         default=4.0,
         min=0.0,
         max=3600.0,
         help="Seconds without use after which a connection is tested before its next use; 0: never.",
     ),
-    cfg.IntOpt(
+    integer(
         "min_replicas",
         default=0,
         min=0,
         max=100,
         help="Replicas that must have a message before its publish returns; with fewer, the publish fails.",
     ),
-    cfg.FloatOpt(
+    seconds(
         "min_replicas_timeout",
         default=1.0,
         min=0.01,
         max=3600.0,
         help="Seconds to wait for those replicas.",
     ),
-    cfg.BoolOpt("ssl", default=False, help="Connect with TLS; rediss:// implies it."),
-    cfg.StrOpt("ssl_ca_certs", help="The file with the CA certificates for the check of the server's certificate."),
-    cfg.StrOpt("ssl_certfile", help="The file with the client's certificate."),
-    cfg.StrOpt("ssl_keyfile", help="The file with the key of the client's certificate."),
-    cfg.StrOpt(
+    boolean("ssl", default=False, help="Connect with TLS; rediss:// implies it."),
+    text("ssl_ca_certs", help="The file with the CA certificates for the check of the server's certificate."),
+    text("ssl_certfile", help="The file with the client's certificate."),
+    text("ssl_keyfile", help="The file with the key of the client's certificate."),
+    choice(
         "ssl_cert_reqs",
         default="required",
         choices=[
@@ -178,19 +160,19 @@ REDIS: list[cfg.Opt] = [
         ],
         help="Whether the server's certificate is checked.",
     ),
-    cfg.BoolOpt("ssl_check_hostname", default=True, help="Whether that certificate must be for the host's name."),
-    cfg.Opt(
+    boolean("ssl_check_hostname", default=True, help="Whether that certificate must be for the host's name."),
+    Option(
         "address_map",
-        type=_AddressMap(),
+        Addresses(),
         help="Addresses that the Sentinels or the nodes of a cluster announce, and those that reach them.",
     ),
-    cfg.StrOpt("sentinel_username", help="The user name for the sentinels."),
-    cfg.StrOpt("sentinel_password", secret=True, help="The password for the sentinels."),
+    text("sentinel_username", help="The user name for the sentinels."),
+    text("sentinel_password", secret=True, help="The password for the sentinels."),
 ]
 
 MONGODB_GROUP = "drivers:message_store:mongodb"
-MONGODB: list[cfg.Opt] = [
-    cfg.IntOpt(
+MONGODB: list[Option] = [
+    integer(
         "max_message_size",
         default=15 * MIB,
         min=1,
@@ -198,7 +180,7 @@ MONGODB: list[cfg.Opt] = [
         help="The longest record of a message, in bytes; a document of MongoDB holds 16 MiB.",
     ),
     _CHECKSUM,
-    cfg.StrOpt(
+    text(
         "collection_prefix",
         default="kombu_pool_",
         regex=r"\A[A-Za-z_][A-Za-z0-9_-]{0,99}\Z",
@@ -207,37 +189,37 @@ MONGODB: list[cfg.Opt] = [
 ]
 
 TRANSPORT_GROUP = "transport"
-TRANSPORT: list[cfg.Opt] = [
-    cfg.StrOpt("project", help="The project (tenant, AMQP's virtual host) whose queues the connection sees."),
-    cfg.FloatOpt(
+TRANSPORT: list[Option] = [
+    text("project", help="The project (tenant, AMQP's virtual host) whose queues the connection sees."),
+    seconds(
         "claim_ttl",
         default=60.0,
         min=0.5,
         max=43200.0,
         help="Seconds after which, at the latest, what a dead consumer held is free. Claims are renewed at a third.",
     ),
-    cfg.FloatOpt(
+    seconds(
         "claim_grace",
         default=60.0,
         min=0.0,
         max=43200.0,
         help="Seconds by which a message outlives its claim if it would have expired before.",
     ),
-    cfg.FloatOpt(
+    seconds(
         "ack_delay",
         default=0.002,
         min=0.0,
         max=1.0,
         help="Seconds for which acknowledgements are gathered into one call to the store.",
     ),
-    cfg.IntOpt(
+    integer(
         "read_ahead",
         default=256,
         min=1,
         max=10000,
         help="Messages held ready for a consumer without a prefetch limit, and the largest claim.",
     ),
-    cfg.StrOpt(
+    choice(
         "queue_order_strategy",
         default="round_robin",
         choices=[
@@ -247,36 +229,37 @@ TRANSPORT: list[cfg.Opt] = [
         ],
         help="From which of several queues with messages a channel takes the next ones.",
     ),
-    cfg.BoolOpt(
+    boolean(
         "delay_eta",
         default=True,
         help="Keep a task with an eta or countdown in the store until it is due. Off: workers hold it.",
     ),
-    cfg.DictOpt(
+    Option(
         "queue_flavors",
-        default={},
+        Pairs(),
+        {},
         help="Flavors of new queues, by the queue's name or a pattern of it, as in metrics.*:quick,payments:sure.",
     ),
-    cfg.BoolOpt(
+    boolean(
         "batch_groups",
         default=True,
         help="Post the tasks of a Celery group in batches. Off: one by one.",
     ),
-    cfg.IntOpt(
+    integer(
         "dead_letter_max_length",
         default=10_000,
         min=0,
         max=10**9,
         help="The most dead letters that the queue kombu_pool.dead_letters keeps, the last ones; 0: all.",
     ),
-    cfg.FloatOpt(
+    seconds(
         "dead_letter_ttl",
         default=7 * 86400.0,
         min=0.0,
         max=10**9,
         help="Seconds for which the queue kombu_pool.dead_letters keeps a dead letter; 0: for ever.",
     ),
-    cfg.StrOpt(
+    choice(
         "on_queue_mismatch",
         default="raise",
         choices=[
@@ -288,8 +271,20 @@ TRANSPORT: list[cfg.Opt] = [
 ]
 
 
+#: The options of a configuration file by their groups.
+GROUPS: dict[str, list[Option]] = {
+    MANAGEMENT_GROUP: MANAGEMENT,
+    CATALOG_GROUP: CATALOG,
+    MEMORY_GROUP: MEMORY,
+    SQLITE_GROUP: SQLITE,
+    REDIS_GROUP: REDIS,
+    MONGODB_GROUP: MONGODB,
+    TRANSPORT_GROUP: TRANSPORT,
+}
+
+
 def options(
-    opts: Iterable[cfg.Opt],
+    opts: Iterable[Option | cfg.Opt],
     given: Mapping[str, Any],
     *,
     where: str,
@@ -298,7 +293,7 @@ def options(
 ) -> dict[str, Any]:
     """Return a value for each of ``opts``: from ``given``, else from ``group`` of ``conf``, else the default.
 
-    ``where`` names the source of ``given``, for errors.
+    ``where`` names the source of ``given``, for errors. A driver's own options may be those of oslo.config, too.
 
     Raises:
         ConfigurationError: ``given`` holds an option that is not among ``opts``, or an invalid value.
@@ -313,38 +308,40 @@ def options(
     }
 
 
-def _checked(opt: cfg.Opt, value: Any, where: str) -> Any:
+def _checked(opt: Option | cfg.Opt, value: Any, where: str) -> Any:
     try:
         return opt.type(value)
     except (ValueError, TypeError) as error:
         raise ConfigurationError(f"{where}: invalid {opt.dest}={value!r}: {error} ({opt.help})") from error
 
 
-def _configured(opt: cfg.Opt, conf: cfg.ConfigOpts | None, group: str) -> Any:
+def _configured(opt: Option | cfg.Opt, conf: cfg.ConfigOpts | None, group: str) -> Any:
     if conf is None:
         return opt.default
-    conf.register_opt(opt, group=group)
-    try:
-        return conf[group][opt.dest]
-    except (cfg.ConfigFileValueError, ValueError) as error:
-        raise ConfigurationError(f"[{group}] {opt.dest}: {error} ({opt.help})") from error
+    from kombu_pool import oslo_options  # noqa: PLC0415 - loads oslo.config, which made this configuration
+
+    return oslo_options.configured(opt, conf, group)
 
 
-def check_file(path: str) -> None:
-    """Check that a configuration file has no unknown option in a group of ours, and no group of ours misspelt.
-
-    Other groups are those of other programs, and of drivers that are not built in.
+def read_file(path: str) -> tuple[str | None, cfg.ConfigOpts]:
+    """Return the control store's URI that a configuration file names, if any, and the configuration.
 
     Raises:
-        ConfigurationError: it has.
-        oslo_config.cfg.ParseError, OSError: it cannot be read.
+        ConfigurationError: it cannot be read, has an unknown option in a group of ours, or misspells such a group.
     """
-    known = {group: {opt.dest for opt in opts} for group, opts in list_opts()}
-    sections: dict[str, dict[str, Any]] = {}
-    cfg.ConfigParser(path, sections).parse()
+    from kombu_pool import oslo_options  # noqa: PLC0415 - only a configuration file needs oslo.config
+
+    _check_names(path, oslo_options.sections_of(path))
+    conf = oslo_options.open_file(path, [(MANAGEMENT_GROUP, MANAGEMENT)])
+    return conf[MANAGEMENT_GROUP].uri, conf
+
+
+def _check_names(path: str, sections: Mapping[str, Collection[str]]) -> None:
+    """Check the options of our groups; other groups are those of other programs, and of drivers not built in."""
+    known = {group: {opt.dest for opt in opts} for group, opts in GROUPS.items()}
     for group, given in sections.items():
         if group in known:
-            for name in given.keys() - known[group]:
+            for name in set(given) - known[group]:
                 raise ConfigurationError(f"{path}: [{group}] has no option {name!r}; {_hint(name, known[group])}")
         elif near := _near_groups(group, known):
             raise ConfigurationError(f"{path}: unknown group [{group}]; did you mean [{near[0]}]?")
@@ -366,12 +363,6 @@ def _hint(name: str, known: Collection[str]) -> str:
 
 def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
     """Return the options of a configuration file by their groups, for oslo-config-generator."""
-    return [
-        (MANAGEMENT_GROUP, MANAGEMENT),
-        (CATALOG_GROUP, CATALOG),
-        (MEMORY_GROUP, MEMORY),
-        (SQLITE_GROUP, SQLITE),
-        (REDIS_GROUP, REDIS),
-        (MONGODB_GROUP, MONGODB),
-        (TRANSPORT_GROUP, TRANSPORT),
-    ]
+    from kombu_pool import oslo_options  # noqa: PLC0415 - as above
+
+    return [(group, [oslo_options.as_oslo(opt) for opt in opts]) for group, opts in GROUPS.items()]

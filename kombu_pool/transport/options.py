@@ -151,14 +151,5 @@ def from_file(uri: str) -> tuple[str, cfg.ConfigOpts | None]:
     parsed = parse(uri)
     if parsed.scheme != _CONF:
         return uri, None
-    from oslo_config import cfg  # noqa: PLC0415 - only this URL needs it here
-
-    conf = cfg.ConfigOpts()
-    conf.register_opts(options_of.MANAGEMENT, group=options_of.MANAGEMENT_GROUP)
-    try:
-        options_of.check_file(parsed.path)
-        conf(args=[], default_config_files=[parsed.path], default_config_dirs=[])
-        configured = conf[options_of.MANAGEMENT_GROUP].uri
-    except (cfg.Error, OSError) as error:
-        raise ConfigurationError(f"{parsed.path} cannot be read as a configuration file: {error}") from error
+    configured, conf = options_of.read_file(parsed.path)
     return configured or control_uri(f"{_PLAIN}://"), conf

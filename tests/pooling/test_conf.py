@@ -99,9 +99,47 @@ def test_a_sample_configuration_can_be_generated(tmp_path):
     assert "#cache_ttl = 10.0" in text
 
 
-def test_importing_the_package_loads_no_store_and_no_configuration():
-    script = "import kombu_pool, sys; print([m for m in ('oslo_config', 'sqlite3', 'msgspec') if m in sys.modules])"
+@pytest.mark.parametrize(
+    ("module", "unwanted"),
+    [("kombu_pool", ("oslo_config", "sqlite3", "msgspec")), ("kombu_pool.transport", ("oslo_config", "pymongo"))],
+)
+def test_importing_a_module_loads_nothing_that_it_may_not_need(module, unwanted):
+    script = f"import {module}, sys; print([m for m in {unwanted} if m in sys.modules])"
 
     answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
 
     assert answer.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "reason"),
+    [
+        ("enable_checksum", "maybe", "must be one of true"),
+        ("busy_timeout", "soon", "must be a number"),
+        ("busy_timeout", "nan", "must be greater than or equal to 0"),
+        ("busy_timeout", True, "must be a number"),
+        ("wal_size_limit", "", "must be a whole number"),
+        ("wal_size_limit", 1.5, "must be a whole number"),
+        ("synchronous", "OFF", "must be one of FULL, NORMAL"),
+    ],
+)
+def test_an_invalid_value_is_refused_with_what_it_must_be(option, value, reason):
+    with pytest.raises(errors.ConfigurationError, match=f"here: invalid {option}=.*: {reason}"):
+        conf.options(conf.SQLITE, {option: value}, where="here")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "meant"),
+    [
+        ("enable_checksum", " On", True),
+        ("enable_checksum", 0, False),
+        ("busy_timeout", "3", 3.0),
+        ("synchronous", "full", "FULL"),
+    ],
+)
+def test_a_value_may_be_a_text(option, value, meant):
+    assert conf.options(conf.SQLITE, {option: value}, where="here")[option] == meant
+
+
+def test_a_driver_may_have_options_of_oslo_config():
+    assert conf.options([cfg.IntOpt("size", default=3)], {"size": "4"}, where="here") == {"size": 4}

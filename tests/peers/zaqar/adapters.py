@@ -17,12 +17,8 @@ from kombu_pool import conf as settings
 from kombu_pool import drivers, pooling
 from kombu_pool.errors import KombuPoolError
 
-GROUPS = {
-    settings.MEMORY_GROUP: settings.MEMORY,
-    settings.SQLITE_GROUP: settings.SQLITE,
-    settings.REDIS_GROUP: settings.REDIS,
-    settings.MONGODB_GROUP: settings.MONGODB,
-}
+STORES = (settings.MEMORY_GROUP, settings.SQLITE_GROUP, settings.REDIS_GROUP, settings.MONGODB_GROUP)
+GROUPS = {group: options for group, options in settings.list_opts() if group in STORES}
 
 
 class OsloClock:

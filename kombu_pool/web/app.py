@@ -1,0 +1,71 @@
+"""The ASGI application: its routes, under the middleware that decides about access."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+
+from kombu_pool.errors import ConfigurationError, KombuPoolError
+from kombu_pool.operator.broker import BrokerUrl
+from kombu_pool.web import health, static
+from kombu_pool.web.access import Access
+from kombu_pool.web.pages import login, queues
+from kombu_pool.web.problems import Problem, handle_error
+from kombu_pool.web.site import MIN_TOKEN, Options, Site
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
+    from starlette.routing import BaseRoute
+
+#: The routes of every module, in this order.
+ROUTES: tuple[BaseRoute, ...] = (*health.routes, *static.routes, *login.routes, *queues.routes)
+
+
+def create_app(
+    broker: Any,
+    *,
+    token: str | None = None,
+    read_only: bool = False,
+    show_bodies: bool = False,
+    allowed_hosts: Sequence[str] = (),
+    every: float = 2.0,
+    transport_options: Mapping[str, Any] | None = None,
+) -> Starlette:
+    """Return the web page of a broker as an ASGI application, which another one may mount under any path.
+
+    ``broker`` is a broker URL with its ``transport_options``, a Celery application, or an opened
+    :class:`~kombu_pool.operator.broker.Broker`, which the caller closes. The other two are opened by the first request,
+    and closed when the application ends its lifespan, or by ``app.state.site.close()``: a mounted application has no
+    lifespan of its own.
+
+    Without a ``token`` only this machine may ask, under its own names or ``allowed_hosts``; "*" allows every host and
+    client, and belongs under an application that asks for a password itself. ``every``: seconds between two samples.
+
+    Raises:
+        ConfigurationError: the token is too short, or ``every`` is not above 0.
+    """
+    if token is not None and len(token) < MIN_TOKEN:
+        raise ConfigurationError(f"token must have {MIN_TOKEN} characters or more, not {len(token)}")
+    if every <= 0:
+        raise ConfigurationError(f"every must be above 0 seconds, not {every}")
+    options = Options(token, read_only, show_bodies, tuple(host.lower() for host in allowed_hosts), every)
+    site = Site(BrokerUrl(broker, transport_options) if isinstance(broker, str) else broker, options)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            site.close()
+
+    handlers = dict.fromkeys((Problem, KombuPoolError, HTTPException, Exception), handle_error)
+    app = Starlette(
+        routes=ROUTES, middleware=[Middleware(Access, site)], exception_handlers=handlers, lifespan=lifespan
+    )
+    app.state.site = site
+    return app

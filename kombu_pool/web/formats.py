@@ -1,0 +1,89 @@
+"""Values as a reader of a page sees them: numbers, ages, sizes, times, and texts without control characters."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+_KILO = 1000
+#: From here on a rate is shown without decimals.
+_HIGH_RATE = 10
+
+
+def visible(value: Any) -> str:
+    """Return a text with each character that is not printable as an escape."""
+    text = "" if value is None else str(value)
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape", "replace").decode() for one in text)
+
+
+def number(value: float | None) -> str:
+    """Return a number with narrow spaces between thousands; "?" for an unknown one."""
+    return "?" if value is None else f"{value:,}".replace(",", "\u202f")
+
+
+def rate(value: float | None) -> str:
+    """Return a rate; nothing for an unknown one."""
+    if value is None:
+        return ""
+    return number(round(value)) if abs(value) >= _HIGH_RATE else f"{value:.1f}".removesuffix(".0")
+
+
+def age(seconds: float | None) -> str:
+    """Return a duration in its two largest units."""
+    if seconds is None:
+        return ""
+    whole = max(int(seconds), 0)
+    if whole < _MINUTE:
+        return f"{whole}s"
+    if whole < _HOUR:
+        return f"{whole // _MINUTE}m{whole % _MINUTE:02}s"
+    if whole < _DAY:
+        return f"{whole // _HOUR}h{whole % _HOUR // _MINUTE:02}m"
+    return f"{whole // _DAY}d{whole % _DAY // _HOUR:02}h"
+
+
+def size(value: float | None) -> str:
+    """Return a number of bytes in the largest unit of which there is one."""
+    if value is None:
+        return ""
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < _KILO:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= _KILO
+    return f"{value:.1f} TB"
+
+
+def moment(seconds: float | None) -> str:
+    """Return a time, given in seconds since the epoch, in UTC."""
+    if seconds is None:
+        return ""
+    try:
+        return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
+    except (OverflowError, ValueError, OSError):
+        return f"{seconds:g}"
+
+
+def since(seconds: float | None) -> str:
+    """Return how long ago a time was, or in how long it is."""
+    if seconds is None:
+        return ""
+    passed = time.time() - seconds
+    return f"{age(passed)} ago" if passed >= 0 else f"in {age(-passed)}"
+
+
+FILTERS: dict[str, Callable[..., str]] = {
+    "visible": visible,
+    "number": number,
+    "rate": rate,
+    "age": age,
+    "size": size,
+    "moment": moment,
+    "since": since,
+}

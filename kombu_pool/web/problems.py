@@ -1,0 +1,70 @@
+"""Errors as answers: a page for a browser, JSON for a program."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import JSONResponse, RedirectResponse, Response
+
+from kombu_pool import errors
+from kombu_pool.drivers import mask
+from kombu_pool.web.rendering import render
+from kombu_pool.web.requests import path_for, path_of
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+#: The status of each kind of error, the most particular kind first.
+_STATUSES: tuple[tuple[type[errors.KombuPoolError], int], ...] = (
+    (errors.DoesNotExist, 404),
+    (errors.NotPermitted, 409),
+    (errors.Conflict, 409),
+    (errors.ConnectionError, 503),
+    (errors.StoreError, 503),
+    (errors.ConfigurationError, 400),
+)
+
+
+class Problem(Exception):  # noqa: N818 - an answer, not a fault
+    """An answer that is no success: its status, a title, and what to do."""
+
+    def __init__(self, status: int, title: str, text: str) -> None:
+        super().__init__(status, title, text)
+        self.status, self.title, self.text = status, title, text
+
+
+def problem_of(error: errors.KombuPoolError) -> Problem:
+    """Return an error of ours as an answer."""
+    status = next((status for kind, status in _STATUSES if isinstance(error, kind)), 500)
+    title = {404: "Not found", 409: "Not possible", 503: "The store does not serve"}.get(status, "Refused")
+    return Problem(status, title, mask(str(error)))
+
+
+def wants_html(request: Request) -> bool:
+    """Return whether the client is a browser that shows the answer."""
+    return "text/html" in request.headers.get("accept", "")
+
+
+def problem_response(request: Request, problem: Problem) -> Response:
+    """Return the answer; a browser without a token is sent to the page where it can give one."""
+    if not wants_html(request):
+        headers = {"WWW-Authenticate": 'Basic realm="kombu_pool"'} if problem.status == 401 else None  # noqa: PLR2004
+        content = {"error": problem.title.lower().replace(" ", "_"), "reason": problem.text}
+        return JSONResponse(content, problem.status, headers)
+    if problem.status == 401 and "authorization" not in request.headers:  # noqa: PLR2004
+        path = path_of(request.scope)
+        query = request.url.query
+        page = f"{path}?{query}" if query else path
+        return RedirectResponse(path_for(request, "login", next=page), 303)
+    return render(request, "problem.html", problem.status, problem=problem)
+
+
+def handle_error(request: Request, error: Exception) -> Response:
+    """Answer with an error of ours, of Starlette's, or with a problem."""
+    if isinstance(error, Problem):
+        return problem_response(request, error)
+    if isinstance(error, errors.KombuPoolError):
+        return problem_response(request, problem_of(error))
+    status: Any = getattr(error, "status_code", 500)
+    text = str(getattr(error, "detail", "")) or "The server failed; its log says why."
+    return problem_response(request, Problem(status, text, ""))

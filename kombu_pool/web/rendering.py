@@ -1,0 +1,56 @@
+"""Pages of HTML from templates, in which every value is escaped."""
+
+from __future__ import annotations
+
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.responses import HTMLResponse
+
+from kombu_pool.web import formats
+from kombu_pool.web.requests import FORM_FIELD, FORM_TOKEN, path_for
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+#: Nothing is loaded from elsewhere, and no other page shows this one in a frame.
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+@cache
+def _environment() -> Environment:
+    loader = PackageLoader("kombu_pool.web")
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update(formats.FILTERS)
+    return environment
+
+
+def render_text(request: Request, template: str, **values: Any) -> str:
+    """Return a template as text; it has ``url(route, **query)``, the ``options`` and the ``form_token``."""
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            url=partial(path_for, request),
+            options=request.app.state.site.options,
+            form_field=FORM_FIELD,
+            form_token=request.scope.get(FORM_TOKEN, ""),
+            **values,
+        )
+    )
+
+
+def render(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+    """Return a template as a page."""
+    return HTMLResponse(render_text(request, template, **values), status, _HEADERS)

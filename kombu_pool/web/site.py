@@ -1,0 +1,91 @@
+"""What the pages of one application share: the opened broker, the options, the samples and the audit log."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kombu_pool.errors import KombuPoolError
+from kombu_pool.operator.broker import Broker, open_broker
+from kombu_pool.web.audit import AuditLog
+from kombu_pool.web.sampling import Sampler
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+#: Least characters of a token: it is the only thing that keeps others out.
+MIN_TOKEN = 16
+#: Time for which a broker that could not be opened is not opened again, in seconds.
+_RETRY_AFTER = 1.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a page may show and do, and for which clients."""
+
+    #: What a client must know; None lets every client in that comes from this machine.
+    token: str | None = None
+    #: Refuse every action.
+    read_only: bool = False
+    #: Show the beginning of each body, for a task its arguments.
+    show_bodies: bool = False
+    #: Names of hosts under which the page is served without a token, beside this machine's; "*" for any.
+    allowed_hosts: tuple[str, ...] = ()
+    #: Time between two samples of the queues, in seconds.
+    every: float = 2.0
+
+
+class Site:
+    """The broker that the pages show, and what they share. It is opened by the first request that needs it."""
+
+    def __init__(self, app: Any, options: Options) -> None:
+        """``app``: a :class:`Broker`, which the caller closes, a Celery application or a BrokerUrl."""
+        self.options = options
+        self.audit = AuditLog()
+        self.warnings: list[str] = []
+        self.sampler = Sampler(lambda: self.broker, options.every)
+        #: Set when the server stops: streams end.
+        self.closing = threading.Event()
+        self._app = app
+        self._opened: Broker | None = app if isinstance(app, Broker) else None
+        self._failure: tuple[float, KombuPoolError] | None = None
+        self._lock = threading.Lock()
+        self._stack = ExitStack()
+
+    @property
+    def broker(self) -> Broker:
+        """The opened broker.
+
+        Raises:
+            KombuPoolError: it cannot be opened.
+        """
+        if self._opened is None:
+            with self._lock:
+                if self._opened is None:
+                    self._opened = self._open()
+        return self._opened
+
+    def _open(self) -> Broker:
+        if self._failure is not None and time.monotonic() - self._failure[0] < _RETRY_AFTER:
+            raise self._failure[1]
+        try:
+            return self._stack.enter_context(open_broker(self._app, warn=self.warnings.append))
+        except KombuPoolError as error:
+            self._failure = time.monotonic(), error
+            raise
+
+    def close(self) -> None:
+        """End the streams, and close the broker if it was opened here."""
+        self.closing.set()
+        with self._lock:
+            self._stack.close()
+            self._opened = self._app if isinstance(self._app, Broker) else None
+
+
+def site_of(request: Request) -> Site:
+    """Return the site of a request's application."""
+    site: Site = request.app.state.site
+    return site

@@ -11,6 +11,7 @@ from kombu import Exchange, Producer, Queue
 
 import kombu_pool
 from kombu_pool.errors import InvalidMessage
+from tests.support.celery.closing_pools import closing_pools
 from tests.support.transport.traffic import declare, eventually, publish, take_all
 
 TASK = {"task": "add", "id": "the-id"}
@@ -78,7 +79,7 @@ def test_a_task_is_found_by_its_id_at_its_eta_too(url, protocol):
     app.conf.task_protocol = protocol
     task_id = str(uuid.uuid4())
 
-    with closing(app):
+    with closing_pools(app):
         app.send_task("add", task_id=task_id, queue="now")
         app.send_task("add", task_id=task_id, queue="later", countdown=3600)
 
@@ -92,7 +93,7 @@ def test_the_tasks_of_a_group_have_their_keys(url):
     def add(number):
         return number
 
-    with closing(app):
+    with closing_pools(app):
         ids = [task.id for task in group(add.s(number) for number in range(3)).apply_async(queue="q")]
 
         assert [find(url, task_id) for task_id in ids] == [["q"]] * 3

@@ -93,15 +93,20 @@ class TestWithAStream:
         names = [(queues(name).project, name) for name in ("a", "b", "c")]
         opened = driver.watch(names)
         until = time.monotonic() + LIMIT
-        while opened._unscanned:
+        # The opening of the stream is reported, too, and costs another scan.
+        while not opened._stream.is_open or opened._unscanned:
             opened.wait(0.1)
             assert time.monotonic() < until
+        opened.wait(0.1)
         yield opened
         opened.close()
 
     def test_an_idle_wait_is_a_read_a_second(self, quiet, round_trips):
-        # Of the reads and the requests for the next change, one a second each; on a slow machine a few less.
-        assert round_trips(lambda: quiet.wait(3)) <= 8
+        began = time.monotonic()
+        sent = round_trips(lambda: quiet.wait(3))
+
+        # Of the reads and the requests for the next change, one a second each; a loaded machine may take longer.
+        assert sent <= 2 * (time.monotonic() - began + 1)
         assert quiet.ready == frozenset()
 
     def test_a_queue_that_was_scanned_whole_is_not_scanned_again_for_another(self, quiet):

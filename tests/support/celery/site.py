@@ -15,6 +15,7 @@ from celery.exceptions import TimeoutError as CeleryTimeoutError
 
 import kombu_pool
 from tests.support.celery.application import BROADCAST, BROKER, FOLDER, SETTINGS, application, queues
+from tests.support.celery.closing_pools import close_pools
 from tests.support.celery.task_journal import TaskJournal
 from tests.support.celery.worker import ALONE, Process, Worker, start
 from tests.support.limits import LIMIT
@@ -96,10 +97,7 @@ class Site:
     def close(self) -> None:
         for process in self._processes:
             process.close()
-        # Kombu's pools outlive the application and would keep connections to a stopped broker.
-        for pool in (self.app.producer_pool, self.app.pool):
-            pool.force_close_all()
-        self.app.close()
+        close_pools(self.app)
 
     # Tasks.
 

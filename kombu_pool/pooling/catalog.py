@@ -278,7 +278,8 @@ class Catalog:
         return self.open_pools.rows()
 
     def close(self) -> None:
-        """Close the pools, and a control store that was opened from a URI. Idempotent."""
+        """Add what is counted, close the pools, and a control store that was opened from a URI. Idempotent."""
+        self.counters.close()
         self._routes.clear()
         self.open_pools.close()
         if self._owns_control:

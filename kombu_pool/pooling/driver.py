@@ -129,7 +129,6 @@ class DataDriver(storage.DataDriver):
         self.catalog.counters.send()
 
     def close(self) -> None:
-        self.catalog.counters.close()
         self.catalog.close()
 
     def _forward_dead_letter(self, project: Project, queue: str, message: NewMessage) -> bool:

@@ -22,7 +22,7 @@ class Counter:
     DELIVERED = "delivered"
     #: Those of them that were claimed before.
     REDELIVERED = "redelivered"
-    #: Deleted under the claim that held them.
+    #: Deleted under the claim that held them, except by ``bulk_delete``; once for each ``delete``, also a repeated one.
     ACKED = "acked"
     #: Rejected without requeueing, whether or not the queue names a target for dead letters.
     REJECTED = "rejected"

@@ -81,7 +81,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, "tasks"})
 
 
 def _version() -> str:
@@ -104,5 +104,4 @@ __all__ = [
     "open",
     "open_control",
     "open_data",
-    "tasks",
 ]

@@ -226,3 +226,18 @@ def test_a_missing_package_is_told_by_the_command_that_installs_it(tmp_path, pac
     )
 
     assert printed.endswith(f"needs the package '{package}', which is not installed: pip install 'kombu-pool[{extra}]'")
+
+
+def test_a_star_import_needs_no_celery(tmp_path):
+    printed = run(
+        """
+        import sys
+        sys.modules["celery"] = None
+        from kombu_pool import *
+        print(open.__module__, "tasks" in dir(__import__("kombu_pool")))
+        """,
+        tmp_path,
+        PYTHONPATH=str(Path(__file__).parents[1]),
+    )
+
+    assert printed == "kombu_pool True"

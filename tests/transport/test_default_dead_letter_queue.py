@@ -6,6 +6,7 @@ import logging
 
 import pytest
 
+from kombu_pool.errors import QueueIsFull
 from kombu_pool.transport.upkeep.default_dead_letter_queue import DEFAULT_DEAD_LETTER_QUEUE, DefaultDeadLetterQueue
 from tests.support.transport.traffic import count, declare, eventually, exists, publish, take_all
 
@@ -187,6 +188,17 @@ def test_a_dead_letter_that_could_not_be_kept_is_tried_again(channel, monkeypatc
     channel.connection.broker.maintenance.run_once()
 
     assert kept(channel).payload == "a"
+
+
+def test_the_last_error_is_raised_of_a_queue_that_stays_full(channel, monkeypatch):
+    declare(channel, DEFAULT_DEAD_LETTER_QUEUE, arguments={"x-max-length": 1, "x-overflow": "reject-publish"})
+    publish(channel, DEFAULT_DEAD_LETTER_QUEUE, "a")
+    monkeypatch.setattr(DefaultDeadLetterQueue, "_bound", lambda self, project: None)
+    queue = channel.connection.broker.dead_letters._default_queue
+    header = {"queue": "q", "reason": "rejected", "time": 1.0, "count": 1}
+
+    with pytest.raises(QueueIsFull):
+        queue.keep(None, {"ttl": None, "body": "b", "dead_letter": header}, "no queue")
 
 
 def test_there_is_one_log_line_of_each_queue_in_a_minute(channel, caplog):

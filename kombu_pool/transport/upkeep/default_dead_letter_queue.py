@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool.errors import QueueDoesNotExist, QueueIsFull
@@ -15,6 +14,7 @@ from kombu_pool.transport.zero_ttl import TTL_ARGUMENT
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from kombu_pool.errors import KombuPoolError
     from kombu_pool.model import NewMessage, Project
     from kombu_pool.storage import DataDriver
 
@@ -51,21 +51,31 @@ class DefaultDeadLetterQueue:
         """Store a dead letter; ``why`` says for the log why no other queue takes it.
 
         Raises:
-            KombuPoolError: the queue is unreachable, or was deleted each time before the dead letter was stored.
+            KombuPoolError: the queue is unreachable, or was deleted or full each time before the dead letter was
+                stored; the last error.
         """
         kept: NewMessage = {**dead, "ttl": self._ttl or None}
         if time.monotonic() >= self._bounded.get(project, float("-inf")):
             self._bound(project)
         # Another process may delete the queue at any time, or declare it with an overflow that refuses messages; a dead
         # letter that is not stored stays where it is.
+        last: KombuPoolError = QueueDoesNotExist(DEFAULT_DEAD_LETTER_QUEUE, project)
         for _ in range(self.MAX_ATTEMPTS):
-            with suppress(QueueIsFull):
-                if self.post(project, DEFAULT_DEAD_LETTER_QUEUE, kept):
-                    break
+            refusal = self._refusal(project, kept)
+            if refusal is None:
+                self._log(project, dead["dead_letter"]["queue"], dead["dead_letter"]["reason"], why)
+                return
+            last = refusal
             self._bound(project)
-        else:
-            raise QueueDoesNotExist(DEFAULT_DEAD_LETTER_QUEUE, project)
-        self._log(project, dead["dead_letter"]["queue"], dead["dead_letter"]["reason"], why)
+        raise last
+
+    def _refusal(self, project: Project, dead: NewMessage) -> KombuPoolError | None:
+        """Store a dead letter in the default queue; return the error if it is absent or full."""
+        try:
+            self._data().message_controller.post(DEFAULT_DEAD_LETTER_QUEUE, [dead], None, project)
+        except (QueueDoesNotExist, QueueIsFull) as error:
+            return error
+        return None
 
     def post(self, project: Project, queue: str, dead: NewMessage) -> bool:
         """Store a dead letter in any queue; return False if the queue does not exist."""

@@ -14,7 +14,7 @@ from kombu_pool.pooling.pool_declarations import (
     pool_differences,
     require_pools_of,
 )
-from kombu_pool.pooling.store_comparison import compare_stores, is_same_store
+from kombu_pool.pooling.store_comparison import compare_stores
 
 __all__ = [
     "Catalog",
@@ -29,7 +29,6 @@ __all__ = [
     "call_all",
     "compare_stores",
     "declare_pools",
-    "is_same_store",
     "pool_differences",
     "require_pools_of",
 ]

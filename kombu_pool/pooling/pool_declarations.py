@@ -205,7 +205,7 @@ def pool_differences(control: ControlDriver, pools: Iterable[Mapping[str, Any]])
     """Return (name, what differs) for each of these pools of the settings that the control store has otherwise.
 
     Raises:
-        ConfigurationError: as :func:`declare_pools`.
+        ConfigurationError: a declaration lacks a key, has an unknown one, or an invalid value.
     """
     differences = []
     for given in pools:

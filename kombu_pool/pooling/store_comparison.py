@@ -32,26 +32,31 @@ class Comparison(NamedTuple):
 def compare_stores(
     control: ControlDriver, pool: Pool, uri: str, project: Project, options: Mapping[str, Any] | None = None
 ) -> Comparison:
-    """Return whether a URI leads to the store of a pool: to queues of the pool, or to the same identity.
+    """Return whether a URI leads to the store of a pool: to the same identity, or to queues of the pool.
 
-    Queues are looked for first, as the hosts of the pool may be gone. ``options`` are those of the pool with the URI;
-    None: as they are.
+    Queues are looked for only in a store of another identity, or if that of the pool is unknown, as its hosts may be
+    gone. ``options`` are those of the pool with the URI; None: as they are.
 
     Raises:
         ConnectionError: the store at the URI is unreachable.
     """
     options = pool.get("options") if options is None else options
-    if _place(pool["uri"], pool.get("options")) == _place(uri, options) or _has_queues_of(
-        control, pool, uri, project, options
-    ):
+    if _place(pool["uri"], pool.get("options")) == _place(uri, options):
         return Comparison(is_same=True)
-    found = _identity(uri, options)
+    compared = _compare_identities(pool, _identity(uri, options))
+    if not compared.is_same and _has_queues_of(control, pool, uri, project, options):
+        return Comparison(is_same=True)
+    return compared
+
+
+def _compare_identities(pool: Pool, identity: str) -> Comparison:
+    """Return whether the store of a pool has an identity; an empty one is none's."""
     try:
         present = _identity(pool["uri"], pool.get("options"))
     except errors.KombuPoolError as error:
         return Comparison(is_same=False, fault=mask(str(error)), is_unreachable=True)
     fault = "" if present else f"{mask_uri(pool['uri'])} does not exist"
-    return Comparison(is_same=present == found != "", fault=fault)
+    return Comparison(is_same=present == identity != "", fault=fault)
 
 
 def is_same_place(uri: str, other: str) -> bool:
@@ -65,16 +70,6 @@ def _place(uri: str, options: Mapping[str, Any] | None = None) -> tuple[object, 
     given = {**place.options, **(options or {})}
     chosen = {key: str(value) for key, value in given.items() if key in _PLACES}
     return place.scheme, place.authority.rpartition("@")[2], place.path, chosen
-
-
-def is_same_store(pool: Pool, uri: str) -> bool:
-    """Return whether a URI leads to the store of a pool: by its text, or as both answer with the same identity."""
-    if is_same_place(pool["uri"], uri):
-        return True
-    with suppress(errors.KombuPoolError):
-        first, second = (_identity(each, pool.get("options")) for each in (pool["uri"], uri))
-        return first == second != ""
-    return False
 
 
 def _identity(uri: str, options: Mapping[str, Any] | None) -> str:

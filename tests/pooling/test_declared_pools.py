@@ -6,7 +6,15 @@ import pytest
 
 import kombu_pool
 from kombu_pool import drivers, errors
-from kombu_pool.pooling import Catalog, add_pool, declare_pools, is_same_store, pool_declarations, require_pools_of
+from kombu_pool.pooling import (
+    Catalog,
+    add_pool,
+    compare_stores,
+    declare_pools,
+    pool_declarations,
+    require_pools_of,
+    store_comparison,
+)
 from kombu_pool.pooling.pool_declarations import is_same_place
 from tests.support.pooling.switchable_stores import bodies, post
 from tests.support.servers.redis_server import Server
@@ -165,7 +173,7 @@ def test_credentials_and_settings_of_a_client_lead_to_no_other_store(uri, other,
     assert is_same_place(uri, other) is is_same
 
 
-def test_a_store_with_the_identity_of_the_pool_is_its_store():
+def test_a_store_with_the_identity_of_the_pool_is_its_store(control, monkeypatch):
     with Server() as server, Server() as another:
         with closing(drivers.open_data(server.uri())) as store:
             store.queue_controller.create("q")
@@ -173,12 +181,18 @@ def test_a_store_with_the_identity_of_the_pool_is_its_store():
             store.queue_controller.create("q")
         pool = {"name": "a", "uri": server.uri(), "options": {}}
 
-        assert is_same_store(pool, server.socket_uri())
-        assert not is_same_store(pool, another.uri())
-        assert not is_same_store(pool, f"{server.uri()}?key_prefix=unused")
+        def compared(uri):
+            return compare_stores(control, pool, uri, None)
+
+        with monkeypatch.context() as patched:
+            # Equal identities cost no look at the queues.
+            patched.setattr(store_comparison, "_has_queues_of", None)
+            assert compared(server.socket_uri()).is_same
+        assert not compared(another.uri()).is_same
+        assert not compared(f"{server.uri()}?key_prefix=unused").is_same
         assert not server.client().keys("unused*")
         server.kill()
-        assert not is_same_store(pool, f"redis+socket://{server.socket}?db=0&socket_timeout=1")
+        assert compared(another.uri()).is_unreachable
 
 
 def test_a_flavor_that_only_a_pool_names_is_declared_with_it(control, stores):

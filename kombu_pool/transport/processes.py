@@ -50,7 +50,7 @@ def new_consumer_id(owner: str, channel: int, tag: str) -> str:
     return f"{owner}:{channel:x}@{time.time():.0f}@{quote(platform.node(), safe='')}:{tag}"
 
 
-class Consumer(NamedTuple):
+class ConsumerId(NamedTuple):
     """What the id of a consumer tells; None is unknown: another program may have made the id."""
 
     host: str | None
@@ -59,15 +59,15 @@ class Consumer(NamedTuple):
     tag: str
 
 
-def consumer_of(holder: str) -> Consumer:
+def consumer_of(holder: str) -> ConsumerId:
     """Return what the id of a consumer tells."""
     parts = holder.split(":", _PARTS + 2)
     if len(parts) < _PARTS + 3:
-        return Consumer(None, None, None, holder)
+        return ConsumerId(None, None, None, holder)
     of, pid, _, _, channel, tag = parts
     since, host = (*channel.split("@"), "", "")[1:3]
     name = unquote(host) or (platform.node() if of and of == machine() else None)
-    return Consumer(name, int(pid) if pid.isdecimal() else None, float(since) if since.isdecimal() else None, tag)
+    return ConsumerId(name, int(pid) if pid.isdecimal() else None, float(since) if since.isdecimal() else None, tag)
 
 
 def retire(owner: str) -> None:

@@ -199,12 +199,21 @@ class KeyResult:
     """The result of a verb on the messages of a key.
 
     ``messages``: those that were found, cancelled or changed. ``claimed``: those that were left alone as a claim holds
-    them; a search leaves none alone. ``unreachable``: the pools that did not answer, each with its error.
+    them; a search leaves none alone. ``dead_letters``: those that were not cancelled as they are dead letters.
+    ``unreachable``: the pools that did not answer, each with its error.
     """
 
     messages: list[FoundMessage] = field(default_factory=list)
     claimed: list[FoundMessage] = field(default_factory=list)
+    dead_letters: list[FoundMessage] = field(default_factory=list)
     unreachable: dict[str, KombuPoolError] = field(default_factory=dict)
+
+    def add(self, other: KeyResult) -> None:
+        """Add the messages and the errors of another result."""
+        self.messages += other.messages
+        self.claimed += other.claimed
+        self.dead_letters += other.dead_letters
+        self.unreachable |= other.unreachable
 
 
 class ClaimMetadata(TypedDict):

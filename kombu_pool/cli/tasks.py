@@ -118,10 +118,11 @@ def _row(row: TaskRow) -> Row:
 @options.as_json
 @click.pass_context
 def cancel(context: click.Context, ids: Sequence[str], queue: str | None, as_json: bool) -> None:
-    """Cancel tasks that wait. A task that a worker holds is left alone; then, or for an unknown id, exit with 1.
+    """Cancel tasks that wait. What a worker holds is left alone; then, or for an unknown id, exit with 1.
 
-    With an application (celery -A), a cancelled task is REVOKED, its chord fails, and task-revoked is sent. Without
-    one, or without a result backend, its result stays PENDING; also if the result backend fails: then exit with 1.
+    So is a dead letter. With an application (celery -A), a cancelled task is REVOKED, its chord fails, and task-revoked
+    is sent. Without one, or without a result backend, its result stays PENDING; also if the result backend fails: then
+    exit with 1.
     """
     app, failures = context.obj.app, list[Exception]()
     told = None if isinstance(app, BrokerUrl) else _teller(app, failures)
@@ -145,11 +146,9 @@ def _teller(app: Any, failures: list[Exception]) -> Callable[[Sequence[FoundMess
         return None
 
     def tell(messages: Sequence[FoundMessage]) -> None:
-        try:
-            Tasks(app).revoke(messages)
-        except Exception as error:  # noqa: BLE001 - whatever a result backend raises; the tasks are cancelled
+        for task_id, error in Tasks(app).revoke(messages).items():
             failures.append(error)
-            warn(f"The tasks are cancelled, but their results cannot be stored: {mask(str(error))}")
+            warn(f"{task_id}: the task is cancelled, but its result cannot be stored: {mask(str(error))}")
 
     return tell
 
@@ -197,6 +196,8 @@ def _print_answer(context: click.Context, answer: TaskAnswer, done: str, *, as_j
             print_table(_COLUMNS, [_row(row) for row in answer.tasks])
         for row in answer.claimed:
             warn(f"{row.id}: a worker holds it, in {row.queue}; celery control revoke stops it.")
+        for row in answer.dead_letters:
+            warn(f"{row.id}: a dead letter is not cancelled; celery pool dead {row.queue} --delete deletes it.")
         where = " in the pools that answer" if answer.unreachable else ""
         for task_id in answer.missing:
             warn(f"{task_id}: no such task waits{where}.")

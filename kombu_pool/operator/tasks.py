@@ -66,19 +66,20 @@ class TaskReport:
 class TaskAnswer:
     """What became of the tasks of some ids.
 
-    ``tasks`` were found, cancelled or changed; ``claimed`` were left alone, as a worker holds them; ``missing`` ids
-    have no message that waits.
+    ``tasks`` were found, cancelled or changed; ``claimed`` were left alone, as a worker holds them, ``dead_letters``
+    by a cancellation; ``missing`` ids have no message that waits.
     """
 
     tasks: list[TaskRow]
     claimed: list[TaskRow] = field(default_factory=list)
+    dead_letters: list[TaskRow] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     unreachable: dict[str, str] = field(default_factory=dict)
 
     @property
     def is_whole(self) -> bool:
         """Whether every id was found, and nothing stood against the action."""
-        return not (self.claimed or self.missing or self.unreachable)
+        return not (self.claimed or self.dead_letters or self.missing or self.unreachable)
 
 
 class TaskFilter(NamedTuple):
@@ -150,7 +151,7 @@ def cancel_tasks(
     queue: str | None = None,
     on_cancelled: Callable[[Sequence[FoundMessage]], None] | None = None,
 ) -> TaskAnswer:
-    """Delete the messages of tasks that wait; call ``on_cancelled`` with those of each id.
+    """Delete the messages of tasks that wait, no dead letters; call ``on_cancelled`` with those of each id.
 
     The results of the tasks stay as they are, unless that changes them.
     """
@@ -189,8 +190,9 @@ def _each(ids: Iterable[str], call: Callable[[str], KeyResult]) -> TaskAnswer:
         result = call(key)
         answer.tasks.extend(map(_found, result.messages))
         answer.claimed.extend(map(_found, result.claimed))
+        answer.dead_letters.extend(map(_found, result.dead_letters))
         answer.unreachable.update({pool: reason_of(pool, error) for pool, error in result.unreachable.items()})
-        if not result.messages and not result.claimed:
+        if not (result.messages or result.claimed or result.dead_letters):
             answer.missing.append(key)
     return answer
 

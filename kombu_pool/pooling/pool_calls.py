@@ -5,14 +5,21 @@ from __future__ import annotations
 import threading
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from kombu_pool import errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from kombu_pool.model import Pool
+    from kombu_pool.pooling.catalog import Catalog
+    from kombu_pool.pooling.pool_handle import PoolHandle
+
 T = TypeVar("T")
+
+#: Longest wait of :func:`in_every_pool` for the answers of all pools together, in seconds.
+TIMEOUT = 1.0
 
 
 def call_all(calls: Mapping[str, Callable[[], T]], timeout: float) -> dict[str, T | errors.KombuPoolError]:
@@ -25,6 +32,42 @@ def call_all(calls: Mapping[str, Callable[[], T]], timeout: float) -> dict[str, 
 
 def _call(call: Callable[[], T], _: threading.Event) -> T:
     return call()
+
+
+def in_every_pool(
+    catalog: Catalog, call: Callable[[PoolHandle, threading.Event], T]
+) -> tuple[list[T], dict[str, errors.KombuPoolError]]:
+    """Return the answers of the pools, in the order of their names, and the errors of those that do not answer.
+
+    A pool that failed less than a second ago is not asked. One that answers too late may do what it was asked for; a
+    call of many steps sets its event after the first, and may take its time then.
+    """
+    try:
+        rows = catalog.open_pools.rows()
+    except errors.ConnectionError:
+        rows = catalog.open_pools.open_rows()
+    rows = sorted(rows, key=lambda row: row["name"])
+    found = results({row["name"]: Call(row["name"], partial(_ask_if_up, catalog, row, call)) for row in rows}, TIMEOUT)
+    failures = {name: answer for name, answer in found.items() if isinstance(answer, errors.KombuPoolError)}
+    answers = [answer for name, answer in found.items() if name not in failures and answer is not None]
+    return cast("list[T]", answers), failures
+
+
+def _ask_if_up(
+    catalog: Catalog, row: Pool, call: Callable[[PoolHandle, threading.Event], T], is_alive: threading.Event
+) -> T | None:
+    """Make the call in a pool; return None if its store was never created."""
+    pools, name = catalog.open_pools, row["name"]
+    outage = pools.peek(name).recent_outage()
+    if outage is not None:
+        raise errors.PoolUnavailable(name, outage.reason)
+    if not pools.is_created(row):
+        return None
+    try:
+        with pools.get(name) as pool:
+            return call(pool, is_alive)
+    except errors.PoolDoesNotExist:  # deleted meanwhile
+        return None
 
 
 class Call(Generic[T]):

@@ -16,7 +16,7 @@ from kombu_pool.model import FoundMessage, KeyResult
 from kombu_pool.storage.validation import check_priority, is_key, is_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from kombu_pool.model import Message, Project
     from kombu_pool.storage.queues import QueueController
@@ -47,15 +47,23 @@ class KeyMethods(ABC):
         return result
 
     def cancel(self, key: str, queue: str | None = None, project: Project = None) -> KeyResult:
-        """Delete the free and delayed messages with a key, and return them.
+        """Delete the free and delayed messages with a key, but no dead letters, and return them.
 
-        No consumer receives a returned message. Those that a claim holds stay, and are in ``claimed`` of the result: a
-        key of which only ``claimed`` has messages was not cancelled.
+        No consumer receives a returned message. Those that a claim holds stay, and are in ``claimed`` of the result;
+        dead letters stay as they are, and are in ``dead_letters``: a key of which only these have messages was not
+        cancelled.
 
         Raises:
             NotPermitted: the store cannot do it.
         """
         raise NotPermitted(f"{type(self).__module__} cannot cancel messages that wait")
+
+    def cancel_many(self, keys: Iterable[str], project: Project = None) -> KeyResult:
+        """Cancel the messages of many keys in all queues, as :meth:`cancel` does for one."""
+        result = KeyResult()
+        for key in keys:
+            result.add(self.cancel(key, None, project))
+        return result
 
     def change(
         self,

@@ -48,7 +48,7 @@ class Channel(DeclarationMethods, PublishingMethods, ConsumingMethods, StdChanne
         self._bindings = broker.control.bindings_controller
         self._router = broker.router
         self._post = broker.data.message_controller.post
-        self._cancel = broker.data.message_controller.cancel
+        self._cancel_many = broker.data.message_controller.cancel_many
         self._place_of = broker.data.catalog.place_of
         self._publish_refused = broker.dead_letters.publish_refused
         self._renewal = broker.renewal

@@ -11,6 +11,7 @@ from celery.exceptions import TaskRevokedError
 from kombu import Queue
 
 from tests.support.limits import LIMIT
+from tests.support.transport.traffic import declare
 
 
 def send(app, name, task_id, queue="orders", **options):
@@ -95,6 +96,19 @@ def test_a_task_that_a_worker_holds_is_not_cancelled(filled, pool, refused):
         assert (status, "a worker holds it" in lines[0][0]) == (1, True)
         held.ack()
     assert refused("cancel", "pay-1")["missing"] == ["pay-1"]
+
+
+def test_a_dead_letter_is_not_cancelled(app, pool, refused):
+    with app.connection_for_write() as connection:
+        channel = connection.default_channel
+        declare(channel, "dead")
+        to_dead = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"}
+        app.send_task("pay", task_id="pay-1", queue=Queue("q", queue_arguments=to_dead))
+        channel.basic_get("q").reject()
+
+        answer = refused("cancel", "pay-1")
+        assert ([row["queue"] for row in answer["dead_letters"]], answer["missing"]) == (["dead"], [])
+        assert "celery pool dead dead --delete" in str(pool("cancel", "pay-1")[1])
 
 
 def test_an_id_of_another_project_is_not_found(filled, refused, ask):
@@ -197,7 +211,7 @@ def test_a_result_backend_that_is_down_is_named_and_the_task_is_cancelled(app, a
     status, lines = pool("cancel", "pay-1")
 
     assert status == 1
-    assert "their results cannot be stored" in str(lines)
+    assert "its result cannot be stored" in str(lines)
     assert ask("tasks")["tasks"] == []
 
 

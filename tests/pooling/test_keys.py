@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
 
 from kombu_pool import errors
-from kombu_pool.pooling import every_pool
+from kombu_pool.pooling import pool_calls
 from tests.support.limits import LIMIT
 
 
@@ -53,22 +54,71 @@ def test_the_error_of_the_queues_own_pool_is_raised(keyed, stores):
 
 
 def test_a_pool_that_hangs_costs_a_second(keyed, stores, monkeypatch):
-    check, waited = stores.check, []
+    check, hanging, over = stores.check, threading.Event(), threading.Event()
 
     def hang(uri):
         if uri == stores.uri("a"):
-            waited.append(uri)
-            time.sleep(3 * every_pool.TIMEOUT)
+            hanging.set()
+            assert over.wait(LIMIT)
         check(uri)
 
     monkeypatch.setattr(stores, "check", hang)
-    began = time.monotonic()
+    monkeypatch.setattr(pool_calls, "TIMEOUT", 0.2)
     result = keyed.find("k")
 
-    assert time.monotonic() - began < LIMIT
+    # The pool hangs until the search is over.
+    assert hanging.is_set()
+    over.set()
     assert found(result) == ["of-b"]
     assert [*result.unreachable] == ["a"]
-    assert waited
+
+
+def test_a_pool_that_has_answered_may_take_its_time_with_many_keys(keyed, stores, monkeypatch):
+    check, calls = stores.check, []
+
+    def slow(uri):
+        calls.append(uri)
+        if calls.count(stores.uri("a")) > 2:
+            time.sleep(0.1)
+        check(uri)
+
+    monkeypatch.setattr(stores, "check", slow)
+    monkeypatch.setattr(pool_calls, "TIMEOUT", 0.2)
+    result = keyed.cancel_many([*map(str, range(10)), "k"])
+
+    assert found(result) == ["of-a", "of-b"]
+    assert result.unreachable == {}
+
+
+@pytest.mark.parametrize("error", [errors.StoreError, errors.ConnectionError])
+def test_what_was_cancelled_before_a_pool_failed_is_returned(keyed, monkeypatch, error):
+    messages = keyed._catalog.pool("of-a").messages
+    genuine = messages.cancel
+
+    def cancel(key, queue, project):
+        if key == "later":
+            raise error("broken")
+        return genuine(key, queue, project)
+
+    monkeypatch.setattr(messages, "cancel", cancel)
+    result = keyed.cancel_many(["k", "later", "last"])
+
+    assert found(result) == ["of-a", "of-b"]
+    assert [*result.unreachable] == ["a"]
+
+
+def test_many_keys_cost_one_look_at_the_pools(keyed, monkeypatch):
+    pools = keyed._catalog.open_pools
+    genuine, looks = pools.rows, []
+
+    def rows():
+        looks.append(1)
+        return genuine()
+
+    monkeypatch.setattr(pools, "rows", rows)
+
+    assert found(keyed.cancel_many([*map(str, range(100)), "k"])) == ["of-a", "of-b"]
+    assert len(looks) == 1
 
 
 def test_a_pool_without_a_store_is_not_created(pooled, tmp_path):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-
 import pytest
 from amqp.exceptions import PreconditionFailed
 from celery import Celery
 
 from kombu_pool.contrib.unique_tasks import apply_unique
+from kombu_pool.transport import gather
+from tests.support.celery.closing_pools import closing_pools
 from tests.support.transport.traffic import declare, eventually, publish, take_all
 
 
@@ -93,7 +93,7 @@ def test_an_invalid_header_is_refused(channel, headers):
 
 @pytest.fixture
 def task(url):
-    with closing(Celery(broker=url, backend="cache+memory://", set_as_current=False)) as app:
+    with closing_pools(Celery(broker=url, backend="cache+memory://", set_as_current=False)) as app:
 
         @app.task(shared=False)
         def add(number):
@@ -110,3 +110,17 @@ def test_the_result_is_that_of_the_task_that_is_there(task):
 
     assert second.id == first.id
     assert len({first.id, other.id, replacing.id}) == 3
+
+
+def test_a_buffer_does_not_hold_a_unique_task_back(task, channel):
+    declare(channel, "q")
+    with task.app.connection_for_write() as connection:
+        producer = connection.Producer()
+        with gather(producer):
+            before = task.apply_async((0,), queue="q", producer=producer)
+            first = apply_unique(task, (1,), unique_id="u", queue="q", producer=producer)
+            second = apply_unique(task, (2,), unique_id="u", queue="q", producer=producer)
+
+    assert second.id == first.id
+    assert [channel.basic_get("q", no_ack=True).headers["id"] for _ in "ab"] == [before.id, first.id]
+    assert channel.basic_get("q") is None

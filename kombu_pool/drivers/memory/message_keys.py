@@ -34,14 +34,18 @@ class KeyedMessages:
             return KeyResult([_view(name, backlog, message, now) for name, backlog, message in found])
 
     def cancel(self, key: object, queue: str | None, project: Project) -> KeyResult:
-        """Delete the messages with a key that wait."""
+        """Delete the messages with a key that wait, but no dead letters."""
         result = KeyResult()
         with self._store.lock:
             now = self._clock.time()
             for name, backlog, message in self._of_key(key, queue, project, now):
-                is_claimed = backlog.claim_of(message) is not None
-                (result.claimed if is_claimed else result.messages).append(_view(name, backlog, message, now))
-                if not is_claimed:
+                view = _view(name, backlog, message, now)
+                if backlog.claim_of(message) is not None:
+                    result.claimed.append(view)
+                elif message.dead_letter is not None:
+                    result.dead_letters.append(view)
+                else:
+                    result.messages.append(view)
                     backlog.remove(message)
         return result
 

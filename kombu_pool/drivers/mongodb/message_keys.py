@@ -46,8 +46,8 @@ class KeyedMessages:
         return KeyResult([_view(one, now) for one in self._documents(key, queue, project, now)])
 
     def cancel(self, key: object, queue: str | None, project: Project) -> KeyResult:
-        """Delete the messages with a key that wait."""
-        return self._each(key, queue, project, self.delete)
+        """Delete the messages with a key that wait, but no dead letters."""
+        return self._each(key, queue, project, self.delete, spares_dead_letters=True)
 
     def change(
         self, key: object, due: float | None, priority: int | None, queue: str | None, project: Project
@@ -75,6 +75,8 @@ class KeyedMessages:
         queue: str | None,
         project: Project,
         step: Callable[[Document, float], Document | None],
+        *,
+        spares_dead_letters: bool = False,
     ) -> KeyResult:
         """Take a step with each message that no claim holds; it returns the message, or None if that changed."""
         result, now = KeyResult(), self._store.now()
@@ -85,6 +87,9 @@ class KeyedMessages:
                     break
                 if states.is_claimed(found, now):
                     result.claimed.append(_view(found, now))
+                    break
+                if spares_dead_letters and found.get("d") is not None:
+                    result.dead_letters.append(_view(found, now))
                     break
                 self._store.claim_cache.discard([found["_id"].hex()])
                 done = step(found, now)

@@ -38,7 +38,7 @@ class KeyedMessages:
         return result
 
     def cancel(self, key: str, queues: Sequence[str], project: Project) -> KeyResult:
-        """Delete the messages with a key that wait."""
+        """Delete the messages with a key that wait, but no dead letters."""
         result = KeyResult()
         for queue in self._asked(key, queues, project):
             _add(result, self._store.run(_CANCEL, self._store.keys(project, queue), key), queue)
@@ -74,9 +74,8 @@ class KeyedMessages:
 def _add(result: KeyResult, reply: Any, queue: str) -> None:
     """Add the reply of a script to a result."""
     if reply is not None:
-        messages, claimed = reply
-        result.messages += _to_messages(messages, queue)
-        result.claimed += _to_messages(claimed, queue)
+        for messages, found in zip((result.messages, result.claimed, result.dead_letters), reply, strict=False):
+            messages.extend(_to_messages(found, queue))
 
 
 def _to_messages(reply: Any, queue: str) -> Iterator[FoundMessage]:

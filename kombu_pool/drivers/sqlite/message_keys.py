@@ -40,6 +40,11 @@ class Found(NamedTuple):
     claim: int | None
     ended: int | None
 
+    @property
+    def is_dead_letter(self) -> bool:
+        """Whether the message has the header of a dead letter."""
+        return self.row[4] is not None
+
     def view(self, wall: float) -> FoundMessage:
         """Return the message in the contract's form."""
         message = codec.to_message((*self.row[:5], readable(self.row[5]), *self.row[6:]), wall)
@@ -66,7 +71,7 @@ class KeyedMessages:
         return result
 
     def cancel(self, key: object, queue: str | None, project: Project) -> KeyResult:
-        """Delete the messages with a key that wait."""
+        """Delete the messages with a key that wait, but no dead letters."""
         result = KeyResult()
         if not self._may_be_present(key, queue, project):
             return result
@@ -75,9 +80,11 @@ class KeyedMessages:
             for one in _select(connection, _arguments(key, queue, project, now)):
                 if one.claim is not None:
                     result.claimed.append(one.view(now.wall))
-                    continue
-                result.messages.append(one.view(now.wall))
-                remove_found(connection, one)
+                elif one.is_dead_letter:
+                    result.dead_letters.append(one.view(now.wall))
+                else:
+                    result.messages.append(one.view(now.wall))
+                    remove_found(connection, one)
         return result
 
     def change(

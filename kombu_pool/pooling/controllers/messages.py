@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool import errors, storage
-from kombu_pool.model import KeyResult, PresentId
+from kombu_pool.model import PresentId
+from kombu_pool.pooling.controllers.keys import cancel_in_pool, merged
 from kombu_pool.pooling.controllers.routing import Routing
-from kombu_pool.pooling.every_pool import in_every_pool
+from kombu_pool.pooling.pool_calls import in_every_pool
 from kombu_pool.storage import DEFAULT_LIMIT
 from kombu_pool.storage.counters import Counter
 from kombu_pool.storage.dead_letters import DeadLetterReason
@@ -17,7 +19,7 @@ from kombu_pool.storage.keys import check_change
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from kombu_pool.model import IdempotencyKey, Message, NewMessage, Project, QueueCounts
+    from kombu_pool.model import IdempotencyKey, KeyResult, Message, NewMessage, Project, QueueCounts
     from kombu_pool.pooling.pool_handle import PoolHandle
 
 
@@ -148,6 +150,10 @@ class MessageController(Routing, storage.MessageController):
     def cancel(self, key: str, queue: str | None = None, project: Project = None) -> KeyResult:
         return self._by_key(queue, project, lambda messages: messages.cancel(key, queue, project))
 
+    def cancel_many(self, keys: Iterable[str], project: Project = None) -> KeyResult:
+        keys = [*keys]
+        return merged(*in_every_pool(self._catalog, partial(cancel_in_pool, keys, project)))
+
     def change(
         self,
         key: str,
@@ -165,12 +171,7 @@ class MessageController(Routing, storage.MessageController):
         if queue is not None:
             with self._pool(queue, project) as pool:
                 return call(pool.messages)
-        merged = KeyResult()
-        answers, merged.unreachable = in_every_pool(self._catalog, lambda pool: call(pool.messages))
-        for answer in answers:
-            merged.messages += answer.messages
-            merged.claimed += answer.claimed
-        return merged
+        return merged(*in_every_pool(self._catalog, lambda pool, _: call(pool.messages)))
 
     def count(self, queue: str, project: Project = None) -> int:
         with self._pool(queue, project) as pool:

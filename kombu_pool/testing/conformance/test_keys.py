@@ -207,8 +207,30 @@ def test_a_dead_letter_keeps_its_key(origin: QueueHandle, dlq: QueueHandle, cloc
     assert states(dlq.find("k")) == [("rejected", "free"), ("expired", "free")]
     dlq.redrive(reasons=["rejected"])
     assert states(origin.find("k")) == [("rejected", "free")]
-    assert bodies(dlq.cancel("k").messages) == ["expired"]
-    assert dead_letters(dlq) == []
+    assert bodies(origin.cancel("k").messages) == ["rejected"]
+
+
+def test_a_dead_letter_is_not_cancelled(origin: QueueHandle, dlq: QueueHandle) -> None:
+    origin.post("dead", key="k")
+    origin.reject(origin.claim())
+    dlq.post("waits", key="k")
+
+    result = dlq.cancel("k")
+
+    assert (bodies(result.messages), bodies(result.dead_letters), result.claimed) == (["waits"], ["dead"], [])
+    assert [(body, reason) for body, reason, _ in dead_letters(dlq)] == [("dead", "rejected")]
+    assert bodies(dlq.cancel("k").dead_letters) == ["dead"]
+
+
+def test_many_keys_are_cancelled_together(driver: DataDriver, queues: MakeQueue) -> None:
+    for name in ("a", "b"):
+        queues(name).post_raw([{"ttl": None, "body": each, "key": f"k{each}"} for each in range(3)])
+
+    result = driver.message_controller.cancel_many(["k0", "unknown", "k2"])
+
+    assert sorted(bodies(result.messages)) == [0, 0, 2, 2]
+    assert driver.message_controller.cancel_many(["k0"]).messages == []
+    assert driver.message_controller.cancel_many([]).messages == []
 
 
 def test_what_made_room_is_not_found(queues: MakeQueue) -> None:

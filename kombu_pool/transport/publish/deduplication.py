@@ -60,6 +60,11 @@ def dropped() -> Iterator[list[PresentId]]:
         _dropped.reset(token)
 
 
+def is_collecting() -> bool:
+    """Return whether the caller collects the present messages, so that a publish may not wait in a buffer."""
+    return _dropped.get() is not None
+
+
 def report(message_ids: Sequence[str]) -> None:
     """Report the ids that a post returned."""
     found = _dropped.get()

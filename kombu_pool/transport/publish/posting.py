@@ -9,7 +9,6 @@ from kombu_pool.errors import ExchangeDoesNotExist, KombuPoolError, QueueDoesNot
 from kombu_pool.transport import amqp_errors, zero_ttl
 from kombu_pool.transport.publish import deduplication
 from kombu_pool.transport.publish import envelope as envelopes
-from kombu_pool.transport.publish.revocation import revoke_waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,7 +39,7 @@ class PostingMethods:
     _check_epoch_periodically: Callable[[], None]
     _place_of: Callable[[str, Project], str | None]
     _post: Callable[..., Sequence[str]]
-    _cancel: Callable[..., KeyResult]
+    _cancel_many: Callable[..., KeyResult]
     #: Raises RecoverableConnectionError if the channel or its connection is closed.
     require_open: Callable[[], None]
     _publish_refused: Callable[[Project, str, Sequence[NewMessage]], None]
@@ -68,7 +67,6 @@ class PostingMethods:
         if exchange.endswith(MAILBOXES):
             # Kombu sends commands without the delivery mode of the exchange.
             new["transient"] = True
-            revoke_waiting(message, self._cancel, self._post, self._project)
         if not queues:
             self._check_epoch_periodically()
             self._return(message, mandatory)

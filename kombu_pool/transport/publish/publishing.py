@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from kombu_pool.transport.amqp_errors import RETRIED
 from kombu_pool.transport.publish import buffer as buffers
+from kombu_pool.transport.publish import deduplication, unconfirmed
 from kombu_pool.transport.publish import envelope as envelopes
-from kombu_pool.transport.publish import unconfirmed
 from kombu_pool.transport.publish.batch import PublishBatch
-from kombu_pool.transport.publish.posting import PostingMethods
+from kombu_pool.transport.publish.posting import MAILBOXES, PostingMethods
+from kombu_pool.transport.publish.revocation import revoke_waiting
 from kombu_pool.transport.publish.unconfirmed import UnconfirmedPublish
 
 if TYPE_CHECKING:
@@ -73,15 +74,21 @@ class PublishingMethods(PostingMethods):
         buffer = buffers.current.get()
         if buffer is None or not buffer.accepts(self.client, self._options.batch_groups):
             self._publish(message, exchange, routing_key, mandatory=mandatory)
-        elif not mandatory and buffer.holds_next():
+        elif not (mandatory or self._acts_at_once(exchange)) and buffer.holds_next():
             buffer.add(self, message, exchange, routing_key)
         else:
             buffer.flush(self)
             self._publish(message, exchange, routing_key, mandatory=mandatory)
             buffer.posted()
 
+    def _acts_at_once(self, exchange: str) -> bool:
+        """Return whether what a publish does is needed when it returns: by a command, or by a caller of dropped()."""
+        return exchange.endswith(MAILBOXES) or deduplication.is_collecting()
+
     def _publish(self, message: Any, exchange: str, routing_key: str, *, mandatory: bool) -> None:
         new, queues = self.routed(message, exchange, routing_key, mandatory=mandatory)
+        if exchange.endswith(MAILBOXES):
+            revoke_waiting(new["body"], self._cancel_many, self._post, self._project)
         earlier = unconfirmed.find(message, self._options) if unconfirmed.remembered else None
         if earlier is not None:
             self._publish_again(earlier, new, queues, mandatory)

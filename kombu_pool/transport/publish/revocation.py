@@ -1,8 +1,9 @@
 """Revokes tasks that wait: what ``app.control.revoke`` broadcasts is done for them before, by the calling process.
 
-A task that waits is cancelled in its store, so that no worker runs it, whether one is up or not. In its place its queue
-gets a *marker*: the same message, at once and before all others, with the header MARKER. The worker that gets it treats
-the task as revoked: it stores the state in the result backend, fails the chord and sends ``task-revoked``.
+A task that waits is cancelled in its store, so that no worker runs it, whether one is up or not; a dead letter is left
+alone. In the task's place its queue gets a *marker*: the same message with the rest of its ttl, at once and before all
+others, with the header MARKER. The worker that gets it treats the task as revoked: it stores the state in the result
+backend, fails the chord and sends ``task-revoked``.
 """
 
 from __future__ import annotations
@@ -27,13 +28,15 @@ MARKER = "x-kombu-pool-revoked"
 COMMAND = "revoke"
 #: The module of a Celery worker's state, with the ids of revoked tasks.
 WORKER_STATE = "celery.worker.state"
+#: Tasks that are cancelled before their markers are left: bounds those without one if the process dies.
+MAX_CANCELLED = 500
 
 logger = logging.getLogger(__name__)
 
 
 def revoke_waiting(
     command: Envelope,
-    cancel: Callable[..., KeyResult],
+    cancel_many: Callable[..., KeyResult],
     post: Callable[..., Sequence[str]],
     project: Project,
 ) -> None:
@@ -42,15 +45,26 @@ def revoke_waiting(
     A process that dies between the two leaves a cancelled task without a marker: it does not run, and its result stays
     as it is.
     """
-    for task_id in _revoked_ids(command):
-        try:
-            result = cancel(task_id, project=project)
-        except KombuPoolError as error:
-            logger.warning("Task %s is not cancelled where it waits: %s", task_id, error)
-            continue
-        for pool, failure in result.unreachable.items():
-            logger.warning("Task %s is not cancelled in pool %r: %s", task_id, pool, failure)
-        _leave_markers(result.messages, post, project)
+    ids = _revoked_ids(command)
+    for start in range(0, len(ids), MAX_CANCELLED):
+        _revoke(ids[start : start + MAX_CANCELLED], cancel_many, post, project)
+
+
+def _revoke(
+    ids: Sequence[str], cancel_many: Callable[..., KeyResult], post: Callable[..., Sequence[str]], project: Project
+) -> None:
+    try:
+        result = cancel_many(ids, project)
+    except KombuPoolError as error:
+        logger.warning("%s not cancelled while waiting: %s", _named(ids), error)
+        return
+    for pool, failure in result.unreachable.items():
+        logger.warning("%s not cancelled in pool %r, or not all: %s", _named(ids), pool, failure)
+    _leave_markers(result.messages, post, project)
+
+
+def _named(ids: Sequence[str]) -> str:
+    return f"Task {ids[0]} is" if len(ids) == 1 else f"{len(ids)} tasks from {ids[0]} on are"
 
 
 def _leave_markers(cancelled: Iterable[FoundMessage], post: Callable[..., Sequence[str]], project: Project) -> None:
@@ -58,11 +72,17 @@ def _leave_markers(cancelled: Iterable[FoundMessage], post: Callable[..., Sequen
         envelope = message["body"]
         if _is_task(envelope):
             headers = {**envelope["headers"], MARKER: True}
-            marker: NewMessage = {"ttl": None, "body": {**envelope, "headers": headers}, "priority": MAX_PRIORITY}
+            marker: NewMessage = {"ttl": _remaining(message), "body": {**envelope, "headers": headers}}
+            marker["priority"] = MAX_PRIORITY
             try:
                 post(message["queue"], [marker], None, project)
             except KombuPoolError as error:
                 logger.warning("The result of task %s, which is cancelled, stays as it is: %s", headers["id"], error)
+
+
+def _remaining(message: FoundMessage) -> float | None:
+    """Return the seconds after which the message would have expired, at least one; None if it never would."""
+    return max(1, message["ttl"] - message["age"]) if message["ttl"] else None
 
 
 def _is_task(envelope: Any) -> bool:

@@ -9,12 +9,13 @@ from celery.bin.celery import celery
 from click.testing import CliRunner
 
 from kombu_pool.operator import queues
+from tests.support.celery.closing_pools import closing_pools
 from tests.support.limits import LIMIT
 from tests.support.servers import mongodb
 from tests.support.servers.redis_shared import fresh_uri
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -53,8 +54,10 @@ def ask(pool: Callable[..., tuple[int, list[list[str]]]]) -> Callable[..., objec
 
 
 @pytest.fixture
-def app(tmp_path: Path) -> Celery:
-    return Celery("shop", broker=f"pool+sqlite:///{tmp_path}/control.db", set_as_current=False)
+def app(tmp_path: Path) -> Iterator[Celery]:
+    made = Celery("shop", broker=f"pool+sqlite:///{tmp_path}/control.db", set_as_current=False)
+    with closing_pools(made):
+        yield made
 
 
 @pytest.fixture

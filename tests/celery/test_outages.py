@@ -71,7 +71,7 @@ def test_a_late_task_that_is_cancelled_as_the_connection_is_lost_is_run_again(si
     eventually(lambda: site.counts() == (0, 0))
 
 
-def test_whoever_sends_a_task_meanwhile_is_told(site, broker):
+def test_a_send_meanwhile_fails(site, broker):
     site.lone_worker("--pool=solo")
     site.answer(site.send("add", 1, 1))
 
@@ -82,7 +82,7 @@ def test_whoever_sends_a_task_meanwhile_is_told(site, broker):
     assert site.answer(result) == 6
 
 
-def test_whoever_sends_a_task_and_lets_celery_try_again_is_told_in_the_end(site, broker):
+def test_a_send_that_celery_retries_fails_in_the_end(site, broker):
     site.send("note", "before")
 
     def send():

@@ -27,7 +27,7 @@ def refused(log: str) -> int:
 
 
 @pytest.mark.scenario("stopped worker")
-def test_nothing_is_acknowledged_by_who_does_not_hold_it_any_more(
+def test_nothing_is_acknowledged_by_a_worker_that_does_not_hold_it_any_more(
     make_site: Callable[..., Site], tally: Callable[..., None]
 ) -> None:
     site = make_site(broker_transport_options={"claim_ttl": TTL}, worker_prefetch_multiplier=1)

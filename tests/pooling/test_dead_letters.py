@@ -65,7 +65,7 @@ def test_a_dead_letter_whose_queue_is_nowhere_is_lent_all_the_same(populated):
     assert bodies(populated, "of-a") == [1]
 
 
-def test_a_dead_letter_queue_in_a_pool_that_is_down_stops_nobody(limited, stores):
+def test_a_dead_letter_queue_in_a_pool_that_is_down_stops_no_other_call(limited, stores):
     post(limited, "of-a", 1)
     claim_and_release(limited)
     stores.switch_off("b")

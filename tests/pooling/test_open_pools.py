@@ -34,7 +34,7 @@ def test_a_driver_is_built_once_however_many_threads_ask(pooled, stores, monkeyp
     assert len({id(driver) for driver in found}) == 1
 
 
-def test_a_slow_pool_keeps_nobody_from_opening_another(pooled, monkeypatch, stores):
+def test_a_slow_pool_keeps_no_thread_from_opening_another(pooled, monkeypatch, stores):
     build = open_pools.open_data
     unblock = threading.Event()
 
@@ -84,7 +84,7 @@ def test_a_new_weight_replaces_no_driver(populated, stores, clock):
     assert populated.catalog.lookup("of-a") is before
 
 
-def test_a_replaced_driver_is_closed_once_nobody_can_be_inside_it(populated, stores, clock):
+def test_a_replaced_driver_is_closed_once_no_call_can_be_inside_it(populated, stores, clock):
     replaced = populated.catalog.lookup("of-a")
     populated.control.pools_controller.update("a", uri=stores.uri("moved"))
     clock.advance(10.1)
@@ -224,7 +224,7 @@ def test_the_driver_of_a_pool_that_is_gone_is_closed(populated, stores, clock):
     assert driver.closed == 1
 
 
-def test_a_pool_cannot_be_opened_while_nobody_knows_where_it_is(pooled, monkeypatch):
+def test_a_pool_cannot_be_opened_while_its_place_is_unknown(pooled, monkeypatch):
     def refused(*_, **__):
         raise errors.ConnectionError("refused")
 

@@ -102,7 +102,7 @@ def test_two_redrives_and_two_consumers_lose_and_double_nothing(uri, programs):
         assert [bodies(driver, queue) for queue in ("work", "dead")] == [[], []]
 
 
-def test_who_is_killed_before_it_stores_loses_and_doubles_nothing(uri, driver, clock, programs):
+def test_a_process_killed_before_it_stores_loses_and_doubles_nothing(uri, driver, clock, programs):
     post_dead_letters(driver, 150)
     programs.start("killed_before_storing", uri=uri).dies()
     assert driver.message_controller.count("dead") == 50
@@ -113,7 +113,7 @@ def test_who_is_killed_before_it_stores_loses_and_doubles_nothing(uri, driver, c
     assert bodies(driver, "work") == list(range(150))
 
 
-def test_who_is_killed_before_it_removes_leaves_one_step_in_both(uri, driver, clock, programs):
+def test_a_process_killed_before_it_removes_leaves_one_step_in_both(uri, driver, clock, programs):
     post_dead_letters(driver, 150)
     programs.start("killed_before_removing", uri=uri).dies()
     assert (bodies(driver, "work"), driver.message_controller.count("dead")) == (list(range(BATCH_SIZE)), 50)
@@ -125,7 +125,7 @@ def test_who_is_killed_before_it_removes_leaves_one_step_in_both(uri, driver, cl
     assert bodies(driver, "dead") == []
 
 
-def test_whoever_is_killed_at_any_time_loses_nothing(uri, driver, clock, programs):
+def test_a_process_killed_at_any_time_loses_nothing(uri, driver, clock, programs):
     post_dead_letters(driver, 2000)
     for steps in (1, 3, 2):
         victim = programs.start("redrive_until_killed", uri=uri)

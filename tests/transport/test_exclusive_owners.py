@@ -57,7 +57,7 @@ def test_the_queue_of_a_killed_process_is_taken_over_at_once(other, shared_url, 
     assert tuple(channel.queue_declare("q", passive=True)) == ("q", 0, 0)
 
 
-def test_a_killed_process_that_nobody_waited_for_is_dead(other, shared_url, opened):
+def test_a_killed_process_whose_parent_did_not_wait_for_it_is_dead(other, shared_url, opened):
     channel = opened(shared_url).channel()
     other.kill()
     os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)

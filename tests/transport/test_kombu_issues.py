@@ -195,7 +195,7 @@ def test_a_passive_declaration_finds_an_empty_queue(channel, elsewhere):
     assert elsewhere.channel().queue_declare("q", passive=True).message_count == 0
 
 
-def test_a_queue_is_deleted_by_one_who_never_declared_it(channel, elsewhere):
+def test_a_queue_is_deleted_by_a_channel_that_never_declared_it(channel, elsewhere):
     """Nothing was deleted, because the deleting process had no binding in its memory."""
     Queue("q", Exchange("e"), "k")(channel).declare()
 

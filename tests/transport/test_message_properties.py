@@ -22,7 +22,7 @@ def roundtrip(channel, body, **options):
     return channel.basic_get("q")
 
 
-def test_a_message_expires_when_nobody_took_it_in_its_time(channel):
+def test_a_message_that_is_not_claimed_in_time_expires(channel):
     declare(channel, "q")
     publish(channel, "q", "short", expiration=0.3)
     publish(channel, "q", "long", expiration=3600)

@@ -93,7 +93,7 @@ def test_the_rest_of_a_connection_is_shown():
     }
 
 
-def test_whoever_asks_for_the_password_gets_it():
+def test_the_password_is_given_to_a_caller_that_asks_for_it():
     for connection in copies(used()):
         assert connection.as_uri(include_password=True) == URL
 

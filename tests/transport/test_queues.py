@@ -306,7 +306,7 @@ def test_closing_a_connection_cancels_its_consumers_of_auto_delete_queues(channe
 
 
 @pytest.mark.usefixtures("frequent_maintenance")
-def test_a_queue_that_nobody_uses_for_its_lifetime_goes(channel):
+def test_a_queue_that_is_unused_for_its_lifetime_goes(channel):
     declare(channel, "q", arguments={"x-expires": 300})
     declare(channel, "other")
     consume(channel, "other")

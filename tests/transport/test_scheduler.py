@@ -282,7 +282,7 @@ def test_consumers_without_a_limit_claim_once_half_of_what_is_read_ahead_is_deli
     assert setup.next().slots == 5
 
 
-def test_who_acknowledges_nothing_needs_no_slot(setup):
+def test_a_consumer_without_acknowledgements_needs_no_slot(setup):
     setup.consume("q")
     setup.claim()
 

@@ -101,7 +101,7 @@ def test_what_nobody_takes_is_gone(routed: QueueHandle, published: HookCalls) ->
     assert routed.all() == []
 
 
-def test_what_was_lent_too_often_is_lent_if_nobody_takes_it(
+def test_what_was_claimed_too_often_is_claimed_if_no_queue_takes_it(
     backend: Backend, routed: QueueHandle, published: HookCalls, clock: ManualClock
 ) -> None:
     published.answer = False
@@ -112,9 +112,7 @@ def test_what_was_lent_too_often_is_lent_if_nobody_takes_it(
     assert [message["claim_count"] for message in routed.claim().messages] == [2]
 
 
-def test_nobody_to_publish_it_keeps_a_dead_letter_waiting(
-    backend: Backend, queues: MakeQueue, clock: ManualClock
-) -> None:
+def test_without_a_publisher_a_dead_letter_waits(backend: Backend, queues: MakeQueue, clock: ManualClock) -> None:
     queue = queues("routed", _dead_letter_exchange="exchange")
     queue.post("a")
 

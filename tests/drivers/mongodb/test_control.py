@@ -101,7 +101,7 @@ def test_two_may_delete_a_pool_at_once(uri, control):
     other.close()
 
 
-def test_who_died_while_deleting_a_pool_is_in_nobodys_way(pools, monkeypatch):
+def test_a_process_that_died_while_deleting_a_pool_blocks_no_other(pools, monkeypatch):
     def die(*_):
         raise KeyboardInterrupt
 
@@ -162,7 +162,7 @@ def test_binding_at_once_loses_no_generation(uri, control):
 
 
 @pytest.mark.parametrize("step", ["insert_one", "update_one"])
-def test_a_binding_that_was_left_half_way_is_announced_by_who_binds_again(control, monkeypatch, step):
+def test_a_binding_that_was_left_half_way_is_announced_by_the_next_one(control, monkeypatch, step):
     bindings = control.bindings_controller
     bindings.create_exchange("x", "direct")
     done = getattr(Collection, step)
@@ -281,7 +281,7 @@ def test_nothing_is_left_of_an_assignment_to_no_pool_whose_writer_died(pools, in
     assert catalogue.insert_if_absent(None, "q", "a") == "a"
 
 
-def test_who_registers_does_not_take_over_an_assignment_to_no_pool(pools, interrupted):
+def test_a_registration_does_not_take_over_an_assignment_to_no_pool(pools, interrupted):
     catalogue = pools.catalogue_controller
     interrupted(lambda: catalogue.insert_if_absent(None, "q", "nowhere"))
 

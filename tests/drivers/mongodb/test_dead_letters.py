@@ -63,7 +63,7 @@ def test_the_dead_cannot_be_read_or_deleted(expiring, dlq, driver):
     assert dlq.free() == ["a"]
 
 
-def test_whoever_dies_between_the_two_steps_loses_nothing(expiring, dlq, driver, clock, monkeypatch):
+def test_a_process_that_dies_between_the_two_steps_loses_nothing(expiring, dlq, driver, clock, monkeypatch):
     reject_and_die(expiring, "a", "b")
     messages = type(driver._store.messages)
     monkeypatch.setattr(messages, "delete_many", die)
@@ -130,7 +130,7 @@ def test_letters_keep_their_order_when_they_are_buried_after_a_death(expiring, d
     assert dlq.free() == ["a", "b", "c"]
 
 
-def test_who_dies_while_he_publishes_leaves_it_to_others_after_a_while(routed, driver, clock):
+def test_what_a_process_that_dies_was_publishing_is_published_by_others_later(routed, driver, clock):
     driver.dead_letter_hooks.publish = die
     routed.post("a", "b")
     with pytest.raises(Died):
@@ -145,7 +145,7 @@ def test_who_dies_while_he_publishes_leaves_it_to_others_after_a_while(routed, d
     assert seen == ["a", "b"]
 
 
-def test_a_long_line_is_not_published_by_somebody_whom_others_do_not_wait_for_any_more(routed, driver, clock):
+def test_a_long_line_is_not_published_by_a_process_whose_reservation_is_over(routed, driver, clock):
     seen = []
 
     def publish_slowly(project, exchange, routing_key, message):
@@ -161,7 +161,7 @@ def test_a_long_line_is_not_published_by_somebody_whom_others_do_not_wait_for_an
     assert seen == [*range(5)]
 
 
-def test_what_was_lent_too_often_is_lent_while_nobody_can_publish_it(routed, driver, clock):
+def test_what_was_claimed_too_often_is_claimed_while_it_cannot_be_published(routed, driver, clock):
     routed.post("a", "b")
     for count in (1, 2, 3):
         assert [message["claim_count"] for message in routed.claim(ttl=10).messages] == [count, count]
@@ -257,7 +257,7 @@ def test_two_processes_bury_each_message_once(uri):
     driver.close()
 
 
-def test_two_who_publish_publish_each_message_once(uri):
+def test_two_publishers_publish_each_message_once(uri):
     driver, other = drivers.open_data(uri), drivers.open_data(uri)
     queue = QueueHandle(driver, "routed", "p")
     queue.create(_dead_letter_exchange="exchange")

@@ -42,7 +42,7 @@ def declare(control):
     control.bindings_controller.bind("x", "q")
 
 
-def test_who_asks_for_the_epoch_makes_the_indexes_anew(control, other_process, database, drop):
+def test_asking_for_the_epoch_makes_the_indexes_again(control, other_process, database, drop):
     for driver in (control, other_process):
         driver.epoch()
     declare(control)

@@ -70,7 +70,7 @@ def test_processes_leave_a_queue_as_long_as_it_may_be_and_lose_nothing(uri, limi
     driver.close()
 
 
-def test_who_dies_while_he_posts_keeps_a_queue_from_others_for_a_while_only(queues, driver, clock, monkeypatch):
+def test_a_process_that_dies_while_it_posts_blocks_a_queue_for_a_bounded_time(queues, driver, clock, monkeypatch):
     queue = queues("refusing", _max_length=5, _overflow="reject-publish")
     collection = type(driver._store.queues)
     with pytest.MonkeyPatch.context() as patch:

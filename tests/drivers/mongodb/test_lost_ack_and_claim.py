@@ -128,7 +128,7 @@ def kill(child):
         pytest.param("delete", [], [["next"], ["done", "next"]], id="claimed but not deleted"),
     ],
 )
-def test_who_is_killed_in_a_swap_takes_nothing_with_him(queue, start_process, stalled, half_done, outcomes):
+def test_a_process_killed_in_a_swap_loses_nothing(queue, start_process, stalled, half_done, outcomes):
     child = start_process(stalled)
     eventually(lambda: queue.free() == half_done and (stalled == "delete" or queue.all() == half_done))
     kill(child)

@@ -52,7 +52,7 @@ def test_a_claim_is_tried_again(queue, server):
     assert bodies(held) == ["a", "b", "c"]
 
 
-def test_what_was_lent_to_nobody_is_given_back_by_the_next_claim(queue, server):
+def test_what_was_claimed_without_an_answer_is_released_by_the_next_claim(queue, server):
     queue.post("a", "b")
     queue.end(queue.claim(limit=1).id)
 

@@ -137,7 +137,7 @@ def late(queue, clock, uri):
 
 
 @pytest.mark.usefixtures("late")
-def test_what_comes_late_is_found_by_who_is_woken_for_it(queue, driver):
+def test_what_comes_late_is_found_by_the_claim_that_it_wakes(queue, driver):
     watch = driver.watch([(queue.project, queue.name)])
 
     until = time.monotonic() + LIMIT
@@ -196,7 +196,7 @@ def test_a_clock_that_is_set_back_hides_nothing(queue, clock):
 
 @pytest.mark.usefixtures("no_full_scans")
 @pytest.mark.parametrize("options", [{"delay": 0}, {"delay": 0.05}, {"unique": Uniqueness("u", WAITING)}])
-def test_a_slow_post_is_seen_by_who_looked_there_before(options):
+def test_a_slow_post_is_seen_by_a_driver_that_looked_there_before(options):
     with mongodb.MongoServer(enableTestCommands=1) as server:
         slow, quick = (QueueHandle(drivers.open_data(server.uri("late")), "q", None) for _ in range(2))
         slow.create()

@@ -34,7 +34,7 @@ def test_several_may_put_up_the_first_fence_at_the_same_time(queue, driver, data
     assert database["kombu_pool_messages"].count_documents({"s": 1}) == len(scopes)
 
 
-def test_who_comes_back_to_a_queue_that_is_long_gone_leaves_no_fence(queue, uri, clock, database):
+def test_a_return_to_a_queue_that_is_long_gone_leaves_no_sentinel(queue, uri, clock, database):
     for _ in range(15):
         queue.post(*range(10))
         held = queue.claim()

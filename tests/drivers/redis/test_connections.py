@@ -155,7 +155,7 @@ def test_each_socket_has_a_timeout(uri, open_queue):
     watch.close()
 
 
-def test_who_finds_all_connections_busy_is_told_in_time(uri, open_queue):
+def test_a_caller_that_finds_all_connections_busy_gets_an_error_in_time(uri, open_queue):
     queue = open_queue(f"{uri}?max_connections=1&socket_timeout=1")
     taken = queue.driver._client._acquire()
 

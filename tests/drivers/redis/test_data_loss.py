@@ -58,7 +58,7 @@ def test_a_publish_that_is_not_to_be_repeated_fails(uri):
             producer.publish("after", exchange=queue.exchange, routing_key="q", declare=[queue])
 
 
-def test_a_publish_to_a_queue_that_somebody_deleted_goes_nowhere_as_ever(uri):
+def test_a_publish_to_a_queue_that_another_process_deleted_goes_nowhere_as_ever(uri):
     with Connection(f"pool+{uri}") as connection:
         channel = connection.default_channel
         Queue("q")(channel).declare()

@@ -98,7 +98,7 @@ def test_what_was_stored_there_and_not_removed_here_is_buried_again(uri, open_qu
     assert seen == ["a", "a", "b"]
 
 
-def test_a_move_that_nobody_heard_of_is_not_made_twice(open_queue, clock):
+def test_a_move_whose_answer_is_lost_is_not_made_twice(open_queue, clock):
     with Server() as server, Proxy(server.port) as proxy:
         dead = open_queue(server.uri(), "dead", clock=clock)
         queue = open_queue(proxy.uri, metadata=HOME, clock=clock)

@@ -141,7 +141,7 @@ def test_dead_letters_make_room_for_each_other(uri, open_queue, bounded):
     assert dead.free() == [7, 8, 9]
 
 
-def test_the_first_one_who_posts_to_a_bounded_queue_asks_once_more(uri, bounded, open_driver, commands):
+def test_the_first_post_to_a_bounded_queue_asks_once_more(uri, bounded, open_driver, commands):
     queue = bounded(_max_length=2)
     other = QueueHandle(open_driver(uri), "q", None)
     for _ in range(2):

@@ -62,7 +62,7 @@ def test_a_post_is_not_repeated(proxy, queue, direct):
     assert direct.all() == ["a", "b"]
 
 
-def test_a_claim_that_nobody_heard_of_is_given_back(proxy, queue, direct):
+def test_a_claim_whose_answer_is_lost_is_released(proxy, queue, direct):
     queue.post("a", "b")
     proxy.lose_answer_to(sha_of("claim"))
 
@@ -73,7 +73,7 @@ def test_a_claim_that_nobody_heard_of_is_given_back(proxy, queue, direct):
     assert bodies(queue.claim()) == ["a", "b"]
 
 
-def test_a_pop_that_nobody_heard_of_loses_nothing(proxy, queue, direct):
+def test_a_pop_whose_answer_is_lost_loses_nothing(proxy, queue, direct):
     queue.post("a", "b")
     proxy.lose_answer_to(sha_of("claim"))
 
@@ -113,7 +113,7 @@ def test_deletions_are_repeated(proxy, queue, direct):
     assert direct.all() == []
 
 
-def test_an_acknowledgement_that_nobody_heard_of_is_refused_when_it_is_repeated(proxy, queue, direct):
+def test_an_acknowledgement_whose_answer_is_lost_is_refused_when_it_is_repeated(proxy, queue, direct):
     queue.post("a")
     held = queue.claim()
     pairs = [(ids(held)[0], held.id)]
@@ -126,7 +126,7 @@ def test_an_acknowledgement_that_nobody_heard_of_is_refused_when_it_is_repeated(
     assert queue.delete_claimed(pairs) == pairs
 
 
-def test_a_release_that_nobody_heard_of_has_released(proxy, queue, direct):
+def test_a_release_whose_answer_is_lost_has_released(proxy, queue, direct):
     queue.post("a")
     held = queue.claim()
     proxy.lose_answer_to(sha_of("release"))

@@ -75,7 +75,7 @@ def test_a_post_that_finds_no_memory_names_the_setting_and_stores_nothing(full):
     assert full.all()[-2:] == ["late", "and later"]
 
 
-def test_who_consumes_makes_room(full):
+def test_a_consumer_makes_room(full):
     waiting = full.count()
 
     held = full.claim(limit=100, ttl=600, grace=60)

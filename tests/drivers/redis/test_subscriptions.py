@@ -58,7 +58,7 @@ def create_all(uri):
     return created
 
 
-def test_of_two_processes_one_subscribes_somebody(subscriptions, uri):
+def test_of_two_processes_one_makes_a_subscription(subscriptions, uri):
     context = multiprocessing.get_context("spawn")
     together = context.Barrier(2)
     with context.Pool(2, initializer=together.wait) as processes:

@@ -98,7 +98,7 @@ def test_a_publisher_that_breaks_loses_nothing(timed, clock):
     assert seen == ["a"]
 
 
-def test_while_one_asks_nobody_else_does(timed, uri, clock):
+def test_while_one_process_asks_no_other_does(timed, uri, clock):
     timed.queue_controller.create("q", ROUTED)
     post(timed, *range(5), ttl=1)
     clock.advance(1)

@@ -51,7 +51,7 @@ def test_an_idle_watch_costs_next_to_no_cpu(driver):
     watch.close()
 
 
-def test_a_busy_strangers_queue_wakes_nobody_and_costs_little(driver):
+def test_a_busy_queue_that_is_not_watched_wakes_no_watch_and_costs_little(driver):
     driver.queue_controller.create("stranger")
     watch = driver.watch([(None, "q")])
     watch.wait(0)

@@ -49,7 +49,7 @@ def test_who_took_over_from_a_lost_node_is_found(cluster, redis_client):
     assert redis_client.call(APPEND, [key], "b") == b"ab"
 
 
-def test_what_could_not_be_sent_is_sent_to_who_took_over(cluster, redis_client):
+def test_what_could_not_be_sent_is_sent_to_the_node_that_took_over(cluster, redis_client):
     lost = cluster.nodes[2]
     lost_key = next(key for key in keys_by_node(cluster) if owner_of(cluster, key) is lost)
     redis_client.command("PING")
@@ -122,7 +122,7 @@ def test_many_threads_share_few_connections_to_each_node(cluster, open_client):
     assert all(1 <= len(connections(node)) <= 3 for node in cluster.nodes)
 
 
-def test_who_waits_is_lent_a_connection_to_the_node_of_the_key(cluster, redis_client):
+def test_a_caller_that_waits_is_given_a_connection_to_the_node_of_the_key(cluster, redis_client):
     for key in keys_by_node(cluster):
         with redis_client.blocking_connection(key) as connection:
             assert execute(connection.ready(), ("CLUSTER", "MYID")).decode() == owner_of(cluster, key).id

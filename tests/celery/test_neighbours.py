@@ -57,7 +57,7 @@ def test_two_workers_share_the_work_and_double_none(site):
     assert {entry.pid for entry in site.journal.entries()} == {worker.pid for worker in workers}
 
 
-def test_everybody_answers_a_broadcast(site):
+def test_every_worker_answers_a_broadcast(site):
     workers = [site.lone_worker("--pool=solo") for _ in range(3)]
 
     answers = site.app.control.ping(timeout=LIMIT, limit=3)

@@ -140,7 +140,7 @@ def test_it_says_why_it_does_not_start():
         MongoServer(noSuchParameter=1)
 
 
-def test_it_takes_another_port_where_somebody_was_quicker(monkeypatch, server):
+def test_it_takes_another_port_where_another_process_was_quicker(monkeypatch, server):
     ports = iter([server.port, server.port + 1])
     monkeypatch.setattr("tests.support.servers.mongodb.standalone.free_port", lambda: next(ports))
 

@@ -119,7 +119,7 @@ def test_it_says_why_it_does_not_start():
         Server(no_such_option=1)
 
 
-def test_it_takes_another_port_where_somebody_was_quicker(monkeypatch, server):
+def test_it_takes_another_port_where_another_process_was_quicker(monkeypatch, server):
     ports = iter([server.port, server.port + 1])
     monkeypatch.setattr("tests.support.servers.redis_server.free_port", lambda: next(ports))
 
@@ -132,7 +132,7 @@ def test_an_option_may_have_several_lines():
         assert {"one", "two"} < set(server.ask("ACL USERS"))
 
 
-def test_a_secured_one_lets_in_only_who_has_the_password():
+def test_a_secured_server_admits_only_clients_with_the_password():
     with TlsServer() as server:
         assert connect(server.uri(db=2)).ping()
         assert connect(server.socket_uri().replace("redis+socket", "unix")).ping()

@@ -166,7 +166,7 @@ def test_errors_of_the_store_are_connection_errors_to_kombu(connection):
     assert not isinstance(errors.MessageTooLarge(2, 1), connection.connection_errors)
 
 
-def test_consuming_survives_a_bad_message_of_somebody_else(working, url, connection):
+def test_consuming_survives_a_bad_message_of_another_program(working, url, connection):
     inbox = consume(working, "q", ack=True, consumer_tag="tag")
 
     with pytest.raises(errors.InvalidMessage):

@@ -266,7 +266,7 @@ def test_every_queue_that_is_bound_gets_a_dead_letter(channel):
     assert take_all(channel, "one") == take_all(channel, "two") == ["a"]
 
 
-def test_what_somebody_else_posted_is_dead_lettered_too(channel, dead):
+def test_what_another_process_posted_is_dead_lettered_too(channel, dead):
     declare(channel, "q", arguments={**DLX, "x-dead-letter-routing-key": "q"})
     channel.connection.broker.data.message_controller.post("q", [{"ttl": None, "body": {"plain": True}}], None)
     channel.basic_get("q").reject()

@@ -255,7 +255,7 @@ def test_a_delayed_message_gets_its_whole_time_to_live_once_it_is_due():
         (7, 7, "application/json"),
     ],
 )
-def test_what_somebody_posted_through_the_library_is_delivered(channel, url, body, payload, content_type):
+def test_what_the_library_posted_is_delivered(channel, url, body, payload, content_type):
     declare(channel, "q")
     library = kombu_pool.open(url.removeprefix("pool+"))
     library.message_controller.post("q", [{"ttl": None, "body": body}], None)
@@ -266,7 +266,7 @@ def test_what_somebody_posted_through_the_library_is_delivered(channel, url, bod
     assert (message.payload, message.content_type) == (payload, content_type)
 
 
-def test_bytes_that_somebody_posted_through_the_library_are_delivered(channel, url):
+def test_bytes_that_the_library_posted_are_delivered(channel, url):
     declare(channel, "q")
     library = kombu_pool.open(url.removeprefix("pool+"))
     library.message_controller.post("q", [{"ttl": None, "body": b"\x00\xff"}], None)

@@ -171,7 +171,7 @@ def _drained(inbox):
     return inbox.bodies
 
 
-def test_claims_in_the_other_pool_are_renewed_in_time_while_the_redis_answers_nobody(server, connect):
+def test_claims_in_the_other_pool_are_renewed_in_time_while_the_redis_answers_no_call(server, connect):
     channel = connect(claim_ttl=6.0)
     declare(channel, "plain", "fast.one")
     publish(channel, "fast.one", *range(20))
@@ -187,7 +187,7 @@ def test_claims_in_the_other_pool_are_renewed_in_time_while_the_redis_answers_no
     assert held[-1].payload == "ours"
 
 
-def test_acknowledgements_in_the_other_pool_go_out_while_the_redis_answers_nobody(server, channel, pools):
+def test_acknowledgements_in_the_other_pool_go_out_while_the_redis_answers_no_call(server, channel, pools):
     queues = [f"fast.{number}" for number in range(5)]
     declare(channel, *queues)
     for queue in [*queues, "plain"]:

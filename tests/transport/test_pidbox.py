@@ -91,7 +91,7 @@ def test_nodes_hear_a_cast_without_answering(nodes, mailbox):
     eventually(lambda: nodes.heard == [("one", 5)])
 
 
-def test_everybody_hears_a_broadcast(nodes, connection):
+def test_every_worker_receives_a_broadcast(nodes, connection):
     nodes.start("one", type="fanout")
     nodes.start("other", type="fanout")
 

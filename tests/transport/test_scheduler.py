@@ -228,7 +228,7 @@ def test_acknowledgements_of_other_queues_of_a_place_are_sent_before_a_claim(set
 
 
 @pytest.mark.parametrize("reason", ["failing", "asks not", "empty", "cancelled", "no_ack", "paused", "claiming"])
-def test_nobody_waits_for_a_place_that_takes_no_slots(two, monkeypatch, reason):
+def test_no_consumer_waits_for_a_place_that_takes_no_slots(two, monkeypatch, reason):
     two.consume("x")
     other = two.consume("y", place="b", no_ack=reason == "no_ack")
     _, lease = two.claim("a")
@@ -338,7 +338,7 @@ def test_consumers_without_a_limit_that_read_enough_ahead_leave_the_slots_to_the
 
 
 @pytest.mark.parametrize("reason", ["standby", "demand"])
-def test_a_higher_priority_that_may_not_claim_holds_nobody_up(setup, reason):
+def test_a_higher_priority_that_may_not_claim_delays_no_other(setup, reason):
     high = setup.consume("q", window=setup.new_window(), priority=5)
     low = setup.consume("q")
     if reason == "standby":

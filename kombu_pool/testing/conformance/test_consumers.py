@@ -93,7 +93,7 @@ def test_a_detached_holder_is_not_renewed(consumers: ConsumersController) -> Non
     assert consumers.count("q") == 0
 
 
-def test_nobody_to_renew_or_detach_is_fine(consumers: ConsumersController) -> None:
+def test_no_consumer_to_renew_or_remove_is_fine(consumers: ConsumersController) -> None:
     consumers.renew([], 60)
     consumers.remove_holders([])
 

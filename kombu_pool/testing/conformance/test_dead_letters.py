@@ -262,7 +262,7 @@ def test_a_dead_letter_reaches_a_queue_of_another_pool(backend: Backend, queues:
     assert there.all() == [{"body": b"\x00"}, "b"]
 
 
-def test_a_letter_that_nobody_takes_is_lent_in_its_place(
+def test_a_dead_letter_that_no_queue_takes_is_claimed_in_its_place(
     backend: Backend, queues: MakeQueue, clock: ManualClock
 ) -> None:
     backend.place("here", 0)

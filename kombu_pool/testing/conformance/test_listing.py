@@ -147,7 +147,7 @@ def test_a_client_is_known_by_its_text(queue: QueueHandle) -> None:
     assert queue.page(client_uuid=str(client))[0] == []
 
 
-def test_a_client_named_none_is_not_nobody(queue: QueueHandle) -> None:
+def test_a_client_named_none_is_a_client(queue: QueueHandle) -> None:
     queue.post("anonymous", client=None)
     queue.post("of None", client="None")
 

@@ -30,7 +30,7 @@ def test_a_post_of_more_than_there_is_room_for_leaves_its_last(queues: MakeQueue
     assert queue.free() == [3, 4]
 
 
-def test_who_makes_room_is_dead_lettered(queues: MakeQueue, dlq: QueueHandle) -> None:
+def test_what_makes_room_is_dead_lettered(queues: MakeQueue, dlq: QueueHandle) -> None:
     queue = queues("short", _max_length=1, _dead_letter_queue="dlq")
     queue.post("a")
     queue.post("b", "c")

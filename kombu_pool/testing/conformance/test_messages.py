@@ -162,7 +162,7 @@ def test_a_message_without_ttl_never_expires(queue: QueueHandle, clock: ManualCl
     assert bodies(queue.claim()) == ["a"]
 
 
-def test_an_expired_message_is_seen_by_nobody(queue: QueueHandle, clock: ManualClock) -> None:
+def test_an_expired_message_is_not_seen(queue: QueueHandle, clock: ManualClock) -> None:
     (message_id,) = queue.post("a", ttl=60)
     clock.advance(60)
 

@@ -333,7 +333,7 @@ def test_letters_reach_a_queue_of_another_pool(backend: Backend, queues: MakeQue
     assert [message.get("priority") for message in here.page()[0]] == [4, 4]
 
 
-def test_a_letter_that_nobody_can_store_stops_no_other(leaf: Backend) -> None:
+def test_a_dead_letter_that_cannot_be_stored_stops_no_other(leaf: Backend) -> None:
     driver = leaf.driver
     queue, dead = QueueHandle(driver, "queue", None), QueueHandle(driver, "dead", None)
     queue.create()

@@ -114,7 +114,7 @@ def test_a_subscription_of_another_queue_does_not_exist(
     assert subscriptions.exists(made)
 
 
-def test_an_expired_subscription_is_seen_by_nobody(subscriptions: Subscriptions, clock: ManualClock) -> None:
+def test_an_expired_subscription_is_not_seen(subscriptions: Subscriptions, clock: ManualClock) -> None:
     made = subscriptions.create("http://a", 60)
     clock.advance(60)
 

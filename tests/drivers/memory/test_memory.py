@@ -166,7 +166,7 @@ def test_a_letter_that_fails_on_its_way_is_lent(queue, name, clock):
     assert queue.free() == ["b"]
 
 
-def test_a_letter_on_its_way_is_nobody_elses(queue, clock):
+def test_a_dead_letter_that_is_being_published_is_left_by_other_processes(queue, clock):
     queue.driver.queue_controller.set_metadata("queue", {"_max_claim_count": 1, "_dead_letter_queue": "elsewhere"})
     seen = []
     queue.driver.dead_letter_hooks.forward = lambda *dead_letter: seen.append(queue.claim()) or True

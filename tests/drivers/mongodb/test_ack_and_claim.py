@@ -74,7 +74,7 @@ def test_nothing_is_lent_before_it_is_known_what_became_of_the_rest(queue, drive
     assert (refused, bodies(messages)) == ([], ["b"])
 
 
-def test_who_is_interrupted_does_not_wait_for_the_rest(driver):
+def test_an_interrupted_call_does_not_wait_for_the_rest(driver):
     may_end = threading.Event()
 
     with pytest.raises(KeyboardInterrupt), driver._store.client.concurrently(lambda: may_end.wait(60)) as done:

@@ -88,7 +88,7 @@ def test_a_process_that_dies_while_it_posts_blocks_a_queue_for_a_bounded_time(qu
     assert queue.free() == ["c"]
 
 
-def test_a_queue_that_goes_while_somebody_waits_to_post_does_not_exist(queues, driver, clock):
+def test_a_queue_that_goes_while_a_post_waits_does_not_exist(queues, driver, clock):
     queue = queues("refusing", _max_length=5, _overflow="reject-publish")
     found = driver._store.queue("p", "refusing")
     with driver.message_controller._length_limit._locked(found):

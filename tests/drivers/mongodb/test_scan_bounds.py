@@ -68,7 +68,7 @@ def skipped(database):
 
 
 @pytest.mark.usefixtures("no_full_scans")
-def test_nobody_steps_over_what_is_gone(queue, clock, skipped):
+def test_no_claim_steps_over_what_is_gone(queue, clock, skipped):
     def drain():
         queue.post(*range(400))
         while consume(queue):

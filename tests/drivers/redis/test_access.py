@@ -71,7 +71,7 @@ def test_a_server_that_another_authority_vouches_for_is_refused(secured, open_dr
         exists(driver)
 
 
-def test_a_server_that_nobody_vouches_for_is_refused(secured, open_driver):
+def test_a_server_without_a_trusted_certificate_is_refused(secured, open_driver):
     driver = open_driver(secured.uri().partition("?")[0])
 
     with pytest.raises(errors.ConnectionError, match="CERTIFICATE_VERIFY_FAILED"):
@@ -88,7 +88,7 @@ def test_a_file_of_certificates_that_is_not_there_is_named(secured, open_driver,
         open_driver(f"rediss://{secured.address}/0?{option}=/not/there.pem")
 
 
-def test_who_speaks_no_tls_to_a_server_that_does_is_told_something(secured, open_driver):
+def test_a_client_without_tls_gets_an_error_from_a_server_with_tls(secured, open_driver):
     driver = open_driver(f"redis://{secured.address}/0?socket_timeout=5")
 
     with pytest.raises(errors.ConnectionError, match=secured.address):

@@ -188,7 +188,7 @@ def test_order_survives_that_it_was_out_of_reach(uri, open_queue, clock):
     assert seen == ["a", "b", "c"]
 
 
-def test_one_that_nobody_takes_does_not_stop_those_behind_it(uri, open_queue, clock):
+def test_one_that_no_queue_takes_does_not_stop_those_behind_it(uri, open_queue, clock):
     queue = open_queue(uri, metadata=EXCHANGE, clock=clock)
     post_and_reject(queue, *range(5))
     seen = []

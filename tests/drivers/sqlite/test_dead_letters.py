@@ -323,7 +323,7 @@ def test_burying_nothing_takes_two_looks_however_many_queues_there_are(driver):
     assert len(traced(driver, driver.dead_letter_all)) == 2
 
 
-def test_what_nobody_here_can_publish_costs_claims_no_transaction(timed):
+def test_what_this_process_cannot_publish_costs_claims_no_transaction(timed):
     timed.queue_controller.create("q", ROUTED)
     post(timed, "a")
     reject_all(timed)
@@ -355,7 +355,7 @@ def test_a_claim_buries_some_and_leaves_the_rest(timed, clock):
     assert dead(timed) + len(moved(timed)) == 2000
 
 
-def test_a_letter_wakes_who_waits_for_it(timed, clock):
+def test_a_dead_letter_wakes_what_waits_for_it(timed, clock):
     timed.queue_controller.create("q", EXPIRING)
     post(timed, "a")
     watch = timed.watch([(None, "dead-letters")])

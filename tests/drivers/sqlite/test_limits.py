@@ -66,7 +66,7 @@ def test_a_queue_that_refuses_never_drops_what_came_back(timed, clock):
         post(timed, "c")
 
 
-def test_who_makes_room_is_the_first_in_line_whatever_its_priority(timed):
+def test_what_makes_room_is_the_first_in_line_whatever_its_priority(timed):
     timed.queue_controller.create("q", {"_max_length": 2})
     post(timed, "low")
     post(timed, "high", priority=9)

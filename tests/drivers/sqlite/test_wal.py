@@ -30,7 +30,7 @@ def test_the_log_stays_short_while_processes_write_and_read_all_the_time(driver,
     assert sum(len(claimer.communicate(timeout=LIMIT)[0].split(",")) for claimer in claimers) == WRITERS * EACH
 
 
-def test_a_reader_that_outlasts_everybody_makes_nobody_wait_for_long(driver, path, run):
+def test_a_reader_that_outlasts_all_others_delays_no_call_for_long(driver, path, run):
     run("hold_snapshot", path).stdout.readline()
     body = "x" * 10_000
 

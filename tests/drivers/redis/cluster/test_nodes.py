@@ -37,7 +37,7 @@ def test_the_loss_of_a_node_is_told_and_its_return_is_noticed(cluster, redis_cli
     assert redis_client.call(APPEND, keys[:1], "c") == b"c"
 
 
-def test_who_took_over_from_a_lost_node_is_found(cluster, redis_client):
+def test_the_node_that_took_over_from_a_lost_one_is_found(cluster, redis_client):
     (key, _) = keys_of()
     redis_client.command("SET", key, "a")
     lost = owner_of(cluster, key)
@@ -129,7 +129,7 @@ def test_a_caller_that_waits_is_given_a_connection_to_the_node_of_the_key(cluste
         assert len(connections(owner_of(cluster, key), "watch:")) == 1
 
 
-def test_who_waits_at_a_node_that_was_lost_finds_the_one_that_took_over(cluster, redis_client):
+def test_a_wait_at_a_node_that_was_lost_goes_on_at_the_one_that_took_over(cluster, redis_client):
     (key, _) = keys_of()
     with redis_client.blocking_connection(key) as connection:
         connection.ready()

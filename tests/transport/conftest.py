@@ -9,6 +9,7 @@ from kombu import Connection
 import kombu_pool  # noqa: F401 - importing it is what makes pool:// known to Kombu
 from kombu_pool import drivers
 from kombu_pool.storage import ConsumersController
+from kombu_pool.transport import broker
 from kombu_pool.transport.consume.scheduler import Scheduler
 from tests.support.limits import LIMIT
 from tests.support.transport.child_programs import Programs
@@ -45,6 +46,14 @@ def url(store: Store, tmp_path: Path) -> str:
 def shared_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The broker URL of a new, empty store that processes share."""
     return f"pool+{STORES[request.param].uri(tmp_path)}"
+
+
+@pytest.fixture(autouse=True)
+def no_open_brokers() -> Iterator[None]:
+    """Require that a test closes its connections: the threads of an open one would go on, and log, in later tests."""
+    before = {*broker._shared._open}
+    yield
+    assert not {*broker._shared._open} - before
 
 
 @pytest.fixture

@@ -229,6 +229,15 @@ TRANSPORT: list[Option] = [
         ],
         help="From which of several queues with messages a channel takes the next ones.",
     ),
+    choice(
+        "priority_order",
+        default="amqp",
+        choices=[
+            ("amqp", "0 is the lowest priority, as on RabbitMQ, and that of a message without one."),
+            ("redis", "0 is the highest priority, as on redis://, and that of a message without one."),
+        ],
+        help="The order of the priorities 0 to 255 of published messages, the same for all producers of a queue.",
+    ),
     boolean(
         "delay_eta",
         default=True,
@@ -366,3 +375,9 @@ def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
     from kombu_pool import oslo_options  # noqa: PLC0415 - as above
 
     return [(group, [oslo_options.as_oslo(opt) for opt in opts]) for group, opts in GROUPS.items()]
+
+
+def register_opts(conf: cfg.ConfigOpts) -> None:
+    """Register the options of all groups, so that a program can override them before it hands ``conf`` over."""
+    for group, opts in list_opts():
+        conf.register_opts(opts, group=group)

@@ -51,7 +51,8 @@ _REMEDIES = {
     "peek_lock_seconds": _RENEWED,
     "poll_interval_ms": _WAKE_UP,
     "polling_interval": _WAKE_UP,
-    "priority_steps": "every queue has the priorities 0 to 255",
+    "priority_steps": "every queue has the priorities 0 to 255; 0 is the lowest, not the highest as on redis://: set "
+    "the option priority_order to 'redis' to keep that order, or to 'amqp'",
     "queue_name_prefix": "set the option project",
     "retry_policy": "set task_publish_retry_policy",
     "secret_access_key": _ACCOUNT,

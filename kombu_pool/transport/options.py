@@ -44,6 +44,7 @@ class TransportOptions:
     ack_delay: float
     read_ahead: int
     queue_order_strategy: str
+    priority_order: str
     delay_eta: bool
     batch_groups: bool
     dead_letter_max_length: int
@@ -55,6 +56,11 @@ class TransportOptions:
     conf: cfg.ConfigOpts | None = field(default=None, repr=False)
     #: The process that read them: a child process shares no broker with its parent.
     pid: int = field(default_factory=os.getpid, repr=False)
+
+    @property
+    def zero_is_highest(self) -> bool:
+        """Whether a message of priority 0 comes first."""
+        return self.priority_order == "redis"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, TransportOptions) and repr(vars(self)) == repr(vars(other))
@@ -83,7 +89,11 @@ def read(uri: str, given: Mapping[str, Any], conf: cfg.ConfigOpts | None = None)
         values["project"] = foreign_options.project_of(foreign)
         foreign = {name: value for name, value in foreign.items() if name not in PREFIXES or value != values["project"]}
     uri, is_complete = foreign_options.sentinel_options(uri, foreign)
-    foreign_options.warn_of(foreign.keys() - ({"sentinel_kwargs"} if is_complete else set()), where)
+    used = {"sentinel_kwargs"} if is_complete else set()
+    if "priority_order" in known:
+        # The order is chosen, and there are more priorities than steps.
+        used.add("priority_steps")
+    foreign_options.warn_of(foreign.keys() - used, where)
     return TransportOptions(uri=uri, conf=conf, **structured, **values)
 
 

@@ -4,7 +4,7 @@ import pytest
 from oslo_config import cfg
 
 from kombu_pool import drivers, errors
-from kombu_pool.conf import CATALOG, CATALOG_GROUP
+from kombu_pool.conf import CATALOG_GROUP, register_opts
 from kombu_pool.pooling import DataDriver
 from tests.support.pooling.switchable_stores import bodies, post
 
@@ -12,7 +12,7 @@ from tests.support.pooling.switchable_stores import bodies, post
 def configured(**options):
     conf = cfg.ConfigOpts()
     conf([])
-    conf.register_opts(CATALOG, group=CATALOG_GROUP)
+    register_opts(conf)
     for name, value in options.items():
         conf.set_override(name, value, group=CATALOG_GROUP)
     return conf

@@ -65,6 +65,16 @@ def test_every_option_of_kombu_is_named_once_and_ends_nothing(warnings):
     assert [name for name in names if (f"'{name}': " in told) is (name in quiet)] == []
 
 
+def test_steps_of_priorities_are_named_unless_their_order_is_chosen(warnings):
+    options.read("memory://x", {"priority_steps": [0, 3, 6, 9], "priority_order": "redis"})
+    assert warnings() == []
+
+    options.read("memory://x", {"priority_steps": [0, 3, 6, 9]})
+
+    (told,) = warnings()
+    assert "set the option priority_order to 'redis'" in told
+
+
 @pytest.mark.parametrize(
     ("name", "told"),
     [

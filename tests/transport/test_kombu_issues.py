@@ -166,6 +166,17 @@ def test_zero_is_the_lowest_priority(channel):
     assert take_all(channel, "q") == [9, 5, 0]
 
 
+def test_zero_is_the_highest_priority_where_that_is_set(connect):
+    """Producers with priorities for ``redis://`` keep them; a message without one has 0."""
+    channel = connect(priority_order="redis").channel()
+    declare(channel, "q")
+    publish(channel, "q", "none")
+    for priority in (5, 9, 255, 0):
+        publish(channel, "q", priority, priority=priority)
+
+    assert take_all(channel, "q") == ["none", 0, 5, 9, 255]
+
+
 def test_priorities_above_9_are_not_collapsed(channel):
     """All priorities were clamped to ten, or to four."""
     declare(channel, "q")

@@ -89,9 +89,10 @@ def enveloped(body: Any, queue: str) -> Envelope:
     return envelope
 
 
-def new_message(envelope: Envelope, *, delay_eta: bool) -> NewMessage:
+def new_message(envelope: Envelope, *, delay_eta: bool, zero_is_highest: bool = False) -> NewMessage:
     """Return the message to post: with the envelope's expiration and priority; with ``delay_eta`` with a task's eta.
 
+    In a store, 255 is the highest priority; with ``zero_is_highest`` that is a property of 0, or none.
     Its properties are the basic ones of AMQP. Its key is the id of a task, the header KEY_HEADER, or the correlation id
     of a request.
 
@@ -109,8 +110,9 @@ def new_message(envelope: Envelope, *, delay_eta: bool) -> NewMessage:
     if expiration is not None:
         message["ttl"] = _milliseconds(expiration) / 1000 or ZERO_TTL
     priority = properties.get("priority")
-    if priority:
-        message["priority"] = _priority(priority)
+    if priority or zero_is_highest:
+        value = _priority(priority or 0)
+        message["priority"] = MAX_PRIORITY - value if zero_is_highest else value
     if properties.get("delivery_mode") == TRANSIENT:
         message["transient"] = True
     headers = envelope["headers"]

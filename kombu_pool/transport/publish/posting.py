@@ -45,7 +45,7 @@ class PostingMethods:
     _publish_refused: Callable[[Project, str, Sequence[NewMessage]], None]
 
     def routed(
-        self, message: Any, exchange: str, routing_key: str, mandatory: bool = False, **options: Any
+        self, message: Any, exchange: str, routing_key: str, mandatory: bool = False, **_: Any
     ) -> tuple[NewMessage, Sequence[str]]:
         """Return a message as it is posted, and the queues that it is routed to."""
         if type(message) is not dict or "properties" not in message:
@@ -53,7 +53,8 @@ class PostingMethods:
         else:
             message["exchange"] = exchange
             message["routing-key"] = routing_key
-        new = envelopes.new_message(message, delay_eta=self._options.delay_eta)
+        options = self._options
+        new = envelopes.new_message(message, delay_eta=options.delay_eta, zero_is_highest=options.zero_is_highest)
         if deduplication.ID_HEADER in message["headers"]:
             new["unique"] = deduplication.uniqueness(message["headers"])
         if not exchange:

@@ -92,7 +92,7 @@ def test_the_drivers_of_one_store_have_one_identity(name):
 def test_a_configured_limit_holds(name):
     conf = cfg.ConfigOpts()
     conf([])
-    conf.register_opts(dict(settings.list_opts())[settings.MEMORY_GROUP], group=settings.MEMORY_GROUP)
+    settings.register_opts(conf)
     conf.set_override("max_message_size", 10, group=settings.MEMORY_GROUP)
     queue = QueueHandle(drivers.open_data(f"memory://{name}", conf=conf), "queue", None)
     queue.create()

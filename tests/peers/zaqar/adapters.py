@@ -18,7 +18,6 @@ from kombu_pool import drivers, pooling
 from kombu_pool.errors import KombuPoolError
 
 STORES = (settings.MEMORY_GROUP, settings.SQLITE_GROUP, settings.REDIS_GROUP, settings.MONGODB_GROUP)
-GROUPS = {group: options for group, options in settings.list_opts() if group in STORES}
 
 
 class OsloClock:
@@ -109,8 +108,8 @@ class DataDriver(storage.DataDriverBase):
         enable_checksum = self.conf.enable_checksum
         if enable_checksum not in self._opened:
             conf = cfg.ConfigOpts()
-            for group, options in GROUPS.items():
-                conf.register_opts(options, group=group)
+            settings.register_opts(conf)
+            for group in STORES:
                 conf.set_override("enable_checksum", enable_checksum, group=group)
             self._opened[enable_checksum] = self._open(conf)
         return self._opened[enable_checksum]

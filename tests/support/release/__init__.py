@@ -1,0 +1,1 @@
+"""Checks that a release of this tree is ready: ``python -m tests.support.release``."""

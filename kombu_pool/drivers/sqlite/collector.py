@@ -88,14 +88,21 @@ class Collector:
 
     def _shrink(self) -> None:
         """Return unused pages to the file system, few at a time, so that other writers get the lock in between."""
-        until = time.monotonic() + _VACUUM_SECONDS
-        while time.monotonic() < until:
-            unused = self._database.row("PRAGMA freelist_count")[0]
-            pages = self._database.row("PRAGMA page_count")[0]
-            if unused <= max(_UNUSED_PAGES, pages * _UNUSED_SHARE):
-                return
+        until, has_returned = time.monotonic() + _VACUUM_SECONDS, False
+        while time.monotonic() < until and self._has_unused_pages():
             with self._database.write, self._database.lock, self._database.begin_write() as connection:
-                connection.execute(f"PRAGMA incremental_vacuum({_PAGE_CHUNK})").fetchall()
+                for _ in range(_PAGE_CHUNK):
+                    # One by one: some releases of Python end the statement after the first page.
+                    connection.execute("PRAGMA incremental_vacuum(1)").fetchall()
+            has_returned = True
+        if has_returned:
+            # The file gets shorter when the log is moved into it, which an idle store would not do.
+            self._database.row("PRAGMA wal_checkpoint(PASSIVE)")
+
+    def _has_unused_pages(self) -> bool:
+        unused: int = self._database.row("PRAGMA freelist_count")[0]
+        pages: int = self._database.row("PRAGMA page_count")[0]
+        return unused > max(_UNUSED_PAGES, pages * _UNUSED_SHARE)
 
     def _truncate_wal(self) -> None:
         with self._database.lock:

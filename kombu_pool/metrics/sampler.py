@@ -47,6 +47,12 @@ class Latest(NamedTuple):
     age: float
 
 
+def require_interval(interval: float) -> None:
+    """Raise ConfigurationError if an interval of samples is too short."""
+    if not interval >= MIN_INTERVAL:
+        raise ConfigurationError(f"the interval of samples must be {MIN_INTERVAL:g} s or more, not {interval!r}")
+
+
 class Sampler:
     """The newest sample of a project, and its history.
 
@@ -57,8 +63,7 @@ class Sampler:
     def __init__(
         self, store: DataDriver, project: Project = None, *, interval: float = INTERVAL, clock: Clock = SYSTEM_CLOCK
     ) -> None:
-        if not interval >= MIN_INTERVAL:
-            raise ConfigurationError(f"the interval of samples must be {MIN_INTERVAL:g} s or more, not {interval!r}")
+        require_interval(interval)
         self.interval = interval
         self._store = store
         self._project = project

@@ -31,6 +31,11 @@ def of_mailboxes(contents: list[str]) -> list[str]:
     return [line for line in contents if "killed-" in line or ".reply.celery.pidbox" in line]
 
 
+def without_counters_of_the_living(contents: list[str]) -> list[str]:
+    """Return the contents of a store but the counters of the mailbox that stays, which it gets at any moment."""
+    return [line for line in contents if not ("counter" in line and "living" in line)]
+
+
 @pytest.mark.scenario("pidboxes")
 def test_nothing_is_left_of_them_after_their_expiry(
     store: str, broker: Broker, programs: Programs, scale: Scale, tally: Callable[..., None]
@@ -39,7 +44,7 @@ def test_nothing_is_left_of_them_after_their_expiry(
     start = {"url": broker.url, "expires": EXPIRES, "options": options}
 
     def contents() -> list[str]:
-        return STORES[store].contents(broker.url)
+        return without_counters_of_the_living(STORES[store].contents(broker.url))
 
     # One worker stays alive: only processes that consume run the maintenance.
     assert programs.start("serve", names=["living"], **start).line() == "ready"

@@ -150,14 +150,14 @@ def store_dead_letter(database: Database, connection: sqlite3.Connection, letter
         rank,
         message.created,
         ttl,
+        message.key,
+        letter.record,
         expires,
         None,
         message.client,
         header,
-        message.key,
         None,
         None,
-        letter.record,
     )
     connection.execute(_MESSAGES["store"], stored)
     connection.execute(_MESSAGES["free"], (queue, rank, number, expires))

@@ -1,11 +1,15 @@
 -- target: the id, the metadata and the incarnation of a queue, and the highest message id of the store
 SELECT id, metadata, incarnation, (SELECT max(id) FROM message) FROM queue WHERE project = ? AND name = ?
 -- store: store a message
-INSERT INTO message(id, queue, rank, created, ttl, expires, due, client, dead_letter, key, unique_id,
-    unique_until_claimed, record)
+INSERT INTO message(id, queue, rank, created, ttl, key, record, expires, due, client, dead_letter, unique_id,
+    unique_until_claimed)
 VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+-- store_plain: store a message that neither expires nor is delayed, dead-lettered or unique, and names no client
+INSERT INTO message(id, queue, rank, created, ttl, key, record) VALUES(?, ?, ?, ?, ?, ?, ?)
 -- free: make a message free
 INSERT INTO free(queue, rank, id, expires, claim_count) VALUES(?, ?, ?, ?, 0)
+-- free_plain: make a message free that does not expire
+INSERT INTO free(queue, rank, id, claim_count) VALUES(?, ?, ?, 0)
 -- delay: make a message delayed
 INSERT INTO delayed(queue, due, id, rank, expires) VALUES(?, ?, ?, ?, ?)
 -- lower_expiry: lower the earliest expiry of a queue to a time

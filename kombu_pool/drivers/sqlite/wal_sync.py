@@ -46,7 +46,10 @@ class WalSync:
             try:
                 _flush(file)
             finally:
-                self._end_flush()
+                with self._lock:
+                    self._flushes -= 1
+                    if not self._is_open:
+                        self._close_unused()
         except FileNotFoundError:
             pass  # SQLite has moved the log into the database file, and deleted it
         except OSError:
@@ -68,13 +71,8 @@ class WalSync:
     def _open(self) -> int:
         return os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
 
-    def _end_flush(self) -> None:
-        with self._lock:
-            self._flushes -= 1
-            self._close_unused()
-
     def _close_unused(self) -> None:
-        if not self._is_open and not self._flushes and self._file >= 0:
+        if not self._flushes and self._file >= 0:
             file, self._file = self._file, -1
             os.close(file)
 

@@ -7,6 +7,7 @@
 #   make peers-celery Celery's own tests, on SQLite, Redis and RabbitMQ, in half an hour; STORE=redis asks only about that
 #   make check        what CI runs: format, lint, types, layers, language, peers, tests with coverage
 #   make chaos        ten minutes of kills, cuts and full disks; STORE=redis asks only one store, SEED=7 repeats a run
+#   make docs         the documentation as a site, in docs/_build/html; a warning is an error
 #   make release-check  build the sdist and the wheel, and use each in bare environments of two Pythons
 #   make servers      install those servers, where that may be done
 #   make bench        the benchmarks, with peers beside us; STORE=redis or STORE=mongodb asks only about that
@@ -26,7 +27,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help quickstart test coverage peers peers-celery check format lint types layers language chaos release-check servers bench clean
+.PHONY: help quickstart test coverage peers peers-celery check format lint types layers language chaos docs release-check servers bench clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -83,6 +84,10 @@ language: $(VENV)/.dev.installed
 chaos: $(VENV)/.dev.installed servers
 	@KOMBU_POOL_CHAOS=yes STORE=$(STORE) SEED=$(SEED) timeout --foreground --signal=INT 600 $(PYTEST) -q -n 2 --dist loadscope tests/chaos
 
+docs: $(VENV)/.docs.installed
+	$(BIN)/python -m sphinx -W --keep-going -j auto -q docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
 release-check: $(VENV)/.dev.installed
 	@$(BIN)/python -m tests.support.release
 
@@ -93,6 +98,6 @@ bench: $(VENV)/.bench.installed
 	@$(BIN)/python -m benchmarks $(STORE)
 
 clean:
-	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* \
+	rm -rf $(VENV) build dist docs/_build htmlcov .coverage .coverage.* \
 	  .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -79,12 +79,18 @@ class Collector:
             return connection.execute(_KEYS["over"], (now, CHUNK)).rowcount
 
     def collect_deleted(self) -> int:
-        """Remove some rows of a deleted queue; return how many."""
+        """Remove some rows of deleted queues; return how many."""
         if self._database.row(_SQL["deleted"]) is None:
             return 0
+        total = 0
         with self._database.write, self._database.lock, self._database.begin_write() as connection:
-            found = connection.execute(_SQL["deleted"]).fetchone()
-            return _empty(connection, found[0]) if found else 0
+            # Most are empty, and a commit takes longer than the removal of them all.
+            for _ in range(_LIMIT):
+                found = connection.execute(_SQL["deleted"]).fetchone()
+                if found is None or total >= CHUNK:
+                    break
+                total += _empty(connection, found[0])
+        return total
 
     def _shrink(self) -> None:
         """Return unused pages to the file system, few at a time, so that other writers get the lock in between."""

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 
 from kombu_pool import drivers
@@ -37,6 +40,19 @@ def test_a_long_queue_that_went_leaves_a_small_file(driver):
     assert full > 40 * MIB
     # Each run returns pages for a limited time.
     eventually(lambda: (driver.gc(), size(driver) < 25 * MIB)[1])
+
+
+def test_deletions_of_short_queues_leave_no_rows_for_the_garbage_collection(driver, path):
+    for number in range(10):
+        driver.queue_controller.create(f"q{number}")
+        driver.message_controller.post(f"q{number}", [{"ttl": None, "body": 1}] * 3, None)
+
+    for number in range(10):
+        driver.queue_controller.delete(f"q{number}")
+
+    with closing(sqlite3.connect(path)) as connection:
+        counts = [connection.execute(f"SELECT count(*) FROM {table}").fetchone() for table in ("queue", "message")]  # noqa: S608
+    assert counts == [(1,), (0,)]  # the queue of the fixture is left
 
 
 def test_messages_that_come_and_go_take_no_more_space_than_there_are_at_once(driver):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kombu import Connection
@@ -11,6 +12,7 @@ from kombu_pool.drivers import is_created, mask, mask_uri
 from kombu_pool.errors import ConfigurationError, KombuPoolError
 from kombu_pool.pooling import declare_pools
 from kombu_pool.transport import Transport
+from kombu_pool.transport.foreign_options import PREFIXES
 from kombu_pool.transport.options import read
 from kombu_pool.transport.redaction import unredact
 
@@ -28,6 +30,8 @@ class Broker(NamedTuple):
     project: Project
     #: The pools that the settings declare.
     declared: tuple[Mapping[str, Any], ...] = ()
+    #: Returns a connection of a client to the broker, with the options of the application and another project.
+    connect: Callable[[Project], Connection] | None = None
 
 
 class BrokerUrl:
@@ -69,11 +73,20 @@ def open_broker(app: Any, *, create: bool = False, warn: Callable[[str], object]
             )
         pool_connection = connection.transport.establish_connection()
         try:
-            broker = Broker(pool_connection.broker.data, pool_connection.options.project, settings.pools)
+            connect = partial(_connect, connection, {**others, "queue_flavors": options.get("queue_flavors")})
+            broker = Broker(pool_connection.broker.data, pool_connection.options.project, settings.pools, connect)
             _declare(broker, options, warn)
             yield broker
         finally:
             connection.transport.close_connection(pool_connection)
+
+
+def _connect(connection: Connection, options: Mapping[str, Any], project: Project) -> Connection:
+    """Return another connection to the broker, whose clients work in the project."""
+    copy = connection.clone()
+    # A prefix of queue names stands for a project, too.
+    copy.transport_options = {**{name: options[name] for name in options if name not in PREFIXES}, "project": project}
+    return copy
 
 
 def _declare(broker: Broker, options: Mapping[str, Any], warn: Callable[[str], object]) -> None:

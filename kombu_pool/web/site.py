@@ -14,6 +14,8 @@ from kombu_pool.web.audit import AuditLog
 from kombu_pool.web.sampling import Sampler
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.requests import Request
 
 #: Least characters of a token: it is the only thing that keeps others out.
@@ -76,6 +78,10 @@ class Site:
         except KombuPoolError as error:
             self._failure = time.monotonic(), error
             raise
+
+    def call_on_close(self, callback: Callable[[], object]) -> None:
+        """Call ``callback`` when the broker is closed, or would be if it was opened here; before it is."""
+        self._stack.callback(callback)
 
     def close(self) -> None:
         """End the streams, and close the broker if it was opened here."""

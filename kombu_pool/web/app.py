@@ -11,7 +11,7 @@ from starlette.middleware import Middleware
 
 from kombu_pool.errors import ConfigurationError, KombuPoolError
 from kombu_pool.operator.broker import BrokerUrl
-from kombu_pool.web import health, static
+from kombu_pool.web import health, management, static
 from kombu_pool.web.access import Access
 from kombu_pool.web.pages import login, queues
 from kombu_pool.web.problems import Problem, handle_error
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
 #: The routes of every module, in this order.
-ROUTES: tuple[BaseRoute, ...] = (*health.routes, *static.routes, *login.routes, *queues.routes)
+ROUTES: tuple[BaseRoute, ...] = (*health.routes, *static.routes, *login.routes, *queues.routes, *management.routes())
 
 
 def create_app(

@@ -1,0 +1,77 @@
+"""The columns, the order and the pages of lists."""
+
+from __future__ import annotations
+
+import pytest
+from starlette.datastructures import QueryParams
+
+from kombu_pool.web.management.errors import ApiError
+from kombu_pool.web.management.listing import Listing
+
+ROWS = [
+    {"name": "b", "messages": 3, "stats": {"rate": 0.5}},
+    {"name": "a", "messages": 10, "stats": {"rate": 2.0}},
+    {"name": "A2", "messages": None},
+]
+
+
+def listed(**query):
+    return Listing.of(QueryParams({name: str(value) for name, value in query.items()})).arranged(ROWS)
+
+
+def names(rows):
+    return [row["name"] for row in rows]
+
+
+def test_columns_are_paths_and_unknown_ones_are_left_out():
+    assert listed(columns="name,stats.rate,nosuch")[0] == {"name": "b", "stats": {"rate": 0.5}}
+    assert listed(columns="stats,stats.rate")[0] == {"stats": {"rate": 0.5}}
+
+
+def test_rows_are_sorted_by_number_and_those_without_one_come_first():
+    assert names(listed(sort="messages")) == ["A2", "b", "a"]
+    assert names(listed(sort="stats.rate", sort_reverse="true")) == ["a", "b", "A2"]
+    assert names(listed(sort="nosuch")) == ["b", "a", "A2"]
+
+
+def test_a_page_has_the_names_that_match_and_says_how_many_there_are():
+    page = listed(page=1, page_size=1, name="a", sort="name")
+
+    assert page == {
+        "filtered_count": 2,
+        "item_count": 1,
+        "items": [ROWS[2]],
+        "page": 1,
+        "page_count": 2,
+        "page_size": 1,
+        "total_count": 3,
+    }
+    assert names(listed(page=1, name="^a", use_regex="true", pagination="false")["items"]) == ["a", "A2"]
+    assert names(listed(page=1, name=".")["items"]) == []
+    assert listed(page=1, name="nosuch")["page_count"] == 0
+
+
+def test_a_name_without_a_page_selects_nothing():
+    assert names(listed(name="a")) == ["b", "a", "A2"]
+
+
+@pytest.mark.parametrize(
+    ("query", "error"),
+    [
+        ({"page": 0}, "invalid_pagination_parameters"),
+        ({"page": -1}, "invalid_pagination_parameters"),
+        ({"page": 1, "page_size": 0}, "invalid_pagination_parameters"),
+        ({"page": 1, "page_size": 501}, "invalid_pagination_parameters"),
+        ({"page": 2, "page_size": 3}, "page_out_of_range"),
+        ({"page": "x"}, "bad_request"),
+        ({"page": "1" * 5000}, "bad_request"),
+        ({"page": 1, "use_regex": "true", "name": "("}, "bad_request"),
+        ({"page": 1, "name": "x" * 501}, "bad_request"),
+        ({"sort_reverse": "maybe"}, "bad_request"),
+    ],
+)
+def test_an_impossible_page_or_order_is_refused(query, error):
+    with pytest.raises(ApiError) as raised:
+        listed(**query)
+
+    assert (raised.value.status, raised.value.error) == (400, error)

@@ -15,6 +15,7 @@ from tests.support.servers.waiting import first_answer
 
 # Debian's program on PATH is a wrapper that changes the user, the folder and the logs.
 _DEBIAN = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+_MANAGEMENT = "management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {}\ncollect_statistics_interval = 1000\n"
 
 
 def program() -> str | None:
@@ -23,13 +24,17 @@ def program() -> str | None:
 
 
 class RabbitMQ:
-    """A broker with ports, a node name and a folder of its own, without plugins. The constructor starts it."""
+    """A broker with ports, a node name and a folder of its own. The constructor starts it.
 
-    def __init__(self) -> None:
+    Without ``management`` it has no plugins; with it, its HTTP API has a port, and new statistics each second.
+    """
+
+    def __init__(self, *, management: bool = False) -> None:
         self.folder = new_folder()
         self.port, distribution, names = free_port(), free_port(), free_port()
-        (self.folder / "rabbitmq.conf").write_text("")
-        (self.folder / "plugins").write_text("[].")
+        self.management_port = free_port() if management else 0
+        (self.folder / "rabbitmq.conf").write_text(_MANAGEMENT.format(self.management_port) if management else "")
+        (self.folder / "plugins").write_text("[rabbitmq_management]." if management else "[].")
         # Erlang starts a daemon for the names of nodes unless one answers; the daemon would outlive the test.
         self._names = Process(
             ["epmd", "-port", str(names), "-address", "127.0.0.1"], self.folder, self.folder / "names"
@@ -38,7 +43,8 @@ class RabbitMQ:
         self._process = Process(
             ["env", *self._environment(distribution, names), str(program())], self.folder, self.folder / "log"
         )
-        first_answer(lambda: not self._process.runs or _listens(self.port), why=self._log_text)
+        for port in filter(None, (self.port, self.management_port)):
+            first_answer(lambda port=port: not self._process.runs or _listens(port), why=self._log_text)
         if not self._process.runs:
             raise RuntimeError(f"RabbitMQ did not start: {self._log_text()}")
 
@@ -76,9 +82,9 @@ class RabbitMQ:
 
 
 @functools.cache
-def shared_broker() -> RabbitMQ:
+def shared_broker(*, management: bool = False) -> RabbitMQ:
     """Return the shared broker of this process, which no test may stop."""
-    return RabbitMQ()
+    return RabbitMQ(management=management)
 
 
 def _listens(port: int) -> bool:

@@ -16,11 +16,11 @@ from tests.support.celery.worker import eventually
 from tests.support.docs.applications import ADD, ADDING, EVERYTHING, RESULTS, application
 from tests.support.docs.not_run import NOT_RUN
 from tests.support.docs.pages import ROOT, SHOWN, Block, blocks
+from tests.support.docs.recipes import marked
 from tests.support.docs.terminal import QUICK, Terminal
 from tests.support.limits import LIMIT
 from tests.support.servers.certificates import certificates
 from tests.support.servers.mongodb import fresh_uri as fresh_mongodb_uri
-from tests.support.servers.redis_server import Server
 from tests.support.servers.redis_shared import shared_cluster
 
 #: The blocks that a test takes, in order: the page, and the first line of each.
@@ -95,13 +95,6 @@ def recipe(request):
 
 
 @pytest.fixture
-def terminal(tmp_path):
-    terminal = Terminal(tmp_path, {"/var/lib/shop": str(tmp_path), "/disk": str(tmp_path / "disk")})
-    yield terminal
-    terminal.close()
-
-
-@pytest.fixture
 def mongodb_terminal(tmp_path, redis):
     """A terminal with a replica set and a Redis."""
     broker, results = fresh_mongodb_uri(), fresh_mongodb_uri()
@@ -121,22 +114,9 @@ def certificate():
     return str(certificates().authority)
 
 
-@pytest.fixture(scope="module")
-def redis():
-    with Server() as server:
-        yield server
-
-
-@pytest.fixture
-def redis_terminal(tmp_path, redis):
-    redis.ask("FLUSHALL")
-    terminal = Terminal(tmp_path, {"localhost:6379": redis.address, "cache:6379": redis.address})
-    yield terminal
-    terminal.close()
-
-
 def test_every_block_is_run_or_has_a_reason_not_to_be():
-    taken = {(page, first) for page, *firsts in RECIPES.values() for first in firsts} | NOT_RUN.keys()
+    here = {(page, first) for page, *firsts in RECIPES.values() for first in firsts}
+    taken = here | marked() | NOT_RUN.keys()
     written = {key for key, block in blocks().items() if block.language not in SHOWN or key in taken}
 
     assert written == taken

@@ -92,7 +92,7 @@ release-check: $(VENV)/.dev.installed
 	@$(BIN)/python -m tests.support.release
 
 servers:
-	@.ci/servers
+	@.ci/servers chromium
 
 bench: $(VENV)/.bench.installed
 	@$(BIN)/python -m benchmarks $(STORE)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
 import click
 
-_SECONDS = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?")
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
+from kombu_pool.operator.times import read_duration
 
 
 class JsonObject(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
@@ -28,15 +26,15 @@ class JsonObject(click.ParamType):  # type: ignore[type-arg]  # generic since cl
 
 
 class Duration(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
-    """A number of seconds: ``5``, ``5s``, ``500ms``, ``2m``, ``3h``."""
+    """A number of seconds: ``5``, ``5s``, ``500ms``, ``2m``, ``3h``, ``1d``."""
 
     name = "duration"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        found = _SECONDS.fullmatch(str(value))
-        if found is None or float(found[1]) == 0:
-            self.fail(f"{value!r} is no duration: write 5s, 500ms, 2m or 3h.", param, ctx)
-        return float(found[1]) * _UNITS[found[2]]
+        try:
+            return read_duration(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 JSON_OBJECT, DURATION = JsonObject(), Duration()

@@ -13,6 +13,7 @@ import click
 from kombu_pool.cli import options
 from kombu_pool.cli.broker import open_broker
 from kombu_pool.cli.tables import Bad, escaped, format_age, format_time, is_terminal, print_json, print_table, warn
+from kombu_pool.operator import removal
 from kombu_pool.operator.queue_details import show_queue
 from kombu_pool.operator.queues import list_queues as list_rows
 from kombu_pool.operator.rates import compared, look
@@ -20,7 +21,6 @@ from kombu_pool.operator.rates import compared, look
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from kombu_pool.cli.broker import Broker
     from kombu_pool.cli.tables import Row
     from kombu_pool.operator.queue_details import ConsumerView, QueueDetails
     from kombu_pool.operator.queues import QueueReport, QueueRow
@@ -243,28 +243,9 @@ def delete(context: click.Context, name: str, if_empty: bool, if_unused: bool, y
     """Delete the queue NAME with its messages and bindings; its consumers are cancelled."""
     with open_broker(context) as broker:
         row = show_queue(broker.store, broker.project, name).row
-        _refuse(row, if_empty=if_empty, if_unused=if_unused)
+        removal.require_deletable(row, if_empty=if_empty, if_unused=if_unused)
         total = "an unknown number of" if row.total is None else row.total
         options.confirm(f"Delete {escaped(name)} with {total} messages and {row.consumers} consumers?", yes)
-        if if_empty:
-            # Messages may have come before the answer.
-            _refuse(show_queue(broker.store, broker.project, name).row, if_empty=True, if_unused=False)
-        if if_unused:
-            _delete_unused(broker, name)
-        else:
-            broker.store.queue_controller.delete(name, broker.project)
+        # Messages and consumers may have come before the answer.
+        removal.delete_queue(broker.store, broker.project, name, if_empty=if_empty, if_unused=if_unused)
     click.echo(f"Deleted {escaped(name)}.")
-
-
-def _delete_unused(broker: Broker, name: str) -> None:
-    """Delete a queue if it has no consumer, in one step."""
-    incarnation = broker.store.catalog.fresh_route(name, broker.project).incarnation
-    if incarnation and not broker.store.queue_controller.expire(name, broker.project, unused=incarnation):
-        raise click.ClickException(f"{escaped(name)} has a consumer.")
-
-
-def _refuse(row: QueueRow, *, if_empty: bool, if_unused: bool) -> None:
-    if if_empty and row.total != 0:
-        raise click.ClickException(f"{escaped(row.queue)} has {'?' if row.total is None else row.total} messages.")
-    if if_unused and row.consumers:
-        raise click.ClickException(f"{escaped(row.queue)} has {row.consumers} consumers.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +13,7 @@ from kombu_pool.cli.broker import BrokerUrl, open_broker
 from kombu_pool.cli.tables import format_age, format_time, print_json, print_table, warn
 from kombu_pool.drivers import mask
 from kombu_pool.operator import tasks as operator
+from kombu_pool.operator.times import read_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,10 +36,9 @@ class Time(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         try:
-            found = datetime.fromisoformat(str(value).replace("Z", "+00:00"))
-        except ValueError:
-            self.fail(f"{value!r} is no time: write 2030-01-31T12:00:00+00:00.", param, ctx)
-        return (found if found.tzinfo else found.replace(tzinfo=timezone.utc)).timestamp()
+            return read_time(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 @click.command("tasks")
@@ -138,15 +137,14 @@ def cancel(context: click.Context, ids: Sequence[str], queue: str | None, as_jso
 
 def _teller(app: Any, failures: list[Exception]) -> Callable[[Sequence[FoundMessage]], None] | None:
     """Return what tells an application of cancelled tasks, and collects the failures; None without a result backend."""
-    from celery.backends.base import DisabledBackend  # noqa: PLC0415 - not without an application
+    from kombu_pool.contrib.tasks import revoker  # noqa: PLC0415 - not without an application
 
-    from kombu_pool.contrib.tasks import Tasks  # noqa: PLC0415
-
-    if isinstance(app.backend, DisabledBackend):
+    revoke = revoker(app)
+    if revoke is None:
         return None
 
     def tell(messages: Sequence[FoundMessage]) -> None:
-        for task_id, error in Tasks(app).revoke(messages).items():
+        for task_id, error in revoke(messages).items():
             failures.append(error)
             warn(f"{task_id}: the task is cancelled, but its result cannot be stored: {mask(str(error))}")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kombu_pool.cli import options
-from kombu_pool.cli.broker import open_broker
+from kombu_pool.cli.broker import BrokerUrl, open_broker
 from kombu_pool.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _TOKEN = "KOMBU_POOL_WEB_TOKEN"  # noqa: S105 - the name of a variable
 @click.option(
     "--allowed-host", "allowed_hosts", multiple=True, help="Name of a host, beside this machine's, without a token."
 )
-@click.option("--every", type=options.DURATION, default="2s", show_default=True, help="Time between two samples.")
+@click.option("--every", type=options.DURATION, default="5s", show_default=True, help="Time between two samples.")
 @click.pass_context
 def web(context: click.Context, /, host: str, port: int, token_file: Path | None, **given: Any) -> None:
     """Serve a web page of the queues, tasks, dead letters, pools and workers, until Ctrl-C."""
@@ -41,7 +41,7 @@ def web(context: click.Context, /, host: str, port: int, token_file: Path | None
     token = _token(token_file)
     with open_broker(context) as broker:
         server.require_safe(host, token)
-        app = _create_app(broker, token, given)
+        app = _create_app(broker, token, _revoker(context.obj.app), given)
         with server.listen(host, port) as listener:
             name = f"[{host}]" if ":" in host else host
             click.echo(f"Serving http://{name}:{listener.getsockname()[1]}/, until Ctrl-C.")
@@ -69,7 +69,16 @@ def _token(file: Path | None) -> str | None:
     return token
 
 
-def _create_app(broker: Any, token: str | None, given: dict[str, Any]) -> Any:
+def _create_app(broker: Any, token: str | None, revoke: Any, given: dict[str, Any]) -> Any:
     from kombu_pool.web import create_app  # noqa: PLC0415 - the extra [web]
 
-    return create_app(broker, token=token, **given)
+    return create_app(broker, token=token, on_cancelled=revoke, **given)
+
+
+def _revoker(app: Any) -> Any:
+    """Return what revokes the results of an application; None for a broker URL."""
+    if isinstance(app, BrokerUrl):
+        return None
+    from kombu_pool.contrib.tasks import revoker  # noqa: PLC0415 - not without an application
+
+    return revoker(app)

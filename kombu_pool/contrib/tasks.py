@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from celery.app.task import Context
+from celery.backends.base import DisabledBackend
 from kombu.serialization import loads, prepare_accept_content
 
 from kombu_pool.drivers import mask
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from kombu_pool.model import FoundMessage, KeyResult, Project
     from kombu_pool.storage import MessageController
@@ -118,3 +119,8 @@ def _id_of(envelope: Any) -> str | None:
 def tasks(app: Any) -> Tasks:
     """Return the waiting tasks of a Celery application, whose broker is a pool."""
     return Tasks(app)
+
+
+def revoker(app: Any) -> Callable[[Iterable[FoundMessage]], dict[str, Exception]] | None:
+    """Return :meth:`Tasks.revoke` of an application; None without a result backend."""
+    return None if isinstance(app.backend, DisabledBackend) else Tasks(app).revoke

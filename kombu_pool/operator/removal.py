@@ -1,12 +1,13 @@
-"""Deletes messages that wait: all of a queue, or those that are chosen. No claimed message is deleted."""
+"""Deletes queues, and messages that wait: all of a queue, or those that are chosen, and no claimed one."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from kombu_pool.errors import MessageIsClaimed
+from kombu_pool.errors import MessageIsClaimed, NotPermitted
 from kombu_pool.operator.messages import pages, require
+from kombu_pool.operator.queue_details import show_queue
 from kombu_pool.operator.summaries import task_of
 from kombu_pool.storage.dead_letters import RESERVATION_TTL
 from kombu_pool.storage.redrive import DeadLetterFilter, DeadLetterScan
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from kombu_pool.model import ClaimMetadata, Message, Project
+    from kombu_pool.operator.queues import QueueRow
     from kombu_pool.pooling import DataDriver
 
 _CLAIM: ClaimMetadata = {"ttl": RESERVATION_TTL, "grace": 0}
@@ -48,6 +50,34 @@ def _count(store: DataDriver, project: Project, queue: str, *, keep_delayed: boo
     # Of these two states together: no other count is exact in every store.
     free: int = store.queue_controller.stats(queue, project)["messages"]["free"]
     return free
+
+
+def delete_queue(
+    store: DataDriver, project: Project, queue: str, *, if_empty: bool = False, if_unused: bool = False
+) -> None:
+    """Delete a queue with its messages and bindings; its consumers are cancelled.
+
+    ``if_empty``: only if it has no message; ``if_unused``: only if it has no consumer, in the step that deletes it.
+
+    Raises:
+        QueueDoesNotExist: the queue does not exist.
+        NotPermitted: it has messages, or consumers.
+    """
+    require_deletable(show_queue(store, project, queue).row, if_empty=if_empty, if_unused=if_unused)
+    if not if_unused:
+        store.queue_controller.delete(queue, project)
+        return
+    incarnation = store.catalog.fresh_route(queue, project).incarnation
+    if incarnation and not store.queue_controller.expire(queue, project, unused=incarnation):
+        raise NotPermitted(f"{queue} has a consumer.")
+
+
+def require_deletable(row: QueueRow, *, if_empty: bool, if_unused: bool) -> None:
+    """Raise NotPermitted if a queue has messages, or consumers, that it must not have."""
+    if if_empty and row.total != 0:
+        raise NotPermitted(f"{row.queue} has {'?' if row.total is None else row.total} messages.")
+    if if_unused and row.consumers:
+        raise NotPermitted(f"{row.queue} has {row.consumers} consumers.")
 
 
 class DeletableDeadLetters(DeadLetterFilter):

@@ -10,10 +10,11 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from kombu_pool.errors import ConfigurationError, KombuPoolError
-from kombu_pool.operator.broker import BrokerUrl
-from kombu_pool.web import health, management, static
+from kombu_pool.metrics.sampler import INTERVAL, MIN_INTERVAL
+from kombu_pool.operator.broker import Broker, BrokerUrl
+from kombu_pool.web import events, health, management, static
 from kombu_pool.web.access import Access
-from kombu_pool.web.pages import login, queues
+from kombu_pool.web.pages import audit, dead_letters, login, pools, queue, queues, tasks, workers
 from kombu_pool.web.problems import Problem, handle_error
 from kombu_pool.web.site import MIN_TOKEN, Options, Site
 
@@ -22,8 +23,13 @@ if TYPE_CHECKING:
 
     from starlette.routing import BaseRoute
 
+    from kombu_pool.web.site import Revoke
+
 #: The routes of every module, in this order.
-ROUTES: tuple[BaseRoute, ...] = (*health.routes, *static.routes, *login.routes, *queues.routes, *management.routes())
+ROUTES: tuple[BaseRoute, ...] = (
+    *health.routes, *static.routes, *login.routes, *events.routes, *queues.routes, *queue.routes, *tasks.routes,
+    *dead_letters.routes, *pools.routes, *workers.routes, *audit.routes, *management.routes(),
+)  # fmt: skip
 
 
 def create_app(
@@ -33,7 +39,8 @@ def create_app(
     read_only: bool = False,
     show_bodies: bool = False,
     allowed_hosts: Sequence[str] = (),
-    every: float = 2.0,
+    every: float = INTERVAL,
+    on_cancelled: Revoke | None = None,
     transport_options: Mapping[str, Any] | None = None,
 ) -> Starlette:
     """Return the web page of a broker as an ASGI application, which another one may mount under any path.
@@ -45,15 +52,20 @@ def create_app(
 
     Without a ``token`` only this machine may ask, under its own names or ``allowed_hosts``; "*" allows every host and
     client, and belongs under an application that asks for a password itself. ``every``: seconds between two samples.
+    ``on_cancelled`` is called with the messages of tasks that are cancelled, and returns the errors by task; the tasks
+    of a Celery application with a result backend become REVOKED.
 
     Raises:
-        ConfigurationError: the token is too short, or ``every`` is not above 0.
+        ConfigurationError: the token or ``every`` is too short.
     """
     if token is not None and len(token) < MIN_TOKEN:
         raise ConfigurationError(f"token must have {MIN_TOKEN} characters or more, not {len(token)}")
-    if every <= 0:
-        raise ConfigurationError(f"every must be above 0 seconds, not {every}")
-    options = Options(token, read_only, show_bodies, tuple(host.lower() for host in allowed_hosts), every)
+    if not every >= MIN_INTERVAL:
+        raise ConfigurationError(f"every must be {MIN_INTERVAL:g} seconds or more, not {every}")
+    options = Options(
+        token, read_only, show_bodies, tuple(host.lower() for host in allowed_hosts),
+        on_cancelled or _on_cancelled(broker), every,
+    )  # fmt: skip
     site = Site(BrokerUrl(broker, transport_options) if isinstance(broker, str) else broker, options)
 
     @asynccontextmanager
@@ -69,3 +81,12 @@ def create_app(
     )
     app.state.site = site
     return app
+
+
+def _on_cancelled(broker: Any) -> Revoke | None:
+    """Return what revokes the results of an application; None for a broker without one."""
+    if isinstance(broker, Broker | str):
+        return None
+    from kombu_pool.contrib.tasks import revoker  # noqa: PLC0415 - Celery is there, or there were no application
+
+    return revoker(broker)

@@ -6,8 +6,10 @@ import time
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from kombu_pool.web.sparklines import polygon, polyline
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 _KILO = 1000
@@ -75,10 +77,26 @@ def since(seconds: float | None) -> str:
     if seconds is None:
         return ""
     passed = time.time() - seconds
-    return f"{age(passed)} ago" if passed >= 0 else f"in {age(-passed)}"
+    # A whole second may lie ahead.
+    return f"{age(passed)} ago" if passed > -1 else f"in {age(-passed)}"
+
+
+def literal(pattern: str) -> str:
+    """Return a pattern that matches only this text."""
+    return "".join(f"[{one}]" if one in "*?[" else one for one in pattern)
+
+
+def trend(points: Sequence[int | None]) -> str:
+    """Return the first, the highest and the last of the points in words."""
+    known = [point for point in points if point is not None]
+    return f"first {known[0]}, highest {max(known)}, last {known[-1]}" if known else "unknown"
 
 
 FILTERS: dict[str, Callable[..., str]] = {
+    "literal": literal,
+    "polygon": polygon,
+    "polyline": polyline,
+    "trend": trend,
     "visible": visible,
     "number": number,
     "rate": rate,

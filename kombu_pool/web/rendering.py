@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from kombu_pool.web import formats
-from kombu_pool.web.requests import FORM_FIELD, FORM_TOKEN, path_for
+from kombu_pool.web.requests import FORM_FIELD, FORM_TOKEN, path_for, path_of, user_of
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -24,6 +24,12 @@ _HEADERS = {
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
 }
+
+#: The pages in the head of each: the route, and its name.
+NAVIGATION = (
+    ("queues", "Queues"), ("tasks", "Tasks"), ("dead", "Dead letters"), ("pools", "Pools"), ("workers", "Workers"),
+    ("audit", "Audit"),
+)  # fmt: skip
 
 
 @cache
@@ -44,11 +50,20 @@ def render_text(request: Request, template: str, **values: Any) -> str:
         .render(
             url=partial(path_for, request),
             options=request.app.state.site.options,
+            navigation=NAVIGATION,
+            current=_current(request),
+            is_session=user_of(request) == "session",
             form_field=FORM_FIELD,
             form_token=request.scope.get(FORM_TOKEN, ""),
             **values,
         )
     )
+
+
+def _current(request: Request) -> str:
+    """Return the route in the head to which a page belongs."""
+    first = path_of(request.scope).split("/")[1]
+    return {"": "queues", "queue": "queues"}.get(first, first)
 
 
 def render(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:

@@ -47,11 +47,15 @@ def address_of(request: HTTPConnection) -> str:
     return request.client.host if request.client else ""
 
 
-def path_for(request: Request, name: str, /, **query: Any) -> str:
-    """Return the path of a route of the application, under its root, with a query without its empty values."""
+def path_for(request: Request, route: str, page: str | None = None, /, **query: Any) -> str:
+    """Return the path of a route of the application, under its root, with a query without its empty values.
+
+    ``page``: the parameter of the route of that name.
+    """
+    parameters = {} if page is None else {"page": page}
     root = request.scope.get(ROOT, request.scope.get("root_path", ""))
     pairs = [
         (key, one) for key, value in query.items() for one in (value if isinstance(value, list | tuple) else [value])
     ]
     text = urlencode([(key, one) for key, one in pairs if one not in (None, "", False)])
-    return f"{root}{request.app.url_path_for(name)}{f'?{text}' if text else ''}"
+    return f"{root}{request.app.url_path_for(route, **parameters)}{f'?{text}' if text else ''}"

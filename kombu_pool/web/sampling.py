@@ -1,66 +1,81 @@
-"""Samples of the queues, which all pages share."""
+"""Samples of the queues, which all pages and all processes share."""
 
 from __future__ import annotations
 
 import threading
-import time
-from collections import deque
 from typing import TYPE_CHECKING
 
-from kombu_pool.operator.rates import compared, look
+from kombu_pool.errors import ConnectionError as StoreConnectionError
+from kombu_pool.metrics import Sampler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from kombu_pool.operator.broker import Broker
     from kombu_pool.operator.queues import QueueReport
-    from kombu_pool.operator.rates import Look
 
-#: Samples of a queue that are kept.
+#: How long the first page waits for the first sample, in seconds.
+_FIRST_TIMEOUT = 10.0
+#: Points of a chart.
 MAX_POINTS = 60
-#: Queues of which samples are kept.
-_MAX_QUEUES = 5000
 
 
-class Sampler:
-    """Takes a sample when one is asked for and the last one is older than ``every`` seconds; the others wait for it."""
+class Samples:
+    """The newest sample of the broker; its thread starts at the first use."""
 
     def __init__(self, broker: Callable[[], Broker], every: float) -> None:
         self._broker = broker
-        self.every = every
+        self._every = every
         self._lock = threading.Lock()
-        self._look: Look | None = None
-        self._report: QueueReport | None = None
-        self._points: dict[str, deque[int | None]] = {}
-        #: The number of samples that were taken.
-        self.count = 0
+        self._sampler: Sampler | None = None
 
     def latest(self) -> QueueReport:
         """Return all queues, Celery's own ones too, with the rates since the sample before.
 
         Raises:
-            KombuPoolError: the control store does not answer.
+            ConnectionError: the control store has given no sample yet.
+            KombuPoolError: the broker cannot be opened.
         """
-        with self._lock:
-            report = self._report
-            if report is None or self._look is None or time.monotonic() - self._look.at >= self.every:
-                report = self._report = self._sample()
-            return report
+        sampler = self.sampler
+        found = sampler.latest() or sampler.wait(timeout=_FIRST_TIMEOUT)
+        if found is None:
+            raise StoreConnectionError(sampler.error or "The control store has given no sample of the queues yet")
+        return found.sample.report
 
     def points(self, queue: str) -> Sequence[int | None]:
         """Return the number of messages of a queue in the last samples, the oldest first; None is unknown."""
-        return tuple(self._points.get(queue, ()))
+        points = self.sampler.points(queue)[-MAX_POINTS:]
+        counts = [(point.ready, point.delayed, point.claimed) for point in points]
+        return [None if None in count else int(sum(one or 0 for one in count)) for count in counts]
 
-    def _sample(self) -> QueueReport:
-        broker = self._broker()
-        last = look(broker.store, broker.project, internal=True)
-        report = last.report if self._look is None else compared(self._look, last)
-        self._look, self.count = last, self.count + 1
-        kept = {
-            row.queue: self._points.get(row.queue) or deque(maxlen=MAX_POINTS)
-            for row in last.report.queues[:_MAX_QUEUES]
-        }
-        for row in last.report.queues[:_MAX_QUEUES]:
-            kept[row.queue].append(row.total)
-        self._points = kept
-        return report
+    @property
+    def number(self) -> int:
+        """The number of the newest sample."""
+        found = None if self._sampler is None else self._sampler.latest()
+        return 0 if found is None else found.number
+
+    @property
+    def outage(self) -> str | None:
+        """Why there is no newer sample; None if there is no reason."""
+        return None if self._sampler is None else self._sampler.error
+
+    @property
+    def sampler(self) -> Sampler:
+        """The sampler of this process, which shares its samples with those of others.
+
+        Raises:
+            KombuPoolError: the broker cannot be opened.
+        """
+        with self._lock:
+            if self._sampler is None:
+                store, project, _ = self._broker()
+                self._sampler = Sampler(store, project, interval=self._every)
+                self._sampler.start()
+            return self._sampler
+
+    def close(self) -> None:
+        """End the thread."""
+        with self._lock:
+            sampler, self._sampler = self._sampler, None
+        if sampler is not None:
+            sampler.close()

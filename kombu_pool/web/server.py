@@ -58,10 +58,15 @@ def listen(host: str, port: int) -> socket.socket:
         raise ConfigurationError(f"Cannot listen on {host} port {port}: {error.strerror or error}") from error
 
 
-def serve(app: Starlette, listener: socket.socket) -> None:
-    """Serve the application until SIGINT or SIGTERM."""
+def make(app: Starlette) -> uvicorn.Server:
+    """Return a server of the application, whose ``run`` takes sockets that listen."""
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, lifespan="on", server_header=False,
         timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT,
     )  # fmt: skip
-    _Server(config).run([listener])
+    return _Server(config)
+
+
+def serve(app: Starlette, listener: socket.socket) -> None:
+    """Serve the application until SIGINT or SIGTERM."""
+    make(app).run([listener])

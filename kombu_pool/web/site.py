@@ -9,14 +9,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool.errors import KombuPoolError
+from kombu_pool.metrics.sampler import INTERVAL
 from kombu_pool.operator.broker import Broker, open_broker
 from kombu_pool.web.audit import AuditLog
-from kombu_pool.web.sampling import Sampler
+from kombu_pool.web.sampling import Samples
+from kombu_pool.web.shared import SharedAnswers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from starlette.requests import Request
+
+    from kombu_pool.model import FoundMessage
+
+    Revoke = Callable[[Sequence[FoundMessage]], Mapping[str, Exception] | None]
 
 #: Least characters of a token: it is the only thing that keeps others out.
 MIN_TOKEN = 16
@@ -36,8 +42,10 @@ class Options:
     show_bodies: bool = False
     #: Names of hosts under which the page is served without a token, beside this machine's; "*" for any.
     allowed_hosts: tuple[str, ...] = ()
+    #: Called with the messages of tasks that were cancelled, for their results; returns the errors by task.
+    on_cancelled: Revoke | None = None
     #: Time between two samples of the queues, in seconds.
-    every: float = 2.0
+    every: float = INTERVAL
 
 
 class Site:
@@ -48,7 +56,10 @@ class Site:
         self.options = options
         self.audit = AuditLog()
         self.warnings: list[str] = []
-        self.sampler = Sampler(lambda: self.broker, options.every)
+        self.shared = SharedAnswers()
+        self.sampler = Samples(lambda: self.broker, options.every)
+        #: The number of open streams.
+        self.streams = 0
         #: Set when the server stops: streams end.
         self.closing = threading.Event()
         self._app = app
@@ -86,6 +97,7 @@ class Site:
     def close(self) -> None:
         """End the streams, and close the broker if it was opened here."""
         self.closing.set()
+        self.sampler.close()
         with self._lock:
             self._stack.close()
             self._opened = self._app if isinstance(self._app, Broker) else None

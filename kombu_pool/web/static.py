@@ -1,4 +1,4 @@
-"""The style and the script of the pages."""
+"""The style, the script and the icon of the pages."""
 
 from __future__ import annotations
 
@@ -30,4 +30,13 @@ def script(_: Request) -> Response:
     return Response(_content("page.js"), media_type="text/javascript", headers=_HEADERS)
 
 
-routes = [Route("/static/style.css", style, name="style"), Route("/static/page.js", script, name="script")]
+def icon(_: Request) -> Response:
+    """Answer with the icon."""
+    return Response(_content("icon.svg"), media_type="image/svg+xml", headers=_HEADERS)
+
+
+routes = [
+    Route("/static/style.css", style, name="style"),
+    Route("/static/page.js", script, name="script"),
+    Route("/static/icon.svg", icon, name="icon"),
+]

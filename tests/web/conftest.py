@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,16 +10,13 @@ from kombu_pool.operator import queues
 from kombu_pool.operator.broker import BrokerUrl, open_broker
 from kombu_pool.web import create_app
 from tests.support.limits import LIMIT
+from tests.support.web.addresses import LOOPBACK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from kombu_pool.operator.broker import Broker
-
-#: The token of the applications that have one.
-TOKEN = "correct horse battery"
-LOOPBACK = "http://127.0.0.1:15680"
 
 
 @pytest.fixture(autouse=True)
@@ -36,12 +34,14 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
 
 
 @pytest.fixture
-def browse(broker: Broker) -> Iterator[Callable[..., TestClient]]:
-    """Return a client of the page with these options, from this machine unless another ``client`` asks."""
+def browse_of() -> Iterator[Callable[..., TestClient]]:
+    """Return a client of the page of a broker with these options, from this machine unless another ``client`` asks."""
     opened = []
 
-    def open_client(*, base_url: str = LOOPBACK, client: str = "127.0.0.1", **options: Any) -> TestClient:
-        app = create_app(broker, **options)
+    def open_client(
+        broker: Any, *, base_url: str = LOOPBACK, client: str = "127.0.0.1", every: float = 0.2, **options: Any
+    ) -> TestClient:
+        app = create_app(broker, every=every, **options)
         opened.append(app.state.site)
         return TestClient(
             app, base_url, client=(client, 50_000), follow_redirects=False, headers={"accept": "text/html"}
@@ -50,3 +50,9 @@ def browse(broker: Broker) -> Iterator[Callable[..., TestClient]]:
     yield open_client
     for site in opened:
         site.close()
+
+
+@pytest.fixture
+def browse(broker: Broker, browse_of: Callable[..., TestClient]) -> Callable[..., TestClient]:
+    """As ``browse_of``, for the broker with one queue."""
+    return partial(browse_of, broker)

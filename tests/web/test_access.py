@@ -13,7 +13,7 @@ from kombu_pool.errors import ConfigurationError
 from kombu_pool.web import create_app
 from kombu_pool.web.access import MAX_BODY
 from kombu_pool.web.sessions import SESSION_TTL, Sessions
-from tests.web.conftest import LOOPBACK, TOKEN
+from tests.support.web.addresses import LOOPBACK, TOKEN
 
 
 def basic(token: str) -> dict[str, str]:
@@ -89,7 +89,7 @@ def test_an_allowed_host_is_let_in_without_a_token(browse):
 )
 def test_a_form_of_another_site_is_refused(browse, headers):
     client = browse()
-    data = {"form_token": form_token(client.get("/").text), "name": "orders"}
+    data = {"form_token": form_token(client.get("/queue?name=orders").text), "name": "orders"}
 
     refused = client.post("/logout", data=data, headers=headers)
     taken = client.post("/logout", data=data, headers={"origin": LOOPBACK})
@@ -101,9 +101,9 @@ def test_a_form_of_another_site_is_refused(browse, headers):
 @pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded", "text/plain", "multipart/form-data", ""])
 def test_a_form_needs_the_token_of_its_session(browse, content_type):
     client, other = browse(), browse()
-    foreign = form_token(other.get("/").text)
+    foreign = form_token(other.get("/queue?name=orders").text)
 
-    client.get("/")
+    client.get("/queue?name=orders")
     for body in ("", "form_token=", f"form_token={foreign}", "form_token=%FF"):
         assert client.post("/logout", content=body, headers={"content-type": content_type}).status_code == 403
 

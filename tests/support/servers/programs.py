@@ -8,7 +8,12 @@ import shutil
 import pytest
 
 #: Program -> the Debian package that contains it.
-_PACKAGES = {"redis-server": "redis-server", "valkey-server": "valkey-server", "openssl": "openssl"}
+_PACKAGES = {
+    "redis-server": "redis-server",
+    "valkey-server": "valkey-server",
+    "openssl": "openssl",
+    "chromium": "chromium",
+}
 #: Program -> compatible programs.
 _ALTERNATIVES = {"redis-server": ["valkey-server"]}
 

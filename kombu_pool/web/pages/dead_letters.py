@@ -1,0 +1,157 @@
+"""The pages of the dead letters: the queues that have some, and those of one queue."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from starlette.routing import Route
+
+from kombu_pool.operator import dead_letters, messages, removal
+from kombu_pool.operator.summaries import REASONS, UNREADABLE
+from kombu_pool.storage.redrive import DeadLetterFilter
+from kombu_pool.web.actions import MAX_SECONDS, Question, ask, is_confirmed, required, take
+from kombu_pool.web.pages.layout import page
+from kombu_pool.web.problems import Problem
+from kombu_pool.web.rendering import render_text
+from kombu_pool.web.requests import form_of, path_for
+from kombu_pool.web.site import site_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.datastructures import ImmutableMultiDict
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from kombu_pool.model import RedriveResult
+    from kombu_pool.operator.messages import MessageView
+
+#: How old the list of queues may be, in seconds: the first messages of every queue are read for it.
+_TTL = 10.0
+#: Dead letters that the page lists, and that a question counts.
+SHOWN, _COUNTED = 200, 1000
+_ALL_REASONS = {**REASONS, **UNREADABLE}
+
+
+class Chosen(NamedTuple):
+    """What a reader has chosen among the dead letters of a queue; empty is all."""
+
+    reason: str
+    origin: str
+
+    @classmethod
+    def of(cls, given: Mapping[str, str]) -> Chosen:
+        """Return the choice of a query or a form."""
+        reason = given.get("reason", "")
+        return cls(reason if reason in _ALL_REASONS else "", given.get("origin", "").strip())
+
+    def matches(self, view: MessageView) -> bool:
+        """Return whether a dead letter is wanted."""
+        letter = view.dead_letter or {}
+        return (not self.reason or letter.get("reason") == self.reason) and (
+            not self.origin or letter.get("queue") == self.origin
+        )
+
+
+def show(request: Request) -> Response:
+    """Show the queues with dead letters, or the dead letters of one queue."""
+    name = request.query_params.get("name")
+    if name is None:
+        return page(request, "dead_queues.html", live(request), path_for(request, "events", "dead"))
+    site, chosen = site_of(request), Chosen.of(request.query_params)
+    store, project, _ = site.broker
+    views = messages.peek(
+        store, project, name, limit=messages.MAX_SEARCHED, dead=True, show_bodies=site.options.show_bodies
+    )
+    wanted = [view for view in views if chosen.matches(view)]
+    return page(
+        request, "dead_letters.html", name=name, rows=wanted[:SHOWN], found=len(wanted), shown=SHOWN, chosen=chosen,
+        reasons=list(_ALL_REASONS), origins=sorted({(view.dead_letter or {}).get("queue", "") for view in views}),
+        searched=messages.MAX_SEARCHED,
+    )  # fmt: skip
+
+
+def live(request: Request) -> str:
+    """Return the table of queues."""
+    site = site_of(request)
+    store, project, _ = site.broker
+    rows = site.shared.get("dead", _TTL, lambda: dead_letters.queues_with_dead_letters(store, project))
+    return render_text(request, "_dead_queues.html", rows=rows)
+
+
+def _selection(form: ImmutableMultiDict[str, str]) -> tuple[DeadLetterFilter, str]:
+    """Return the dead letters that a form chooses, and what they are in words."""
+    chosen = Chosen.of(form)
+    reasons = [_ALL_REASONS[chosen.reason]] if chosen.reason else None
+    origins = [chosen.origin] if chosen.origin else None
+    if form.get("scope") == "all":
+        words = [f"with the reason {chosen.reason}" if reasons else "", f"from {chosen.origin}" if origins else ""]
+        return DeadLetterFilter(reasons, origins), " ".join(["all dead letters", *filter(None, words)])
+    ids = form.getlist("message")
+    if not ids:
+        raise Problem(400, "Nothing chosen", "No dead letter is checked.")
+    return DeadLetterFilter(None, None, ids), f"{len(ids)} dead {'letter' if len(ids) == 1 else 'letters'}"
+
+
+def redrive(request: Request) -> Response:
+    """Give dead letters back to the queues that they came from, or to another one."""
+    name, form = required(request, "name"), form_of(request)
+    selection, what = _selection(form)
+    target = form.get("target", "").strip() or None
+    store, project, _ = site_of(request).broker
+    back = path_for(request, "dead", name=name, **Chosen.of(form)._asdict())
+    if not is_confirmed(request):
+        found = dead_letters.preview_redrive(store, project, name, target, selection, _COUNTED)
+        rows = tuple(f"{row.count} to {row.to}{_absence(row.exists)}: {row.reason}" for row in found)
+        counted = sum(row.count for row in found)
+        more = (f"These are the first {_COUNTED}.",) if counted >= _COUNTED else ()
+        return ask(request, Question(f"Give {what} in {name} back?", "Give back", back, (*rows, *more)))
+    ends = time.monotonic() + MAX_SECONDS
+
+    def call() -> str:
+        result = store.redrive(
+            name, project, target=target, progress=lambda _: time.monotonic() > ends, **selection._asdict()
+        )
+        return _told(result)
+
+    return take(request, "give back", f"{what} in {name}", call, back)
+
+
+def _absence(exists: bool) -> str:
+    return "" if exists else ", which does not exist"
+
+
+def _told(result: RedriveResult) -> str:
+    moved = [f"{count} to {queue}" for queue, count in sorted(result.moved.items())]
+    texts = [f"Gave {', '.join(moved)} back." if moved else "Gave nothing back."]
+    texts += [f"{count} for {queue} remain." for queue, count in sorted(result.remaining.items())]
+    texts += [str(error) for _, error in sorted(result.refusals.items())]
+    if result.seen < result.total:
+        texts.append(f"{result.total - result.seen} were not reached in time: do it again.")
+    return " ".join(texts)
+
+
+def delete(request: Request) -> Response:
+    """Delete dead letters."""
+    name = required(request, "name")
+    selection, what = _selection(form_of(request))
+    store, project, _ = site_of(request).broker
+    back = path_for(request, "dead", name=name, **Chosen.of(form_of(request))._asdict())
+    if not is_confirmed(request):
+        return ask(request, Question(f"Delete {what} in {name}?", "Delete", back))
+    ends = time.monotonic() + MAX_SECONDS
+
+    def call() -> str:
+        deleted = removal.delete_dead_letters(store, project, name, selection, lambda _, __: time.monotonic() > ends)
+        late = " The time was over: there may be more." if time.monotonic() > ends else ""
+        return f"Deleted {deleted} dead {'letter' if deleted == 1 else 'letters'} in {name}.{late}"
+
+    return take(request, "delete dead letters", f"{what} in {name}", call, back)
+
+
+routes = [
+    Route("/dead", show, name="dead"),
+    Route("/dead/redrive", redrive, methods=["POST"], name="redrive"),
+    Route("/dead/delete", delete, methods=["POST"], name="delete_dead"),
+]

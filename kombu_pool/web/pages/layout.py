@@ -1,0 +1,28 @@
+"""What every page has around its own part."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+
+from kombu_pool.web.actions import done
+from kombu_pool.web.rendering import render
+from kombu_pool.web.site import site_of
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+
+def page(request: Request, template: str, live: str | None = None, events: str = "", **values: Any) -> Response:
+    """Return a page; ``live`` is the part that the stream at ``events`` refreshes, rendered already."""
+    return render(
+        request,
+        template,
+        live=None if live is None else Markup(live),  # noqa: S704 - a template made it
+        events=events,
+        done=done(request),
+        warnings=site_of(request).warnings,
+        **values,
+    )

@@ -1,0 +1,187 @@
+"""The page of one queue."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from starlette.routing import Route
+
+from kombu_pool.errors import KombuPoolError
+from kombu_pool.operator import messages, removal
+from kombu_pool.operator.queue_details import show_queue
+from kombu_pool.web.actions import Question, ask, is_confirmed, required, take
+from kombu_pool.web.pages.layout import page
+from kombu_pool.web.rendering import render_text
+from kombu_pool.web.requests import form_of, path_for
+from kombu_pool.web.site import site_of
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from kombu_pool.operator.messages import MessageView
+    from kombu_pool.operator.queue_details import QueueDetails
+    from kombu_pool.operator.queues import QueueRow
+
+#: The kinds of messages that are shown, and how many at once.
+_KINDS, _LIMITS = ("ready", "delayed", "dead"), (20, 100, 500)
+
+
+def show(request: Request) -> Response:
+    """Show a queue, and its first messages."""
+    name, given = required(request, "name"), request.query_params
+    details = _details(request, name)
+    kind = given.get("kind", "ready")
+    kind = kind if kind in _KINDS else "ready"
+    limit = next((limit for limit in _LIMITS if str(limit) == given.get("limit")), _LIMITS[0])
+    found, failure = _peek(request, name, kind, limit, given.get("task", "").strip())
+    return page(
+        request,
+        "queue.html",
+        live(request),
+        path_for(request, "events", "queue", name=name),
+        details=details,
+        declared=_declared(details),
+        messages=found,
+        failure=failure,
+        kind=kind,
+        kinds=_KINDS,
+        limit=limit,
+        limits=_LIMITS,
+        task=given.get("task", "").strip(),
+    )
+
+
+def _details(request: Request, name: str) -> QueueDetails:
+    site = site_of(request)
+    store, project, _ = site.broker
+    return site.shared.get(("queue", name), site.options.every, lambda: show_queue(store, project, name))
+
+
+def _declared(details: QueueDetails) -> list[tuple[str, str]]:
+    declared = dict(details.declared)
+    arguments = declared.pop("arguments", None) or {}
+    found = {**details.policy, **declared, **arguments}
+    return [(name, _text(value)) for name, value in sorted(found.items()) if value is not None]
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) and value else json.dumps(value, default=str)
+
+
+def _peek(request: Request, name: str, kind: str, limit: int, task: str) -> tuple[list[MessageView], str]:
+    """Return messages, or why there are none: the counts and the consumers are there also if the pool is down."""
+    site = site_of(request)
+    store, project, _ = site.broker
+    details = _details(request, name)
+    if details.row.error is not None:
+        return [], details.row.error
+    try:
+        found = messages.peek(
+            store, project, name, limit=limit, delayed=kind == "delayed", dead=kind == "dead", task=task or None,
+            show_bodies=site.options.show_bodies,
+        )  # fmt: skip
+    except KombuPoolError as error:
+        return [], str(error)
+    return found, ""
+
+
+def live(request: Request) -> str:
+    """Return the counts and the consumers."""
+    name, site = required(request, "name"), site_of(request)
+    details = _details(request, name)
+    sampled = _sampled(request, name)
+    store, project, _ = site.broker
+    counters = site.shared.get(
+        ("counters", name), site.options.every, lambda: store.control.counters([(project, name)])
+    )
+    return render_text(
+        request,
+        "_queue.html",
+        details=details,
+        row=details.row,
+        rates=(None, None) if sampled is None else (sampled.rate_in, sampled.rate_out),
+        points=site.sampler.points(name),
+        counters=sorted(counters.get((project, name), {}).items()),
+    )
+
+
+def _sampled(request: Request, name: str) -> QueueRow | None:
+    with suppress(KombuPoolError):
+        return next((row for row in site_of(request).sampler.latest().queues if row.queue == name), None)
+    return None
+
+
+def purge(request: Request) -> Response:
+    """Delete the messages that no consumer holds: all, those that are ready, or those of one task."""
+    name, form = required(request, "name"), form_of(request)
+    task, keep = form.get("task", "").strip(), form.get("keep_delayed") == "1"
+    store, project, _ = site_of(request).broker
+    back = path_for(request, "queue", name=name)
+    if not is_confirmed(request):
+        row = show_queue(store, project, name).row
+        what = f"the tasks {task}" if task else f"{row.ready} ready messages"
+        what += "" if keep else ", delayed ones too" if task else f" and {row.delayed} delayed ones"
+        note = ("Messages that a consumer holds stay. The result of a task that is deleted stays PENDING.",)
+        return ask(request, Question(f"Delete {what} from {name}?", "Purge", back, note))
+
+    def call() -> str:
+        deleted = removal.purge(store, project, name, keep_delayed=keep, task=task or None)
+        return f"Deleted {deleted} messages from {name}."
+
+    return take(request, "purge", name, call, back)
+
+
+def pause(request: Request) -> Response:
+    """Stop the delivery of messages."""
+    name = required(request, "name")
+    store, project, _ = site_of(request).broker
+
+    def call() -> str:
+        store.queue_controller.pause(name, project)
+        return f"Paused {name}."
+
+    return take(request, "pause", name, call, path_for(request, "queue", name=name))
+
+
+def resume(request: Request) -> Response:
+    """Resume the delivery of messages."""
+    name = required(request, "name")
+    store, project, _ = site_of(request).broker
+
+    def call() -> str:
+        store.queue_controller.resume(name, project)
+        return f"Resumed {name}."
+
+    return take(request, "resume", name, call, path_for(request, "queue", name=name))
+
+
+def delete(request: Request) -> Response:
+    """Delete the queue with its messages and bindings; if asked so, only an empty or unused one."""
+    name, form = required(request, "name"), form_of(request)
+    if_empty, if_unused = form.get("if_empty") == "1", form.get("if_unused") == "1"
+    store, project, _ = site_of(request).broker
+    back = path_for(request, "queue", name=name)
+    if not is_confirmed(request):
+        row = show_queue(store, project, name).row
+        total = "an unknown number of" if row.total is None else row.total
+        note = ("Its consumers are cancelled, and its bindings go with it.",)
+        text = f"Delete {name} with {total} messages and {row.consumers} consumers?"
+        return ask(request, Question(text, "Delete the queue", back, note))
+
+    def call() -> str:
+        removal.delete_queue(store, project, name, if_empty=if_empty, if_unused=if_unused)
+        return f"Deleted {name}."
+
+    return take(request, "delete queue", name, call, path_for(request, "queues"))
+
+
+routes = [
+    Route("/queue", show, name="queue"),
+    Route("/queue/purge", purge, methods=["POST"], name="purge"),
+    Route("/queue/pause", pause, methods=["POST"], name="pause"),
+    Route("/queue/resume", resume, methods=["POST"], name="resume"),
+    Route("/queue/delete", delete, methods=["POST"], name="delete"),
+]

@@ -1,0 +1,241 @@
+"""The page of the tasks that wait."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote
+
+from starlette.routing import Route
+
+from kombu_pool.drivers import mask
+from kombu_pool.operator import tasks
+from kombu_pool.operator.times import read_duration, read_time
+from kombu_pool.web.actions import MAX_SECONDS, Question, ask, is_confirmed, take
+from kombu_pool.web.pages.layout import page
+from kombu_pool.web.problems import Problem
+from kombu_pool.web.requests import form_of, path_for
+from kombu_pool.web.site import site_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from kombu_pool.model import FoundMessage
+    from kombu_pool.operator.tasks import TaskAnswer, TaskReport, TaskRow
+    from kombu_pool.web.site import Site
+
+#: Tasks that the page lists, and messages in each state of each queue that are read for the summary.
+SHOWN, _SUMMARIZED = 200, 200
+#: Tasks of one action.
+MAX_BATCH = 10_000
+#: Names that a question or a result lists.
+_LISTED = 5
+_HIGHEST_PRIORITY = 255
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a reader looks for: an id, or the tasks of a name or pattern, a queue, a state, an age."""
+
+    id: str
+    name: str
+    queue: str
+    state: str
+    older: str
+
+    @classmethod
+    def of(cls, given: Mapping[str, str]) -> Search:
+        """Return the search of a query or a form."""
+        state = given.get("state", "")
+        texts = {name: given.get(name, "").strip() for name in ("id", "name", "queue", "older")}
+        return cls(state=state if state in ("ready", "delayed") else "", **texts)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is looked for."""
+        return not any((self.id, self.name, self.queue, self.state, self.older))
+
+    def query(self) -> dict[str, str]:
+        """Return the query of the page that shows this search."""
+        return {"id": self.id, "name": self.name, "queue": self.queue, "state": self.state, "older": self.older}
+
+    def filter(self) -> tasks.TaskFilter:
+        """Return the selection.
+
+        Raises:
+            Problem: the age is no duration.
+        """
+        older = _duration(self.older) if self.older else 0.0
+        return tasks.TaskFilter([self.name] if self.name else [], self.state or None, older)
+
+
+def _duration(text: str) -> float:
+    try:
+        return read_duration(text)
+    except ValueError as error:
+        raise Problem(400, "Refused", str(error)) from error
+
+
+def show(request: Request) -> Response:
+    """Show the tasks that are looked for; without a search, how many of each name wait."""
+    site, search = site_of(request), Search.of(request.query_params)
+    answer, report = None, None
+    if search.id:
+        answer = tasks.find_tasks(*site.broker[:2], [search.id], search.queue or None)
+        rows = answer.tasks
+    else:
+        report = _find(site, search, _SUMMARIZED if search.is_empty else None)
+        rows = report.tasks
+    return page(
+        request, "tasks.html", search=search, rows=rows[:SHOWN], found=len(rows), shown=SHOWN, answer=answer,
+        report=report, summaries=report.summaries() if report and search.is_empty else None, key=_key,
+        summarized=_SUMMARIZED, unreachable=(answer or report or tasks.TaskReport([])).unreachable,
+    )  # fmt: skip
+
+
+def _find(site: Site, search: Search, limit: int | None = None) -> TaskReport:
+    store, project, _ = site.broker
+    queues = [search.queue] if search.queue else []
+    return tasks.list_tasks(store, project, search.filter(), queues=queues, limit=limit)
+
+
+def _key(row: TaskRow) -> str:
+    """Return the value of a task's check box: with its queue it is found by one call."""
+    return f"{quote(row.queue, safe='')}:{row.id}"
+
+
+def cancel(request: Request) -> Response:
+    """Cancel the chosen tasks."""
+    site = site_of(request)
+    note: tuple[str, ...] = ("A task that a worker holds is left alone.",)
+    if site.options.on_cancelled is None:
+        note += ("The results of these tasks stay PENDING: the page knows no result backend.",)
+    store, project, _ = site.broker
+
+    failures: dict[str, Exception] = {}
+
+    def call(queue: str, ids: Sequence[str]) -> TaskAnswer:
+        return tasks.cancel_tasks(store, project, ids, queue, revoke)
+
+    def revoke(messages: Sequence[FoundMessage]) -> None:
+        if site.options.on_cancelled is not None:
+            failures.update(site.options.on_cancelled(messages) or {})
+
+    return _act(request, "cancel", "Cancelled", note, call, failures)
+
+
+def run_now(request: Request) -> Response:
+    """Make the chosen tasks ready now."""
+    store, project, _ = site_of(request).broker
+    return _act(
+        request, "run now", "Made ready", ("Tasks that are ready stay where they are.",),
+        lambda queue, ids: tasks.run_now(store, project, ids, queue),
+    )  # fmt: skip
+
+
+def reschedule(request: Request) -> Response:
+    """Change when the chosen tasks may run, or their priority."""
+    form = form_of(request)
+    due, priority = _due(form), _priority(form.get("priority", "").strip())
+    if due is None and priority is None:
+        raise Problem(400, "Nothing to change", "Say in how long, at which time, or with which priority.")
+    store, project, _ = site_of(request).broker
+    return _act(
+        request, "reschedule", "Changed", (),
+        lambda queue, ids: tasks.change_tasks(store, project, ids, due=due, priority=priority, queue=queue),
+    )  # fmt: skip
+
+
+def _due(form: Mapping[str, str]) -> float | None:
+    after, at = form.get("in", "").strip(), form.get("at", "").strip()
+    if after and at:
+        raise Problem(400, "Refused", "In how long, and at which time, are two times: give one.")
+    if after:
+        return time.time() + _duration(after)
+    try:
+        return read_time(at) if at else None
+    except ValueError as error:
+        raise Problem(400, "Refused", str(error)) from error
+
+
+def _priority(given: str) -> int | None:
+    if not given:
+        return None
+    if not given.isdecimal() or int(given) > _HIGHEST_PRIORITY:
+        raise Problem(400, "Refused", f"priority must be a whole number from 0 to {_HIGHEST_PRIORITY}, not {given!r}")
+    return int(given)
+
+
+def _act(
+    request: Request,
+    action: str,
+    did: str,
+    note: tuple[str, ...],
+    call: Callable[[str, Sequence[str]], TaskAnswer],
+    failures: Mapping[str, Exception] = {},
+) -> Response:
+    """Do something with the tasks that are checked, or with all that are found; after a confirmation."""
+    form, search = form_of(request), Search.of(form_of(request))
+    back = path_for(request, "tasks", **search.query())
+    if form.get("scope") == "all":
+        chosen = [(row.queue, row.id) for row in _find(site_of(request), search).tasks]
+    else:
+        chosen = [_read_key(key) for key in form.getlist("task")]
+    if not chosen:
+        raise Problem(400, "Nothing chosen", "No task is checked, or none is found any more.")
+    chosen = chosen[:MAX_BATCH]
+    names = ", ".join(task_id for _, task_id in chosen[:_LISTED]) + (", ..." if len(chosen) > _LISTED else "")
+    if not is_confirmed(request):
+        text = f"{action.capitalize()} {len(chosen)} {'task' if len(chosen) == 1 else 'tasks'}?"
+        return ask(request, Question(text, action.capitalize(), back, (names, *note)))
+
+    def run() -> str:
+        said = _each_queue(chosen, did, call)
+        failed = [f"The result of {task_id} stays as it is: {mask(str(error))}." for task_id, error in failures.items()]
+        return " ".join([said, *failed[:_LISTED]])
+
+    return take(request, f"{action} tasks", f"{len(chosen)}: {names}", run, back)
+
+
+def _read_key(key: str) -> tuple[str, str]:
+    queue, _, task_id = key.partition(":")
+    return unquote(queue), task_id
+
+
+def _each_queue(chosen: Iterable[tuple[str, str]], did: str, call: Callable[[str, Sequence[str]], TaskAnswer]) -> str:
+    """Call for each task, until the time is over; return what was done in words."""
+    ends, done, left = time.monotonic() + MAX_SECONDS, 0, dict.fromkeys(("claimed", "dead", "missing", "late"), 0)
+    reasons: dict[str, str] = {}
+    for queue, task_id in chosen:
+        if time.monotonic() > ends:
+            left["late"] += 1
+            continue
+        answer = call(queue, [task_id])
+        done += bool(answer.tasks)
+        left["claimed"] += bool(answer.claimed)
+        left["dead"] += bool(answer.dead_letters)
+        left["missing"] += len(answer.missing)
+        reasons.update(answer.unreachable)
+    return " ".join([f"{did} {done} {'task' if done == 1 else 'tasks'}.", *_remaining(left), *reasons.values()])
+
+
+def _remaining(left: Mapping[str, int]) -> list[str]:
+    texts = {
+        "claimed": "held by a worker, and left alone: celery control revoke stops those.",
+        "dead": "dead letters, and left alone.",
+        "missing": "not waiting any more.",
+        "late": "not reached in time: do it again.",
+    }
+    return [f"{left[name]} {text}" for name, text in texts.items() if left[name]]
+
+
+routes = [
+    Route("/tasks", show, name="tasks"),
+    Route("/tasks/cancel", cancel, methods=["POST"], name="cancel"),
+    Route("/tasks/now", run_now, methods=["POST"], name="now"),
+    Route("/tasks/reschedule", reschedule, methods=["POST"], name="reschedule"),
+]

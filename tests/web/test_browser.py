@@ -1,0 +1,175 @@
+"""The pages in a browser: how they look, by the keyboard, as they refresh, and without a script."""
+
+from __future__ import annotations
+
+import io
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from kombu_pool.operator.broker import BrokerUrl, open_broker
+from tests.support.limits import LIMIT
+from tests.support.servers.programs import require, skip_or_fail
+from tests.support.web.shop import fill, post, task
+from tests.support.web.site import serving
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: Set to write the pictures of the documentation.
+PICTURES = "KOMBU_POOL_PICTURES"
+FOLDER = Path(__file__).parents[2] / "docs" / "images" / "web"
+PAGES = {
+    "queues": "/",
+    "queue": "/queue?name=images",
+    "tasks": "/tasks?name=*resize*&state=delayed",
+    "task-names": "/tasks",
+    "dead-queues": "/dead",
+    "dead-letters": "/dead?name=failed",
+    "pools": "/pools",
+    "workers": "/workers",
+    "audit": "/audit",
+    "strange-names": "/queue?name=mail",
+}
+WIDTHS = (1280, 390)
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory) -> str:
+    return fill(tmp_path_factory.mktemp("shop"))
+
+
+@pytest.fixture(scope="module")
+def site(url) -> Iterator[str]:
+    with serving(url, "--every", "500ms", "--show-bodies") as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def browser():
+    program = require("chromium")
+    try:
+        from playwright.sync_api import sync_playwright  # noqa: PLC0415 - a browser may be missing
+    except ImportError:
+        skip_or_fail("playwright is not installed; pip install playwright")
+    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=arguments)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def opened(browser, site, **options):
+    """Yield a page that fails the test if the browser complains of anything, or asks another server."""
+    context = browser.new_context(base_url=site, reduced_motion="reduce", **options)
+    context.set_default_timeout(LIMIT * 1000)
+    page, complaints = context.new_page(), []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: None if request.url.startswith(site) else complaints.append(request.url))
+    try:
+        yield page
+        assert complaints == []
+    finally:
+        context.close()
+
+
+def picture(page, name: str) -> None:
+    """Write a picture of a page, with few colors, if that is asked."""
+    if os.environ.get(PICTURES):
+        from PIL import Image  # noqa: PLC0415 - only to write pictures
+
+        image = Image.open(io.BytesIO(page.screenshot(full_page=True)))
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        image.convert("RGB").quantize(64).save(FOLDER / f"{name}.png", optimize=True)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_every_page_is_readable_on_a_screen(browser, site, width, scheme):
+    with opened(browser, site, color_scheme=scheme, viewport={"width": width, "height": 800}) as page:
+        for name, path in PAGES.items():
+            page.goto(path)
+            page.locator("h1").wait_for()
+
+            too_wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+            background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+            assert (name, too_wide) == (name, 0)
+            assert (sum(map(int, background[4:-1].split(","))) > 384) == (scheme == "light")
+            picture(page, f"{name}-{scheme}-{'wide' if width == WIDTHS[0] else 'narrow'}")
+
+
+def test_an_action_is_taken_by_the_keyboard_alone(browser, site):
+    with opened(browser, site) as page:
+        page.goto("/queue?name=orders.priority")
+        press_tab_until(page, "Pause")
+        outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+        page.keyboard.press("Enter")
+        page.get_by_role("status").get_by_text("Paused orders.priority.").wait_for()
+        press_tab_until(page, "Purge")
+        page.keyboard.press("Enter")
+        page.get_by_role("heading", name="Delete 0 ready messages").wait_for()
+        page.keyboard.press("Enter")
+
+        page.get_by_role("status").get_by_text("Deleted 0 messages from orders.priority.").wait_for()
+        assert outline == "solid"
+
+
+def press_tab_until(page, text: str) -> None:
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.textContent.trim()") == text:
+            return
+    pytest.fail(f"The key Tab does not lead to {text!r}")
+
+
+def test_a_page_refreshes_itself_and_keeps_what_a_reader_typed(browser, site, url):
+    with opened(browser, site) as page, open_broker(BrokerUrl(url)) as broker:
+        page.goto("/queue?name=orders")
+        page.locator(".live[data-state=live]").wait_for()
+        page.get_by_label("Only tasks named").fill("shop.")
+        post(broker, "orders", *(task("shop.tasks.pay", f"pay-{number}") for number in range(3)))
+
+        page.locator("dl.totals div", has_text="Ready").get_by_text("3", exact=True).wait_for()
+
+        assert page.get_by_label("Only tasks named").input_value() == "shop."
+        page.goto("/")
+        row = page.locator("tr", has=page.get_by_role("link", name="orders", exact=True))
+        post(broker, "orders", task("shop.tasks.pay", "pay-9"))
+        row.locator("td[data-label=Ready]", has_text="4").wait_for()
+
+
+def test_a_list_is_filtered_and_acted_on_without_a_script(browser, site, url):
+    with opened(browser, site, java_script_enabled=False) as page, open_broker(BrokerUrl(url)) as broker:
+        post(broker, "search.index", *(task("shop.index", f"index-{number}") for number in range(3)))
+        page.goto("/tasks")
+        page.get_by_label("Name or pattern").fill("shop.index")
+        page.get_by_role("button", name="Find").click()
+        page.get_by_role("checkbox", name="index-1").check()
+        page.get_by_role("button", name="Cancel").click()
+        page.get_by_role("button", name="Cancel").click()
+
+        page.get_by_role("status").get_by_text("Cancelled 1 task.").wait_for()
+        assert [page.get_by_role("checkbox", name=f"index-{number}").count() for number in range(3)] == [1, 0, 1]
+
+
+def test_names_with_markup_and_control_characters_are_text(browser, site):
+    with opened(browser, site) as page:
+        page.goto("/queue?name=mail")
+        page.get_by_text("shop.\\x1b[31mred\\r\\n<b>bold</b>").first.wait_for()
+        page.goto("/")
+        page.get_by_text("<script>alert(1)</script>").first.wait_for()
+
+        assert page.locator("main b, main script").count() == 0
+
+
+def test_all_that_are_listed_are_checked_at_once(browser, site):
+    with opened(browser, site) as page:
+        page.goto("/dead?name=failed")
+        page.get_by_label("Check all").check()
+
+        assert page.locator("tbody input:checked").count() == page.locator("tbody tr").count() > 0

@@ -94,7 +94,8 @@ def list_held(
     answers = ask(store, calls, timeout)
     held = [row for answer in answers.values() if not isinstance(answer, KombuPoolError) for row in answer]
     errors = {pool: answer for pool, answer in answers.items() if isinstance(answer, KombuPoolError)}
-    unreachable = {pool: reason_of(pool, error) for pool, error in errors.items()}
+    unreachable = {row.pool: row.error for row in queues if row.error is not None}
+    unreachable.update({pool: reason_of(pool, error) for pool, error in errors.items()})
     return HeldReport(sorted(held, key=lambda row: -row.age), unreachable)
 
 

@@ -12,7 +12,7 @@ from starlette.middleware import Middleware
 from kombu_pool.errors import ConfigurationError, KombuPoolError
 from kombu_pool.metrics.sampler import INTERVAL, MIN_INTERVAL
 from kombu_pool.operator.broker import Broker, BrokerUrl
-from kombu_pool.web import events, health, management, static
+from kombu_pool.web import events, health, management, prometheus, static
 from kombu_pool.web.access import Access
 from kombu_pool.web.pages import audit, dead_letters, login, pools, queue, queues, tasks, workers
 from kombu_pool.web.problems import Problem, handle_error
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 #: The routes of every module, in this order.
 ROUTES: tuple[BaseRoute, ...] = (
-    *health.routes, *static.routes, *login.routes, *events.routes, *queues.routes, *queue.routes, *tasks.routes,
+    *health.routes, *prometheus.routes, *static.routes, *login.routes, *events.routes,
+    *queues.routes, *queue.routes, *tasks.routes,
     *dead_letters.routes, *pools.routes, *workers.routes, *audit.routes, *management.routes(),
 )  # fmt: skip
 

@@ -68,7 +68,7 @@ class Samples:
         """
         with self._lock:
             if self._sampler is None:
-                store, project, _ = self._broker()
+                store, project = self._broker()[:2]
                 self._sampler = Sampler(store, project, interval=self._every)
                 self._sampler.start()
             return self._sampler

@@ -6,7 +6,7 @@ import threading
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from kombu_pool.errors import KombuPoolError
 from kombu_pool.metrics.sampler import INTERVAL
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from kombu_pool.model import FoundMessage
 
     Revoke = Callable[[Sequence[FoundMessage]], Mapping[str, Exception] | None]
+
+T = TypeVar("T")
 
 #: Least characters of a token: it is the only thing that keeps others out.
 MIN_TOKEN = 16
@@ -67,6 +69,8 @@ class Site:
         self._failure: tuple[float, KombuPoolError] | None = None
         self._lock = threading.Lock()
         self._stack = ExitStack()
+        self._made: dict[str, Any] = {}
+        self._once_lock = threading.Lock()
 
     @property
     def broker(self) -> Broker:
@@ -90,6 +94,14 @@ class Site:
             self._failure = time.monotonic(), error
             raise
 
+    def once(self, name: str, make: Callable[[], T]) -> T:
+        """Return what was made under a name, and make it at the first call."""
+        with self._once_lock:
+            if name not in self._made:
+                self._made[name] = make()
+            found: T = self._made[name]
+            return found
+
     def call_on_close(self, callback: Callable[[], object]) -> None:
         """Call ``callback`` when the broker is closed, or would be if it was opened here; before it is."""
         self._stack.callback(callback)
@@ -99,6 +111,7 @@ class Site:
         self.closing.set()
         self.sampler.close()
         with self._lock:
+            self._made.clear()
             self._stack.close()
             self._opened = self._app if isinstance(self._app, Broker) else None
 

@@ -28,7 +28,7 @@ def stored(request, tmp_path):
 
 
 def reject(broker, queue, number):
-    store, project, _ = broker
+    store, project = broker[:2]
     claim, messages = store.claim_controller.create(queue, {"ttl": 60, "grace": 0}, project, number)
     store.message_controller.reject(queue, [(message["id"], claim) for message in messages], project)
     store.dead_letter_all()
@@ -102,7 +102,7 @@ def test_dead_letters_are_given_back_and_deleted(stored, browse_of):
 
 
 def test_workers_and_what_they_hold_are_shown(stored, browse_of):
-    store, project, _ = stored
+    store, project = stored[:2]
     post(stored, "orders", task("pay", "pay-1"), task("pay", "pay-2"))
     holder = new_consumer_id(new_owner_id(), 1, "tag-1")
     store.control.consumers_controller.add_holder("orders", holder, 60, project)
@@ -160,7 +160,7 @@ def test_what_was_done_is_said_only_after_an_action(browse):
 
 
 def test_queues_are_sorted_filtered_and_paged(broker, browse):
-    store, project, _ = broker
+    store, project = broker[:2]
     for number in range(PAGE_SIZE + 5):
         store.queue_controller.create(f"q{number:03}", None, project)
     post(broker, "q007", *(task("pay", str(number)) for number in range(3)))
@@ -184,6 +184,12 @@ def test_celerys_own_queues_are_behind_a_switch(broker, browse):
     assert "pidbox" not in client.get("/").text
     assert "pidbox" in client.get("/?all=1").text
     assert re.search(r"[1-3] of Celery's own hidden", texts(client.get("/")))
+
+
+def test_prometheus_gets_the_metrics_of_the_queues(browse):
+    assert (
+        'kombu_pool_queue_messages_ready{pool="default",queue="orders",vhost="/"} 0.0' in browse().get("/metrics").text
+    )
 
 
 def test_an_application_below_another_path_links_to_itself(broker, browse):

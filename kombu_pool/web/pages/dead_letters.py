@@ -60,7 +60,7 @@ def show(request: Request) -> Response:
     if name is None:
         return page(request, "dead_queues.html", live(request), path_for(request, "events", "dead"))
     site, chosen = site_of(request), Chosen.of(request.query_params)
-    store, project, _ = site.broker
+    store, project = site.broker[:2]
     views = messages.peek(
         store, project, name, limit=messages.MAX_SEARCHED, dead=True, show_bodies=site.options.show_bodies
     )
@@ -75,7 +75,7 @@ def show(request: Request) -> Response:
 def live(request: Request) -> str:
     """Return the table of queues."""
     site = site_of(request)
-    store, project, _ = site.broker
+    store, project = site.broker[:2]
     rows = site.shared.get("dead", _TTL, lambda: dead_letters.queues_with_dead_letters(store, project))
     return render_text(request, "_dead_queues.html", rows=rows)
 
@@ -99,7 +99,7 @@ def redrive(request: Request) -> Response:
     name, form = required(request, "name"), form_of(request)
     selection, what = _selection(form)
     target = form.get("target", "").strip() or None
-    store, project, _ = site_of(request).broker
+    store, project = site_of(request).broker[:2]
     back = path_for(request, "dead", name=name, **Chosen.of(form)._asdict())
     if not is_confirmed(request):
         found = dead_letters.preview_redrive(store, project, name, target, selection, _COUNTED)
@@ -136,7 +136,7 @@ def delete(request: Request) -> Response:
     """Delete dead letters."""
     name = required(request, "name")
     selection, what = _selection(form_of(request))
-    store, project, _ = site_of(request).broker
+    store, project = site_of(request).broker[:2]
     back = path_for(request, "dead", name=name, **Chosen.of(form_of(request))._asdict())
     if not is_confirmed(request):
         return ask(request, Question(f"Delete {what} in {name}?", "Delete", back))

@@ -50,7 +50,7 @@ def live(request: Request) -> str:
 
 
 def _pools(site: Site) -> list[_Pool]:
-    store, project, _ = site.broker
+    store, project = site.broker[:2]
     rows = pools.list_pools(store, project)
     health = {each.pool: each for each in pools.check_health(store)}
     queues = site.sampler.latest().queues
@@ -74,7 +74,7 @@ def change_weight(request: Request) -> Response:
     name, given = required(request, "name"), required(request, "weight").strip()
     if not given.isdecimal() or len(given) > len(str(MAX_WEIGHT)) or int(given) > MAX_WEIGHT:
         raise Problem(400, "Refused", f"weight must be a whole number from 0 to {MAX_WEIGHT}, not {given!r}")
-    store, project, _ = site_of(request).broker
+    store, project = site_of(request).broker[:2]
 
     def call() -> str:
         pools.change_pool(store, project, name, {"weight": int(given)})

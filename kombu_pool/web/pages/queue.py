@@ -56,7 +56,7 @@ def show(request: Request) -> Response:
 
 def _details(request: Request, name: str) -> QueueDetails:
     site = site_of(request)
-    store, project, _ = site.broker
+    store, project = site.broker[:2]
     return site.shared.get(("queue", name), site.options.every, lambda: show_queue(store, project, name))
 
 
@@ -74,7 +74,7 @@ def _text(value: Any) -> str:
 def _peek(request: Request, name: str, kind: str, limit: int, task: str) -> tuple[list[MessageView], str]:
     """Return messages, or why there are none: the counts and the consumers are there also if the pool is down."""
     site = site_of(request)
-    store, project, _ = site.broker
+    store, project = site.broker[:2]
     details = _details(request, name)
     if details.row.error is not None:
         return [], details.row.error
@@ -93,7 +93,7 @@ def live(request: Request) -> str:
     name, site = required(request, "name"), site_of(request)
     details = _details(request, name)
     sampled = _sampled(request, name)
-    store, project, _ = site.broker
+    store, project = site.broker[:2]
     counters = site.shared.get(
         ("counters", name), site.options.every, lambda: store.control.counters([(project, name)])
     )
@@ -118,7 +118,7 @@ def purge(request: Request) -> Response:
     """Delete the messages that no consumer holds: all, those that are ready, or those of one task."""
     name, form = required(request, "name"), form_of(request)
     task, keep = form.get("task", "").strip(), form.get("keep_delayed") == "1"
-    store, project, _ = site_of(request).broker
+    store, project = site_of(request).broker[:2]
     back = path_for(request, "queue", name=name)
     if not is_confirmed(request):
         row = show_queue(store, project, name).row
@@ -137,7 +137,7 @@ def purge(request: Request) -> Response:
 def pause(request: Request) -> Response:
     """Stop the delivery of messages."""
     name = required(request, "name")
-    store, project, _ = site_of(request).broker
+    store, project = site_of(request).broker[:2]
 
     def call() -> str:
         store.queue_controller.pause(name, project)
@@ -149,7 +149,7 @@ def pause(request: Request) -> Response:
 def resume(request: Request) -> Response:
     """Resume the delivery of messages."""
     name = required(request, "name")
-    store, project, _ = site_of(request).broker
+    store, project = site_of(request).broker[:2]
 
     def call() -> str:
         store.queue_controller.resume(name, project)
@@ -162,7 +162,7 @@ def delete(request: Request) -> Response:
     """Delete the queue with its messages and bindings; if asked so, only an empty or unused one."""
     name, form = required(request, "name"), form_of(request)
     if_empty, if_unused = form.get("if_empty") == "1", form.get("if_unused") == "1"
-    store, project, _ = site_of(request).broker
+    store, project = site_of(request).broker[:2]
     back = path_for(request, "queue", name=name)
     if not is_confirmed(request):
         row = show_queue(store, project, name).row

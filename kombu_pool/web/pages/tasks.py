@@ -98,7 +98,7 @@ def show(request: Request) -> Response:
 
 
 def _find(site: Site, search: Search, limit: int | None = None) -> TaskReport:
-    store, project, _ = site.broker
+    store, project = site.broker[:2]
     queues = [search.queue] if search.queue else []
     return tasks.list_tasks(store, project, search.filter(), queues=queues, limit=limit)
 
@@ -114,7 +114,7 @@ def cancel(request: Request) -> Response:
     note: tuple[str, ...] = ("A task that a worker holds is left alone.",)
     if site.options.on_cancelled is None:
         note += ("The results of these tasks stay PENDING: the page knows no result backend.",)
-    store, project, _ = site.broker
+    store, project = site.broker[:2]
 
     failures: dict[str, Exception] = {}
 
@@ -130,7 +130,7 @@ def cancel(request: Request) -> Response:
 
 def run_now(request: Request) -> Response:
     """Make the chosen tasks ready now."""
-    store, project, _ = site_of(request).broker
+    store, project = site_of(request).broker[:2]
     return _act(
         request, "run now", "Made ready", ("Tasks that are ready stay where they are.",),
         lambda queue, ids: tasks.run_now(store, project, ids, queue),
@@ -143,7 +143,7 @@ def reschedule(request: Request) -> Response:
     due, priority = _due(form), _priority(form.get("priority", "").strip())
     if due is None and priority is None:
         raise Problem(400, "Nothing to change", "Say in how long, at which time, or with which priority.")
-    store, project, _ = site_of(request).broker
+    store, project = site_of(request).broker[:2]
     return _act(
         request, "reschedule", "Changed", (),
         lambda queue, ids: tasks.change_tasks(store, project, ids, due=due, priority=priority, queue=queue),

@@ -40,7 +40,7 @@ def live(request: Request) -> str:
 
 
 def _ask(site: Site, internal: bool) -> tuple[list[WorkerRow], HeldReport]:
-    store, project, _ = site.broker
+    store, project = site.broker[:2]
     rows = [row for row in site.sampler.latest().queues if internal or not is_internal(row.queue, row.pool)]
     consumed = [row.queue for row in rows if row.consumers]
     return workers.list_workers(store, project, consumed), workers.list_held(store, project, rows)

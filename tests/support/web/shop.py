@@ -72,7 +72,7 @@ def _image(number: int, **options: Any) -> dict[str, Any]:
 
 def _hold(broker: Broker) -> None:
     """Let workers consume, one of them hold four tasks, and let five tasks be rejected."""
-    store, project, _ = broker
+    store, project = broker[:2]
     for number, queue in enumerate(("receipts", "images", "images", "orders")):
         holder = f"{machine()}:{os.getpid()}:0:{number}:1@{time.time() - 4000:.0f}@{platform.node()}:tag-{number}"
         store.control.consumers_controller.add_holder(queue, holder, 3600, project)

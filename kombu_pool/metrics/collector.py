@@ -70,8 +70,9 @@ class Collector(PrometheusCollector):
     """Collects the metrics of a broker, for ``prometheus_client``'s registry.
 
     ``broker`` is a broker URL with its ``transport_options``, a Celery application, or an opened
-    :class:`~kombu_pool.operator.broker.Broker`, which the caller closes. The first scrape opens it, and begins to
-    sample at the ``interval``, in seconds. A scrape answers from the newest sample, and asks no store.
+    :class:`~kombu_pool.operator.broker.Broker`, or a function that returns one, which the caller closes. The first
+    scrape opens it, and begins to sample at the ``interval``, in seconds. A scrape answers from the newest sample, and
+    asks no store.
 
     Raises:
         ConfigurationError: the interval is too short.

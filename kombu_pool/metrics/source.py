@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import threading
 from contextlib import ExitStack
@@ -27,7 +28,8 @@ class SampleSource:
     """The samples of a broker, and the broker.
 
     ``broker`` is a broker URL with its ``transport_options``, a Celery application, or an opened
-    :class:`~kombu_pool.operator.broker.Broker`, which the caller closes. Opening creates no store.
+    :class:`~kombu_pool.operator.broker.Broker`, or a function that returns one, which the caller closes. Opening
+    creates no store.
 
     Raises:
         ConfigurationError: the interval is too short.
@@ -73,6 +75,8 @@ class SampleSource:
         try:
             if isinstance(self._app, Broker):
                 broker = self._app
+            elif inspect.isroutine(self._app):
+                broker = self._app()
             else:
                 broker = self._stack.enter_context(open_broker(self._app, warn=_ignore))
         except KombuPoolError as error:

@@ -1,19 +1,43 @@
-"""Whether the server runs, for the program that supervises it. It needs no token, and asks no store."""
+"""Whether the broker answers, for the program that supervises the server. It needs no token."""
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
-from starlette.responses import PlainTextResponse
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
 from starlette.routing import Route
+
+from kombu_pool.metrics.health import Health, check
+from kombu_pool.web.site import Site, site_of
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+#: Time for which an answer is given again, in seconds: a client without a token can ask the stores no more often.
+_MAX_AGE = 1.0
+_checked: WeakKeyDictionary[Site, tuple[float, Health]] = WeakKeyDictionary()
+_lock = threading.Lock()
 
-def healthz(_: Request) -> PlainTextResponse:
-    """Answer."""
-    return PlainTextResponse("ok\n")
+
+async def healthz(request: Request) -> Response:
+    """Answer 200 if the control store answers, else 503; and which pools do. A page with a token shows no reasons."""
+    site = site_of(request)
+    health = await run_in_threadpool(_check, site)
+    body = health.body(reasons=site.options.token is None)
+    return Response(body, health.status, media_type="application/json")
+
+
+def _check(site: Site) -> Health:
+    with _lock:
+        at, health = _checked.get(site, (float("-inf"), None))
+        if health is None or time.monotonic() >= at + _MAX_AGE:
+            health = check(lambda: site.broker)
+            _checked[site] = time.monotonic(), health
+        return health
 
 
 routes = [Route("/healthz", healthz, name="healthz")]

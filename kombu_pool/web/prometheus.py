@@ -13,6 +13,7 @@ from kombu_pool.web.site import site_of
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+    from kombu_pool.operator.broker import Broker
     from kombu_pool.web.site import Site
 
 
@@ -31,8 +32,12 @@ def _endpoints(site: Site) -> Any:
 
 
 def _collector(site: Site, collector: Any) -> Any:
-    made = collector(site.broker, interval=site.options.every)
-    site.call_on_close(made.close)
+    def broker() -> Broker:
+        opened = site.broker
+        site.call_on_close(made.close)  # before the broker, which was opened first
+        return opened
+
+    made = collector(broker, interval=site.options.every)
     return made
 
 

@@ -10,6 +10,8 @@ _INSTALLS = "it installs packages"
 MAKE = "$ make quickstart     # from a clone: a worker on pool://, twenty tasks and their results, in under a minute"
 _SUITE = "it starts the suite, or a part of it"
 _OWN_DRIVER = "tests/test_testing.py runs it, in a project of its own"
+_FLOWER = "tests/celery/test_flower.py runs it"
+_MONITORING = "tests/docs/test_monitoring.py runs or reads it"
 #: The page and the first line of each -> the reason.
 NOT_RUN = {
     ("README.md", MAKE): "it installs packages and starts the suite; tests/examples runs the quickstart",
@@ -19,6 +21,12 @@ NOT_RUN = {
     ("docs/chaos.md", "$ make chaos                  # all three stores"): "it takes ten minutes",
     ("docs/drivers.md", '[project.entry-points."kombu_pool.drivers"]'): _OWN_DRIVER,
     ("docs/drivers.md", "from kombu_pool.testing import Store  # tests/test_conformance.py"): _OWN_DRIVER,
+    ("docs/monitoring.md", "from prometheus_client import REGISTRY, start_http_server"): _MONITORING,
+    ("docs/monitoring.md", "from wsgiref.simple_server import make_server"): _MONITORING,
+    ("docs/monitoring.md", "scrape_configs:"): _MONITORING,
+    ("docs/monitoring.md", "livenessProbe:"): _MONITORING,
+    ("docs/monitoring.md", "apiVersion: keda.sh/v1alpha1"): _MONITORING,
+    ("docs/monitoring.md", "import kombu_pool.contrib.flower  # flowerconfig.py"): _FLOWER,
     ("docs/testing.md", "$ make test      # all tests, with the servers that they start"): _SUITE,
     ("docs/testing.md", ONE_TEST): _SUITE,
     ("CONTRIBUTING.md", "$ make quickstart     # is everything here that is needed?"): _SUITE,

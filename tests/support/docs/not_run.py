@@ -12,6 +12,7 @@ _SUITE = "it starts the suite, or a part of it"
 _OWN_DRIVER = "tests/test_testing.py runs it, in a project of its own"
 _FLOWER = "tests/celery/test_flower.py runs it"
 _MONITORING = "tests/docs/test_monitoring.py runs or reads it"
+_API = "tests/docs/test_management_api.py runs it, beside a server"
 #: The page and the first line of each -> the reason.
 NOT_RUN = {
     ("README.md", MAKE): "it installs packages and starts the suite; tests/examples runs the quickstart",
@@ -27,6 +28,15 @@ NOT_RUN = {
     ("docs/monitoring.md", "livenessProbe:"): _MONITORING,
     ("docs/monitoring.md", "apiVersion: keda.sh/v1alpha1"): _MONITORING,
     ("docs/monitoring.md", "import kombu_pool.contrib.flower  # flowerconfig.py"): _FLOWER,
+    (
+        "docs/management-api.md",
+        "$ python -m kombu_pool -b pool+sqlite:////var/lib/shop/control.db web --token-file token &",
+    ): _API,
+    (
+        "docs/management-api.md",
+        '$ rabbitmqadmin --port 15680 --password "$(cat token)" declare queue name=orders',
+    ): _API,
+    ("docs/management-api.md", "triggers:"): _API,
     ("docs/testing.md", "$ make test      # all tests, with the servers that they start"): _SUITE,
     ("docs/testing.md", ONE_TEST): _SUITE,
     ("CONTRIBUTING.md", "$ make quickstart     # is everything here that is needed?"): _SUITE,

@@ -19,6 +19,7 @@ from benchmarks import (
     overhead,
     progress,
     publish,
+    queue_list,
     report,
     servers,
     tasks,
@@ -26,6 +27,7 @@ from benchmarks import (
 )
 from benchmarks.children import ROOT
 from benchmarks.figures import LeftOut
+from benchmarks.keys.questions import QUESTIONS as KEYS
 from benchmarks.mongodb.questions import QUESTIONS as MONGODB
 from benchmarks.redis.questions import QUESTIONS as REDIS
 from benchmarks.runs import Run
@@ -43,13 +45,18 @@ STORES = {
 }
 #: Store -> the name of the server that its benchmarks need, and whether it is installed.
 SERVERS = {"redis": ("Redis", servers.has_redis), "mongodb": ("MongoDB", servers.has_mongodb)}
-BENCHMARKS = {name: benchmark for benchmarks in STORES.values() for name, benchmark in benchmarks.items()}
+#: Benchmarks of all stores under load, which a full run leaves out: ``python -m benchmarks load``.
+LOAD = {question.BENCHMARK.name: question.BENCHMARK for question in (*KEYS, queue_list)}
+FULL = {name: benchmark for benchmarks in STORES.values() for name, benchmark in benchmarks.items()}
+BENCHMARKS = FULL | LOAD
 
 
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("store", nargs="?", choices=STORES, help="run only the benchmarks of this store (default: all)")
+    parser.add_argument(
+        "store", nargs="?", choices=[*STORES, "load"], help="run only the benchmarks of this store, or those under load"
+    )
     parser.add_argument("--quick", action="store_true", help="few messages, one round: checks that all benchmarks work")
     parser.add_argument("--only", action="append", choices=BENCHMARKS, metavar="NAME", help=", ".join(BENCHMARKS))
     parser.add_argument("--folder", help="folder of the stores, on a local disk (default: the temporary folder)")
@@ -60,7 +67,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Run the command."""
     options = arguments()
-    selected = [BENCHMARKS[name] for name in options.only or STORES.get(options.store, BENCHMARKS)]
+    selected = [BENCHMARKS[name] for name in options.only or {**STORES, "load": LOAD}.get(options.store, FULL)]
     folder = options.folder or tempfile.gettempdir()
     if machine.file_system(folder) == "tmpfs":
         print(f"{folder} is in memory, where disk writes cost nothing; choose a folder on a disk with --folder.")

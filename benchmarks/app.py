@@ -89,8 +89,15 @@ def worker(broker: Broker, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
             stderr=log,
             start_new_session=True,
         )
-    try:
+    with stopped(process):
         yield process
+
+
+@contextmanager
+def stopped(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Stop a process at the end of this context."""
+    try:
+        yield
     finally:
         _stop(process)
 

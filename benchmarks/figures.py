@@ -36,7 +36,11 @@ class Figure:
     @property
     def margin(self) -> float:
         """How many times better the figure is than its target; below 1 it is worse."""
-        return self.target / max(self.value, self.target * _LEAST_SHARE) if self.at_most else self.value / self.target
+        if not self.at_most:
+            return self.value / self.target
+        # A target of 0 counts as one.
+        target = self.target or 1.0
+        return target / max(self.value + target - self.target, target * _LEAST_SHARE)
 
     @property
     def shown(self) -> str:

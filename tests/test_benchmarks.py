@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -151,12 +152,28 @@ def test_without_a_mongodb_its_questions_are_left_out(quick_run, tmp_path_factor
     assert done.returncode == 0
 
 
-def test_many_producers_are_compared_with_one(quick_run, tmp_path_factory):
+@pytest.fixture
+def quick_run_on_sqlite(quick_run, tmp_path_factory):
+    """Return a function that runs benchmarks quickly, as without any server."""
     packages = tmp_path_factory.mktemp("packages")
     (packages / "fiftyone").mkdir()
     (packages / "fiftyone" / "__init__.py").touch()
+    return partial(quick_run, PATH=str(packages), PYTHONPATH=str(packages), REDIS_SERVER="")
 
-    done = quick_run("writers", PATH=str(packages), PYTHONPATH=str(packages), REDIS_SERVER="")
+
+def test_no_task_is_run_and_cancelled_or_posted_twice_under_load(quick_run_on_sqlite):
+    done = quick_run_on_sqlite("cancellation", "revocation", "unique", "keys", "queue-list")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "\ntasks both run and cancelled, or neither, or run twice, SQLite  0 of 200  " in done.stdout
+    assert "\nrevoked while no worker is up, and run, SQLite  " in done.stdout
+    assert re.search(r"\nkeys without one message, or stuck, after \d+ kills, SQLite +0 of 100  ", done.stdout)
+    assert "\nconsume with keys, SQLite  " in done.stdout
+    assert "\n`queues` of 1,000 queues, SQLite  " in done.stdout
+
+
+def test_many_producers_are_compared_with_one(quick_run_on_sqlite):
+    done = quick_run_on_sqlite("writers")
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "\n2 producers, SQLite FULL  " in done.stdout

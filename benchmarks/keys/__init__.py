@@ -1,0 +1,1 @@
+"""Benchmarks of messages that have keys: cancelled, revoked, unique, and what a key costs."""

@@ -18,8 +18,7 @@ from tests.support.docs.terminal import Terminal
 from tests.support.limits import LIMIT
 from tests.support.servers.ports import free_port
 from tests.support.transport.traffic import eventually
-
-TOKEN = "correct horse battery"
+from tests.support.web.addresses import TOKEN
 
 
 @pytest.fixture

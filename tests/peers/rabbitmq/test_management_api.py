@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,7 +16,8 @@ import kombu_pool
 from tests.support.limits import LIMIT
 from tests.support.servers import rabbitmq
 from tests.support.transport.traffic import eventually
-from tests.support.web.server import WebServer
+from tests.support.web.addresses import TOKEN
+from tests.support.web.site import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,6 @@ pytestmark = pytest.mark.skipif(
     not rabbitmq.program() or not shutil.which("rabbitmqadmin"), reason="RabbitMQ is not installed"
 )
 
-TOKEN = "correct horse battery"
 #: The exchanges of RabbitMQ that are not ours.
 THEIRS = {"amq.match", "amq.rabbitmq.trace"}
 DECLARED = ("name", "vhost", "durable", "auto_delete", "exclusive", "arguments", "type", "state")
@@ -61,10 +60,10 @@ def theirs() -> Admin:
 @pytest.fixture(scope="module")
 def ours(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Admin]:
     folder = tmp_path_factory.mktemp("web")
-    with closing(kombu_pool.open(f"sqlite:///{folder}/control.db")):
-        server = WebServer(f"pool+sqlite:///{folder}/control.db", folder, TOKEN)
-    yield Admin(server.port, TOKEN)
-    server.end()
+    (folder / "token").write_text(TOKEN)
+    kombu_pool.open(f"sqlite:///{folder}/control.db").close()
+    with serving(f"pool+sqlite:///{folder}/control.db", "--token-file", str(folder / "token")) as address:
+        yield Admin(int(address.strip("/").rpartition(":")[2]), TOKEN)
 
 
 def both(theirs: Admin, ours: Admin, *arguments: str) -> tuple[int, str]:

@@ -14,7 +14,7 @@ from kombu_pool.web import create_app
 from kombu_pool.web.management import queue_objects
 from tests.support.conformance.stores import STORES
 from tests.support.limits import LIMIT
-from tests.web.conftest import TOKEN
+from tests.support.web.addresses import TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,7 +10,7 @@ from starlette.routing import Mount
 from starlette.testclient import TestClient
 
 from tests.support.limits import best_of, seconds_of
-from tests.web.conftest import TOKEN
+from tests.support.web.addresses import TOKEN
 
 
 @pytest.mark.parametrize("auth", [None, ("guest", "guest"), (TOKEN, ""), ("", "")])

@@ -15,7 +15,7 @@ import pytest
 from kombu_pool.testing import ManualClock
 from tests.support.limits import LIMIT
 from tests.support.transport.traffic import eventually
-from tests.web.conftest import TOKEN
+from tests.support.web.addresses import TOKEN
 
 ROOT_VHOST = "%2F"
 

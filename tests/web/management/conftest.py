@@ -22,14 +22,18 @@ if TYPE_CHECKING:
 
     from httpx import Response
 
+    from kombu_pool.operator.broker import Broker
+
 
 class Api:
     """A client of the API over one broker URL, with the password of a RabbitMQ client."""
 
-    def __init__(self, url: str, **options: Any) -> None:
+    def __init__(
+        self, url: str, transport_options: Any = None, connect: Callable[[Broker], Broker] = lambda x: x, **options: Any
+    ) -> None:
         self.url = url
-        self._opened = open_broker(BrokerUrl(url), create=True)
-        self.broker = self._opened.__enter__()
+        self._opened = open_broker(BrokerUrl(url, transport_options), create=True)
+        self.broker = connect(self._opened.__enter__())
         self.store = self.broker.store
         self.app = create_app(self.broker, token=TOKEN, **options)
         self.client = TestClient(self.app, headers={"accept": "application/json"})

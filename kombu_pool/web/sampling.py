@@ -73,6 +73,11 @@ class Samples:
                 self._sampler.start()
             return self._sampler
 
+    @property
+    def running(self) -> Sampler | None:
+        """The sampler, once a page has started it."""
+        return self._sampler
+
     def close(self) -> None:
         """End the thread."""
         with self._lock:

@@ -54,6 +54,7 @@ def queue_objects(state: ManagementState, names: Names) -> list[dict[str, Any]]:
 
     Those of a pool that does not answer within ``POOL_TIMEOUT`` have the state "down", and no counts.
     """
+    state.use_samples()
     rows = _rows(state.store, names)
     scopes = [(project, row.queue) for project in names for row in rows[project]]
     # For many queues a store reads all counters in less time than some.
@@ -75,10 +76,10 @@ def queue_objects(state: ManagementState, names: Names) -> list[dict[str, Any]]:
 
 def _rows(store: DataDriver, names: Names) -> dict[Project, list[QueueRow]]:
     """Return the rows of queues; the projects are asked at once, since each may wait for the same pool."""
-    if not names:
-        return {}
+    ask = partial(list_queues, store, timeout=POOL_TIMEOUT)
+    if len(names) <= 1:
+        return {project: ask(project, names=set(queues)).queues for project, queues in names.items()}
     with ThreadPoolExecutor(min(len(names), _MAX_AT_ONCE)) as threads:
-        ask = partial(list_queues, store, timeout=POOL_TIMEOUT)
         reports = {project: threads.submit(ask, project, names=set(queues)) for project, queues in names.items()}
         return {project: report.result().queues for project, report in reports.items()}
 

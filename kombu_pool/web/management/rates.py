@@ -1,4 +1,4 @@
-"""Rates of the counters of queues, from one request to another: the API takes no samples by itself."""
+"""Rates of the counters of queues, from one request to another: the API starts no sampler, but uses one that runs."""
 
 from __future__ import annotations
 
@@ -52,6 +52,15 @@ class CounterRates:
         return {
             name: round(max(count - before.counters.get(name, 0), 0) / seconds, 3) for name, count in counters.items()
         }
+
+    def begin(self, project: Project, counters: Mapping[str, Mapping[str, int]], age: float) -> None:
+        """Take rates of queues without an earlier look from their counters of ``age`` seconds ago."""
+        at = self._clock.elapsed() - age
+        with self._lock:
+            for queue, counts in counters.items():
+                if (project, queue) not in self._looks and len(self._looks) < _MAX_QUEUES:
+                    look = _Look(at, counts)
+                    self._looks[project, queue] = (look, look)
 
     def _before(self, scope: tuple[Project, str], look: _Look) -> _Look:
         """Return the look to compare with, and keep this one for later."""

@@ -28,6 +28,8 @@ class ManagementState:
         self.site = site
         self.channels = Channels(site)
         self.rates = CounterRates()
+        #: The number of the sample that the first rates are taken from.
+        self._sample = 0
 
     @classmethod
     def of(cls, request: Request) -> ManagementState:
@@ -52,6 +54,14 @@ class ManagementState:
     def project(self) -> Project:
         """The project that the server was started for."""
         return self.site.broker.project
+
+    def use_samples(self) -> None:
+        """Begin rates with the newest sample, if the pages take samples."""
+        sampler = self.site.sampler.running
+        latest = None if sampler is None else sampler.latest()
+        if latest is not None and latest.number != self._sample:
+            self._sample = latest.number
+            self.rates.begin(self.project, latest.sample.counters, latest.age)
 
     def projects(self) -> Sequence[Project]:
         """Return the known projects: the default one, that of the server, and those with a counted message."""

@@ -111,6 +111,14 @@ def test_the_rates_are_those_since_the_scaler_last_asked(orders):
     assert (found["publish"], found["deliver_get"]) == (2.0, 0.5)
 
 
+def test_the_samples_of_the_pages_give_the_first_rate(orders):
+    orders.app.state.site.sampler.sampler.wait(timeout=LIMIT)
+    scaled_by(orders, "orders")
+
+    assert (None, "orders") in orders.app.state.management.rates._looks
+    assert orders.app.state.management._sample > 0
+
+
 def test_a_queue_that_is_not_there_is_an_error_and_no_empty_queue(api):
     assert scaled_by(api, "nosuch")[0] == 404
 

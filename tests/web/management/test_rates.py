@@ -49,3 +49,12 @@ def test_counters_that_begin_again_have_no_negative_rate(rates, clock):
     clock.advance(10)
 
     assert rates.rates(QUEUE, {"published": 5, "acked": 20}) == {"published": 0.0, "acked": 2.0}
+
+
+def test_a_sample_of_the_pages_stands_for_an_earlier_request(rates, clock):
+    rates.begin(None, {"q": {"published": 100}}, 2.0)
+    clock.advance(2)
+    rates.begin(None, {"q": {"published": 300}}, 0.0)
+
+    assert rates.rates(QUEUE, {"published": 140}) == {"published": 10.0}
+    assert rates.rates((None, "other"), {"published": 140}) == {}

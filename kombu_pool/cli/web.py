@@ -33,19 +33,20 @@ _TOKEN = "KOMBU_POOL_WEB_TOKEN"  # noqa: S105 - the name of a variable
 @click.option(
     "--allowed-host", "allowed_hosts", multiple=True, help="Name of a host, beside this machine's, without a token."
 )
+@click.option("--root-path", default="", help="Path under which a proxy serves the page, which it removes: /pool.")
 @click.option("--every", type=options.DURATION, default="5s", show_default=True, help="Time between two samples.")
 @click.pass_context
-def web(context: click.Context, /, host: str, port: int, token_file: Path | None, **given: Any) -> None:
+def web(context: click.Context, /, host: str, port: int, token_file: Path | None, root_path: str, **given: Any) -> None:
     """Serve a web page of the queues, tasks, dead letters, pools and workers, until Ctrl-C."""
-    server = _server()
-    token = _token(token_file)
+    server, root = _server(), root_path.strip("/")
     with open_broker(context) as broker:
+        token = _token(token_file)
         server.require_safe(host, token)
         app = _create_app(broker, token, _revoker(context.obj.app), given)
         with server.listen(host, port) as listener:
             name = f"[{host}]" if ":" in host else host
             click.echo(f"Serving http://{name}:{listener.getsockname()[1]}/, until Ctrl-C.")
-            server.serve(app, listener)
+            server.serve(app, listener, f"/{root}" if root else "")
 
 
 def _server() -> ModuleType:
@@ -55,7 +56,8 @@ def _server() -> ModuleType:
         if error.name is None or error.name.startswith("kombu_pool"):
             raise
         raise click.ClickException(
-            f"The web page needs the package {error.name!r}, which is not installed: pip install 'kombu-pool[web]'"
+            f"The web page needs the package {error.name.partition('.')[0]!r}, which is not installed: "
+            "pip install 'kombu-pool[web]'"
         ) from error
     return server
 

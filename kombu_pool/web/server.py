@@ -58,15 +58,15 @@ def listen(host: str, port: int) -> socket.socket:
         raise ConfigurationError(f"Cannot listen on {host} port {port}: {error.strerror or error}") from error
 
 
-def make(app: Starlette) -> uvicorn.Server:
+def make(app: Starlette, root_path: str = "") -> uvicorn.Server:
     """Return a server of the application, whose ``run`` takes sockets that listen."""
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, lifespan="on", server_header=False,
+        app, log_level="warning", access_log=False, lifespan="on", server_header=False, root_path=root_path,
         timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT,
     )  # fmt: skip
     return _Server(config)
 
 
-def serve(app: Starlette, listener: socket.socket) -> None:
-    """Serve the application until SIGINT or SIGTERM."""
-    make(app).run([listener])
+def serve(app: Starlette, listener: socket.socket, root_path: str = "") -> None:
+    """Serve the application until SIGINT or SIGTERM; ``root_path`` is what a proxy has removed from the paths."""
+    make(app, root_path).run([listener])

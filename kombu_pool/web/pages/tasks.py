@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 #: Tasks that the page lists, and messages in each state of each queue that are read for the summary.
 SHOWN, _SUMMARIZED = 200, 200
+#: How old the summary may be: it needs a call for each queue that has messages, in seconds.
+_TTL = 10.0
 #: Tasks of one action.
 MAX_BATCH = 10_000
 #: Names that a question or a result lists.
@@ -88,7 +90,7 @@ def show(request: Request) -> Response:
         answer = tasks.find_tasks(*site.broker[:2], [search.id], search.queue or None)
         rows = answer.tasks
     else:
-        report = _find(site, search, _SUMMARIZED if search.is_empty else None)
+        report = _summary(site) if search.is_empty else _find(site, search)
         rows = report.tasks
     return page(
         request, "tasks.html", search=search, rows=rows[:SHOWN], found=len(rows), shown=SHOWN, answer=answer,
@@ -97,10 +99,17 @@ def show(request: Request) -> Response:
     )  # fmt: skip
 
 
-def _find(site: Site, search: Search, limit: int | None = None) -> TaskReport:
+def _summary(site: Site) -> TaskReport:
+    def ask_stores() -> TaskReport:
+        store, project = site.broker[:2]
+        return tasks.list_tasks(store, project, tasks.TaskFilter(), limit=_SUMMARIZED)
+
+    return site.shared.get("tasks", _TTL, ask_stores)
+
+
+def _find(site: Site, search: Search) -> TaskReport:
     store, project = site.broker[:2]
-    queues = [search.queue] if search.queue else []
-    return tasks.list_tasks(store, project, search.filter(), queues=queues, limit=limit)
+    return tasks.list_tasks(store, project, search.filter(), queues=[search.queue] if search.queue else [])
 
 
 def _key(row: TaskRow) -> str:

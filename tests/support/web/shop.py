@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import platform
+import itertools
 import time
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool.operator.broker import BrokerUrl, open_broker
 from kombu_pool.storage import DEAD_LETTER_QUEUE, MAX_CLAIM_COUNT
-from kombu_pool.transport.processes import machine
 from kombu_pool.transport.publish.envelope import wrap
 
 if TYPE_CHECKING:
+    import threading
     from pathlib import Path
 
     from kombu_pool.operator.broker import Broker
@@ -25,7 +24,12 @@ _QUEUES = ("images", "mail", "orders", "orders.priority", "receipts", "reports.n
 def task(name: str, task_id: str, **options: Any) -> dict[str, Any]:
     """Return a message with a task."""
     envelope = wrap([], "", "")
-    return {"ttl": None, "body": {**envelope, "headers": {"task": name, "id": task_id}}, "key": task_id, **options}
+    return {
+        "ttl": None,
+        "body": {**envelope, "headers": {"task": name, "id": task_id, "argsrepr": repr((task_id,))}},
+        "key": task_id,
+        **options,
+    }
 
 
 def post(broker: Broker, queue: str, *messages: dict[str, Any]) -> None:
@@ -74,9 +78,23 @@ def _hold(broker: Broker) -> None:
     """Let workers consume, one of them hold four tasks, and let five tasks be rejected."""
     store, project = broker[:2]
     for number, queue in enumerate(("receipts", "images", "images", "orders")):
-        holder = f"{machine()}:{os.getpid()}:0:{number}:1@{time.time() - 4000:.0f}@{platform.node()}:tag-{number}"
+        host, pid = f"worker-{number % 2 + 1}", 4700 + number % 2
+        holder = f"another machine:{pid}:0:{number}:1@{time.time() - 4000 - 600 * number:.0f}@{host}:None{number}"
         store.control.consumers_controller.add_holder(queue, holder, 3600, project)
     store.claim_controller.create("images", {"ttl": 3600, "grace": 0}, project, 4)
     claim, messages = store.claim_controller.create("imports", {"ttl": 60, "grace": 0}, project, 5)
     store.message_controller.reject("imports", [(message["id"], claim) for message in messages], project)
     store.dead_letter_all()
+
+
+def trade(broker: Broker, is_over: threading.Event, pause: float) -> None:
+    """Let messages come into ``orders`` and go, more in some rounds than in others."""
+    store, project = broker[:2]
+    for number in itertools.count():
+        if is_over.wait(pause):
+            return
+        post(broker, "orders", *(task("shop.tasks.pay", f"pay-{number}-{each}") for each in range(3 + number * 7 % 11)))
+        claim, messages = store.claim_controller.create("orders", {"ttl": 60, "grace": 0}, project, 9)
+        if claim is not None:
+            held = [(message["id"], claim) for message in messages]
+            store.message_controller.delete_claimed("orders", held, project)

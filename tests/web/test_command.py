@@ -79,7 +79,7 @@ def test_an_interrupt_ends_the_server_at_once(url):
     with ExitStack() as stack, serving(url) as address:
         stream = stack.enter_context(httpx.stream("GET", f"{address}events/queues", timeout=LIMIT))
         next(stream.iter_lines())
-        assert httpx.get(f"{address}healthz", timeout=LIMIT).text == "ok\n"
+        assert httpx.get(f"{address}healthz", timeout=LIMIT).status_code == 200
         begun = time.monotonic()
 
     assert time.monotonic() - begun < LIMIT / 4

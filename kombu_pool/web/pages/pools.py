@@ -9,6 +9,7 @@ from starlette.routing import Route
 
 from kombu_pool.operator import pools
 from kombu_pool.operator.queues import QueueTotals
+from kombu_pool.storage import CONTROL_POOL
 from kombu_pool.web.actions import required, take
 from kombu_pool.web.pages.layout import page
 from kombu_pool.web.problems import Problem
@@ -46,7 +47,7 @@ def live(request: Request) -> str:
     """Return the table."""
     site = site_of(request)
     found = site.shared.get("pools", site.options.every, lambda: _pools(site))
-    return render_text(request, "_pools.html", pools=found)
+    return render_text(request, "_pools.html", pools=found, control_pool=CONTROL_POOL)
 
 
 def _pools(site: Site) -> list[_Pool]:

@@ -22,6 +22,13 @@ class _Addresses(types.ConfigType):
     def __call__(self, value: Any) -> dict[str, str]:
         return Addresses()(value)
 
+    def __eq__(self, other: object) -> bool:
+        # The same option may be registered again.
+        return isinstance(other, _Addresses)
+
+    def __hash__(self) -> int:
+        return hash(_Addresses)
+
     def _formatter(self, value: dict[str, str]) -> str:
         return Addresses.written(value)
 

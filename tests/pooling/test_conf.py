@@ -141,5 +141,16 @@ def test_a_value_may_be_a_text(option, value, meant):
     assert conf.options(conf.SQLITE, {option: value}, where="here")[option] == meant
 
 
+@pytest.mark.parametrize("group", conf.GROUPS)
+def test_stores_of_one_kind_share_a_configuration(group):
+    shared = cfg.ConfigOpts()
+    shared([])
+
+    first, second = (conf.options(conf.GROUPS[group], {}, where="here", conf=shared, group=group) for _ in range(2))
+
+    assert first == second
+    conf.register_opts(shared)
+
+
 def test_a_driver_may_have_options_of_oslo_config():
     assert conf.options([cfg.IntOpt("size", default=3)], {"size": "4"}, where="here") == {"size": 4}

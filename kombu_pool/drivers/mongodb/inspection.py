@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _MAX_READ = 10_000
 #: Queues that one command counts: it has two pipelines for each, and a server takes up to 1000 stages.
 _PAGE_SIZE = 100
+#: Number of queues from which, and of messages for each up to which, all messages are read: a server takes longer to
+#: plan two pipelines for each queue.
+_MANY_QUEUES, _FEW_MESSAGES = 10, 20
 
 
 def count_many(store: Store, queues: Sequence[tuple[Project, str]], limit: int) -> list[QueueCounts | None]:
@@ -36,10 +39,16 @@ def count_many(store: Store, queues: Sequence[tuple[Project, str]], limit: int) 
     return [counts.get(name) for name in _names(queues)]
 
 
+def _has_few_messages(store: Store, queues: int) -> bool:
+    return queues >= _MANY_QUEUES and store.messages.estimated_document_count() <= _FEW_MESSAGES * queues
+
+
 def _found(
     store: Store, scopes: Sequence[tuple[tuple[str, str], Filter]], now: float, limit: int
 ) -> dict[tuple[str, str], Filter]:
-    """Return what the pipelines find in each queue; half of the queues are counted beside the others."""
+    """Return what is found in each queue: by one pipeline, or by two for each; half of these beside the others."""
+    if _has_few_messages(store, len(scopes)):
+        return _count_together(store, dict(scopes), now)
     half = (len(scopes) + 1) // 2
     with store.client.concurrently(partial(_found_in, store, scopes[half:], now, limit)) as others:
         found = _found_in(store, scopes[:half], now, limit)
@@ -55,6 +64,33 @@ def _found_in(
         for part in store.messages.aggregate(_pipeline(store, [scope for _, scope in some], now, limit)):
             found.setdefault(some[part["k"]][0], {}).update(part)
     return found
+
+
+def _count_together(
+    store: Store, scopes: Mapping[tuple[str, str], Filter], now: float
+) -> dict[tuple[str, str], Filter]:
+    """Count the messages of all queues in one reading."""
+    names = {scope["i"]: name for name, scope in scopes.items()}
+    is_busy = {"$eq": ["$s", DELAYED_OR_CLAIMED]}
+    is_free = {"$ne": ["$s", DELAYED_OR_CLAIMED]}
+    is_due, is_delayed = _busy_conditions(now)
+    free_id = {"$cond": [is_free, "$_id", None]}
+    pipeline: list[dict[str, Any]] = [
+        {"$match": {**queues_filter(names.values()), **states.present(now)}},
+        {
+            "$group": {
+                "_id": "$i",
+                "free": _sum_if(is_free),
+                "f": {"$min": free_id},
+                "l": {"$max": free_id},
+                "busy": _sum_if(is_busy),
+                "due": _sum_if({"$and": [is_busy, is_due]}),
+                "delayed": _sum_if({"$and": [is_busy, is_delayed]}),
+                "o": {"$min": {"$cond": [{"$and": [is_busy, is_due]}, "$_id", None]}},
+            }
+        },
+    ]
+    return {names[part["_id"]]: part for part in store.messages.aggregate(pipeline) if part["_id"] in names}
 
 
 def _names(queues: Sequence[tuple[Project, str]]) -> list[tuple[str, str]]:
@@ -84,8 +120,7 @@ def _parts(key: int, scope: Filter, now: float, limit: int) -> Iterator[list[dic
         {"$group": {"_id": None, "free": {"$sum": 1}, **ends}},
         {"$set": {"k": key}},
     ]
-    is_due, is_claimed = {"$lte": ["$r", now]}, {"$gt": ["$c", ""]}
-    later = {"$not": [is_due]}
+    is_due, is_delayed = _busy_conditions(now)
     yield [
         {"$match": {**scope, "s": DELAYED_OR_CLAIMED, "x": {"$gt": now}}},
         {"$limit": min(limit, _MAX_READ)},
@@ -94,12 +129,18 @@ def _parts(key: int, scope: Filter, now: float, limit: int) -> Iterator[list[dic
                 "_id": None,
                 "busy": {"$sum": 1},
                 "due": _sum_if(is_due),
-                "delayed": _sum_if({"$and": [later, {"$not": [is_claimed]}]}),
+                "delayed": _sum_if(is_delayed),
                 "o": {"$min": {"$cond": [is_due, "$_id", None]}},
             }
         },
         {"$set": {"k": key}},
     ]
+
+
+def _busy_conditions(now: float) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return whether a message with a delay or a claim is free by now, and whether its delay goes on."""
+    is_due, is_claimed = {"$lte": ["$r", now]}, {"$gt": ["$c", ""]}
+    return is_due, {"$and": [{"$not": [is_due]}, {"$not": [is_claimed]}]}
 
 
 def _sum_if(condition: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import sys
 import threading
 
 import pytest
+from celery import Celery
 
 from kombu_pool.errors import ConfigurationError
 from kombu_pool.metrics import Sampler
@@ -121,6 +122,19 @@ def test_the_queues_of_the_samples_are_the_control_stores_and_no_user_sees_them(
 
     assert [row.queue for row in report.queues] == ["orders"]
     assert [store.catalog.pool_of(queue) for queue in (LEASE_QUEUE, SAMPLE_QUEUE)] == ["kombu_pool.control"] * 2
+
+
+def test_purging_an_application_deletes_no_sample(opened, samplers, tmp_path):
+    uri = f"sqlite:///{tmp_path}/c.db"
+    samplers(opened(uri)).run_once()
+    app = Celery("shop", broker=f"pool+{uri}", set_as_current=False)
+
+    purged = app.control.purge()
+
+    other = step(samplers(opened(uri)))
+    assert purged == 0
+    assert other.latest().number == 1
+    assert not other._lease.is_held
 
 
 def test_lost_queues_of_the_samples_are_made_again(uri, opened, samplers):

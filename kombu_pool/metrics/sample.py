@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import zlib
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import astuple, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool import codec
-from kombu_pool.errors import CorruptRecord
+from kombu_pool.errors import CorruptRecord, KombuPoolError
 from kombu_pool.operator.pools import PoolHealth, check_health
 from kombu_pool.operator.queues import QueueReport, QueueRow
 from kombu_pool.operator.rates import Look, compared, look
@@ -53,11 +54,21 @@ class Sample:
 
 def take(store: DataDriver, project: Project, at: float, interval: float) -> Sample:
     """Take a sample; a pool that does not answer is waited for at most a second. Raises as the control store does."""
-    with ThreadPoolExecutor(1) as executor:
-        health = executor.submit(check_health, store)
+    pools: list[PoolHealth] = []
+    # No pool of threads: the interpreter ends those before the daemon thread that calls this.
+    asking = threading.Thread(target=_ask_pools, args=(store, pools), name="kombu_pool health", daemon=True)
+    asking.start()
+    try:
         seen = look(store, project, internal=True)
-        counters = {queue: counters for (_, queue), counters in seen.counters.items()}
-        return Sample(at, interval, seen.report, counters, health.result())
+    finally:
+        asking.join()
+    counters = {queue: counters for (_, queue), counters in seen.counters.items()}
+    return Sample(at, interval, seen.report, counters, pools)
+
+
+def _ask_pools(store: DataDriver, pools: list[PoolHealth]) -> None:
+    with suppress(KombuPoolError):  # the control store does not answer, as the look notices too
+        pools.extend(check_health(store))
 
 
 def _look(sample: Sample, project: Project) -> Look:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import threading
@@ -128,6 +129,8 @@ class Sampler:
         thread, self._thread = self._thread, None
         if thread is not None and thread is not threading.current_thread():
             thread.join(_JOIN_TIMEOUT)
+        if self.error is not None:
+            return  # the control store does not answer
         try:
             self._lease.release()
         except KombuPoolError as error:
@@ -156,7 +159,6 @@ class Sampler:
         except KombuPoolError as error:
             self._fail(mask(str(error)))
             return self.interval
-        self._succeed()
         return self._until_next()
 
     def _take(self, begun: float) -> float:
@@ -166,7 +168,6 @@ class Sampler:
         if self._touched_at + _TOUCH_INTERVAL <= begun:
             self._samples.touch()
             self._touched_at = begun
-        self._succeed()
         return max(0.0, begun + self.interval - self._clock.elapsed())
 
     def _read(self) -> None:
@@ -180,6 +181,9 @@ class Sampler:
                 self._add(sample, self._clock.elapsed() - age)
 
     def _add(self, sample: Sample, taken_at: float) -> None:
+        if self.error is not None:
+            logger.warning("The queues are sampled again")
+        self.error = None
         if self._latest is not None:
             sample = sample.since(self._latest, self._project)
         with self._changed:
@@ -217,11 +221,6 @@ class Sampler:
             logger.warning("The queues cannot be sampled: %s", reason)
         self.error = reason
 
-    def _succeed(self) -> None:
-        if self.error is not None:
-            logger.warning("The queues are sampled again")
-        self.error = None
-
     def _ensure_thread(self) -> None:
         if self._is_started and self._thread is None:
             self._stop.clear()
@@ -240,6 +239,15 @@ class Sampler:
 
 
 _instances: weakref.WeakSet[Sampler] = weakref.WeakSet()
+
+
+def _close_all() -> None:
+    """End the threads of a process that ends, before the interpreter has ended what they use."""
+    for sampler in list(_instances):
+        sampler.close()
+
+
+atexit.register(_close_all)
 
 
 def _after_fork() -> None:

@@ -266,6 +266,16 @@ def test_a_killed_process_is_replaced(opened, samplers, tmp_path):
     eventually(lambda: step(sampler)._lease.is_held)
 
 
+def test_a_process_that_ends_leaves_the_lease_without_a_word(opened, samplers, tmp_path):
+    uri = f"sqlite:///{tmp_path}/c.db"
+    program = CHILD.replace("sys.stdin.read()", "")
+
+    done = subprocess.run([sys.executable, "-c", program, uri], capture_output=True, text=True, check=True)
+
+    assert (done.stdout, done.stderr) == ("samples\n", "")
+    assert samplers(opened(uri))._lease.acquire()
+
+
 def test_an_outage_of_the_control_store_is_logged_once_and_ends(opened, samplers, tmp_path, caplog):
     with Server() as server:
         sampler = samplers(opened(server.uri()))

@@ -120,6 +120,7 @@ def test_an_action_is_taken_by_the_keyboard_alone(browser, site):
         press_tab_until(page, "Purge")
         page.keyboard.press("Enter")
         page.get_by_role("heading", name="Delete 0 ready messages").wait_for()
+        page.wait_for_function("document.activeElement.textContent === 'Purge'")
         page.keyboard.press("Enter")
 
         page.get_by_role("status").get_by_text("Deleted 0 messages from orders.priority.").wait_for()

@@ -75,9 +75,13 @@ def delete_queue(
 def require_deletable(row: QueueRow, *, if_empty: bool, if_unused: bool) -> None:
     """Raise NotPermitted if a queue has messages, or consumers, that it must not have."""
     if if_empty and row.total != 0:
-        raise NotPermitted(f"{row.queue} has {'?' if row.total is None else row.total} messages.")
+        raise NotPermitted(f"{row.queue} has {_counted(row.total, 'message')}.")
     if if_unused and row.consumers:
-        raise NotPermitted(f"{row.queue} has {row.consumers} consumers.")
+        raise NotPermitted(f"{row.queue} has {_counted(row.consumers, 'consumer')}.")
+
+
+def _counted(number: int | None, what: str) -> str:
+    return f"{'?' if number is None else number} {what}{'' if number == 1 else 's'}"
 
 
 class DeletableDeadLetters(DeadLetterFilter):

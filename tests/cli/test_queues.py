@@ -218,7 +218,7 @@ def test_a_queue_with_a_consumer_is_not_deleted_if_it_must_be_unused(app, pool):
     with app.connection_for_write() as connection, connection.Consumer([Queue("orders")]):
         status, lines = pool("delete", "orders", "--if-unused", "-y")
 
-    assert (status, lines[0]) == (1, ["Error: orders has 1 consumers."])
+    assert (status, lines[0]) == (1, ["Error: orders has 1 consumer."])
 
 
 def test_a_count_of_a_long_queue_is_a_lower_bound(app, tmp_path, pool, ask, monkeypatch):
@@ -262,8 +262,8 @@ def test_a_message_or_a_consumer_that_comes_before_the_answer_keeps_a_queue(stor
         arrivals = {"orders": lambda: publish(stored, "orders"), "mails": consumer.consume}
         monkeypatch.setattr("kombu_pool.cli.options.confirm", lambda question, _: arrivals[question.split()[1]]())
 
-        assert pool("delete", "orders", "--if-empty") == (1, [["Error: orders has 1 messages."]])
-        assert pool("delete", "mails", "--if-unused") == (1, [["Error: mails has a consumer."]])
+        assert pool("delete", "orders", "--if-empty") == (1, [["Error: orders has 1 message."]])
+        assert pool("delete", "mails", "--if-unused") == (1, [["Error: mails has 1 consumer."]])
         assert sorted(rows_of(ask("queues"))) == ["mails", "orders"]
 
 

@@ -146,10 +146,11 @@ def load(scheme: str) -> Driver:
         ConfigurationError: no driver serves the scheme.
         InvalidDriver: the driver cannot be imported.
     """
-    third_party = _third_party()
     try:
         if scheme in _BUILT_IN:
             return import_module(_BUILT_IN[scheme])
+        # A search through all that is installed.
+        third_party = _third_party()
         if scheme in third_party:
             driver: Driver = third_party[scheme].load()
             return driver

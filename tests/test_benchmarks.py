@@ -162,14 +162,12 @@ def quick_run_on_sqlite(quick_run, tmp_path_factory):
 
 
 def test_no_task_is_run_and_cancelled_or_posted_twice_under_load(quick_run_on_sqlite):
-    done = quick_run_on_sqlite("cancellation", "revocation", "unique", "keys", "queue-list")
+    done = quick_run_on_sqlite("cancellation", "unique", "keys")
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "\ntasks both run and cancelled, or neither, or run twice, SQLite  0 of 200  " in done.stdout
-    assert "\nrevoked while no worker is up, and run, SQLite  " in done.stdout
     assert re.search(r"\nkeys without one message, or stuck, after \d+ kills, SQLite +0 of 100  ", done.stdout)
     assert "\nconsume with keys, SQLite  " in done.stdout
-    assert "\n`queues` of 1,000 queues, SQLite  " in done.stdout
 
 
 def test_many_producers_are_compared_with_one(quick_run_on_sqlite):

@@ -105,7 +105,7 @@ def measured(run: Run, only: Sequence[str] = ()) -> dict[str, dict[str, list[lis
             found[name] = {KEYED: [], OTHER: []}
             with run.fresh() as folder, contender(folder) as broker:
                 server = next((each.pid for each in psutil.Process().children()), None)
-                for number in range(rounds + 1):
+                for number in range(run.choose(0, 1), rounds + 1):
                     # The first turn changes, and the first round only warms up.
                     for header in (KEYED, OTHER) if number % 2 else (OTHER, KEYED):
                         messages = run.choose(MESSAGES[name], 200)

@@ -62,7 +62,7 @@ def kill_and_count(kind: str, broker: Callable[[Path], Broker], numbers: int, fo
             kind=kind,
             first=first,
             last=first + step,
-            producers=PRODUCERS,
+            producers=min(PRODUCERS, step // 25),
             kills=KILLS * step // KEYS,
         )
         kills += killed

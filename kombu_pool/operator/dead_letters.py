@@ -128,6 +128,17 @@ def _row(message: Message) -> DeadLetterRow:
     )  # fmt: skip
 
 
+def selected_ids(store: DataDriver, project: Project, queue: str, selection: DeadLetterFilter, limit: int) -> list[str]:
+    """Return the ids of the first ``limit`` dead letters of a selection.
+
+    Raises:
+        QueueDoesNotExist: the queue does not exist.
+    """
+    require(store, project, queue)
+    messages = chain.from_iterable(DeadLetterScan(store.message_controller, queue, project, selection))
+    return [message["id"] for message in islice(messages, limit)]
+
+
 def preview_redrive(
     store: DataDriver, project: Project, queue: str, target: str | None, selection: DeadLetterFilter, limit: int
 ) -> list[RedrivePreview]:

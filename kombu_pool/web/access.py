@@ -13,7 +13,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection, Request
 
 from kombu_pool.web.problems import Problem, problem_response
-from kombu_pool.web.requests import BODY, FORM_FIELD, FORM_HEADER, FORM_TOKEN, ROOT, USER, form_of, path_of
+from kombu_pool.web.requests import BODY, FORM_FIELD, FORM_HEADER, FORM_TOKEN, MAX_BODY, ROOT, USER, form_of, path_of
 from kombu_pool.web.sessions import Sessions, is_token
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from kombu_pool.web.site import Site
 
-#: Longest body of a request, in bytes.
-MAX_BODY = 1_000_000
 #: Paths that need no token, and the beginning of those of the style and the script.
 OPEN_PATHS = frozenset({"/healthz", "/login"})
 STATIC = "/static/"
@@ -196,6 +194,9 @@ async def _read(receive: Receive) -> bytes:
     body = bytearray()
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            # A part of a form may say something else than the whole: a weight of 1 in place of 100.
+            raise Problem(400, "Incomplete", "The connection ended before the end of the request.")
         body += message.get("body", b"")
         if len(body) > MAX_BODY:
             raise Problem(413, "Too large", f"A request may have {MAX_BODY} bytes.")

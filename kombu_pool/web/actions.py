@@ -15,7 +15,7 @@ from kombu_pool.web.sessions import Sessions
 from kombu_pool.web.site import site_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from starlette.requests import Request
     from starlette.responses import Response
@@ -43,10 +43,11 @@ def is_confirmed(request: Request) -> bool:
     return form_of(request).get(_CONFIRMED) == "yes"
 
 
-def ask(request: Request, question: Question) -> Response:
-    """Ask for a confirmation on a page that sends the form again."""
-    own = {FORM_FIELD, _CONFIRMED}
+def ask(request: Request, question: Question, **replaced: Sequence[str]) -> Response:
+    """Ask for a confirmation on a page that sends the form again; ``replaced``: fields with other values, by name."""
+    own = {FORM_FIELD, _CONFIRMED, *replaced}
     fields = [(name, value) for name, value in form_of(request).multi_items() if name not in own]
+    fields += [(name, value) for name, values in replaced.items() for value in values]
     return render(request, "confirm.html", question=question, fields=fields)
 
 
@@ -54,7 +55,7 @@ def take(request: Request, action: str, target: str, call: Callable[[], str], ba
     """Take an action, which returns what was done; record it; and lead to ``back``, a path with a query."""
     site = site_of(request)
     try:
-        said = call()
+        said = mask(call())
     except KombuPoolError as error:
         site.audit.record(user_of(request), address_of(request), action, target, f"failed: {mask(str(error))}")
         raise

@@ -72,6 +72,8 @@ def _event(digest: str, text: str) -> str:
 def _render(request: Request, name: str) -> str:
     try:
         return PAGES[name](request)
+    except Problem as problem:
+        return render_text(request, "_problem.html", problem=problem)
     except KombuPoolError as error:
         return render_text(request, "_problem.html", problem=problem_of(error))
 

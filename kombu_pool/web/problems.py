@@ -52,11 +52,16 @@ def problem_response(request: Request, problem: Problem) -> Response:
         content = {"error": problem.title.lower().replace(" ", "_"), "reason": problem.text}
         return JSONResponse(content, problem.status, headers)
     if problem.status == 401 and "authorization" not in request.headers:  # noqa: PLR2004
-        path = path_of(request.scope)
-        query = request.url.query
-        page = f"{path}?{query}" if query else path
-        return RedirectResponse(path_for(request, "login", next=page), 303)
+        return RedirectResponse(path_for(request, "login", next=_page_of(request)), 303)
     return render(request, "problem.html", problem.status, problem=problem)
+
+
+def _page_of(request: Request) -> str:
+    """Return the path and the query of a page; the first page for the target of a form, which cannot be loaded."""
+    if request.method not in {"GET", "HEAD"}:
+        return "/"
+    path, query = path_of(request.scope), request.url.query
+    return f"{path}?{query}" if query else path
 
 
 def handle_error(request: Request, error: Exception) -> Response:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from starlette.requests import HTTPConnection, Request
     from starlette.types import Scope
 
+#: Longest body of a request, in bytes.
+MAX_BODY = 1_000_000
 #: Keys of a scope: its body, its root path, its user, its form token.
 BODY, ROOT, USER, FORM_TOKEN = (f"kombu_pool.{name}" for name in ("body", "root", "user", "form_token"))
 #: The name of the form's field, and of the header, that carries the form token.

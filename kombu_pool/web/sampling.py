@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from kombu_pool.errors import ConnectionError as StoreConnectionError
@@ -14,8 +15,9 @@ if TYPE_CHECKING:
     from kombu_pool.operator.broker import Broker
     from kombu_pool.operator.queues import QueueReport
 
-#: How long the first page waits for the first sample, in seconds.
-_FIRST_TIMEOUT = 10.0
+#: How long the first page waits for the first sample, and after which time it looks whether there is an error, in
+#: seconds.
+_FIRST_TIMEOUT, _LOOK_INTERVAL = 5.0, 0.1
 #: Points of a chart.
 MAX_POINTS = 60
 
@@ -37,7 +39,9 @@ class Samples:
             KombuPoolError: the broker cannot be opened.
         """
         sampler = self.sampler
-        found = sampler.latest() or sampler.wait(timeout=_FIRST_TIMEOUT)
+        found, ends = sampler.latest(), time.monotonic() + _FIRST_TIMEOUT
+        while found is None and sampler.error is None and time.monotonic() < ends:
+            found = sampler.wait(timeout=_LOOK_INTERVAL)
         if found is None:
             raise StoreConnectionError(sampler.error or "The control store has given no sample of the queues yet")
         return found.sample.report

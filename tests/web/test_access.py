@@ -5,13 +5,17 @@ from __future__ import annotations
 import base64
 import re
 
+import anyio
 import pytest
 from click.testing import CliRunner
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from starlette.testclient import TestClient
 
 from kombu_pool.cli import main
 from kombu_pool.errors import ConfigurationError
 from kombu_pool.web import create_app
-from kombu_pool.web.access import MAX_BODY
+from kombu_pool.web.requests import MAX_BODY
 from kombu_pool.web.sessions import SESSION_TTL, Sessions
 from tests.support.web.addresses import LOOPBACK, TOKEN
 
@@ -153,3 +157,50 @@ def test_another_address_than_this_machines_needs_a_token(broker):
 
     assert done.exit_code == 1
     assert "needs a token" in done.output
+
+
+def test_a_part_of_a_form_is_not_acted_on(broker, browse):
+    app = browse(token=TOKEN).app
+    messages = iter([
+        {"type": "http.request", "body": b"name=default&weight=1", "more_body": True}, {"type": "http.disconnect"},
+    ])  # fmt: skip
+    headers = {"host": "127.0.0.1", **basic(TOKEN), "content-type": "application/x-www-form-urlencoded"}
+    scope = {
+        "type": "http", "method": "POST", "path": "/pools/weight", "query_string": b"", "client": ("127.0.0.1", 1),
+        "scheme": "http", "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+    }  # fmt: skip
+    sent = []
+
+    async def receive():
+        return next(messages)
+
+    async def send(message):
+        sent.append(message)
+
+    before = broker.store.catalog.rows()[0]["weight"]
+    anyio.run(app, scope, receive, send)
+
+    assert sent[0]["status"] == 400
+    assert broker.store.catalog.rows()[0]["weight"] == before != 1
+
+
+def test_a_form_without_the_token_leads_to_a_page_that_can_be_loaded(browse):
+    answer = browse(token=TOKEN).post("/queue/purge?a=1", headers={"accept": "text/html"})
+
+    assert answer.headers["location"] == "/login?next=%2F"
+
+
+@pytest.mark.parametrize("root", ["", "/ops/pool"])
+def test_no_action_of_a_page_is_taken_read_only(broker, browse, root):
+    app = browse(read_only=True).app
+    outer = Starlette(routes=[Mount(root, app)]) if root else app
+    client = TestClient(outer, LOOPBACK, client=("127.0.0.1", 1), follow_redirects=False)
+    client.get(f"{root}/queue?name=orders")
+    paths = {route.path for route in app.routes if "POST" in (getattr(route, "methods", None) or ())}
+
+    refused = {
+        path: client.post(f"{root}{path}", json={}).status_code for path in paths if path not in ("/login", "/logout")
+    }
+
+    assert len(refused) > 8
+    assert set(refused.values()) == {403}

@@ -113,7 +113,8 @@ def test_bodies_are_hidden_unless_they_are_asked_for(broker, browse):
     ("path", "status"),
     [
         ("/queue", 400), ("/queue?name=unknown", 404), ("/dead?name=unknown", 404), ("/tasks?older=soon", 400),
-        ("/?page=9999999999999&sort=x", 200), ("/tasks?state=x&name=[", 200),
+        ("/?page=9999999999999&sort=x", 200), ("/tasks?state=x", 400), ("/tasks?name=[", 200),
+        ("/dead?name=orders&reason=x", 400),
         ("/queue?name=orders&kind=x&limit=-1", 200),
         ("/unknown", 404), ("/queue?name=%00%ff", 404),
     ],
@@ -133,6 +134,11 @@ def test_a_wrong_query_gets_an_answer_that_tells(browse, path, status):
         ({"task": "orders:pay", "in": "soon"}, "is no duration"),
         ({"task": "orders:pay", "at": "soon"}, "is no time"),
         ({"task": "orders:pay", "priority": "256"}, "from 0 to 255"),
+        ({"task": "orders:pay", "priority": "1" * 5000}, "from 0 to 255"),
+        ({"task": "orders", "priority": "1"}, "is not a queue and the id of a task"),
+        ({"scope": "all", "state": "redy", "in": "5m"}, "state must be ready or delayed"),
+        ({"scope": "all", "name": "", "in": "5m"}, "Only the tasks of a name"),
+        ({"scope": "all", "id": "pay", "in": "5m"}, "Only the tasks of a name"),
         ({"task": "orders:pay"}, "Nothing to change"),
     ],
 )

@@ -131,3 +131,9 @@ def test_a_failure_of_a_page_is_part_of_its_stream(served):
     _, address, *_ = served
     with closing(Stream(address, "/events/queue?name=unknown")) as stream:
         assert "does not exist" in stream.read()[1]
+
+
+def test_a_stream_that_names_no_queue_says_so(served):
+    _, address, *_ = served
+    with closing(Stream(address, "/events/queue")) as stream:
+        assert "&#39;name&#39; is missing" in stream.read()[1]

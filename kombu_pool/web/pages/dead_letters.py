@@ -44,7 +44,10 @@ class Chosen(NamedTuple):
     def of(cls, given: Mapping[str, str]) -> Chosen:
         """Return the choice of a query or a form."""
         reason = given.get("reason", "")
-        return cls(reason if reason in _ALL_REASONS else "", given.get("origin", "").strip())
+        if reason and reason not in _ALL_REASONS:
+            # Any reason would be more than what was asked for.
+            raise Problem(400, "Refused", f"reason must be one of {', '.join(_ALL_REASONS)}, or empty, not {reason!r}")
+        return cls(reason, given.get("origin", ""))
 
     def matches(self, view: MessageView) -> bool:
         """Return whether a dead letter is wanted."""
@@ -106,7 +109,8 @@ def redrive(request: Request) -> Response:
         rows = tuple(f"{row.count} to {row.to}{_absence(row.exists)}: {row.reason}" for row in found)
         counted = sum(row.count for row in found)
         more = (f"These are the first {_COUNTED}.",) if counted >= _COUNTED else ()
-        return ask(request, Question(f"Give {what} in {name} back?", "Give back", back, (*rows, *more)))
+        question = Question(f"Give {what} in {name} back?", "Give back", back, (*rows, *more))
+        return ask(request, question, **_fixed(request, name, selection))
     ends = time.monotonic() + MAX_SECONDS
 
     def call() -> str:
@@ -116,6 +120,15 @@ def redrive(request: Request) -> Response:
         return _told(result)
 
     return take(request, "give back", f"{what} in {name}", call, back)
+
+
+def _fixed(request: Request, name: str, selection: DeadLetterFilter) -> dict[str, list[str]]:
+    """Return fields with the ids of the dead letters that are found now; none if there are more than are counted."""
+    store, project = site_of(request).broker[:2]
+    ids = dead_letters.selected_ids(store, project, name, selection, _COUNTED + 1)
+    if not ids:
+        raise Problem(400, "Nothing chosen", "No such dead letter is there; unreadable ones can only be deleted.")
+    return {} if len(ids) > _COUNTED else {"scope": ["checked"], "message": ids}
 
 
 def _absence(exists: bool) -> str:
@@ -139,7 +152,10 @@ def delete(request: Request) -> Response:
     store, project = site_of(request).broker[:2]
     back = path_for(request, "dead", name=name, **Chosen.of(form_of(request))._asdict())
     if not is_confirmed(request):
-        return ask(request, Question(f"Delete {what} in {name}?", "Delete", back))
+        fixed = _fixed(request, name, removal.DeletableDeadLetters(*selection))
+        found = len(fixed["message"]) if fixed else f"more than {_COUNTED}"
+        question = Question(f"Delete {what} in {name}?", "Delete", back, (f"Found: {found}.",))
+        return ask(request, question, **fixed)
     ends = time.monotonic() + MAX_SECONDS
 
     def call() -> str:

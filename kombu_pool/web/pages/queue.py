@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.routing import Route
 
-from kombu_pool.errors import KombuPoolError
+from kombu_pool.drivers import mask
+from kombu_pool.errors import KombuPoolError, NotPermitted
 from kombu_pool.operator import messages, removal
 from kombu_pool.operator.queue_details import show_queue
 from kombu_pool.web.actions import Question, ask, is_confirmed, required, take
@@ -84,7 +85,7 @@ def _peek(request: Request, name: str, kind: str, limit: int, task: str) -> tupl
             show_bodies=site.options.show_bodies,
         )  # fmt: skip
     except KombuPoolError as error:
-        return [], str(error)
+        return [], mask(str(error))
     return found, ""
 
 
@@ -114,6 +115,18 @@ def _sampled(request: Request, name: str) -> QueueRow | None:
     return None
 
 
+def _incarnation(request: Request, name: str) -> str:
+    store, project = site_of(request).broker[:2]
+    return store.catalog.fresh_route(name, project).incarnation or ""
+
+
+def _require_same(request: Request, name: str) -> None:
+    """Raise NotPermitted if the queue of the question was deleted meanwhile, and another one has its name."""
+    asked = form_of(request).get("incarnation")
+    if asked is not None and asked != _incarnation(request, name):
+        raise NotPermitted(f"{name} was deleted and declared again since the question: look at the new queue first.")
+
+
 def purge(request: Request) -> Response:
     """Delete the messages that no consumer holds: all, those that are ready, or those of one task."""
     name, form = required(request, "name"), form_of(request)
@@ -125,9 +138,11 @@ def purge(request: Request) -> Response:
         what = f"the tasks {task}" if task else f"{row.ready} ready messages"
         what += "" if keep else ", delayed ones too" if task else f" and {row.delayed} delayed ones"
         note = ("Messages that a consumer holds stay. The result of a task that is deleted stays PENDING.",)
-        return ask(request, Question(f"Delete {what} from {name}?", "Purge", back, note))
+        question = Question(f"Delete {what} from {name}?", "Purge", back, note)
+        return ask(request, question, incarnation=[_incarnation(request, name)])
 
     def call() -> str:
+        _require_same(request, name)
         deleted = removal.purge(store, project, name, keep_delayed=keep, task=task or None)
         return f"Deleted {deleted} messages from {name}."
 
@@ -169,9 +184,11 @@ def delete(request: Request) -> Response:
         total = "an unknown number of" if row.total is None else row.total
         note = ("Its consumers are cancelled, and its bindings go with it.",)
         text = f"Delete {name} with {total} messages and {row.consumers} consumers?"
-        return ask(request, Question(text, "Delete the queue", back, note))
+        question = Question(text, "Delete the queue", back, note)
+        return ask(request, question, incarnation=[_incarnation(request, name)])
 
     def call() -> str:
+        _require_same(request, name)
         removal.delete_queue(store, project, name, if_empty=if_empty, if_unused=if_unused)
         return f"Deleted {name}."
 

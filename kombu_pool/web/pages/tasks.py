@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
@@ -15,12 +16,13 @@ from kombu_pool.operator.times import read_duration, read_time
 from kombu_pool.web.actions import MAX_SECONDS, Question, ask, is_confirmed, take
 from kombu_pool.web.pages.layout import page
 from kombu_pool.web.problems import Problem
-from kombu_pool.web.requests import form_of, path_for
+from kombu_pool.web.requests import MAX_BODY, form_of, path_for
 from kombu_pool.web.site import site_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from starlette.datastructures import ImmutableMultiDict
     from starlette.requests import Request
     from starlette.responses import Response
 
@@ -32,8 +34,9 @@ if TYPE_CHECKING:
 SHOWN, _SUMMARIZED = 200, 200
 #: How old the summary may be: it needs a call for each queue that has messages, in seconds.
 _TTL = 10.0
-#: Tasks of one action.
-MAX_BATCH = 10_000
+#: Tasks of one action, and characters of their keys in the form that confirms it: a request has a limit.
+MAX_BATCH, _MAX_KEYS = 10_000, MAX_BODY * 8 // 10
+_SEARCHED_STATES = ("", "ready", "delayed")
 #: Names that a question or a result lists.
 _LISTED = 5
 _HIGHEST_PRIORITY = 255
@@ -53,8 +56,11 @@ class Search:
     def of(cls, given: Mapping[str, str]) -> Search:
         """Return the search of a query or a form."""
         state = given.get("state", "")
+        if state not in _SEARCHED_STATES:
+            # Any state would be more than what was asked for.
+            raise Problem(400, "Refused", f"state must be ready or delayed, or empty for both, not {state!r}")
         texts = {name: given.get(name, "").strip() for name in ("id", "name", "queue", "older")}
-        return cls(state=state if state in ("ready", "delayed") else "", **texts)
+        return cls(state=state, **texts)
 
     @property
     def is_empty(self) -> bool:
@@ -174,7 +180,7 @@ def _due(form: Mapping[str, str]) -> float | None:
 def _priority(given: str) -> int | None:
     if not given:
         return None
-    if not given.isdecimal() or int(given) > _HIGHEST_PRIORITY:
+    if not given.isdecimal() or len(given) > len(str(_HIGHEST_PRIORITY)) or int(given) > _HIGHEST_PRIORITY:
         raise Problem(400, "Refused", f"priority must be a whole number from 0 to {_HIGHEST_PRIORITY}, not {given!r}")
     return int(given)
 
@@ -190,17 +196,16 @@ def _act(
     """Do something with the tasks that are checked, or with all that are found; after a confirmation."""
     form, search = form_of(request), Search.of(form_of(request))
     back = path_for(request, "tasks", **search.query())
-    if form.get("scope") == "all":
-        chosen = [(row.queue, row.id) for row in _find(site_of(request), search).tasks]
-    else:
-        chosen = [_read_key(key) for key in form.getlist("task")]
-    if not chosen:
-        raise Problem(400, "Nothing chosen", "No task is checked, or none is found any more.")
-    chosen = chosen[:MAX_BATCH]
+    wanted = _chosen(site_of(request), form, search)
+    keys = _within_bounds(wanted)
+    chosen = [_read_key(key) for key in keys]
     names = ", ".join(task_id for _, task_id in chosen[:_LISTED]) + (", ..." if len(chosen) > _LISTED else "")
     if not is_confirmed(request):
         text = f"{action.capitalize()} {len(chosen)} {'task' if len(chosen) == 1 else 'tasks'}?"
-        return ask(request, Question(text, action.capitalize(), back, (names, *note)))
+        if len(keys) < len(wanted):
+            note += (f"These are the first of {len(wanted)}: do it again for the others.",)
+        # Those that were found now, and none that comes until the confirmation.
+        return ask(request, Question(text, action.capitalize(), back, (names, *note)), scope=["checked"], task=keys)
 
     def run() -> str:
         said = _each_queue(chosen, did, call)
@@ -210,8 +215,28 @@ def _act(
     return take(request, f"{action} tasks", f"{len(chosen)}: {names}", run, back)
 
 
+def _chosen(site: Site, form: ImmutableMultiDict[str, str], search: Search) -> list[str]:
+    """Return the keys of the tasks that are checked, or of all that are found."""
+    keys = form.getlist("task")
+    if form.get("scope") == "all":
+        if search.id or search.is_empty:
+            raise Problem(400, "Refused", "Only the tasks of a name, queue, state or age are chosen all at once.")
+        keys = [_key(row) for row in _find(site, search).tasks]
+    if not keys:
+        raise Problem(400, "Nothing chosen", "No task is checked, or none is found any more.")
+    return keys
+
+
+def _within_bounds(keys: Sequence[str]) -> list[str]:
+    """Return the first keys, as many as one action takes and one form carries."""
+    lengths = accumulate(len(quote(key, safe="")) + len("&task=") for key in keys)
+    return [key for key, length in zip(keys[:MAX_BATCH], lengths, strict=False) if length <= _MAX_KEYS]
+
+
 def _read_key(key: str) -> tuple[str, str]:
     queue, _, task_id = key.partition(":")
+    if not queue or not task_id:
+        raise Problem(400, "Refused", f"{key!r} is not a queue and the id of a task.")
     return unquote(queue), task_id
 
 

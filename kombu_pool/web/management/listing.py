@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kombu_pool.web.management.errors import BAD_REQUEST, ApiError, bad_request
+from kombu_pool.web.management.name_patterns import NamePattern
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
 
 #: The number of objects on a page without ``page_size``, and the most.
 DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE = 100, 500
-#: Bound of a pattern for names, in characters.
-_MAX_PATTERN = 500
 
 
 class Page(NamedTuple):
@@ -23,7 +22,7 @@ class Page(NamedTuple):
 
     number: int
     size: int
-    pattern: re.Pattern[str] | None
+    pattern: NamePattern | None
 
     @classmethod
     def of(cls, query: QueryParams) -> Page | None:
@@ -32,9 +31,10 @@ class Page(NamedTuple):
             return None
         try:
             number, size = int(query["page"]), int(query.get("page_size", DEFAULT_PAGE_SIZE))
-            pattern = _pattern(query.get("name", ""), is_regex=query.get("use_regex") == "true")
+            name, is_regex = query.get("name", ""), query.get("use_regex") == "true"
+            pattern = NamePattern(name, is_regex=is_regex) if name else None
         except (ValueError, re.error, OverflowError) as error:
-            raise bad_request(f"Pagination parameters are invalid: {error}") from error
+            raise _invalid(error) from error
         if number < 1 or not 1 <= size <= MAX_PAGE_SIZE:
             reason = f"Invalid pagination parameters: page number {number}, page size {size}"
             raise ApiError(BAD_REQUEST, "invalid_pagination_parameters", f"{reason}: at most {MAX_PAGE_SIZE}")
@@ -42,7 +42,10 @@ class Page(NamedTuple):
 
     def has(self, name: str) -> bool:
         """Return whether an object of that name is on one of the pages."""
-        return self.pattern is None or self.pattern.search(name) is not None
+        try:
+            return self.pattern is None or self.pattern.is_in(name)
+        except ValueError as error:
+            raise _invalid(error) from error
 
     def cut(self, values: Sequence[Any]) -> Sequence[Any]:
         """Return those of the objects that are on this page."""
@@ -65,10 +68,8 @@ class Page(NamedTuple):
         }
 
 
-def _pattern(name: str, *, is_regex: bool) -> re.Pattern[str] | None:
-    if len(name) > _MAX_PATTERN:
-        raise ValueError(f"a name may have {_MAX_PATTERN} characters at most")
-    return re.compile(name if is_regex else re.escape(name), re.IGNORECASE) if name else None
+def _invalid(error: Exception) -> ApiError:
+    return bad_request(f"Pagination parameters are invalid: {error}")
 
 
 class Listing(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from starlette.datastructures import QueryParams
 
+from kombu_pool.web.management import name_patterns
 from kombu_pool.web.management.errors import ApiError
 from kombu_pool.web.management.listing import Listing
 
@@ -75,3 +76,31 @@ def test_an_impossible_page_or_order_is_refused(query, error):
         listed(**query)
 
     assert (raised.value.status, raised.value.error) == (400, error)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "(a+)+$", "(?:a|b)*c", "(a{2,9}){5}$", "(a*)?" * 9 + "b", "a?" * 40 + "a" * 40, "(a|a)" * 40 + "b",
+        "a*a*a*a*b", r"(a*)\1", "(?=a*)b", "(?i)a",
+    ],
+)  # fmt: skip
+def test_a_pattern_that_may_hold_up_the_server_is_refused(pattern):
+    with pytest.raises(ApiError, match=r"here|may take long"):
+        listed(page=1, use_regex="true", name=pattern)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["^a2?$", "b|A2", ".*a.*?2.*?", r"^(a|b)\d{1,2}$", r"[]+*(a]\d+", r"x\(\)+|A{1}2", "^a{0}a2", "(x)?a2"],
+)
+def test_ordinary_patterns_find_names(pattern):
+    assert "A2" in names(listed(page=1, use_regex="true", name=pattern)["items"])
+
+
+def test_a_pattern_that_takes_long_over_the_names_is_given_up(monkeypatch):
+    monkeypatch.setattr(name_patterns, "_MAX_SECONDS", 0.01)
+    page = Listing.of(QueryParams({"page": "1", "use_regex": "true", "name": "a*a*a*b"})).page
+
+    with pytest.raises(ApiError, match="takes longer than"):
+        any(page.has("a" * 100) for _ in range(100))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import logging
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from kombu_pool.errors import KombuPoolError
 from kombu_pool.operator.messages import pages
 from kombu_pool.storage.dead_letters import RESERVATION_TTL
 from kombu_pool.transport import processes
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from kombu_pool.model import ClaimMetadata, Message, Project
     from kombu_pool.pooling import DataDriver
     from kombu_pool.web.management.call import Call
+
+logger = logging.getLogger(__name__)
 
 #: Bound of the messages of one request, and of their bodies in bytes; the last message exceeds it.
 MAX_COUNT, MAX_BYTES = 10_000, 32 * 1024 * 1024
@@ -108,14 +112,23 @@ def _bounded(messages: Iterable[Message]) -> Iterator[Message]:
 def _taken(call: Call, project: Project, wanted: _Wanted) -> list[Message]:
     """Claim messages and settle them, with the dead letters of the transport."""
     messages: list[Message] = []
+    size = 0
     with call.state.channels.channel(project) as channel:
         data: DataDriver = channel.connection.broker.data
         _require_shared(data, project, call.name)
-        while len(messages) < wanted.number:
-            batch = _settled(data, project, call.name, min(wanted.number - len(messages), _BATCH), wanted.mode)
-            messages += batch
-            if not batch or sum(len(enveloped(one["body"], "")["body"]) for one in messages) > MAX_BYTES:
+        while len(messages) < wanted.number and size <= MAX_BYTES:
+            try:
+                batch = _settled(data, project, call.name, min(wanted.number - len(messages), _BATCH), wanted.mode)
+            except KombuPoolError as error:
+                # Only this answer has the messages that were taken before.
+                if not messages:
+                    raise
+                logger.warning("A get of queue %r ends after %d messages: %s", call.name, len(messages), error)
                 break
+            if not batch:
+                break
+            messages += batch
+            size += sum(len(enveloped(one["body"], "")["body"]) for one in batch)
     return messages
 
 

@@ -11,6 +11,7 @@ from itertools import count
 import pytest
 from kombu import Consumer, Producer, Queue
 
+from kombu_pool.errors import PoolUnavailable
 from kombu_pool.web.management import getting
 
 
@@ -293,3 +294,23 @@ def test_no_message_is_taken_twice_by_two_that_get_at_once(orders):
         taken = list(threads.map(lambda _: orders.payloads("orders", count=5, ackmode="ack_requeue_false"), range(12)))
 
     assert sorted(int(each) for batch in taken for each in batch) == list(range(60))
+
+
+def test_what_was_taken_is_answered_though_the_pool_fails_after_it(orders, monkeypatch, caplog):
+    for number in range(5):
+        orders.publish("orders", str(number))
+    calls, settled = count(), getting._settled
+
+    def fail_in_second_call(*arguments):
+        if next(calls) == 1:
+            raise PoolUnavailable("default", "refused")
+        return settled(*arguments)
+
+    monkeypatch.setattr(getting, "_BATCH", 2)
+    monkeypatch.setattr(getting, "_settled", fail_in_second_call)
+    taken = orders.payloads("orders", ackmode="ack_requeue_false")
+    next(calls)
+
+    assert taken == ["0", "1"]
+    assert "ends after 2 messages" in caplog.text
+    assert orders.payloads("orders", ackmode="ack_requeue_false") == ["2", "3", "4"]

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from kombu_pool.pooling import DataDriver
     from kombu_pool.web.site import Site
 
+#: Names of projects that no path of the API has: that of the default virtual host, and the empty one.
+_UNNAMED = frozenset({"/", ""})
+
 _lock = threading.Lock()
 
 
@@ -65,7 +68,6 @@ class ManagementState:
 
     def projects(self) -> Sequence[Project]:
         """Return the known projects: the default one, that of the server, and those with a counted message."""
-        named = {project for project, _ in self.store.control.counters() if project is not None}
-        if self.project is not None:
-            named.add(self.project)
-        return (None, *sorted(named))
+        named = {self.project, *(project for project, _ in self.store.control.counters())}
+        # The API would take the queue of a project "/" for one of the default project.
+        return (None, *sorted(project for project in named if project is not None and project not in _UNNAMED))

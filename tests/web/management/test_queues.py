@@ -228,3 +228,16 @@ def test_a_queue_of_another_connection_is_refused(api):
     assert found["exclusive"]
     assert {refusal[0] for refusal in refusals} == {400}
     assert all(refusal[2].startswith("405 RESOURCE_LOCKED") for refusal in refusals)
+
+
+@pytest.mark.parametrize("project", ["/", ""])
+def test_a_project_that_no_path_names_is_not_shown_as_the_default_one(api, project):
+    for scope in (None, project, "shop"):
+        api.store.queue_controller.create("orders", None, scope)
+        api.store.message_controller.post("orders", [{"ttl": None, "body": b"x"}], None, scope)
+    api.store.catalog.counters.send()
+
+    assert sorted(queue["vhost"] for queue in api.get("/queues")) == ["/", "shop"]
+    assert [vhost["name"] for vhost in api.get("/vhosts")] == ["/", "shop"]
+    api.done("DELETE", "/queues/%2F/orders")
+    assert api.store.queue_controller.exists("orders", project)

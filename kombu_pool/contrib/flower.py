@@ -56,6 +56,8 @@ class PoolBroker(BrokerBase):  # type: ignore[misc] # Flower has no types
         key = self._url, repr(unredact(self._options))
         with PoolBroker._lock:
             if PoolBroker._opened is None or PoolBroker._opened_for != key:
+                # First: if the other one cannot be opened, the next question must not get a closed one.
+                PoolBroker._opened = None
                 PoolBroker._stack.close()
                 opened = PoolBroker._stack.enter_context(open_broker(BrokerUrl(self._url, self._options)))
                 PoolBroker._opened, PoolBroker._opened_for = opened, key

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -11,7 +12,9 @@ import urllib.request
 
 import pytest
 from celery import Celery
+from kombu import Connection
 
+from kombu_pool.errors import KombuPoolError
 from tests.support.celery.worker import eventually
 from tests.support.servers.ports import free_port
 from tests.support.servers.redis_server import Server
@@ -76,3 +79,23 @@ def test_flower_shows_the_queues_and_no_password(url, flower):
     assert json.loads(get(f"{address}/api/queues/length")) == {"active_queues": [{**row, "consumers": 0}]}
     assert '<tr id="celery">' in page
     assert "s3cret" not in page + log.read_text()
+
+
+@pytest.mark.celery
+def test_a_broker_that_cannot_be_opened_leaves_the_other_one_usable(tmp_path):
+    from kombu_pool.contrib.flower import PoolBroker  # noqa: PLC0415 - Flower is there with Celery
+
+    url = f"pool+sqlite:///{tmp_path}/control.db"
+    with Connection(url) as connection:
+        connection.default_channel.queue_declare("celery")
+
+    def length(of):
+        return [row["messages"] for row in asyncio.run(PoolBroker(of).queues(["celery"]))]
+
+    assert length(url) == [0]
+    with pytest.raises(KombuPoolError):
+        length(f"pool+sqlite:///{tmp_path}/absent/control.db")
+    assert length(url) == [0]
+    assert PoolBroker._opened_for[0] == url
+    PoolBroker._opened = None
+    PoolBroker._stack.close()

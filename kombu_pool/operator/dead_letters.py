@@ -16,7 +16,7 @@ from kombu_pool.operator.summaries import body_summary, reason_name
 from kombu_pool.storage.redrive import DeadLetterScan
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from kombu_pool.model import Message, Project
     from kombu_pool.pooling import DataDriver
@@ -66,10 +66,14 @@ class RedrivePreview:
 
 
 def queues_with_dead_letters(
-    store: DataDriver, project: Project, timeout: float | None = None
+    store: DataDriver, project: Project, timeout: float | None = None, *, among: Collection[str] | None = None
 ) -> list[DeadLetterQueue]:
-    """Return the queues that have dead letters among their first messages, and those of pools that do not answer."""
-    pool_of = {entry["queue"]: entry["pool"] for entry in store.control.catalogue_controller.list(project)}
+    """Return the queues that have dead letters among their first messages, and those of pools that do not answer.
+
+    ``among``: only these queues are looked at; None is all.
+    """
+    entries = store.control.catalogue_controller.list(project)
+    pool_of = {entry["queue"]: entry["pool"] for entry in entries if among is None or entry["queue"] in among}
     in_pool: dict[str, list[str]] = {}
     for queue, pool in pool_of.items():
         in_pool.setdefault(pool, []).append(queue)

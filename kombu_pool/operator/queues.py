@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from kombu_pool.drivers import mask
-from kombu_pool.errors import KombuPoolError
+from kombu_pool.errors import KombuPoolError, QueueDoesNotExist
 from kombu_pool.pooling import ask_pools
 from kombu_pool.storage import CONTROL_POOL
 from kombu_pool.storage.inspection import MAX_COUNTED
@@ -166,6 +166,21 @@ def ask(
 ) -> dict[str, T | KombuPoolError]:
     """Ask pools as :func:`~kombu_pool.pooling.ask_pools` does; without a timeout, for ``POOL_TIMEOUT``."""
     return ask_pools(store, questions, POOL_TIMEOUT if timeout is None else timeout)
+
+
+def require_answer(store: DataDriver, project: Project, queue: str) -> None:
+    """Return once the pool of a queue has answered, within ``POOL_TIMEOUT``.
+
+    Raises:
+        QueueDoesNotExist: the queue does not exist.
+        KombuPoolError: the pool does not answer.
+    """
+    pool = store.catalog.pool_of(queue, project)
+    if pool is None:
+        raise QueueDoesNotExist(queue, project)
+    answer = ask(store, {pool: lambda _: None}, None)[pool]
+    if isinstance(answer, KombuPoolError):
+        raise answer
 
 
 def _count(pool: PoolHandle, project: Project, queues: Sequence[str]) -> dict[str, QueueCounts | None]:

@@ -23,11 +23,18 @@ _CLAIM: ClaimMetadata = {"ttl": RESERVATION_TTL, "grace": 0}
 
 
 def purge(
-    store: DataDriver, project: Project, queue: str, *, keep_delayed: bool = False, task: str | None = None
+    store: DataDriver,
+    project: Project,
+    queue: str,
+    *,
+    keep_delayed: bool = False,
+    task: str | None = None,
+    progress: Callable[[int, int], bool | None] | None = None,
 ) -> int:
     """Delete the messages of a queue that no consumer holds; return their number.
 
-    ``keep_delayed``: only those that could be delivered now. ``task``: only tasks of that name.
+    ``keep_delayed``: only those that could be delivered now. ``task``: only tasks of that name. ``progress`` is called,
+    if either is given, with the number of messages seen and their total after each page; True ends the deletion.
 
     Raises:
         QueueDoesNotExist: the queue does not exist.
@@ -36,10 +43,13 @@ def purge(
     if not keep_delayed and task is None:
         return store.message_controller.purge(queue, project)
     # Bounded by the present count: a producer may add messages faster than this deletes them.
-    present, deleted = _count(store, project, queue, keep_delayed=keep_delayed), 0
+    present, seen, deleted = _count(store, project, queue, keep_delayed=keep_delayed), 0, 0
     for page in pages(store, project, queue, present, include_delayed=not keep_delayed):
         chosen = [message for message in page if task is None or task_of(message["body"])[0] == task]
         deleted += _delete(store, project, queue, chosen)
+        seen += len(page)
+        if progress is not None and progress(seen, present):
+            break
     return deleted
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
@@ -48,11 +49,16 @@ class TaskSummary:
 
 @dataclass(frozen=True)
 class TaskReport:
-    """Tasks that wait. ``complete``: False if a queue has more messages than were read."""
+    """Tasks that wait.
+
+    ``complete``: False if a queue has more messages than were read; ``unread`` counts the queues that the time did not
+    suffice for.
+    """
 
     tasks: list[TaskRow]
     complete: bool = True
     unreachable: dict[str, str] = field(default_factory=dict)
+    unread: int = 0
 
     def summaries(self) -> list[TaskSummary]:
         """Return the tasks by name and queue."""
@@ -105,16 +111,25 @@ def list_tasks(
     *,
     queues: Collection[str] = (),
     limit: int | None = None,
+    seconds: float = float("inf"),
 ) -> TaskReport:
-    """Return the tasks that wait in the queues that match a pattern, of the first ``limit`` messages by state."""
+    """Return the tasks that wait in the queues that match a pattern, of the first ``limit`` messages by state.
+
+    ``seconds``: time after which no more queues are read.
+    """
+    ends, unread = time.monotonic() + seconds, set()
     report = list_queues(store, project, patterns=queues)
     limit = MAX_SEARCHED if limit is None else limit
     rows: list[TaskRow] = []
     for queue, state in _filled(report, selection.state):
-        found = look(store, project, queue, limit, delayed=state == "delayed")
-        rows += [_row(message, queue, state, due) for message, due in found]
+        if time.monotonic() >= ends:
+            unread.add(queue)
+            continue
+        looked = look(store, project, queue, limit, delayed=state == "delayed")
+        rows += [_row(message, queue, state, due) for message, due in looked]
     complete = all(max(row.ready or 0, row.delayed or 0) <= limit for row in report.queues)
-    return TaskReport([row for row in rows if selection.matches(row)], complete, report.unreachable)
+    found = [row for row in rows if selection.matches(row)]
+    return TaskReport(found, complete and not unread, report.unreachable, len(unread))
 
 
 def _filled(report: QueueReport, state: str | None) -> Iterator[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 MAX_QUEUES = 500
 #: First messages of a queue that are searched for claimed ones: the oldest messages are claimed first.
 MAX_SEARCHED = 200
+#: Time after which the messages of no more queues are read, in seconds.
+MAX_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -59,10 +62,11 @@ class HeldRow:
 
 @dataclass(frozen=True)
 class HeldReport:
-    """Messages that are held, and why some pools did not answer."""
+    """Messages that are held, why some pools did not answer, and how many queues the time did not suffice for."""
 
     held: list[HeldRow]
     unreachable: dict[str, str] = field(default_factory=dict)
+    unread: int = 0
 
 
 def list_workers(store: DataDriver, project: Project, queues: Iterable[str]) -> list[WorkerRow]:
@@ -92,15 +96,23 @@ def list_held(
         in_pool.setdefault(row.pool, []).append(row.queue)
     calls = {pool: partial(_held, project=project, queues=names) for pool, names in in_pool.items()}
     answers = ask(store, calls, timeout)
-    held = [row for answer in answers.values() if not isinstance(answer, KombuPoolError) for row in answer]
+    found = [answer for answer in answers.values() if not isinstance(answer, KombuPoolError)]
+    held = [row for rows, _ in found for row in rows]
     errors = {pool: answer for pool, answer in answers.items() if isinstance(answer, KombuPoolError)}
     unreachable = {row.pool: row.error for row in queues if row.error is not None}
     unreachable.update({pool: reason_of(pool, error) for pool, error in errors.items()})
-    return HeldReport(sorted(held, key=lambda row: -row.age), unreachable)
+    return HeldReport(sorted(held, key=lambda row: -row.age), unreachable, sum(unread for _, unread in found))
 
 
-def _held(pool: PoolHandle, project: Project, queues: Sequence[str]) -> list[HeldRow]:
-    return [row for queue in queues for row in _held_in(pool, project, queue)]
+def _held(pool: PoolHandle, project: Project, queues: Sequence[str]) -> tuple[list[HeldRow], int]:
+    """Return the messages that are held in these queues, and how many of the queues were not read in time."""
+    rows: list[HeldRow] = []
+    ends = time.monotonic() + MAX_SECONDS
+    for number, queue in enumerate(queues):
+        if time.monotonic() >= ends:
+            return rows, len(queues) - number
+        rows += _held_in(pool, project, queue)
+    return rows, 0
 
 
 def _held_in(pool: PoolHandle, project: Project, queue: str) -> list[HeldRow]:

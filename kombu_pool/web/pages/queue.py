@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,8 @@ from kombu_pool.drivers import mask
 from kombu_pool.errors import KombuPoolError, NotPermitted
 from kombu_pool.operator import messages, removal
 from kombu_pool.operator.queue_details import show_queue
-from kombu_pool.web.actions import Question, ask, is_confirmed, required, take
+from kombu_pool.operator.queues import require_answer
+from kombu_pool.web.actions import MAX_SECONDS, Question, ask, is_confirmed, required, take
 from kombu_pool.web.pages.layout import page
 from kombu_pool.web.rendering import render_text
 from kombu_pool.web.requests import form_of, path_for
@@ -80,6 +82,7 @@ def _peek(request: Request, name: str, kind: str, limit: int, task: str) -> tupl
     if details.row.error is not None:
         return [], details.row.error
     try:
+        require_answer(store, project, name)
         found = messages.peek(
             store, project, name, limit=limit, delayed=kind == "delayed", dead=kind == "dead", task=task or None,
             show_bodies=site.options.show_bodies,
@@ -141,10 +144,15 @@ def purge(request: Request) -> Response:
         question = Question(f"Delete {what} from {name}?", "Purge", back, note)
         return ask(request, question, incarnation=[_incarnation(request, name)])
 
+    ends = time.monotonic() + MAX_SECONDS
+
     def call() -> str:
         _require_same(request, name)
-        deleted = removal.purge(store, project, name, keep_delayed=keep, task=task or None)
-        return f"Deleted {deleted} messages from {name}."
+        deleted = removal.purge(
+            store, project, name, keep_delayed=keep, task=task or None, progress=lambda _, __: time.monotonic() > ends
+        )
+        late = " The time was over: there may be more." if time.monotonic() > ends else ""
+        return f"Deleted {deleted} messages from {name}.{late}"
 
     return take(request, "purge", name, call, back)
 

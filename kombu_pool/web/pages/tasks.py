@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from kombu_pool.drivers import mask
 from kombu_pool.operator import tasks
+from kombu_pool.operator.queues import require_answer
 from kombu_pool.operator.times import read_duration, read_time
 from kombu_pool.web.actions import MAX_SECONDS, Question, ask, is_confirmed, take
 from kombu_pool.web.pages.layout import page
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 SHOWN, _SUMMARIZED = 200, 200
 #: How old the summary may be: it needs a call for each queue that has messages, in seconds.
 _TTL = 10.0
+#: Time after which a search reads no more queues, in seconds.
+READ_SECONDS = 2.0
 #: Tasks of one action, and characters of their keys in the form that confirms it: a request has a limit.
 MAX_BATCH, _MAX_KEYS = 10_000, MAX_BODY * 8 // 10
 _SEARCHED_STATES = ("", "ready", "delayed")
@@ -93,6 +96,8 @@ def show(request: Request) -> Response:
     site, search = site_of(request), Search.of(request.query_params)
     answer, report = None, None
     if search.id:
+        if search.queue:
+            require_answer(*site.broker[:2], search.queue)
         answer = tasks.find_tasks(*site.broker[:2], [search.id], search.queue or None)
         rows = answer.tasks
     else:
@@ -108,14 +113,15 @@ def show(request: Request) -> Response:
 def _summary(site: Site) -> TaskReport:
     def ask_stores() -> TaskReport:
         store, project = site.broker[:2]
-        return tasks.list_tasks(store, project, tasks.TaskFilter(), limit=_SUMMARIZED)
+        return tasks.list_tasks(store, project, tasks.TaskFilter(), limit=_SUMMARIZED, seconds=READ_SECONDS)
 
     return site.shared.get("tasks", _TTL, ask_stores)
 
 
 def _find(site: Site, search: Search) -> TaskReport:
     store, project = site.broker[:2]
-    return tasks.list_tasks(store, project, search.filter(), queues=[search.queue] if search.queue else [])
+    chosen = [search.queue] if search.queue else []
+    return tasks.list_tasks(store, project, search.filter(), queues=chosen, seconds=READ_SECONDS)
 
 
 def _key(row: TaskRow) -> str:

@@ -85,6 +85,9 @@ class Sampler:
     def after_fork(self) -> None:
         """Give up, in a child process, what belongs to the parent: its thread, locks, lease and subscribers."""
         self._thread: threading.Thread | None = None
+        #: Held while a thread is started, and while it is told to end.
+        self._thread_lock = threading.Lock()
+        #: Set when the last thread was told to end; each thread has one of its own.
         self._stop = threading.Event()
         self._changed = threading.Condition()
         self._subscribers: list[Callable[[Latest], object]] = []
@@ -122,11 +125,12 @@ class Sampler:
 
     def close(self) -> None:
         """End the thread, and give the lease to another process. Idempotent."""
-        self._is_started = False
-        self._stop.set()
+        with self._thread_lock:
+            self._is_started = False
+            self._stop.set()
+            thread, self._thread = self._thread, None
         with self._changed:
             self._changed.notify_all()
-        thread, self._thread = self._thread, None
         if thread is not None and thread is not threading.current_thread():
             thread.join(_JOIN_TIMEOUT)
         if self.error is not None:
@@ -222,13 +226,17 @@ class Sampler:
         self.error = reason
 
     def _ensure_thread(self) -> None:
-        if self._is_started and self._thread is None:
-            self._stop.clear()
-            self._thread = threading.Thread(target=self._run, name="kombu_pool sampler", daemon=True)
-            self._thread.start()
+        if not self._is_started or self._thread is not None:
+            return
+        with self._thread_lock:
+            if self._is_started and self._thread is None:
+                self._stop = threading.Event()
+                self._thread = threading.Thread(
+                    target=self._run, args=(self._stop,), name="kombu_pool sampler", daemon=True
+                )
+                self._thread.start()
 
-    def _run(self) -> None:
-        stop = self._stop
+    def _run(self, stop: threading.Event) -> None:
         while not stop.is_set():
             try:
                 pause = self.run_once()

@@ -12,6 +12,7 @@ from celery import Celery
 
 from kombu_pool.errors import ConfigurationError
 from kombu_pool.metrics import Sampler
+from kombu_pool.metrics import sampler as sampling
 from kombu_pool.metrics.exchange import LEASE_QUEUE, SAMPLE_QUEUE
 from kombu_pool.operator.queues import is_internal, list_queues
 from kombu_pool.storage.counters import Counter
@@ -30,6 +31,10 @@ def declare(store, *queues, project=None):
 def post(store, queue, count, project=None):
     store.message_controller.post(queue, [{"ttl": None, "body": n} for n in range(count)], None, project)
     store.send_counters()
+
+
+def threads():
+    return [thread for thread in threading.enumerate() if thread.name == "kombu_pool sampler"]
 
 
 def step(sampler):
@@ -212,7 +217,42 @@ def test_the_thread_samples_wakes_what_waits_and_ends(opened, samplers, tmp_path
     sampler.wait(after=newest.number + 1, timeout=LIMIT)
     assert not seen.is_set()
     sampler.close()
-    assert not [thread for thread in threading.enumerate() if thread.name == "kombu_pool sampler"]
+    assert not threads()
+
+
+def test_many_first_uses_at_once_start_one_thread(opened, samplers, tmp_path):
+    store, before, interval = opened(f"sqlite:///{tmp_path}/c.db"), threads(), sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    for _ in range(20):
+        sampler, together = samplers(store), threading.Barrier(8)
+        callers = [threading.Thread(target=lambda: together.wait() + bool(sampler.start())) for _ in range(8)]  # noqa: B023
+        for caller in callers:
+            caller.start()
+        for caller in callers:
+            caller.join()
+        before.append(sampler._thread)
+    sys.setswitchinterval(interval)
+
+    assert not set(threads()) - set(before)
+
+
+def test_a_thread_that_ends_late_does_not_go_on_beside_its_successor(opened, samplers, tmp_path, monkeypatch):
+    monkeypatch.setattr(sampling, "_JOIN_TIMEOUT", 0.05)
+    is_busy, may_end = threading.Event(), threading.Event()
+    sampler = samplers(opened(f"sqlite:///{tmp_path}/c.db"), interval=FAST)
+    unsubscribe = sampler.subscribe(lambda _: (is_busy.set(), may_end.wait(LIMIT)))
+    sampler.start()
+    assert is_busy.wait(LIMIT)
+    (late,) = threads()
+
+    sampler.close()
+    unsubscribe()
+    sampler.start()
+    may_end.set()
+    late.join(LIMIT)
+
+    assert not late.is_alive()
+    assert len(threads()) == 1
 
 
 def test_a_subscriber_that_fails_stops_no_sample(opened, samplers, tmp_path, caplog):

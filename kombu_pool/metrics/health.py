@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from kombu_pool.operator.broker import Broker
     from kombu_pool.operator.pools import PoolHealth
-    from kombu_pool.pooling import DataDriver
 
 #: Longest wait for the control store and the pools together, and for the pools alone, in seconds.
 _TIMEOUT, _POOLS_TIMEOUT = 0.9, 0.8
@@ -46,22 +45,19 @@ class Health(NamedTuple):
 
 
 def check(broker: Callable[[], Broker]) -> Health:
-    """Return within a second the health of the broker that a function returns."""
-    try:
-        return _check(broker().store)
-    except KombuPoolError as error:
-        return Health(_state(mask(str(error))), {})
-
-
-def _check(store: DataDriver) -> Health:
+    """Return within a second the health of the broker that a function returns, or would return later."""
     calls: dict[str, Callable[[], Any]] = {
-        "control": store.control.epoch,
-        "pools": partial(check_health, store, _POOLS_TIMEOUT),
+        "control": partial(_epoch, broker),
+        "pools": lambda: check_health(broker().store, _POOLS_TIMEOUT),
     }
     found = call_all(calls, _TIMEOUT)
     error, pools = found["control"], found["pools"]
     reason = mask(str(error)) if isinstance(error, KombuPoolError) else None
     return Health(_state(reason), {} if isinstance(pools, KombuPoolError) else {pool.pool: _of(pool) for pool in pools})
+
+
+def _epoch(broker: Callable[[], Broker]) -> str:
+    return broker().store.control.epoch()
 
 
 def _state(reason: str | None) -> dict[str, Any]:

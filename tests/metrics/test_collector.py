@@ -220,6 +220,19 @@ def test_a_control_store_that_hangs_is_unhealthy_within_a_second(opened, collect
     assert taken < 1.0
 
 
+def test_a_control_store_that_hangs_while_it_is_opened_is_unhealthy_within_a_second(collectors):
+    with Server() as server:
+        server.pause()
+        app = make_wsgi_app(collectors(f"pool+{server.uri()}"))
+
+        status, _, body = get(app, "/healthz")
+        taken = best_of(lambda: seconds_of(lambda: get(app, "/healthz")), 1.0)
+        server.resume()
+
+    assert (status, json.loads(body)["pools"]) == (503, {})
+    assert taken < 1.0
+
+
 def test_a_broker_that_cannot_be_opened_is_unhealthy_and_its_password_hidden(collectors):
     status, _, body = get(make_wsgi_app(collectors("pool+redis://app:s3cret@127.0.0.1:1/0")), "/healthz")
 

@@ -31,7 +31,10 @@ _TOKEN = "KOMBU_POOL_WEB_TOKEN"  # noqa: S105 - the name of a variable
 @click.option("--read-only", is_flag=True, help="Take no action.")
 @click.option("--show-bodies", is_flag=True, help="Show the beginning of each body; of a task its arguments.")
 @click.option(
-    "--allowed-host", "allowed_hosts", multiple=True, help="Name of a host, beside this machine's, without a token."
+    "--allowed-host",
+    "allowed_hosts",
+    multiple=True,
+    help="Name of a host under which any client is served without a token.",
 )
 @click.option("--root-path", default="", help="Path under which a proxy serves the page, which it removes: /pool.")
 @click.option("--every", type=options.DURATION, default="5s", show_default=True, help="Time between two samples.")

@@ -51,8 +51,10 @@ def create_app(
     and closed when the application ends its lifespan, or by ``app.state.site.close()``: a mounted application has no
     lifespan of its own.
 
-    Without a ``token`` only this machine may ask, under its own names or ``allowed_hosts``; "*" allows every host and
-    client, and belongs under an application that asks for a password itself. ``every``: seconds between two samples.
+    Without a ``token`` only this machine may ask, under its own names, and any client under the ``allowed_hosts``, "*"
+    for every name: these belong behind a program that asks for a password itself.
+
+    ``every``: seconds between two samples.
     ``on_cancelled`` is called with the messages of tasks that are cancelled, and returns the errors by task; the tasks
     of a Celery application with a result backend become REVOKED.
 
@@ -71,6 +73,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        site.reopen()
         try:
             yield
         finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from kombu_pool.clock import SYSTEM_CLOCK
@@ -46,7 +46,11 @@ class AuditLog:
     def record(self, user: str, address: str, action: str, target: str, outcome: str = "done") -> None:
         """Record an action, after it was taken or refused."""
         short = target if len(target) <= _MAX_TARGET else f"{target[:_MAX_TARGET]}..."
-        self._entries.append(AuditEntry(self._clock.time(), user, address, action, short, outcome))
+        entry = AuditEntry(self._clock.time(), user, address, action, short, outcome)
+        # A client without the token must not push the actions of others off the page.
+        if self._entries and outcome.startswith("refused") and replace(self._entries[-1], time=entry.time) == entry:
+            self._entries.pop()
+        self._entries.append(entry)
         logger.info("%s %r: %r, by %r from %s", action, short, outcome, user, address or "a local socket")
 
     def entries(self) -> Sequence[AuditEntry]:

@@ -30,6 +30,11 @@ def number(value: float | None) -> str:
     return "?" if value is None else f"{value:,}".replace(",", "\u202f")
 
 
+def counted(value: float | None, what: str) -> str:
+    """Return a number with its noun: 1 message, 2 messages."""
+    return f"{number(value)} {what}{'' if value == 1 else 's'}"
+
+
 def rate(value: float | None) -> str:
     """Return a rate; nothing for an unknown one."""
     if value is None:

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from kombu_pool.errors import ConnectionError as StoreConnectionError
 from kombu_pool.errors import KombuPoolError
 from kombu_pool.metrics.sampler import INTERVAL
 from kombu_pool.operator.broker import Broker, open_broker
@@ -64,6 +65,7 @@ class Site:
         self.streams = 0
         #: Set when the server stops: streams end.
         self.closing = threading.Event()
+        self._is_closed = False
         self._app = app
         self._opened: Broker | None = app if isinstance(app, Broker) else None
         self._failure: tuple[float, KombuPoolError] | None = None
@@ -77,8 +79,11 @@ class Site:
         """The opened broker.
 
         Raises:
+            ConnectionError: the site is closed: a late request must not open it again.
             KombuPoolError: it cannot be opened.
         """
+        if self._is_closed:
+            raise StoreConnectionError("The web page is closed")
         if self._opened is None:
             with self._lock:
                 if self._opened is None:
@@ -106,9 +111,15 @@ class Site:
         """Call ``callback`` when the broker is closed, or would be if it was opened here; before it is."""
         self._stack.callback(callback)
 
+    def reopen(self) -> None:
+        """Serve requests again after :meth:`close`: a server may start one application several times."""
+        self._is_closed = False
+        self.closing.clear()
+
     def close(self) -> None:
         """End the streams, and close the broker if it was opened here."""
         self.closing.set()
+        self._is_closed = True
         self.sampler.close()
         with self._lock:
             self._made.clear()

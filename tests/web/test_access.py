@@ -204,3 +204,15 @@ def test_no_action_of_a_page_is_taken_read_only(broker, browse, root):
 
     assert len(refused) > 8
     assert set(refused.values()) == {403}
+
+
+def test_wrong_tokens_leave_the_actions_of_others_on_the_page(browse):
+    client = browse(token=TOKEN)
+    client.post("/logout", headers=basic(TOKEN))
+
+    for _ in range(3):
+        client.post("/login", data={"token": "wrong"})
+
+    page = client.get("/audit", headers=basic(TOKEN)).text
+    assert page.count("refused: wrong token") == 1
+    assert "basic:alice" in page

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
 import tracemalloc
 from contextlib import closing
@@ -181,3 +182,17 @@ def test_page_loads_leave_no_memory_behind(broker, browse):
         tracemalloc.stop()
 
     assert grown < 500_000
+
+
+def test_a_page_that_is_closed_starts_nothing_until_its_next_life(broker, browse):
+    client = browse()
+    assert client.get("/").status_code == 200
+
+    client.app.state.site.close()
+    late = client.get("/")
+
+    assert late.status_code == 503
+    assert "closed" in late.text
+    assert not [thread for thread in threading.enumerate() if thread.name == "kombu_pool sampler"]
+    with client:
+        assert client.get("/").status_code == 200

@@ -67,7 +67,7 @@ def test_a_question_says_that_it_names_only_the_first_tasks(broker, browse, monk
     assert "These are the first of 3" in question
 
 
-@pytest.mark.parametrize(("button", "done"), [("Give back", "Gave 2 to orders back."), ("Delete", "Deleted 2 dead")])
+@pytest.mark.parametrize(("button", "done"), [("Redrive", "Moved 2 to orders."), ("Delete", "Deleted 2 dead")])
 def test_a_dead_letter_that_comes_after_the_question_stays(broker, browse, dead, button, done):
     client = browse()
 
@@ -96,7 +96,7 @@ def test_a_queue_that_was_declared_again_after_the_question_stays(broker, browse
 
 def test_passwords_in_the_reasons_of_a_redrive_are_masked(broker, browse, dead, monkeypatch):
     client = browse()
-    form, _ = asked(client, "/dead?name=dead", "Give back", {"scope": "all"})
+    form, _ = asked(client, "/dead?name=dead", "Redrive", {"scope": "all"})
     error = ValueError("redis://app:s3cret@db/0 does not answer")
     monkeypatch.setattr(broker.store, "redrive", lambda *_, **__: RedriveResult(refusals={"orders": error}))
 

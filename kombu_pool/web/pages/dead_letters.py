@@ -11,6 +11,7 @@ from kombu_pool.operator import dead_letters, messages, queues, removal
 from kombu_pool.operator.summaries import REASONS, UNREADABLE
 from kombu_pool.storage.redrive import DeadLetterFilter
 from kombu_pool.web.actions import MAX_SECONDS, Question, ask, is_confirmed, required, take
+from kombu_pool.web.formats import counted
 from kombu_pool.web.pages.layout import page
 from kombu_pool.web.problems import Problem
 from kombu_pool.web.rendering import render_text
@@ -102,11 +103,11 @@ def _selection(form: ImmutableMultiDict[str, str]) -> tuple[DeadLetterFilter, st
     ids = form.getlist("message")
     if not ids:
         raise Problem(400, "Nothing chosen", "No dead letter is checked.")
-    return DeadLetterFilter(None, None, ids), f"{len(ids)} dead {'letter' if len(ids) == 1 else 'letters'}"
+    return DeadLetterFilter(None, None, ids), counted(len(ids), "dead letter")
 
 
 def redrive(request: Request) -> Response:
-    """Give dead letters back to the queues that they came from, or to another one."""
+    """Redrive dead letters to the queues that they came from, or to another one."""
     name, form = required(request, "name"), form_of(request)
     selection, what = _selection(form)
     target = form.get("target", "").strip() or None
@@ -115,9 +116,9 @@ def redrive(request: Request) -> Response:
     if not is_confirmed(request):
         found = dead_letters.preview_redrive(store, project, name, target, selection, _COUNTED)
         rows = tuple(f"{row.count} to {row.to}{_absence(row.exists)}: {row.reason}" for row in found)
-        counted = sum(row.count for row in found)
-        more = (f"These are the first {_COUNTED}.",) if counted >= _COUNTED else ()
-        question = Question(f"Give {what} in {name} back?", "Give back", back, (*rows, *more))
+        total = sum(row.count for row in found)
+        more = (f"These are the first {_COUNTED}.",) if total >= _COUNTED else ()
+        question = Question(f"Redrive {what} in {name}?", "Redrive", back, (*rows, *more))
         return ask(request, question, **_fixed(request, name, selection))
     ends = time.monotonic() + MAX_SECONDS
 
@@ -127,7 +128,7 @@ def redrive(request: Request) -> Response:
         )
         return _told(result)
 
-    return take(request, "give back", f"{what} in {name}", call, back)
+    return take(request, "redrive", f"{what} in {name}", call, back)
 
 
 def _fixed(request: Request, name: str, selection: DeadLetterFilter) -> dict[str, list[str]]:
@@ -145,9 +146,11 @@ def _absence(exists: bool) -> str:
 
 def _told(result: RedriveResult) -> str:
     moved = [f"{count} to {queue}" for queue, count in sorted(result.moved.items())]
-    texts = [f"Gave {', '.join(moved)} back." if moved else "Gave nothing back."]
+    texts = [f"Moved {', '.join(moved)}." if moved else "Moved nothing."]
     texts += [f"{count} for {queue} remain." for queue, count in sorted(result.remaining.items())]
     texts += [str(error) for _, error in sorted(result.refusals.items())]
+    if result.duplicated:
+        texts.append(f"{result.duplicated} of them also remain: their claim expired meanwhile.")
     if result.seen < result.total:
         texts.append(f"{result.total - result.seen} were not reached in time: do it again.")
     return " ".join(texts)
@@ -169,7 +172,7 @@ def delete(request: Request) -> Response:
     def call() -> str:
         deleted = removal.delete_dead_letters(store, project, name, selection, lambda _, __: time.monotonic() > ends)
         late = " The time was over: there may be more." if time.monotonic() > ends else ""
-        return f"Deleted {deleted} dead {'letter' if deleted == 1 else 'letters'} in {name}.{late}"
+        return f"Deleted {counted(deleted, 'dead letter')} in {name}.{late}"
 
     return take(request, "delete dead letters", f"{what} in {name}", call, back)
 

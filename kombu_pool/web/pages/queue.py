@@ -15,6 +15,7 @@ from kombu_pool.operator import messages, removal
 from kombu_pool.operator.queue_details import show_queue
 from kombu_pool.operator.queues import require_answer
 from kombu_pool.web.actions import MAX_SECONDS, Question, ask, is_confirmed, required, take
+from kombu_pool.web.formats import counted
 from kombu_pool.web.pages.layout import page
 from kombu_pool.web.rendering import render_text
 from kombu_pool.web.requests import form_of, path_for
@@ -138,7 +139,7 @@ def purge(request: Request) -> Response:
     back = path_for(request, "queue", name=name)
     if not is_confirmed(request):
         row = show_queue(store, project, name).row
-        what = f"the tasks {task}" if task else f"{row.ready} ready messages"
+        what = f"the tasks {task}" if task else counted(row.ready, "ready message")
         what += "" if keep else ", delayed ones too" if task else f" and {row.delayed} delayed ones"
         note = ("Messages that a consumer holds stay. The result of a task that is deleted stays PENDING.",)
         question = Question(f"Delete {what} from {name}?", "Purge", back, note)
@@ -152,7 +153,7 @@ def purge(request: Request) -> Response:
             store, project, name, keep_delayed=keep, task=task or None, progress=lambda _, __: time.monotonic() > ends
         )
         late = " The time was over: there may be more." if time.monotonic() > ends else ""
-        return f"Deleted {deleted} messages from {name}.{late}"
+        return f"Deleted {counted(deleted, 'message')} from {name}.{late}"
 
     return take(request, "purge", name, call, back)
 
@@ -189,9 +190,8 @@ def delete(request: Request) -> Response:
     back = path_for(request, "queue", name=name)
     if not is_confirmed(request):
         row = show_queue(store, project, name).row
-        total = "an unknown number of" if row.total is None else row.total
         note = ("Its consumers are cancelled, and its bindings go with it.",)
-        text = f"Delete {name} with {total} messages and {row.consumers} consumers?"
+        text = f"Delete {name} with {counted(row.total, 'message')} and {counted(row.consumers, 'consumer')}?"
         question = Question(text, "Delete the queue", back, note)
         return ask(request, question, incarnation=[_incarnation(request, name)])
 

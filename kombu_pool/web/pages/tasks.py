@@ -15,6 +15,7 @@ from kombu_pool.operator import tasks
 from kombu_pool.operator.queues import require_answer
 from kombu_pool.operator.times import read_duration, read_time
 from kombu_pool.web.actions import MAX_SECONDS, Question, ask, is_confirmed, take
+from kombu_pool.web.formats import counted
 from kombu_pool.web.pages.layout import page
 from kombu_pool.web.problems import Problem
 from kombu_pool.web.requests import MAX_BODY, form_of, path_for
@@ -207,7 +208,7 @@ def _act(
     chosen = [_read_key(key) for key in keys]
     names = ", ".join(task_id for _, task_id in chosen[:_LISTED]) + (", ..." if len(chosen) > _LISTED else "")
     if not is_confirmed(request):
-        text = f"{action.capitalize()} {len(chosen)} {'task' if len(chosen) == 1 else 'tasks'}?"
+        text = f"{action.capitalize()} {counted(len(chosen), 'task')}?"
         if len(keys) < len(wanted):
             note += (f"These are the first of {len(wanted)}: do it again for the others.",)
         # Those that were found now, and none that comes until the confirmation.
@@ -260,7 +261,7 @@ def _each_queue(chosen: Iterable[tuple[str, str]], did: str, call: Callable[[str
         left["dead"] += bool(answer.dead_letters)
         left["missing"] += len(answer.missing)
         reasons.update(answer.unreachable)
-    return " ".join([f"{did} {done} {'task' if done == 1 else 'tasks'}.", *_remaining(left), *reasons.values()])
+    return " ".join([f"{did} {counted(done, 'task')}.", *_remaining(left), *reasons.values()])
 
 
 def _remaining(left: Mapping[str, int]) -> list[str]:

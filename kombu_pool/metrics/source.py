@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import threading
+import weakref
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -44,9 +45,14 @@ class SampleSource:
         #: What the parent process has opened, and closes.
         self._inherited: list[ExitStack] = []
         self._reset()
+        _instances.add(self)
+
+    def after_fork(self) -> None:
+        """Leave, in a child process, what is open to the parent: the next use opens it again."""
+        self._inherited.append(self._stack)
+        self._reset()
 
     def _reset(self) -> None:
-        self._pid = os.getpid()
         self._lock = threading.Lock()
         self._stack = ExitStack()
         self._broker: Broker | None = None
@@ -60,9 +66,6 @@ class SampleSource:
         Raises:
             KombuPoolError: it cannot be opened, or could not a moment ago.
         """
-        if self._pid != os.getpid():
-            self._inherited.append(self._stack)
-            self._reset()
         with self._lock:
             if self._broker is None:
                 self._broker = self._open()
@@ -119,3 +122,16 @@ class SampleSource:
 
 def _ignore(warning: str) -> None:
     """Leave a warning about the declaration of pools to the processes that use the pools."""
+
+
+_instances: weakref.WeakSet[SampleSource] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    # Before any thread of the child: several first uses at once would each open the broker.
+    for source in list(_instances):
+        source.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

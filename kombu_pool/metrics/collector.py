@@ -52,7 +52,11 @@ _GAUGES = (
         lambda row: None if row.ready is None else row.oldest_age or 0.0,
     ),
     _Gauge("consumers", "Consumers.", lambda row: row.consumers),
-    _Gauge("paused", "1 if its consumers get nothing until it is resumed.", lambda row: float(row.paused)),
+    _Gauge(
+        "paused",
+        "1 if its consumers get nothing until it is resumed.",
+        lambda row: None if row.ready is None else float(row.paused),
+    ),
 )
 #: Name and description of each counter of a queue, by its name in the control store.
 _COUNTERS = {

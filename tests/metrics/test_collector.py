@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+import threading
 from wsgiref.util import setup_testing_defaults
 
 import pytest
@@ -129,6 +131,7 @@ def test_a_pool_that_is_down_hides_no_other(opened, collectors, tmp_path):
         store = opened(uri, pools=pools, flavors=[{"name": "down"}])
         store.queue_controller.create("of-up")
         store.queue_controller.create("of-down", {"_flavor": "down"})
+        store.queue_controller.pause("of-down")
         server.pause()
         collector = collectors(Broker(store, None), interval=0.5)
 
@@ -139,6 +142,8 @@ def test_a_pool_that_is_down_hides_no_other(opened, collectors, tmp_path):
     assert found["kombu_pool_pool_up", "up"] == 1
     assert found["kombu_pool_queue_messages_ready", "/", "of-up", "up"] == 0
     assert ("kombu_pool_queue_messages_ready", "/", "of-down", "down") not in found
+    # Not 0: it is paused, and nothing says so now.
+    assert ("kombu_pool_queue_paused", "/", "of-down", "down") not in found
     assert found["kombu_pool_queue_consumers", "/", "of-down", "down"] == 0
     assert best_of(lambda: seconds_of(lambda: scrape(collector)), 1.0) < 1.0
 
@@ -170,6 +175,26 @@ def test_a_child_process_scrapes_with_a_sampler_of_its_own(opened, collectors, t
     if not pid:
         found = scrape(collector)
         os._exit(0 if found["kombu_pool_up",] == 1 and collector.source._sampler._thread.is_alive() else 1)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def test_many_first_scrapes_at_once_of_a_child_process_open_one_broker(opened, collectors, tmp_path):
+    opened(f"sqlite:///{tmp_path}/c.db").queue_controller.create("orders")
+    collector, together, brokers = collectors(f"pool+sqlite:///{tmp_path}/c.db"), threading.Barrier(8), []
+    scrape(collector)
+    pid = os.fork()
+    if not pid:
+        sys.setswitchinterval(1e-6)
+        callers = [
+            threading.Thread(target=lambda: brokers.append((together.wait(), collector.source.broker)[1]))
+            for _ in range(8)
+        ]
+        for caller in callers:
+            caller.start()
+        for caller in callers:
+            caller.join(LIMIT)
+        os._exit(0 if len(brokers) == len(callers) and len({id(broker) for broker in brokers}) == 1 else 1)
 
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 

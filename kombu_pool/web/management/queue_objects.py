@@ -109,7 +109,6 @@ def _declared(row: QueueRow, project: Project, metadata: Mapping[str, Any]) -> d
         "operator_policy": None,
         "effective_policy_definition": {},
         "consumers": row.consumers,
-        "paused": row.paused,
     }
 
 
@@ -124,6 +123,7 @@ def _counts(row: QueueRow) -> dict[str, Any]:
         "messages_unacknowledged": claimed,
         "messages_delayed": row.delayed or 0,
         "messages_exact": row.exact,
+        "paused": row.paused,
         "head_message_timestamp": head,
     }
 

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import threading
+import time
 from wsgiref.util import setup_testing_defaults
 
 import pytest
@@ -215,7 +216,11 @@ def test_a_scrape_of_a_thousand_queues_takes_less_than_half_a_second(opened, col
     registry = CollectorRegistry()
     registry.register(collector)
 
-    assert best_of(lambda: seconds_of(lambda: generate_latest(registry)), 0.5) < 0.5
+    begun = time.thread_time()
+    generate_latest(registry)
+
+    # Of the processor: on a busy machine it takes longer.
+    assert time.thread_time() - begun < 0.5
 
 
 def test_the_health_of_a_broker_has_the_state_of_each_pool(opened, collectors, tmp_path):

@@ -7,6 +7,7 @@ import threading
 import time
 import tracemalloc
 from contextlib import closing
+from itertools import pairwise
 
 import pytest
 from click.testing import CliRunner
@@ -175,13 +176,15 @@ def test_page_loads_leave_no_memory_behind(broker, browse):
     tracemalloc.start()
     try:
         load(3)
-        before = tracemalloc.get_traced_memory()[0]
-        load(20)
-        grown = tracemalloc.get_traced_memory()[0] - before
+        sizes = [tracemalloc.get_traced_memory()[0]]
+        for _ in range(4):
+            load(6)
+            sizes.append(tracemalloc.get_traced_memory()[0])
     finally:
         tracemalloc.stop()
 
-    assert grown < 500_000
+    # What loads leave behind grows each time; caches and the history of samples do not.
+    assert min(after - before for before, after in pairwise(sizes)) < 100_000
 
 
 def test_a_page_that_is_closed_starts_nothing_until_its_next_life(broker, browse):

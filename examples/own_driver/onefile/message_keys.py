@@ -20,6 +20,8 @@ class KeyedMessages:
                 for shown in list(_show(state, project, name, key, now)):
                     if shown["state"] == CLAIMED:
                         result.claimed.append(shown)
+                    elif "dead_letter" in shown:
+                        result.dead_letters.append(shown)
                     else:
                         found.remove(found.messages[shown["id"]])
                         result.messages.append(shown)

@@ -39,6 +39,15 @@ def test_no_path_is_open_without_the_token(browse, path):
         assert answer.headers["www-authenticate"].startswith("Basic")
 
 
+@pytest.mark.parametrize(
+    "value", ["Basic é".encode(), "Basic é".encode("latin-1"), b"Basic /w==", b"Basic !", b"Bearer \xff", b"Basic", b""]
+)
+def test_a_header_that_is_no_credentials_is_refused(browse, value):
+    answer = browse(token=TOKEN).get("/api/overview", headers={"accept": "application/json", "authorization": value})
+
+    assert answer.status_code == 401
+
+
 @pytest.mark.parametrize("headers", [basic(TOKEN), {"authorization": f"Bearer {TOKEN}"}])
 def test_the_token_lets_in_from_any_machine_under_any_name(browse, headers):
     client = browse(token=TOKEN, base_url="http://pool.example", client="203.0.113.7")

@@ -82,6 +82,10 @@ class _Endpoint:
             refusal = error
         except (KombuPoolError, AMQPError, MessageNacked) as error:
             refusal = as_api_error(error)
+        except Exception as error:
+            # It may be done for all that is known.
+            _record(request, f"failed: {type(error).__name__}")
+            raise
         else:
             _record(request, "done")
             return answer

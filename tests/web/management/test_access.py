@@ -9,6 +9,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.testclient import TestClient
 
+from kombu_pool.web.management import getting
 from tests.support.limits import best_of, seconds_of
 from tests.support.web.addresses import TOKEN
 
@@ -82,3 +83,14 @@ def test_a_thousand_queues_are_listed_at_once(api):
     assert len(api.get("/queues/%2F")) == 1000
     # Under 0.1 s on an idle machine.
     assert best_of(lambda: seconds_of(lambda: api.get("/queues/%2F")), 0.2) < 1.0
+
+
+def test_an_action_that_fails_unexpectedly_is_in_the_audit_log(api, caplog, monkeypatch):
+    caplog.set_level(logging.INFO, "kombu_pool.audit")
+    monkeypatch.setattr(getting, "require", lambda _: 1 / 0)
+
+    with pytest.raises(ZeroDivisionError):
+        api.messages("orders")
+
+    assert "/api/queues/%2F/orders/get" in caplog.text
+    assert "failed: ZeroDivisionError" in caplog.text

@@ -33,6 +33,8 @@ class _Addresses(types.ConfigType):
         return Addresses.written(value)
 
 
+#: What oslo.config raises for a file that is absent, of another encoding, or of another form.
+_UNREADABLE = (cfg.Error, cfg.ParseError, OSError, UnicodeDecodeError)
 _TYPES: dict[type, Callable[[Any], types.ConfigType]] = {
     Boolean: lambda _: types.Boolean(),
     Number: lambda one: (types.Integer if one.kind is int else types.Float)(one.min, one.max),
@@ -74,8 +76,9 @@ def sections_of(path: str) -> dict[str, dict[str, Any]]:
     sections: dict[str, dict[str, Any]] = {}
     try:
         cfg.ConfigParser(path, sections).parse()
-    except (cfg.Error, OSError) as error:
-        raise _unreadable(path, error) from error
+    except _UNREADABLE as error:
+        # Without its cause, which shows the line, and with it what may be a password.
+        raise _unreadable(path, error) from None
     return sections
 
 
@@ -90,10 +93,17 @@ def open_file(path: str, groups: Iterable[tuple[str, Iterable[Option]]]) -> cfg.
         conf.register_opts([as_oslo(option) for option in options], group=group)
     try:
         conf(args=[], default_config_files=[path], default_config_dirs=[])
-    except (cfg.Error, OSError) as error:
-        raise _unreadable(path, error) from error
+    except _UNREADABLE as error:
+        # Without its cause, which shows the line, and with it what may be a password.
+        raise _unreadable(path, error) from None
     return conf
 
 
 def _unreadable(path: str, error: Exception) -> ConfigurationError:
-    return ConfigurationError(f"{path} cannot be read as a configuration file: {error}")
+    if isinstance(error, cfg.ParseError):
+        reason = f"line {error.lineno}: {error.msg}"
+    elif isinstance(error, UnicodeDecodeError):
+        reason = f"it is not encoded as UTF-8 at byte {error.start}"
+    else:
+        reason = str(error)
+    return ConfigurationError(f"{path} cannot be read as a configuration file: {reason}")

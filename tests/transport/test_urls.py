@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import traceback
 from pathlib import Path
 
 import pytest
@@ -266,6 +267,26 @@ def test_options_of_the_connection_stand_above_the_configuration_file(tmp_path, 
 def test_a_configuration_file_that_is_not_there_is_named(tmp_path, opened):
     with pytest.raises(errors.ConfigurationError, match=r"absent\.conf"):
         opened(f"pool+conf://{tmp_path}/absent.conf").connect()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"uri = redis://app:s3cret@cache:6379\n", "line 1: Section must be started"),
+        (b"[drivers:management_store]\nredis s3cret\n", "line 2: No ':' or '=' found"),
+        (b"[drivers:management_store\nuri = redis://app:s3cret@cache\n", "line 1: Invalid section"),
+        (b"[drivers:management_store]\nuri = \xff\n", "not encoded as UTF-8"),
+    ],
+)
+def test_a_configuration_file_of_another_form_is_named_and_no_line_of_it_shown(tmp_path, opened, content, reason):
+    path = tmp_path / "pool.conf"
+    path.write_bytes(content)
+
+    with pytest.raises(errors.ConfigurationError, match=reason) as raised:
+        opened(f"pool+conf://{path}").connect()
+
+    assert str(path) in str(raised.value)
+    assert "s3cret" not in "".join(traceback.format_exception(raised.value))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import zlib
 from contextlib import suppress
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 _VERSION = 1
 #: Bound of a record before its compression, in bytes: about 200,000 queues.
 _MAX_BYTES = 16_000_000
+#: The shortest interval of a record, in seconds: processes that read its samples wait for parts of it.
+_MIN_INTERVAL = 0.01
 #: The fastest level of compression, which makes a record a third as long.
 _LEVEL = 1
 #: The attributes of a row that the record has as a column, beside its queue, its pool and its error.
@@ -115,10 +118,17 @@ def decode(record: object) -> Sample | None:
         report = QueueReport(list(_rows(found)), unreachable=found["unreachable"])
         counters = dict(zip(found["queue"], _counters(found), strict=True))
         pools = [PoolHealth(*health) for health in found["health"]]
-        times = float(found["at"]), float(found["interval"])
+        times = _finite(found["at"]), _finite(found["interval"], _MIN_INTERVAL)
     except (zlib.error, TypeError, KeyError, IndexError, ValueError) as error:
         raise CorruptRecord(f"{type(error).__name__}: {error}") from error
     return Sample(*times, report, {queue: each for queue, each in counters.items() if each}, pools)
+
+
+def _finite(value: Any, least: float = 0.0) -> float:
+    number = float(value)
+    if not least <= number < math.inf:
+        raise ValueError(f"a time of {number} s")
+    return number
 
 
 def _rows(found: Mapping[str, Any]) -> Iterable[QueueRow]:

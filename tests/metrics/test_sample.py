@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import zlib
 from dataclasses import replace
@@ -48,6 +49,12 @@ def test_a_sample_is_read_as_it_was_written():
 
 def test_a_sample_of_a_thousand_queues_takes_less_than_sixty_kilobytes():
     assert len(encode(sample_of(1000))) < 60_000
+
+
+@pytest.mark.parametrize("times", [{"interval": 0.0}, {"interval": math.inf}, {"interval": math.nan}, {"at": math.nan}])
+def test_a_sample_at_a_time_that_no_process_can_wait_for_is_refused(times):
+    with pytest.raises(CorruptRecord):
+        decode(encode(replace(sample_of(1), **times)))
 
 
 def test_a_sample_of_another_version_is_skipped():

@@ -7,7 +7,8 @@ import time
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from starlette.concurrency import run_in_threadpool
+from anyio import CapacityLimiter, to_thread
+from anyio.lowlevel import RunVar
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -21,14 +22,26 @@ if TYPE_CHECKING:
 _MAX_AGE = 1.0
 _checked: WeakKeyDictionary[Site, tuple[float, Health]] = WeakKeyDictionary()
 _lock = threading.Lock()
+#: Threads that only the health has: those of the pages may all wait for a control store that is frozen.
+_THREADS = 4
+_limiters: RunVar[CapacityLimiter] = RunVar("kombu_pool.web.health")
 
 
 async def healthz(request: Request) -> Response:
     """Answer 200 if the control store answers, else 503; and which pools do. A page with a token shows no reasons."""
     site = site_of(request)
-    health = await run_in_threadpool(_check, site)
+    health = await to_thread.run_sync(_check, site, limiter=_limiter())
     body = health.body(reasons=site.options.token is None)
     return Response(body, health.status, media_type="application/json")
+
+
+def _limiter() -> CapacityLimiter:
+    """Return the limiter of this event loop."""
+    try:
+        return _limiters.get()
+    except LookupError:
+        _limiters.set(CapacityLimiter(_THREADS))
+        return _limiters.get()
 
 
 def _check(site: Site) -> Health:

@@ -13,9 +13,11 @@ def messages(count):
 def test_many_ids_that_are_held_cost_as_many_round_trips_as_one(queue, round_trips):
     queue.post_raw(messages(20))
 
-    one, many = (round_trips(lambda count=count: queue.post_raw(messages(count))) for count in (1, 20))
+    def cost(count):
+        # The least of some: what is cached of a queue is read again from time to time.
+        return min(round_trips(lambda: queue.post_raw(messages(count))) for _ in range(5))
 
-    assert many == one
+    assert cost(20) == cost(1)
 
 
 def test_a_post_that_is_made_again_at_the_same_time_stores_once(queue, monkeypatch):

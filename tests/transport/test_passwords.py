@@ -145,8 +145,15 @@ def test_copies_connect(server, url):
 
 
 def test_a_pool_of_connections_connects(server, url):
-    with connections[Connection(url)].acquire() as connection:
+    pool = connections[Connection(url)]
+
+    with pool.acquire() as connection:
         use(connection)
+
+    # Kombu keeps it, with the connection, for the next one who asks.
+    pool.force_close_all()
+    for key in [key for key, found in connections.items() if found is pool]:
+        dict.pop(connections, key)
 
 
 def test_pools_of_the_options_connect(server, tmp_path):

@@ -9,8 +9,9 @@ import click
 
 from kombu_pool.cli import options
 from kombu_pool.cli.broker import open_broker
-from kombu_pool.cli.tables import escaped, format_age, format_size, format_time, print_json, print_table
+from kombu_pool.cli.tables import escaped, format_time, print_json, print_table
 from kombu_pool.operator import messages, removal
+from kombu_pool.operator.formats import format_age, format_size
 from kombu_pool.operator.queue_details import show_queue
 
 if TYPE_CHECKING:

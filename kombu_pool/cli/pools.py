@@ -9,8 +9,9 @@ import click
 
 from kombu_pool.cli import options
 from kombu_pool.cli.broker import open_broker
-from kombu_pool.cli.tables import Bad, format_size, format_time, print_json, print_table
+from kombu_pool.cli.tables import Bad, format_time, print_json, print_table
 from kombu_pool.operator import pools
+from kombu_pool.operator.formats import format_size
 
 if TYPE_CHECKING:
     from kombu_pool.operator.pools import PoolHealth

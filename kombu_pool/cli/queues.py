@@ -12,8 +12,9 @@ import click
 
 from kombu_pool.cli import options
 from kombu_pool.cli.broker import open_broker
-from kombu_pool.cli.tables import Bad, escaped, format_age, format_time, is_terminal, print_json, print_table, warn
+from kombu_pool.cli.tables import Bad, escaped, format_time, is_terminal, print_json, print_table, warn
 from kombu_pool.operator import removal
+from kombu_pool.operator.formats import format_age
 from kombu_pool.operator.queue_details import show_queue
 from kombu_pool.operator.queues import list_queues as list_rows
 from kombu_pool.operator.rates import compared, look

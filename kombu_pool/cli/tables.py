@@ -1,4 +1,4 @@
-"""The output of the commands: tables, JSON, times, ages and sizes."""
+"""The output of the commands: tables, JSON and times."""
 
 from __future__ import annotations
 
@@ -21,8 +21,6 @@ _NUMBERS = frozenset(
         "PRIORITY", "QUEUES", "READY", "REMAINING", "REQUEUED", "SIZE", "WEIGHT",
     }
 )  # fmt: skip
-_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
-_KILO = 1000
 
 
 class Bad(str):
@@ -106,28 +104,3 @@ def escaped(text: str) -> str:
 def format_time(seconds: float | None) -> str | None:
     """Return a time, given in seconds since the epoch, as ISO 8601 in UTC."""
     return None if seconds is None else datetime.fromtimestamp(seconds, timezone.utc).isoformat(" ", "seconds")
-
-
-def format_age(seconds: float | None) -> str | None:
-    """Return a duration in its two largest units."""
-    if seconds is None:
-        return None
-    whole = int(seconds)
-    if whole < _MINUTE:
-        return f"{whole}s"
-    if whole < _HOUR:
-        return f"{whole // _MINUTE}m{whole % _MINUTE:02}s"
-    if whole < _DAY:
-        return f"{whole // _HOUR}h{whole % _HOUR // _MINUTE:02}m"
-    return f"{whole // _DAY}d{whole % _DAY // _HOUR:02}h"
-
-
-def format_size(size: float | None) -> str | None:
-    """Return a number of bytes in the largest unit of which there is one."""
-    if size is None:
-        return None
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < _KILO:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= _KILO
-    return f"{size:.1f} TB"

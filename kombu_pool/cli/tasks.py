@@ -10,9 +10,10 @@ import click
 
 from kombu_pool.cli import options
 from kombu_pool.cli.broker import BrokerUrl, open_broker
-from kombu_pool.cli.tables import format_age, format_time, print_json, print_table, warn
+from kombu_pool.cli.tables import format_time, print_json, print_table, warn
 from kombu_pool.drivers import mask
 from kombu_pool.operator import tasks as operator
+from kombu_pool.operator.formats import format_age
 from kombu_pool.operator.times import read_time
 
 if TYPE_CHECKING:

@@ -6,13 +6,12 @@ import time
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from kombu_pool.operator.formats import format_age, format_size
 from kombu_pool.web.sparklines import polygon, polyline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
-_KILO = 1000
 #: From here on a rate is shown without decimals.
 _HIGH_RATE = 10
 
@@ -44,27 +43,12 @@ def rate(value: float | None) -> str:
 
 def age(seconds: float | None) -> str:
     """Return a duration in its two largest units."""
-    if seconds is None:
-        return ""
-    whole = max(int(seconds), 0)
-    if whole < _MINUTE:
-        return f"{whole}s"
-    if whole < _HOUR:
-        return f"{whole // _MINUTE}m{whole % _MINUTE:02}s"
-    if whole < _DAY:
-        return f"{whole // _HOUR}h{whole % _HOUR // _MINUTE:02}m"
-    return f"{whole // _DAY}d{whole % _DAY // _HOUR:02}h"
+    return format_age(seconds) or ""
 
 
 def size(value: float | None) -> str:
     """Return a number of bytes in the largest unit of which there is one."""
-    if value is None:
-        return ""
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < _KILO:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= _KILO
-    return f"{value:.1f} TB"
+    return format_size(value) or ""
 
 
 def moment(seconds: float | None) -> str:

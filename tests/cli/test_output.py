@@ -11,7 +11,8 @@ import pytest
 from click.testing import CliRunner
 from kombu import Queue
 
-from kombu_pool.cli import main, tables
+from kombu_pool.cli import main
+from kombu_pool.operator import formats
 from tests.support.limits import LIMIT
 
 
@@ -129,10 +130,10 @@ def test_h_shows_the_help_of_each_command(pool):
 
 
 def test_ages_and_sizes_are_in_their_largest_units():
-    assert [tables.format_age(age) for age in (None, 0, 59.9, 61, 3_725, 90_000)] == [
+    assert [formats.format_age(age) for age in (None, 0, 59.9, 61, 3_725, 90_000)] == [
         None, "0s", "59s", "1m01s", "1h02m", "1d01h",
     ]  # fmt: skip
-    assert [tables.format_size(size) for size in (None, 999, 1500, 2_500_000, 3e9, 4e12)] == [
+    assert [formats.format_size(size) for size in (None, 999, 1500, 2_500_000, 3e9, 4e12)] == [
         None, "999 B", "1.5 kB", "2.5 MB", "3.0 GB", "4.0 TB",
     ]  # fmt: skip
 

@@ -75,7 +75,7 @@ def _image(number: int, **options: Any) -> dict[str, Any]:
 
 
 def _hold(broker: Broker) -> None:
-    """Let workers consume, one of them hold four tasks, and let five tasks be rejected."""
+    """Start consumers, claim four messages with one of them, and reject five messages."""
     store, project = broker[:2]
     for number, queue in enumerate(("receipts", "images", "images", "orders")):
         host, pid = f"worker-{number % 2 + 1}", 4700 + number % 2

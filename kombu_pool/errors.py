@@ -27,7 +27,8 @@
     │   ├── MessageIsClaimed          MessageNotClaimed        MessageNotClaimedBy
     │   └── PoolInUse                 PoolInUseByFlavor        PoolIsReserved
     ├── Conflict
-    │   └── MessageConflict  ClaimConflict  PoolAlreadyExists  SubscriptionAlreadyExists
+    │   ├── MessageConflict  ClaimConflict  PoolAlreadyExists  SubscriptionAlreadyExists
+    │   └── IncarnationConflict       MoveSuperseded
     ├── QueueIsEmpty                  QueueIsFull
     ├── ClaimDoesNotMatch
     ├── NoPoolFound
@@ -281,6 +282,10 @@ class IncarnationConflict(Conflict):
     project: str | None
     #: The incarnation of that queue; "" if it has none.
     current: str
+
+
+class MoveSuperseded(_ErrorOfQueue, Conflict):
+    """Another process continues the move of queue {queue!r} of project {project!r}."""
 
 
 class MessageConflict(_ErrorOfQueue, Conflict):

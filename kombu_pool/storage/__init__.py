@@ -51,6 +51,7 @@ from kombu_pool.storage.control import (
 from kombu_pool.storage.data import ClaimController, MessageController
 from kombu_pool.storage.dead_letters import DeadLetterHooks
 from kombu_pool.storage.driver import DataDriver
+from kombu_pool.storage.moving import MoveController
 from kombu_pool.storage.pools import FlavorsController, PoolsController
 from kombu_pool.storage.queue_metadata import (
     DEAD_LETTER_EXCHANGE,
@@ -106,6 +107,7 @@ __all__ = [
     "DueMaintenance",
     "FlavorsController",
     "MessageController",
+    "MoveController",
     "PollingWatch",
     "PoolsController",
     "QueueController",

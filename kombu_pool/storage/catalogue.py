@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
-from kombu_pool.errors import QueueNotMapped
+from kombu_pool.errors import NotPermitted, QueueNotMapped
 from kombu_pool.model import DELETING, EXPIRED
 
 if TYPE_CHECKING:
@@ -105,9 +105,8 @@ class CatalogueController(ABC):
     ) -> tuple[Assignment, bool]:
         """Assign the queue with a new incarnation; return the assignment, and True.
 
-        If the queue has an assignment, nothing is changed and that is returned with False, unless it still is
-        ``replaces``, in incarnation and state, and not DELETING. A record of the queue, its lifetime and its holders
-        stay.
+        If the queue has an assignment, nothing is changed and that is returned with False, unless it still equals
+        ``replaces``, and is not DELETING. A record of the queue, its lifetime and its holders stay; a move does not.
 
         With a ``lease``, in seconds, the new one is CREATING, and a queue without a record expires after that time
         unless it becomes ACTIVE. Else it is RESERVED.
@@ -132,10 +131,28 @@ class CatalogueController(ABC):
 
     @abstractmethod
     def begin_deletion(self, project: Project, queue: str, incarnation: str) -> bool:
-        """Make the assignment DELETING, and delete the queue's record, lifetime and holders.
+        """Make the assignment DELETING, and delete the queue's record, lifetime and holders; a move of it stays.
 
         Returns False, without a change, if the assignment has another incarnation; True if it was DELETING already.
         """
+
+    # Beyond Zaqar's contract: the move of a queue to another pool.
+
+    def replace(self, project: Project, queue: str, found: Assignment, changed: Assignment) -> bool:
+        """Replace the queue's assignment if it still equals ``found``, and the queue has not expired; return whether so.
+
+        The queue's record, lifetime, holders and counters stay. Each of :attr:`Assignment.pools` counts the queue as
+        its own, so that the pool cannot be removed.
+
+        Raises:
+            PoolDoesNotExist: ``changed`` names a pool that does not exist, and ``found`` does not; nothing was changed.
+            NotPermitted: the store cannot keep moves.
+        """
+        raise NotPermitted(f"queue {queue!r} cannot be moved: its control store does not support it")
+
+    def moves(self, limit: int = 1000) -> Sequence[tuple[Project, str, Assignment]]:
+        """Return (project, queue, assignment) of the queues with a move, in no order."""
+        return ()
 
     def deletions(self, limit: int = 100) -> Sequence[tuple[Project, str, Assignment]]:
         """Return (project, queue, assignment) of queues that are DELETING; none where the store cannot find them."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing_extensions import NotRequired
 
     from kombu_pool.errors import KombuPoolError
+    from kombu_pool.moves import Move
 
 Project: TypeAlias = "str | None"
 Metadata: TypeAlias = "dict[str, Any]"
@@ -265,71 +266,6 @@ class CatalogueEntry(TypedDict):
     pool: str
 
 
-#: Phases of a move. The target is prepared, and the source sealed.
-PLANNED = "planned"
-#: The target is open to producers; one process copies messages; no consumer claims.
-COPYING = "copying"
-#: The target is open; consumers empty the source, and claim from the target what it does not have.
-DRAINING = "draining"
-#: The source is empty. Its sealed queue stays until no producer can ask it for a post.
-MOVED = "moved"
-
-
-class Tombstone(Struct, frozen=True):
-    """A sealed queue that a move left empty in a pool: its incarnation, and when the move ended."""
-
-    pool: str
-    incarnation: str
-    ended: float
-
-
-class Move(Struct, frozen=True):
-    """The move of a queue from one pool to another.
-
-    ``sealed`` is the incarnation that the queue gets in the ``source``, ``opened`` the one that it has in the
-    ``target``. ``copies``: its messages are copied at once; else only delayed ones are, and consumers empty the source.
-    ``holder`` names the process that does the work, and ``epoch`` counts these processes; ``beats`` grows while the
-    holder lives. ``copied`` counts messages, ``started`` is the time of the plan. ``tombstones`` are those of this move
-    and of the moves before.
-    """
-
-    id: str
-    source: str
-    sealed: str
-    target: str
-    opened: str
-    copies: bool
-    phase: str
-    holder: str
-    started: float
-    epoch: int = 1
-    beats: int = 0
-    copied: int = 0
-    tombstones: tuple[Tombstone, ...] = ()
-
-
-class MovedMessage(Struct, frozen=True):
-    """A message on its way to another store, with all that a store keeps of it.
-
-    ``id`` is the one that it has in the source. ``record`` is its encoded body, which need not be readable. ``expires``
-    and ``due`` are None if it never expires, or is free. ``unique`` is the unique id that it holds, and whether it is
-    held until the message is claimed only.
-    """
-
-    id: str
-    record: bytes
-    created: float
-    ttl: float
-    priority: int = 0
-    expires: float | None = None
-    due: float | None = None
-    claim_count: int = 0
-    key: str | None = None
-    client: str | None = None
-    dead_letter: DeadLetter | None = None
-    unique: tuple[str, bool] | None = None
-
-
 class Assignment(NamedTuple):
     """One life of a queue: its assignment to a pool, and what has come of it.
 
@@ -346,9 +282,7 @@ class Assignment(NamedTuple):
     @property
     def pools(self) -> frozenset[str]:
         """The pools that may hold messages of the queue, and so cannot be removed."""
-        if self.move is None or self.move.phase == MOVED:
-            return frozenset((self.pool,))
-        return frozenset((self.pool, self.move.source, self.move.target))
+        return frozenset((self.pool, *(() if self.move is None else self.move.pools)))
 
 
 #: The queue is assigned, and no process creates it.

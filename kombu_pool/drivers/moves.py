@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from kombu_pool.model import Move, MovedMessage
+from kombu_pool.moves import Move, MovedMessage
 
 _MOVE: Final = msgspec.msgpack.Decoder(Move)
 _MESSAGE: Final = msgspec.msgpack.Decoder(MovedMessage)

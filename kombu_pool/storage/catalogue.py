@@ -139,7 +139,7 @@ class CatalogueController(ABC):
     # Beyond Zaqar's contract: the move of a queue to another pool.
 
     def replace(self, project: Project, queue: str, found: Assignment, changed: Assignment) -> bool:
-        """Replace the queue's assignment if it still equals ``found``, and the queue has not expired; return whether so.
+        """Replace the assignment if it still equals ``found``, and the queue has not expired; return whether so.
 
         The queue's record, lifetime, holders and counters stay. Each of :attr:`Assignment.pools` counts the queue as
         its own, so that the pool cannot be removed.

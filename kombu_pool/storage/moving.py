@@ -21,11 +21,12 @@ from kombu_pool.errors import NotPermitted
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from kombu_pool.model import IdempotencyKey, MovedMessage, PresentId, Project
+    from kombu_pool.model import IdempotencyKey, PresentId, Project
+    from kombu_pool.moves import MovedMessage
 
 #: Messages that are put aside together.
 BATCH_SIZE: Final = 100
-#: The fence of a queue that stores no more batches.
+#: The epoch of a queue that stores no more batches.
 CLOSED: Final = 2**53
 #: How the incarnation of a sealed queue begins.
 _SEALED: Final = "sealed:"
@@ -57,7 +58,7 @@ class MoveController(ABC):
     # The target.
 
     @abstractmethod
-    def fence(self, queue: str, project: Project = None, *, incarnation: str, epoch: int) -> Sequence[str]:
+    def set_epoch(self, queue: str, project: Project = None, *, incarnation: str, epoch: int) -> Sequence[str]:
         """Let only the process of this epoch store batches in the queue, from the return of this call on.
 
         Epochs are numbers from 1; the queue keeps the greatest, and the last batch, until it gets another incarnation.
@@ -74,7 +75,7 @@ class MoveController(ABC):
         """Store a batch of messages, before all that were and will be posted to the queue, in the order given.
 
         Those that the last stored batch had already are left out; a message counts as stored when this returns, and
-        is durable then, as a posted one. Batch and fence are checked, and all messages stored, in one step.
+        is durable then, as a posted one. Batch and epoch are checked, and all messages stored, in one step.
 
         Each keeps its record, priority, ``created``, ``ttl``, expiry, due time, claim count, key, client, dead-letter
         header, and unique id, unless another message of the queue holds that. The queue's limits and defaults are not
@@ -90,7 +91,7 @@ class MoveController(ABC):
     def take(
         self, queue: str, project: Project = None, limit: int = BATCH_SIZE, *, incarnation: str, delayed: bool = False
     ) -> Sequence[MovedMessage]:
-        """Put aside up to ``limit`` messages, the first in order: free and delayed ones, or with ``delayed`` delayed ones.
+        """Put aside up to ``limit`` free and delayed messages, the first in order; with ``delayed`` only delayed ones.
 
         If messages are put aside already, these are returned, and no others. They are in no state: no consumer can
         claim them, no read shows them and no count but :meth:`remaining` has them; they neither expire nor become due.
@@ -127,7 +128,7 @@ class MoveController(ABC):
 class NoMoves(MoveController):
     """Refuses to move queues, for a store that cannot."""
 
-    def fence(self, queue: str, project: Project = None, *, incarnation: str, epoch: int) -> Sequence[str]:
+    def set_epoch(self, queue: str, project: Project = None, *, incarnation: str, epoch: int) -> Sequence[str]:
         raise _refusal(queue)
 
     def store(

@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from kombu_pool import drivers
+from kombu_pool import drivers, errors
 from kombu_pool.testing.backend import Backend
 from kombu_pool.testing.clock import ManualClock
 from kombu_pool.testing.handles import QueueHandle
+from kombu_pool.testing.moves import PROJECT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from kombu_pool.model import Project
-    from kombu_pool.storage import ControlDriver, DataDriver
+    from kombu_pool.storage import ControlDriver, DataDriver, MoveController
     from kombu_pool.testing.stores import Store
 
 
@@ -130,3 +131,36 @@ def _open(store: Store | None, absence: str, folder: Path, clock: ManualClock) -
         pytest.skip(absence)
     with closing(Backend(store, folder, clock)) as opened:
         yield opened
+
+
+@pytest.fixture
+def movable(leaf: Backend) -> DataDriver:
+    """A driver of each store that can move queues."""
+    driver = leaf.driver
+    driver.queue_controller.create("probe", incarnation="probe")
+    try:
+        driver.move_controller.set_epoch("probe", incarnation="probe", epoch=1)
+    except errors.NotPermitted as error:
+        pytest.skip(str(error))
+    return driver
+
+
+@pytest.fixture
+def moves(movable: DataDriver) -> MoveController:
+    """What it does for moves."""
+    return movable.move_controller
+
+
+@pytest.fixture
+def source(movable: DataDriver) -> QueueHandle:
+    """A queue that is about to be moved."""
+    movable.queue_controller.create("source", {}, PROJECT, incarnation="present")
+    return QueueHandle(movable, "source", PROJECT)
+
+
+@pytest.fixture
+def target(movable: DataDriver) -> QueueHandle:
+    """A queue that stores the batches of epoch 1."""
+    movable.queue_controller.create("target", {}, PROJECT, incarnation="opened")
+    movable.move_controller.set_epoch("target", PROJECT, incarnation="opened", epoch=1)
+    return QueueHandle(movable, "target", PROJECT)

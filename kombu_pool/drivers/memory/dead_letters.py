@@ -8,6 +8,7 @@ from kombu_pool.drivers.dead_letters import Candidate, DeadLetterMover, Source, 
 from kombu_pool.drivers.memory.states import StoredMessage
 from kombu_pool.storage import UNREADABLE_QUEUE
 from kombu_pool.storage.dead_letters import RESERVATION_TTL
+from kombu_pool.storage.moving import is_sealed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,8 +33,9 @@ class DeadLetters(DeadLetterMover["Scope"]):
         return Source(scope, *scope, self._store.queues[scope].policy, now)
 
     def is_local(self, source: Source[Scope], letter: DeadLetter) -> bool:
-        """Return whether the target queue is in this store."""
-        return (source.project, letter.target) in self._store.queues
+        """Return whether the target queue is in this store, and not sealed, as one that is moving away is."""
+        found = self._store.queues.get((source.project, letter.target or ""))
+        return found is not None and not is_sealed(found.incarnation)
 
     def store(self, source: Source[Scope], letter: DeadLetter) -> None:
         """Store a dead letter in its queue of this store, which is created if it is absent."""

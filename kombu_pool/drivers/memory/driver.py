@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from kombu_pool.drivers.memory.claims import ClaimController
 from kombu_pool.drivers.memory.dead_letters import DeadLetters
 from kombu_pool.drivers.memory.messages import MessageController
+from kombu_pool.drivers.memory.moving import MoveController
 from kombu_pool.drivers.memory.queues import QueueController
 from kombu_pool.drivers.memory.shared import data_store
 from kombu_pool.drivers.memory.subscriptions import SubscriptionController
@@ -40,6 +41,7 @@ class DataDriver(Contract):
         self.message_controller = MessageController(store, clock, claims, self._dead_letters, location)
         self.claim_controller = claims
         self.subscription_controller = self._subscriptions = SubscriptionController(store, clock)
+        self.move_controller = MoveController(store, clock)
         self.connect_controllers()
 
     @property

@@ -18,12 +18,14 @@ from kombu_pool.errors import (
     MessageIsClaimed,
     MessageNotClaimed,
     MessageNotClaimedBy,
+    QueueDoesNotExist,
     QueueIsFull,
 )
 from kombu_pool.storage import DEFAULT_LIMIT, page
 from kombu_pool.storage import MessageController as Contract
 from kombu_pool.storage.dead_letters import DeadLetterReason
 from kombu_pool.storage.inspection import MAX_COUNTED
+from kombu_pool.storage.moving import is_sealed
 from kombu_pool.storage.unique import UniquePost, has_unique
 from kombu_pool.storage.validation import effective_delay, effective_ttl, validate
 
@@ -74,6 +76,8 @@ class MessageController(Contract):
         with self._store.lock:
             now = self._clock.time()
             found = self._store.require(project, queue, now, incarnation)
+            if is_sealed(found.incarnation):
+                raise QueueDoesNotExist(queue, project)
             if idempotency_key is not None and (ids := found.idempotency.ids(idempotency_key)) is not None:
                 return ids
             holds = displacements(found, post, now) if post is not None else ()

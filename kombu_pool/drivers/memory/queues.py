@@ -128,7 +128,7 @@ class QueueController(QueueMetadataController["StoredQueue"]):
                 raise IncarnationConflict(name, project, found.incarnation)
             else:
                 found.replace(metadata or {})
-            found.incarnation = incarnation or ""
+            found.bear(incarnation or "")
             return True
 
     def delete(self, name: str, project: Project = None, *, incarnation: str | None = None) -> None:
@@ -155,7 +155,8 @@ class QueueController(QueueMetadataController["StoredQueue"]):
             found = self._store.require(project, name, now)
             backlog = found.backlog
             stored, claimed = backlog.messages.values(), backlog.count_claimed()
-            ends = [next(iter(stored)), next(reversed(stored))] if stored else []
+            # Not the first and the last that were stored here: those of a move are older.
+            ends = [pick(stored, key=lambda one: one.created) for pick in (min, max)] if stored else []
             posted = [(one.id, one.created) for one in ends]
             return queue_stats(claimed, len(stored) - claimed, posted, now, paused=found.paused)
 

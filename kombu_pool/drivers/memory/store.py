@@ -16,7 +16,10 @@ from kombu_pool.storage.idempotency import IdempotencyCache
 from kombu_pool.storage.policy import policy
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from kombu_pool.model import Metadata, Project
+    from kombu_pool.moves import MovedMessage
     from kombu_pool.storage.policy import Policy
 
 Scope: TypeAlias = "tuple[Project, str]"
@@ -41,6 +44,15 @@ class StoredQueue(QueueRecord):
         self.unique_ids = UniqueIds()
         self.incarnation = ""
         self.paused = False
+        #: The epoch of the process that may store batches, and the ids in the source of the last one.
+        self.epoch = 0
+        self.last_batch: Sequence[str] = ()
+        #: The messages that are put aside for a move, by id.
+        self.put_aside: dict[str, MovedMessage] = {}
+
+    def bear(self, incarnation: str) -> None:
+        """Give the queue another incarnation."""
+        self.incarnation, self.epoch, self.last_batch = incarnation, 0, ()
 
     def advance(self, now: float) -> int:
         """Bring every message and claim into its state at ``now``; return the number of those that ended."""
@@ -65,12 +77,17 @@ class DataStore:
         #: The records of subscriptions, also to queues that do not exist.
         self.subscriptions: dict[Scope, bytes] = {}
         # Starts at random: a re-created queue may live in another pool, where an old id must not name a new message.
-        self._sequence = itertools.count(secrets.randbits(48) + 1)
+        self._sequence = itertools.count(2**48 + secrets.randbits(48))
+        self._moved_sequence = itertools.count(secrets.randbits(40) + 1)
         self._watches: dict[Scope, set[Wakeable]] = {}
 
     def next_id(self) -> int:
         """Return a number that this store has never returned before."""
         return next(self._sequence)
+
+    def next_moved_id(self) -> int:
+        """Return such a number that is less than all of :meth:`next_id`."""
+        return next(self._moved_sequence)
 
     def new_queue(self, scope: Scope, metadata: Metadata) -> StoredQueue:
         """Return a queue that wakes the watches of its scope."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from kombu_pool.drivers.memory.states import NEVER
-from kombu_pool.model import EXTEND, REPLACE, WAITING, PresentId, Uniqueness
+from kombu_pool.model import EXTEND, REPLACE, UNFINISHED, WAITING, PresentId, Uniqueness
 from kombu_pool.storage.unique import UniquePost
 from kombu_pool.storage.validation import effective_delay
 
@@ -82,6 +82,30 @@ class UniqueIds:
             backlog.remove(hold.message)
         until = NEVER if isinstance(unique.scope, str) else now + unique.scope
         self._holds[unique.id] = Hold(message, unique.scope, until)
+
+    def holder(self, unique_id: str, backlog: Backlog, now: float) -> PresentId | None:
+        """Return the id of the message that holds an id; None: none does."""
+        hold = self._holds.get(unique_id)
+        if hold is None or hold.is_over(backlog, now):
+            return None
+        return PresentId.of(hold.message.id, hold.message.key)
+
+    def held_by(self, message: StoredMessage) -> tuple[str, bool] | None:
+        """Return the id that a message holds, for no number of seconds, and whether until it is claimed only."""
+        for name, hold in self._holds.items():
+            if hold.message is message and isinstance(hold.scope, str):
+                return name, hold.scope == WAITING
+        return None
+
+    def adopt(self, unique: tuple[str, bool], message: StoredMessage, backlog: Backlog, now: float) -> None:
+        """Let a message from another store hold its id, unless another one does."""
+        name, is_waiting = unique
+        if self.holder(name, backlog, now) is None:
+            self._holds[name] = Hold(message, WAITING if is_waiting else UNFINISHED, NEVER)
+
+    def count_timed(self, backlog: Backlog, now: float) -> int:
+        """Count the ids that are held for a time yet."""
+        return sum(not isinstance(hold.scope, str) and not hold.is_over(backlog, now) for hold in self._holds.values())
 
     def drop(self, message: ValidMessage, hold: Hold, backlog: Backlog, metadata: Metadata, now: float) -> PresentId:
         """Drop a message, which extends what the hold says if it should; return the id of the present one."""

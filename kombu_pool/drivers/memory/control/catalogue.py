@@ -105,6 +105,23 @@ class CatalogueController(Contract):
             lives = self._store.catalogue.items()
             return [(*scope, life) for scope, life in lives if life.state == DELETING][:limit]
 
+    def replace(self, project: Project, queue: str, found: Assignment, changed: Assignment) -> bool:
+        scope = (project, queue)
+        with self._store.lock:
+            is_present = self._store.catalogue.get(scope) == found
+            if not is_present or self._store.is_expired(scope, self._clock.time()):
+                return False
+            for pool in changed.pools - found.pools:
+                if not self._registry.has_pool(pool):
+                    raise PoolDoesNotExist(pool)
+            self._store.catalogue[scope] = changed
+            return True
+
+    def moves(self, limit: int = 1000) -> Sequence[tuple[Project, str, Assignment]]:
+        with self._store.lock:
+            lives = self._store.catalogue.items()
+            return [(*scope, life) for scope, life in lives if life.move is not None][:limit]
+
     def _new(self, pool: str, state: str) -> Assignment:
         return Assignment(pool, self._store.next_incarnation(), state)
 

@@ -32,6 +32,6 @@ class Registry(Contract[Records]):
 
     def require_unused(self, name: str) -> None:
         with self._store.lock:
-            queues = sum(life.pool == name for life in self._store.catalogue.values())
+            queues = sum(name in life.pools for life in self._store.catalogue.values())
             if queues:
                 raise PoolInUse(name, queues)

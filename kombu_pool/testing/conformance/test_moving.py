@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def test_messages_move_with_all_that_a_store_keeps_of_them(
     source: QueueHandle, target: QueueHandle, clock: ManualClock
 ) -> None:
-    source.post("plain", client="someone's")
+    source.post("plain", client="producer-1")
     source.post("urgent", priority=7, key="k")
     source.post("ends", ttl=1000)
     source.post("later", delay=100, ttl=500)
@@ -42,7 +42,7 @@ def test_messages_move_with_all_that_a_store_keeps_of_them(
     assert [moved[body]["ttl"] for body in ("plain", "ends", "later")] == [0, 1000, 500]
     assert [message["age"] for message in moved.values()] == [10] * 5
     assert (
-        target.page(limit=0, client_uuid="someone's")[0]
+        target.page(limit=0, client_uuid="producer-1")[0]
         == [*target.page(limit=0, echo=True)[0]][:1] + [*target.page(limit=0, echo=True)[0]][2:]
     )
     present = target.post("again", unique=Uniqueness("u", "unfinished"))

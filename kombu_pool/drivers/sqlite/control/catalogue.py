@@ -149,7 +149,7 @@ def _stays(found: Assignment, replaces: Assignment | None) -> bool:
 
 def _assign(connection: sqlite3.Connection, scope: tuple[str, str], pool: str, state: str) -> Assignment:
     assigned = Assignment(pool, secrets.token_hex(_INCARNATION_BYTES), state)
-    connection.execute(_SQL["assign"], (*scope, *assigned))
+    connection.execute(_SQL["assign"], (*scope, *assigned[:3]))
     return assigned
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.storage.moving import MoveController, NoMoves
+from kombu_pool.storage.moving import MoveController
 from kombu_pool.storage.redrive import DeadLetterFilter, Redrive
 from kombu_pool.storage.watch import PollingWatch, Watch
 
@@ -27,7 +27,7 @@ class DataDriver(ABC):
     message_controller: MessageController
     claim_controller: ClaimController
     subscription_controller: SubscriptionController
-    move_controller: MoveController = NoMoves()
+    move_controller: MoveController = MoveController()
 
     #: The hooks that the driver was opened with.
     dead_letter_hooks: DeadLetterHooks

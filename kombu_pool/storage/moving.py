@@ -13,7 +13,6 @@ between two of them neither loses a message nor stores one twice.
 from __future__ import annotations
 
 import secrets
-from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Final
 
 from kombu_pool.errors import NotPermitted
@@ -48,8 +47,8 @@ def is_sealed(incarnation: str) -> bool:
     return incarnation.startswith(_SEALED)
 
 
-class MoveController(ABC):
-    """Moves the messages of a queue out of a store, or into it.
+class MoveController:
+    """Moves the messages of a queue out of a store, or into it; each method is refused here, for a store that cannot.
 
     Each method names the incarnation that the queue must bear, which is checked in the step that it makes; a queue that
     is absent or bears another one raises QueueDoesNotExist, if the method says nothing else.
@@ -57,7 +56,6 @@ class MoveController(ABC):
 
     # The target.
 
-    @abstractmethod
     def set_epoch(self, queue: str, project: Project = None, *, incarnation: str, epoch: int) -> Sequence[str]:
         """Let only the process of this epoch store batches in the queue, from the return of this call on.
 
@@ -67,8 +65,8 @@ class MoveController(ABC):
         Raises:
             MoveSuperseded: the queue has a greater epoch; nothing was changed.
         """
+        raise _refusal(queue)
 
-    @abstractmethod
     def store(
         self, queue: str, messages: Sequence[MovedMessage], project: Project = None, *, incarnation: str, epoch: int
     ) -> None:
@@ -84,10 +82,10 @@ class MoveController(ABC):
         Raises:
             MoveSuperseded: the queue's epoch is another one; nothing was stored.
         """
+        raise _refusal(queue)
 
     # The source.
 
-    @abstractmethod
     def take(
         self, queue: str, project: Project = None, limit: int = BATCH_SIZE, *, incarnation: str, delayed: bool = False
     ) -> Sequence[MovedMessage]:
@@ -97,20 +95,20 @@ class MoveController(ABC):
         claim them, no read shows them and no count but :meth:`remaining` has them; they neither expire nor become due.
         An absent queue has none. The free ones come first, if that is less work; the order within each state is kept.
         """
+        raise _refusal(queue)
 
-    @abstractmethod
     def remove(self, queue: str, message_ids: Collection[str], project: Project = None, *, incarnation: str) -> None:
         """Remove messages that are put aside. Idempotent; those that are not put aside stay."""
+        raise _refusal(queue)
 
-    @abstractmethod
     def remaining(self, queue: str, project: Project = None, *, incarnation: str) -> int:
         """Count what keeps the queue from being given up; 0 for an absent queue.
 
         That are the messages that are free, delayed, claimed, dead or put aside, and the unique ids that are held for a
         time. Once 0, it stays 0, as a sealed queue gets no more. The count may stop at :data:`BATCH_SIZE`.
         """
+        raise _refusal(queue)
 
-    @abstractmethod
     def completed_post(
         self, queue: str, idempotency_key: IdempotencyKey, project: Project = None
     ) -> Sequence[str] | None:
@@ -119,40 +117,10 @@ class MoveController(ABC):
         After None it is never stored. This holds for :data:`~kombu_pool.storage.IDEMPOTENCY_WINDOW` seconds, as the
         idempotency of a post does. An absent queue stored none.
         """
-
-    @abstractmethod
-    def unique_holder(self, queue: str, unique_id: str, project: Project = None) -> PresentId | None:
-        """Return the id of the message that holds a unique id in the queue, also one that is put aside; None: none."""
-
-
-class NoMoves(MoveController):
-    """Refuses to move queues, for a store that cannot."""
-
-    def set_epoch(self, queue: str, project: Project = None, *, incarnation: str, epoch: int) -> Sequence[str]:
-        raise _refusal(queue)
-
-    def store(
-        self, queue: str, messages: Sequence[MovedMessage], project: Project = None, *, incarnation: str, epoch: int
-    ) -> None:
-        raise _refusal(queue)
-
-    def take(
-        self, queue: str, project: Project = None, limit: int = BATCH_SIZE, *, incarnation: str, delayed: bool = False
-    ) -> Sequence[MovedMessage]:
-        raise _refusal(queue)
-
-    def remove(self, queue: str, message_ids: Collection[str], project: Project = None, *, incarnation: str) -> None:
-        raise _refusal(queue)
-
-    def remaining(self, queue: str, project: Project = None, *, incarnation: str) -> int:
-        raise _refusal(queue)
-
-    def completed_post(
-        self, queue: str, idempotency_key: IdempotencyKey, project: Project = None
-    ) -> Sequence[str] | None:
         return None
 
     def unique_holder(self, queue: str, unique_id: str, project: Project = None) -> PresentId | None:
+        """Return the id of the message that holds a unique id in the queue, also one that is put aside; None: none."""
         return None
 
 

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 APPLICATION_ID = 0x6B706F6C  # "kpol"
 #: Version of the layout in ``schema.sql``, kept as the file's ``user_version``. A file of another version is refused.
-LAYOUT_VERSION = 10
+LAYOUT_VERSION = 11
 _PAGE_SIZE = 4096
 _OLDEST = (3, 35, 0)  # the first with RETURNING
 #: Folders that this process has warned of.

@@ -33,6 +33,8 @@ def test_no_statement_of_a_messages_life_scans_a_table(driver, subject, name):
     steps = [step for *_, step in plan]
     # A row is constant, and a list of ids is as long as the call makes it.
     scans = [step for step in steps if step.startswith("SCAN") and step.split()[1] not in ("CONSTANT", "json_each")]
+    # This index has no rows but those that are asked for.
+    scans = [step for step in scans if not step.endswith("INDEX catalogue_move")]
     sorts = [step for step in steps if "TEMP B-TREE FOR ORDER BY" in step]
     assert not scans
     assert not sorts or name == "messages", "only what one claim holds is sorted"

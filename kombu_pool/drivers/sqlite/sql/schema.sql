@@ -1,4 +1,4 @@
--- The layout, version 10. Each state of a message is a table, so that a change of state does not write the body again:
+-- The layout, version 11. Each state of a message is a table, so that a change of state does not write the body again:
 -- delayed, free and claimed hold what the state needs, message holds the rest, once.
 
 -- In one row, the identity of this store, which is random and made with the file, and the boot of the machine by whose
@@ -144,17 +144,19 @@ CREATE TABLE registry(version INTEGER NOT NULL, record BLOB NOT NULL);
 INSERT INTO registry VALUES(0, x'');
 
 -- The assignments of queues to pools. The incarnation is random, so that no other store has it either, nor a copy of this
--- one. The state is reserved, creating, active or deleting.
+-- one. The state is reserved, creating, active, moving or deleting. move is the queue's move to another pool, or NULL.
 CREATE TABLE catalogue(
     project TEXT NOT NULL,
     queue TEXT NOT NULL,
     pool TEXT NOT NULL,
     incarnation TEXT NOT NULL,
     state TEXT NOT NULL,
+    move BLOB,
     PRIMARY KEY(project, queue)
 ) WITHOUT ROWID;
 CREATE INDEX catalogue_pool ON catalogue(pool);
 CREATE INDEX catalogue_deleting ON catalogue(state) WHERE state = 'deleting';
+CREATE INDEX catalogue_move ON catalogue(pool) WHERE move IS NOT NULL;
 
 -- The sums of what all processes did with a queue, by name; a queue without an assignment has none.
 CREATE TABLE counter(

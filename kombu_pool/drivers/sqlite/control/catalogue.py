@@ -138,7 +138,8 @@ class CatalogueController(Contract):
     def _assignments(self, statement: str, limit: int) -> Sequence[tuple[Project, str, Assignment]]:
         rows = self._database.rows(statement, (limit,))
         return [
-            (project_of(key), queue, Assignment(*assigned, decode_move(move))) for key, queue, *assigned, move in rows
+            (project_of(key), queue, Assignment(pool, incarnation, state, decode_move(move)))
+            for key, queue, pool, incarnation, state, move in rows
         ]
 
 

@@ -103,7 +103,7 @@ class MovingClaims(ClaimController):
         self, queue: str, message_ids: Iterable[str], metadata: ClaimMetadata, project: Project = None
     ) -> tuple[str | None, Sequence[Message]]:
         ids = [*message_ids]
-        return self._sides.in_turn(
+        return self._sides.first_answer(
             lambda pool: pool.claims.claim_by_id(queue, ids, metadata, project), lambda found: found[0] is not None
         )
 

@@ -127,7 +127,7 @@ class MovingMessages(MessageController):
         return held
 
     def pop(self, queue: str, limit: int, project: Project = None) -> Sequence[Message]:
-        return self._sides.in_turn(lambda pool: pool.messages.pop(queue, limit, project), bool)
+        return self._sides.first_answer(lambda pool: pool.messages.pop(queue, limit, project), bool)
 
     def delete_claimed(
         self, queue: str, held: Sequence[tuple[str, str]], project: Project = None

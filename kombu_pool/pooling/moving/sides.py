@@ -35,7 +35,7 @@ class Sides:
         with self.target as target:
             return first, call(target)
 
-    def in_turn(self, call: Callable[[PoolHandle], T], is_answer: Callable[[T], bool]) -> T:
+    def first_answer(self, call: Callable[[PoolHandle], T], is_answer: Callable[[T], bool]) -> T:
         """Make a call in the source and, if that has no answer, in the target."""
         with self.source() as source:
             found = call(source)

@@ -104,7 +104,6 @@ class Catalog:
         self.counters = QueueCounters(self.control)
         #: Creates and deletes queues.
         self.lives = QueueLives(self.control, self.open_pools, self.assign, self.open, self.invalidate, self._clock)
-        #: The posts whose answer was lost.
         self.unanswered = UnansweredPosts(self.control.uri, self.open_pools)
         #: Moves queues to other pools.
         self.moves = self.lives.moves

@@ -1,39 +1,25 @@
-"""Regular expressions for names whose time is bounded: one search holds up all threads of the server while it goes on.
-
-A repetition within another one, or many in a row, may take years over a name of 60 characters.
-"""
+"""Patterns for names whose time is bounded: one search holds up all threads of the server while it goes on."""
 
 from __future__ import annotations
 
 import re
 
 from kombu_pool.clock import SYSTEM_CLOCK
+from kombu_pool.web.management.linear_regex import LinearPattern, parts_of
 
 #: Bound of a pattern, in characters.
 MAX_LENGTH = 500
-#: Bound of the ways in which a pattern may match a name from one place on: those of three repetitions.
-_MAX_WAYS = 64**3
-#: What a repetition multiplies the ways by: the characters of a long name; and what an optional part does.
-_REPEATED, _OPTIONAL = 64, 2
+#: Bound of the steps of a search with Python's engine, which is fast where there are few ways to match.
+_MAX_STEPS = 50_000
 #: Longest time for the names of one list, in seconds.
 _MAX_SECONDS = 1.0
-#: The parts of a pattern: what stands for one character, a group, an alternative, and how often a part is there.
-_PARTS = re.compile(
-    r"(?P<reference>\\[1-9])|(?P<character>\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\{(?!\d*,?\d*\})|[^()|?*+{\\\[])"
-    r"|(?P<special>\(\?(?!:))|(?P<open>\((?:\?:)?)|(?P<close>\))|(?P<or>\|)"
-    r"|(?P<optional>\?)|(?P<repeated>[*+]|\{\d*,?\d*\})",
-    re.DOTALL,
-)
 
 
 class NamePattern:
     """A pattern that is looked for in names, whatever their case; with ``is_regex`` a regular expression.
 
-    A regular expression may repeat single characters, three times; a group is not repeated, and there are neither
-    references nor assertions.
-
     Raises:
-        ValueError: it is too long, or may take long.
+        ValueError: it is too long, or has a reference, a lookaround or a flag.
         re.error: it is no regular expression.
     """
 
@@ -41,9 +27,9 @@ class NamePattern:
         if len(pattern) > MAX_LENGTH:
             raise ValueError(f"a name may have {MAX_LENGTH} characters at most")
         self._pattern = re.compile(pattern if is_regex else re.escape(pattern), re.IGNORECASE)
-        if is_regex and _ways(pattern) > _MAX_WAYS:
-            raise ValueError("the pattern may take long: it may repeat characters at three places, with few options")
-        self._seconds = 0.0
+        self._linear = LinearPattern(pattern) if is_regex else None
+        self._repetitions = _repetitions(pattern) if is_regex else 0
+        self._seconds, self._begun = 0.0, 0.0
 
     def is_in(self, name: str) -> bool:
         """Return whether a name matches.
@@ -51,46 +37,34 @@ class NamePattern:
         Raises:
             ValueError: the names of this list took too long.
         """
-        begun = SYSTEM_CLOCK.elapsed()
-        found = self._pattern.search(name) is not None
-        self._seconds += SYSTEM_CLOCK.elapsed() - begun
-        if self._seconds > _MAX_SECONDS:
-            raise ValueError(
-                f"the pattern takes longer than {_MAX_SECONDS:g} s over the names: repeat fewer characters"
-            )
+        self._begun = SYSTEM_CLOCK.elapsed()
+        if self._linear is None or self._is_quick(name):
+            found = self._pattern.search(name) is not None
+        else:
+            found = self._linear.search(name, self._check)
+        self._check()
+        self._seconds += SYSTEM_CLOCK.elapsed() - self._begun
         return found
 
+    def _is_quick(self, name: str) -> bool:
+        """Return whether Python's engine needs few steps: from each place on, it tries each length of a repetition."""
+        return self._repetitions is not None and (len(name) + 1) ** (self._repetitions + 1) <= _MAX_STEPS
 
-def _ways(pattern: str) -> int:
-    """Return a bound of the ways in which a valid regular expression may match from one place on.
+    def _check(self) -> None:
+        if self._seconds + SYSTEM_CLOCK.elapsed() - self._begun > _MAX_SECONDS:
+            raise ValueError(f"the pattern takes longer than {_MAX_SECONDS:g} s over the names: make it simpler")
 
-    Raises:
-        ValueError: it has what no bound is known for.
+
+def _repetitions(pattern: str) -> int | None:
+    """Return how many characters of a pattern are repeated; None if a group is, or what makes as many ways.
+
+    An optional part, or an alternative, doubles the ways at most, as does a repetition of a name of one character.
     """
-    #: Of each open group: the ways of its alternatives before, and of this one.
-    groups, last = [(0, 1)], ""
-    for found in _PARTS.finditer(pattern):
-        kind = str(found.lastgroup)
-        if kind in {"reference", "special"}:
-            raise ValueError(f"{found[0]} is not possible here: no references, assertions or flags")
-        if kind == "repeated" and last == "close":
-            raise ValueError("a group cannot be repeated here: it may take long")
-        # After a repetition, "?" only says which length is tried first.
-        if not (kind == "optional" and last in {"repeated", "optional"}):
-            groups = _with_part(groups, kind)
+    count, last = 0, ""
+    for kind, _ in parts_of(pattern):
+        if kind in {"repeated", "optional"} and last == "close":
+            return None
+        if kind in {"repeated", "or"} or (kind == "optional" and last not in {"repeated", "optional"}):
+            count += 1
         last = kind
-    before, ways = groups[0]
-    return before + ways
-
-
-def _with_part(groups: list[tuple[int, int]], kind: str) -> list[tuple[int, int]]:
-    *outer, (before, ways) = groups
-    if kind == "open":
-        return [*groups, (0, 1)]
-    if kind == "close":
-        *outer, (outer_before, outer_ways) = outer
-        return [*outer, (outer_before, outer_ways * (before + ways))]
-    if kind == "or":
-        return [*outer, (before + ways, 1)]
-    factor = {"optional": _OPTIONAL, "repeated": _REPEATED}.get(kind, 1)
-    return [*outer, (before, ways * factor)]
+    return count

@@ -20,7 +20,7 @@ from kombu_pool.errors import (
 )
 from kombu_pool.storage.checksum import add_checksum
 from kombu_pool.storage.dead_letters import RESERVATION_TTL, DeadLetterReason
-from kombu_pool.storage.inspection import MessageInspection
+from kombu_pool.storage.inspection import ClaimInspection, MessageInspection
 from kombu_pool.storage.keys import KeyMethods
 from kombu_pool.storage.queue_metadata import DEFAULT_LIMIT
 from kombu_pool.storage.validation import check_sort
@@ -233,7 +233,7 @@ class MessageController(MessageInspection, KeyMethods, ABC):
         return len(list(next(self.list(queue, project, limit=0, echo=True))))
 
 
-class ClaimController(ABC):
+class ClaimController(ClaimInspection, ABC):
     """Claims of messages, each for one holder at a time.
 
     Whatever takes the metadata of a claim raises InvalidClaim, before anything is written, if they are none.

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         RedriveResult,
     )
     from kombu_pool.storage import DataDriver
+    from kombu_pool.storage.inspection import LiveClaim
 
 UNKNOWN_ID = "0123456789abcdef"
 
@@ -103,6 +104,9 @@ class QueueHandle:
     def claim_of(self, claim_id: str) -> tuple[Claim, list[Message]]:
         claim, messages = self.driver.claim_controller.get(self.name, claim_id, project=self.project)
         return claim, list(messages)
+
+    def live_claims(self, limit: int = 10) -> list[LiveClaim]:
+        return list(self.driver.claim_controller.live_claims(self.name, self.project, limit))
 
     def claimed_by(self, held: ClaimResult) -> list[Any]:
         """Return the bodies that a claim still holds."""

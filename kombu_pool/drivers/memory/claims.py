@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from kombu_pool.drivers.memory.claiming import Claimer, is_claim_id
 from kombu_pool.drivers.memory.codec import to_claim, to_message
+from kombu_pool.drivers.memory.inspection import live_claims
 from kombu_pool.errors import ClaimDoesNotExist, QueueDoesNotExist
 from kombu_pool.storage import DEFAULT_LIMIT
 from kombu_pool.storage.validation import check_claim
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from kombu_pool.drivers.memory.states import Backlog, StoredClaim
     from kombu_pool.model import Claim, ClaimMetadata, Message, Project
+    from kombu_pool.storage.inspection import LiveClaim
 
 
 class ClaimController(Claimer):
@@ -79,6 +81,12 @@ class ClaimController(Claimer):
             for message in released:
                 backlog.release(message)
             return len(released)
+
+    def live_claims(self, queue: str, project: Project = None, limit: int = DEFAULT_LIMIT) -> Sequence[LiveClaim]:
+        with self._store.lock:
+            now = self._clock.time()
+            found = self._store.find(project, queue, now)
+            return [*live_claims(found, now, limit)] if found else []
 
     def _find(
         self, queue: str, claim_id: str, project: Project, now: float

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 from pymongo import UpdateMany
 
 from kombu_pool.drivers.mongodb import codec, states
+from kombu_pool.drivers.mongodb.claim_inspection import live_claims
 from kombu_pool.drivers.mongodb.claiming import Claimer
 from kombu_pool.drivers.mongodb.states import ClaimTerms
 from kombu_pool.drivers.mongodb.store import BATCH_SIZE, one_of, queue_filter
 from kombu_pool.drivers.records import to_seconds
 from kombu_pool.errors import ClaimDoesNotExist, CorruptRecord
+from kombu_pool.storage import DEFAULT_LIMIT
+from kombu_pool.storage.inspection import holder_tag
 from kombu_pool.storage.validation import check_claim
 
 if TYPE_CHECKING:
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.mongodb.queue_scan import QueueScanner
     from kombu_pool.drivers.mongodb.states import Filter
     from kombu_pool.model import Claim, ClaimMetadata, Message, Project
+    from kombu_pool.storage.inspection import LiveClaim
 
     NamedClaim = tuple[Project, str, str]
     NamedClaims = dict[tuple[Project, str], list[str]]
@@ -115,7 +119,7 @@ class ClaimController(Claimer):
         return {scope: counts.get(scope, 0) for scope in queues}
 
     def _held_by(self, holder: str, queues: Iterable[tuple[Project, str]], keep: Collection[str]) -> list[Filter]:
-        now, tag, kept = self._store.now(), codec.holder_tag(holder), [{"c": {"$in": list(keep)}}]
+        now, tag, kept = self._store.now(), holder_tag(holder), [{"c": {"$in": list(keep)}}]
         return [{**self._held(queue, project, None, now), "h": tag, "$nor": kept} for project, queue in queues]
 
     def delete(self, queue: str, claim_id: str, project: Project = None) -> None:
@@ -140,6 +144,10 @@ class ClaimController(Claimer):
         with self._client.translated():
             where = {**self._held(queue, project, claim_id, self._store.now()), "_id": {"$in": ids}}
             return self._store.messages.update_many(where, states.RELEASE, hint=states.BY_ID).modified_count
+
+    def live_claims(self, queue: str, project: Project = None, limit: int = DEFAULT_LIMIT) -> Sequence[LiveClaim]:
+        with self._client.translated():
+            return live_claims(self._store, project, queue, limit)
 
     def _held(self, queue: str, project: Project, claims: str | Sequence[str] | None, now: float) -> Filter:
         """Return the filter of the messages that one claim, some claims or any claim in a queue holds."""

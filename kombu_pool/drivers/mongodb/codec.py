@@ -31,12 +31,10 @@ the process. So messages in the byte order of their ids are in the order of the 
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 import re
 import threading
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from kombu_pool.codec import decode
@@ -61,7 +59,6 @@ _CLAIM_ID = re.compile(r"[0-9a-f]{16}")
 _PROCESS_BYTES = 7
 _NUMBER_BYTES = 8
 _MICROSECONDS = 1_000_000
-_HOLDER_BYTES = 8
 
 
 class IdGenerator:
@@ -122,12 +119,6 @@ def new_claim_id() -> str:
 def is_claim_id(name: object) -> bool:
     """Return whether a name has the form of a claim's id."""
     return isinstance(name, str) and _CLAIM_ID.fullmatch(name) is not None
-
-
-@lru_cache(maxsize=1024)
-def holder_tag(holder: str) -> bytes:
-    """Return the stored form of a claim's holder."""
-    return hashlib.blake2b(holder.encode("utf-8", "surrogatepass"), digest_size=_HOLDER_BYTES).digest()
 
 
 def parse_id(name: object) -> bytes | None:

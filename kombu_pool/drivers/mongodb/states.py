@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pymongo import ASCENDING, IndexModel
 
-from kombu_pool.drivers.mongodb.codec import DEAD, DELAYED_OR_CLAIMED, FREE_AGAIN, FREE_NEW, NEVER, holder_tag
+from kombu_pool.drivers.mongodb.codec import DEAD, DELAYED_OR_CLAIMED, FREE_AGAIN, FREE_NEW, NEVER
+from kombu_pool.storage.inspection import holder_tag
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 from kombu_pool.drivers.records import to_seconds
 from kombu_pool.drivers.redis import codec
 from kombu_pool.drivers.redis.claiming import Claimer
+from kombu_pool.drivers.redis.inspection import live_claims
 from kombu_pool.drivers.redis.scripts import script
 from kombu_pool.drivers.redis.store import RUN_AGAIN
 from kombu_pool.errors import ClaimDoesNotExist
+from kombu_pool.storage import DEFAULT_LIMIT
 from kombu_pool.storage.validation import check_claim
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.redis.keys import KeySets
     from kombu_pool.drivers.redis.scripts import Script
     from kombu_pool.model import Claim, ClaimMetadata, Message, Project
+    from kombu_pool.storage.inspection import LiveClaim
 
 _RELEASE = script("release")
 _GET = script("get_claim", repeatable=True)
@@ -94,6 +97,9 @@ class ClaimController(Claimer):
             return 0
         keys = self._store.keys(project, queue)
         return int(self._store.run(_RELEASE, keys, claim, b"".join(ids), 1) or 0)
+
+    def live_claims(self, queue: str, project: Project = None, limit: int = DEFAULT_LIMIT) -> Sequence[LiveClaim]:
+        return live_claims(self._store, self._store.keys(project, queue), limit)
 
     def _run_all(self, script: Script, each: Sequence[tuple[KeySets, tuple[Any, ...]]]) -> list[Any]:
         """Run a repeatable script for several queues in one round trip, and again where the states need it."""

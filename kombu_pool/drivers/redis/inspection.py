@@ -1,13 +1,16 @@
-"""Counts the messages of many queues, those of one page in one round trip."""
+"""Counts the messages of many queues, those of one page in one round trip, and lists the claims of one queue."""
 
 from __future__ import annotations
 
 import struct
 from typing import TYPE_CHECKING, Any
 
+from kombu_pool.drivers.records import to_seconds
+from kombu_pool.drivers.redis import codec
 from kombu_pool.drivers.redis.scripts import script
 from kombu_pool.drivers.redis.store import RUN_AGAIN
 from kombu_pool.model import QueueCounts
+from kombu_pool.storage.inspection import HOLDER_BYTES, LiveClaim
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,9 +21,12 @@ if TYPE_CHECKING:
 
 _COUNTS = script("counts", repeatable=True)
 _DUE_TIMES = script("due_times", repeatable=True)
+_LIVE_CLAIMS = script("live_claims", repeatable=True)
 #: Queues that are counted in one round trip.
 _PAGE_SIZE = 500
 _TIME = struct.Struct(">d")
+#: The beginning of a claim's record: its start, its ttl, the tag of its holder.
+_CLAIM = struct.Struct(f">dd{HOLDER_BYTES}s")
 
 
 def count_many(store: Store, queues: Sequence[tuple[Project, str]]) -> list[QueueCounts | None]:
@@ -38,6 +44,23 @@ def due_times(store: Store, keys: KeySets, limit: int) -> list[tuple[str, float 
     """Return what :meth:`MessageController.due_times` does."""
     found = iter(store.run(_DUE_TIMES, keys, limit) or ())
     return [(message.hex(), float(due)) for message, due in zip(found, found, strict=True)]
+
+
+def live_claims(store: Store, keys: KeySets, limit: int) -> list[LiveClaim]:
+    """Return what :meth:`ClaimController.live_claims` does."""
+    found = store.run(_LIVE_CLAIMS, keys, limit)
+    if found is None:
+        return []
+    members, claims, beginnings, counts, now = found
+    held: dict[bytes, list[str]] = {}
+    for member in members:
+        held.setdefault(member[codec.ID_BYTES :], []).append(member[: codec.ID_BYTES].hex())
+    live = []
+    for claim, beginning, count in zip(codec.split_ids(claims), beginnings, counts, strict=True):
+        start, ttl, tag = _CLAIM.unpack(beginning)
+        age, holder = max(0, int(float(now) - start)), None if tag == codec.holder_tag(None) else tag
+        live.append(LiveClaim(claim.hex(), age, to_seconds(ttl), held[claim], int(count), holder))
+    return live
 
 
 def _to_counts(reply: Any) -> QueueCounts | None:

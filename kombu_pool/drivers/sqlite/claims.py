@@ -10,6 +10,7 @@ from kombu_pool.drivers.sqlite import deletion
 from kombu_pool.drivers.sqlite.claiming import Claimer
 from kombu_pool.drivers.sqlite.codec import claim_number, message_number, project_key, to_messages
 from kombu_pool.drivers.sqlite.incarnations import find_queue
+from kombu_pool.drivers.sqlite.inspection import live_claims
 from kombu_pool.drivers.sqlite.posting import SOON
 from kombu_pool.drivers.sqlite.statements import statements
 from kombu_pool.drivers.sqlite.states import end_claim
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from kombu_pool.drivers.sqlite.times import Now
     from kombu_pool.model import Claim, ClaimMetadata, Message, Project
+    from kombu_pool.storage.inspection import LiveClaim
 
 _SQL = statements("claims")
 _ONE, _RENEW = _SQL["one"], _SQL["renew"]
@@ -142,6 +144,9 @@ class ClaimController(Claimer):
         if freed:
             self._database.wake()
         return freed
+
+    def live_claims(self, queue: str, project: Project = None, limit: int = DEFAULT_LIMIT) -> Sequence[LiveClaim]:
+        return live_claims(self._database, project, queue, self._clock.now(), limit)
 
 
 def _renew_many(

@@ -1,12 +1,13 @@
-"""Counts the messages of many queues, without a change to the store."""
+"""Counts the messages of many queues, and lists the claims of one, without a change to the store."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.drivers.sqlite.codec import project_key
+from kombu_pool.drivers.sqlite.codec import claim_id_of, project_key
 from kombu_pool.drivers.sqlite.statements import statements
 from kombu_pool.model import QueueCounts
+from kombu_pool.storage.inspection import LiveClaim, holder_tag
 
 if TYPE_CHECKING:
     import sqlite3
@@ -49,3 +50,25 @@ def _count(connection: sqlite3.Connection, found: Row, now: Now, limit: int) -> 
         age = max(0.0, now.wall - created)
     is_exact = max(examined, delays, claims) < limit
     return QueueCounts(int(free + due + ended), int(delayed), int(claimed), age, is_exact, bool(paused))
+
+
+def live_claims(database: Database, project: Project, queue: str, now: Now, limit: int) -> list[LiveClaim]:
+    """Return what :meth:`ClaimController.live_claims` does."""
+    held: dict[int, list[str]] = {}
+    claims: dict[int, Row] = {}
+    with database.read, database.lock, database.begin_read() as connection:
+        found = connection.execute(_FIND, (project_key(project), queue)).fetchone()
+        if found is None:
+            return []
+        values = {"queue": found[0], "elapsed": now.elapsed, "limit": max(limit, 0)}
+        for *claim, message in connection.execute(_SQL["held"], values):
+            claims[claim[0]] = tuple(claim)
+            held.setdefault(claim[0], []).append(str(message))
+        counts = {claim: connection.execute(_SQL["held_count"], (claim,)).fetchone()[0] for claim in claims}
+    return [_to_live(row, held[number], counts[number], now) for number, row in claims.items()]
+
+
+def _to_live(row: Row, message_ids: list[str], count: int, now: Now) -> LiveClaim:
+    number, ttl, renewed, holder = row
+    tag = None if holder is None else holder_tag(holder)
+    return LiveClaim(claim_id_of(number), max(0, int(now.elapsed - renewed)), ttl, message_ids, count, tag)

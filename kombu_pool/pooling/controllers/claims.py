@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from kombu_pool.model import Claim, ClaimMetadata, Message, Project
     from kombu_pool.pooling.pool_handle import PoolHandle
+    from kombu_pool.storage.inspection import LiveClaim
 
 logger = logging.getLogger(__name__)
 
@@ -141,3 +142,7 @@ class ClaimController(Routing, storage.ClaimController):
     def release(self, queue: str, claim_id: str, message_ids: Iterable[str], project: Project = None) -> int:
         with self._pool(queue, project) as pool:
             return pool.claims.release(queue, claim_id, message_ids, project)
+
+    def live_claims(self, queue: str, project: Project = None, limit: int = DEFAULT_LIMIT) -> Sequence[LiveClaim]:
+        with self._pool(queue, project) as pool:
+            return pool.claims.live_claims(queue, project, limit)

@@ -81,6 +81,7 @@ __all__ = [
     "test_inspection",
     "test_keys",
     "test_listing",
+    "test_live_claims",
     "test_many_queues",
     "test_max_length",
     "test_messages",

@@ -26,3 +26,9 @@ SELECT min((
 )) FROM ranks WHERE ranks.rank IS NOT NULL
 -- created: the time at which a message was stored
 SELECT created FROM message WHERE id = ?
+-- held: messages under the live claims of a queue, claim by claim
+SELECT claim.id, claim.ttl, claim.renewed, claim.holder, claimed.id
+FROM claim CROSS JOIN claimed ON claimed.claim = claim.id
+WHERE claim.queue = :queue AND claim.ends > :elapsed ORDER BY claim.ends, claim.id LIMIT :limit
+-- held_count: how many messages a claim holds
+SELECT count(*) FROM claimed WHERE claim = ?

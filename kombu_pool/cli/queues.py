@@ -18,6 +18,7 @@ from kombu_pool.operator.formats import format_age
 from kombu_pool.operator.queue_details import show_queue
 from kombu_pool.operator.queues import list_queues as list_rows
 from kombu_pool.operator.rates import compared, look
+from kombu_pool.operator.workers import list_held
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from kombu_pool.operator.queue_details import ConsumerView, QueueDetails
     from kombu_pool.operator.queues import QueueReport, QueueRow
     from kombu_pool.operator.rates import Look
+    from kombu_pool.operator.workers import HeldRow
 
 _SORTED_BY_RATE = ("growth", "in", "out")
 _SORTED_BY = ("name", "pool", "ready", "delayed", "claimed", "oldest", "consumers", *_SORTED_BY_RATE)
@@ -170,16 +172,18 @@ def _show_look(report: QueueReport, *, as_json: bool) -> None:
 @options.as_json
 @click.pass_context
 def show(context: click.Context, name: str, timeout: float | None, as_json: bool) -> None:
-    """Show all of the queue NAME: messages, arguments, bindings, consumers.
+    """Show all of the queue NAME: messages, arguments, bindings, consumers, and which process holds which message.
 
     Exits with 1 if its pool does not answer.
     """
     with open_broker(context) as broker:
         details = show_queue(broker.store, broker.project, name, timeout=timeout)
+        held = list_held(broker.store, broker.project, [details.row], timeout).held
     if as_json:
-        print_json(_document(details))
+        print_json({**_document(details), "held": [asdict(row) for row in held]})
     else:
         _print_details(details)
+        _print_held(held)
     if details.row.error is not None:
         warn(details.row.error)
         context.exit(1)
@@ -232,6 +236,20 @@ def _consumer(consumer: ConsumerView) -> Row:
     mark = Bad if consumer.dead else str
     tag = f"{consumer.tag} (its process has ended)" if consumer.dead else consumer.tag
     return mark(consumer.host or "?"), consumer.pid, format_time(consumer.since), mark(tag)
+
+
+def _print_held(held: Sequence[HeldRow]) -> None:
+    if held:
+        click.echo()
+        print_table(("HELD BY", "PID", "TASK", "ID", "AGE", "CLAIMS", "RENEWED"), [_held(row) for row in held])
+
+
+def _held(row: HeldRow) -> Row:
+    worker, claim = row.worker, (row.task, row.id, format_age(row.age), row.claim_count, f"{format_age(row.held)} ago")
+    if worker is None:
+        return "?", None, *claim
+    mark = Bad if worker.dead else str
+    return mark(worker.host or "?"), worker.pid, *claim
 
 
 @click.command("delete")

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from kombu_pool.errors import KombuPoolError
+from kombu_pool.operator.processes import Processes
 from kombu_pool.operator.queue_details import consumers_of
 from kombu_pool.operator.queues import ask, reason_of
 from kombu_pool.operator.summaries import task_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from kombu_pool.model import Message, Project
+    from kombu_pool.operator.processes import ProcessView
     from kombu_pool.operator.queue_details import ConsumerView
     from kombu_pool.operator.queues import QueueRow
     from kombu_pool.pooling import DataDriver
     from kombu_pool.pooling.pool_handle import PoolHandle
+    from kombu_pool.storage.inspection import LiveClaim
 
 #: Queues whose consumers, and whose claimed messages, are read.
 MAX_QUEUES = 500
-#: First messages of a queue that are searched for claimed ones: the oldest messages are claimed first.
-MAX_SEARCHED = 200
+#: Claimed messages of a queue that are read.
+MAX_HELD = 200
 #: Time after which the messages of no more queues are read, in seconds.
 MAX_SECONDS = 2.0
 
@@ -41,13 +45,16 @@ class WorkerRow:
     dead: bool
     #: Number of its consumers by queue.
     queues: dict[str, int] = field(default_factory=dict)
+    #: Number of the messages that it holds, of those that were read.
+    held: int = 0
 
 
 @dataclass(frozen=True)
 class HeldRow:
-    """A message that a consumer holds; ``age`` is since its post, ``held`` since its claim's last renewal, in seconds.
+    """A message that a claim holds; ``age`` is since its post, ``held`` since the claim's last renewal, in seconds.
 
-    ``ends``: when the claim ends unless it is renewed, in seconds from now.
+    ``ends``: when the claim ends unless it is renewed, in seconds from now. ``worker``: the process that holds it; None
+    is unknown.
     """
 
     id: str
@@ -56,17 +63,22 @@ class HeldRow:
     age: int
     claim_count: int
     claim: str
-    held: int | None = None
-    ends: float | None = None
+    held: int
+    ends: float
+    worker: ProcessView | None = None
 
 
 @dataclass(frozen=True)
 class HeldReport:
-    """Messages that are held, why some pools did not answer, and how many queues the time did not suffice for."""
+    """Messages that are held, why some pools did not answer, and how many queues the time did not suffice for.
+
+    ``complete``: False if a queue has more of them than are read.
+    """
 
     held: list[HeldRow]
     unreachable: dict[str, str] = field(default_factory=dict)
     unread: int = 0
+    complete: bool = True
 
 
 def list_workers(store: DataDriver, project: Project, queues: Iterable[str]) -> list[WorkerRow]:
@@ -87,53 +99,61 @@ def _worker(host: str | None, pid: int | None, views: Sequence[tuple[str, Consum
     return WorkerRow(host, pid, since, all(view.dead for _, view in views), dict(sorted(counts.items())))
 
 
+def with_held(workers: Iterable[WorkerRow], held: Iterable[HeldRow]) -> list[WorkerRow]:
+    """Return the workers with the numbers of the messages that they hold, and those that hold some and do not consume.
+
+    By host and pid.
+    """
+    counts = Counter(row.worker for row in held if row.worker is not None)
+    rows = {(row.host, row.pid): row for row in workers}
+    for process, count in counts.items():
+        name = process.host, process.pid
+        known = rows.get(name) or WorkerRow(*name, since=None, dead=process.dead)
+        rows[name] = replace(known, held=count)
+    return sorted(rows.values(), key=lambda row: (row.host or "", row.pid or 0))
+
+
 def list_held(
     store: DataDriver, project: Project, queues: Collection[QueueRow], timeout: float | None = None
 ) -> HeldReport:
-    """Return the messages that are held among the first ones of these queues, the oldest first."""
+    """Return the messages that are held in these queues, and the processes that hold them; the oldest first."""
     in_pool: dict[str, list[str]] = {}
     for row in islice((row for row in queues if row.claimed), MAX_QUEUES):
         in_pool.setdefault(row.pool, []).append(row.queue)
-    calls = {pool: partial(_held, project=project, queues=names) for pool, names in in_pool.items()}
+    processes = Processes.of(store) if in_pool else Processes(())
+    calls = {pool: partial(_held, processes, project, names) for pool, names in in_pool.items()}
     answers = ask(store, calls, timeout)
     found = [answer for answer in answers.values() if not isinstance(answer, KombuPoolError)]
     held = [row for rows, _ in found for row in rows]
     errors = {pool: answer for pool, answer in answers.items() if isinstance(answer, KombuPoolError)}
     unreachable = {row.pool: row.error for row in queues if row.error is not None}
     unreachable.update({pool: reason_of(pool, error) for pool, error in errors.items()})
-    return HeldReport(sorted(held, key=lambda row: -row.age), unreachable, sum(unread for _, unread in found))
+    is_complete = all(count < MAX_HELD for count in Counter(row.queue for row in held).values())
+    unread = sum(unread for _, unread in found)
+    return HeldReport(sorted(held, key=lambda row: -row.age), unreachable, unread, is_complete)
 
 
-def _held(pool: PoolHandle, project: Project, queues: Sequence[str]) -> tuple[list[HeldRow], int]:
+def _held(processes: Processes, project: Project, queues: Sequence[str], pool: PoolHandle) -> tuple[list[HeldRow], int]:
     """Return the messages that are held in these queues, and how many of the queues were not read in time."""
     rows: list[HeldRow] = []
     ends = time.monotonic() + MAX_SECONDS
     for number, queue in enumerate(queues):
         if time.monotonic() >= ends:
             return rows, len(queues) - number
-        rows += _held_in(pool, project, queue)
+        rows += _held_in(pool, project, queue, processes)
     return rows, 0
 
 
-def _held_in(pool: PoolHandle, project: Project, queue: str) -> list[HeldRow]:
-    listing = pool.messages.list(queue, project, None, MAX_SEARCHED, echo=True, include_claimed=True)
-    messages = [message for message in next(listing) if message["claim_id"] is not None]
-    claims = {message["claim_id"]: _claim(pool, project, queue, message["claim_id"]) for message in messages}
-    return [_row(message, queue, claims[message["claim_id"]]) for message in messages]
+def _held_in(pool: PoolHandle, project: Project, queue: str, processes: Processes) -> Iterator[HeldRow]:
+    claims = pool.claims.live_claims(queue, project, MAX_HELD)
+    claim_of = {message_id: claim for claim in claims for message_id in claim.message_ids}
+    for message in pool.messages.bulk_get(queue, claim_of, project):
+        claim = claim_of[message["id"]]
+        if message["claim_id"] == claim.id:  # else it was settled meanwhile
+            yield _row(message, queue, claim, processes.find(claim.holder))
 
 
-def _claim(pool: PoolHandle, project: Project, queue: str, claim_id: str) -> Mapping[str, float] | None:
-    try:
-        claim, _ = pool.claims.get(queue, claim_id, project)
-    except KombuPoolError:
-        return None  # it has ended meanwhile
-    return {"age": claim["age"], "ttl": claim["ttl"]}
-
-
-def _row(message: Message, queue: str, claim: Mapping[str, float] | None) -> HeldRow:
+def _row(message: Message, queue: str, claim: LiveClaim, worker: ProcessView | None) -> HeldRow:
     name, task_id = task_of(message["body"])
-    held, ends = (None, None) if claim is None else (int(claim["age"]), claim["ttl"] - claim["age"])
-    claim_id = str(message["claim_id"])
-    return HeldRow(
-        task_id or message["id"], name, queue, int(message["age"]), message["claim_count"], claim_id, held, ends
-    )
+    count, ends = message["claim_count"], claim.ttl - claim.age
+    return HeldRow(task_id or message["id"], name, queue, int(message["age"]), count, claim.id, claim.age, ends, worker)

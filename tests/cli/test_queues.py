@@ -69,6 +69,22 @@ def test_a_consumer_is_shown_with_its_host_its_process_and_its_time(stored, ask,
     assert ask("queue", "orders")["consumed_by"] == []
 
 
+def test_a_message_that_is_held_is_shown_with_the_process_that_holds_it(stored, ask, pool):
+    declare(stored, "orders")
+    publish(stored, "orders", headers={"task": "shop.pay", "id": "pay-1"})
+    publish(stored, "orders", headers={"task": "shop.pay", "id": "pay-2"})
+    with stored.connection_for_write() as connection:
+        connection.default_channel.basic_get("orders")
+        (held,) = ask("queue", "orders")["held"]
+        lines = pool("queue", "orders")[1]
+
+    assert (held["id"], held["task"], held["queue"], held["claim_count"]) == ("pay-1", "shop.pay", "orders", 1)
+    assert held["worker"] == {"host": platform.node(), "pid": os.getpid(), "dead": False}
+    assert 0 <= held["held"] <= LIMIT
+    assert lines[-1][:4] == [platform.node(), str(os.getpid()), "shop.pay", "pay-1"]
+    assert ask("queue", "orders")["held"] == []
+
+
 def test_a_queue_is_shown_with_its_arguments_and_bindings(stored, ask, pool):
     with stored.connection_for_write() as connection:
         queue = Queue("orders", "shop", "order.new", queue_arguments={"x-max-length": 5})

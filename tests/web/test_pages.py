@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import logging
+import os
+import platform
 import re
 import time
 from html import unescape
 
 import pytest
 
+from kombu_pool.operator import queues, workers
 from kombu_pool.operator.broker import BrokerUrl, open_broker
+from kombu_pool.operator.processes import Processes, ProcessView
 from kombu_pool.storage import DEAD_LETTER_QUEUE
-from kombu_pool.transport.processes import new_consumer_id, new_owner_id
+from kombu_pool.storage.inspection import holder_tag
+from kombu_pool.transport.processes import new_consumer_id, new_owner_id, process, process_of
 from kombu_pool.web.pages.queues import PAGE_SIZE
 from tests.cli.conftest import STORES
 from tests.support.web.forms import forms, press
 from tests.support.web.shop import post, task
+
+#: The id of a consumer of another machine.
+OTHER = "another machine:4711:9:00000000000000000000000000000000:1@1700000000@worker-7:tag-2"
 
 
 @pytest.fixture(params=STORES)
@@ -103,18 +111,53 @@ def test_dead_letters_are_redriven_and_deleted(stored, browse_of):
 
 def test_workers_and_what_they_hold_are_shown(stored, browse_of):
     store, project = stored[:2]
-    post(stored, "orders", task("pay", "pay-1"), task("pay", "pay-2"))
+    post(stored, "orders", task("pay", "pay-1"), task("pay", "pay-2"), task("pay", "pay-3"))
     holder = new_consumer_id(new_owner_id(), 1, "tag-1")
     store.control.consumers_controller.add_holder("orders", holder, 60, project)
-    store.claim_controller.create("orders", {"ttl": 60, "grace": 0}, project, 1)
+    store.control.consumers_controller.add_holder("orders", OTHER, 60, project)
+    for name in (process(), process_of(OTHER)):
+        store.claim_controller.create("orders", {"ttl": 60, "grace": 0, "holder": name}, project, 1)
     client = browse_of(stored)
 
     shown = texts(client.get("/workers"))
+    queue = texts(client.get("/queue?name=orders&kind=unacked"))
 
-    assert re.search(r"\d+ \d+s ago orders", shown)
-    assert re.search(r"pay-1 pay orders \d+s 1 \d+s ago in 5\ds|pay-1 pay orders \d+s 1 \d+s ago in 1m00s", shown)
-    assert "pay-2" not in shown
-    assert "tag-1" in texts(client.get("/queue?name=orders"))
+    ours = f"{platform.node()} {os.getpid()}"
+    assert re.search(rf"{re.escape(ours)} \d+s ago 1 orders", shown)
+    assert re.search(r"worker-7 4711 \S+ ago 1 orders", shown)
+    for page, where in ((shown, " orders"), (queue, "")):
+        assert re.search(rf"{re.escape(ours)} pay pay-1{where} \d+s 1 \d+s ago in (5\ds|1m00s)", page)
+        assert re.search(rf"worker-7 4711 pay pay-2{where} \d+s 1 \d+s ago in (5\ds|1m00s)", page)
+        assert "pay-3" not in page
+    assert "tag-1" in queue
+    assert "pay-1" not in texts(client.get("/queue?name=orders&kind=unacked&task=mail"))
+
+
+def test_a_message_whose_claim_has_ended_is_held_by_no_worker(stored, browse_of):
+    store, project = stored[:2]
+    post(stored, "orders", task("pay", "pay-1"), task("pay", "pay-2"))
+    store.claim_controller.create("orders", {"ttl": 0, "grace": 0}, project, 1)
+    store.claim_controller.create("orders", {"ttl": 60, "grace": 0}, project, 1)
+
+    held = workers.list_held(store, project, queues.list_queues(store, project).queues).held
+
+    assert [(row.worker, row.queue) for row in held] == [(None, "orders")]
+
+
+def test_a_process_that_holds_messages_and_does_not_consume_is_a_worker():
+    name = process_of(OTHER)
+    held = Processes([OTHER, f"another machine:4712:9:{'0' * 32}:process"])
+    worker = held.find(holder_tag("another machine:4712:9"))
+    row = workers.HeldRow("pay-1", "pay", "orders", 1, 1, "claim", 1, 59.0, worker)
+
+    found = workers.with_held([workers.WorkerRow("worker-7", 4711, 1.0, dead=False)], [row, row])
+
+    assert [(worker.host, worker.pid, worker.held) for worker in found] == [
+        ("worker-7", 4711, 0),
+        ("worker-7", 4712, 2),
+    ]
+    assert held.find(holder_tag(name)) == ProcessView("worker-7", 4711)
+    assert held.find(None) is held.find(holder_tag("unknown")) is None
 
 
 def test_the_weight_of_a_pool_is_changed(broker, browse):

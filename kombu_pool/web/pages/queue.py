@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import time
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from starlette.routing import Route
 
 from kombu_pool.drivers import mask
 from kombu_pool.errors import KombuPoolError, NotPermitted
-from kombu_pool.operator import messages, removal
+from kombu_pool.operator import messages, removal, workers
 from kombu_pool.operator.queue_details import show_queue
 from kombu_pool.operator.queues import require_answer
 from kombu_pool.web.actions import MAX_SECONDS, Question, ask, is_confirmed, required, take
@@ -22,15 +23,19 @@ from kombu_pool.web.requests import form_of, path_for
 from kombu_pool.web.site import site_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from starlette.requests import Request
     from starlette.responses import Response
 
     from kombu_pool.operator.messages import MessageView
     from kombu_pool.operator.queue_details import QueueDetails
     from kombu_pool.operator.queues import QueueRow
+    from kombu_pool.web.site import Site
 
 #: The kinds of messages that are shown, and how many at once.
-_KINDS, _LIMITS = ("ready", "delayed", "dead"), (20, 100, 500)
+_UNACKED = "unacked"
+_KINDS, _LIMITS = ("ready", "delayed", _UNACKED, "dead"), (20, 100, 500)
 
 
 def show(request: Request) -> Response:
@@ -40,7 +45,10 @@ def show(request: Request) -> Response:
     kind = given.get("kind", "ready")
     kind = kind if kind in _KINDS else "ready"
     limit = next((limit for limit in _LIMITS if str(limit) == given.get("limit")), _LIMITS[0])
-    found, failure = _peek(request, name, kind, limit, given.get("task", "").strip())
+    task, held = given.get("task", "").strip(), workers.HeldReport([])
+    found, failure = _peek(request, name, kind, limit, task)
+    if kind == _UNACKED:
+        held = _held(request, details, task)
     return page(
         request,
         "queue.html",
@@ -49,19 +57,19 @@ def show(request: Request) -> Response:
         details=details,
         declared=_declared(details),
         messages=found,
-        failure=failure,
+        held=held.held[:limit],
+        failure=failure or "; ".join(held.unreachable.values()),
         kind=kind,
         kinds=_KINDS,
         limit=limit,
         limits=_LIMITS,
-        task=given.get("task", "").strip(),
+        task=task,
     )
 
 
 def _details(request: Request, name: str) -> QueueDetails:
     site = site_of(request)
-    store, project = site.broker[:2]
-    return site.shared.get(("queue", name), site.options.every, lambda: show_queue(store, project, name))
+    return site.shared.get(("queue", name), site.options.every, lambda: show_queue(*site.broker[:2], name))
 
 
 def _declared(details: QueueDetails) -> list[tuple[str, str]]:
@@ -78,11 +86,11 @@ def _text(value: Any) -> str:
 def _peek(request: Request, name: str, kind: str, limit: int, task: str) -> tuple[list[MessageView], str]:
     """Return messages, or why there are none: the counts and the consumers are there also if the pool is down."""
     site = site_of(request)
-    store, project = site.broker[:2]
     details = _details(request, name)
-    if details.row.error is not None:
-        return [], details.row.error
+    if details.row.error is not None or kind == _UNACKED:
+        return [], details.row.error or ""
     try:
+        store, project = site.broker[:2]
         require_answer(store, project, name)
         found = messages.peek(
             store, project, name, limit=limit, delayed=kind == "delayed", dead=kind == "dead", task=task or None,
@@ -93,15 +101,22 @@ def _peek(request: Request, name: str, kind: str, limit: int, task: str) -> tupl
     return found, ""
 
 
+def _held(request: Request, details: QueueDetails, task: str) -> workers.HeldReport:
+    """Return the messages that consumers hold, with the processes that do."""
+    site = site_of(request)
+    found = site.shared.get(
+        ("held", details.row.queue), site.options.every,
+        lambda: workers.list_held(*site.broker[:2], [details.row]),
+    )  # fmt: skip
+    return replace(found, held=[row for row in found.held if not task or row.task == task])
+
+
 def live(request: Request) -> str:
     """Return the counts and the consumers."""
     name, site = required(request, "name"), site_of(request)
     details = _details(request, name)
     sampled = _sampled(request, name)
-    store, project = site.broker[:2]
-    counters = site.shared.get(
-        ("counters", name), site.options.every, lambda: store.control.counters([(project, name)])
-    )
+    counters = site.shared.get(("counters", name), site.options.every, lambda: _counters(site, name))
     return render_text(
         request,
         "_queue.html",
@@ -109,8 +124,13 @@ def live(request: Request) -> str:
         row=details.row,
         rates=(None, None) if sampled is None else (sampled.rate_in, sampled.rate_out),
         points=site.sampler.points(name),
-        counters=sorted(counters.get((project, name), {}).items()),
+        counters=sorted(counters.items()),
     )
+
+
+def _counters(site: Site, name: str) -> Mapping[str, int]:
+    store, project = site.broker[:2]
+    return store.control.counters([(project, name)]).get((project, name), {})
 
 
 def _sampled(request: Request, name: str) -> QueueRow | None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from kombu_pool.operator.processes import ProcessView
     from kombu_pool.operator.workers import HeldReport, WorkerRow
     from kombu_pool.web.site import Site
 
@@ -36,14 +37,22 @@ def live(request: Request) -> str:
     """Return the tables."""
     site, internal = site_of(request), request.query_params.get("all") == "1"
     found, held = site.shared.get(("workers", internal), max(_TTL, site.options.every), lambda: _ask(site, internal))
-    return render_text(request, "_workers.html", workers=found, report=held, shown=_SHOWN, internal=internal)
+    rows = sorted(held.held, key=lambda row: (row.worker is None, *_name(row.worker), -row.age))[:_SHOWN]
+    return render_text(
+        request, "_workers.html", workers=found, report=held, held=rows, shown=_SHOWN, searched=workers.MAX_HELD
+    )
+
+
+def _name(worker: ProcessView | None) -> tuple[str, int]:
+    return ("", 0) if worker is None else (worker.host or "", worker.pid or 0)
 
 
 def _ask(site: Site, internal: bool) -> tuple[list[WorkerRow], HeldReport]:
     store, project = site.broker[:2]
     rows = [row for row in site.sampler.latest().queues if internal or not is_internal(row.queue, row.pool)]
     consumed = [row.queue for row in rows if row.consumers]
-    return workers.list_workers(store, project, consumed), workers.list_held(store, project, rows)
+    report = workers.list_held(store, project, rows)
+    return workers.with_held(workers.list_workers(store, project, consumed), report.held), report
 
 
 routes = [Route("/workers", show, name="workers")]

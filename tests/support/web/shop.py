@@ -75,16 +75,22 @@ def _image(number: int, **options: Any) -> dict[str, Any]:
 
 
 def _hold(broker: Broker) -> None:
-    """Start consumers, claim four messages with one of them, and reject five messages."""
+    """Start consumers, claim messages with two of them, and reject five messages."""
     store, project = broker[:2]
     for number, queue in enumerate(("receipts", "images", "images", "orders")):
-        host, pid = f"worker-{number % 2 + 1}", 4700 + number % 2
-        holder = f"another machine:{pid}:0:{number}:1@{time.time() - 4000 - 600 * number:.0f}@{host}:None{number}"
+        since = f"{time.time() - 4000 - 600 * number:.0f}"
+        holder = f"{_process(number)}:{number}:1@{since}@worker-{number % 2 + 1}:None{number}"
         store.control.consumers_controller.add_holder(queue, holder, 3600, project)
-    store.claim_controller.create("images", {"ttl": 3600, "grace": 0}, project, 4)
+    for number, queue, count in ((0, "receipts", 2), (1, "images", 3), (1, "images", 1)):
+        store.claim_controller.create(queue, {"ttl": 3600, "grace": 0, "holder": _process(number)}, project, count)
     claim, messages = store.claim_controller.create("imports", {"ttl": 60, "grace": 0}, project, 5)
     store.message_controller.reject("imports", [(message["id"], claim) for message in messages], project)
     store.dead_letter_all()
+
+
+def _process(number: int) -> str:
+    """Return the name of one of two processes."""
+    return f"another machine:{4700 + number % 2}:0"
 
 
 def trade(broker: Broker, is_over: threading.Event, pause: float) -> None:

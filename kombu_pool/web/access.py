@@ -11,8 +11,21 @@ from urllib.parse import urlsplit
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection, Request
 
+from kombu_pool.web.audit import REFUSED
 from kombu_pool.web.problems import Problem, problem_response
-from kombu_pool.web.requests import BODY, FORM_FIELD, FORM_HEADER, FORM_TOKEN, MAX_BODY, ROOT, USER, form_of, path_of
+from kombu_pool.web.requests import (
+    BODY,
+    FORM_FIELD,
+    FORM_HEADER,
+    FORM_TOKEN,
+    MAX_BODY,
+    ROOT,
+    USER,
+    address_of,
+    form_of,
+    path_of,
+    user_of,
+)
 from kombu_pool.web.sessions import Sessions, is_token
 
 if TYPE_CHECKING:
@@ -63,13 +76,21 @@ class Access:
             scope[BODY] = b"" if request.method in SAFE_METHODS else await _read(receive)
             client = self._admit(request)
         except Problem as problem:
+            self._record_refused(request, problem)
             await problem_response(request, problem)(scope, receive, send)
             return
-        scope[USER] = client.user
         if client.cookie is not None:
             scope[FORM_TOKEN] = self._sessions.form_token(client.cookie)
         cookie = client.cookie if client.is_new else None
         await self._app(scope, _replay(scope[BODY], receive), self._with_cookie(send, request, cookie))
+
+    def _record_refused(self, request: Request, problem: Problem) -> None:
+        """Record an action that is not let in, and a wrong token whatever it was given for."""
+        if request.method in SAFE_METHODS and "authorization" not in request.headers:
+            return
+        outcome = f"{REFUSED}: {problem.text}"
+        path = path_of(request.scope)
+        self._site.audit.record(user_of(request), address_of(request), request.method, path, outcome)
 
     def _with_cookie(self, send: Send, request: Request, cookie: str | None) -> Send:
         if cookie is None:
@@ -97,6 +118,7 @@ class Access:
         if path in OPEN_PATHS or path.startswith(STATIC):
             return self._anonymous(request)
         client = self._client(request)
+        request.scope[USER] = client.user
         if unsafe and client.cookie is not None:
             self._require_form_token(request, client)
         if unsafe and self._site.options.read_only and path not in _SESSION_PATHS:

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("kombu_pool.audit")
 
-#: Actions that the page shows; the log has all of them.
-MAX_SHOWN = 1000
+#: Actions, and refused ones, that the page shows; the log has all of them.
+MAX_SHOWN, MAX_REFUSED = 1000, 100
+#: The beginning of the outcome of an action that was not let in.
+REFUSED = "refused"
 #: Characters of a target that are kept: a batch may name thousands of ids.
 _MAX_TARGET = 500
 
@@ -42,17 +44,21 @@ class AuditLog:
     def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
         self._clock = clock
         self._entries: deque[AuditEntry] = deque(maxlen=MAX_SHOWN)
+        # Apart: a client without the token must not push the actions of others off the page.
+        self._refused: deque[AuditEntry] = deque(maxlen=MAX_REFUSED)
 
     def record(self, user: str, address: str, action: str, target: str, outcome: str = "done") -> None:
         """Record an action, after it was taken or refused."""
         short = target if len(target) <= _MAX_TARGET else f"{target[:_MAX_TARGET]}..."
         entry = AuditEntry(self._clock.time(), user, address, action, short, outcome)
-        # A client without the token must not push the actions of others off the page.
-        if self._entries and outcome.startswith("refused") and replace(self._entries[-1], time=entry.time) == entry:
-            self._entries.pop()
-        self._entries.append(entry)
+        if outcome.startswith(REFUSED):
+            if self._refused and replace(self._refused[-1], time=entry.time) == entry:
+                self._refused.pop()
+            self._refused.append(entry)
+        else:
+            self._entries.append(entry)
         logger.info("%s %r: %r, by %r from %s", action, short, outcome, user, address or "a local socket")
 
     def entries(self) -> Sequence[AuditEntry]:
         """Return the last actions, the newest first."""
-        return list(reversed(self._entries))
+        return sorted([*self._entries, *self._refused], key=lambda entry: entry.time)[::-1]

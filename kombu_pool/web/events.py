@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from kombu_pool.errors import KombuPoolError
 from kombu_pool.web.live import PAGES
+from kombu_pool.web.pages.layout import with_outage
 from kombu_pool.web.problems import Problem, problem_of
 from kombu_pool.web.rendering import render_text
 from kombu_pool.web.requests import path_of
@@ -71,7 +72,7 @@ def _event(digest: str, text: str) -> str:
 
 def _render(request: Request, name: str) -> str:
     try:
-        return PAGES[name](request)
+        return with_outage(request, PAGES[name](request))
     except Problem as problem:
         return render_text(request, "_problem.html", problem=problem)
     except KombuPoolError as error:

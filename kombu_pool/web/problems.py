@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import Match
 
 from kombu_pool import errors
 from kombu_pool.drivers import mask
@@ -12,6 +13,8 @@ from kombu_pool.web.rendering import render
 from kombu_pool.web.requests import path_for, path_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from starlette.requests import Request
 
 #: The status of each kind of error, the most particular kind first.
@@ -28,9 +31,10 @@ _STATUSES: tuple[tuple[type[errors.KombuPoolError], int], ...] = (
 class Problem(Exception):  # noqa: N818 - an answer, not a fault
     """An answer that is no success: its status, a title, and what to do."""
 
-    def __init__(self, status: int, title: str, text: str) -> None:
+    def __init__(self, status: int, title: str, text: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(status, title, text)
         self.status, self.title, self.text = status, title, text
+        self.headers = dict(headers or {})
 
 
 def problem_of(error: errors.KombuPoolError) -> Problem:
@@ -48,12 +52,16 @@ def wants_html(request: Request) -> bool:
 def problem_response(request: Request, problem: Problem) -> Response:
     """Return the answer; a browser without a token is sent to the page where it can give one."""
     if not wants_html(request):
-        headers = {"WWW-Authenticate": 'Basic realm="kombu_pool"'} if problem.status == 401 else None  # noqa: PLR2004
+        headers = problem.headers
+        if problem.status == 401:  # noqa: PLR2004
+            headers = {**headers, "WWW-Authenticate": 'Basic realm="kombu_pool"'}
         content = {"error": problem.title.lower().replace(" ", "_"), "reason": problem.text}
         return JSONResponse(content, problem.status, headers)
     if problem.status == 401 and "authorization" not in request.headers:  # noqa: PLR2004
         return RedirectResponse(path_for(request, "login", next=_page_of(request)), 303)
-    return render(request, "problem.html", problem.status, problem=problem)
+    answer = render(request, "problem.html", problem.status, problem=problem)
+    answer.headers.update(problem.headers)
+    return answer
 
 
 def _page_of(request: Request) -> str:
@@ -72,4 +80,11 @@ def handle_error(request: Request, error: Exception) -> Response:
         return problem_response(request, problem_of(error))
     status: Any = getattr(error, "status_code", 500)
     text = str(getattr(error, "detail", "")) or "The server failed; its log says why."
-    return problem_response(request, Problem(status, text, ""))
+    headers = {"Allow": ", ".join(_allowed(request))} if status == 405 else None  # noqa: PLR2004
+    return problem_response(request, Problem(status, text, "", headers))
+
+
+def _allowed(request: Request) -> list[str]:
+    """Return the methods of the routes of a path: each of the routes names its own."""
+    routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for route in routes for method in getattr(route, "methods", None) or ()})

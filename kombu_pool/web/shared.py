@@ -8,6 +8,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kombu_pool.errors import KombuPoolError
+from kombu_pool.web.control_gate import ControlOutage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -25,6 +26,8 @@ class _Slot:
         self.lock = threading.Lock()
         self.at = float("-inf")
         self.answer: Any = None
+        #: The last answer that was no error, in a tuple; None if there is none.
+        self.last: tuple[Any] | None = None
 
 
 class SharedAnswers:
@@ -36,7 +39,7 @@ class SharedAnswers:
         self._slots: OrderedDict[Hashable, _Slot] = OrderedDict()
 
     def get(self, key: Hashable, ttl: float, ask: Callable[[], T]) -> T:
-        """Return the answer, which is at most ``ttl`` seconds old.
+        """Return the answer, which is at most ``ttl`` seconds old; the last one while the control store is down.
 
         Raises:
             KombuPoolError: what was raised in place of the answer, also before, within the time to live.
@@ -44,10 +47,7 @@ class SharedAnswers:
         slot = self._slot(key)
         with slot.lock:
             if self._now() - slot.at >= ttl:
-                try:
-                    slot.answer = ask()
-                except KombuPoolError as error:
-                    slot.answer = error
+                _ask(slot, ask)
                 slot.at = self._now()
             answer = slot.answer
         if isinstance(answer, KombuPoolError):
@@ -67,3 +67,14 @@ class SharedAnswers:
             while len(self._slots) > _MAX_KEPT:
                 self._slots.popitem(last=False)
             return slot
+
+
+def _ask(slot: _Slot, ask: Callable[[], object]) -> None:
+    try:
+        slot.answer = ask()
+    except ControlOutage as error:
+        slot.answer = error if slot.last is None else slot.last[0]
+    except KombuPoolError as error:
+        slot.answer = error
+    else:
+        slot.last = (slot.answer,)

@@ -8,11 +8,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from kombu_pool.drivers import mask
 from kombu_pool.errors import ConnectionError as StoreConnectionError
 from kombu_pool.errors import KombuPoolError
 from kombu_pool.metrics.sampler import INTERVAL
 from kombu_pool.operator.broker import Broker, open_broker
 from kombu_pool.web.audit import AuditLog
+from kombu_pool.web.control_gate import ControlGate, ControlOutage
 from kombu_pool.web.sampling import Samples
 from kombu_pool.web.shared import SharedAnswers
 
@@ -31,6 +33,7 @@ T = TypeVar("T")
 MIN_TOKEN = 16
 #: Time for which a broker that could not be opened is not opened again, in seconds.
 _RETRY_AFTER = 1.0
+_CLOSED = "The web page is closed"
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,7 @@ class Site:
         self._app = app
         self._opened: Broker | None = app if isinstance(app, Broker) else None
         self._failure: tuple[float, KombuPoolError] | None = None
+        self._gate = ControlGate(self._ask_control)
         self._lock = threading.Lock()
         self._stack = ExitStack()
         self._made: dict[str, Any] = {}
@@ -76,19 +80,42 @@ class Site:
 
     @property
     def broker(self) -> Broker:
-        """The opened broker.
+        """The opened broker, whose control store answers.
 
         Raises:
+            ControlOutage: the control store does not answer.
             ConnectionError: the site is closed: a late request must not open it again.
             KombuPoolError: it cannot be opened.
         """
-        if self._is_closed:
-            raise StoreConnectionError("The web page is closed")
+        self._require_open()
+        self._gate.require()
         if self._opened is None:
-            with self._lock:
-                if self._opened is None:
-                    self._opened = self._open()
+            raise StoreConnectionError(_CLOSED)
         return self._opened
+
+    @property
+    def outage(self) -> str | None:
+        """Why the control store does not answer, or gives no new samples; None if there is no reason."""
+        try:
+            self._gate.require()
+        except ControlOutage as error:
+            return str(error)
+        except KombuPoolError as error:
+            return mask(str(error))
+        return self.sampler.outage
+
+    def _require_open(self) -> None:
+        if self._is_closed:
+            raise StoreConnectionError(_CLOSED)
+
+    def _ask_control(self) -> None:
+        """Ask the control store for something, and open the broker first if it is not."""
+        opened = self._opened
+        if opened is None:
+            with self._lock:
+                self._require_open()
+                opened = self._opened = self._opened or self._open()
+        opened.store.control.epoch()
 
     def _open(self) -> Broker:
         if self._failure is not None and time.monotonic() - self._failure[0] < _RETRY_AFTER:

@@ -8,7 +8,7 @@ from starlette.testclient import TestClient
 
 from kombu_pool.operator import queues
 from kombu_pool.operator.broker import BrokerUrl, open_broker
-from kombu_pool.web import create_app
+from kombu_pool.web import control_gate, create_app
 from tests.support.limits import LIMIT
 from tests.support.web.addresses import LOOPBACK
 
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def slow_pools_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave a pool time for its first answer: the machine may be busy with other tests."""
+    """Leave a pool, and the control store, time for the first answer: the machine may be busy with other tests."""
     monkeypatch.setattr(queues, "POOL_TIMEOUT", LIMIT)
+    monkeypatch.setattr(control_gate, "TIMEOUT", LIMIT)
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from starlette.testclient import TestClient
 from kombu_pool.cli import main
 from kombu_pool.errors import ConfigurationError
 from kombu_pool.web import create_app
-from kombu_pool.web.requests import MAX_BODY
+from kombu_pool.web.audit import MAX_REFUSED, MAX_SHOWN
+from kombu_pool.web.requests import FORM_FIELD, MAX_BODY
 from kombu_pool.web.sessions import SESSION_TTL, Sessions
 from tests.support.web.addresses import LOOPBACK, TOKEN
 
@@ -225,3 +226,54 @@ def test_wrong_tokens_leave_the_actions_of_others_on_the_page(browse):
     page = client.get("/audit", headers=basic(TOKEN)).text
     assert page.count("refused: wrong token") == 1
     assert "basic:alice" in page
+
+
+def test_actions_that_are_not_let_in_are_in_the_audit_log(broker, browse):
+    client = browse(token=TOKEN)
+    client.post("/queue/pause", data={"name": "orders"}, headers={**basic(TOKEN), "origin": "http://elsewhere"})
+    client.post("/queue/purge", data={"name": "orders"}, headers=basic("wrong"))
+    client.get("/tasks", headers=basic("wrong"))
+    client.get("/tasks")
+    client.post("/login", data={"token": TOKEN})
+    client.post("/queue/delete", data={"name": "orders", FORM_FIELD: "wrong"})
+    read_only = browse(token=TOKEN, read_only=True)
+    read_only.post("/pools/weight", headers=basic(TOKEN))
+    read_only.delete("/api/queues/%2F/orders", headers=basic(TOKEN))
+
+    entries = [*reversed(client.app.state.site.audit.entries()), *reversed(read_only.app.state.site.audit.entries())]
+
+    assert [(one.user, one.action, one.target, one.outcome.partition(":")[0]) for one in entries] == [
+        ("", "POST", "/queue/pause", "refused"),
+        ("", "POST", "/queue/purge", "refused"),
+        ("", "GET", "/tasks", "refused"),
+        ("session", "log in", "", "done"),
+        ("session", "POST", "/queue/delete", "refused"),
+        ("basic:alice", "POST", "/pools/weight", "refused"),
+        ("basic:alice", "DELETE", "/api/queues///orders", "refused"),
+    ]
+    assert TOKEN not in str(entries)
+
+
+def test_refused_actions_leave_those_of_others_on_the_page(browse):
+    client = browse(token=TOKEN)
+    client.post("/logout", headers=basic(TOKEN))
+
+    for number in range(2 * MAX_SHOWN):
+        client.app.state.site.audit.record("", "10.0.0.7", "POST", f"/{number}", "refused: The token is wrong.")
+
+    entries = client.app.state.site.audit.entries()
+    assert entries[-1].action == "log out"
+    assert len(entries) == 1 + MAX_REFUSED
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", "/queue/pause", "POST"), ("PUT", "/login", "GET, HEAD, POST"), ("DELETE", "/tasks", "GET, HEAD"),
+        ("DELETE", "/api/overview", "GET"),
+    ],
+)  # fmt: skip
+def test_a_method_that_a_path_has_not_is_answered_with_those_that_it_has(browse, method, path, allowed):
+    answer = browse(token=TOKEN).request(method, path, headers=basic(TOKEN))
+
+    assert (answer.status_code, answer.headers["allow"]) == (405, allowed)

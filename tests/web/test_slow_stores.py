@@ -8,7 +8,9 @@ import pytest
 
 from kombu_pool.operator import queues, workers
 from kombu_pool.operator.broker import BrokerUrl, open_broker
+from kombu_pool.web import control_gate
 from kombu_pool.web.pages import dead_letters, queue, tasks
+from tests.support.limits import LIMIT
 from tests.support.servers.redis_server import Server
 from tests.support.web.forms import press
 from tests.support.web.shop import post, task
@@ -32,6 +34,36 @@ def test_each_page_is_there_within_two_seconds_while_a_pool_is_frozen(tmp_path, 
     assert {path: seconds for path, seconds in passed.items() if seconds >= 2.0} == {}
 
 
+def test_each_page_is_there_within_two_seconds_while_the_control_store_is_frozen(browse_of, monkeypatch):
+    monkeypatch.setattr(queues, "POOL_TIMEOUT", 0.5)
+    monkeypatch.setattr(control_gate, "TIMEOUT", 0.5)
+    monkeypatch.setattr(control_gate, "TTL", 0.0)
+    with Server() as server, open_broker(BrokerUrl(f"pool+{server.uri()}"), create=True) as broker:
+        broker.store.queue_controller.create("orders", None, broker.project)
+        post(broker, "orders", task("pay", "pay-1"))
+        client, late = browse_of(broker, every=60.0), browse_of(f"pool+{server.uri()}")
+        assert {client.get(path).status_code for path in _PATHS} == {200}
+        server.pause()
+        try:
+            passed = {path: _seconds(client, path) for path in (*_PATHS, "/api/queues")}
+            passed |= {f"late {path}": _seconds(late, path) for path in _PATHS}
+            known = {
+                path: client.get(path) for path in ("/", "/queue?name=orders", "/pools", "/workers", "/tasks", "/audit")
+            }
+        finally:
+            server.resume()
+        ends = time.monotonic() + LIMIT
+        while (is_down := _OUTAGE in client.get("/queue?name=orders").text) and time.monotonic() < ends:
+            time.sleep(0.05)
+
+    assert {path: seconds for path, seconds in passed.items() if seconds >= 2.0} == {}
+    assert {path: page.status_code for path, page in known.items()} == dict.fromkeys(known, 200)
+    assert [path for path, page in known.items() if _OUTAGE not in page.text] == []
+    assert [path for path in ("/", "/queue?name=orders", "/tasks") if "orders" not in known[path].text] == []
+    assert not is_down
+
+
+_OUTAGE = "control store has not answered"
 _PATHS = (
     "/", "/queue?name=orders", "/queue?name=orders&kind=delayed", "/dead", "/dead?name=orders", "/tasks",
     "/tasks?name=pay", "/tasks?id=pay-1", "/tasks?id=pay-1&queue=orders", "/pools", "/workers", "/audit", "/healthz",

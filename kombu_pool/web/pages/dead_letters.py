@@ -81,9 +81,9 @@ def show(request: Request) -> Response:
 def live(request: Request) -> str:
     """Return the table of queues."""
     site = site_of(request)
-    store, project = site.broker[:2]
 
     def look() -> Sequence[DeadLetterQueue]:
+        store, project = site.broker[:2]
         # A dead letter is a ready message: empty queues need no look. Unknown counts may hide some.
         filled = {row.queue for row in site.sampler.latest().queues if row.ready != 0}
         return dead_letters.queues_with_dead_letters(store, project, among=filled)

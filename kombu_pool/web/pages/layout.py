@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from kombu_pool.web.actions import done
-from kombu_pool.web.rendering import render
+from kombu_pool.web.rendering import render, render_text
 from kombu_pool.web.site import site_of
 
 if TYPE_CHECKING:
@@ -20,9 +20,15 @@ def page(request: Request, template: str, live: str | None = None, events: str =
     return render(
         request,
         template,
-        live=None if live is None else Markup(live),  # noqa: S704 - a template made it
+        live=Markup(with_outage(request, live or "")),  # noqa: S704 - templates made it
         events=events,
         done=done(request),
         warnings=site_of(request).warnings,
         **values,
     )
+
+
+def with_outage(request: Request, live: str) -> str:
+    """Return the live part of a page, after a note if the control store does not answer."""
+    outage = site_of(request).outage
+    return live if outage is None else f"{render_text(request, '_outage.html', outage=outage.rstrip('.'))}\n{live}"

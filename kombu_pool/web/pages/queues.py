@@ -118,7 +118,6 @@ def live(request: Request) -> str:
         pages=-(-len(rows) // PAGE_SIZE),
         choice=choice,
         unreachable=report.unreachable,
-        outage=site.sampler.outage,
         columns=_COLUMNS,
     )
 

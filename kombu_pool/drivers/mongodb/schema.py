@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.mongodb.location import Location
 
 #: Version of the collections, fields and indexes; raised by every change that another version cannot read.
-LAYOUT_VERSION: Final = 10
+LAYOUT_VERSION: Final = 11
 SCHEMA: Final = "schema"
 _ID: Final = {"_id": "store"}
 _IDENTITY_BYTES: Final = 16

@@ -6,8 +6,16 @@ from typing import TYPE_CHECKING
 
 from kombu_pool.drivers.mongodb.codec import NEVER, project_key, project_of
 from kombu_pool.drivers.mongodb.control.holders import NewHolder
-from kombu_pool.drivers.mongodb.control.lives import NewAssignment, activation, assignment_of, find_deleting
-from kombu_pool.drivers.mongodb.control.tables import QUEUES
+from kombu_pool.drivers.mongodb.control.lives import (
+    NewAssignment,
+    activation,
+    assignment_filter,
+    assignment_of,
+    fields_of,
+    find_deleting,
+    replacement,
+)
+from kombu_pool.drivers.mongodb.control.tables import HAS_MOVE, MOVES, QUEUES, with_id
 from kombu_pool.drivers.mongodb.store import queue_filter, queues_filter
 from kombu_pool.errors import PoolDoesNotExist
 from kombu_pool.model import CREATING, DELETING, EXPIRED
@@ -16,12 +24,13 @@ from kombu_pool.storage import QueueLookup
 from kombu_pool.storage.policy import read, write
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import Any
 
     from kombu_pool.drivers.mongodb.control.lifetimes import Lifetimes
     from kombu_pool.drivers.mongodb.control.lives import Lives
     from kombu_pool.drivers.mongodb.control.tables import Tables
+    from kombu_pool.drivers.mongodb.states import Filter
     from kombu_pool.model import Assignment, CatalogueEntry, Expiry, Metadata, Project
 
 #: Matches the assignments of existing queues.
@@ -113,7 +122,7 @@ class CatalogueController(Contract):
             with self._client.translated():
                 found: Any = self._tables.upsert(QUEUES, queue_filter(project, queue), update)
                 assigned: Any = assignment_of(found)
-                if "u" not in found or self._lives.keep(found):
+                if "u" not in found or self._lives.find_missing_pool(found) is None:
                     # The first reader marks it verified, so that registration does not wait for that.
                     if "o" in found.get("b", ()):
                         # But the pool that it replaced is in use until then.
@@ -149,8 +158,36 @@ class CatalogueController(Contract):
         with self._client.translated():
             return self._lives.begin_deletion(queue_filter(project, queue), incarnation)
 
+    def replace(self, project: Project, queue: str, found: Assignment, changed: Assignment) -> bool:
+        where = queue_filter(project, queue)
+        with self._client.translated():
+            # So that an unverified one is what it is, or was.
+            if assignment_of(self._lives.read(where)) != found:
+                return False
+            present = {**where, **assignment_filter(found), "u": None}
+            if not self._lifetimes.update_unexpired(present, replacement(found, changed), self._lifetimes.now()):
+                return False
+            return changed.pools <= found.pools or self._verify(where, changed)
+
+    def _verify(self, where: Filter, changed: Assignment) -> bool:
+        """Verify an assignment that uses more pools than the one before; return whether it stayed."""
+        unverified = {**with_id(where), **fields_of(changed)}
+        missing = self._lives.find_missing_pool(unverified)
+        if missing is not None:
+            raise PoolDoesNotExist(missing)
+        # Another process may have verified it, or put back the one before while a pool was absent.
+        return self._lives.mark_verified(unverified) or assignment_of(self._lives.read(where)) == changed
+
+    def moves(self, limit: int = 1000) -> Sequence[tuple[Project, str, Assignment]]:
+        with self._client.translated():
+            cursor = self._tables[QUEUES].find(HAS_MOVE, {"m": 0}, limit=limit, hint=MOVES)
+            return _assigned(map(self._lives.verified, [*cursor]))
+
     def deletions(self, limit: int = 100) -> Sequence[tuple[Project, str, Assignment]]:
         with self._client.translated():
-            found = [*self._tables[QUEUES].find({"f": DELETING}, {"m": 0}, limit=limit)]
-        lives = ((one, assignment_of(one)) for one in found)
-        return [(project_of(one["p"]), one["q"], life) for one, life in lives if life is not None]
+            return _assigned(self._tables[QUEUES].find({"f": DELETING}, {"m": 0}, limit=limit))
+
+
+def _assigned(found: Iterable[Mapping[str, Any] | None]) -> list[tuple[Project, str, Assignment]]:
+    lives = ((one, assignment_of(one)) for one in found)
+    return [(project_of(one["p"]), one["q"], life) for one, life in lives if one is not None and life is not None]

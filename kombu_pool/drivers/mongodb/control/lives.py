@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from kombu_pool.drivers.mongodb.codec import project_key
 from kombu_pool.drivers.mongodb.control.tables import HOLDERS, PARTS, QUEUES
 from kombu_pool.drivers.mongodb.store import queues_filter
+from kombu_pool.drivers.moves import decode_move, encode_move
 from kombu_pool.model import ACTIVE, CREATING, DELETING, RESERVED, Assignment
 
 if TYPE_CHECKING:
@@ -28,7 +29,13 @@ _ALL_BUT_RECORD: Final = {"m": 0}
 _HAS_RECORD: Final = {"$gt": ["$m", None]}
 _HAS_ASSIGNMENT: Final = {"$gt": ["$i", None]}
 #: The fields that an assignment may replace.
-_REPLACED: Final = {key: f"${key}" for key in ("o", "i", "f", "l", "s", "w")}
+_REPLACED: Final = {key: f"${key}" for key in ("o", "i", "f", "v", "y", "l", "s", "w")}
+#: A queue's document without a move.
+_WITHOUT_MOVE: Final = {
+    "$arrayToObject": {
+        "$filter": {"input": {"$objectToArray": "$$ROOT"}, "cond": {"$not": [{"$in": ["$$this.k", ["v", "y"]]}]}}
+    }
+}
 
 #: Makes the assignment DELETING, and deletes the record, the lifetime and the marks.
 DELETION: Final[dict[str, Any]] = {
@@ -47,11 +54,11 @@ EXPIRY: Final[Pipeline] = [
 ]
 
 _IS_LEASED: Final = {"$and": [{"$eq": ["$f", CREATING]}, {"$not": [_HAS_RECORD]}]}
-#: Puts back what an assignment to a deleted pool replaced.
+#: Puts back what an assignment with a deleted pool replaced.
 _RESTORATION: Final[Pipeline] = [
     {
         "$set": {
-            **{key: f"$b.{key}" for key in ("o", "i", "f")},
+            **{key: f"$b.{key}" for key in ("o", "i", "f", "v", "y")},
             **{key: {"$cond": [_IS_LEASED, f"$b.{key}", f"${key}"]} for key in ("l", "s", "w")},
         }
     },
@@ -67,8 +74,8 @@ def expiry_with(mark: str) -> Pipeline:
 class Lives:
     """The documents of queues, whose assignments it verifies.
 
-    An assignment is stored before its pool is read. So if the pool is deleted meanwhile, either the deletion sees the
-    assignment, or the assignment's writer sees the deletion and puts back what was there. Until its pool was read an
+    An assignment is stored before its pools are read. So if a pool is deleted meanwhile, either the deletion sees the
+    assignment, or the assignment's writer sees the deletion and puts back what was there. Until its pools were read an
     assignment is *unverified*, and every reader verifies it: so none refers to a deleted pool, even if its writer died
     in between.
     """
@@ -84,25 +91,27 @@ class Lives:
     def verified(self, found: Document | None, fields: Fields = _ALL_BUT_RECORD) -> Document | None:
         """Return a document with a verified assignment, or what replaced it."""
         while found is not None and "u" in found:
-            if self.keep(found):
+            if self.find_missing_pool(found) is None:
                 self.mark_verified(found)
                 break
             found = self._tables[QUEUES].find_one({"_id": found["_id"]}, fields)
         return found
 
-    def keep(self, found: Document) -> bool:
-        """Return whether the pool of an unverified assignment exists; put back what was there if it does not."""
-        if self._registry.keep_pool(found["o"]):
-            return True
-        unverified = {"_id": found["_id"], "i": found["i"], "u": True}
-        self._tables[QUEUES].update_one(unverified, _RESTORATION)
-        self._tables.remove_empty({"_id": found["_id"]})
-        return False
+    def find_missing_pool(self, found: Document) -> str | None:
+        """Return a pool of an unverified assignment that does not exist; None: all exist.
 
-    def mark_verified(self, found: Document) -> None:
-        """Mark the assignment in a document as verified; what it replaced is forgotten."""
-        unverified = {"_id": found["_id"], "i": found["i"], "u": True}
-        self._tables[QUEUES].update_one(unverified, {"$unset": {"u": "", "b": ""}})
+        If one does not, what the assignment replaced is put back.
+        """
+        missing = self._registry.find_missing([found["o"], *found.get("y", ())])
+        if missing is not None:
+            self._tables[QUEUES].update_one(_unverified(found), _RESTORATION)
+            self._tables.remove_empty({"_id": found["_id"]})
+        return missing
+
+    def mark_verified(self, found: Document) -> bool:
+        """Mark the assignment in a document as verified, and forget what it replaced; return whether it is that one."""
+        done = self._tables[QUEUES].update_one(_unverified(found), {"$unset": {"u": "", "b": ""}})
+        return done.matched_count == 1
 
     def begin_deletion(self, where: Filter, incarnation: str) -> bool:
         """Make the assignment DELETING; return whether it has the incarnation."""
@@ -137,9 +146,38 @@ def documents_filter(found: Sequence[Document]) -> Filter:
     return queues_filter((one["p"], one["q"]) for one in found)
 
 
+def _unverified(found: Document) -> Filter:
+    """Return the filter of the unverified assignment in a document."""
+    return {"_id": found["_id"], "i": found["i"], "v": found.get("v"), "u": True}
+
+
 def assignment_of(found: Mapping[str, Any] | None) -> Assignment | None:
     """Return the assignment in a document."""
-    return None if found is None or "i" not in found else Assignment(found["o"], found["i"], found["f"])
+    if found is None or "i" not in found:
+        return None
+    return Assignment(found["o"], found["i"], found["f"], decode_move(found["v"]) if "v" in found else None)
+
+
+def fields_of(assigned: Assignment) -> Document:
+    """Return the fields of an assignment in a document."""
+    fields: Document = {"o": assigned.pool, "i": assigned.incarnation, "f": assigned.state}
+    if assigned.move is not None:
+        fields.update(v=encode_move(assigned.move), y=sorted(assigned.move.pools))
+    return fields
+
+
+def assignment_filter(assigned: Assignment) -> Filter:
+    """Return the filter of the documents with this assignment."""
+    return {"v": None, **fields_of(assigned), "y": {"$exists": assigned.move is not None}}
+
+
+def replacement(found: Assignment, changed: Assignment) -> Pipeline:
+    """Return the update that changes one assignment into another, which is unverified if it uses more pools."""
+    update: Pipeline = [{"$set": {key: {"$literal": value} for key, value in fields_of(changed).items()}}]
+    if changed.move is None:
+        update.append({"$unset": ["v", "y"]})
+    # First: it keeps what was there before.
+    return [*([] if changed.pools <= found.pools else [{"$set": {"u": True, "b": _REPLACED}}]), *update]
 
 
 def lineage_of(incarnation: str) -> str:
@@ -160,17 +198,20 @@ class NewAssignment:
 
     def insertion(self) -> Pipeline:
         """Return the update that puts it in place of any other, without verification."""
-        return [{"$set": self._fields(RESERVED)}, {"$unset": ["u", "b"]}]
+        return [{"$set": self._fields(RESERVED)}, {"$unset": ["v", "y", "u", "b"]}]
 
     def update(self, replaces: Assignment | None, lease: float | None, now: float) -> Pipeline:
         """Return the update that puts it where there is none, or ``replaces``."""
         is_free: Document = {"$not": [_HAS_ASSIGNMENT]}
         if replaces is not None and replaces.state != DELETING:
-            replaced = {"i": replaces.incarnation, "f": replaces.state}
-            is_replaced = [{"$eq": [f"${key}", {"$literal": value}]} for key, value in replaced.items()]
+            move = encode_move(replaces.move)
+            replaced = {"$i": replaces.incarnation, "$f": replaces.state}
+            is_replaced: list[Document] = [{"$eq": [key, {"$literal": value}]} for key, value in replaced.items()]
+            is_replaced.append({"$eq": [{"$ifNull": ["$v", b""]}, {"$literal": move}]})
             is_free = {"$or": [is_free, {"$and": is_replaced}]}
         fields = {**self._fields(RESERVED if lease is None else CREATING), "u": True, "b": _REPLACED}
-        changed: list[Any] = ["$$ROOT", fields]
+        has_move = replaces is not None and replaces.move is not None
+        changed: list[Any] = [_WITHOUT_MOVE if has_move else "$$ROOT", fields]
         if lease is not None:
             lifetime = {"l": lease, "s": now, "w": now + lease, "d": None}
             changed.append({"$cond": [_HAS_RECORD, {}, lifetime]})

@@ -12,6 +12,8 @@ from kombu_pool.drivers.registry import Registry as Contract
 from kombu_pool.errors import PoolInUse
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from kombu_pool.drivers.mongodb.control.tables import Tables
 
 _ID = "pools and flavors"
@@ -59,18 +61,18 @@ class Registry(Contract[Version]):
 
     def require_unused(self, name: str) -> None:
         with self._tables.client.translated():
-            queues = self._tables[QUEUES].count_documents({"$or": [{"o": name}, {"b.o": name}]})
+            uses = [{field: name} for field in ("o", "y", "b.o", "b.y")]
+            queues = self._tables[QUEUES].count_documents({"$or": uses})
         if queues:
             raise PoolInUse(name, queues)
 
-    def keep_pool(self, name: str) -> bool:
-        """Return whether the pool exists, after the removal of a mark: deletions in progress start over."""
+    def find_missing(self, names: Sequence[str]) -> str | None:
+        """Return a pool that does not exist; None: all exist, and deletions in progress start over without a mark."""
         while True:
             records, version = self.read()
-            if name not in records.pools:
-                return False
-            if not version.is_marked or self._mark(version.number, "$unset"):
-                return True
+            missing = next((name for name in names if name not in records.pools), None)
+            if missing is not None or not version.is_marked or self._mark(version.number, "$unset"):
+                return missing
 
     def _mark(self, number: int, operator: str = "$set") -> bool:
         """Mark the document of a version, or remove the mark; return whether it had that version."""

@@ -5,7 +5,8 @@
     registry   one document with all pools and flavors (see registry.py); the epoch; the last number
     queues     q  name     m  metadata, if the queue has a record
                o  pool,    i  incarnation and    f  state of its assignment, if it has one
-               u  the pool is not verified yet   b  the fields that the assignment replaced, until then
+               v  move of its assignment, if it has one    y  the pools that the move uses
+               u  the pools are not verified yet    b  the fields that the assignment replaced, until then
                j  lineage: with it all incarnations of the queue begin, until it is deleted
                l  lifetime    s  start of its lifetime    w  earliest time at which it may expire
                d  mark of the process that is about to expire the queue, or that did
@@ -48,10 +49,14 @@ EXCHANGES: Final = "exchanges"
 BINDINGS: Final = "bindings"
 HOLDERS: Final = "holders"
 
+#: The index of the queues with a move, and their filter.
+MOVES: Final = "moves"
+HAS_MOVE: Final[Mapping[str, Any]] = {"v": {"$gt": b""}}
+
 _NUMBER = "number"
 
 #: The parts of a queue's document: its record, its assignment, its lifetime and the start of that.
-_RECORD, _ASSIGNMENT, _LIFETIME = ("m",), ("i", "o", "f", "u", "b", "n"), ("l", "s", "w", "d")
+_RECORD, _ASSIGNMENT, _LIFETIME = ("m",), ("i", "o", "f", "v", "y", "u", "b", "n"), ("l", "s", "w", "d")
 PARTS: Final[Mapping[str, Sequence[str]]] = {"record": _RECORD, "assignment": _ASSIGNMENT, "lifetime": _LIFETIME}
 #: Matches a document that has no part any more.
 _EMPTY: Final = {"m": None, "i": None, "l": None, "s": None}
@@ -66,6 +71,9 @@ _INDEXES: Mapping[str, Sequence[IndexModel]] = {
         _index("names", "p q", unique=True),
         _index("pools", "o", sparse=True),
         _index("before", "b.o", sparse=True),
+        _index(MOVES, "v", partialFilterExpression=HAS_MOVE),
+        _index("move_pools", "y", sparse=True),
+        _index("move_pools_before", "b.y", sparse=True),
         _index("deletions", "f", partialFilterExpression={"f": DELETING}),
         _index("waiting", "w", partialFilterExpression={"w": {"$gt": 0}}),
     ],

@@ -16,7 +16,8 @@ _ENCODER: Final = msgspec.msgpack.Encoder()
 
 def encode_move(move: Move | None) -> bytes:
     """Return the stored form of a move; b"" for none."""
-    return b"" if move is None else _ENCODER.encode(move)
+    # Decoded in between: a time that is an integer must not give it another stored form.
+    return b"" if move is None else _ENCODER.encode(_MOVE.decode(_ENCODER.encode(move)))
 
 
 @lru_cache(maxsize=1024)

@@ -95,6 +95,20 @@ class SubscriptionController(Contract):
     def confirm(self, queue: str, subscription_id: str, project: Project = None, confirmed: bool | None = None) -> None:
         self._change_one(queue, subscription_id, project, {"confirmed": confirmed is None or confirmed})
 
+    def export(self, queue: str, project: Project = None) -> bytes:
+        return self.read(project, queue)[0]
+
+    def restore(self, queue: str, subscriptions: bytes, project: Project = None) -> None:
+        given = _decode(subscriptions)
+
+        def attempt() -> bool:
+            before, _ = self.read(project, queue)
+            return before == subscriptions or self.replace(
+                project, queue, before, subscriptions, [one.ends for one in given]
+            )
+
+        records.change(attempt, f"subscriptions to queue {queue!r}")
+
     def collect(self, project: Project, queue: str) -> int:
         """Delete the expired subscriptions of a queue; return their number."""
         record, now = self.read(project, queue)

@@ -9,12 +9,16 @@ logger = logging.getLogger(__name__)
 
 
 class CachedAssignment(NamedTuple):
-    """The pool of a queue, its incarnation there, when these were read, and before when the queue does not expire."""
+    """The pool of a queue, its incarnation there, when these were read, and before when the queue does not expire.
+
+    ``source``: the fields of a :class:`MoveSource`, while the queue is moving; else None.
+    """
 
     pool: str
     incarnation: str
     read_at: float
     expires: float
+    source: tuple[str, str, bool] | None = None
 
     def is_fresh(self, now: float, ttl: float) -> bool:
         """Return whether the assignment may still be used; one read in the future may not: the clock was set back."""

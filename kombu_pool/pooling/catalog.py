@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kombu_pool import conf as configuration
@@ -12,8 +13,12 @@ from kombu_pool import errors
 from kombu_pool.clock import SYSTEM_CLOCK
 from kombu_pool.drivers import capabilities_of, open_control
 from kombu_pool.model import ACTIVE, DELETING, EXPIRED, NO_INCARNATION
+from kombu_pool.moves import COPYING
 from kombu_pool.pooling.cache import AssignmentCache, CachedAssignment
 from kombu_pool.pooling.counters import QueueCounters
+from kombu_pool.pooling.moving.moves import source_of
+from kombu_pool.pooling.moving.moving_pool import MoveSource, MovingPool
+from kombu_pool.pooling.moving.unanswered import UnansweredPosts
 from kombu_pool.pooling.open_pools import OpenPools, close_quietly
 from kombu_pool.pooling.pool_choice import PoolChoice, is_virtual
 from kombu_pool.pooling.pool_handle import empty_pool
@@ -22,6 +27,8 @@ from kombu_pool.pooling.selection import choose_weighted
 from kombu_pool.storage import DeadLetterHooks
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from kombu_pool.clock import Clock
     from kombu_pool.model import Assignment, Capabilities, Metadata, Pool, Project
     from kombu_pool.pooling.pool_handle import PoolHandle
@@ -96,7 +103,10 @@ class Catalog:
         #: What this process does with each queue.
         self.counters = QueueCounters(self.control)
         #: Creates and deletes queues.
-        self.lives = QueueLives(self.control, self.open_pools, self.assign, self.invalidate)
+        self.lives = QueueLives(self.control, self.open_pools, self.assign, self.open, self.invalidate, self._clock)
+        self.unanswered = UnansweredPosts(self.control.uri, self.open_pools)
+        #: Moves queues to other pools.
+        self.moves = self.lives.moves
 
     def now(self) -> float:
         """Return the time by the catalog's clock."""
@@ -193,7 +203,7 @@ class Catalog:
         if found is None or found.state != ACTIVE or metadata is None or not self._has_pool(found.pool):
             return None
         self._routes.pop((project, queue), None)
-        self._cached(queue, project, CachedAssignment(found.pool, found.incarnation, now, expires), version)
+        self._cached(queue, project, _to_cached(found, now, expires), version)
         return metadata
 
     def _has_pool(self, name: str) -> bool:
@@ -261,6 +271,17 @@ class Catalog:
         driver = self.lookup(queue, project)
         return None if driver is None else driver.subscription_controller
 
+    def pools_of(self, queue: str, project: Project = None) -> Sequence[str]:
+        """Return the names of the pools in which consumers look for messages; none without an assignment."""
+        route = self._routes.get((project, queue))
+        if route is not None and route.start <= self._time() < route.end:
+            pool = route.pool
+            return (pool.name, pool.source.pool) if isinstance(pool, MovingPool) else (pool.name,)
+        assignment = self._assignment(queue, project)
+        if assignment is None:
+            return ()
+        return (assignment.pool,) if assignment.source is None else (assignment.pool, assignment.source[0])
+
     # All pools.
 
     def capabilities(self) -> tuple[Capabilities, ...]:
@@ -308,7 +329,7 @@ class Catalog:
         if assignment is None:
             self._routes.pop((project, queue), None)
             return Route(0.0, 0.0, self.unassigned, None)
-        pool = self.open_pools.get(assignment.pool)
+        pool = self._open(queue, project, assignment)
         if len(self._routes) >= _MAX_ROUTES:
             self._routes.clear()
         start = min(assignment.read_at, pool.read_at)
@@ -318,6 +339,26 @@ class Catalog:
             if self.version is not version:  # as in _assignment()
                 self._routes.pop((project, queue), None)
         return route
+
+    def open(self, queue: str, project: Project, found: Assignment) -> PoolHandle:
+        """Return the pool of a queue by its assignment, with its driver open; of one that is moving, both its pools."""
+        return self._open(queue, project, _to_cached(found, self._time(), math.inf))
+
+    def _open(self, queue: str, project: Project, assignment: CachedAssignment) -> PoolHandle:
+        pool = self.open_pools.get(assignment.pool)
+        if assignment.source is None:
+            return pool
+        source = MoveSource(*assignment.source)
+        open_source = partial(self.open_pools.get, source.pool)
+        return MovingPool(pool, source, open_source, partial(self._is_copying, queue, project), self._time)
+
+    def _is_copying(self, queue: str, project: Project) -> bool:
+        """Return whether the messages of a queue are being copied yet."""
+        found = self.control.catalogue_controller.find(project, queue)
+        if found is not None and found.move is not None and found.move.phase == COPYING:
+            return True
+        self.invalidate(queue, project)
+        return False
 
     def _assignment(self, queue: str, project: Project) -> CachedAssignment | None:
         version, now = self.version, self._time()
@@ -336,7 +377,7 @@ class Catalog:
             return None
         if found.state != ACTIVE:
             return CachedAssignment(found.pool, NO_INCARNATION, now, math.inf)  # for one use
-        return self._cached(queue, project, CachedAssignment(found.pool, found.incarnation, now, expires), version)
+        return self._cached(queue, project, _to_cached(found, now, expires), version)
 
     def _cached(self, queue: str, project: Project, assignment: CachedAssignment, version: object) -> CachedAssignment:
         """Cache and return an assignment that was read while the catalogue had this version."""
@@ -351,3 +392,8 @@ class Catalog:
         self.version = object()
         self._routes.pop((project, queue), None)
         self._assignments.delete(project, queue)
+
+
+def _to_cached(found: Assignment, now: float, expires: float) -> CachedAssignment:
+    """Return what is cached of an assignment that was read at a time."""
+    return CachedAssignment(found.pool, found.incarnation, now, expires, source_of(found))

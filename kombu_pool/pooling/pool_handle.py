@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from typing import TYPE_CHECKING, Any, NamedTuple, final
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kombu_pool import errors
 from kombu_pool.drivers import mask, mask_uri, open_data, show
@@ -13,6 +13,8 @@ from kombu_pool.pooling.outages import Outage
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from typing_extensions import Self
 
     from kombu_pool.clock import Clock
     from kombu_pool.storage import (
@@ -43,7 +45,6 @@ class Settings(NamedTuple):
         return f"Settings(uri={mask_uri(self.uri)!r}, options={show(self.options)})"
 
 
-@final
 class PoolHandle:
     """A pool, and as a context manager the one place where calls to its store are made.
 
@@ -127,7 +128,7 @@ class PoolHandle:
             self.mark_up()
         return is_reachable
 
-    def __enter__(self) -> PoolHandle:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

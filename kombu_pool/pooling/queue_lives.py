@@ -14,12 +14,15 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from kombu_pool import errors
-from kombu_pool.model import ACTIVE, CREATING, DELETING, EXPIRED
+from kombu_pool.model import ACTIVE, CREATING, DELETING, EXPIRED, MOVING
+from kombu_pool.pooling.moving.moves import QueueMoves
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from kombu_pool.clock import Clock
     from kombu_pool.model import Assignment, Expiry, Metadata, Project
+    from kombu_pool.moves import Move
     from kombu_pool.pooling.open_pools import OpenPools
     from kombu_pool.pooling.pool_handle import PoolHandle
     from kombu_pool.storage import ControlDriver
@@ -32,6 +35,10 @@ CREATION_LEASE = 60.0
 #: work; each wait is twice as long as the one before, as processes that overtake each other would create nothing.
 _CREATION_TIMEOUT, _LONGEST_CREATION_TIMEOUT = 0.1, 10.0
 _CREATION_POLL = 0.002
+#: First wait for the process that moves a queue, in seconds; then this one makes the steps that open the target.
+_FIRST_WAIT = 0.1
+#: Longest wait of a producer or a consumer for the target of a move, in seconds.
+MOVE_TIMEOUT = 10.0
 
 
 class QueueLives:
@@ -42,10 +49,15 @@ class QueueLives:
         control: ControlDriver,
         open_pools: OpenPools,
         assign: Callable[..., tuple[Assignment, bool]],
+        open_pool: Callable[[str, Project, Assignment], PoolHandle],
         invalidate: Callable[[str, Project], None],
+        clock: Clock,
     ) -> None:
+        #: Moves queues to other pools.
+        self.moves = QueueMoves(control, open_pools, clock, self._open_source, invalidate)
         self._open_pools = open_pools
         self._assign = assign
+        self._open_pool = open_pool
         self._invalidate = invalidate
         self._catalogue = control.catalogue_controller
         self._consumers = control.consumers_controller
@@ -73,7 +85,7 @@ class QueueLives:
                 self.expire(queue, project)
                 continue
             has_record = self._records.exists(queue, project)
-            if found is not None and found.state == ACTIVE and self._open_pools.exists(found.pool):
+            if found is not None and found.state in (ACTIVE, MOVING) and self._open_pools.exists(found.pool):
                 if has_record:
                     return False
                 if self._catalogue.find(project, queue) != found:
@@ -102,7 +114,10 @@ class QueueLives:
                 raise errors.QueueDoesNotExist(queue, project)
             if found.state == ACTIVE and found.incarnation != refused:
                 self._invalidate(queue, project)
-                return self._open_pools.get(found.pool), found.incarnation
+                return self._open_pool(queue, project, found), found.incarnation
+            if found.state == MOVING:
+                self._await_move(queue, project, found)
+                continue
             if not self._records.exists(queue, project):
                 raise errors.QueueDoesNotExist(queue, project)
             self._restore(queue, project, found)
@@ -148,14 +163,31 @@ class QueueLives:
         """End the deletions that a dead process or an unreachable pool left unfinished; None: read which."""
         by_pool: dict[str, list[tuple[Project, str, str]]] = {}
         for project, queue, found in self._catalogue.deletions() if deletions is None else deletions:
-            by_pool.setdefault(found.pool, []).append((project, queue, found.incarnation))
+            if found.move is None or self._try_to_leave(project, queue, found.move):
+                by_pool.setdefault(found.pool, []).append((project, queue, found.incarnation))
         for pool, queues in by_pool.items():
             if deletions is None or not self._open_pools.peek(pool).is_resting():
                 self._try_to_end_deletions(pool, queues)
 
     def _try_to_end_deletion(self, project: Project, queue: str, found: Assignment) -> None:
         """End a deletion, unless the pool does not answer."""
-        self._try_to_end_deletions(found.pool, [(project, queue, found.incarnation)])
+        if found.move is None or self._try_to_leave(project, queue, found.move):
+            self._try_to_end_deletions(found.pool, [(project, queue, found.incarnation)])
+
+    def _try_to_leave(self, project: Project, queue: str, move: Move) -> bool:
+        """Delete what a move has in both pools of a deleted queue; return False if one of them does not answer."""
+        try:
+            self._leave(project, queue, move)
+        except errors.PoolUnavailable as error:
+            logger.info("The messages of the deleted queue %r are deleted later: %s", queue, error)
+            return False
+        return True
+
+    def _leave(self, project: Project, queue: str, move: Move) -> None:
+        left = ((one.pool, one.incarnation) for one in move.tombstones)
+        for name, incarnation in ((move.source, move.sealed), (move.target, move.opened), *left):
+            with suppress(errors.PoolDoesNotExist), self._open_pools.get(name) as pool:
+                pool.queues.delete(queue, project, incarnation=incarnation)
 
     def _try_to_end_deletions(self, pool: str, queues: Sequence[tuple[Project, str, str]]) -> None:
         try:
@@ -165,6 +197,8 @@ class QueueLives:
 
     def end_deletion(self, project: Project, queue: str, found: Assignment) -> None:
         """Delete a queue that is DELETING from its pool, with its bindings, and then from the catalogue."""
+        if found.move is not None:
+            self._leave(project, queue, found.move)
         self._end_deletions(found.pool, [(project, queue, found.incarnation)])
 
     def _end_deletions(self, pool_name: str, queues: Sequence[tuple[Project, str, str]]) -> None:
@@ -191,13 +225,59 @@ class QueueLives:
                 return found
             time.sleep(_CREATION_POLL)
 
+    def _await_move(self, queue: str, project: Project, found: Assignment) -> None:
+        """Return once the queue is not sealed in its pool any more; make the steps that are left if no process does.
+
+        Raises:
+            PoolUnavailable: one of the two pools does not answer.
+        """
+        if not self._has_changed(queue, project, found, _FIRST_WAIT * random.uniform(1, 2)):  # noqa: S311 - no secret
+            self._continue_move(queue, project, found)
+
+    def _has_changed(self, queue: str, project: Project, found: Assignment, timeout: float) -> bool:
+        until = time.monotonic() + timeout
+        while self._is_present(queue, project, found):
+            if time.monotonic() >= until:
+                return False
+            time.sleep(_CREATION_POLL)
+        return True
+
+    def _continue_move(self, queue: str, project: Project, found: Assignment) -> None:
+        """Make the steps up to the one that opens the target; while the source does not answer, wait for it."""
+        until = time.monotonic() + MOVE_TIMEOUT
+        while True:
+            try:
+                self.moves.open_target(queue, project, found)
+            except errors.PoolUnavailable:
+                if time.monotonic() >= until or not self._is_present(queue, project, found):
+                    raise
+                time.sleep(_FIRST_WAIT)
+            else:
+                return
+
+    def _is_present(self, queue: str, project: Project, found: Assignment) -> bool:
+        return self._catalogue.find(project, queue) == found
+
     def _restore(self, queue: str, project: Project, found: Assignment | None) -> None:
         """Create a queue that has a record again in its pool, which lost it, or was never told of it."""
+        pool = self._open_again(queue, project, found)
+        if pool is not None:
+            logger.warning("Pool %s had lost queue %r; it was created again", pool, queue)
+
+    def _open_source(self, queue: str, project: Project, found: Assignment) -> None:
+        """Open a queue again that a move has sealed in its pool."""
+        pool = self._open_again(queue, project, found)
+        if pool is not None:
+            logger.warning("The move of queue %r has ended: it stays in pool %s", queue, pool)
+
+    def _open_again(self, queue: str, project: Project, found: Assignment | None) -> str | None:
+        """Give a queue with a record another incarnation in its pool; return the pool, None if a process was faster."""
         with suppress(errors.QueueDoesNotExist):
             metadata = self._records.get(queue, project)
             assigned, is_ours = self._assign(queue, project, None, found, lease=CREATION_LEASE)
             if is_ours and self._create(queue, project, assigned, metadata, None):
-                logger.warning("Pool %s had lost queue %r; it was created again", assigned.pool, queue)
+                return assigned.pool
+        return None
 
     def _create(
         self, queue: str, project: Project, assigned: Assignment, metadata: Metadata | None, expiry: Expiry | None

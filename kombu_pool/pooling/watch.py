@@ -135,17 +135,15 @@ class PooledWatch(storage.Watch):
         found: dict[PoolHandle, set[tuple[Project, str]]] = {}
         complete = True
         for project, queue in self._queues:
-            pool = self._find_pool(queue, project)
-            if pool is None:
-                complete = False
-            else:
-                found.setdefault(pool, set()).add((project, queue))
+            pools = [self._find_pool(name) for name in self._catalog.pools_of(queue, project)]
+            # The pools of a queue that is moving change again.
+            complete = complete and len(pools) == 1 and None not in pools
+            for pool in pools:
+                if pool is not None:
+                    found.setdefault(pool, set()).add((project, queue))
         return [PoolQueues(pool, pool.driver, frozenset(queues)) for pool, queues in found.items()], complete
 
-    def _find_pool(self, queue: str, project: Project) -> PoolHandle | None:
-        name = self._catalog.pool_of(queue, project)
-        if name is None:
-            return None
+    def _find_pool(self, name: str) -> PoolHandle | None:
         pool = self._catalog.open_pools.peek(name)
         if pool.driver is None and pool.outage is not None:
             return pool  # its watcher opens it: an attempt here could delay the other pools

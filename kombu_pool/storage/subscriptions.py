@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.errors import SubscriptionDoesNotExist
+from kombu_pool.errors import NotPermitted, SubscriptionDoesNotExist
 from kombu_pool.storage.queue_metadata import DEFAULT_LIMIT, is_found
 
 if TYPE_CHECKING:
@@ -60,6 +60,15 @@ class SubscriptionController(ABC):
             SubscriptionAlreadyExists: the new subscriber has a subscription already.
             ConfigurationError: no change is named, or the change of another field.
         """
+
+    def export(self, queue: str, project: Project = None) -> bytes:
+        """Return the subscriptions of a queue in a form that :meth:`restore` of any store takes; b"" for none."""
+        return b""
+
+    def restore(self, queue: str, subscriptions: bytes, project: Project = None) -> None:
+        """Replace the subscriptions of a queue by exported ones. Idempotent."""
+        if subscriptions:
+            raise NotPermitted(f"queue {queue!r}: its store cannot take the subscriptions of another one")
 
     def exists(self, queue: str, subscription_id: str, project: Project = None) -> bool:
         """Return whether the subscription exists."""

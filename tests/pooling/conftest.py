@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kombu_pool import drivers
-from kombu_pool.pooling import DataDriver
+from kombu_pool.pooling import DataDriver, queue_lives
 from kombu_pool.testing import ManualClock
+from kombu_pool.testing.handles import QueueHandle
 from tests.support.pooling.switchable_stores import Stores
 
 if TYPE_CHECKING:
@@ -57,3 +58,24 @@ def populated(pooled: DataDriver) -> DataDriver:
         pooled.control.catalogue_controller.insert(None, f"of-{name}", name)
         pooled.queue_controller.create(f"of-{name}")
     return pooled
+
+
+@pytest.fixture
+def queue(populated: DataDriver) -> QueueHandle:
+    """The queue in pool a."""
+    return QueueHandle(populated, "of-a", None)
+
+
+@pytest.fixture
+def other(populated: DataDriver, clock: ManualClock) -> Iterator[QueueHandle]:
+    """The same queue as another process knows it: in its cache since before all that happens."""
+    driver = DataDriver(None, None, populated.control, clock=clock)
+    driver.catalog.route("of-a")
+    yield QueueHandle(driver, "of-a", None)
+    driver.close()
+
+
+@pytest.fixture
+def no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no process wait for another one that moves a queue."""
+    monkeypatch.setattr(queue_lives, "_FIRST_WAIT", 0.0)

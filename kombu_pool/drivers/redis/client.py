@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 #: Error codes of commands that were not executed: the server is loading, or is no longer the master.
 _NOT_EXECUTED = frozenset({"LOADING", "MASTERDOWN", "READONLY"})
 #: Replies of posts that stored nothing, so that no replica needs to have it.
-_NOTHING_STORED = (None, b"bounded", b"full", b"advance")
+_NOTHING_STORED = (None, b"bounded", b"full", b"advance", b"take_dead", b"absent", b"another", b"superseded")
 #: Interval at which a thread that waits for a connection checks whether one was lost, in seconds.
 _LOSS_CHECK_INTERVAL = 0.1
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import struct
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import msgspec
 
@@ -19,6 +19,7 @@ from kombu_pool.codec import decode
 from kombu_pool.drivers.records import age_of, to_seconds
 from kombu_pool.drivers.redis.keys import name_bytes, name_of
 from kombu_pool.errors import CorruptRecord
+from kombu_pool.model import PresentId
 from kombu_pool.storage import inspection
 from kombu_pool.storage.inspection import HOLDER_BYTES
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kombu_pool.model import DeadLetter, IdempotencyKey, Message
+    from kombu_pool.moves import MovedMessage
     from kombu_pool.storage.validation import ValidMessage
 
 ID_BYTES = 8
@@ -38,6 +40,8 @@ NO_IDEMPOTENCY_KEY = (b"", b"")
 #: Argument of a script that any incarnation will do.
 ANY_INCARNATION = b""
 _SEQUENCE = struct.Struct(">d")
+_COUNT = struct.Struct(">I")
+_POSTED = struct.Struct(">8sH")
 #: The beginnings of records without ttl and head, by the length of their key.
 _NO_TTL_NO_HEAD = [_FIXED_BUT_TIME.pack(0.0, 0, length) for length in range(256)]
 _MAX_HEAD_BYTES = 0xFFFF
@@ -93,6 +97,13 @@ def post_options(message: ValidMessage) -> str:
     delay = "" if message.delay is None else repr(message.delay)
     options = f"{message.priority}:{message.ttl!r}:{delay}"
     return options if unique is None else f"{options}\n{unique.scope}:{unique.conflict}:{unique.id}"
+
+
+def pack_moved(message: MovedMessage) -> bytes:
+    """Return the record of a message that moved here, with the time of its post."""
+    dead_letter = cast("DeadLetter | None", message.dead_letter)
+    packed = pack(message.ttl, message.client, dead_letter, message.record, message.key)
+    return struct.pack(">d", message.created) + packed
 
 
 def unpack(stored: bytes) -> Record:
@@ -166,6 +177,23 @@ def hex_ids(joined: bytes) -> list[str]:
     """Return the ids that a script joined, in hexadecimal."""
     text = joined.hex()
     return [text[start : start + 16] for start in range(0, len(text), 16)]
+
+
+def unpack_posted(kept: bytes) -> list[str]:
+    """Return the ids of a post from what is kept of it: see ``lua/include/idempotency.lua``."""
+    first, others = kept[:ID_BYTES], kept[ID_BYTES:]
+    if len(others) <= _COUNT.size:
+        count = _COUNT.unpack(others)[0] if others else 1
+        number = int.from_bytes(first, "big")
+        return [f"{number + place:016x}" for place in range(count)]
+    ids, start = [], 0
+    while start < len(others):
+        message_id, length = _POSTED.unpack_from(others, start)
+        start += _POSTED.size
+        key = others[start : start + length - 1].decode() if length else ""
+        ids.append(PresentId.of(message_id.hex(), key or None) if length else message_id.hex())
+        start += max(0, length - 1)
+    return ids
 
 
 def parse_id(text: object) -> bytes | None:

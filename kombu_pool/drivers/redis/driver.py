@@ -8,6 +8,7 @@ from kombu_pool.drivers.redis.claims import ClaimController
 from kombu_pool.drivers.redis.collector import Collector
 from kombu_pool.drivers.redis.dead_letters import DeadLetters
 from kombu_pool.drivers.redis.messages import MessageController
+from kombu_pool.drivers.redis.moving import MoveController
 from kombu_pool.drivers.redis.posting import MessageWriter
 from kombu_pool.drivers.redis.queues import QueueController
 from kombu_pool.drivers.redis.server_check import parse_info, read_identity
@@ -49,6 +50,7 @@ class DataDriver(Contract):
         self.queue_controller = QueueController(store)
         self.message_controller = MessageController(store, writer, claims, dead_letters, location)
         self.claim_controller = claims
+        self.move_controller = MoveController(store)
         self.subscription_controller = SubscriptionController(self._client, clock)
         self._collector = Collector(store, self.subscription_controller)
         self.connect_controllers()

@@ -38,15 +38,17 @@ class QueueKeys(NamedTuple):
     """The keys of one queue.
 
     ``queue`` hash: the metadata and what scripts need of it, the incarnation, the last message's number, the next
-    deadline, whether it is paused, and for each producer its last post. ``records`` hash: message -> record. ``free``
+    deadline, whether it is paused, for each producer its last post, and of moves into it the last message's number, the
+    epoch and the last batch. ``records`` hash: message -> record. ``free``
     zset: messages in order. ``delayed`` zset: message by the end of its delay. ``expiring`` zset: message by its
     expiry. ``claimed`` zset: message and claim, in order. ``claim_ends`` zset: claim by its end. ``claims`` hash: claim
     -> start, ttl, tag of its holder, and messages; claim and # -> how many of them it still holds. ``claim_counts``
     hash: message -> number of its ended claims, and the last one. ``message_keys`` hash: message -> its key. ``by_key``
     zset: key and message. ``wakeup`` list: one entry while a free message has woken no watch. ``subscriptions`` hash.
     ``dead`` zset: number of the death and message, by the end of the reservation. ``dead_letters`` hash: the same ->
-    reason and record. ``deletions`` list: a token of the queue's deletion, until the waiting watches know of it, or for
-    a second.
+    reason and record. ``aside`` hash: message that is put aside for a move -> its place, state and record; and the
+    unique ids that these hold. ``deletions`` list: a token of the queue's deletion, until the waiting watches know of
+    it, or for a second.
     """
 
     queue: bytes
@@ -64,6 +66,7 @@ class QueueKeys(NamedTuple):
     subscriptions: bytes
     dead: bytes
     dead_letters: bytes
+    aside: bytes
     deletions: bytes
 
 
@@ -77,8 +80,9 @@ def queue_keys(prefix: str, project: Project, name: str) -> QueueKeys:
 class KeySets(NamedTuple):
     """The keys of one queue, and the lists of them that scripts take.
 
-    The order of ``states`` and ``dead_lettering`` is that of ``lua/include/queue.lua`` and ``dead_letters.lua``;
-    the order of ``posting`` and ``acking`` is that of the heads of ``post.lua`` and ``ack.lua``.
+    The order of ``states``, ``dead_lettering`` and ``moving`` is that of ``lua/include/queue.lua``,
+    ``dead_letters.lua`` and ``aside.lua``; the order of ``posting`` and ``acking`` is that of the heads of ``post.lua``
+    and ``ack.lua``.
     """
 
     queue: bytes
@@ -90,12 +94,14 @@ class KeySets(NamedTuple):
     message_keys: bytes
     by_key: bytes
     wakeup: bytes
+    aside: bytes
     deletions: bytes
     every: tuple[bytes, ...]
     states: tuple[bytes, ...]
     posting: tuple[bytes, ...]
     acking: tuple[bytes, ...]
     dead_lettering: tuple[bytes, ...]
+    moving: tuple[bytes, ...]
 
 
 @lru_cache(maxsize=16384)
@@ -115,12 +121,14 @@ def key_sets(prefix: str, project: Project, name: str, is_cluster: bool) -> KeyS
         keys.message_keys,
         keys.by_key,
         keys.wakeup,
+        keys.aside,
         keys.deletions,
         every=tuple(keys),
         states=(*states, *wakeup),
         posting=(*keys[: keys.index(keys.claimed)], keys.message_keys, keys.by_key, *wakeup),
         acking=states[1:],
         dead_lettering=(*states, keys.dead, keys.dead_letters, *wakeup, *queues_with_dead),
+        moving=(*states, keys.dead, keys.aside, *wakeup),
     )
 
 
@@ -148,18 +156,26 @@ _HOLDERS = tuple(
 )
 
 
+#: The parts of those that the scripts on the lives of queues take besides.
+_LIVES = (
+    *("catalogue", "catalogue:names", "catalogue:deleting", "catalogue:moves", "catalogue:queues"),
+    *("registry", "counters"),
+)
+
+
 class ControlKeys(NamedTuple):
     """The keys of the control plane that have to do with the lives of queues; a queue or a pool is a member.
 
     ``catalogue`` hash: queue -> its assignment. ``names`` zset: assigned queues by name, without those that are
-    DELETING. ``deleting`` set: those. ``pool_queues`` hash: pool -> number of its queues. ``registry`` hash: the pools
-    and flavors. ``counters`` hash: queue -> the sums of its counters. ``holders``: the keys of the scripts on holders.
-    ``lives``: all keys, in the order of ``lua/include/lives.lua``.
+    DELETING. ``deleting`` set: those. ``moves`` set: queues with a move. ``pool_queues`` hash: pool -> number of its
+    queues. ``registry`` hash: the pools and flavors. ``counters`` hash: queue -> the sums of its counters. ``holders``:
+    the keys of the scripts on holders. ``lives``: all keys, in the order of ``lua/include/lives.lua``.
     """
 
     catalogue: bytes
     names: bytes
     deleting: bytes
+    moves: bytes
     pool_queues: bytes
     registry: bytes
     counters: bytes
@@ -170,9 +186,8 @@ class ControlKeys(NamedTuple):
 @lru_cache(maxsize=256)
 def control_keys(prefix: str) -> ControlKeys:
     """Return those keys."""
-    parts = ("catalogue", "catalogue:names", "catalogue:deleting", "catalogue:queues", "registry", "counters")
-    catalogue, names, deleting, pool_queues, registry, counters = (control_key(prefix, part) for part in parts)
+    catalogue, names, deleting, moves, pool_queues, registry, counters = (control_key(prefix, part) for part in _LIVES)
     holders = tuple(control_key(prefix, part) for part in _HOLDERS)
     records = (control_key(prefix, "queues"), control_key(prefix, "queues:names"))
-    lives = (*holders, catalogue, names, deleting, pool_queues, *records, registry, counters)
-    return ControlKeys(catalogue, names, deleting, pool_queues, registry, counters, holders, lives)
+    lives = (*holders, catalogue, names, deleting, pool_queues, *records, registry, counters, moves)
+    return ControlKeys(catalogue, names, deleting, moves, pool_queues, registry, counters, holders, lives)

@@ -30,6 +30,7 @@ _HASHES = (
     "hincrby",
     "hstrlen",
     "hrandfield",
+    "hscan",
 )
 _SCORES = ("zadd", "zrem", "zcard", "zscore", "zmscore", "zlexcount")
 _RANGES = ("zrange", "zrangebylex", "zrevrangebylex", "zrangebyscore", "zremrangebyrank")

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool.drivers.queue_stats import queue_stats
 from kombu_pool.drivers.redis import codec
 from kombu_pool.drivers.redis.keys import name_bytes, name_of, project_key
 from kombu_pool.drivers.redis.scripts import script
-from kombu_pool.errors import IncarnationConflict, QueueDoesNotExist
+from kombu_pool.errors import IncarnationConflict, QueueDoesNotExist, StoreFull
 from kombu_pool.model import NO_INCARNATION
 from kombu_pool.storage import DEFAULT_LIMIT, page
 from kombu_pool.storage import QueueController as Contract
+from kombu_pool.storage.moving import is_sealed
 from kombu_pool.storage.policy import policy_of, read, write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from kombu_pool.drivers.redis.keys import KeySets
     from kombu_pool.drivers.redis.store import Store
@@ -24,13 +26,17 @@ if TYPE_CHECKING:
     from kombu_pool.storage.policy import Policy
 
 _CREATE = script("create")
+#: No post may be stored after a seal, also on a replica that becomes the master.
+_SEAL = _CREATE._replace(replicated=True)
 _DROP_QUEUE = script("drop_queue", repeatable=True)
 _SET_METADATA = script("set_metadata", repeatable=True)
 _PAUSE = script("pause", repeatable=True)
 _COUNT = script("count", repeatable=True)
 _OLDEST_AND_NEWEST = script("oldest_and_newest", repeatable=True)
 #: Bits of the random number before a queue's first message: a queue that is created again must not reuse ids.
-_FIRST_NUMBER_BITS = 48
+FIRST_NUMBER_BITS = 48
+#: Added to that number, so that messages that moved into the queue come before those that are posted.
+_FIRST_POSTED = 2**52
 #: Bytes of the random token by which watches tell one deletion from another.
 _DELETION_BYTES = 8
 #: Queues or messages that are read in one round trip.
@@ -105,17 +111,24 @@ class QueueController(Contract):
         replaced = codec.pack_incarnation(None if incarnation is None else replaces)
         present = self._client.command("HGET", keys.queue, "incarnation")
         if present is None or present == replaced:
-            entries, first = self._index_entries(keys, project, name, written), secrets.randbits(_FIRST_NUMBER_BITS)
-            self._client.commands(entries)
-            present = self._client.call(_CREATE, (keys.queue,), first, wanted, replaced, *_fields(written))
+            entries, seals = self._index_entries(keys, project, name, written), is_sealed(incarnation or NO_INCARNATION)
+            first = _FIRST_POSTED + secrets.randbits(FIRST_NUMBER_BITS)
+            self._add_entries(entries, seals=seals)
+            create = _SEAL if seals else _CREATE
+            present = self._client.call(create, (keys.queue,), first, wanted, replaced, *_fields(written))
             if present == 1:
                 # Written before the queue, as one without an entry is never listed or collected if this process dies;
                 # and after it, as a deletion in between has removed the entry. An entry without a queue does no harm.
-                self._client.commands(entries)
+                self._add_entries(entries, seals=seals)
                 return True
         if incarnation is None or present == wanted:
             return False
         raise IncarnationConflict(name, project, codec.unpack_incarnation(present))
+
+    def _add_entries(self, entries: Sequence[tuple[Any, ...]], *, seals: bool) -> None:
+        # A queue that is sealed has its entries; a full Redis, which refuses to add them, must not keep it.
+        with suppress(*((StoreFull,) if seals else ())):
+            self._client.commands(entries)
 
     def _index_entries(
         self, keys: KeySets, project: Project, name: str, metadata: bytes

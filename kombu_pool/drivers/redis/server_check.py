@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 OLDEST_VERSION: Final = (6, 2)
 #: Version of the layout of all keys: their names, their types, and what they hold.
-LAYOUT_VERSION: Final = 8
+LAYOUT_VERSION: Final = 9
 
 
 def check_server(raw: redis.Connection, location: Location) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from kombu_pool.drivers.dead_letters import Candidate, DeadLetter, Source
 from kombu_pool.drivers.sqlite.codec import claim_id_of, message_number, project_key, to_claimed_message
-from kombu_pool.drivers.sqlite.dead_letters import candidate, is_local, store_dead_letter
+from kombu_pool.drivers.sqlite.dead_letters import candidate, is_local, is_storable, store_dead_letter
 from kombu_pool.drivers.sqlite.incarnations import find_queue
 from kombu_pool.drivers.sqlite.posting import SOON
 from kombu_pool.drivers.sqlite.statements import statements
@@ -202,10 +202,7 @@ class Claimer(ClaimController):
             store_dead_letter(self._database, connection, letter, request.project)
             _remove_message(connection, queue, letter)
             return True
-        if request.reservation is None:
-            request.reservation, ends = secrets.randbits(63), request.now.elapsed + RESERVATION_TTL
-            values = (request.reservation, queue, RESERVATION_TTL, request.now.elapsed, ends, None, None)
-            connection.execute(_CREATE, values)
+        request.reservation = request.reservation or _reserve(connection, queue, request.now)
         message = letter.message
         connection.execute(_DELETION["free"], (queue, -message.priority, message.id))
         connection.execute(_CLAIM_ONE, (message.id, request.reservation, message.claim_count))
@@ -224,6 +221,10 @@ class Claimer(ClaimController):
                 continue
             if not stored:
                 letter.target = UNREADABLE_QUEUE
+                if not is_storable(connection, letter, request.project):
+                    # Not freed: the next attempt would find it again, and so on.
+                    connection.execute(_SQL["hold"], (_reserve(connection, queue, request.now), number))
+                    continue
                 store_dead_letter(self._database, connection, letter, request.project)
             _remove_message(connection, queue, letter)
         if request.reservation is not None:
@@ -233,6 +234,14 @@ class Claimer(ClaimController):
 
 def _request(queue: str, metadata: ClaimMetadata, project: Project, limit: int, claim: int) -> ClaimRequest:
     return ClaimRequest(queue, project, limit, claim, metadata["ttl"], metadata["grace"], metadata.get("holder"))
+
+
+def _reserve(connection: sqlite3.Connection, queue: int, now: Now) -> int:
+    """Create a claim that keeps messages from the others for ``RESERVATION_TTL``."""
+    claim = secrets.randbits(63)
+    values = (claim, queue, RESERVATION_TTL, now.elapsed, now.elapsed + RESERVATION_TTL, None, None)
+    connection.execute(_CREATE, values)
+    return claim
 
 
 def _remove_message(connection: sqlite3.Connection, queue: int, letter: DeadLetter) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _SQL = statements("collector")
 _STATES = statements("states")
 _KEYS = statements("message_keys")
+_REMOVE_ARRIVAL = statements("moving")["remove_arrival"]
 
 #: Bounds of one call: rows, seconds for them, and seconds for pages.
 _ROWS, _SECONDS, _VACUUM_SECONDS = 10_000, 0.02, 0.05
@@ -132,8 +133,10 @@ def _empty(connection: sqlite3.Connection, queue: int) -> int:
         numbers = [number for (number,) in connection.execute(_SQL["expiring"], (queue, CHUNK))]
     connection.executemany(_SQL["message"], [(number,) for number in numbers])
     dead = connection.execute(_SQL["dead"], (queue, CHUNK)).rowcount
-    if not numbers and not claims and not dead:
+    aside = connection.execute(_SQL["aside"], (queue, CHUNK)).rowcount
+    if not numbers and not claims and not dead and not aside:
         connection.execute(_KEYS["of_queue"], (queue,))
+        connection.execute(_REMOVE_ARRIVAL, (queue,))
         connection.execute(_SQL["queue"], (queue,))
         return 1
-    return len(numbers) + dead
+    return len(numbers) + dead + aside

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from kombu_pool.drivers.sqlite.busy_retry import BusyRetry, WriteRetry
 from kombu_pool.drivers.sqlite.error_mapping import SqliteFailure, translated
-from kombu_pool.drivers.sqlite.schema import prepare
+from kombu_pool.drivers.sqlite.schema import FIRST_POSTED, prepare
 from kombu_pool.drivers.sqlite.store_file import file_id, leave_file, open_file, report_loss
 from kombu_pool.drivers.sqlite.wakeup import WakeSignal
 from kombu_pool.drivers.sqlite.wal import WalTruncation
@@ -58,7 +58,7 @@ class Database:
         self.lock = threading.RLock()
         self.users = 0
         #: The last message id that this process has given, used even if that message is gone.
-        self.last_number = 0
+        self.last_number = FIRST_POSTED - 1
         self._connection: sqlite3.Connection | None = None
         self._pid = 0
         #: The last file that was opened.

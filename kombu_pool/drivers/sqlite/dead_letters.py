@@ -15,9 +15,11 @@ from kombu_pool.drivers.sqlite.limits import make_room
 from kombu_pool.drivers.sqlite.posting import lower_expiry, next_number
 from kombu_pool.drivers.sqlite.statements import statements
 from kombu_pool.drivers.sqlite.states import advance
+from kombu_pool.errors import QueueDoesNotExist
 from kombu_pool.model import NO_INCARNATION
 from kombu_pool.storage import UNREADABLE_QUEUE
-from kombu_pool.storage.dead_letters import RESERVATION_TTL
+from kombu_pool.storage.dead_letters import RESERVATION_TTL, DeadLetterOutcome
+from kombu_pool.storage.moving import is_sealed
 from kombu_pool.storage.policy import policy_of, write
 
 if TYPE_CHECKING:
@@ -101,8 +103,23 @@ class DeadLetters(DeadLetterMover[int]):
 
     def move(self, source: Source[int], letter: DeadLetter) -> None:
         with self._database.write, self._database.lock, self._database.begin_write() as connection:
-            if connection.execute(_REMOVE, (letter.message.id,)).rowcount:
+            # If it was sealed just now, the letter stays until its reservation ends.
+            is_there = is_storable(connection, letter, source.project)
+            if is_there and connection.execute(_REMOVE, (letter.message.id,)).rowcount:
                 store_dead_letter(self._database, connection, letter, source.project)
+
+    def forward(self, source: Source[int], letter: DeadLetter) -> DeadLetterOutcome:
+        outcome = super().forward(source, letter)
+        if outcome is not DeadLetterOutcome.UNROUTABLE or not letter.is_unreadable:
+            return outcome
+        found = self._database.row(_QUEUES["find"], (project_key(source.project), UNREADABLE_QUEUE))
+        if found is None or not is_sealed(found[2]):
+            return outcome
+        # Unroutable ones are stored in that queue of this store, which is moving to another.
+        if letter.target != UNREADABLE_QUEUE:
+            letter.target = UNREADABLE_QUEUE
+            outcome = super().forward(source, letter)
+        return outcome if outcome is DeadLetterOutcome.STORED else DeadLetterOutcome.UNREACHABLE
 
     def remove(self, source: Source[int], letter: DeadLetter) -> None:
         with self._database.write, self._database.lock, self._database.begin_write() as connection:
@@ -130,15 +147,28 @@ def candidate(row: Row, reason: str) -> Candidate:
 
 
 def is_local(connection: sqlite3.Connection, letter: DeadLetter, project: Project) -> bool:
-    """Return whether the target of a dead letter is a queue of this store."""
-    return connection.execute(_QUEUES["find"], (project_key(project), letter.target)).fetchone() is not None
+    """Return whether the target of a dead letter is a queue of this store that is not sealed."""
+    found = connection.execute(_QUEUES["find"], (project_key(project), letter.target)).fetchone()
+    return found is not None and not is_sealed(found[2])
+
+
+def is_storable(connection: sqlite3.Connection, letter: DeadLetter, project: Project) -> bool:
+    """Return whether the target of a dead letter is a queue of this store that is not sealed, or may become one."""
+    found = connection.execute(_QUEUES["find"], (project_key(project), letter.target)).fetchone()
+    return found is None or not is_sealed(found[2])
 
 
 def store_dead_letter(database: Database, connection: sqlite3.Connection, letter: DeadLetter, project: Project) -> None:
-    """Store a dead letter in its target in this store, which is created if absent; its message is not removed."""
+    """Store a dead letter in its target in this store, which is created if absent; its message is not removed.
+
+    Raises:
+        QueueDoesNotExist: the target is sealed.
+    """
     scope = (project_key(project), letter.target or UNREADABLE_QUEUE)
     connection.execute(_QUEUES["create"], (*scope, write({}), NO_INCARNATION))
-    queue, metadata, _, last = connection.execute(_MESSAGES["target"], scope).fetchone()
+    queue, metadata, incarnation, last = connection.execute(_MESSAGES["target"], scope).fetchone()
+    if is_sealed(incarnation):
+        raise QueueDoesNotExist(scope[1], project)
     now, policy, message = letter.header["time"], policy_of(metadata), letter.message
     ttl, ends = letter.lifetime(policy.ttl)
     expires = None if ends == NEVER else ends

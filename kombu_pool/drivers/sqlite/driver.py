@@ -10,6 +10,7 @@ from kombu_pool.drivers.sqlite.database import acquire
 from kombu_pool.drivers.sqlite.dead_letters import DeadLetters
 from kombu_pool.drivers.sqlite.location import size_of
 from kombu_pool.drivers.sqlite.messages import MessageController
+from kombu_pool.drivers.sqlite.moving import MoveController
 from kombu_pool.drivers.sqlite.queues import QueueController
 from kombu_pool.drivers.sqlite.subscriptions import SubscriptionController
 from kombu_pool.drivers.sqlite.times import StoreClock
@@ -46,6 +47,7 @@ class DataDriver(Contract):
         self.queue_controller = QueueController(database, times, self._collector)
         self.message_controller = MessageController(database, times, claims, dead_letters)
         self.claim_controller = claims
+        self.move_controller = MoveController(database, times)
         self.connect_controllers()
 
     @property

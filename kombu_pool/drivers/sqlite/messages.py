@@ -17,6 +17,7 @@ from kombu_pool.storage import DEFAULT_LIMIT
 from kombu_pool.storage import MessageController as Contract
 from kombu_pool.storage.dead_letters import DeadLetterReason
 from kombu_pool.storage.inspection import MAX_COUNTED
+from kombu_pool.storage.moving import is_sealed
 from kombu_pool.storage.policy import policy_of
 from kombu_pool.storage.unique import UniquePost, has_unique
 from kombu_pool.storage.validation import check_sort, validate
@@ -73,7 +74,7 @@ class MessageController(Contract):
         with database.write, database.lock:
             with database.begin_write() as connection:
                 found = connection.execute(_TARGET, (project_key(project), queue)).fetchone()
-                if found is None or incarnation not in (None, found[2]):
+                if found is None or incarnation not in (None, found[2]) or is_sealed(found[2]):
                     raise QueueDoesNotExist(queue, project)
                 now, policy = self._clock.now(), policy_of(found[1])
                 scope = database.scope(found[0])

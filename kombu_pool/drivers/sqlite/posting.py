@@ -32,7 +32,6 @@ _EXPIRES = 7
 #: Delay in seconds below which a message wakes the watches; they wait for later due times themselves.
 SOON = 2.0
 
-
 #: The posts of this process by path, kept while no driver has the file open; used under the file's lock. They need not
 #: be in the file: a post is added with its commit, before anything after that can fail.
 idempotency_caches: defaultdict[str, IdempotencyCache] = defaultdict(IdempotencyCache)

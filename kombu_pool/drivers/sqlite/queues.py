@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from kombu_pool.drivers.queue_stats import queue_stats
 from kombu_pool.drivers.sqlite.codec import project_key
 from kombu_pool.drivers.sqlite.control.queues import QueueController as ControlQueueController
+from kombu_pool.drivers.sqlite.statements import statements
 from kombu_pool.drivers.sqlite.states import advance
 from kombu_pool.errors import IncarnationConflict, QueueDoesNotExist
 from kombu_pool.model import NO_INCARNATION
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.sqlite.database import Database
     from kombu_pool.drivers.sqlite.times import StoreClock
     from kombu_pool.model import Metadata, Project
+
+
+_REMOVE_ARRIVAL = statements("moving")["remove_arrival"]
 
 
 class QueueController(ControlQueueController):
@@ -66,6 +70,7 @@ class QueueController(ControlQueueController):
                 return False
             self._set_metadata(connection, scope, stored)
             connection.execute(self._sql["set_incarnation"], (borne, *scope))
+            connection.execute(_REMOVE_ARRIVAL, found[:1])
         return True
 
     def delete(self, name: str, project: Project = None, *, incarnation: str | None = None) -> None:

@@ -24,7 +24,9 @@ logger = logging.getLogger(__name__)
 
 APPLICATION_ID = 0x6B706F6C  # "kpol"
 #: Version of the layout in ``schema.sql``, kept as the file's ``user_version``. A file of another version is refused.
-LAYOUT_VERSION = 10
+LAYOUT_VERSION = 12
+#: The first id of a posted message, a time in 2001. Messages from other stores have lower ones, and so come first.
+FIRST_POSTED = 10**15
 _PAGE_SIZE = 4096
 _OLDEST = (3, 35, 0)  # the first with RETURNING
 #: Folders that this process has warned of.

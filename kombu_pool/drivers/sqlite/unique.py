@@ -37,7 +37,7 @@ def settle(
 def _settle_one(
     connection: sqlite3.Connection, queue: int, policy: Policy, message: ValidMessage, unique: Uniqueness, now: Now
 ) -> PresentId | None:
-    held, found = _holder(connection, queue, unique, now)
+    held, found = _holder(connection, queue, unique.id, now)
     if held is None:
         # A claimed message would hold the id again once its claim ends, though the new one has it by then.
         connection.execute(_SQL["free_ids"], {"queue": queue, "name": unique.id})
@@ -60,20 +60,32 @@ def _settle_one(
     return held
 
 
-def _holder(
-    connection: sqlite3.Connection, queue: int, unique: Uniqueness, now: Now
-) -> tuple[PresentId | None, Found | None]:
+def _holder(connection: sqlite3.Connection, queue: int, name: str, now: Now) -> tuple[PresentId | None, Found | None]:
     """Return the id of the message that holds an id, and the message if it is still there."""
-    values: dict[str, Any] = {"queue": queue, "name": unique.id, "wall": now.wall, "elapsed": now.elapsed}
+    values: dict[str, Any] = {"queue": queue, "name": name, "wall": now.wall, "elapsed": now.elapsed}
     row = connection.execute(_BY_UNIQUE_ID, values).fetchone()
     if row is not None:
         found = to_found(row)
         return PresentId.of(str(found.row[0]), found.row[8]), found
-    held = connection.execute(_SQL["held"], (queue, unique.id, now.wall)).fetchone()
+    held = connection.execute(_SQL["held"], (queue, name, now.wall)).fetchone()
     if held is None:
         return None, None
     row = connection.execute(_BY_ID, {**values, "id": held[0]}).fetchone()
     return PresentId.of(str(held[0]), held[1]), None if row is None else to_found(row)
+
+
+def holder(connection: sqlite3.Connection, queue: int, name: str, now: Now) -> PresentId | None:
+    """Return the id of the message that holds an id, also of one that is put aside; None if none does."""
+    aside = connection.execute(_SQL["aside_by_unique_id"], (queue, name)).fetchone()
+    return _holder(connection, queue, name, now)[0] if aside is None else PresentId.of(str(aside[0]), aside[1])
+
+
+def adopt(connection: sqlite3.Connection, queue: int, name: str, now: Now) -> bool:
+    """Return whether a message from another store may hold an id in a queue, as no message here does."""
+    if _holder(connection, queue, name, now)[0] is not None:
+        return False
+    connection.execute(_SQL["free_ids"], {"queue": queue, "name": name})
+    return True
 
 
 def hold(connection: sqlite3.Connection, queue: int, post: UniquePost | None, first: int, wall: float) -> None:

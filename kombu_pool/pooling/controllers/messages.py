@@ -20,11 +20,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from kombu_pool.model import IdempotencyKey, KeyResult, Message, NewMessage, Project, QueueCounts
+    from kombu_pool.pooling.catalog import Catalog
     from kombu_pool.pooling.pool_handle import PoolHandle
 
 
 class MessageController(Routing, storage.MessageController):
     """Stores messages in the pools of their queues."""
+
+    def __init__(self, pool_catalog: Catalog) -> None:
+        super().__init__(pool_catalog)
+        self._unanswered = pool_catalog.unanswered
 
     def post(
         self,
@@ -41,19 +46,23 @@ class MessageController(Routing, storage.MessageController):
             present = incarnation
         if not isinstance(messages, (list, tuple)):
             messages = list(messages)
+        stored_before = self._unanswered.ids(pool.name, queue, project, idempotency_key)
+        if stored_before is not None:
+            return stored_before
         try:  # what "with pool" does, in less time
             ids = pool.messages.post(
                 queue, messages, client_uuid, project, idempotency_key=idempotency_key, incarnation=present
             )
-        except Exception as error:
+        except errors.QueueDoesNotExist as error:
             pool.record_error(error)
-            if incarnation is not None or not isinstance(error, errors.QueueDoesNotExist):
+            if incarnation is not None:
                 raise
             pool, present = self._catalog.lives.current(queue, project, present)
             with pool:
-                ids = pool.messages.post(
-                    queue, messages, client_uuid, project, idempotency_key=idempotency_key, incarnation=present
-                )
+                ids = self._post(pool, present, queue, messages, client_uuid, project, idempotency_key)
+        except BaseException as error:
+            self._failed(error, pool, queue, project, idempotency_key)
+            raise
         else:
             if pool.outage is not None:
                 pool.mark_up()
@@ -62,6 +71,31 @@ class MessageController(Routing, storage.MessageController):
             stored = sum(type(one) is not PresentId for one in ids)
         self._count(project, queue, present, Counter.PUBLISHED, stored)
         return ids
+
+    def _post(
+        self, pool: PoolHandle, present: str, queue: str, messages: Sequence[NewMessage], client_uuid: object,
+        project: Project, idempotency_key: IdempotencyKey | None,
+    ) -> Sequence[str]:  # fmt: skip
+        """Post to the present pool, after another one refused it."""
+        stored = self._unanswered.ids(pool.name, queue, project, idempotency_key)
+        if stored is not None:
+            return stored
+        try:
+            return pool.messages.post(
+                queue, messages, client_uuid, project, idempotency_key=idempotency_key, incarnation=present
+            )
+        except BaseException as error:
+            self._failed(error, pool, queue, project, idempotency_key)
+            raise
+
+    def _failed(
+        self, error: BaseException, pool: PoolHandle, queue: str, project: Project, key: IdempotencyKey | None
+    ) -> None:
+        """Remember a post whose result is unknown, and record an outage."""
+        is_unknown = isinstance(error, errors.ConnectionError) or not isinstance(error, errors.KombuPoolError)
+        if key is not None and is_unknown:
+            self._unanswered.add(pool.name, queue, project, key)
+        pool.record_error(error)
 
     def list(
         self,

@@ -40,7 +40,7 @@ class Routing:
 
         A pool that does not answer keeps no other one from its call; then its error is raised.
         """
-        pools: dict[str, tuple[PoolHandle, list[Named]]] = {}
+        pools: dict[PoolHandle, list[Named]] = {}
         failure: KombuPoolError | None = None
         for each in named:
             try:
@@ -48,8 +48,8 @@ class Routing:
             except PoolUnavailable as error:
                 failure = error
             else:
-                pools.setdefault(pool.name, (pool, []))[1].append(each)
-        for pool, of_pool in pools.values():
+                pools.setdefault(pool, []).append(each)
+        for pool, of_pool in pools.items():
             try:
                 with pool:
                     call(pool, of_pool)

@@ -15,7 +15,8 @@ import pytest
 from kombu_pool import drivers
 from kombu_pool.drivers.sqlite import store_file, wal_sync
 from kombu_pool.errors import ConnectionError  # noqa: A004 - Zaqar's name for it
-from kombu_pool.model import IdempotencyKey, PresentId, Uniqueness
+from kombu_pool.model import NO_INCARNATION, IdempotencyKey, PresentId, Uniqueness
+from kombu_pool.storage.moving import sealed_incarnation
 from tests.support.limits import LIMIT
 
 MESSAGE = {"ttl": None, "body": "x"}
@@ -95,6 +96,31 @@ def test_a_message_that_is_dropped_for_a_present_one_flushes_that(full, flushed)
 
     assert isinstance(dropped, PresentId)
     assert len(flushed) == 2
+
+
+def test_a_step_of_a_move_flushes_what_it_writes_and_what_it_tells_of_another_process(full, flushed):
+    full.message_controller.post("q", [MESSAGE], None)
+    sealed, opened = sealed_incarnation(), "opened"
+    queues, moves = full.queue_controller, full.move_controller
+    queues.create("q", {}, incarnation=sealed, replaces=NO_INCARNATION)
+    queues.create("target", incarnation=opened)
+    flushed.clear()
+
+    def flushes(step):
+        begun = len(flushed)
+        step()
+        return len(flushed) - begun
+
+    set_epoch = partial(moves.set_epoch, "target", incarnation=opened, epoch=1)
+    take = partial(moves.take, "q", incarnation=sealed)
+    assert [flushes(set_epoch) for _ in range(2)] == [1, 1]
+    assert [flushes(take) for _ in range(2)] == [1, 1]
+    batch = take()
+    store = partial(moves.store, "target", batch, incarnation=opened, epoch=1)
+    assert [flushes(store) for _ in range(2)] == [1, 1]
+    remove = partial(moves.remove, "q", [message.id for message in batch], incarnation=sealed)
+    assert [flushes(step) for step in (remove, take)] == [1, 0], "nothing is told, on which a step elsewhere relies"
+    assert flushes(partial(moves.remaining, "q", incarnation=sealed)) == 0
 
 
 def test_the_log_that_is_flushed_is_that_of_the_file(full, path, flushed):

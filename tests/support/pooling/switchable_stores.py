@@ -72,6 +72,7 @@ class SwitchableDriver:
         self.message_controller = Switchable(stores, uri, leaf.message_controller)
         self.claim_controller = Switchable(stores, uri, leaf.claim_controller)
         self.subscription_controller = Switchable(stores, uri, leaf.subscription_controller)
+        self.move_controller = Switchable(stores, uri, leaf.move_controller)
 
     def watch(self, queues: Any) -> Any:
         self._stores.check(self.uri)
@@ -87,6 +88,10 @@ class SwitchableDriver:
         if self._stores.is_down(self.uri):
             return {"storage_reachable": False}
         return self._leaf.health()
+
+    def dead_letter_all(self) -> int:
+        self._stores.check(self.uri)
+        return self._leaf.dead_letter_all()
 
     def gc(self) -> int:
         self._stores.check(self.uri)

@@ -212,5 +212,36 @@ def publish_and_die(uri: str) -> None:
     driver.dead_letter_all()
 
 
+def post_until_sealed(uri: str) -> None:
+    """Post to the incarnation "present" of a queue until that is gone; report the bodies of the confirmed posts."""
+    driver = drivers.open_data(uri)
+    report("ready")
+    confirmed = []
+    with suppress(errors.QueueDoesNotExist):
+        for number in itertools.count():
+            body = f"{os.getpid()}-{number}"
+            driver.message_controller.post("q", [{"ttl": None, "body": body}], None, incarnation="present")
+            confirmed.append(body)
+    driver.close()
+    report(confirmed)
+
+
+def move(source: str, target: str, sealed: str, epoch: str) -> None:
+    """Move the messages of a queue in small batches until none is left or a later epoch begins; report whether so."""
+    leaving, entering = (drivers.open_data(uri).move_controller for uri in (source, target))
+    report("ready")
+    sys.stdin.readline()
+    try:
+        batch = entering.set_epoch("q", incarnation="opened", epoch=int(epoch))
+        leaving.remove("q", batch, incarnation=sealed)
+        while messages := leaving.take("q", limit=7, incarnation=sealed):
+            entering.store("q", messages, incarnation="opened", epoch=int(epoch))
+            leaving.remove("q", [message.id for message in messages], incarnation=sealed)
+    except errors.MoveSuperseded:
+        report("superseded")
+    else:
+        report("done")
+
+
 if __name__ == "__main__":
     globals()[sys.argv[1]](*sys.argv[2:])

@@ -6,7 +6,8 @@ import math
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from kombu_pool.drivers.redis.control.key_encoding import SEPARATOR, member, scope_of, stored_name
+from kombu_pool.drivers.moves import decode_move, encode_move
+from kombu_pool.drivers.redis.control.key_encoding import SEPARATOR, member, name_of, scope_of, stored_name
 from kombu_pool.drivers.redis.control.tables import Table
 from kombu_pool.drivers.redis.keys import control_keys
 from kombu_pool.drivers.redis.scripts import Script, script
@@ -30,6 +31,9 @@ _ASSIGN = script("control/assign", repeatable=True)
 _ACTIVATE = script("control/activate")
 _BEGIN_DELETION = script("control/begin_deletion", repeatable=True)
 _DELETIONS = script("control/deletions", repeatable=True)
+# Not repeatable: the second answer would be that another process changed the assignment.
+_REPLACE = script("control/replace")
+_MOVES = script("control/moves", repeatable=True)
 _UNASSIGN = script("control/unassign", repeatable=True)
 #: Bytes of a random incarnation. A counter would go back in a failover, and give an incarnation again.
 _INCARNATION_BYTES = 12
@@ -55,7 +59,7 @@ class CatalogueController(Contract):
         self._call(_UNASSIGN, project, queue, *(() if incarnation is None else (incarnation,)))
 
     def drop_all(self) -> None:
-        self._table.drop(self._keys.deleting, self._keys.pool_queues, self._keys.counters)
+        self._table.drop(self._keys.deleting, self._keys.moves, self._keys.pool_queues, self._keys.counters)
 
     def find_until(self, project: Project, queue: str) -> tuple[Assignment | None, float]:
         assignment, expires, _ = self._find(project, queue)
@@ -110,7 +114,16 @@ class CatalogueController(Contract):
         return bool(self._call(_BEGIN_DELETION, project, queue, incarnation))
 
     def deletions(self, limit: int = 100) -> Sequence[tuple[Project, str, Assignment]]:
-        return to_deletions(*self._client.call(_DELETIONS, (self._keys.catalogue, self._keys.deleting), limit))
+        return to_assignments(*self._client.call(_DELETIONS, (self._keys.catalogue, self._keys.deleting), limit))
+
+    def replace(self, project: Project, queue: str, found: Assignment, changed: Assignment) -> bool:
+        done, absent = self._call(_REPLACE, project, queue, _to_stored(found), _to_stored(changed))
+        if absent:
+            raise PoolDoesNotExist(scope_of(absent)[1])
+        return bool(done)
+
+    def moves(self, limit: int = 1000) -> Sequence[tuple[Project, str, Assignment]]:
+        return to_assignments(*self._client.call(_MOVES, (self._keys.catalogue, self._keys.moves), limit))
 
     def _call(self, script: Script, project: Project, queue: str, *arguments: Any) -> Any:
         return self._client.call(
@@ -118,16 +131,21 @@ class CatalogueController(Contract):
         )
 
 
-def to_deletions(queues: Sequence[bytes], stored: Sequence[bytes]) -> Sequence[tuple[Project, str, Assignment]]:
-    """Return the result of :meth:`CatalogueController.deletions` from what its script returns."""
+def to_assignments(queues: Sequence[bytes], stored: Sequence[bytes]) -> Sequence[tuple[Project, str, Assignment]]:
+    """Return (project, queue, assignment) of queues, given their members and their assignments as they are stored."""
     return [(*scope_of(queue), _to_assignment(each)) for queue, each in zip(queues, stored, strict=True)]
 
 
 def _to_stored(assignment: Assignment) -> bytes:
     state, incarnation = assignment.state.encode(), assignment.incarnation.encode()
-    return SEPARATOR.join((state, incarnation, member(None, assignment.pool)))
+    stored = SEPARATOR.join((state, incarnation, member(None, assignment.pool)))
+    if assignment.move is None:
+        return stored
+    source, target = (member(None, pool) for pool in assignment.move.pools or ("", ""))
+    return b"".join((stored, source, target, SEPARATOR, encode_move(assignment.move)))
 
 
 def _to_assignment(stored: bytes) -> Assignment:
-    state, incarnation, pool = stored.split(SEPARATOR, 2)
-    return Assignment(scope_of(pool)[1], incarnation.decode(), state.decode())
+    state, incarnation, _, pool, *moving = stored.split(SEPARATOR, 6)
+    move = decode_move(moving[-1]) if moving else None
+    return Assignment(name_of(pool), incarnation.decode(), state.decode(), move)

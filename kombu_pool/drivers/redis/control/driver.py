@@ -6,7 +6,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 from kombu_pool.drivers.redis.control.bindings import BindingsController
-from kombu_pool.drivers.redis.control.catalogue import CatalogueController, to_deletions
+from kombu_pool.drivers.redis.control.catalogue import CatalogueController, to_assignments
 from kombu_pool.drivers.redis.control.consumers import ConsumersController
 from kombu_pool.drivers.redis.control.counters import Counters
 from kombu_pool.drivers.redis.control.key_encoding import name_of, scope_of, stored_name
@@ -75,7 +75,7 @@ class ControlDriver(Contract):
         return DueMaintenance(
             self.epoch() if epoch is None else str(epoch.decode()),
             [scope_of(queue) for queue in expired],
-            to_deletions(*deletions),
+            to_assignments(*deletions),
             [name_of(holder) for holder in holders],
         )
 

@@ -2,14 +2,14 @@
 -- KEYS  all of the queue, DELETIONS last, then the index of all queues and QUEUES_WITH_DEAD; a Redis Cluster has neither
 -- ARGV  incarnation that the queue must bear ('' for any), its entry in the index, a token of the deletion
 -- Returns 1; 0 when it bears another incarnation.
-local QUEUE, DELETIONS, INDEX, QUEUES_WITH_DEAD = KEYS[1], KEYS[16], KEYS[17], KEYS[18]
+local QUEUE, DELETIONS, INDEX, QUEUES_WITH_DEAD = KEYS[1], KEYS[17], KEYS[18], KEYS[19]
 local present, watched = unpack(redis.call('HMGET', QUEUE, 'incarnation', 'watched'))
 if present and ARGV[1] ~= '' and present ~= ARGV[1] then return 0 end
 if INDEX then
   redis.call('ZREM', INDEX, ARGV[2])
   redis.call('ZREM', QUEUES_WITH_DEAD, QUEUE)
 end
-redis.call('UNLINK', unpack(KEYS, 1, 15))
+redis.call('UNLINK', unpack(KEYS, 1, 16))
 if not INDEX then
   redis.call('PUBLISH', QUEUE, 'deleted')
 elseif watched then

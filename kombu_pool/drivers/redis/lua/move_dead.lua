@@ -3,14 +3,15 @@
 --   WAKEUP of the target
 -- ARGV  now, claim ('' for dead ones), then for each message its id (of a dead one: its number and id), its new record,
 --   and its expiry ('' for never)
--- Returns {how many, 1 when the target has a max length}; false when there is no target; 'advance': see states.
+-- Returns {how many, 1 when the target has a max length}; false when there is no target, or it is sealed; 'advance': see states.
 -- include dead_letters
+-- include sealed
 local TO_QUEUE, TO_RECORDS, TO_FREE, TO_EXPIRING, TO_MESSAGE_KEYS, TO_BY_KEY, TO_WAKEUP = unpack(KEYS, 16)
 local state, now = advance(ARGV[1])
 if not state then return {0, 0} end
 if state ~= 'current' then return state end
-local head = redis.call('HMGET', TO_QUEUE, 'last', 'ttl', 'next', 'bounded', 'free_bytes', 'paused')
-if not head[1] then return false end
+local head = redis.call('HMGET', TO_QUEUE, 'last', 'ttl', 'next', 'bounded', 'free_bytes', 'paused', 'incarnation')
+if not head[1] or is_sealed(head[7]) then return false end
 local number, longest, deadline = tonumber(head[1]), tonumber(head[2] or 0), tonumber(head[3] or 'inf')
 local claim, moved, bytes, expiry = ARGV[2], {}, 0, nil
 

@@ -4,15 +4,17 @@
 -- ARGV  see store_messages; or the time alone
 -- Returns {ids (joined), 1 when the queue is still too long, 1 when dead letters are due, for each message that another
 --   one displaces its place and the other one's key}; 'full' when the queue
---   rejects the overflow, with nothing stored; false when there is no queue that bears the incarnation; 'advance': see
+--   rejects the overflow, with nothing stored; false when there is no queue that bears the incarnation, or it is sealed; 'advance': see
 --   states.
 -- include dead_letters
 -- include duplicate_post
 -- include unique
+-- include sealed
 local state, now = advance(ARGV[1], ARGV[2])
 if state ~= 'current' then return state end
 ARGV[3] = ARGV[3] or ''
-local head = redis.call('HMGET', QUEUE, 'last', 'ttl', 'delay', 'next', 'bounded', 'has_dlq', ARGV[3])
+local head = redis.call('HMGET', QUEUE, 'last', 'ttl', 'delay', 'next', 'bounded', 'has_dlq', ARGV[3], 'incarnation')
+if is_sealed(head[8]) and ARGV[2] then return false end
 if is_duplicate(head[7], ARGV[4]) then
   local ids, displaced = duplicate_ids(now, head, head[7], known)
   return {ids, 0, dead_due and dead_due <= now and 1 or 0, displaced}

@@ -6,6 +6,7 @@ import math
 import secrets
 from typing import TYPE_CHECKING
 
+from kombu_pool.drivers.moves import decode_move, encode_move
 from kombu_pool.drivers.sqlite.codec import project_key, project_of
 from kombu_pool.drivers.sqlite.statements import statements
 from kombu_pool.errors import PoolDoesNotExist
@@ -116,8 +117,30 @@ class CatalogueController(Contract):
             return begin_deletion(connection, (project_key(project), queue), incarnation)
 
     def deletions(self, limit: int = 100) -> Sequence[tuple[Project, str, Assignment]]:
-        rows = self._database.rows(_SQL["deletions"], (limit,))
-        return [(project_of(key), queue, Assignment(*assigned)) for key, queue, *assigned in rows]
+        return self._assignments(_SQL["deletions"], limit)
+
+    def replace(self, project: Project, queue: str, found: Assignment, changed: Assignment) -> bool:
+        scope = (project_key(project), queue)
+        with self._database.write, self._database.lock, self._database.begin_write() as connection:
+            present, expires = _stored(connection.execute(_SQL["find"], scope).fetchone())
+            if present != found or expires <= self._clock.elapsed():
+                return False
+            for pool in changed.pools - found.pools:
+                if not self._registry.has_pool(pool):
+                    raise PoolDoesNotExist(pool)
+            move = encode_move(changed.move) or None
+            connection.execute(_SQL["replace"], (*changed[:3], move, *scope))
+        return True
+
+    def moves(self, limit: int = 1000) -> Sequence[tuple[Project, str, Assignment]]:
+        return self._assignments(_SQL["moves"], limit)
+
+    def _assignments(self, statement: str, limit: int) -> Sequence[tuple[Project, str, Assignment]]:
+        rows = self._database.rows(statement, (limit,))
+        return [
+            (project_of(key), queue, Assignment(pool, incarnation, state, decode_move(move)))
+            for key, queue, pool, incarnation, state, move in rows
+        ]
 
 
 def begin_deletion(connection: sqlite3.Connection, scope: tuple[str, str], incarnation: str | None) -> bool:
@@ -139,8 +162,10 @@ def _stored(row: Row | None) -> tuple[Assignment | None, float]:
     """Return an assignment as it is stored, and when its queue expires."""
     if row is None:
         return None, math.inf
-    *assigned, expires = row
-    return Assignment(*assigned), math.inf if expires is None else expires
+    pool, incarnation, state, move, expires = row
+    # Most have none, and each declaration of a queue reads this.
+    moving = None if move is None else decode_move(move)
+    return Assignment(pool, incarnation, state, moving), math.inf if expires is None else expires
 
 
 def _stays(found: Assignment, replaces: Assignment | None) -> bool:

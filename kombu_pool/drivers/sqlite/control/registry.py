@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kombu_pool.drivers.moves import decode_move
 from kombu_pool.drivers.registry import Records, decode, encode
 from kombu_pool.drivers.registry import Registry as Contract
 from kombu_pool.drivers.sqlite.statements import statements
@@ -28,13 +29,13 @@ class Registry(Contract[int]):
     def replace(self, records: Records, version: int, unused: str | None = None) -> bool:
         record = encode(records)
         with self._database.write, self._database.lock, self._database.begin_write() as connection:
-            _require_unused(unused, connection.execute(_SQL["queues"], (unused,)).fetchone()[0])
+            if unused is not None:
+                self.require_unused(unused)
             return bool(connection.execute(_SQL["replace"], (record, version)).rowcount)
 
     def require_unused(self, name: str) -> None:
-        _require_unused(name, self._database.row(_SQL["queues"], (name,))[0])
-
-
-def _require_unused(pool: str | None, queues: int) -> None:
-    if queues:
-        raise PoolInUse(pool, queues)
+        ((queues,),) = self._database.rows(_SQL["queues"], (name,))
+        moves = [decode_move(stored) for (stored,) in self._database.rows(_SQL["moves"], (name,))]
+        queues += sum(move is not None and name in move.pools for move in moves)
+        if queues:
+            raise PoolInUse(name, queues)

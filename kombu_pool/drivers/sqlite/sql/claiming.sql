@@ -22,6 +22,8 @@ FROM message AS m CROSS JOIN free ON free.queue = m.queue AND free.rank = m.rank
 WHERE m.id = ? AND m.queue = ? AND (free.expires IS NULL OR free.expires > ?)
 -- claim_one: claim one message, with the given claim count
 INSERT INTO claimed(id, claim, claim_count) VALUES(?, ?, ?)
+-- hold: let another claim hold a claimed message
+UPDATE claimed SET claim = ? WHERE id = ?
 -- claim_up_to: claim the free messages up to a position, except expired ones
 INSERT INTO claimed(id, claim, claim_count)
 SELECT id, ?, claim_count + 1 FROM free

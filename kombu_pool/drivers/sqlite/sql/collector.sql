@@ -14,6 +14,8 @@ SELECT id FROM claimed WHERE claim = ?
 SELECT id FROM message WHERE queue = ? AND expires IS NOT NULL LIMIT ?
 -- dead: remove some dead messages of a queue
 DELETE FROM dead WHERE position IN (SELECT position FROM dead WHERE queue = ? LIMIT ?)
+-- aside: remove some messages of a queue that are put aside
+DELETE FROM aside WHERE rowid IN (SELECT rowid FROM aside WHERE queue = ? LIMIT ?)
 -- queue: remove a queue
 DELETE FROM queue WHERE id = ?
 -- message: remove a message

@@ -16,6 +16,8 @@ SELECT 1 FROM message AS m CROSS JOIN queue ON queue.id = m.queue
 WHERE m.key = :key AND queue.project = :project AND (:queue IS NULL OR queue.name = :queue) LIMIT 1
 -- by_unique_id: the message that holds an id in a queue
 m.queue = :queue AND m.unique_id = :name AND (claim.id IS NULL OR NOT m.unique_until_claimed) ORDER BY m.id LIMIT 1
+-- aside_by_unique_id: the message that holds an id in a queue and is put aside, and its key
+SELECT id, key FROM aside WHERE queue = ? AND unique_id = ? LIMIT 1
 -- by_id: a message of a queue
 m.queue = :queue AND m.id = :id
 -- held: the message that holds an id in a queue for a time, its key, and the end of that time

@@ -4,3 +4,5 @@ SELECT version, record FROM registry
 UPDATE registry SET version = version + 1, record = ? WHERE version = ?
 -- queues: count the queues of a pool
 SELECT count(*) FROM catalogue WHERE pool = ?
+-- moves: the moves of queues that have another pool
+SELECT move FROM catalogue WHERE move IS NOT NULL AND pool <> ?

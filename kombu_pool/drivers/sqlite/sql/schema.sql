@@ -1,11 +1,12 @@
--- The layout, version 10. Each state of a message is a table, so that a change of state does not write the body again:
+-- The layout, version 12. Each state of a message is a table, so that a change of state does not write the body again:
 -- delayed, free and claimed hold what the state needs, message holds the rest, once.
 
 -- In one row, the identity of this store, which is random and made with the file, and the boot of the machine by whose
 -- seconds claims, reservations, holders and lifetimes end; '' if they end by the wall clock. All other times are those of
--- the wall clock.
-CREATE TABLE store(identity TEXT NOT NULL, boot TEXT NOT NULL);
-INSERT INTO store VALUES(lower(hex(randomblob(16))), '');
+-- the wall clock. moved is the last id given to a message that came with a queue from another store. Like the ids of
+-- queues, these begin at random.
+CREATE TABLE store(identity TEXT NOT NULL, boot TEXT NOT NULL, moved INTEGER NOT NULL);
+INSERT INTO store VALUES(lower(hex(randomblob(16))), '', abs(random() % 2147483648));
 
 -- The queues of this store. A deleted queue has neither project nor name until its rows are collected. No message of
 -- the queue expires to its dead-letter queue before earliest_expiry; NULL if none can. The incarnation is that of the
@@ -22,8 +23,9 @@ CREATE TABLE queue(
 );
 CREATE INDEX queue_expiry ON queue(earliest_expiry) WHERE earliest_expiry IS NOT NULL;
 
--- Every message that is not dead. The id is the time of the post in microseconds; a lower rank comes first. The record is
--- the last column, so that the others are read without it. By its key a message is found in all queues at once.
+-- Every message that is neither dead nor put aside. The id is the time of the post in microseconds, and below 10**15 if
+-- the message came with a queue from another store. A lower rank comes first. The record is the last column, so that the
+-- others are read without it. By its key a message is found in all queues at once.
 -- A unique message holds its unique_id until it is removed, or until it is claimed.
 CREATE TABLE message(
     id INTEGER PRIMARY KEY,
@@ -117,6 +119,30 @@ CREATE TABLE dead(
 );
 CREATE INDEX dead_queue ON dead(queue);
 
+-- Messages that are put aside, to be moved to another store: they are in no state. The rows are complete, as those of dead
+-- messages are; due is NULL if the message was free. The ids are those of the messages.
+CREATE TABLE aside(
+    queue INTEGER NOT NULL,
+    id INTEGER NOT NULL,
+    rank INTEGER NOT NULL,
+    created REAL NOT NULL,
+    ttl NOT NULL,
+    expires REAL,
+    due REAL,
+    client TEXT,
+    claim_count INTEGER NOT NULL,
+    dead_letter BLOB,
+    key TEXT,
+    unique_id TEXT,
+    unique_until_claimed INTEGER,
+    record BLOB NOT NULL,
+    PRIMARY KEY(queue, id)
+);
+
+-- The queues that store batches from another store: the epoch of the process that may, and the ids, in the other store, of
+-- the last batch. The row is removed when the queue gets another incarnation.
+CREATE TABLE arrival(queue INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, batch TEXT NOT NULL);
+
 -- The ids of queues and dead messages begin at random, so that an id that was read from a deleted file has no row in the
 -- next one.
 INSERT INTO sqlite_sequence VALUES('queue', abs(random() % 2147483648));
@@ -144,17 +170,19 @@ CREATE TABLE registry(version INTEGER NOT NULL, record BLOB NOT NULL);
 INSERT INTO registry VALUES(0, x'');
 
 -- The assignments of queues to pools. The incarnation is random, so that no other store has it either, nor a copy of this
--- one. The state is reserved, creating, active or deleting.
+-- one. The state is reserved, creating, active, moving or deleting. move is the queue's move to another pool, or NULL.
 CREATE TABLE catalogue(
     project TEXT NOT NULL,
     queue TEXT NOT NULL,
     pool TEXT NOT NULL,
     incarnation TEXT NOT NULL,
     state TEXT NOT NULL,
+    move BLOB,
     PRIMARY KEY(project, queue)
 ) WITHOUT ROWID;
 CREATE INDEX catalogue_pool ON catalogue(pool);
 CREATE INDEX catalogue_deleting ON catalogue(state) WHERE state = 'deleting';
+CREATE INDEX catalogue_move ON catalogue(pool) WHERE move IS NOT NULL;
 
 -- The sums of what all processes did with a queue, by name; a queue without an assignment has none.
 CREATE TABLE counter(

@@ -5,9 +5,9 @@
 -- Returns 1, or 0 when the assignment has another incarnation or another state than 'creating'.
 -- include lives
 local queue, incarnation, lifetime, holder = ARGV[2], ARGV[3], ARGV[5], ARGV[7]
-local state, present, pool = find(queue)
+local state, present, pool, _, move = find(queue)
 if state ~= 'creating' or present ~= incarnation then return 0 end
-set_assignment(queue, 'active', incarnation, pool)
+set_assignment(queue, 'active', incarnation, pool, move)
 if redis.call('HSETNX', RECORDS, queue, ARGV[4]) == 0 then return 1 end
 
 redis.call('ZADD', RECORD_NAMES, 0, queue)

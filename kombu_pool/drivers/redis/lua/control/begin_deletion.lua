@@ -4,7 +4,7 @@
 -- Returns 1, or 0 when the assignment has another incarnation.
 -- include lives
 local queue, incarnation = ARGV[2], ARGV[3]
-local _, present, pool = find(queue)
+local _, present, pool, _, move = find(queue)
 if present ~= incarnation then return 0 end
-begin_deletion(queue, incarnation, pool)
+begin_deletion(queue, incarnation, pool, move)
 return 1

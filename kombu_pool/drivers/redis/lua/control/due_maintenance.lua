@@ -7,7 +7,7 @@
 -- include expired_queues
 -- include deletions
 -- include live_holders
-local EPOCH, now, limit, text = KEYS[15], clock(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
+local EPOCH, now, limit, text = KEYS[16], clock(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
 return {
   redis.call('GET', EPOCH), expired_queues(now, limit), deletions(limit), text ~= '' and live_holders(text, now) or {},
 }

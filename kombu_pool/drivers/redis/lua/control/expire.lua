@@ -5,7 +5,7 @@
 -- Returns 1, or 0 when it is not deleted.
 -- include lives
 local now, queue, unused = clock(ARGV[1]), ARGV[2], ARGV[3]
-local state, incarnation, pool = find(queue)
+local state, incarnation, pool, _, move = find(queue)
 if unused then
   if state == 'deleting' or incarnation ~= unused or count_consumers(queue, now) > 0 then return 0 end
 elseif not has_expired(queue, now) then
@@ -13,7 +13,7 @@ elseif not has_expired(queue, now) then
 end
 
 if incarnation then
-  begin_deletion(queue, incarnation, pool)
+  begin_deletion(queue, incarnation, pool, move)
 else
   forget(queue)
 end

@@ -4,7 +4,7 @@
 -- Returns nothing.
 -- include lives
 local queue = ARGV[2]
-local state, incarnation, pool = find(queue)
+local state, incarnation, pool, _, move = find(queue)
 if not state or (ARGV[3] and (incarnation ~= ARGV[3] or state ~= 'deleting')) then
   return
 end
@@ -12,4 +12,5 @@ redis.call('HDEL', ASSIGNMENTS, queue)
 redis.call('HDEL', COUNTERS, queue)
 redis.call('ZREM', QUEUE_NAMES, queue)
 redis.call('SREM', DELETING, queue)
-count_queue(pool, -1)
+if move ~= '' then redis.call('SREM', MOVES, queue) end
+count_queues(pools_of(pool, move), -1)

@@ -1,12 +1,10 @@
 -- idempotency: recognise a post made again. An idempotency key is two arguments: '@' and the producer's id, and the
 -- sequence number as a double; or '' twice. The queue's hash has a field for each producer: the sequence number of its
--- last post, the id of that post's first message, and the time of the post, eight bytes each.
-
--- is_duplicate: whether the producer's kept post has this sequence number, or a later one.
-local function is_duplicate(kept, sequence)
-  return kept and struct.unpack('>d', kept) >= struct.unpack('>d', sequence)
-end
-
+-- last post, the id of that post's first message, and the time of the post, eight bytes each. Of a post of several
+-- messages their number follows (four bytes) if their priority is the same and all were stored; else a list of them: its
+-- id, two bytes, and the key of another message if that displaced it. The two bytes are 0 if none did, else one more
+-- than the length of the key.
+-- include is_duplicate
 -- is_old: whether a field of the queue's hash is that of a producer outside the window, or of an id that is free: see
 -- unique.
 local function is_old(field, value, now)

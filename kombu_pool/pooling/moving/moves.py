@@ -1,0 +1,303 @@
+"""The steps of a queue's move to another pool.
+
+Each step is one change in one store, and the assignment in the catalogue says which is next. A step that was made
+already does nothing, so any process may make it, also two at once: docs/moving.md tells what happens when one dies.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from kombu_pool import errors
+from kombu_pool.model import ACTIVE, MOVING
+from kombu_pool.moves import COPYING, DRAINING, MOVED, PLANNED, Move, Tombstone
+from kombu_pool.storage import CONTROL_POOL, IDEMPOTENCY_WINDOW
+from kombu_pool.storage.moving import CLOSED, new_incarnation, sealed_incarnation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from kombu_pool.clock import Clock
+    from kombu_pool.model import Assignment, Project
+    from kombu_pool.pooling.open_pools import OpenPools
+    from kombu_pool.pooling.pool_handle import PoolHandle
+    from kombu_pool.storage import ControlDriver, MoveController
+
+#: Interval in which the process that moves a queue says that it lives, in seconds.
+BEAT_INTERVAL = 2.0
+_ID_BYTES = 6
+
+
+def source_of(found: Assignment) -> tuple[str, str, bool] | None:
+    """Return the fields of the :class:`MoveSource` of a queue whose target is open; None if it is not moving so far."""
+    move = found.move
+    if move is None or found.state != ACTIVE or move.phase not in (COPYING, DRAINING):
+        return None
+    return move.source, move.sealed, move.phase == COPYING
+
+
+class QueueMoves:
+    """Makes the steps of moves.
+
+    A step returns the assignment after it; None if another process has made a step meanwhile, or the queue is gone.
+    """
+
+    def __init__(
+        self,
+        control: ControlDriver,
+        open_pools: OpenPools,
+        clock: Clock,
+        restore: Callable[[str, Project, Assignment], None],
+        invalidate: Callable[[str, Project], None],
+    ) -> None:
+        self._catalogue = control.catalogue_controller
+        self._records = control.queue_controller
+        self._consumers = control.consumers_controller
+        self._open_pools = open_pools
+        self._clock = clock
+        self._restore = restore
+        self._invalidate = invalidate
+
+    def all(self) -> Sequence[tuple[Project, str, Assignment]]:
+        """Return (project, queue, assignment) of the queues with a move."""
+        return self._catalogue.moves()
+
+    def find(self, queue: str, project: Project = None) -> Assignment | None:
+        """Return the queue's assignment if it has a move."""
+        found = self._catalogue.find(project, queue)
+        return found if found is not None and found.move is not None else None
+
+    def plan(self, queue: str, project: Project, target: str, *, copies: bool, holder: str) -> Assignment:
+        """Plan the move of a queue to another pool; the next steps make it.
+
+        Raises:
+            QueueDoesNotExist, PoolDoesNotExist: the queue, or the pool, does not exist.
+            NotPermitted: it is in that pool, is moving already, or cannot be moved.
+            PoolUnavailable: the target does not answer.
+        """
+        while True:
+            found = self._catalogue.find(project, queue)
+            if found is None or found.state not in (ACTIVE, MOVING) or not self._records.exists(queue, project):
+                raise errors.QueueDoesNotExist(queue, project)
+            self._check(queue, project, found, target)
+            with self._open_pools.get(target) as pool:
+                pool.queues.exists(queue, project)
+            move = Move(
+                id=secrets.token_hex(_ID_BYTES),
+                source=found.pool,
+                sealed=sealed_incarnation(),
+                target=target,
+                opened=new_incarnation(),
+                copies=copies,
+                phase=PLANNED,
+                holder=holder,
+                started=self._clock.time(),
+                tombstones=() if found.move is None else found.move.tombstones,
+            )
+            if self._catalogue.replace(project, queue, found, found._replace(move=move)):
+                return found._replace(move=move)
+
+    def _check(self, queue: str, project: Project, found: Assignment, target: str) -> None:
+        if found.move is not None and found.move.phase != MOVED:
+            raise errors.NotPermitted(f"queue {queue!r} is moving to pool {found.move.target!r} already")
+        if found.pool == target:
+            raise errors.NotPermitted(f"queue {queue!r} is in pool {target!r} already")
+        if CONTROL_POOL in (found.pool, target):
+            raise errors.NotPermitted(f"queue {queue!r}: pool {CONTROL_POOL!r} takes and gives no queue")
+        if self._catalogue.find_until(project, queue)[1] != float("inf"):
+            raise errors.NotPermitted(
+                f"queue {queue!r} is exclusive, or is deleted when it is unused: it goes with its consumers"
+            )
+
+    def take_over(self, queue: str, project: Project, found: Assignment, holder: str) -> Assignment | None:
+        """Let another process do the work of a move, and its last one no more."""
+        assert found.move is not None  # noqa: S101 - the caller has seen one
+        move = replace(found.move, holder=holder, epoch=found.move.epoch + 1, beats=0)
+        return self._changed(queue, project, found, found._replace(move=move))
+
+    def step(self, queue: str, project: Project, found: Assignment) -> Assignment | None:
+        """Make the next step of a move; return the same assignment if it takes more such steps."""
+        assert found.move is not None  # noqa: S101 - the caller has seen one
+        steps = {PLANNED: self._open_target, COPYING: self._copy, DRAINING: self._drain, MOVED: self._collect}
+        if found.move.phase != PLANNED:
+            return steps[found.move.phase](queue, project, found, found.move)
+        return self.open_target(queue, project, found)
+
+    def open_target(self, queue: str, project: Project, found: Assignment) -> Assignment | None:
+        """Make the steps up to the one that opens the target; end the move if the target does not answer."""
+        assert found.move is not None  # noqa: S101 - the caller has seen one
+        try:
+            if found.state == ACTIVE:
+                return self._prepare(queue, project, found, found.move)
+            return self._open_target(queue, project, found, found.move)
+        except (errors.PoolUnavailable, errors.NotPermitted) as error:
+            if not isinstance(error, errors.PoolUnavailable) or error.pool == found.move.target:
+                self.abort(queue, project, found)
+            raise
+
+    def abort(self, queue: str, project: Project, found: Assignment) -> bool:
+        """End a move whose target is not open yet: the queue stays where it is; return whether it does."""
+        move = found.move
+        if move is None or move.phase != PLANNED:
+            return False
+        if found.state == ACTIVE:
+            earlier = replace(move, phase=MOVED) if move.tombstones else None
+            if self._changed(queue, project, found, found._replace(move=earlier)) is None:
+                return False
+        else:
+            self._restore(queue, project, found)
+        with suppress(errors.PoolUnavailable, errors.PoolDoesNotExist), self._open_pools.get(move.target) as target:
+            target.queues.delete(queue, project, incarnation=move.opened)
+        return True
+
+    # The steps.
+
+    def _prepare(self, queue: str, project: Project, found: Assignment, move: Move) -> Assignment | None:
+        """Create the queue in the target, where no process knows it yet."""
+        metadata = self._records.get(queue, project)
+        source, target = self._open_pools.get(move.source), self._open_pools.get(move.target)
+        with source, suppress(errors.QueueDoesNotExist):
+            # Raises if the source cannot give messages away.
+            _moves_of(source).remaining(queue, project, incarnation=found.incarnation)
+        try:
+            with target:
+                target.queues.create(queue, metadata, project, incarnation=move.opened)
+        except errors.IncarnationConflict as conflict:
+            # Nothing names that queue any more, as long as the assignment stays: see QueueLives.
+            if self._catalogue.find(project, queue) != found:
+                return None
+            with target, suppress(errors.IncarnationConflict):
+                target.queues.create(queue, metadata, project, incarnation=move.opened, replaces=conflict.current)
+        with target, suppress(errors.QueueDoesNotExist, errors.MoveSuperseded):
+            # Raises if the target cannot take messages: the source is sealed after this.
+            _moves_of(target).set_epoch(queue, project, incarnation=move.opened, epoch=move.epoch)
+        changed = self._changed(queue, project, found, found._replace(state=MOVING))
+        if changed is None:
+            self._withdraw(queue, project, move, target)
+        return changed
+
+    def _withdraw(self, queue: str, project: Project, move: Move, target: PoolHandle) -> None:
+        """Delete a queue from the target if its move is no more."""
+        found = self._catalogue.find(project, queue)
+        if found is None or found.move is None or found.move.id != move.id:
+            with target:
+                target.queues.delete(queue, project, incarnation=move.opened)
+
+    def _open_target(self, queue: str, project: Project, found: Assignment, move: Move) -> Assignment | None:
+        """Seal the source, and let the catalogue name the target."""
+        source, target = self._open_pools.get(move.source), self._open_pools.get(move.target)
+        metadata = self._records.get(queue, project)
+        try:
+            with source:
+                source.queues.create(queue, metadata, project, incarnation=move.sealed, replaces=found.incarnation)
+        except errors.IncarnationConflict:
+            return None
+        with source:
+            is_paused = "paused" in source.queues.stats(queue, project)
+            subscriptions = source.subscriptions.export(queue, project)
+        try:
+            with target:
+                if is_paused:
+                    target.queues.pause(queue, project)
+                target.subscriptions.restore(queue, subscriptions, project)
+                _moves_of(target).set_epoch(queue, project, incarnation=move.opened, epoch=move.epoch)
+        except (errors.QueueDoesNotExist, errors.MoveSuperseded):
+            return None
+        opened = replace(move, phase=COPYING if move.copies else DRAINING)
+        return self._changed(
+            queue, project, found, found._replace(pool=move.target, incarnation=move.opened, state=ACTIVE, move=opened)
+        )
+
+    def _copy(self, queue: str, project: Project, found: Assignment, move: Move) -> Assignment | None:
+        copied = self._copy_batches(queue, project, move, delayed=False)
+        if copied is None:
+            return None
+        more, is_done = copied
+        return self._advanced(queue, project, found, more, phase=DRAINING if is_done else COPYING)
+
+    def _drain(self, queue: str, project: Project, found: Assignment, move: Move) -> Assignment | None:
+        copied = self._copy_batches(queue, project, move, delayed=not move.copies)
+        if copied is None:
+            return None
+        more, is_done = copied
+        source = self._open_pools.get(move.source)
+        with source:
+            left = _moves_of(source).remaining(queue, project, incarnation=move.sealed)
+            if left and is_done and source.driver is not None:
+                source.driver.dead_letter_all()
+        if left:
+            return self._advanced(queue, project, found, more, phase=DRAINING)
+        with self._open_pools.get(move.target) as target:
+            _moves_of(target).set_epoch(queue, project, incarnation=move.opened, epoch=CLOSED)
+        tombstone = Tombstone(move.source, move.sealed, self._clock.time())
+        over = replace(move, phase=MOVED, copied=move.copied + more, tombstones=(*move.tombstones, tombstone))
+        return self._changed(queue, project, found, found._replace(move=over))
+
+    def _copy_batches(self, queue: str, project: Project, move: Move, *, delayed: bool) -> tuple[int, bool] | None:
+        """Copy batches up to the next beat; return how many messages, and whether none is left; None if superseded."""
+        source, target = self._open_pools.get(move.source), self._open_pools.get(move.target)
+        copied, until = 0, time.monotonic() + BEAT_INTERVAL
+        try:
+            with target:
+                last = _moves_of(target).set_epoch(queue, project, incarnation=move.opened, epoch=move.epoch)
+            with source:
+                _moves_of(source).remove(queue, last, project, incarnation=move.sealed)
+            while True:
+                with source:
+                    batch = _moves_of(source).take(queue, project, incarnation=move.sealed, delayed=delayed)
+                if not batch:
+                    return copied, True
+                with target:
+                    _moves_of(target).store(queue, batch, project, incarnation=move.opened, epoch=move.epoch)
+                with source:
+                    ids = [message.id for message in batch]
+                    _moves_of(source).remove(queue, ids, project, incarnation=move.sealed)
+                copied += len(batch)
+                if time.monotonic() >= until:
+                    return copied, False
+        except (errors.MoveSuperseded, errors.QueueDoesNotExist):
+            return None
+
+    def _advanced(
+        self, queue: str, project: Project, found: Assignment, copied: int, *, phase: str
+    ) -> Assignment | None:
+        """Say that the process lives, and what it has copied."""
+        assert found.move is not None  # noqa: S101 - the caller has seen one
+        beats = found.move.beats + 1
+        move = replace(found.move, phase=phase, copied=found.move.copied + copied, beats=beats)
+        return self._changed(queue, project, found, found._replace(move=move))
+
+    def _collect(self, queue: str, project: Project, found: Assignment, move: Move) -> Assignment | None:
+        """Delete the sealed queues that no producer can ask for a post any more."""
+        kept = tuple(one for one in move.tombstones if not self._is_collected(queue, project, one))
+        if kept == move.tombstones:
+            return found
+        return self._changed(
+            queue, project, found, found._replace(move=replace(move, tombstones=kept) if kept else None)
+        )
+
+    def _is_collected(self, queue: str, project: Project, tombstone: Tombstone) -> bool:
+        if self._clock.time() < tombstone.ended + IDEMPOTENCY_WINDOW:
+            return False
+        with suppress(errors.DoesNotExist), self._open_pools.get(tombstone.pool) as pool:
+            if not _moves_of(pool).remaining(queue, project, incarnation=tombstone.incarnation):
+                pool.queues.delete(queue, project, incarnation=tombstone.incarnation)
+        return True
+
+    def _changed(self, queue: str, project: Project, found: Assignment, changed: Assignment) -> Assignment | None:
+        try:
+            if not self._catalogue.replace(project, queue, found, changed):
+                return None
+        finally:
+            self._invalidate(queue, project)
+        return changed
+
+
+def _moves_of(pool: PoolHandle) -> MoveController:
+    assert pool.driver is not None  # noqa: S101 - OpenPools.get() opens it or raises
+    return pool.driver.move_controller

@@ -42,12 +42,17 @@ def _count(connection: sqlite3.Connection, found: Row, now: Now, limit: int) -> 
     examined, free = connection.execute(_SQL["free"], values).fetchone()
     delays, delayed, due, first_due = connection.execute(_SQL["delayed"], values).fetchone()
     claims, claimed, ended, first_ended = connection.execute(_SQL["claimed"], values).fetchone()
-    (first_free,) = connection.execute(_SQL["oldest"], values).fetchone()
-    ids = [number for number in (first_free, first_due, first_ended) if number is not None]
-    age = None
-    if ids:
-        (created,) = connection.execute(_SQL["created"], (min(ids),)).fetchone()
-        age = max(0.0, now.wall - created)
+    posted = [
+        *connection.execute(_SQL["oldest"], values).fetchone(),
+        *(
+            connection.execute(_SQL["created"], (number,)).fetchone()[0]
+            for number in (first_due, first_ended)
+            if number
+        ),
+    ]
+    # By the time, not by the id: messages from other stores have low ids.
+    oldest = min((created for created in posted if created is not None), default=None)
+    age = None if oldest is None else max(0.0, now.wall - oldest)
     is_exact = max(examined, delays, claims) < limit
     return QueueCounts(int(free + due + ended), int(delayed), int(claimed), age, is_exact, bool(paused))
 

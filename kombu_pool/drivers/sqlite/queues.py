@@ -119,9 +119,10 @@ class QueueController(ControlQueueController):
             )
             claimed = connection.execute(self._sql["claimed_stats"], (queue, now.elapsed)).fetchone()
             groups = [group for group in (free, delayed, claimed) if group[0]]
-            ends = [min(group[1] for group in groups), max(group[2] for group in groups)] if groups else []
-            created = [connection.execute(self._sql["created"], (number,)).fetchone()[0] for number in ends]
-        posted = [*zip(map(str, ends), created, strict=True)]
+            ends = [number for group in groups for number in group[1:]]
+            created = [(connection.execute(self._sql["created"], (number,)).fetchone()[0], number) for number in ends]
+        # By the time: messages from other stores have low ids, whatever their age.
+        posted = [(str(number), time) for time, number in (min(created), max(created))] if created else []
         return queue_stats(claimed[0], free[0] + delayed[0], posted, now.wall, paused=bool(paused))
 
 

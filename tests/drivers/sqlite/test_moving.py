@@ -258,6 +258,25 @@ def test_a_moved_message_of_a_claim_holds_no_id_that_another_got_meanwhile(targe
     assert target.free() == ["moved 1", "claimed"]
 
 
+def test_ages_are_those_of_the_posts_whatever_the_ids(target, clock):
+    now = clock.time()
+    young, old, late = (
+        MovedMessage(str(age), codec.encode(age, 1000), now - age, 0, **fields)
+        for age, fields in ((10, {"priority": 5}), (30, {}), (40, {"due": now + 60}))
+    )
+    store(target, [young, old, late])
+    target.post("now")
+
+    counts = target.driver.message_controller.count_many([(None, "q")])[0]
+    stats = target.stats()
+
+    assert (counts.free, counts.delayed, counts.oldest_age) == (3, 1, 30)
+    assert (stats["oldest"]["age"], stats["newest"]["age"]) == (40, 0)
+    clock.advance(60)
+    target.pop(limit=2)
+    assert target.driver.message_controller.count_many([(None, "q")])[0].oldest_age == 100
+
+
 def test_a_watch_is_woken_by_a_batch(target, open_target):
     with_watch = open_target()
     watch = with_watch.watch([(None, "q")])

@@ -162,10 +162,10 @@ def _stored(row: Row | None) -> tuple[Assignment | None, float]:
     """Return an assignment as it is stored, and when its queue expires."""
     if row is None:
         return None, math.inf
-    pool, incarnation, state, move, expires = row
-    # Most have none, and each declaration of a queue reads this.
-    moving = None if move is None else decode_move(move)
-    return Assignment(pool, incarnation, state, moving), math.inf if expires is None else expires
+    *assigned, expires = row
+    if assigned[3] is not None:
+        assigned[3] = decode_move(assigned[3])
+    return Assignment(*assigned), math.inf if expires is None else expires
 
 
 def _stays(found: Assignment, replaces: Assignment | None) -> bool:

@@ -13,17 +13,17 @@ FROM (
     ) AS is_free
     FROM claim CROSS JOIN claimed ON claimed.claim = claim.id WHERE claim.queue = :queue LIMIT :limit
 )
--- oldest: the lowest id among the first free messages of each rank
+-- oldest: the time of the first post among the first free messages of each rank
 WITH RECURSIVE ranks(rank) AS (
     SELECT min(rank) FROM free WHERE queue = :queue
     UNION ALL
     SELECT (SELECT min(free.rank) FROM free WHERE free.queue = :queue AND free.rank > ranks.rank)
     FROM ranks WHERE ranks.rank IS NOT NULL
 )
-SELECT min((
+SELECT min((SELECT created FROM message WHERE message.id = (
     SELECT id FROM (SELECT id, expires FROM free WHERE queue = :queue AND free.rank = ranks.rank ORDER BY id LIMIT 1000)
     WHERE expires IS NULL OR expires > :wall LIMIT 1
-)) FROM ranks WHERE ranks.rank IS NOT NULL
+))) FROM ranks WHERE ranks.rank IS NOT NULL
 -- created: the time at which a message was stored
 SELECT created FROM message WHERE id = ?
 -- held: messages under the live claims of a queue, claim by claim

@@ -62,23 +62,6 @@ local function prepare(now, head, displace)
   }
 end
 
--- messages_of: what a producer's field has of the messages of its post besides the first: see idempotency.
-local function messages_of(found)
-  local ids, displaced = found.ids, found.displaced
-  if #ids == 1 and #displaced == 0 then return '' end
-  local priority, is_uniform = string.byte(ids[1]), #displaced == 0
-  for index = 2, is_uniform and #ids or 0 do
-    if string.byte(ids[index]) ~= priority then is_uniform = false end
-  end
-  if is_uniform then return struct.pack('>I4', #ids) end
-  local parts, keys = {}, {}
-  for index = 1, #displaced, 2 do keys[displaced[index]] = displaced[index + 1] end
-  for index, id in ipairs(ids) do
-    parts[index] = id .. struct.pack('>I2', keys[index] and #keys[index] + 1 or 0) .. (keys[index] or '')
-  end
-  return table.concat(parts)
-end
-
 -- store: store prepared messages in a queue, given its known deadline and the producer's kept post; whether the
 -- deadline is earlier now.
 local function store(found, known, kept)
@@ -92,7 +75,29 @@ local function store(found, known, kept)
   if ARGV[3] == '' then
     redis.call('HSET', QUEUE, 'last', last)
   else
-    redis.call('HSET', QUEUE, 'last', last, ARGV[3], ARGV[4] .. found.first .. found.created .. messages_of(found))
+    local post = ARGV[4] .. found.first .. found.created
+    if #found.ids > 1 or #found.displaced > 0 then
+      -- Defined inside, as most posts have one message: a closure costs time.
+      local function are_uniform()
+        for _, id in ipairs(found.ids) do
+          if string.byte(id) ~= string.byte(found.first) then return false end
+        end
+        return #found.displaced == 0
+      end
+
+      -- each: the messages, and the keys of those that displaced others.
+      local function each()
+        local parts, keys = {}, {}
+        for index = 1, #found.displaced, 2 do keys[found.displaced[index]] = found.displaced[index + 1] end
+        for index, id in ipairs(found.ids) do
+          parts[index] = id .. struct.pack('>I2', keys[index] and #keys[index] + 1 or 0) .. (keys[index] or '')
+        end
+        return table.concat(parts)
+      end
+
+      post = post .. (are_uniform() and struct.pack('>I4', #found.ids) or each())
+    end
+    redis.call('HSET', QUEUE, 'last', last, ARGV[3], post)
     -- Each new producer deletes some old ones, so that the hash stays in proportion to the active producers.
     if not kept then delete_old_producers(struct.unpack('>d', found.created), 5) end
   end

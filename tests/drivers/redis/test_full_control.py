@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
+from msgspec.structs import replace
 
 from kombu_pool import drivers, errors
-from kombu_pool.model import EXPIRED
+from kombu_pool.model import ACTIVE, EXPIRED, Assignment
+from kombu_pool.moves import MOVED, PLANNED, Move, Tombstone
 from kombu_pool.testing import ManualClock
 from tests.support.redis.control_records import fill
 from tests.support.servers.redis_server import Server
@@ -70,4 +74,51 @@ def test_a_full_store_can_be_consumed_from_and_cleared(full, clock):
 
     assert not control.pools_controller.exists("pool")
     assert [*control.bindings_controller.list(None, "p")] == []
+    control.close()
+
+
+def test_a_queue_is_moved_by_a_full_store(full, clock):
+    control = drivers.open_control(full.uri(), clock=clock)
+    for pool in ("a", "b"):
+        control.pools_controller.create(pool, 1, f"memory://{pool}")
+    catalogue = control.catalogue_controller
+    assigned, _ = catalogue.assign(None, "q", "a")
+    move = Move("1", "a", "sealed:1", "b", "2", copies=True, phase=PLANNED, holder="h", started=1)
+    steps = [
+        assigned,
+        assigned._replace(move=move),
+        Assignment("b", "2", ACTIVE, move),
+        Assignment("b", "2", ACTIVE, replace(move, phase=MOVED, tombstones=(Tombstone("a", "sealed:1", 2),))),
+        Assignment("b", "2", ACTIVE),
+    ]
+    full.ask("CONFIG", "SET", "maxmemory", 1)
+
+    for found, changed in pairwise(steps):
+        assert catalogue.replace(None, "q", found, changed)
+
+    assert catalogue.moves() == []
+    control.pools_controller.delete("a")
+    with pytest.raises(errors.PoolInUse):
+        control.pools_controller.delete("b")
+    control.close()
+
+
+def test_a_dropped_or_replaced_assignment_has_no_move(full):
+    control = drivers.open_control(full.uri())
+    for pool in ("a", "b"):
+        control.pools_controller.create(pool, 1, f"memory://{pool}")
+    catalogue = control.catalogue_controller
+    move = Move("1", "a", "sealed:1", "b", "2", copies=True, phase=PLANNED, holder="h", started=1)
+    for queue in ("q", "r"):
+        assigned, _ = catalogue.assign(None, queue, "a")
+        assert catalogue.replace(None, queue, assigned, assigned._replace(move=move))
+
+    catalogue.insert(None, "q", "a")
+    left = [queue for _, queue, _ in catalogue.moves()]
+    catalogue.drop_all()
+
+    assert left == ["r"]
+    assert catalogue.moves() == []
+    for pool in ("a", "b"):
+        control.pools_controller.delete(pool)
     control.close()

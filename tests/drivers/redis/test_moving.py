@@ -15,6 +15,7 @@ from kombu_pool.storage.moving import sealed_incarnation
 from kombu_pool.testing import ManualClock, QueueHandle
 from tests.support.redis.moving_programs import BATCH, SOURCE, TARGET
 from tests.support.servers.redis_server import Server
+from tests.support.servers.redis_shared import fresh_cluster_uri, fresh_uri
 from tests.support.servers.waiting import first_answer
 from tests.support.transport.child_programs import Programs
 
@@ -47,6 +48,12 @@ def ends(uri, open_ends):
     return open_ends(uri)
 
 
+@pytest.fixture(params=[fresh_uri, fresh_cluster_uri], ids=["server", "cluster"])
+def shared_uri(request):
+    """The URI of an empty store: on a server, and in a cluster, where the two queues may be on two nodes."""
+    return request.param()
+
+
 def seal(source, **metadata):
     source.driver.queue_controller.create(SOURCE, metadata, incarnation=SEALED, replaces="present")
 
@@ -71,9 +78,9 @@ def remaining(source):
     return source.driver.move_controller.remaining(SOURCE, incarnation=SEALED)
 
 
-def test_what_is_confirmed_before_the_seal_is_there_and_nothing_after_it(ends, uri, programs):
-    source, _ = ends
-    producers = [programs.start("post", uri=uri, first=number * 10**6) for number in range(PRODUCERS)]
+def test_what_is_confirmed_before_the_seal_is_there_and_nothing_after_it(open_ends, shared_uri, programs):
+    source, _ = open_ends(shared_uri)
+    producers = [programs.start("post", uri=shared_uri, first=number * 10**6) for number in range(PRODUCERS)]
     assert {producer.line() for producer in producers} == {"ready"}
     first_answer(lambda: source.count() > 50 * PRODUCERS)
 
@@ -85,14 +92,14 @@ def test_what_is_confirmed_before_the_seal_is_there_and_nothing_after_it(ends, u
     assert Counter(source.free()) == confirmed
 
 
-def test_two_processes_move_each_message_once_and_in_order(ends, uri, programs):
-    source, target = ends
+def test_two_processes_move_each_message_once_and_in_order(open_ends, shared_uri, programs):
+    source, target = open_ends(shared_uri)
     source.post(*range(60 * BATCH))
     seal(source)
 
-    older = programs.start("move", uri=uri, epoch=1, sealed=SEALED)
+    older = programs.start("move", uri=shared_uri, epoch=1, sealed=SEALED)
     assert older.line() == "ready"
-    later = programs.start("move", uri=uri, epoch=2, sealed=SEALED)
+    later = programs.start("move", uri=shared_uri, epoch=2, sealed=SEALED)
 
     assert [later.line(), later.line()] == ["ready", "empty"]
     assert older.line() in {"superseded", "empty"}
@@ -100,11 +107,11 @@ def test_two_processes_move_each_message_once_and_in_order(ends, uri, programs):
     assert target.free() == [*range(60 * BATCH)]
 
 
-def test_a_process_that_stalled_with_a_batch_changes_nothing(ends, uri, programs):
-    source, target = ends
+def test_a_process_that_stalled_with_a_batch_changes_nothing(open_ends, shared_uri, programs):
+    source, target = open_ends(shared_uri)
     source.post(*range(3 * BATCH))
     seal(source)
-    late = programs.start("stall", uri=uri, sealed=SEALED)
+    late = programs.start("stall", uri=shared_uri, sealed=SEALED)
     assert late.line() == "ready"
 
     begin(target, 2)
@@ -119,19 +126,19 @@ def test_a_process_that_stalled_with_a_batch_changes_nothing(ends, uri, programs
     assert target.free() == [*range(BATCH)]
 
 
-def test_processes_that_are_killed_at_any_step_lose_and_double_nothing(ends, uri, programs):
-    source, target = ends
+def test_processes_that_are_killed_at_any_step_lose_and_double_nothing(open_ends, shared_uri, programs):
+    source, target = open_ends(shared_uri)
     count = 100 * BATCH
     source.post(*range(count))
     seal(source)
 
     for epoch in range(1, 6):
-        victim = programs.start("move", uri=uri, epoch=epoch, sealed=SEALED)
+        victim = programs.start("move", uri=shared_uri, epoch=epoch, sealed=SEALED)
         assert victim.line() == "ready"
         before = target.count()
         first_answer(lambda before=before: target.count() > before + 5 * BATCH or remaining(source) == 0)
         victim.signal(signal.SIGKILL)
-    last = programs.start("move", uri=uri, epoch=10, sealed=SEALED)
+    last = programs.start("move", uri=shared_uri, epoch=10, sealed=SEALED)
 
     assert [last.line(), last.line()] == ["ready", "empty"]
     assert target.free() == [*range(count)]

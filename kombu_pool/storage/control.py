@@ -204,6 +204,8 @@ class DueMaintenance(NamedTuple):
     deletions: Sequence[tuple[Project, str, Assignment]]
     #: The result of :meth:`ConsumersController.holders`.
     holders: Sequence[str]
+    #: Whether :meth:`CatalogueController.moves` has any result.
+    has_moves: bool
 
 
 class QueueLookup(NamedTuple):
@@ -250,7 +252,7 @@ class ControlDriver(CounterMethods, ABC):
             return QueueLookup(assignment, expires, None)
 
     def due_maintenance(self, prefix: str = "") -> DueMaintenance:
-        """Return the epoch, the expired queues, those that are DELETING, and the live holders with ``prefix``.
+        """Return the epoch, expired queues, those that are DELETING, live holders with ``prefix``, and if any moves.
 
         In one round trip if possible. Without a prefix no holders are returned.
         """
@@ -260,6 +262,7 @@ class ControlDriver(CounterMethods, ABC):
             consumers.expired_queues(),
             self.catalogue_controller.deletions(),
             consumers.holders(prefix) if prefix else (),
+            bool(self.catalogue_controller.moves(1)),
         )
 
     @abstractmethod

@@ -6,6 +6,7 @@ already does nothing, so any process may make it, also two at once: docs/moving.
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
 from contextlib import suppress
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from kombu_pool.pooling.open_pools import OpenPools
     from kombu_pool.pooling.pool_handle import PoolHandle
     from kombu_pool.storage import ControlDriver, MoveController
+
+logger = logging.getLogger(__name__)
 
 #: Interval in which the process that moves a queue says that it lives, in seconds.
 BEAT_INTERVAL = 2.0
@@ -100,6 +103,7 @@ class QueueMoves:
                 tombstones=() if found.move is None else found.move.tombstones,
             )
             if self._catalogue.replace(project, queue, found, found._replace(move=move)):
+                logger.info("Queue %r is about to move from pool %s to pool %s", queue, move.source, move.target)
                 return found._replace(move=move)
 
     def _check(self, queue: str, project: Project, found: Assignment, target: str) -> None:
@@ -118,7 +122,16 @@ class QueueMoves:
         """Let another process do the work of a move, and its last one no more."""
         assert found.move is not None  # noqa: S101 - the caller has seen one
         move = replace(found.move, holder=holder, epoch=found.move.epoch + 1, beats=0)
-        return self._changed(queue, project, found, found._replace(move=move))
+        changed = self._changed(queue, project, found, found._replace(move=move))
+        if changed is not None and holder:
+            last = found.move.holder or "none"
+            logger.info("The move of queue %r to pool %s is continued; its last process: %s", queue, move.target, last)
+        return changed
+
+    def beat(self, queue: str, project: Project, found: Assignment) -> Assignment | None:
+        """Say that the holder of a move lives, while a pool does not answer."""
+        assert found.move is not None  # noqa: S101 - the caller has seen one
+        return self._advanced(queue, project, found, 0, phase=found.move.phase)
 
     def step(self, queue: str, project: Project, found: Assignment) -> Assignment | None:
         """Make the next step of a move; return the same assignment if it takes more such steps."""
@@ -149,6 +162,7 @@ class QueueMoves:
             earlier = replace(move, phase=MOVED) if move.tombstones else None
             if self._changed(queue, project, found, found._replace(move=earlier)) is None:
                 return False
+            logger.warning("The move of queue %r has ended: it stays in pool %s", queue, move.source)
         else:
             self._restore(queue, project, found)
         with suppress(errors.PoolUnavailable, errors.PoolDoesNotExist), self._open_pools.get(move.target) as target:
@@ -236,7 +250,10 @@ class QueueMoves:
             _moves_of(target).set_epoch(queue, project, incarnation=move.opened, epoch=CLOSED)
         tombstone = Tombstone(move.source, move.sealed, self._clock.time())
         over = replace(move, phase=MOVED, copied=move.copied + more, tombstones=(*move.tombstones, tombstone))
-        return self._changed(queue, project, found, found._replace(move=over))
+        changed = self._changed(queue, project, found, found._replace(move=over))
+        if changed is not None:
+            logger.info("Queue %r has moved from pool %s to pool %s", queue, move.source, move.target)
+        return changed
 
     def _copy_batches(self, queue: str, project: Project, move: Move, *, delayed: bool) -> tuple[int, bool] | None:
         """Copy batches up to the next beat; return how many messages, and whether none is left; None if superseded."""

@@ -1,4 +1,7 @@
-"""Deletes queues that expired, frees what dead processes held, dead-letters what is dead, and gives space back."""
+"""Deletes queues that expired, frees what dead processes held, dead-letters what is dead, and gives space back.
+
+Moves of queues that a dead process left are continued by a thread of their own.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from kombu_pool.errors import KombuPoolError
 from kombu_pool.transport import processes, threads
 from kombu_pool.transport.threads import Flag
 from kombu_pool.transport.upkeep.dead_processes import DeadProcesses
+from kombu_pool.transport.upkeep.moves import MoveUpkeep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -43,6 +47,7 @@ class Maintenance:
         self._control = control
         self._check_epoch = check_epoch
         self._dead_processes = DeadProcesses(data, control.consumers_controller, queues)
+        self._moves = MoveUpkeep(data)
         self._stop = Flag()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
@@ -56,9 +61,10 @@ class Maintenance:
                 self._thread = threads.started(self._run, "maintenance")
 
     def close(self) -> None:
-        """End the thread."""
+        """End the threads."""
         self._stop.set()
         threads.join(self._thread, timeout=5.0)
+        self._moves.close()
 
     def _run(self) -> None:
         # Jitter: the processes of one machine start together and must not all ask at the same moment.
@@ -78,6 +84,8 @@ class Maintenance:
         """
         due = self._control.due_maintenance(processes.machine())
         self._check_epoch(due.epoch)
+        if due.has_moves:
+            self._moves.start()
         self._dead_processes.judge(due.holders)
         deleted = self._data.queue_controller.expire_many(due.expired) if due.expired else 0
         self._data.queue_controller.end_deletions(due.deletions)

@@ -10,7 +10,7 @@ import pytest
 from kombu_pool import drivers, errors
 from kombu_pool.drivers.mongodb import claims as claims_module
 from kombu_pool.drivers.mongodb import watch as watch_module
-from kombu_pool.drivers.mongodb.codec import holder_tag
+from kombu_pool.storage.inspection import holder_tag
 from kombu_pool.testing import QueueHandle, bodies, ids
 from tests.support.limits import LIMIT
 from tests.support.mongodb.children import start_child

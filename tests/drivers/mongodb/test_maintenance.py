@@ -26,7 +26,7 @@ def test_an_idle_process_asks_the_control_store_once(control, round_trips):
 
     assert round_trips(lambda: due.append(control.due_maintenance("machine:"))) == 1
 
-    assert due == [(control.epoch(), [], [], [])]
+    assert due == [(control.epoch(), [], [], [], False)]
 
 
 @pytest.mark.usefixtures("busy")

@@ -286,8 +286,8 @@ def test_it_costs_one_look_to_find_nothing_abandoned(control, client):
 
 def test_due_maintenance_is_what_its_parts_are(control, client, clock):
     fill(control)
-    assert control.due_maintenance() == (control.epoch(), [], [], [])
-    assert control.due_maintenance("o") == (control.epoch(), [], [], control.consumers_controller.holders("o"))
+    assert control.due_maintenance() == (control.epoch(), [], [], [], False)
+    assert control.due_maintenance("o") == (control.epoch(), [], [], control.consumers_controller.holders("o"), False)
     assert control.consumers_controller.holders("o") == ["one"]
     client.delete(key("epoch"))
     clock.advance(121)

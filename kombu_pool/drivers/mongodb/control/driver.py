@@ -17,7 +17,7 @@ from kombu_pool.drivers.mongodb.control.lifetimes import Lifetimes, due_filter
 from kombu_pool.drivers.mongodb.control.lives import Lives
 from kombu_pool.drivers.mongodb.control.queues import RecordedQueues
 from kombu_pool.drivers.mongodb.control.registry import Registry
-from kombu_pool.drivers.mongodb.control.tables import HOLDERS, QUEUES, REGISTRY, Tables
+from kombu_pool.drivers.mongodb.control.tables import HAS_MOVE, HOLDERS, QUEUES, REGISTRY, Tables
 from kombu_pool.drivers.registry import FlavorsController, PoolsController
 from kombu_pool.model import DELETING
 from kombu_pool.storage import ControlDriver as Contract
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _EPOCH = "epoch"
 #: Bound of the queues that one answer names: a process deletes them in the same few commands.
 _QUEUES_BATCH = 500
-_EXPIRED, _DELETIONS = "expired", "deletions"
+_EXPIRED, _DELETIONS, _MOVES = "expired", "deletions", "moves"
 
 
 class ControlDriver(Contract):
@@ -80,7 +80,7 @@ class ControlDriver(Contract):
 
     def due_maintenance(self, prefix: str = "") -> DueMaintenance:
         now = self._lifetimes.now()
-        kinds = {_EXPIRED: due_filter(now), _DELETIONS: {"f": DELETING}}
+        kinds = {_EXPIRED: due_filter(now), _DELETIONS: {"f": DELETING}, _MOVES: HAS_MOVE}
         with self._client.translated():
             # In one command whether there is anything to do: seldom there is.
             pipeline: list[dict[str, Any]] = [{"$match": {"_id": _EPOCH}}]
@@ -97,6 +97,7 @@ class ControlDriver(Contract):
             self.consumers_controller.expired_queues(_QUEUES_BATCH) if _EXPIRED in found else [],
             self.catalogue_controller.deletions(_QUEUES_BATCH) if _DELETIONS in found else [],
             found[LIVE_HOLDERS]["h"] if LIVE_HOLDERS in found else [],
+            _MOVES in found,
         )
 
     def _begin_epoch(self) -> str:

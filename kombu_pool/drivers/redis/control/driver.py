@@ -71,12 +71,13 @@ class ControlDriver(Contract):
     def due_maintenance(self, prefix: str = "") -> DueMaintenance:
         keys = (*control_keys(self._client.location.key_prefix).lives, self._epoch_key)
         arguments = (now_argument(self._clock), _DUE_QUEUES, stored_name(prefix))
-        epoch, expired, deletions, holders = self._client.call(_DUE_MAINTENANCE, keys, *arguments)
+        epoch, expired, deletions, holders, has_moves = self._client.call(_DUE_MAINTENANCE, keys, *arguments)
         return DueMaintenance(
             self.epoch() if epoch is None else str(epoch.decode()),
             [scope_of(queue) for queue in expired],
             to_assignments(*deletions),
             [name_of(holder) for holder in holders],
+            bool(has_moves),
         )
 
     def add_counters(self, increments: Increments) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from kombu_pool.drivers.masking import mask_uri
 from kombu_pool.drivers.parameters import Conflict, Parameters, complete, refuse
+from kombu_pool.errors import ConfigurationError
 from kombu_pool.transport.options import is_ours
 from kombu_pool.transport.redaction import unredact
 
@@ -34,6 +35,15 @@ def whole(client: Connection, hostname: str | None, conflict: Conflict, *, with_
         conflict = Conflict.URI_ONLY
         given = given._replace(ssl=given.ssl if not _is_local(text) else None)
     return _complete(text.removeprefix("pool+"), given, conflict)
+
+
+def is_refused(client: Connection) -> bool:
+    """Return whether the store has no part that is given beside the URL of a connection, or the URL has another one."""
+    try:
+        whole(client, client.hostname, Conflict.REFUSE, with_password=False)
+    except ConfigurationError:
+        return True
+    return False
 
 
 def _host(text: str, scheme: str) -> str:

@@ -27,8 +27,13 @@ OF_KOMBU = frozenset(
 #: Prefixes of queue names, by which other transports keep installations apart.
 PREFIXES = ("global_keyprefix", "queue_name_prefix")
 
-_WAKE_UP = "consumers are woken by the store"
-_RENEWED = "claims are renewed while their consumer lives, see claim_ttl"
+_WAKE_UP = "needs nothing: consumers are woken by the store"
+_RENEWED = "needs nothing: claims are renewed while their consumer lives, see claim_ttl"
+_KEEPALIVE = "needs nothing: connections are tested before their use, see health_check_interval"
+_RETRIED = "needs nothing: what the store did not answer is asked again"
+_FANOUT = "needs nothing: a fanout exchange delivers to the queues of its own project"
+_UNACKED = "needs nothing: each message is claimed by its consumer"
+_SQS = "needs nothing: the URL names the store"
 _SENTINEL = "the URL names the master: pool+redis+sentinel://HOST1,HOST2/MASTER/0"
 _TLS = "give broker_use_ssl, or the options of the store in its URL"
 _ACCOUNT = "the URL names user and password"
@@ -36,12 +41,15 @@ _DEAD_LETTERS = "give the queue x-dead-letter-exchange"
 _REMEDIES = {
     "ack_deadline_seconds": _RENEWED,
     "access_key_id": _ACCOUNT,
-    "confirm_publish": "every publish is confirmed",
-    "confirm_timeout": "every publish is confirmed",
+    "confirm_publish": "needs nothing: every publish is confirmed",
+    "confirm_timeout": "needs nothing: every publish is confirmed",
     "deadletter_queue": _DEAD_LETTERS,
     "failover_strategy": "set broker_failover_strategy",
+    "fanout_patterns": _FANOUT,
+    "fanout_prefix": _FANOUT,
     "global_keyprefix": "set the option project",
-    "heartbeat": "set broker_heartbeat",
+    "heartbeat": "needs nothing: processes that die are noticed, see claim_ttl",
+    "is_secure": _SQS,
     "login_method": "set broker_login_method",
     "master_name": _SENTINEL,
     "max_lock_renewal_duration": _RENEWED,
@@ -51,15 +59,26 @@ _REMEDIES = {
     "peek_lock_seconds": _RENEWED,
     "poll_interval_ms": _WAKE_UP,
     "polling_interval": _WAKE_UP,
+    "predefined_queues": "needs nothing: a queue is created where it is declared",
     "priority_steps": "every queue has the priorities 0 to 255; 0 is the lowest, not the highest as on redis://: set "
     "the option priority_order to 'redis' to keep that order, or to 'amqp'",
     "queue_name_prefix": "set the option project",
+    "region": _SQS,
+    "retry_on_timeout": _RETRIED,
     "retry_policy": "set task_publish_retry_policy",
     "secret_access_key": _ACCOUNT,
+    "sep": "needs nothing: a queue is one, whatever the priorities of its messages",
     "sentinel_kwargs": "pool+redis+sentinel:// heeds its username and password; the URL has options for the others",
+    "socket_keepalive": _KEEPALIVE,
+    "socket_keepalive_options": _KEEPALIVE,
     "ssl": _TLS,
     "tls": _TLS,
     "ttl": "give the queue x-message-ttl or x-expires",
+    "unacked_index_key": _UNACKED,
+    "unacked_key": _UNACKED,
+    "unacked_mutex_expire": _UNACKED,
+    "unacked_mutex_key": _UNACKED,
+    "unacked_restore_limit": _UNACKED,
     "userid": _ACCOUNT,
     "virtual_host": "the URL's path names the database or the file",
     "visibility_timeout": _RENEWED,
@@ -71,7 +90,20 @@ _STORES = {
     "pool+mongodb://HOST/DATABASE": conf.MONGODB,
     "pool+sqlite:///FILE": conf.SQLITE,
 }
-_warned: set[tuple[str, ...]] = set()
+#: The settings of a connection that have no effect: Kombu's name and Celery's, values that say nothing, the remedy.
+_SETTINGS = (
+    # The second value is Celery's default.
+    ("heartbeat", "broker_heartbeat", (0, 120), _REMEDIES["heartbeat"]),
+    (
+        "connect_timeout",
+        "broker_connection_timeout",
+        (5, 4),
+        "the store has its own, for its URL: socket_connect_timeout of Redis, connectTimeoutMS of MongoDB",
+    ),
+    ("login_method", "broker_login_method", (), "needs nothing: the store has its own"),
+    ("credential_provider", "no setting", (), _ACCOUNT),
+)
+_warned: set[tuple[str, str]] = set()
 
 
 def is_foreign(name: str, ours: Collection[str], where: str) -> bool:
@@ -110,11 +142,25 @@ def sentinel_options(uri: str, foreign: Mapping[str, Any]) -> tuple[str, bool]:
 
 
 def warn_of(names: Iterable[str], where: str) -> None:
-    """Log these options as ones without an effect, once in a process."""
-    unused = tuple(sorted(name for name in map(str, names) if name not in OF_KOMBU))
-    if unused and unused not in _warned:
-        _warned.add(unused)
-        told = "; ".join(f"{name!r}: {_remedy(name)}" for name in unused)
+    """Log these options as ones without an effect, each once in a process."""
+    _warn({name: _remedy(name) for name in sorted(map(str, names)) if name not in OF_KOMBU}, where)
+
+
+def warn_of_settings(connection: object) -> None:
+    """Log the settings of a Kombu connection that have no effect and differ from a default, each once in a process."""
+    given = (
+        (f"{name} (in Celery: {setting})", remedy)
+        for name, setting, silent, remedy in _SETTINGS
+        if (getattr(connection, name, None) or 0) not in (0, *silent)
+    )
+    _warn(dict(given), "connection")
+
+
+def _warn(unused: Mapping[str, str], where: str) -> None:
+    unnamed = {name: remedy for name, remedy in unused.items() if (where, name) not in _warned}
+    if unnamed:
+        _warned.update((where, name) for name in unnamed)
+        told = "; ".join(f"{name!r}: {remedy}" for name, remedy in unnamed.items())
         logger.warning("%s: without effect on a pool:// broker: %s", where, told)
 
 

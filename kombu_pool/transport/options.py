@@ -87,7 +87,11 @@ def read(uri: str, given: Mapping[str, Any], conf: cfg.ConfigOpts | None = None)
     values = options_of.options(options_of.TRANSPORT, known, where=where, conf=conf, group=options_of.TRANSPORT_GROUP)
     if not values["project"]:
         values["project"] = foreign_options.project_of(foreign)
-        foreign = {name: value for name, value in foreign.items() if name not in PREFIXES or value != values["project"]}
+        foreign = {
+            name: value
+            for name, value in foreign.items()
+            if name not in PREFIXES or value not in ("", values["project"])
+        }
     uri, is_complete = foreign_options.sentinel_options(uri, foreign)
     used = {"sentinel_kwargs"} if is_complete else set()
     if "priority_order" in known:

@@ -11,7 +11,7 @@ from kombu.transport import base
 
 from kombu_pool import errors
 from kombu_pool.drivers.parameters import Conflict
-from kombu_pool.transport import broker_url, failover
+from kombu_pool.transport import broker_url, failover, foreign_options, worker_errors
 from kombu_pool.transport import channel as channels
 from kombu_pool.transport import options as options_of
 from kombu_pool.transport.amqp_errors import RETRIED
@@ -20,7 +20,7 @@ from kombu_pool.transport.consume import celery_prefetch, celery_schedule
 from kombu_pool.transport.declare.exchanges import TYPES
 from kombu_pool.transport.failover import FailoverUrls, check_alternates
 from kombu_pool.transport.publish import celery_groups
-from kombu_pool.transport.redaction import Redacted, redact_connection, unredact
+from kombu_pool.transport.redaction import Redacted, redact, redact_connection, unredact
 
 if TYPE_CHECKING:
     from kombu import Connection
@@ -58,16 +58,20 @@ class Transport(base.Transport):  # type: ignore[misc] # Kombu has no types
         failover.restore(client)
         if client.cycle is not None and not isinstance(client.cycle, FailoverUrls):
             client.cycle = FailoverUrls(client)
-        if not isinstance(client.hostname, Redacted):
-            # Not a copy of a connection, in which a part given beside the URL is a wish for another one.
-            broker_url.whole(client, client.hostname, Conflict.REFUSE, with_password=False)
-        redact_connection(client)
+        # A copy of a connection is redacted: in it, a part given beside the URL is a wish for another one.
+        self._is_refused = not isinstance(client.hostname, Redacted) and broker_url.is_refused(client)
+        if self._is_refused:
+            # Its copies are refused, too.
+            client.password = redact(client.password, secret=True)
+        else:
+            redact_connection(client)
         for module, step in CELERY_STEPS:
             if module in sys.modules:
                 getattr(sys.modules[module], step).compatible_transports |= {self.driver_type}
         celery_groups.install()
         celery_schedule.install()
         celery_prefetch.install()
+        worker_errors.install()
 
     def driver_version(self) -> str:
         """Return the version of kombu_pool."""
@@ -77,7 +81,12 @@ class Transport(base.Transport):  # type: ignore[misc] # Kombu has no types
             return "N/A"
 
     def as_uri(self, uri: str, include_password: bool = False, mask: str = "**") -> str:
-        """Return the broker URL, with the full path that ``pool://`` stands for, and the password masked."""
+        """Return the broker URL, with the full path that ``pool://`` stands for, and the password masked.
+
+        Also of a URL that cannot work: a worker shows it before it connects.
+        """
+        if self._is_refused:
+            return options_of.shown(str(unredact(uri)).removeprefix("pool+"), include_password=include_password)
         whole = broker_url.whole(self.client, uri, Conflict.REPLACE, with_password=include_password)
         return options_of.shown(options_of.control_uri(whole), include_password=include_password, hidden=mask)
 
@@ -99,7 +108,10 @@ class Transport(base.Transport):  # type: ignore[misc] # Kombu has no types
         """
         time.sleep(max(0.0, self._abandoned_at + self.RECONNECT_PAUSE - time.monotonic()))
         client = self.client
+        if self._is_refused:
+            broker_url.whole(client, client.hostname, Conflict.REFUSE, with_password=False)
         check_alternates(client)
+        foreign_options.warn_of_settings(client)
         uri, conf = self.control_store()
         connection = PoolConnection(client, options_of.read(uri, unredact(client.transport_options or {}), conf))
         try:

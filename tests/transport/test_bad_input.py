@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import pwd
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from kombu import Connection
@@ -146,12 +150,41 @@ def test_a_folder_that_cannot_be_made_is_named():
         Connection("pool+sqlite:////proc/kombu_pool/x.db").connect()
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
-def test_a_path_that_cannot_be_written_is_named(tmp_path):
-    (tmp_path / "theirs").mkdir(0o500)
+#: Opens a store, so that all is loaded, and another one as a user that may not write there.
+AS_ANOTHER_USER = """
+import os, sys
+import kombu_pool
+from kombu import Connection
+Connection(f"pool+sqlite:///{sys.argv[1]}/mine/x.db").connect()
+if os.geteuid() == 0:
+    os.setgid(1), os.setuid(1)
+try:
+    Connection(f"pool+sqlite:///{sys.argv[1]}/theirs/x.db").connect()
+except Exception as error:
+    print(type(error).__name__, error)
+"""
 
-    with pytest.raises(errors.ConfigurationError, match="not writable"):
-        Connection(f"pool+sqlite:///{tmp_path}/theirs/x.db").connect()
+
+@pytest.fixture
+def open_folder():
+    """A folder that every user can read, unlike those of pytest."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
+def test_a_folder_that_the_user_may_not_write_to_is_named_with_the_user_and_the_remedy(open_folder):
+    (open_folder / "theirs").mkdir(0o555)
+
+    command = [sys.executable, "-c", AS_ANOTHER_USER, str(open_folder)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+    said = ended.stdout
+    user = pwd.getpwuid(os.geteuid() or 1).pw_name
+    assert said.startswith("ConfigurationError"), ended.stderr
+    assert f"{open_folder}/theirs is not writable for the user {user};" in said
+    assert "Let that user write to the folder, or name a file elsewhere: pool+sqlite:////" in said
 
 
 def test_a_flavor_that_does_not_exist_is_named(channel):

@@ -83,7 +83,15 @@ def translated(where: object) -> Iterator[None]:
     except CLIENT_ERRORS as error:
         if isinstance(error, KombuPoolError):
             raise
-        raise translation(error, where) from error
+        found = translation(error, where)
+        _shorten(error)
+        raise found from error
+
+
+def _shorten(error: BaseException) -> None:
+    """Cut PyMongo's description of the whole deployment off an error's text, which tracebacks show as the cause."""
+    if isinstance(error, mongo_errors.ConnectionFailure) and error.args and isinstance(error.args[0], str):
+        error.args = (_STATE.sub("", error.args[0]), *error.args[1:])
 
 
 def translation(error: BaseException, where: object) -> KombuPoolError:

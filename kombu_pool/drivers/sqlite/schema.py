@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import pwd
 import sqlite3
 import stat
 from contextlib import suppress
@@ -29,6 +30,8 @@ LAYOUT_VERSION = 12
 FIRST_POSTED = 10**15
 _PAGE_SIZE = 4096
 _OLDEST = (3, 35, 0)  # the first with RETURNING
+#: What to do about a folder that cannot be used.
+_REMEDY = "Let that user write to the folder, or name a file elsewhere: pool+sqlite:////FOLDER/broker.db"
 #: Folders that this process has warned of.
 _warned: set[Path] = set()
 
@@ -49,8 +52,17 @@ def prepare(path: str) -> None:
     for place in (file, file.parent) if file.exists() else (file.parent,):
         if not os.access(place, os.W_OK):
             raise ConfigurationError(
-                f"{path}: {place} is not writable for this user; SQLite writes beside the file too"
+                f"{path}: {place} is not writable for the user {_user()}; SQLite writes beside the file too. {_REMEDY}"
             )
+
+
+def _user() -> str:
+    """Return the name of the user of this process, or the number of one without a name, as in a container."""
+    number = os.geteuid()
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
 
 
 def _check_paths(file: Path) -> None:
@@ -59,7 +71,9 @@ def _check_paths(file: Path) -> None:
     try:
         _create_folder(file.parent)
     except OSError as error:
-        raise ConfigurationError(f"{file}: the folder {file.parent} cannot be made: {error.strerror}") from error
+        raise ConfigurationError(
+            f"{file}: the folder {file.parent} cannot be made by the user {_user()}: {error.strerror}. {_REMEDY}"
+        ) from error
     _warn_of_strangers(file.parent)
     beside = Path(wake_path(str(file)))
     # It has the longest name of all files of the store.

@@ -14,6 +14,7 @@ from celery.exceptions import Reject
 from kombu import Queue
 from kombu.common import Broadcast
 
+from tests.support.celery.project_settings import PROJECT, PROJECTS
 from tests.support.celery.task_journal import TaskJournal
 
 #: Environment variables with the broker URL, the folder and the settings.
@@ -138,6 +139,9 @@ def application(broker: str, folder: Path, **settings: Any) -> Celery:
     )
     if settings.pop(BROADCAST, False):
         app.conf.task_queues = queues()
+    project = settings.pop(PROJECT, None)
+    if project is not None:
+        app.conf.update(PROJECTS[project].settings)
     limit = settings.pop(LIMITED, None)
     if limit is not None:
         app.conf.task_queues = limited_queues(limit)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from kombu_pool.model import Project
+    from kombu_pool.operator.count_budget import CountBudget
     from kombu_pool.pooling import DataDriver
 
 #: Version of the record; a process skips records of another one.
@@ -55,14 +56,17 @@ class Sample:
         return replace(self, report=compared(_look(before, project), _look(self, project)))
 
 
-def take(store: DataDriver, project: Project, at: float, interval: float) -> Sample:
-    """Take a sample; a pool that does not answer is waited for at most a second. Raises as the control store does."""
+def take(store: DataDriver, project: Project, at: float, interval: float, budget: CountBudget | None = None) -> Sample:
+    """Take a sample, within a ``budget``; a pool that does not answer is waited for at most a second.
+
+    Raises as the control store does.
+    """
     pools: list[PoolHealth] = []
     # No pool of threads: the interpreter ends those before the daemon thread that calls this.
     asking = threading.Thread(target=_ask_pools, args=(store, pools), name="kombu_pool health", daemon=True)
     asking.start()
     try:
-        seen = look(store, project, internal=True)
+        seen = look(store, project, internal=True, budget=budget)
     finally:
         asking.join()
     counters = {queue: counters for (_, queue), counters in seen.counters.items()}

@@ -15,6 +15,7 @@ from kombu_pool.errors import ConfigurationError, CorruptRecord, KombuPoolError
 from kombu_pool.metrics.exchange import LIFETIME, SAMPLE_QUEUE, Lease, SampleQueue
 from kombu_pool.metrics.history import History
 from kombu_pool.metrics.sample import decode, encode, take
+from kombu_pool.operator.count_budget import CountBudget
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,6 +73,7 @@ class Sampler:
         self._lease = Lease(store, project, max(_LEASE * interval, 1.0))
         self._samples = SampleQueue(store, project, _KEPT * interval)
         self._history = History()
+        self._budget = CountBudget()
         self._latest: Sample | None = None
         self._number = 0
         #: When the newest sample was taken, and the queues' lifetimes were restarted, by the clock's elapsed time.
@@ -166,7 +168,7 @@ class Sampler:
         return self._until_next()
 
     def _take(self, begun: float) -> float:
-        sample = take(self._store, self._project, self._clock.time(), self.interval)
+        sample = take(self._store, self._project, self._clock.time(), self.interval, self._budget)
         self._samples.post(encode(sample))
         self._add(sample, begun)
         if self._touched_at + _TOUCH_INTERVAL <= begun:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from kombu_pool.model import Project, QueueCounts
+    from kombu_pool.operator.count_budget import CountBudget
     from kombu_pool.pooling import DataDriver
     from kombu_pool.pooling.pool_handle import PoolHandle
 
@@ -113,10 +114,12 @@ def list_queues(
     pools: Collection[str] = (),
     internal: bool = False,
     timeout: float | None = None,
+    budget: CountBudget | None = None,
 ) -> QueueReport:
     """Return the queues, by name: of these ``names``, or that match a pattern; and in one of the ``pools``.
 
-    Celery's own queues and those for replies are hidden, unless they are ``internal`` or asked for.
+    Celery's own queues and those for replies are hidden, unless they are ``internal`` or asked for. With a ``budget``
+    the counts of some queues may be those of an earlier look.
     """
     entries = store.control.catalogue_controller.list(project)
     wanted = {entry["queue"]: entry["pool"] for entry in entries if _is_wanted(entry["queue"], names, patterns)}
@@ -125,7 +128,7 @@ def list_queues(
     shown = wanted
     if not internal and names is None and not patterns:
         shown = {queue: pool for queue, pool in wanted.items() if not is_internal(queue, pool)}
-    rows, unreachable = _rows(store, project, shown, timeout)
+    rows, unreachable = _rows(store, project, shown, timeout, budget)
     return QueueReport(rows, len(wanted) - len(shown), unreachable)
 
 
@@ -136,12 +139,14 @@ def _is_wanted(queue: str, names: Collection[str] | None, patterns: Collection[s
 
 
 def _rows(
-    store: DataDriver, project: Project, pool_of: dict[str, str], timeout: float | None
+    store: DataDriver, project: Project, pool_of: dict[str, str], timeout: float | None, budget: CountBudget | None
 ) -> tuple[list[QueueRow], dict[str, str]]:
     in_pool: dict[str, list[str]] = {}
     for queue, pool in pool_of.items():
         in_pool.setdefault(pool, []).append(queue)
-    questions = {pool: partial(_count, project=project, queues=queues) for pool, queues in in_pool.items()}
+    questions = {
+        pool: partial(_count, project=project, queues=queues, budget=budget) for pool, queues in in_pool.items()
+    }
     answers = ask(store, questions, timeout)
     consumers = store.control.consumers_controller.count_many([(project, queue) for queue in pool_of])
     rows = []
@@ -183,7 +188,11 @@ def require_answer(store: DataDriver, project: Project, queue: str) -> None:
         raise answer
 
 
-def _count(pool: PoolHandle, project: Project, queues: Sequence[str]) -> dict[str, QueueCounts | None]:
+def _count(
+    pool: PoolHandle, project: Project, queues: Sequence[str], budget: CountBudget | None
+) -> Mapping[str, QueueCounts | None]:
+    if budget is not None:
+        return budget.count(pool, project, queues, MAX_COUNTED)
     counts = pool.messages.count_many([(project, queue) for queue in queues], MAX_COUNTED)
     return dict(zip(queues, counts, strict=True))
 

@@ -71,6 +71,10 @@ class _Messages(Protocol):
 class MessageInspection:
     """What a message store tells of many queues."""
 
+    #: Messages of all queues together that :meth:`count_many` counts within some 50 ms, where it counts each of them: a
+    #: series of looks counts no more in each look. None: any number.
+    counted_at_once: int | None = None
+
     def count_many(
         self: _Messages, queues: Sequence[tuple[Project, str]], limit: int = MAX_COUNTED
     ) -> Sequence[QueueCounts | None]:

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 class MessageController(Contract):
     """Messages, each a document."""
 
+    counted_at_once = 40_000
+
     def __init__(self, store: QueueScanner, claimer: Claimer, dead_letters: DeadLetters, location: Location) -> None:
         self._store = store
         self._client = store.client

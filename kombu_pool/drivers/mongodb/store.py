@@ -39,6 +39,8 @@ class Store:
         self.clock = clock
         #: The claims of this process.
         self.claim_cache = ClaimCache()
+        #: By the incarnations of queues, how many messages each had, and the monotonic time of the count.
+        self.sizes: dict[bytes, tuple[int, float]] = {}
         # Guesses: the command that relies on one checks it.
         self._cached: OrderedDict[tuple[Project, str], CachedQueue] = OrderedDict()
 

@@ -44,6 +44,8 @@ _BY_SORT = {1: _SQL["first"], -1: _SQL["last"]}
 class MessageController(Contract):
     """Messages in tables."""
 
+    counted_at_once = 300_000
+
     def __init__(self, database: Database, clock: StoreClock, claimer: Claimer, dead_letters: DeadLetters) -> None:
         self._database = database
         self._clock = clock

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
 
 from kombu_pool import drivers
-from kombu_pool.drivers.mongodb import inspection
+from kombu_pool.drivers.mongodb import inspection, states
 from tests.support.servers import mongodb
 
 QUEUES = [(project, f"queue-{n}") for project in (None, "shop") for n in range(6)]
@@ -47,7 +48,7 @@ def test_queues_are_counted_together_as_each_by_itself(store, monkeypatch):
     counts = store.message_controller.count_many([*QUEUES, (None, "absent")])
 
     by_itself = [store.message_controller.count_many([scope])[0] for scope in QUEUES]
-    assert len(asked) == 1
+    assert len(asked) == 2  # a half beside the other
     assert counts[-1] is None
     assert [count._replace(oldest_age=None) for count in counts[:-1]] == [
         count._replace(oldest_age=None) for count in by_itself
@@ -58,12 +59,33 @@ def test_queues_are_counted_together_as_each_by_itself(store, monkeypatch):
     assert {count.delayed for count in by_itself} == set(range(6))
 
 
-def test_queues_with_many_messages_are_counted_each_up_to_the_limit(store):
+def test_queues_with_many_messages_are_counted_each_up_to_the_limit(store, monkeypatch):
+    monkeypatch.setattr(inspection, "_FEW_MESSAGES", 20)
     for number, (project, queue) in enumerate(QUEUES):
         store.queue_controller.create(queue, None, project)
         store.message_controller.post(queue, [{"ttl": None, "body": 0}] * (250 if number == 0 else 2), None, project)
 
     counts = store.message_controller.count_many(QUEUES, 100)
+    known = store.message_controller.count_many(QUEUES, 100)
+    monkeypatch.setattr(inspection, "_FEW_MESSAGES", 400)
+    all_counts = store.message_controller.count_many(QUEUES, 100)
 
     assert [count.free for count in counts] == [100, *[2] * 11]
     assert [count.is_exact for count in counts] == [False, *[True] * 11]
+    # Now those that are known to be short are counted together.
+    assert [(count.free, count.is_exact) for count in known] == [(100, False), *[(2, True)] * 11]
+    assert [(count.free, count.is_exact) for count in all_counts] == [(250, True), *[(2, True)] * 11]
+
+
+def test_free_messages_are_counted_in_the_index_alone(store):
+    for project, queue in QUEUES:
+        store.queue_controller.create(queue, None, project)
+        store.message_controller.post(queue, [{"ttl": None, "body": 0}] * 20, None, project)
+    messages = store.message_controller._store.messages
+    where = {"p": "", "q": {"$in": ["queue-0", "queue-1"]}, **states.free(time.time())}
+    pipeline = [{"$match": where}, {"$group": {"_id": "$i", **inspection._FREE}}]
+
+    explain = {"aggregate": messages.name, "pipeline": pipeline, "hint": states.BY_ORDER, "cursor": {}}
+    plan = messages.database.command("explain", explain, verbosity="executionStats")
+
+    assert '"totalDocsExamined": 0' in json.dumps(plan, default=str)

@@ -37,6 +37,18 @@ def test_a_sealed_queue_stores_no_post(source: QueueHandle) -> None:
     assert source.free() == ["before"]
 
 
+def test_a_sealed_queue_stays_sealed_when_its_metadata_change(source: QueueHandle) -> None:
+    seal(source)
+
+    source.driver.queue_controller.set_metadata(source.name, {"_max_length": 5}, PROJECT)
+    source.driver.queue_controller.set_metadata(source.name, {}, PROJECT)
+
+    for unique in (None, Uniqueness("u", "waiting")):
+        with pytest.raises(errors.QueueDoesNotExist):
+            source.post("late", unique=unique)
+    assert source.all() == []
+
+
 def test_what_a_sealed_queue_holds_is_claimed_and_settled_as_before(source: QueueHandle) -> None:
     source.post("a", "b", "c")
     held = source.claim(limit=1)
@@ -120,6 +132,25 @@ def test_a_completed_post_is_known_in_a_sealed_queue(
     assert moves.completed_post("source", ProducerSequence().next_key(), PROJECT) is None
     assert moves.completed_post("absent", key, PROJECT) is None
     assert source.all() == []
+
+
+def test_a_completed_post_has_the_ids_that_it_returned_whatever_its_messages_are(
+    moves: MoveController, source: QueueHandle
+) -> None:
+    posts: list[list[Any]] = [
+        [{"ttl": 0, "body": body, "priority": body} for body in range(3)],
+        [{"ttl": 0, "body": 1, "unique": Uniqueness("u", "waiting"), "key": "k"}, {"ttl": 0, "body": 2}],
+        [{"ttl": 0, "body": 2}, {"ttl": 0, "body": 3, "unique": Uniqueness("u", "waiting")}],
+    ]
+    keys = [ProducerSequence().next_key() for _ in posts]
+    returned = [source.post_raw(messages, idempotency_key=key) for messages, key in zip(posts, keys, strict=True)]
+    seal(source)
+
+    completed = [list(moves.completed_post("source", key, PROJECT) or ()) for key in keys]
+
+    assert completed == returned
+    assert completed[2][1] == completed[1][0]
+    assert getattr(completed[2][1], "key", None) == "k"
 
 
 def test_the_holder_of_a_unique_id_is_found_also_when_it_is_put_aside(

@@ -20,8 +20,6 @@ NOT_RUN = {
     ("docs/mongodb.md", "$ pip install 'kombu-pool[celery,mongodb]'"): _INSTALLS,
     ("docs/mongodb.md", 'sh.shardCollection("celery.kombu_pool_messages", {p: 1, q: 1})'): "no sharded cluster is here",
     ("docs/web.md", "$ pip install 'kombu-pool[celery,web]'"): "it serves until it is stopped",
-    ("docs/web.md", "from contextlib import asynccontextmanager"): "tests/web/test_pages.py mounts the application",
-    ("docs/web.md", "from django.core.asgi import get_asgi_application"): "it needs the settings of a site",
     ("docs/web.md", "location /pool/ {"): "it is of another program",
     ("docs/chaos.md", "$ make chaos                  # all three stores"): "it takes ten minutes",
     ("docs/drivers.md", '[project.entry-points."kombu_pool.drivers"]'): _OWN_DRIVER,

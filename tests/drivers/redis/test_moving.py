@@ -180,13 +180,14 @@ def test_a_full_store_gives_its_messages_away_and_takes_none(open_ends):
         assert remaining(source) == 0
 
 
-def test_a_batch_is_stored_once_there_is_a_replica(open_ends, open_driver):
+def test_a_seal_and_a_batch_wait_for_a_replica_and_are_made_once(open_ends, open_driver):
     with Server(repl_diskless_sync_delay=0) as master:
         source, _ = open_ends(master.uri())
         source.post("a", "b")
-        seal(source)
-        batch = take(source)
         careful = QueueHandle(open_driver(f"{master.uri()}?min_replicas=1&min_replicas_timeout=1"), TARGET, None)
+        with pytest.raises(errors.ConnectionError, match="min_replicas"):
+            seal(careful)
+        batch = take(source)
         for attempt in (lambda: begin(careful), lambda: store(careful, batch), lambda: store(careful, batch)):
             with pytest.raises(errors.ConnectionError, match="min_replicas"):
                 attempt()

@@ -121,6 +121,15 @@ def test_a_unique_message_is_dropped_while_its_id_is_held_in_the_source(queue, o
     assert other.free() == ["third"]
 
 
+def test_a_message_that_is_gone_is_not_replaced_while_its_id_is_held_for_a_time(queue, other):
+    (held,) = queue.post("first", unique=Uniqueness("u", 100.0))
+    queue.pop()
+    step_to(queue, DRAINING, copies=False)
+
+    assert other.post("second", unique=Uniqueness("u", 100.0, "replace")) == [held]
+    assert other.free() == []
+
+
 def test_the_retry_of_a_post_whose_answer_was_lost_is_stored_once(queue, other, stores, monkeypatch):
     key = ProducerSequence().next_key()
     messages = stores.opened_as("a")[-1].message_controller

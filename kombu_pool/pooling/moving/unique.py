@@ -41,7 +41,7 @@ def _present(source: PoolHandle, queue: str, message: NewMessage, project: Proje
     key = message.get("key")
     if held is None or (key is not None and held.key == key):
         return None  # The retry of a task is stored, and holds the id in its place.
-    if unique.conflict == REPLACE:
+    if unique.conflict == REPLACE and [*source.messages.bulk_get(queue, [held], project)]:
         with suppress(errors.MessageIsClaimed):
             source.messages.delete(queue, held, project)
             return None

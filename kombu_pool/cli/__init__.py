@@ -15,13 +15,14 @@ from kombu_pool.cli.pausing import pause, resume
 from kombu_pool.cli.pools import add_pool, check_health, list_pools, remove_pool, set_pool
 from kombu_pool.cli.queues import delete, list_queues, show, watch
 from kombu_pool.cli.tasks import cancel, now, reschedule, tasks
+from kombu_pool.cli.transfer import transfer
 from kombu_pool.cli.web import web
 
 __all__ = ["main", "pool"]
 
 _COMMANDS = (
     list_queues, show, watch, delete, pause, resume, peek, purge, tasks, cancel, reschedule, now, list_dead, redrive,
-    list_pools, add_pool, set_pool, remove_pool, check_health, doctor,
+    transfer, list_pools, add_pool, set_pool, remove_pool, check_health, doctor,
     web,
 )  # fmt: skip
 _INTERRUPTED = 130

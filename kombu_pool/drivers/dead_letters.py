@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from kombu_pool.codec import decode
-from kombu_pool.drivers.records import age_of
+from kombu_pool.drivers.records import age_of, is_finite
 from kombu_pool.errors import CorruptRecord, KombuPoolError
 from kombu_pool.storage import UNREADABLE_QUEUE
 from kombu_pool.storage.dead_letters import DeadLetterOutcome, DeadLetterReason
@@ -55,9 +55,9 @@ class Candidate(NamedTuple):
     def with_finite_times(self, now: float) -> Candidate:
         """Return the message without times of its record that are no finite numbers."""
         return self._replace(
-            created=self.created if _is_finite(self.created) else now,
-            ttl=self.ttl if _is_finite(self.ttl) else 0,
-            expires=self.expires if _is_finite(self.expires) else NEVER,
+            created=self.created if is_finite(self.created) else now,
+            ttl=self.ttl if is_finite(self.ttl) else 0,
+            expires=self.expires if is_finite(self.expires) else NEVER,
         )
 
 
@@ -120,10 +120,6 @@ class Source(Generic[Place]):
         elif expires <= self.now:
             ttl, expires = 0, NEVER
         return DeadLetter(message, target, record, header, ttl, expires)
-
-
-def _is_finite(seconds: Any) -> bool:
-    return isinstance(seconds, int | float) and math.isfinite(seconds)
 
 
 def _decoding_error(message: Candidate, now: float) -> CorruptRecord | None:

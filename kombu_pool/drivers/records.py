@@ -62,6 +62,11 @@ def to_seconds(stored: float) -> float:
     return int(stored) if math.isfinite(stored) and stored == int(stored) else stored
 
 
+def is_finite(seconds: Any) -> bool:
+    """Return whether a stored time is a finite number."""
+    return isinstance(seconds, int | float) and math.isfinite(seconds)
+
+
 def age_of(created: Any, ttl: Any, now: float) -> int:
     """Return the age of a message by the stored time of its post and its ttl.
 

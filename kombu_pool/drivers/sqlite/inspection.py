@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from kombu_pool.drivers.records import is_finite
 from kombu_pool.drivers.sqlite.codec import claim_id_of, project_key
 from kombu_pool.drivers.sqlite.statements import statements
 from kombu_pool.model import QueueCounts
@@ -51,7 +52,7 @@ def _count(connection: sqlite3.Connection, found: Row, now: Now, limit: int) -> 
         ),
     ]
     # By the time, not by the id: messages from other stores have low ids.
-    oldest = min((created for created in posted if created is not None), default=None)
+    oldest = min(filter(is_finite, posted), default=None)
     age = None if oldest is None else max(0.0, now.wall - oldest)
     is_exact = max(examined, delays, claims) < limit
     return QueueCounts(int(free + due + ended), int(delayed), int(claimed), age, is_exact, bool(paused))

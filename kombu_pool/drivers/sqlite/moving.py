@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from kombu_pool.drivers.records import to_seconds
 from kombu_pool.drivers.sqlite import unique
 from kombu_pool.drivers.sqlite.codec import message_number, project_key
 from kombu_pool.drivers.sqlite.posting import idempotency_caches, lower_expiry
@@ -169,7 +171,8 @@ def _store(connection: sqlite3.Connection, queue: int, messages: Sequence[MovedM
             name = message.unique[0]
             held = message.unique if unique.adopt(connection, queue, name, now) else held
             adopted.add(name)
-        begin = (number, queue, rank, message.created, message.ttl, message.key, message.record)
+        created, ttl = _storable(message.created), _storable(to_seconds(message.ttl))
+        begin = (number, queue, rank, created, ttl, message.key, message.record)
         rows.append((*begin, expires, due, message.client, header, *held))
         if due is None:
             free.append((queue, rank, number, expires, claims, None))
@@ -177,6 +180,16 @@ def _store(connection: sqlite3.Connection, queue: int, messages: Sequence[MovedM
             delayed.append((queue, due, number, rank, expires, claims))
     for statement, values in ((_STORE, rows), (_FREE, free), (_DELAY, delayed)):
         connection.executemany(statement, values)
+
+
+def _storable(seconds: float) -> float | str:
+    """Return a time of a corrupt message as a text, if it is NaN, which SQLite stores as NULL."""
+    return "nan" if math.isnan(seconds) else seconds
+
+
+def _number(stored: Any) -> float:
+    """Return a stored time; NaN for one that is no number, so that the message is as corrupt in its target."""
+    return stored if isinstance(stored, int | float) else math.nan
 
 
 def _lower_expiry(
@@ -210,8 +223,8 @@ def _to_moved(row: Row) -> MovedMessage:
     return MovedMessage(
         id=str(number),
         record=record,
-        created=created,
-        ttl=ttl,
+        created=_number(created),
+        ttl=_number(ttl),
         priority=-rank,
         expires=expires,
         due=due,

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kombu_pool.drivers.queue_stats import queue_stats
+from kombu_pool.drivers.records import is_finite
 from kombu_pool.drivers.sqlite.codec import project_key
 from kombu_pool.drivers.sqlite.control.queues import QueueController as ControlQueueController
 from kombu_pool.drivers.sqlite.statements import statements
 from kombu_pool.drivers.sqlite.states import advance
 from kombu_pool.errors import IncarnationConflict, QueueDoesNotExist
 from kombu_pool.model import NO_INCARNATION
+from kombu_pool.storage.moving import is_sealed
 from kombu_pool.storage.policy import policy_of, write
 
 if TYPE_CHECKING:
@@ -58,7 +60,9 @@ class QueueController(ControlQueueController):
     ) -> bool:
         found = self._find(name, project)
         if found is not None:
-            if not self._database.has_unflushed and _is_present(found, name, project, incarnation, replaces):
+            # Another process may have sealed it, whose write is perhaps not on the disk yet.
+            may_trust = not self._database.has_unflushed and not is_sealed(found[2])
+            if may_trust and _is_present(found, name, project, incarnation, replaces):
                 return False
             advance(self._database, found[0], self._clock.now())  # as in set_metadata
         scope, stored, borne = (project_key(project), name), write(metadata or {}), incarnation or NO_INCARNATION
@@ -67,6 +71,7 @@ class QueueController(ControlQueueController):
                 return True
             found = connection.execute(self._sql["find"], scope).fetchone()
             if _is_present(found, name, project, incarnation, replaces):
+                self._database.flush_found()
                 return False
             self._set_metadata(connection, scope, stored)
             connection.execute(self._sql["set_incarnation"], (borne, *scope))
@@ -121,6 +126,7 @@ class QueueController(ControlQueueController):
             groups = [group for group in (free, delayed, claimed) if group[0]]
             ends = [number for group in groups for number in group[1:]]
             created = [(connection.execute(self._sql["created"], (number,)).fetchone()[0], number) for number in ends]
+            created = [(time, number) for time, number in created if is_finite(time)]
         # By the time: messages from other stores have low ids, whatever their age.
         posted = [(str(number), time) for time, number in (min(created), max(created))] if created else []
         return queue_stats(claimed[0], free[0] + delayed[0], posted, now.wall, paused=bool(paused))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from kombu_pool import codec, errors
 from kombu_pool.model import Uniqueness
 from kombu_pool.moves import MovedMessage
+from kombu_pool.storage import UNREADABLE_QUEUE
 from kombu_pool.storage.moving import CLOSED
 from kombu_pool.testing.handles import QueueHandle, bodies
 from kombu_pool.testing.moves import PROJECT, SEALED, move, remaining, remove, seal, store, take
@@ -93,6 +95,22 @@ def test_a_message_that_cannot_be_decoded_moves_as_it_is(
     assert remaining(source) == 0
     with pytest.raises(errors.CorruptRecord):
         target.free()
+
+
+@pytest.mark.parametrize(("created", "ttl"), [(math.nan, 0), (math.inf, 0), (0, math.nan)])
+def test_a_message_of_impossible_times_moves_as_it_is(
+    leaf: Backend, source: QueueHandle, target: QueueHandle, created: float, ttl: float
+) -> None:
+    (message_id,) = source.post("corrupt")
+    leaf.set_times("source", message_id, created, ttl, PROJECT)
+    source.post("next")
+    seal(source)
+
+    move(source, target)
+
+    assert remaining(source) == 0
+    assert bodies(target.claim()) == ["next"]
+    assert QueueHandle(target.driver, UNREADABLE_QUEUE, PROJECT).count() == 1
 
 
 def test_what_is_put_aside_is_in_no_state(source: QueueHandle, clock: ManualClock) -> None:

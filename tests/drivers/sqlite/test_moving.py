@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 
 import pytest
@@ -12,49 +13,15 @@ from kombu_pool.drivers.sqlite.schema import FIRST_POSTED
 from kombu_pool.model import Uniqueness
 from kombu_pool.moves import MovedMessage
 from kombu_pool.storage import UNREADABLE_QUEUE
-from kombu_pool.storage.dead_letters import RESERVATION_TTL
 from kombu_pool.testing import QueueHandle
-from kombu_pool.testing.handles import HookCalls, bodies
+from kombu_pool.testing.handles import bodies
 from kombu_pool.testing.moves import SEALED
 from tests.support.limits import LIMIT
 from tests.support.sqlite.files import stop
+from tests.support.sqlite.moves import handle, moved, remaining, remove, rows_of, seal, set_epoch, store, take
 
 MESSAGES = 700
 CLAIM = {"ttl": 60, "grace": 0}
-
-
-def seal(queue, **metadata):
-    controller = queue.driver.queue_controller
-    assert controller.create(queue.name, metadata, incarnation=SEALED, replaces="present")
-
-
-def take(queue, limit=100):
-    return queue.driver.move_controller.take(queue.name, limit=limit, incarnation=SEALED)
-
-
-def store(queue, batch, epoch=1):
-    queue.driver.move_controller.store(queue.name, batch, incarnation="opened", epoch=epoch)
-
-
-def remove(queue, message_ids):
-    queue.driver.move_controller.remove(queue.name, message_ids, incarnation=SEALED)
-
-
-def remaining(queue):
-    return queue.driver.move_controller.remaining(queue.name, incarnation=SEALED)
-
-
-def set_epoch(queue, epoch):
-    return queue.driver.move_controller.set_epoch(queue.name, incarnation="opened", epoch=epoch)
-
-
-def handle(driver, incarnation, name="q"):
-    driver.queue_controller.create(name, incarnation=incarnation)
-    return QueueHandle(driver, name, None)
-
-
-def rows_of(queue, table):
-    return queue.driver._database.row(f"SELECT count(*) FROM {table}")[0]  # noqa: S608 - a name of the test
 
 
 @pytest.fixture
@@ -87,10 +54,6 @@ def target(open_target):
     queue = handle(open_target(), "opened")
     set_epoch(queue, 1)
     return queue
-
-
-def moved(number, **fields):
-    return MovedMessage(str(number), codec.encode(f"moved {number}", 1000), 5.0, 0, **fields)
 
 
 def test_what_is_confirmed_before_the_seal_is_in_the_source_and_nothing_is_stored_after_it(source, uri, run):
@@ -323,65 +286,15 @@ def test_messages_that_a_claim_left_behind_keep_the_queue(source, clock):
     assert remaining(source) == 0
 
 
-@pytest.fixture
-def broken(source):
-    """Return the source, sealed unreadable queue beside it, and the calls that forward; its message is unreadable."""
-    driver = source.driver
-    driver.queue_controller.create(UNREADABLE_QUEUE, incarnation="present")
-    seal(QueueHandle(driver, UNREADABLE_QUEUE, None))
-    driver.dead_letter_hooks.forward = calls = HookCalls()
-    (number,) = source.post("broken")
-    driver._database.row("UPDATE message SET record = x'c1' WHERE id = ? RETURNING id", (int(number),))
-    return calls
+@pytest.mark.parametrize(("created", "ttl"), [(math.nan, 0), (-math.inf, 0), (math.inf, math.nan)])
+def test_counts_tell_no_impossible_time_of_a_corrupt_message(target, created, ttl):
+    store(target, [MovedMessage("1", codec.encode("corrupt", 1000), created, ttl)])
+    target.post("valid")
 
+    counts = target.driver.message_controller.count_many([(None, "q")])[0]
 
-class Routing(HookCalls):
-    """Forwards to one queue, and finds no other."""
-
-    def __call__(self, *call):
-        super().__call__(*call)
-        return call[1] == UNREADABLE_QUEUE
-
-
-@pytest.mark.parametrize("metadata", [{}, {"_dead_letter_queue": "absent"}])
-def test_an_unreadable_message_is_forwarded_if_the_queue_for_such_is_sealed(source, broken, metadata):
-    source.driver.dead_letter_hooks.forward = calls = Routing()
-    source.driver.queue_controller.set_metadata("q", metadata)
-
-    assert source.claim().id is None
-
-    assert calls[-1][1] == UNREADABLE_QUEUE
-    assert source.stats()["total"] == 0
-    assert QueueHandle(source.driver, UNREADABLE_QUEUE, None).count() == 0
-
-
-@pytest.mark.parametrize("answer", [False, errors.ConnectionError("unreachable")])
-def test_an_unreadable_message_waits_while_its_sealed_queue_cannot_be_reached(source, broken, clock, answer):
-    broken.answer = answer
-    source.post("next")
-
-    assert bodies(source.claim()) == ["next"]
-
-    assert source.count() == 0
-    assert source.stats()["total"] == 2
-    assert QueueHandle(source.driver, UNREADABLE_QUEUE, None).count() == 0
-    clock.advance(RESERVATION_TTL + 1)
-    broken.answer = True
-    assert bodies(source.claim()) == ["next"]
-    assert source.stats()["total"] == 1
-    assert [call[1] for call in broken] == [UNREADABLE_QUEUE] * len(broken)
-
-
-@pytest.mark.parametrize("answer", [False, errors.ConnectionError("unreachable")])
-def test_a_dead_letter_that_is_unreadable_waits_while_its_sealed_queue_cannot_be_reached(source, broken, answer):
-    source.driver.queue_controller.set_metadata("q", {"_dead_letter_queue": "absent", "_max_length": 1})
-    broken.answer = answer
-    source.post("next")
-    source.driver.dead_letter_all()
-
-    assert source.free() == ["next"]
-    assert rows_of(source, "dead") == 1
-    assert QueueHandle(source.driver, UNREADABLE_QUEUE, None).count() == 0
-    source.driver.dead_letter_hooks.forward = Routing()
-    assert source.driver.dead_letter_all() == 1
-    assert rows_of(source, "dead") == 0
+    assert (counts.free, counts.oldest_age) == (2, None), "the first is the oldest, of which it is not known"
+    assert target.stats()["oldest"]["age"] == 0
+    assert bodies(target.claim()) == ["valid"]
+    assert target.stats()["total"] == 1
+    assert QueueHandle(target.driver, UNREADABLE_QUEUE, None).count() == 1

@@ -102,15 +102,15 @@ def test_a_step_of_a_move_flushes_what_it_writes_and_what_it_tells_of_another_pr
     full.message_controller.post("q", [MESSAGE], None)
     sealed, opened = sealed_incarnation(), "opened"
     queues, moves = full.queue_controller, full.move_controller
-    queues.create("q", {}, incarnation=sealed, replaces=NO_INCARNATION)
     queues.create("target", incarnation=opened)
-    flushed.clear()
 
     def flushes(step):
         begun = len(flushed)
         step()
         return len(flushed) - begun
 
+    seal = partial(queues.create, "q", {}, incarnation=sealed, replaces=NO_INCARNATION)
+    assert [flushes(seal) for _ in range(2)] == [1, 1]
     set_epoch = partial(moves.set_epoch, "target", incarnation=opened, epoch=1)
     take = partial(moves.take, "q", incarnation=sealed)
     assert [flushes(set_epoch) for _ in range(2)] == [1, 1]

@@ -3,10 +3,10 @@
 
 -- In one row, the identity of this store, which is random and made with the file, and the boot of the machine by whose
 -- seconds claims, reservations, holders and lifetimes end; '' if they end by the wall clock. All other times are those of
--- the wall clock. moved is the last id given to a message that came with a queue from another store. Like the ids of
--- queues, these begin at random.
+-- the wall clock. moved is the last id given to a message that came with a queue from another store. As two stores hold a
+-- queue while it moves, these begin at random.
 CREATE TABLE store(identity TEXT NOT NULL, boot TEXT NOT NULL, moved INTEGER NOT NULL);
-INSERT INTO store VALUES(lower(hex(randomblob(16))), '', abs(random() % 2147483648));
+INSERT INTO store VALUES(lower(hex(randomblob(16))), '', abs(random() % 281474976710656));
 
 -- The queues of this store. A deleted queue has neither project nor name until its rows are collected. No message of
 -- the queue expires to its dead-letter queue before earliest_expiry; NULL if none can. The incarnation is that of the

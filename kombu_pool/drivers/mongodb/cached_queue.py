@@ -17,6 +17,7 @@ import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kombu_pool.drivers.mongodb import codec
+from kombu_pool.storage.moving import is_sealed
 from kombu_pool.storage.policy import policy_of
 
 if TYPE_CHECKING:
@@ -82,6 +83,11 @@ class Queue(NamedTuple):
     def document_filter(self) -> Filter:
         """The filter of its own document."""
         return {"p": codec.project_key(self.project), "q": self.name, "_id": self.incarnation}
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether it is moving to another store, and stores nothing more."""
+        return is_sealed(self.assigned)
 
     def bears(self, assigned: str | None) -> bool:
         """Return whether it bears this incarnation of an assignment; None stands for any."""

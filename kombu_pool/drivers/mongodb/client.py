@@ -18,7 +18,7 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import timezone
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -172,21 +172,24 @@ class Client:
                 self._threads = ThreadPoolExecutor(_MAX_THREADS, thread_name_prefix="kombu_pool mongodb")
             return self._threads
 
-    def transact(self, work: Callable[[ClientSession], T]) -> T:
-        """Call ``work`` in a transaction, commit it, and return the result; repeat it after a conflict."""
+    def transact(self, work: Callable[[ClientSession], T], session: ClientSession | None = None) -> T:
+        """Call ``work`` in a transaction, commit it, and return the result; repeat it after a conflict.
+
+        Without a ``session`` each attempt has one of its own.
+        """
         for number in range(_TRANSACTION_ATTEMPTS - 1):
             try:
-                return self._transact_once(work)
+                return self._transact_once(work, session)
             except OperationFailure as error:
                 # PyMongo's own with_transaction repeats for two minutes, also while the server is unreachable.
                 if not error.has_error_label("TransientTransactionError"):
                     raise
             time.sleep(records.pause_after(number))
-        return self._transact_once(work)
+        return self._transact_once(work, session)
 
-    def _transact_once(self, work: Callable[[ClientSession], T]) -> T:
+    def _transact_once(self, work: Callable[[ClientSession], T], given: ClientSession | None) -> T:
         self._end_broken_transactions()
-        with self.mongo_client.start_session() as session:
+        with self.mongo_client.start_session() if given is None else nullcontext(given) as session:
             begun = session.start_transaction(
                 ReadConcern("snapshot"), self.mongo_client.write_concern, ReadPreference.PRIMARY
             )
@@ -197,10 +200,14 @@ class Client:
                 self._broken.append(session.session_id)
                 raise
 
+    def end_transactions(self, session: Mapping[str, Any]) -> None:
+        """End the transaction that is open in the session with this id, also in another process."""
+        self.mongo_client.admin.command("killSessions", [session])
+
     def _end_broken_transactions(self) -> None:
         """End transactions that lost their connection: open ones block a retry for up to a minute."""
         for session in list(self._broken):
-            self.mongo_client.admin.command("killSessions", [session])
+            self.end_transactions(session)
             with suppress(ValueError):  # another thread ended it, too
                 self._broken.remove(session)
 

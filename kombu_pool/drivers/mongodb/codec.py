@@ -14,6 +14,8 @@ One message is one document::
     v    the unique id that it holds, which an index keeps unique        vw  True if until it is claimed only
     vs   the unique id that a hold keeps for it; see unique
 
+A message that is put aside for a move has an infinite ``x``, too, and in ``y`` the expiry that it had.
+
 A dead message also has::
 
     w    reason             k        time of death; dead letters move in its order
@@ -22,11 +24,13 @@ A dead message also has::
     z    the id that it gets in its dead-letter queue, on a server without transactions
 
 The other documents among the messages have a state of their own, or no expiry: the records of
-:mod:`~kombu_pool.drivers.mongodb.idempotency`, the holds of :mod:`~kombu_pool.drivers.mongodb.unique`, and the
-sentinels of :mod:`~kombu_pool.drivers.mongodb.scan_sentinels`.
+:mod:`~kombu_pool.drivers.mongodb.idempotency`, the holds of :mod:`~kombu_pool.drivers.mongodb.unique_holders`, the last
+batch of :mod:`~kombu_pool.drivers.mongodb.moved_batch`, the gates of :mod:`~kombu_pool.drivers.mongodb.seal_gates`, and
+the sentinels of :mod:`~kombu_pool.drivers.mongodb.scan_sentinels`.
 
 An id has sixteen bytes: 255 less the priority; a number of eight bytes, the time in microseconds; seven random bytes of
-the process. So messages in the byte order of their ids are in the order of the queue.
+the process. So messages in the byte order of their ids are in the order of the queue. A message that came by a move has
+a number that its queue counts, from 1, and seven random bytes of the queue: it is before all that are posted.
 """
 
 from __future__ import annotations
@@ -52,6 +56,7 @@ DELAYED_OR_CLAIMED: Final = 1
 PARTIAL: Final = 2
 DEAD: Final = 3
 IDEMPOTENCY_RECORD: Final = 4
+PUT_ASIDE: Final = 5
 
 NEVER: Final = math.inf
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -79,6 +84,15 @@ class IdGenerator:
             bytes((255 - priority,)) + (first + index).to_bytes(_NUMBER_BYTES, "big") + self._process
             for index, priority in enumerate(priorities)
         ]
+
+
+def moved_ids(incarnation: bytes, last: int, priorities: Sequence[int]) -> list[bytes]:
+    """Return an id for a moved message of each priority, given the last number of them."""
+    first = last - len(priorities) + 1
+    return [
+        bytes((255 - priority,)) + (first + index).to_bytes(_NUMBER_BYTES, "big") + incarnation[-_PROCESS_BYTES:]
+        for index, priority in enumerate(priorities)
+    ]
 
 
 def number_at(now: float) -> int:

@@ -63,9 +63,10 @@ def move_letters(store: Store, queue: Queue, target: Queue, letters: Sequence[De
     ids = store.client.id_generator.next_ids(store.now(), [letter.message.priority for letter in letters])
     documents = {letter.message.id: _to_document(letter, target, new) for letter, new in zip(letters, ids, strict=True)}
     if not store.client.has_transactions:
-        return _move_in_steps(store, queue, documents)
+        return _move_in_steps(store, queue, target, documents)
+    store.seal_gates.create(store.messages, target)
     try:
-        return store.client.transact(partial(_move_at_once, store, queue, documents))
+        return store.client.transact(partial(_move_at_once, store, queue, target, documents))
     except OperationFailure as error:
         if error.has_error_label("TransientTransactionError"):
             return 0  # another process moved them in each attempt
@@ -88,17 +89,21 @@ def _to_document(letter: DeadLetter, target: Queue, message: bytes) -> dict[str,
     return document
 
 
-def _move_at_once(store: Store, queue: Queue, documents: Mapping[bytes, dict[str, Any]], session: ClientSession) -> int:
+def _move_at_once(
+    store: Store, queue: Queue, target: Queue, documents: Mapping[bytes, dict[str, Any]], session: ClientSession
+) -> int:
     where = {**queue.scope, **states.unreserved_dead(store.now()), "_id": {"$in": [*documents]}}
     present = {found["_id"] for found in store.messages.find(where, {"_id": 1}, session=session)}
     if present:
+        if not store.seal_gates.enter(store.messages, target, session):
+            return 0
         letters = [document for message, document in documents.items() if message in present]
         store.messages.insert_many(letters, session=session)
         store.messages.delete_many({**where, "_id": {"$in": [*present]}}, session=session)
     return len(present)
 
 
-def _move_in_steps(store: Store, queue: Queue, documents: Mapping[bytes, dict[str, Any]]) -> int:
+def _move_in_steps(store: Store, queue: Queue, target: Queue, documents: Mapping[bytes, dict[str, Any]]) -> int:
     """Store the dead letters under ids that are first written to the messages: a repetition stores none twice."""
     reservation = Reservation(store, queue)
     messages = reservation.reserve([*documents])
@@ -107,6 +112,9 @@ def _move_in_steps(store: Store, queue: Queue, documents: Mapping[bytes, dict[st
     ids = _assign_ids(store, reservation.filter(messages), {message: documents[message] for message in messages})
     refused = _insert(store, [{**documents[message], "_id": ids[message]} for message in ids])
     stored = [message for number, message in enumerate(ids) if number not in refused]
+    if (found := store.queue(target.project, target.name)) is not None and found.is_sealed:
+        stored = _withdraw(store, target, {message: ids[message] for message in stored})
+        reservation.unreserve([message for message in messages if message not in stored])
     return store.messages.delete_many(reservation.filter(stored)).deleted_count
 
 
@@ -118,6 +126,16 @@ def _assign_ids(store: Store, reserved: Filter, documents: Mapping[bytes, dict[s
     ]
     store.messages.bulk_write(changes, ordered=False)
     return {found["_id"]: found["z"] for found in store.messages.find(reserved, {"z": 1})}
+
+
+def _withdraw(store: Store, target: Queue, ids: Mapping[bytes, bytes]) -> list[bytes]:
+    """Delete dead letters that were stored in a sealed queue; return the messages of those that are in use already."""
+    waiting = {**target.scope, **states.waiting(store.now())}
+    return [
+        message
+        for message, letter in ids.items()
+        if not store.messages.delete_one({**waiting, "_id": letter}).deleted_count
+    ]
 
 
 def _insert(store: Store, letters: Sequence[dict[str, Any]]) -> set[int]:

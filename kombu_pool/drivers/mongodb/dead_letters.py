@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.mongodb.cached_queue import Queue
     from kombu_pool.drivers.mongodb.queue_scan import QueueScanner
     from kombu_pool.drivers.mongodb.states import Filter
+    from kombu_pool.model import Project
     from kombu_pool.storage import DeadLetterHooks
 
 #: Bounds of the dead letters that move within this store in one step: their number, and the bytes that end a step.
@@ -129,7 +130,7 @@ class DeadLetters(DeadLetterMover["Queue"]):
 
     def take(self, place: Queue) -> Taken[Queue] | None:
         name = place.policy.dead_letter_queue
-        target = None if name is None else self._store.queue(place.project, name)
+        target = None if name is None else self._open_queue(place.project, name)
         reservation = Reservation(self._store, place)
         source = Source(place, place.project, place.name, place.policy, self._store.now(), reservation)
         letters = self._first_dead(source, _FORWARD_BATCH if target is None else _MOVE_BATCH)
@@ -158,14 +159,34 @@ class DeadLetters(DeadLetterMover["Queue"]):
     def forward(self, source: Source[Queue], letter: DeadLetter) -> DeadLetterOutcome:
         if self._store.now() > source.now + RESERVATION_TTL / 2:
             return DeadLetterOutcome.UNREACHABLE  # in time: other processes may soon take it
-        if letter.target == UNREADABLE_QUEUE and self._store.queue(source.project, UNREADABLE_QUEUE) is not None:
+        if letter.target == UNREADABLE_QUEUE and self._open_queue(source.project, UNREADABLE_QUEUE) is not None:
             return DeadLetterOutcome.UNROUTABLE  # outside this store, which has that queue
-        return super().forward(source, letter)
+        outcome = super().forward(source, letter)
+        if (
+            outcome is DeadLetterOutcome.UNROUTABLE
+            and letter.is_unreadable
+            and self._is_sealed(source, UNREADABLE_QUEUE)
+        ):
+            # In place of this store, as the queue is moving to another one.
+            letter.target = UNREADABLE_QUEUE
+            outcome = super().forward(source, letter)
+        if outcome is DeadLetterOutcome.UNROUTABLE and self._is_sealed(source, letter.target):
+            return DeadLetterOutcome.UNREACHABLE  # and not deleted: its queue exists, and is moving
+        return outcome
+
+    def _open_queue(self, project: Project, name: str) -> Queue | None:
+        """Return a queue of this store; None if it has none of that name, or a sealed one."""
+        found = self._store.queue(project, name)
+        return None if found is None or found.is_sealed else found
+
+    def _is_sealed(self, source: Source[Queue], name: str | None) -> bool:
+        found = None if name is None else self._store.queue(source.project, name)
+        return found is not None and found.is_sealed
 
     def move(self, source: Source[Queue], letter: DeadLetter) -> None:
         name = letter.target or UNREADABLE_QUEUE
         self._queues.create(name, {}, source.project)
-        target = self._store.queue(source.project, name)
+        target = self._open_queue(source.project, name)
         if target is not None:
             self._store.messages.update_one(_dead(source, letter), {"$set": {"r": 0.0}})
             move_letters(self._store, source.place, target, [letter])

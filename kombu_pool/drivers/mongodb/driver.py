@@ -11,6 +11,7 @@ from kombu_pool.drivers.mongodb.client import shared_clients
 from kombu_pool.drivers.mongodb.collector import Collector
 from kombu_pool.drivers.mongodb.dead_letters import DeadLetters
 from kombu_pool.drivers.mongodb.messages import MessageController
+from kombu_pool.drivers.mongodb.moving import MoveController
 from kombu_pool.drivers.mongodb.queue_scan import QueueScanner
 from kombu_pool.drivers.mongodb.queues import QueueController
 from kombu_pool.drivers.mongodb.subscriptions import SubscriptionController
@@ -46,6 +47,7 @@ class DataDriver(Contract):
         self.message_controller = MessageController(store, claims, self._dead_letters, location)
         self.claim_controller = claims
         self.subscription_controller = SubscriptionController(store)
+        self.move_controller = MoveController(store)
         self._collector = Collector(store, self._dead_letters, self.subscription_controller)
         self.connect_controllers()
 

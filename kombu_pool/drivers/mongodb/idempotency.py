@@ -7,7 +7,10 @@ so another session object, or another process, could not repeat them.
 
 Several messages, or a server without such memory: an *idempotency record*, a document that is stored among the messages
 together with them, and that no reader takes for one: ``_id`` from queue and key, ``k`` the ids of the messages, ``x``
-its expiry.
+its expiry. ``h`` is what a post with unique messages returned, those that it dropped too.
+
+A record without ids is *void*: its post was not made, and is refused from then on. The record is stored in the
+producer's session, in place of the message, so it stands for either kind of post.
 """
 
 from __future__ import annotations
@@ -21,10 +24,12 @@ from bson.binary import UUID_SUBTYPE
 from pymongo.errors import AutoReconnect, BulkWriteError, WriteConcernError, WriteError, WTimeoutError
 
 from kombu_pool.drivers.mongodb.codec import IDEMPOTENCY_RECORD
+from kombu_pool.errors import QueueDoesNotExist
+from kombu_pool.model import PresentId
 from kombu_pool.storage import IDEMPOTENCY_WINDOW
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pymongo import MongoClient
     from pymongo.client_session import ClientSession
@@ -51,10 +56,32 @@ class ProducerSessions:
             answer = self._write_with_retry(queue, idempotency_key, {"insert": "", "documents": [document]})
             if "retriedStmtIds" not in answer:
                 return bytes(document["_id"])
-        # The server repeats only the answer of findAndModify with the id; it may answer so to a repeated insertion.
-        where = {"_id": document["_id"], "p": document["p"], "q": document["q"]}
+        stored = self._upsert(queue, document, {}, idempotency_key)
+        if stored == record_id(queue, idempotency_key):
+            raise QueueDoesNotExist(queue.name, queue.project)
+        return stored
+
+    def void(self, queue: Queue, idempotency_key: IdempotencyKey, now: float) -> bytes | None:
+        """Store a void record unless the post was made; return the id of the post's message, None if it is void.
+
+        Raises:
+            DuplicateKeyError: the post has a record.
+        """
+        record = idempotency_record(queue, idempotency_key, (), now)
+        stored = self._upsert(queue, record, {"k": []}, idempotency_key)
+        return None if stored == record["_id"] else stored
+
+    def _upsert(
+        self, queue: Queue, document: dict[str, Any], where: dict[str, Any], idempotency_key: IdempotencyKey
+    ) -> bytes:
+        """Store a document unless the session's write was done before; return the id of what is stored.
+
+        The server repeats only the answer of findAndModify with the id; it may answer so to a repeated insertion.
+        """
+        where = {**where, "_id": document["_id"], "p": document["p"], "q": document["q"]}
         command = {"findAndModify": "", "query": where, "update": document, "upsert": True}
-        return bytes(self._write_with_retry(queue, idempotency_key, command)["lastErrorObject"]["upserted"])
+        answer = self._write_with_retry(queue, idempotency_key, command)
+        return bytes(answer["lastErrorObject"].get("upserted", document["_id"]))
 
     def _write_with_retry(
         self, queue: Queue, idempotency_key: IdempotencyKey, command: dict[str, Any]
@@ -89,16 +116,33 @@ class ProducerSessions:
 
 
 def idempotency_record(
-    queue: Queue, idempotency_key: IdempotencyKey, ids: Sequence[bytes], now: float
+    queue: Queue,
+    idempotency_key: IdempotencyKey,
+    ids: Sequence[bytes],
+    now: float,
+    answer: Sequence[str] | None = None,
 ) -> dict[str, Any]:
-    """Return the idempotency record of a post."""
-    return {
+    """Return the idempotency record of a post, with what it returned if that is more than the ids."""
+    record = {
         "_id": record_id(queue, idempotency_key),
         **queue.scope,
         "s": IDEMPOTENCY_RECORD,
         "x": now + IDEMPOTENCY_WINDOW,
         "k": list(ids),
     }
+    return record if answer is None else {**record, "h": _stored(answer)}
+
+
+def _stored(ids: Sequence[str]) -> list[Any]:
+    """Return the stored form of what a post with unique messages returned."""
+    return [[one, one.key] if isinstance(one, PresentId) else one for one in ids]
+
+
+def answer_in(record: Mapping[str, Any]) -> Sequence[str]:
+    """Return what a recorded post returned."""
+    if "h" not in record:
+        return [message.hex() for message in record["k"]]
+    return [one if isinstance(one, str) else PresentId.of(*one) for one in record["h"]]
 
 
 def record_id(queue: Queue, idempotency_key: IdempotencyKey) -> bytes:

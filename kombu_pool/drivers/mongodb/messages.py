@@ -10,6 +10,7 @@ from kombu_pool.drivers.mongodb.deletion import ClaimedMessages, delete_claimed
 from kombu_pool.drivers.mongodb.inspection import count_many
 from kombu_pool.drivers.mongodb.limits import LengthLimit
 from kombu_pool.drivers.mongodb.message_keys import KeyedMessages
+from kombu_pool.drivers.mongodb.post_confirmation import PostConfirmation
 from kombu_pool.drivers.mongodb.posting import MessageWriter
 from kombu_pool.drivers.mongodb.unique import UniqueWriter
 from kombu_pool.drivers.records import escape_surrogates
@@ -52,9 +53,10 @@ class MessageController(Contract):
         self._claimer = claimer
         self._dead_letters = dead_letters
         self._writer = MessageWriter(store)
+        self._confirmation = PostConfirmation(store, self._writer)
         self._length_limit = LengthLimit(store, dead_letters, self._writer)
         self._keyed = KeyedMessages(store)
-        self._unique = UniqueWriter(store, self._writer, self._length_limit, self._keyed)
+        self._unique = UniqueWriter(store, self._writer, self._confirmation, self._length_limit, self._keyed)
         self._limit = location.max_message_size
         self.enable_checksum = location.enable_checksum
 
@@ -73,16 +75,14 @@ class MessageController(Contract):
         if not incoming:
             return []
         with self._client.translated():
-            found = self._store.require(project, queue, incarnation)
+            found = self._store.require_open(project, queue, incarnation)
             if has_unique(incoming):
                 return self._unique.post(found, incoming, client_id, idempotency_key)
             documents = self._writer.documents(found, incoming, client_id, self._store.now())
             store = self._length_limit.post if found.policy.is_bounded else self._writer.store
             ids = store(found, documents, idempotency_key)
             self._store.expect_due(project, queue, min((one["r"] or math.inf) for one in documents))
-            if not self._store.still_exists(found):
-                self._writer.withdraw(documents)
-                raise QueueDoesNotExist(queue, project)
+            self._confirmation.check(found, documents, ids)
         return [message.hex() for message in ids]
 
     def list(

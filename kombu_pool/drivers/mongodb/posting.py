@@ -9,7 +9,8 @@ from pymongo.errors import AutoReconnect, BulkWriteError, DuplicateKeyError
 
 from kombu_pool.drivers.mongodb import idempotency, states
 from kombu_pool.drivers.mongodb.cached_queue import LATE
-from kombu_pool.drivers.mongodb.codec import DELAYED_OR_CLAIMED, FREE_AGAIN, FREE_NEW, NEVER, PARTIAL
+from kombu_pool.drivers.mongodb.codec import DELAYED_OR_CLAIMED, FREE_AGAIN, FREE_NEW, NEVER, PARTIAL, project_of
+from kombu_pool.errors import QueueDoesNotExist
 from kombu_pool.model import WAITING
 
 if TYPE_CHECKING:
@@ -43,12 +44,14 @@ class MessageWriter:
         idempotency_key: IdempotencyKey | None = None,
         *,
         recorded: bool = False,
+        answer: Sequence[str] | None = None,
     ) -> list[bytes]:
         """Store all documents or none, and return their ids; of a post that was made before, the ids from then.
 
-        With ``recorded`` there is an idempotency record in any case, for :meth:`ids_of_duplicate`.
+        With ``recorded`` there is an idempotency record in any case, for :meth:`ids_of_duplicate`. The record contains
+        the ``answer``, what the post returns, if that is more than the ids.
         """
-        ids = self._store_all(queue, documents, idempotency_key, recorded=recorded)
+        ids = self._store_all(queue, documents, idempotency_key, answer, recorded=recorded)
         self.free_late(documents)
         return ids
 
@@ -58,15 +61,12 @@ class MessageWriter:
             late = {"s": {"$in": [FREE_NEW, DELAYED_OR_CLAIMED]}, "r": {"$lte": self._store.now()}}
             self._store.messages.update_many({**_filter_of(documents), **late}, states.MAKE_FREE)
 
-    def withdraw(self, documents: Sequence[dict[str, Any]]) -> None:
-        """Delete documents that were stored in a queue which was deleted meanwhile; no consumer has seen them."""
-        self._store.messages.delete_many(_filter_of(documents))
-
     def _store_all(
         self,
         queue: Queue,
         documents: Sequence[dict[str, Any]],
         idempotency_key: IdempotencyKey | None,
+        answer: Sequence[str] | None,
         *,
         recorded: bool,
     ) -> list[bytes]:
@@ -74,7 +74,7 @@ class MessageWriter:
         if idempotency_key is not None:
             if len(documents) == 1 and self._store.client.has_transactions and not recorded:
                 return [self._sessions.insert(queue, documents[0], idempotency_key)]
-            record = idempotency.idempotency_record(queue, idempotency_key, ids, documents[0]["t"])
+            record = idempotency.idempotency_record(queue, idempotency_key, ids, documents[0]["t"], answer)
             return self._store_recorded(documents, record)
         if len(documents) == 1:
             self._store_one(documents[0])
@@ -92,8 +92,30 @@ class MessageWriter:
     def _find(self, scope: Filter, record_id: bytes) -> dict[str, Any] | None:
         return self._store.messages.find_one({**scope, "_id": record_id}, hint=states.BY_ID)
 
+    def completed_post(
+        self, queue: Queue, idempotency_key: IdempotencyKey
+    ) -> tuple[Sequence[bytes], Sequence[str]] | None:
+        """Return the ids of a post, and what it returned; None if it was not made, and is refused from now on."""
+        now = self._store.now()
+        try:
+            if self._store.client.has_transactions:
+                stored = self._sessions.void(queue, idempotency_key, now)
+                return None if stored is None else ([stored], [stored.hex()])
+            self._store.messages.insert_one(idempotency.idempotency_record(queue, idempotency_key, (), now))
+        except DuplicateKeyError:
+            record = self._find(queue.scope, idempotency.record_id(queue, idempotency_key))
+            if record is not None and record["k"]:
+                return self._finish(record), idempotency.answer_in(record)
+        return None
+
     def _finish(self, record: dict[str, Any]) -> list[bytes]:
-        """Return the ids in a record; make their messages visible, as the process that stored them may have died."""
+        """Return the ids in a record; make their messages visible, as the process that stored them may have died.
+
+        Raises:
+            QueueDoesNotExist: the record is void.
+        """
+        if not record["k"]:
+            raise QueueDoesNotExist(record["q"], project_of(record["p"]))
         if (post := record.get("o")) is not None:
             self.make_visible({**_scope(record), "s": PARTIAL, "o": post}, post)
         return list(record["k"])

@@ -17,6 +17,7 @@ from kombu_pool.errors import IncarnationConflict, QueueDoesNotExist
 from kombu_pool.model import NO_INCARNATION
 from kombu_pool.storage import DEFAULT_LIMIT, page
 from kombu_pool.storage import QueueController as Contract
+from kombu_pool.storage.moving import is_sealed
 from kombu_pool.storage.policy import policy_of, read, write
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ class QueueController(Contract):
 
     ``p`` and ``q`` are project and name, ``m`` the metadata; ``a`` is the incarnation of its assignment, or "" without
     one; ``e`` is the start of the policy that expired messages become dead letters; ``h`` is the owner of the lock for
-    bounded posts, and ``u`` its end; ``z`` is there while the queue is paused.
+    bounded posts, and ``u`` its end; ``z`` is there while the queue is paused. ``o`` is the epoch of the process that
+    may store batches of a move, ``t`` the id of its session, and ``k`` the last number of a moved message.
     """
 
     def __init__(self, store: QueueScanner) -> None:
@@ -71,14 +73,15 @@ class QueueController(Contract):
     def _replace(self, where: Filter, name: str, project: Project, stored: bytes, **others: str | None) -> bool:
         """Replace the metadata and other fields of a queue, for all processes; return whether the queue matches."""
         literals = {key: {"$literal": value} for key, value in {"m": stored, **others}.items()}
-        update: list[dict[str, Any]] = [{"$set": literals}, {"$unset": "e"}]
-        if policy_of(stored).expires_to_dlq:
-            update = [{"$set": {**literals, "e": {"$ifNull": ["$e", self._store.now()]}}}]
+        is_expiring = policy_of(stored).expires_to_dlq
+        expiring = {"e": {"$ifNull": ["$e", self._store.now()]}} if is_expiring else {}
+        removed = [*([] if is_expiring else ["e"]), *(["o", "t"] if "a" in others else [])]
+        update: list[dict[str, Any]] = [{"$set": {**literals, **expiring}}, *({"$unset": name} for name in removed)]
         before = self._store.queues.find_one_and_update(where, update)
         if before is None:
             return False
         self._store.wait_out_caches(project, name, for_claims=True)
-        if len(update) == 1 and "e" not in before:
+        if is_expiring and "e" not in before:
             self._mark_expiring({**queue_filter(project, name), "i": before["_id"]})
         return True
 
@@ -105,11 +108,24 @@ class QueueController(Contract):
                         return True
                     # Another process inserted it.
                 elif found.bears(incarnation):
+                    if incarnation is not None and found.is_sealed:
+                        # The process that sealed it may have died before it waited.
+                        self._end_storing(found)
                     return False
                 elif found.assigned != replaces:
                     raise IncarnationConflict(name, project, found.assigned)
                 elif self._replace({**found.document_filter, "a": replaces}, name, project, stored, a=incarnation):
+                    if is_sealed(incarnation or ""):
+                        self._end_storing(found)
+                    elif found.is_sealed:
+                        self._store.seal_gates.open(self._store.messages, found)
                     return True
+
+    def _end_storing(self, sealed: Queue) -> None:
+        """Wait until no process stores anything in a sealed queue: neither dead letters nor posts."""
+        self._store.wait_out_caches(sealed.project, sealed.name)
+        if self._client.has_transactions:
+            self._store.seal_gates.close(self._store.messages, sealed)
 
     def _insert(self, name: str, project: Project, stored: bytes, assigned: str) -> bool:
         """Store a new queue; return False if there is one of that name."""
@@ -166,7 +182,8 @@ class QueueController(Contract):
                 self._store.messages.count_documents({**queue.scope, **state})
                 for state in (states.free(now), states.delayed(now), states.claimed(now))
             )
-            ends = sorted(self._ends(queue, now), key=lambda found: bytes(found["_id"][1:]))
+            # By time first: the numbers of moved messages count from 1.
+            ends = sorted(self._ends(queue, now), key=lambda found: (found["t"], bytes(found["_id"][1:])))
         posted = [(end["_id"].hex(), end["t"]) for end in ends[:1] + ends[-1:]]
         return queue_stats(claimed, free + delayed, posted, now, paused=queue.paused)
 

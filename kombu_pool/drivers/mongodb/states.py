@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pymongo import ASCENDING, IndexModel
 
-from kombu_pool.drivers.mongodb.codec import DEAD, DELAYED_OR_CLAIMED, FREE_AGAIN, FREE_NEW, NEVER
+from kombu_pool.drivers.mongodb.codec import (
+    DEAD,
+    DELAYED_OR_CLAIMED,
+    FREE_AGAIN,
+    FREE_NEW,
+    NEVER,
+    PARTIAL,
+    PUT_ASIDE,
+)
 from kombu_pool.storage.inspection import holder_tag
 
 if TYPE_CHECKING:
@@ -63,6 +71,8 @@ DEATH_ORDER: Final = (("k", ASCENDING), ("_id", ASCENDING))
 
 FREE_STATES: Final = (FREE_AGAIN, FREE_NEW)
 _PRESENT_STATES: Final = (FREE_AGAIN, FREE_NEW, DELAYED_OR_CLAIMED)
+#: All states of a message.
+_STORED_STATES: Final = (*_PRESENT_STATES, PARTIAL, DEAD, PUT_ASIDE)
 #: Excludes the sentinel among the delayed and claimed messages.
 NOT_SENTINEL: Final = {"x": {"$gt": 0}}
 
@@ -90,6 +100,16 @@ def claimed(now: float, claim: str | Filter | None = None) -> Filter:
 def present(now: float) -> Filter:
     """Free, delayed and claimed messages."""
     return {"s": {"$in": [*_PRESENT_STATES]}, "x": {"$gt": now}}
+
+
+def stored(since: float) -> Filter:
+    """Messages in any state, without those that expired up to a time."""
+    return {"s": {"$in": [*_STORED_STATES]}, "x": {"$gt": since}}
+
+
+def waiting(now: float) -> Filter:
+    """Free and delayed messages, also expired ones, that no live claim holds."""
+    return {"s": {"$in": [*_PRESENT_STATES]}, "$nor": [claimed(now)]}
 
 
 def expired(now: float) -> Filter:
@@ -122,6 +142,10 @@ REVIVE: Final[list[dict[str, Any]]] = [
     {"$set": {"s": FREE_AGAIN, "r": 0.0, "c": None, "x": "$y"}},
     {"$unset": ["w", "k", "y", "z"]},
 ]
+
+
+#: Puts messages aside for a move.
+PUT_ASIDE_UPDATE: Final[list[dict[str, Any]]] = [{"$set": {"s": PUT_ASIDE, "x": NEVER, "y": "$x"}}]
 
 
 def dead_update(reason: str, when: float | str, **others: Any) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from kombu_pool.drivers.mongodb import scan_sentinels, schema, states
 from kombu_pool.drivers.mongodb.cached_queue import CLAIM_TTL, POST_TTL, CachedQueue, Queue
 from kombu_pool.drivers.mongodb.claim_cache import ClaimCache
 from kombu_pool.drivers.mongodb.codec import project_key, project_of
+from kombu_pool.drivers.mongodb.seal_gates import SealGates
 from kombu_pool.errors import QueueDoesNotExist
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Store:
         self.claim_cache = ClaimCache()
         #: By the incarnations of queues, how many messages each had, and the monotonic time of the count.
         self.sizes: dict[bytes, tuple[int, float]] = {}
+        self.seal_gates = SealGates()
         # Guesses: the command that relies on one checks it.
         self._cached: OrderedDict[tuple[Project, str], CachedQueue] = OrderedDict()
 
@@ -77,7 +79,7 @@ class Store:
         return None if found is None else self.cache(found, before).queue
 
     def require(self, project: Project, name: str, incarnation: str | None) -> Queue:
-        """Return a queue that was read less than the cache's ttl ago; see :meth:`still_exists`.
+        """Return a queue that was read less than the cache's ttl ago; see :meth:`is_fresh`.
 
         Raises:
             QueueDoesNotExist: it does not exist, or does not bear the ``incarnation`` if one is given.
@@ -95,13 +97,17 @@ class Store:
         cached = self._cached.get((project, name))
         return cached if cached is not None and cached.queue.bears(incarnation) else None
 
-    def still_exists(self, queue: Queue) -> bool:
-        """Return whether a cached queue existed throughout the operation that used it."""
+    def require_open(self, project: Project, name: str, incarnation: str | None) -> Queue:
+        """Return a queue to post to, as :meth:`require` does; a sealed one does not exist for posts."""
+        queue = self.require(project, name, incarnation)
+        if queue.is_sealed:
+            raise QueueDoesNotExist(name, project)
+        return queue
+
+    def is_fresh(self, queue: Queue) -> bool:
+        """Return whether a cached queue was as it is throughout the operation that used it."""
         cached = self._cached.get((queue.project, queue.name))
-        if cached is not None and cached.is_fresh(queue):
-            return True
-        found = self.queue(queue.project, queue.name)
-        return found is not None and found.incarnation == queue.incarnation
+        return cached is not None and cached.is_fresh(queue)
 
     def expect_due(self, project: Project, name: str, at: float) -> None:
         """Record when a message of a queue becomes free."""

@@ -1,9 +1,4 @@
-"""Stores unique messages: an index admits one document with an id in a queue.
-
-For the scopes ``waiting`` and ``unfinished`` that is the message itself; when it is deleted or dies, the id is free.
-For a number of seconds it is a document of its own, a *hold*: ``v`` the id, ``x`` its end, ``k`` the message, ``w`` the
-key. Its message names the id in ``vs``.
-"""
+"""Stores unique messages, and what their posts change of those that hold their ids."""
 
 from __future__ import annotations
 
@@ -13,10 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pymongo.errors import BulkWriteError, WriteError
 
-from kombu_pool.drivers.mongodb import idempotency, states
-from kombu_pool.drivers.mongodb.codec import IDEMPOTENCY_RECORD, PARTIAL
-from kombu_pool.errors import ConnectionError, QueueDoesNotExist  # noqa: A004 - Zaqar's name for it
-from kombu_pool.model import EXTEND, REPLACE, PresentId
+from kombu_pool.drivers.mongodb import idempotency
+from kombu_pool.drivers.mongodb.codec import IDEMPOTENCY_RECORD
+from kombu_pool.drivers.mongodb.unique_holders import UniqueHolders
+from kombu_pool.errors import ConnectionError  # noqa: A004 - Zaqar's name for it
+from kombu_pool.model import EXTEND, REPLACE
 from kombu_pool.storage.unique import UniquePost
 
 if TYPE_CHECKING:
@@ -27,8 +23,10 @@ if TYPE_CHECKING:
     from kombu_pool.drivers.mongodb.cached_queue import Queue
     from kombu_pool.drivers.mongodb.limits import LengthLimit
     from kombu_pool.drivers.mongodb.message_keys import KeyedMessages
+    from kombu_pool.drivers.mongodb.post_confirmation import PostConfirmation
     from kombu_pool.drivers.mongodb.posting import MessageWriter
     from kombu_pool.drivers.mongodb.store import Store
+    from kombu_pool.drivers.mongodb.unique_holders import Held
     from kombu_pool.model import IdempotencyKey
     from kombu_pool.storage.validation import ValidMessage
 
@@ -39,25 +37,13 @@ _DUPLICATE_KEY = 11000
 _MAX_ATTEMPTS = 100
 
 
-class _Held(NamedTuple):
-    """The message that holds an id; None in place of its document if it is gone."""
-
-    id: PresentId
-    document: Document | None
-    hold: Document | None
-
-    def waits(self, now: float) -> bool:
-        """Return whether the message waits."""
-        return self.document is not None and not states.is_claimed(self.document, now)
-
-
 class _Changes(NamedTuple):
     """What a post changes of the messages that hold its ids."""
 
     #: The documents that it deletes, as its own messages replace them.
     replaced: list[Document]
     #: What held ids that messages with the same key take over.
-    freed: list[_Held]
+    freed: list[Held]
     #: Messages that wait, with their new due times.
     delayed: list[tuple[Document, float]]
     #: Holds, with their new ends.
@@ -71,9 +57,18 @@ class _ChangedError(Exception):
 class UniqueWriter:
     """Posts with unique messages."""
 
-    def __init__(self, store: Store, writer: MessageWriter, limit: LengthLimit, keyed: KeyedMessages) -> None:
+    def __init__(
+        self,
+        store: Store,
+        writer: MessageWriter,
+        confirmation: PostConfirmation,
+        limit: LengthLimit,
+        keyed: KeyedMessages,
+    ) -> None:
         self._store = store
+        self._holders = UniqueHolders(store)
         self._writer = writer
+        self._confirmation = confirmation
         self._limit = limit
         self._keyed = keyed
 
@@ -94,7 +89,8 @@ class UniqueWriter:
             changes = self._drop(post, self._held_by_others(queue, post, now), now)
             documents = self._writer.documents(queue, post.stored, client_id, now)
             holds = _holds(queue, post.stored, documents, now)
-            transaction = _Transaction(self._store, self._writer, self._keyed, changes, holds, now)
+            answer = post.ids([document["_id"].hex() for document in documents])
+            transaction = _Transaction(self._store, self._writer, self._keyed, changes, holds, answer, now)
             try:
                 ids = self._store_all(queue, documents, idempotency_key, transaction)
             except (WriteError, BulkWriteError, _ChangedError) as error:
@@ -119,40 +115,15 @@ class UniqueWriter:
         else:
             ids = transaction.store(queue, documents, idempotency_key)
         self._store.expect_due(queue.project, queue.name, min((one["r"] or math.inf) for one in documents))
-        if not self._store.still_exists(queue):
-            self._writer.withdraw(documents)
-            raise QueueDoesNotExist(queue.name, queue.project)
+        self._confirmation.check(queue, documents, ids)
         return ids
 
-    def _held_by_others(self, queue: Queue, post: UniquePost, now: float) -> list[_Held | None]:
+    def _held_by_others(self, queue: Queue, post: UniquePost, now: float) -> list[Held | None]:
         """Return what holds the ids of messages; an id whose scope is over is freed."""
-        names = [message.unique.id for message in post.messages if message.unique is not None]
-        found = list(self._store.messages.find({**queue.scope, "v": {"$in": names}}, hint=states.BY_UNIQUE_ID))
-        messages = self._messages_of_holds(queue, found, now)
-        held = {one["v"]: self._held(queue, one, messages, now) for one in found}
+        held = self._holders.find(queue, [one.unique.id for one in post.messages if one.unique is not None], now)
         return [None if message.unique is None else held.get(message.unique.id) for message in post.messages]
 
-    def _messages_of_holds(self, queue: Queue, found: Sequence[Document], now: float) -> dict[bytes, Document]:
-        """Return the messages of those holds that have some, by their ids."""
-        ids = [one["k"][0] for one in found if one["s"] == IDEMPOTENCY_RECORD and one["x"] > now]
-        where = {**queue.scope, "_id": {"$in": ids}, **states.present(now)}
-        return {one["_id"]: one for one in self._store.messages.find(where)} if ids else {}
-
-    def _held(self, queue: Queue, found: Document, messages: dict[bytes, Document], now: float) -> _Held | None:
-        if found["s"] == IDEMPOTENCY_RECORD:
-            if found["x"] <= now:
-                self._store.messages.delete_one({"_id": found["_id"], **queue.scope, "x": found["x"]})
-                return None
-            message_id = found["k"][0]
-            return _Held(PresentId.of(message_id.hex(), found["w"]), messages.get(message_id), found)
-        is_over = found["x"] <= now or (found.get("vw") and states.is_claimed(found, now))
-        if is_over and found["s"] != PARTIAL:
-            same = {key: found[key] for key in ("_id", "s", "r", "c")}
-            self._store.messages.update_one({**queue.scope, **same}, {"$unset": {"v": "", "vw": ""}})
-            return None
-        return _Held(PresentId.of(found["_id"].hex(), found.get("j")), found, None)
-
-    def _drop(self, post: UniquePost, held: Sequence[_Held | None], now: float) -> _Changes:
+    def _drop(self, post: UniquePost, held: Sequence[Held | None], now: float) -> _Changes:
         """Drop the messages whose ids are held; return what the post changes of those that hold them."""
         changes = _Changes([], [], [], [])
         present: list[str | None] = []
@@ -199,6 +170,7 @@ class _Transaction:
         keyed: KeyedMessages,
         changes: _Changes,
         holds: Sequence[Document],
+        answer: Sequence[str],
         now: float,
     ) -> None:
         self._store = store
@@ -206,6 +178,7 @@ class _Transaction:
         self._keyed = keyed
         self._changes = changes
         self._holds = holds
+        self._answer = answer
         self._now = now
 
     @property
@@ -220,7 +193,8 @@ class _Transaction:
         if not self._store.client.has_transactions:
             return self._store_in_steps(queue, documents, key)
         ids = [document["_id"] for document in documents]
-        record = [] if key is None else [idempotency.idempotency_record(queue, key, ids, documents[0]["t"])]
+        now, answer = documents[0]["t"], self._answer
+        record = [] if key is None else [idempotency.idempotency_record(queue, key, ids, now, answer)]
 
         def write(session: ClientSession) -> None:
             self.apply(session)
@@ -252,14 +226,14 @@ class _Transaction:
         if self._holds:
             self._store.messages.insert_many(list(self._holds))
         try:
-            return self._writer.store(queue, documents, key)
+            return self._writer.store(queue, documents, key, recorded=True, answer=self._answer)
         except Exception:
             if self._holds:
                 self._store.messages.delete_many({**queue.scope, "_id": {"$in": [one["_id"] for one in self._holds]}})
             raise
 
 
-def _extend(changes: _Changes, message: ValidMessage, held: _Held, now: float) -> None:
+def _extend(changes: _Changes, message: ValidMessage, held: Held, now: float) -> None:
     document, due, unique = held.document, now + (message.delay or 0), message.unique
     if document is not None and held.waits(now) and due > max(document["r"], now):
         changes.delayed.append((document, due))

@@ -9,6 +9,7 @@ from kombu_pool import drivers
 from kombu_pool.drivers.mongodb import cached_queue
 from kombu_pool.model import ACTIVE
 from kombu_pool.testing import ManualClock, QueueHandle
+from tests.support.mongodb.moving_programs import SOURCE, TARGET
 from tests.support.servers import mongodb
 
 if TYPE_CHECKING:
@@ -175,3 +176,25 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         monkeypatch.setattr(owner, name, step)
 
     return arrange
+
+
+@pytest.fixture
+def source(driver: DataDriver) -> QueueHandle:
+    """A queue that is about to be moved."""
+    driver.queue_controller.create(SOURCE, {}, incarnation="present")
+    return QueueHandle(driver, SOURCE, None)
+
+
+@pytest.fixture
+def target(driver: DataDriver) -> QueueHandle:
+    """The queue that it moves to."""
+    driver.queue_controller.create(TARGET, {}, incarnation="opened")
+    return QueueHandle(driver, TARGET, None)
+
+
+@pytest.fixture
+def another(uri: str, clock: ManualClock) -> Iterator[QueueHandle]:
+    """The source with the caches of another process."""
+    opened = drivers.open_data(uri, clock=clock)
+    yield QueueHandle(opened, SOURCE, None)
+    opened.close()

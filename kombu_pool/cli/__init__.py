@@ -10,6 +10,7 @@ from kombu_pool.cli.broker import BrokerUrl
 from kombu_pool.cli.dead_letters import list_dead, redrive
 from kombu_pool.cli.doctor import doctor
 from kombu_pool.cli.messages import peek, purge
+from kombu_pool.cli.moves import list_moves, move
 from kombu_pool.cli.options import JSON_OBJECT
 from kombu_pool.cli.pausing import pause, resume
 from kombu_pool.cli.pools import add_pool, check_health, list_pools, remove_pool, set_pool
@@ -22,7 +23,7 @@ __all__ = ["main", "pool"]
 
 _COMMANDS = (
     list_queues, show, watch, delete, pause, resume, peek, purge, tasks, cancel, reschedule, now, list_dead, redrive,
-    transfer, list_pools, add_pool, set_pool, remove_pool, check_health, doctor,
+    transfer, move, list_moves, list_pools, add_pool, set_pool, remove_pool, check_health, doctor,
     web,
 )  # fmt: skip
 _INTERRUPTED = 130

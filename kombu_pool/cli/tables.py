@@ -17,8 +17,8 @@ Row = tuple[object, ...]
 #: Columns of numbers, which are aligned to the right.
 _NUMBERS = frozenset(
     {
-        "AGE", "CLAIMED", "CLAIMS", "CONSUMERS", "COUNT", "DELAYED", "GROWTH/s", "IN/s", "OLDEST", "OUT/s", "PID",
-        "PRIORITY", "QUEUES", "READY", "REMAINING", "REQUEUED", "SIZE", "WEIGHT",
+        "AGE", "CLAIMED", "CLAIMS", "CONSUMERS", "COPIED", "COUNT", "DELAYED", "GROWTH/s", "HELD", "IN/s", "LEFT",
+        "OLDEST", "OUT/s", "PID", "PRIORITY", "QUEUES", "READY", "REMAINING", "REQUEUED", "SIZE", "WEIGHT",
     }
 )  # fmt: skip
 

@@ -118,10 +118,16 @@ class QueueMoves:
                 f"queue {queue!r} is exclusive, or is deleted when it is unused: it goes with its consumers"
             )
 
-    def take_over(self, queue: str, project: Project, found: Assignment, holder: str) -> Assignment | None:
-        """Let another process do the work of a move, and its last one no more."""
+    def take_over(
+        self, queue: str, project: Project, found: Assignment, holder: str, *, copies: bool = False
+    ) -> Assignment | None:
+        """Let another process do the work of a move, and its last one no more; "": the next one that looks for work.
+
+        ``copies``: what is left is copied, also if the move was begun to drain the source.
+        """
         assert found.move is not None  # noqa: S101 - the caller has seen one
-        move = replace(found.move, holder=holder, epoch=found.move.epoch + 1, beats=0)
+        copies = copies or found.move.copies
+        move = replace(found.move, holder=holder, epoch=found.move.epoch + 1, beats=0, copies=copies)
         changed = self._changed(queue, project, found, found._replace(move=move))
         if changed is not None and holder:
             last = found.move.holder or "none"
@@ -136,6 +142,8 @@ class QueueMoves:
     def step(self, queue: str, project: Project, found: Assignment) -> Assignment | None:
         """Make the next step of a move; return the same assignment if it takes more such steps."""
         assert found.move is not None  # noqa: S101 - the caller has seen one
+        if found.state not in (ACTIVE, MOVING):
+            return None  # The queue is deleted: a step must not bring it back.
         steps = {PLANNED: self._open_target, COPYING: self._copy, DRAINING: self._drain, MOVED: self._collect}
         if found.move.phase != PLANNED:
             return steps[found.move.phase](queue, project, found, found.move)
@@ -165,6 +173,9 @@ class QueueMoves:
             logger.warning("The move of queue %r has ended: it stays in pool %s", queue, move.source)
         else:
             self._restore(queue, project, found)
+            present = self._catalogue.find(project, queue)
+            if present is None or move.opened == present.incarnation or _is_of(present, move):
+                return False  # Another process has opened the target, and its queue may have messages.
         with suppress(errors.PoolUnavailable, errors.PoolDoesNotExist), self._open_pools.get(move.target) as target:
             target.queues.delete(queue, project, incarnation=move.opened)
         return True
@@ -313,6 +324,10 @@ class QueueMoves:
         finally:
             self._invalidate(queue, project)
         return changed
+
+
+def _is_of(found: Assignment, move: Move) -> bool:
+    return found.move is not None and found.move.id == move.id
 
 
 def _moves_of(pool: PoolHandle) -> MoveController:

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kombu_pool.errors import KombuPoolError
+from kombu_pool.model import ACTIVE, MOVING
 from kombu_pool.moves import MOVED
 from kombu_pool.pooling.moving.run import MoveRun
 from kombu_pool.storage import IDEMPOTENCY_WINDOW
@@ -183,4 +184,4 @@ class MoveUpkeep:
 
 
 def _is_over(found: Assignment) -> bool:
-    return found.move is None or found.move.phase == MOVED
+    return found.move is None or found.move.phase == MOVED or found.state not in (ACTIVE, MOVING)

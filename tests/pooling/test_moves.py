@@ -242,3 +242,16 @@ def test_what_cannot_be_moved_is_named(queue, populated):
     populated.queue_controller.create("exclusive", None, expiry=Expiry(5.0, from_now=True, holder="h", holder_ttl=9.0))
     with pytest.raises(errors.NotPermitted, match="exclusive"):
         populated.catalog.moves.plan("exclusive", None, "b", copies=True, holder="h")
+
+
+def test_only_the_process_that_holds_a_move_copies_messages(queue, other):
+    queue.post("a")
+    found = step_to(queue, COPYING)
+    moves = other.driver.catalog.moves
+
+    with pytest.raises(errors.NotPermitted, match="take the move over"):
+        moves.step("of-a", None, found)
+
+    taken = moves.take_over("of-a", None, found, "another")
+    assert moves.step("of-a", None, taken).move.phase == DRAINING
+    assert queue.driver.catalog.moves.step("of-a", None, found) is None

@@ -65,6 +65,8 @@ class QueueMoves:
         self._clock = clock
         self._restore = restore
         self._invalidate = invalidate
+        #: The moves that this object holds, by id and epoch: two processes of one epoch could store a batch twice.
+        self._held: set[tuple[str, int]] = set()
 
     def all(self) -> Sequence[tuple[Project, str, Assignment]]:
         """Return (project, queue, assignment) of the queues with a move."""
@@ -103,6 +105,7 @@ class QueueMoves:
                 tombstones=() if found.move is None else found.move.tombstones,
             )
             if self._catalogue.replace(project, queue, found, found._replace(move=move)):
+                self._held.add((move.id, move.epoch))
                 logger.info("Queue %r is about to move from pool %s to pool %s", queue, move.source, move.target)
                 return found._replace(move=move)
 
@@ -129,6 +132,8 @@ class QueueMoves:
         copies = copies or found.move.copies
         move = replace(found.move, holder=holder, epoch=found.move.epoch + 1, beats=0, copies=copies)
         changed = self._changed(queue, project, found, found._replace(move=move))
+        if changed is not None:
+            self._held.add((move.id, move.epoch))
         if changed is not None and holder:
             last = found.move.holder or "none"
             logger.info("The move of queue %r to pool %s is continued; its last process: %s", queue, move.target, last)
@@ -140,11 +145,17 @@ class QueueMoves:
         return self._advanced(queue, project, found, 0, phase=found.move.phase)
 
     def step(self, queue: str, project: Project, found: Assignment) -> Assignment | None:
-        """Make the next step of a move; return the same assignment if it takes more such steps."""
+        """Make the next step of a move; return the same assignment if it takes more such steps.
+
+        Raises:
+            NotPermitted: messages are to be copied, and this object has neither planned nor taken over the move.
+        """
         assert found.move is not None  # noqa: S101 - the caller has seen one
         if found.state not in (ACTIVE, MOVING):
             return None  # The queue is deleted: a step must not bring it back.
         steps = {PLANNED: self._open_target, COPYING: self._copy, DRAINING: self._drain, MOVED: self._collect}
+        if found.move.phase in (COPYING, DRAINING) and (found.move.id, found.move.epoch) not in self._held:
+            raise errors.NotPermitted(f"another process moves queue {queue!r}: take the move over first")
         if found.move.phase != PLANNED:
             return steps[found.move.phase](queue, project, found, found.move)
         return self.open_target(queue, project, found)

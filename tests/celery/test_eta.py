@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+import time
 from datetime import datetime, timedelta, timezone
 
+import kombu_pool
 from tests.support.celery.worker import eventually
 from tests.support.limits import best_of
 
@@ -39,3 +41,18 @@ def test_tasks_come_within_200_ms_of_their_eta_and_no_worker_keeps_them_until_th
     eventually(lambda: {task["request"]["id"] for task in inspected.scheduled()[worker.name]} == ids)
     assert inspected.reserved() == {worker.name: []}
     assert site.counts() == (len(hidden), 0)
+
+
+def test_a_task_that_is_rescheduled_to_an_earlier_time_runs_then(site):
+    site.lone_worker("--pool=threads", "--concurrency=4")
+    at_once, soon, later = (site.send("when", countdown=3600) for _ in range(3))
+    eventually(lambda: site.counts() == (3, 0))
+    tasks, due = kombu_pool.tasks(site.app), time.time() + 1
+
+    tasks.change(at_once.id, due=0)
+    tasks.change(soon.id, due=due)
+
+    assert site.answer(at_once)
+    assert site.answer(soon) >= due - 0.1
+    eventually(lambda: site.counts() == (1, 0))
+    tasks.cancel(later.id)

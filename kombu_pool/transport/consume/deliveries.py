@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 from kombu.compression import decompress
 from kombu.message import Message as KombuMessage
 
-from kombu_pool.transport.publish.envelope import enveloped
+from kombu_pool.transport.publish.envelope import DELAYED_BY_ETA, due_time, enveloped
 from kombu_pool.transport.publish.revocation import MARKER, mark_revoked
 from kombu_pool.transport.upkeep.dead_letters import headers_of
 
@@ -51,6 +52,8 @@ class Message(KombuMessage):  # type: ignore[misc] # Kombu has no types
         self._state = "RECEIVED"
         if MARKER in headers:
             mark_revoked(headers)
+        if DELAYED_BY_ETA in envelope and delivery_tag:
+            self._forget_eta()
         if "compression" in headers:
             self._decompress(headers["compression"])
 
@@ -66,6 +69,12 @@ class Message(KombuMessage):  # type: ignore[misc] # Kombu has no types
         if self.delivery_info["consumer_tag"] not in self.channel.no_ack_consumers:
             self.channel.basic_ack(self.delivery_tag, multiple)
             self._state = "ACK"
+
+    def _forget_eta(self) -> None:
+        """Drop an eta that is still ahead: the store waited until the task was rescheduled to an earlier time."""
+        due = due_time(self.headers.get("eta"))
+        if due is not None and due > time.time():
+            self.headers = {**self.headers, "eta": None}
 
     def _decompress(self, method: str) -> None:
         try:

@@ -44,6 +44,9 @@ TRANSIENT = 1
 #: The header by which a message without a task's id gets its key.
 KEY_HEADER = "x-message-key"
 
+#: The key of an envelope whose message the store delays until the task's eta.
+DELAYED_BY_ETA = "delayed-by-eta"
+
 _BODIES = (bytes, str)
 
 
@@ -173,13 +176,22 @@ def _priority(priority: Any) -> int:
 
 def _delay(message: NewMessage, eta: Any, now: float) -> None:
     """Delay the message until its eta; an eta that cannot be parsed is left to the worker."""
-    try:
-        due = datetime.fromisoformat(eta.replace("Z", "+00:00") if eta.endswith("Z") else eta)
-    except (AttributeError, ValueError):
+    due = due_time(eta)
+    if due is None:
         return
-    delay = min((due if due.tzinfo else due.replace(tzinfo=timezone.utc)).timestamp() - now, LONGEST_DELAY)
+    delay = min(due - now, LONGEST_DELAY)
     if delay > SHORTEST_DELAY:
         message["delay"] = delay
+        message["body"] = {**message["body"], DELAYED_BY_ETA: True}
         if message["ttl"]:
             # The ttl counts from the message's arrival in the queue, as in AMQP.
             message["ttl"] += delay
+
+
+def due_time(eta: Any) -> float | None:
+    """Return a task's eta in seconds since the epoch; None if it cannot be parsed."""
+    try:
+        due = datetime.fromisoformat(eta.replace("Z", "+00:00") if eta.endswith("Z") else eta)
+    except (AttributeError, ValueError):
+        return None
+    return (due if due.tzinfo else due.replace(tzinfo=timezone.utc)).timestamp()

@@ -8,6 +8,7 @@
 #   make check        what CI runs: format, lint, types, layers, language, peers, tests with coverage
 #   make chaos        ten minutes of kills, cuts and full disks; STORE=redis asks only one store, SEED=7 repeats a run
 #   make docs         the documentation as a site, in docs/_build/html; a warning is an error
+#   make pictures     draw the pictures of the pages again, from their texts; needs Graphviz
 #   make release-check  build the sdist and the wheel, and use each in bare environments of two Pythons
 #   make servers      install those servers, where that may be done
 #   make bench        the benchmarks, with peers beside us; STORE=redis or STORE=mongodb asks only about that
@@ -27,7 +28,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help quickstart test coverage peers peers-celery check format lint types layers language chaos docs release-check servers bench clean
+.PHONY: help quickstart test coverage peers peers-celery check format lint types layers language chaos docs pictures release-check servers bench clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -87,6 +88,10 @@ chaos: $(VENV)/.dev.installed servers
 docs: $(VENV)/.docs.installed
 	$(BIN)/python -m sphinx -W --keep-going -j auto -q docs docs/_build/html
 	@echo "docs/_build/html/index.html"
+
+pictures: $(VENV)/.dev.installed
+	@command -v dot >/dev/null || .ci/servers graphviz
+	$(BIN)/python -m tests.support.docs.pictures
 
 release-check: $(VENV)/.dev.installed
 	@$(BIN)/python -m tests.support.release

@@ -7,6 +7,8 @@ from importlib.metadata import version as version_of
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sphinx.application import Sphinx
 
 project = "kombu_pool"
@@ -23,6 +25,7 @@ extensions = [
 ]
 html_theme = "furo"
 html_title = f"kombu_pool {version}"
+html_show_copyright = False
 html_static_path: list[str] = []
 html_theme_options = {"navigation_with_keys": True}
 exclude_patterns = ["_build"]
@@ -47,46 +50,39 @@ autodoc_type_aliases: dict[str, str] = {}
 
 #: Files of the project that are pages of the site, too.
 PAGES = {"../CHANGELOG.md": "project/changelog.md", "../CONTRIBUTING.md": "project/contributing.md"}
+#: A link to a page, in a row of the index.
+PAGE = re.compile(r"\]\((\w[\w/-]*)\.md\)")
 OUTSIDE = re.compile(r"\[([^\]]+)\]\((?:\.\./|examples)[^)]*\)")
+#: The pages that are made from the code, by the heading of the index below which they stand.
+MADE = {"Reference": ["reference/library", "reference/commands", "reference/options"]}
 CONTENTS = """
 
 ```{{toctree}}
 :hidden:
-:caption: To use it
+:caption: {caption}
 
-{use}
-```
-
-```{{toctree}}
-:hidden:
-:caption: Reference
-
-reference/library
-reference/commands
-reference/options
-project/changelog
-```
-
-```{{toctree}}
-:hidden:
-:caption: To work on it
-
-{work}
-project/contributing
+{pages}
 ```
 """
 
 
 def add_contents(app: Sphinx, docname: str, source: list[str]) -> None:
     """Give the index the table of contents that its own tables are, and lead links to pages of the site."""
-    if docname == "index":
-        use, _, work = source[0].partition("## To work on it")
-        listed = ["\n".join(name for name in re.findall(r"\]\((\w[\w/-]*)\.md\)", part)) for part in (use, work)]
-        source[0] += CONTENTS.format(use=listed[0], work=listed[1])
     for file, page in PAGES.items():
         source[0] = source[0].replace(f"]({file}", f"]({page}")
+    if docname == "index":
+        source[0] += "".join(contents(source[0]))
     # What else is not on the site is named, without a link.
     source[0] = OUTSIDE.sub(r"\1", source[0])
+
+
+def contents(index: str) -> Iterator[str]:
+    """Yield a table of contents for each section of the index that has a table of pages."""
+    for section in index.split("\n## ")[1:]:
+        caption = section.partition("\n")[0]
+        listed = [name for row in re.findall(r"^\| \[.*", section, re.MULTILINE) for name in PAGE.findall(row)]
+        if listed:
+            yield CONTENTS.format(caption=caption, pages="\n".join([*listed, *MADE.get(caption, [])]))
 
 
 def lead_into_the_site(app: Sphinx, path: object, docname: str, content: list[str]) -> None:

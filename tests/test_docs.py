@@ -76,7 +76,8 @@ def test_the_readme_is_short_and_begins_with_a_task():
     assert max(map(len, filter(lambda line: not line.startswith(("|", "$")), lines))) <= 140
     assert "@app.task" in first
     assert first.index("$ make quickstart") < first.index("$ make test") < first.index("@app.task")
-    assert "Redis Cluster" in "\n".join(lines[:5])
+    assert "Redis Cluster" in "\n".join(lines[:6])
+    assert all(re.search(r"\d", line) for line in lines[2:5])
 
 
 def test_the_layouts_are_those_that_the_drivers_check():

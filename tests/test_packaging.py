@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tarfile
@@ -62,6 +63,18 @@ def test_the_sdist_is_complete(in_sdist):
     tree = files("*.md", "LICENSE", "Makefile", "pyproject.toml", "docs/*.md", "examples/**/*.py", "tests/**/*.py")
 
     assert tree <= in_sdist
+
+
+def test_the_description_has_no_link_that_leads_nowhere_from_a_package_index(built):
+    (wheel,) = built.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        text = archive.read(name).decode().partition("\n\n")[2]
+
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    assert text.startswith("# kombu_pool\n")
+    assert [link for link in links if not link.startswith(("https://", "#"))] == []
+    assert "https://pypi.org/project/kombu-pool/#files" in links
 
 
 @pytest.mark.parametrize(

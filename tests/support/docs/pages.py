@@ -39,6 +39,15 @@ def blocks() -> dict[tuple[str, str], Block]:
     return found
 
 
+def sections(name: str) -> dict[str, list[Block]]:
+    """Return the blocks of a page by the heading of their section, in order."""
+    _, *parts = re.split(r"^## ", (ROOT / name).read_text(), flags=re.MULTILINE)
+    return {
+        part.partition("\n")[0]: [Block(name, language, text) for language, text in _FENCED.findall(part)]
+        for part in parts
+    }
+
+
 def links(page: Path) -> list[tuple[Path, str]]:
     """Return the file and the anchor that each relative link of a page leads to."""
     text = _FENCED.sub("", page.read_text())

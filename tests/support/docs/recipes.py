@@ -1,10 +1,11 @@
-"""Which tests take which blocks: ``@pytest.mark.recipe(PAGE, FIRST_LINE, ...)``."""
+"""Which tests take which blocks: ``@pytest.mark.recipe(PAGE, FIRST_LINE, ...)``, or ``(PAGE)`` for all of a page."""
 
 from __future__ import annotations
 
 import ast
 
-from tests.support.docs.pages import ROOT
+from tests.support.docs.not_run import NOT_RUN
+from tests.support.docs.pages import ROOT, SHOWN, blocks
 
 
 def marked() -> set[tuple[str, str]]:
@@ -14,5 +15,10 @@ def marked() -> set[tuple[str, str]]:
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.recipe":
                 page, *firsts = (ast.literal_eval(each) for each in node.args)
-                found |= {(page, first) for first in firsts}
+                found |= {(page, first) for first in firsts} or all_of(page)
     return found
+
+
+def all_of(page: str) -> set[tuple[str, str]]:
+    """Return the page and the first line of each block of a page that can be run."""
+    return {key for key, block in blocks().items() if key[0] == page and block.language not in SHOWN} - NOT_RUN.keys()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 
 #: Options of a worker that a test starts by itself: without neighbours it starts a second faster.
 QUICK = "--pool=solo --without-mingle --without-gossip --without-heartbeat --loglevel=INFO"
-_FILE = re.compile(r"# (\w+\.py)$", re.MULTILINE)
+_FILE = re.compile(r"# ([\w/]+\.py)$", re.MULTILINE)
+#: A command that only reads, and that a reader would repeat until its answer has come.
+_READING = re.compile(r"celery -A \w+ pool (?:dead|ls|queues|tasks)\b(?!.*--delete)")
 #: What differs from run to run: ids, pids before a time, times, ages, sizes, tags of consumers.
 _VARIES = re.compile(
     r"\b[0-9a-f]{16,}\b|(\b\d+\s+)?\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\+00:00"
@@ -41,10 +44,12 @@ class Terminal:
             text = text.replace(written, meant)
         return text
 
-    def write(self, block: Block, before: str = "", after: str = "") -> None:
-        """Store a Python block in the file that a comment on its first line names."""
-        first = block.text.partition("\n")[0]
-        (self.folder / _FILE.search(first)[1]).write_text(before + self.substitute(block.text) + after)
+    def write(self, block: Block, before: str = "", after: str = "") -> str:
+        """Store a Python block in the file that a comment on its first line names; return the name."""
+        name = file_of(block)
+        (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (self.folder / name).write_text(before + self.substitute(block.text) + after)
+        return name
 
     def create(self, file: str, text: str) -> None:
         (self.folder / file).write_text(text)
@@ -66,10 +71,25 @@ class Terminal:
             if command.endswith("&"):
                 self.worker(command.removesuffix("&"))
                 continue
-            said = self.run(command)
-            assert not shown or _cells(said) == _cells(shown), f"{command}\n{said}"
-            printed += said
+            printed += self._answer(command, shown)
         return printed
+
+    def _answer(self, command: str, shown: str) -> str:
+        """Run a command of a block; one that only reads is repeated until it prints what the page shows."""
+        said = self.run(command)
+        if shown and _READING.match(command):
+            eventually(lambda: _cells(self.run(command)) == _cells(shown), LIMIT, lambda: f"{command}\n{said}")
+        elif shown:
+            assert _cells(said) == _cells(shown), f"{command}\n{said}"
+        if command.startswith("kill "):
+            self.wait_for_workers()
+        return said
+
+    def wait_for_workers(self) -> None:
+        """Wait until the workers have ended, as they were told."""
+        for process, _ in self._workers:
+            if _is_worker(process):
+                process.wait(LIMIT)
 
     def run(self, command: str) -> str:
         """Run a command until it ends well; return what it printed."""
@@ -101,13 +121,20 @@ class Terminal:
             assert process.poll() is None, log.read_text()
 
     def close(self) -> None:
-        """End all workers; each of them has to end well."""
-        for process, _ in self._workers:
-            process.terminate()
-        codes = [self._end(process) for process, _ in self._workers]
-        assert not any(codes), self.log()
+        """End all workers, then the servers that they need; each of them has to end well."""
+        started = [process for process, _ in self._workers]
+        workers = [process for process in started if _is_worker(process)]
+        codes = self._end(workers)
+        # A web server may end by the signal itself.
+        others = {*self._end([process for process in started if process not in workers])} - {-signal.SIGTERM}
+        assert not any([*codes, *others]), self.log()
 
-    def _end(self, process: subprocess.Popen[bytes]) -> int:
+    def _end(self, processes: list[subprocess.Popen[bytes]]) -> list[int]:
+        for process in processes:
+            process.terminate()
+        return [self._code_of(process) for process in processes]
+
+    def _code_of(self, process: subprocess.Popen[bytes]) -> int:
         try:
             return process.wait(LIMIT)
         except subprocess.TimeoutExpired:
@@ -117,6 +144,16 @@ class Terminal:
     def _environment(self) -> dict[str, str]:
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         return os.environ | {"PATH": path, "XDG_STATE_HOME": str(self.folder / "state"), "COLUMNS": "300"}
+
+
+def _is_worker(process: subprocess.Popen[bytes]) -> bool:
+    return "celery " in process.args[-1]
+
+
+def file_of(block: Block) -> str | None:
+    """Return the file that a Python block names on its first line, or None if it names none."""
+    found = _FILE.search(block.text.partition("\n")[0])
+    return found and found[1]
 
 
 def _commands(text: str) -> list[tuple[str, str]]:

@@ -42,6 +42,9 @@ from __future__ import annotations
 import inspect
 from typing import Any, ClassVar
 
+#: The part of a message that names the project, which most programs have not.
+_OF_PROJECT = " of project {project!r}"
+
 
 class KombuPoolError(Exception):
     """An error of kombu_pool."""
@@ -66,7 +69,11 @@ class KombuPoolError(Exception):
     def __str__(self) -> str:
         if not self._fields or len(self.args) > len(self._fields):
             return str(self.args[0]) if self.args else _first_line(type(self))
-        return _first_line(type(self)).format(**{field: getattr(self, field, None) for field in self._fields})
+        values = {field: getattr(self, field, None) for field in self._fields}
+        line = _first_line(type(self))
+        if values.get("project") is None:
+            line = line.replace(_OF_PROJECT, "")
+        return line.format(**values)
 
 
 def _first_line(cls: type) -> str:

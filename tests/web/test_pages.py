@@ -195,7 +195,7 @@ def test_an_action_that_fails_is_recorded_with_its_reason(broker, browse):
     refused = client.post(form.action, data=form.fields)
 
     assert refused.status_code == 404
-    assert "pause orders failed: Queue 'orders' of project None does not exist" in texts(client.get("/audit"))
+    assert "pause orders failed: Queue 'orders' does not exist" in texts(client.get("/audit"))
 
 
 def test_what_was_done_is_said_only_after_an_action(browse):

@@ -212,7 +212,11 @@ def _act(
         if len(keys) < len(wanted):
             note += (f"These are the first of {len(wanted)}: do it again for the others.",)
         # Those that were found now, and none that comes until the confirmation.
-        return ask(request, Question(text, action.capitalize(), back, (names, *note)), scope=["checked"], task=keys)
+        # "Cancel" alone would be read as the way back.
+        button = (
+            action.capitalize() if action != "cancel" else f"Cancel {'the task' if len(chosen) == 1 else 'these tasks'}"
+        )
+        return ask(request, Question(text, button, back, (names, *note)), scope=["checked"], task=keys)
 
     def run() -> str:
         said = _each_queue(chosen, did, call)

@@ -69,8 +69,9 @@ def press(client: TestClient, path: str, button: str, given: Mapping[str, Any] |
     """Press a button of a page, confirm it if that is asked, and return the page that the browser shows then."""
     page = client.get(path)
     while True:
-        form = next(form for form in forms(page.text, path) if button in form.buttons)
-        page = client.post(form.buttons[button], data={**form.fields, **(given or {})})
+        form = next(form for form in forms(page.text, path) if button in form.buttons or "confirmed" in form.fields)
+        # A question may have a button of another name.
+        page = client.post(form.buttons.get(button, form.action), data={**form.fields, **(given or {})})
         if page.status_code == 303:
             return client.get(page.headers["location"])
         if 'name="confirmed"' not in page.text:

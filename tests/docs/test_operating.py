@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import configparser
 import re
 import shlex
 import sqlite3
@@ -90,15 +89,3 @@ def test_a_copy_of_a_file_in_use_has_all_that_was_published(recipe, terminal):
 
     with closing(sqlite3.connect(terminal.folder / "backups" / "broker.db")) as copy:
         assert copy.execute("SELECT count(*) FROM message").fetchone() == (50,)
-
-
-@pytest.mark.recipe("docs/production.md", "[Unit]")
-def test_the_unit_of_systemd_has_its_sections(recipe):
-    (block,) = recipe
-    unit = configparser.ConfigParser(interpolation=None)
-    unit.optionxform = str
-    unit.read_string(block.text)
-
-    assert unit.sections() == ["Unit", "Service", "Install"]
-    assert unit["Service"]["KillMode"] == "mixed"
-    assert shlex.split(unit["Service"]["ExecStart"])[1:4] == ["-A", "tasks", "worker"]

@@ -27,6 +27,7 @@ FOLDER = Path(__file__).parents[2] / "docs" / "images" / "web"
 PAGES = {
     "queues": "/",
     "queue": "/queue?name=orders",
+    "unacked": "/queue?name=images&kind=unacked",
     "tasks": "/tasks?name=*resize*&state=delayed",
     "task-names": "/tasks",
     "dead-queues": "/dead",
@@ -173,6 +174,23 @@ def test_names_with_markup_and_control_characters_are_text(browser, site):
         page.get_by_text("<script>alert(1)</script>").first.wait_for()
 
         assert page.locator("main b, main script").count() == 0
+
+
+def test_the_page_of_workers_shows_which_worker_holds_which_task(browser, site):
+    with opened(browser, site) as page:
+        page.goto("/workers")
+        held = page.locator("table").nth(1).locator("tbody tr")
+        worker = page.locator("table").nth(0).locator("tbody tr", has_text="worker-2")
+
+        assert [" ".join(text.split()[:4]) for text in held.all_inner_texts()] == [
+            *(f"worker-1 4700 shop.tasks.send_receipt receipt-{number:04}" for number in range(2)),
+            *(f"worker-2 4701 shop.tasks.resize_image image-{number:04}" for number in (2, 5, 8, 11)),
+        ]
+        assert worker.locator("td[data-label=Holds]").inner_text() == "4"
+        held.nth(2).get_by_role("link", name="images").click()
+        page.get_by_label("State").select_option("unacked")
+        page.get_by_role("button", name="Show").click()
+        page.get_by_text("image-0011").wait_for()
 
 
 def test_all_that_are_listed_are_checked_at_once(browser, site):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from importlib.metadata import version as version_of
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ extensions = [
 html_theme = "furo"
 html_title = f"kombu_pool {version}"
 html_show_copyright = False
-html_static_path: list[str] = []
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_theme_options = {"navigation_with_keys": True}
 exclude_patterns = ["_build"]
 nitpicky = False
@@ -49,7 +51,11 @@ autodoc_class_signature = "separated"
 autodoc_type_aliases: dict[str, str] = {}
 
 #: Files of the project that are pages of the site, too.
-PAGES = {"../CHANGELOG.md": "project/changelog.md", "../CONTRIBUTING.md": "project/contributing.md"}
+PAGES = {
+    "../CHANGELOG.md": "project/changelog.md",
+    "../CONTRIBUTING.md": "project/contributing.md",
+    "../README.md": "project/readme.md",
+}
 #: A link to a page, in a row of the index.
 PAGE = re.compile(r"\]\((\w[\w/-]*)\.md\)")
 OUTSIDE = re.compile(r"\[([^\]]+)\]\((?:\.\./|examples)[^)]*\)")
@@ -87,7 +93,9 @@ def contents(index: str) -> Iterator[str]:
 
 def lead_into_the_site(app: Sphinx, path: object, docname: str, content: list[str]) -> None:
     """Lead the links of an included file, which stands outside, to the pages of the site."""
-    text = content[0].replace("](docs/", "](../").replace("](CONTRIBUTING.md", "](contributing.md")
+    text = content[0].replace("](docs/", "](../")
+    for file, page in PAGES.items():
+        text = text.replace(f"]({Path(file).name}", f"]({Path(page).name}")
     content[0] = OUTSIDE.sub(r"\1", text)
 
 

@@ -50,12 +50,36 @@ def test_the_reference_has_the_verbs_the_commands_and_the_options(site):
     assert "busy_timeout" in reference["options"]
 
 
-def test_no_link_leads_to_a_page_that_is_not_there(site):
-    broken = [
-        (page.name, target)
-        for page in site.rglob("*.html")
-        for target in re.findall(r'href="([^"#:]+\.(?:html|md))"', page.read_text())
-        if not (page.parent / target).exists()
+def test_no_link_leads_to_a_page_or_a_heading_that_is_not_there(site):
+    pages = {page: page.read_text() for page in site.rglob("*.html")}
+    ids = {page: {*re.findall(r'\bid="([^"]+)"', text)} for page, text in pages.items()}
+    links = [
+        (page, (page.parent / target).resolve() if target else page, anchor)
+        for page, text in pages.items()
+        for link in re.findall(r'href="([^"]+)"', _content(text))
+        for target, _, anchor in [link.partition("#")]
+        if ":" not in target
     ]
 
+    broken = [
+        (page.name, target.name, anchor)
+        for page, target, anchor in links
+        if target not in pages or (anchor and anchor not in ids[target])
+    ]
+
+    assert len(links) > 500
     assert broken == []
+    assert [target for _, target, _ in links if target.suffix == ".md"] == []
+
+
+def test_each_page_can_be_searched_and_its_blocks_copied(site):
+    tutorial = (site / "tutorial.html").read_text()
+
+    assert 'action="search.html"' in tutorial
+    assert "copybutton.js" in tutorial
+    assert "redrive" in (site / "searchindex.js").read_text()
+
+
+def _content(page: str) -> str:
+    """Return what a page of the site says, without what surrounds each page."""
+    return page.partition("<article")[2].partition("</article>")[0]

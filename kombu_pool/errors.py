@@ -259,7 +259,7 @@ class MessageNotClaimedBy(NotPermitted):
 
 
 class PoolInUse(NotPermitted):
-    """Pool {pool!r} still holds {queues} queue(s); move or delete them first."""
+    """Pool {pool!r} still holds {queues} queue(s); celery pool drain {pool} moves them to other pools."""
 
     pool: str
     queues: int

@@ -9,11 +9,12 @@ import click
 from kombu_pool.cli.broker import BrokerUrl
 from kombu_pool.cli.dead_letters import list_dead, redrive
 from kombu_pool.cli.doctor import doctor
+from kombu_pool.cli.draining import drain_pool, rebalance_pools
 from kombu_pool.cli.messages import peek, purge
 from kombu_pool.cli.moves import list_moves, move
 from kombu_pool.cli.options import JSON_OBJECT
 from kombu_pool.cli.pausing import pause, resume
-from kombu_pool.cli.pools import add_pool, check_health, list_pools, remove_pool, set_pool
+from kombu_pool.cli.pools import add_pool, apply, check_health, list_pools, remove_pool, set_pool
 from kombu_pool.cli.queues import delete, list_queues, show, watch
 from kombu_pool.cli.tasks import cancel, now, reschedule, tasks
 from kombu_pool.cli.transfer import transfer
@@ -23,8 +24,8 @@ __all__ = ["main", "pool"]
 
 _COMMANDS = (
     list_queues, show, watch, delete, pause, resume, peek, purge, tasks, cancel, reschedule, now, list_dead, redrive,
-    transfer, move, list_moves, list_pools, add_pool, set_pool, remove_pool, check_health, doctor,
-    web,
+    transfer, move, list_moves, list_pools, add_pool, set_pool, drain_pool, rebalance_pools, apply, remove_pool,
+    check_health, doctor, web,
 )  # fmt: skip
 _INTERRUPTED = 130
 _SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"]}

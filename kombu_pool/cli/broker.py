@@ -20,10 +20,10 @@ __all__ = ["Broker", "BrokerUrl", "open_broker"]
 
 
 @contextmanager
-def open_broker(context: click.Context, *, create: bool = False) -> Iterator[Broker]:
+def open_broker(context: click.Context, *, create: bool = False, declare: bool = True) -> Iterator[Broker]:
     """Open the control store of the application's broker URL; print what is refused, and end with an error of ours."""
     try:
-        with broker.open_broker(context.obj.app, create=create, warn=_warn) as opened:
+        with broker.open_broker(context.obj.app, create=create, declare=declare, warn=_warn) as opened:
             yield opened
     except KombuPoolError as error:
         raise click.ClickException(escaped(mask(str(error)))) from error

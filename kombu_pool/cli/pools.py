@@ -10,10 +10,12 @@ import click
 from kombu_pool.cli import options
 from kombu_pool.cli.broker import open_broker
 from kombu_pool.cli.tables import Bad, format_time, print_json, print_table
-from kombu_pool.operator import pools
+from kombu_pool.operator import applying, pool_removal, pools
 from kombu_pool.operator.formats import format_size
 
 if TYPE_CHECKING:
+    from kombu_pool.cli.broker import Broker
+    from kombu_pool.operator.applying import AppliedPool
     from kombu_pool.operator.pools import PoolHealth
 
 
@@ -72,15 +74,61 @@ def set_pool(
     click.echo(f"Changed {name}.")
 
 
+@click.command("apply")
+@click.option("--dry-run", is_flag=True, help="Print what would be done, and change nothing.")
+@options.as_json
+@click.pass_context
+def apply(context: click.Context, dry_run: bool, as_json: bool) -> None:
+    """Add the pools of the settings, and give pools the weight, flavor and options that the settings say.
+
+    Pools with another URI, and those that are not in the settings, are named and stay. Exit with 1 if something failed.
+    """
+    with open_broker(context, create=True, declare=False) as broker:
+        if not broker.declared:
+            raise click.ClickException("The settings name no pools: broker_transport_options has no 'pools'.")
+        done = applying.apply_settings(broker.store, broker.project, broker.declared, dry_run=dry_run)
+    if as_json:
+        print_json({"pools": [asdict(row) for row in done]})
+    else:
+        rows = [(row.pool, _action(row, dry_run=dry_run), ", ".join(row.what)) for row in done]
+        print_table(("POOL", "ACTION", "WHAT"), rows, empty="The pools are as the settings say.")
+    if any(row.action == applying.FAILED for row in done):
+        context.exit(1)
+
+
+def _action(row: AppliedPool, *, dry_run: bool) -> str:
+    if row.action in (applying.ADD, applying.CHANGE):
+        return f"would {row.action}" if dry_run else {"add": "added", "change": "changed"}[row.action]
+    return Bad(row.action)
+
+
 @click.command("rm")
 @click.argument("name")
+@click.option("--force", is_flag=True, help="Remove a pool whose store is lost; its queues live on elsewhere, empty.")
+@options.timeout
+@options.without_asking
 @click.pass_context
-def remove_pool(context: click.Context, name: str) -> None:
-    """Remove the pool NAME, which must have no queues. Its store is not changed."""
+def remove_pool(context: click.Context, name: str, force: bool, timeout: float | None, yes: bool) -> None:
+    """Remove the pool NAME, which must have no queues: celery pool drain NAME moves them. Its store is not changed.
+
+    With --force, say what goes with it: the messages of its queues.
+    """
     with open_broker(context) as broker:
         broker.store.control.pools_controller.get(name)
-        broker.store.control.pools_controller.delete(name)
+        if force:
+            _remove_lost(broker, name, timeout, yes=yes)
+        else:
+            broker.store.control.pools_controller.delete(name)
     click.echo(f"Removed {name}.")
+
+
+def _remove_lost(broker: Broker, name: str, timeout: float | None, *, yes: bool) -> None:
+    lost = pool_removal.lost_queues(broker.store, broker.project, name, timeout)
+    rows = [(row.queue, row.to, row.messages if row.known else f"about {row.messages}") for row in lost]
+    print_table(("QUEUE", "GOES TO", "LOSES"), rows, empty="It has no queues.")
+    if lost:
+        options.confirm(f"Remove {name} with all messages of these queues?", yes)
+    pool_removal.remove_lost_pool(broker.store, broker.project, name, lost)
 
 
 @click.command("health")

@@ -17,8 +17,9 @@ Row = tuple[object, ...]
 #: Columns of numbers, which are aligned to the right.
 _NUMBERS = frozenset(
     {
-        "AGE", "CLAIMED", "CLAIMS", "CONSUMERS", "COPIED", "COUNT", "DELAYED", "GROWTH/s", "HELD", "IN/s", "LEFT",
-        "OLDEST", "OUT/s", "PID", "PRIORITY", "QUEUES", "READY", "REMAINING", "REQUEUED", "SIZE", "WEIGHT",
+        "AFTER", "AGE", "CLAIMED", "CLAIMS", "CONSUMERS", "COPIED", "COUNT", "DELAYED", "GROWTH/s", "HELD", "IN/s",
+        "LEFT", "MESSAGES", "NOW", "OLDEST", "OUT/s", "PID", "PRIORITY", "QUEUES", "RATE/s", "READY", "REMAINING",
+        "REQUEUED", "SHARE", "SIZE", "WEIGHT",
     }
 )  # fmt: skip
 

@@ -47,12 +47,15 @@ class BrokerUrl:
 
 
 @contextmanager
-def open_broker(app: Any, *, create: bool = False, warn: Callable[[str], object] = print) -> Iterator[Broker]:
+def open_broker(
+    app: Any, *, create: bool = False, declare: bool = True, warn: Callable[[str], object] = print
+) -> Iterator[Broker]:
     """Open the control store of an application's broker URL, as the application itself does.
 
     ``app`` is a Celery application or a :class:`BrokerUrl`. ``warn`` is called with what the declaration of the pools
     and flavors of the settings refuses. Only an action that adds something may ``create`` the store: a mistyped URL
     must not make one, above all not one that belongs to the operator, and shuts out a worker of another user.
+    ``declare``: the pools and flavors of the settings that are absent are added.
 
     Raises:
         ConfigurationError: the URL is no pool:// broker, or its store does not exist.
@@ -75,7 +78,8 @@ def open_broker(app: Any, *, create: bool = False, warn: Callable[[str], object]
         try:
             connect = partial(_connect, connection, {**others, "queue_flavors": options.get("queue_flavors")})
             broker = Broker(pool_connection.broker.data, pool_connection.options.project, settings.pools, connect)
-            _declare(broker, options, warn)
+            if declare:
+                _declare(broker, options, warn)
             yield broker
         finally:
             connection.transport.close_connection(pool_connection)

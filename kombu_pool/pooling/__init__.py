@@ -10,6 +10,7 @@ from kombu_pool.pooling.pool_calls import call_all
 from kombu_pool.pooling.pool_declarations import (
     add_pool,
     already_added,
+    compare_pools,
     declare_pools,
     pool_differences,
     require_pools_of,
@@ -27,6 +28,7 @@ __all__ = [
     "already_added",
     "ask_pools",
     "call_all",
+    "compare_pools",
     "compare_stores",
     "declare_pools",
     "pool_differences",

@@ -92,7 +92,8 @@ class Catalog:
             ttl=self._ttl,
             dead_letter_hooks=dead_letter_hooks or DeadLetterHooks(),
         )
-        self._choice = PoolChoice(self.control, self.open_pools, enable_virtual_pool=self._enable_virtual_pool)
+        #: Chooses the pools of new queues.
+        self.choice = PoolChoice(self.control, self.open_pools, enable_virtual_pool=self._enable_virtual_pool)
         #: The pool of the queues without an assignment, which is always empty.
         self.unassigned = empty_pool(self._clock)
         # The route of every published message.
@@ -158,7 +159,7 @@ class Catalog:
                 return catalogue.assign(project, queue, found.pool, replaces=found, lease=lease)
         for _ in range(_MAX_ATTEMPTS):
             with suppress(errors.PoolDoesNotExist):  # deleted since it was chosen
-                chosen = self._choice.choose(queue, project, flavor, expires=expires)
+                chosen = self.choice.choose(queue, project, flavor, expires=expires)
                 return catalogue.assign(project, queue, chosen, replaces=found, lease=lease)
         raise errors.NoPoolFound(queue, project, flavor, "each was deleted while it was chosen")
 
@@ -245,9 +246,9 @@ class Catalog:
 
         Without ``use_listing``, only the virtual pool, which is the control store itself, is eligible.
         """
-        eligible = self._choice.eligible(None)
+        eligible = self.choice.eligible(None)
         if not eligible and self._enable_virtual_pool:
-            return self.get_driver(self._choice.control_store_pool())
+            return self.get_driver(self.choice.control_store_pool())
         chosen = choose_weighted([row for row in eligible if use_listing or is_virtual(row)])
         return None if chosen is None else self.get_driver(chosen["name"])
 

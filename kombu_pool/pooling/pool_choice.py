@@ -50,7 +50,7 @@ class PoolChoice:
             return self._control_queue_pool()
         eligible = self.eligible(flavor, project)
         if eligible:
-            return self._choose_answering(eligible, queue, project)
+            return self.choose_answering(eligible, queue, project)
         if not flavor and self._enable_virtual_pool:
             return self.control_store_pool()
         raise errors.NoPoolFound(queue, project, flavor, _describe(self._open_pools.rows()))
@@ -103,7 +103,8 @@ class PoolChoice:
         except errors.ConfigurationError:
             return False
 
-    def _choose_answering(self, rows: list[Pool], queue: str, project: Project) -> str:
+    def choose_answering(self, rows: list[Pool], queue: str, project: Project) -> str:
+        """Return the name of one of the pools, by weight among those that answer."""
         first: errors.KombuPoolError | None = None
         while (chosen := choose_weighted(rows)) is not None:
             name = chosen["name"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kombu_pool import errors
 from kombu_pool.drivers import capabilities_of, mask_uri, show
@@ -24,6 +24,14 @@ DEFAULT_WEIGHT = 100
 _POOL_KEYS = {"name", "uri", "weight", "flavor", "options"}
 _FLAVOR_KEYS = {"name", "capabilities"}
 _warned: set[tuple[str, str]] = set()
+
+
+class PoolDifference(NamedTuple):
+    """A pool of the settings, and which values the control store has otherwise; None: it has no such pool."""
+
+    name: str
+    values: dict[str, Any]
+    keys: list[str] | None
 
 
 def declare_pools(
@@ -199,6 +207,21 @@ def _difference(found: Pool, declared: Mapping[str, Any], keys: Iterable[str]) -
     name = found["name"]
     told = ", ".join(f"{key} {_shown(found, key)} (settings: {_shown(declared, key)})" for key in keys)
     return f"Pool {name!r} stays as it is, and differs from the settings: {told}; celery pool set {name} changes it"
+
+
+def compare_pools(control: ControlDriver, pools: Iterable[Mapping[str, Any]]) -> list[PoolDifference]:
+    """Return how these pools of the settings differ from those of the control store; of a new one all values.
+
+    Raises:
+        ConfigurationError: a declaration lacks a key, has an unknown one, or an invalid value.
+    """
+    compared = []
+    for given in pools:
+        pool = _validated(given, "pool", _POOL_KEYS, {"name", "uri"})
+        values, found = _values(pool), _find_pool(control, pool["name"])
+        keys = None if found is None else _different(found, {key: values[key] for key in values if key in pool})
+        compared.append(PoolDifference(pool["name"], values, keys))
+    return compared
 
 
 def pool_differences(control: ControlDriver, pools: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:

@@ -143,6 +143,39 @@ class QueueLives:
             else:
                 return
 
+    def reassign(self, queue: str, project: Project, pool: str) -> bool:
+        """Create a queue in another pool, as its own has lost it for good; return False if it is gone.
+
+        What the other pool has of it stays.
+
+        Raises:
+            PoolDoesNotExist, PoolUnavailable: the other pool does not exist, or does not answer.
+        """
+        while True:
+            found = self._catalogue.find(project, queue)
+            if found is None or found.state in (DELETING, EXPIRED):
+                return False
+            assigned, is_ours = self._catalogue.assign(project, queue, pool, replaces=found, lease=CREATION_LEASE)
+            self._invalidate(queue, project)
+            if not is_ours:
+                continue
+            with suppress(errors.QueueDoesNotExist):
+                metadata = self._records.get(queue, project)
+                return self._create(queue, project, assigned, metadata, None)
+            return False
+
+    def forget_deletions(self, pool: str) -> None:
+        """End the deletions of queues in a pool that has lost them."""
+        lost = [(project, queue, found) for project, queue, found in self._catalogue.deletions() if found.pool == pool]
+        while lost:
+            queues = [(project, queue, found.incarnation) for project, queue, found in lost]
+            exchanges = self._bindings.unbind_queues(queues)
+            self._catalogue.delete_many(queues)
+            for project, names in exchanges.items():
+                self.on_unbound(project, names)
+            deletions = self._catalogue.deletions()
+            lost = [each for each in deletions if each[2].pool == pool and each not in lost]
+
     def expire(self, queue: str, project: Project, *, unused: str | None = None) -> bool:
         """Delete the queue if it has expired, or if its incarnation ``unused`` has no consumer; return whether so."""
         if not self._consumers.expire(queue, project, unused=unused):

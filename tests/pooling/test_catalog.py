@@ -380,7 +380,7 @@ def test_messages_may_be_posted_out_of_a_generator(populated):
 
 
 def test_a_queue_whose_pool_is_gone_stays_so_when_there_is_no_other(populated, clock, monkeypatch):
-    monkeypatch.setattr(populated.catalog._choice, "_enable_virtual_pool", False)
+    monkeypatch.setattr(populated.catalog.choice, "_enable_virtual_pool", False)
     for name in ("a", "b"):
         populated.control.pools_controller.update(name, weight=0)
     rows = {name: populated.control.pools_controller.get(name) for name in ("b", "f")}

@@ -191,6 +191,14 @@ class QueueMoves:
             target.queues.delete(queue, project, incarnation=move.opened)
         return True
 
+    def end(self, queue: str, project: Project, found: Assignment) -> Assignment | None:
+        """End a move whose target is open, and whose source is lost: what is left there is given up."""
+        assert found.move is not None  # noqa: S101 - the caller has seen one
+        ended = self._changed(queue, project, found, found._replace(move=replace(found.move, phase=MOVED)))
+        if ended is not None:
+            logger.warning("The move of queue %r has ended without what was left in pool %s", queue, found.move.source)
+        return ended
+
     # The steps.
 
     def _prepare(self, queue: str, project: Project, found: Assignment, move: Move) -> Assignment | None:

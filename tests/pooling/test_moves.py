@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from kombu_pool import errors
+from kombu_pool import codec, errors
 from kombu_pool.model import ACTIVE, MOVING, Expiry
-from kombu_pool.moves import COPYING, DRAINING, MOVED, PLANNED
+from kombu_pool.moves import COPYING, DRAINING, MOVED, PLANNED, MovedMessage
 from kombu_pool.pooling import queue_lives
 from kombu_pool.storage import IDEMPOTENCY_WINDOW
 from kombu_pool.testing import bodies
@@ -242,6 +242,23 @@ def test_what_cannot_be_moved_is_named(queue, populated):
     populated.queue_controller.create("exclusive", None, expiry=Expiry(5.0, from_now=True, holder="h", holder_ttl=9.0))
     with pytest.raises(errors.NotPermitted, match="exclusive"):
         populated.catalog.moves.plan("exclusive", None, "b", copies=True, holder="h")
+
+
+def test_a_message_that_comes_into_a_sealed_queue_in_spite_of_all_moves_too(queue, stores, clock):
+    found = step_to(queue, MOVED)
+    moves = stores.leaf("a").move_controller
+    moves.set_epoch("of-a", incarnation=found.move.sealed, epoch=1)
+    late = MovedMessage("1", codec.encode("late", 100), clock.time(), 0)
+    moves.store("of-a", [late], incarnation=found.move.sealed, epoch=1)
+
+    assert step(queue).move.phase == MOVED
+    clock.advance(IDEMPOTENCY_WINDOW)
+    assert step(queue).move.phase == DRAINING
+    assert step(queue).move.phase == MOVED
+    assert queue.free() == ["late"]
+    clock.advance(IDEMPOTENCY_WINDOW)
+    step(queue)
+    assert not stores.leaf("a").queue_controller.exists("of-a")
 
 
 def test_only_the_process_that_holds_a_move_copies_messages(queue, other):

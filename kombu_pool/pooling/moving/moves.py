@@ -18,7 +18,7 @@ from kombu_pool import errors
 from kombu_pool.model import ACTIVE, MOVING
 from kombu_pool.moves import COPYING, DRAINING, MOVED, PLANNED, Move, Tombstone
 from kombu_pool.storage import CONTROL_POOL, IDEMPOTENCY_WINDOW
-from kombu_pool.storage.moving import CLOSED, new_incarnation, sealed_incarnation
+from kombu_pool.storage.moving import new_incarnation, sealed_incarnation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -276,10 +276,12 @@ class QueueMoves:
                 source.driver.dead_letter_all()
         if left:
             return self._advanced(queue, project, found, more, phase=DRAINING)
+        # No process holds the next epoch: none copies any more.
+        closed = move.epoch + 1
         with self._open_pools.get(move.target) as target:
-            _moves_of(target).set_epoch(queue, project, incarnation=move.opened, epoch=CLOSED)
-        tombstone = Tombstone(move.source, move.sealed, self._clock.time())
-        over = replace(move, phase=MOVED, copied=move.copied + more, tombstones=(*move.tombstones, tombstone))
+            _moves_of(target).set_epoch(queue, project, incarnation=move.opened, epoch=closed)
+        tombstones = (*move.tombstones, Tombstone(move.source, move.sealed, self._clock.time()))
+        over = replace(move, phase=MOVED, epoch=closed, copied=move.copied + more, tombstones=tombstones)
         changed = self._changed(queue, project, found, found._replace(move=over))
         if changed is not None:
             logger.info("Queue %r has moved from pool %s to pool %s", queue, move.source, move.target)
@@ -320,10 +322,14 @@ class QueueMoves:
         return self._changed(queue, project, found, found._replace(move=move))
 
     def _collect(self, queue: str, project: Project, found: Assignment, move: Move) -> Assignment | None:
-        """Delete the sealed queues that no producer can ask for a post any more."""
+        """Delete the sealed queues that no producer can ask for a post any more.
+
+        A post that stalled for as long as the move lasted may be in the source yet, if a consumer has claimed its
+        message there and died: then the move goes on.
+        """
         kept = tuple(one for one in move.tombstones if not self._is_collected(queue, project, one))
         if kept == move.tombstones:
-            return found
+            return self._reopened(queue, project, found, move)
         return self._changed(
             queue, project, found, found._replace(move=replace(move, tombstones=kept) if kept else None)
         )
@@ -332,9 +338,18 @@ class QueueMoves:
         if self._clock.time() < tombstone.ended + IDEMPOTENCY_WINDOW:
             return False
         with suppress(errors.DoesNotExist), self._open_pools.get(tombstone.pool) as pool:
-            if not _moves_of(pool).remaining(queue, project, incarnation=tombstone.incarnation):
-                pool.queues.delete(queue, project, incarnation=tombstone.incarnation)
+            if _moves_of(pool).remaining(queue, project, incarnation=tombstone.incarnation):
+                return False
+            pool.queues.delete(queue, project, incarnation=tombstone.incarnation)
         return True
+
+    def _reopened(self, queue: str, project: Project, found: Assignment, move: Move) -> Assignment | None:
+        last = move.tombstones[-1] if move.tombstones else None
+        if last is None or last.incarnation != move.sealed or self._clock.time() < last.ended + IDEMPOTENCY_WINDOW:
+            return found
+        again = replace(move, phase=DRAINING, copies=True, epoch=move.epoch + 1, tombstones=move.tombstones[:-1])
+        self._held.add((again.id, again.epoch))
+        return self._changed(queue, project, found, found._replace(move=again))
 
     def _changed(self, queue: str, project: Project, found: Assignment, changed: Assignment) -> Assignment | None:
         try:

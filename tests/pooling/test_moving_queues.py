@@ -177,3 +177,16 @@ def test_a_consumer_with_the_old_incarnation_goes_on_with_the_new_one(queue, oth
     _, after = lives.current("of-a", None, before)
 
     assert bodies(ClaimResult(*claims.create("of-a", CLAIM, incarnation=after))) == ["a"]
+
+
+def test_the_live_claims_of_both_pools_are_shown(queue, other):
+    queue.post("a", "b")
+    first = queue.claim(limit=1)
+    step_to(queue, DRAINING, copies=False)
+    other.post("c")
+    second, third = other.claim(limit=1), other.claim(limit=1)
+
+    shown = other.driver.claim_controller.live_claims("of-a")
+
+    assert {claim.id for claim in shown} == {first.id, second.id, third.id}
+    assert len(other.driver.claim_controller.live_claims("of-a", None, 1)) == 1

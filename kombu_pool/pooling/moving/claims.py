@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from kombu_pool.model import Claim, ClaimMetadata, Message, Project
     from kombu_pool.pooling.moving.sides import Sides
     from kombu_pool.pooling.pool_handle import PoolHandle
+    from kombu_pool.storage.inspection import LiveClaim
 
 T = TypeVar("T")
 #: Time in which a source that had no free message is not asked for one again, in seconds: claimed ones may remain there
@@ -82,6 +83,15 @@ class MovingClaims(ClaimController):
 
     def end_claims(self, holder: str, queues: Sequence[tuple[Project, str]], *, keep: Collection[str] = ()) -> int:
         return sum(self._sides.both(lambda pool: pool.claims.end_claims(holder, queues, keep=keep)))
+
+    def live_claims(self, queue: str, project: Project = None, limit: int = DEFAULT_LIMIT) -> Sequence[LiveClaim]:
+        source, target = self._sides.both(lambda pool: pool.claims.live_claims(queue, project, limit))
+        named, claims = 0, []
+        for claim in (*source, *target):
+            if named < limit:
+                claims.append(claim)
+            named += len(claim.message_ids)
+        return claims
 
     def delete(self, queue: str, claim_id: str, project: Project = None) -> None:
         self._sides.both(lambda pool: pool.claims.delete(queue, claim_id, project))

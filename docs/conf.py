@@ -61,6 +61,8 @@ PAGE = re.compile(r"\]\((\w[\w/-]*)\.md\)")
 OUTSIDE = re.compile(r"\[([^\]]+)\]\((?:\.\./|examples)[^)]*\)")
 #: The pages that are made from the code, by the heading of the index below which they stand.
 MADE = {"Reference": ["reference/library", "reference/commands", "reference/options"]}
+#: Pages whose heading says too little beside others.
+TITLES = {"project/readme": "In short <project/readme>"}
 CONTENTS = """
 
 ```{{toctree}}
@@ -88,15 +90,18 @@ def contents(index: str) -> Iterator[str]:
         caption = section.partition("\n")[0]
         listed = [name for row in re.findall(r"^\| \[.*", section, re.MULTILINE) for name in PAGE.findall(row)]
         if listed:
-            yield CONTENTS.format(caption=caption, pages="\n".join([*listed, *MADE.get(caption, [])]))
+            yield CONTENTS.format(
+                caption=caption, pages="\n".join(TITLES.get(name, name) for name in [*listed, *MADE.get(caption, [])])
+            )
 
 
 def lead_into_the_site(app: Sphinx, path: object, docname: str, content: list[str]) -> None:
     """Lead the links of an included file, which stands outside, to the pages of the site."""
-    text = content[0].replace("](docs/", "](../")
+    # What is not on the site is named, without a link.
+    text = OUTSIDE.sub(r"\1", content[0]).replace("](docs/", "](../")
     for file, page in PAGES.items():
         text = text.replace(f"]({Path(file).name}", f"]({Path(page).name}")
-    content[0] = OUTSIDE.sub(r"\1", text)
+    content[0] = text
 
 
 def setup(app: Sphinx) -> None:

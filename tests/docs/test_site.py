@@ -72,6 +72,13 @@ def test_no_link_leads_to_a_page_or_a_heading_that_is_not_there(site):
     assert [target for _, target, _ in links if target.suffix == ".md"] == []
 
 
+@pytest.mark.parametrize(
+    ("page", "target"), [("readme", "tutorial"), ("contributing", "glossary"), ("changelog", "guarantees")]
+)
+def test_a_page_that_is_outside_the_folder_leads_to_those_in_it(site, page, target):
+    assert f'href="../{target}.html' in _content((site / "project" / f"{page}.html").read_text())
+
+
 def test_each_page_can_be_searched_and_its_blocks_copied(site):
     tutorial = (site / "tutorial.html").read_text()
 

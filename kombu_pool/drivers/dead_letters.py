@@ -178,13 +178,33 @@ class DeadLetterMover(ABC, Generic[Place]):
     def retry_later(self, source: Source[Place], letters: Sequence[DeadLetter]) -> None:
         """End the reservation of dead letters; a message at its delivery limit is free again."""
 
+    @abstractmethod
+    def is_sealed(self, source: Source[Place], name: str) -> bool:
+        """Return whether this store has a queue of that name which is sealed, as one that is moving away is."""
+
     def forward(self, source: Source[Place], letter: DeadLetter) -> DeadLetterOutcome:
-        """Hand a dead letter to a hook, outside any lock or transaction: the other store may be waiting for them."""
+        """Hand a dead letter to a hook, outside any lock or transaction: the other store may be waiting for them.
+
+        An unreadable one that has no other target is handed over for :data:`UNREADABLE_QUEUE`: that may be in any
+        store. An unroutable one is not deleted, or stored here, while its target is sealed here.
+        """
+        outcome = self._hand_over(source, letter)
+        if outcome is DeadLetterOutcome.UNROUTABLE and letter.is_unreadable and letter.target != UNREADABLE_QUEUE:
+            letter.target = UNREADABLE_QUEUE
+            outcome = self._hand_over(source, letter)
+        is_unroutable = outcome is DeadLetterOutcome.UNROUTABLE and letter.target is not None
+        if is_unroutable and self.is_sealed(source, letter.target or ""):
+            return DeadLetterOutcome.UNREACHABLE
+        return outcome
+
+    def _hand_over(self, source: Source[Place], letter: DeadLetter) -> DeadLetterOutcome:
         hooks, message, exchange = self._hooks, letter.to_new_message(), source.policy.dead_letter_exchange
         try:
             if letter.target is not None:
                 stored = hooks.forward is not None and hooks.forward(source.project, letter.target, message)
-            elif hooks.publish is None or exchange is None:
+            elif exchange is None:
+                return DeadLetterOutcome.UNROUTABLE  # The queue names no target any more.
+            elif hooks.publish is None:
                 return DeadLetterOutcome.UNREACHABLE
             else:
                 stored = hooks.publish(source.project, exchange, source.policy.dead_letter_routing_key, message)

@@ -20,8 +20,8 @@ unclaimed, with its origin and the reason in ``dead_letter``, and only then remo
 ``claim_count`` starts at 0, and it expires when it would have expired before, or never if it has expired already;
 ``_dead_letter_queue_messages_ttl`` overrides both. A dead-letter queue of the same store receives it in one step, where
 a step can span two queues; any other target receives it through the hooks of :class:`DataDriver`. If the target exists
-nowhere, a message at its delivery limit is still claimed, and any other is deleted. If the target is unreachable,
-dead-lettering is retried, and a message at its delivery limit is still claimed meanwhile.
+nowhere, or the queue names none any more, a message at its delivery limit is still claimed, and any other is deleted.
+If the target is unreachable, dead-lettering is retried, and a message at its delivery limit is still claimed meanwhile.
 :meth:`DataDriver.redrive` moves dead letters back.
 
 Rules for every method:

@@ -143,6 +143,10 @@ class Claimer(ClaimController):
         letter = source.compose(candidate(message, DeadLetterReason.DELIVERY_LIMIT))
         if is_untaken:
             letter.target = UNREADABLE_QUEUE
+            if self._dead_letters.is_sealed(source, UNREADABLE_QUEUE):
+                # Not freed: this request would find it again, and so on.
+                queue.backlog.claim(message, StoredClaim(new_claim_id(), RESERVATION_TTL, request.now))
+                return None
         elif not self._dead_letters.is_local(source, letter):
             return source, letter
         queue.backlog.remove(message)

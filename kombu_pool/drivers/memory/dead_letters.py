@@ -37,8 +37,12 @@ class DeadLetters(DeadLetterMover["Scope"]):
         found = self._store.queues.get((source.project, letter.target or ""))
         return found is not None and not is_sealed(found.incarnation)
 
+    def is_sealed(self, source: Source[Scope], name: str) -> bool:
+        found = self._store.queues.get((source.project, name))
+        return found is not None and is_sealed(found.incarnation)
+
     def store(self, source: Source[Scope], letter: DeadLetter) -> None:
-        """Store a dead letter in its queue of this store, which is created if it is absent."""
+        """Store a dead letter in its queue of this store, which is not sealed, and is created if it is absent."""
         scope = (source.project, letter.target or UNREADABLE_QUEUE)
         queue = self._store.queues.get(scope)
         if queue is None:
@@ -75,8 +79,10 @@ class DeadLetters(DeadLetterMover["Scope"]):
 
     def move(self, source: Source[Scope], letter: DeadLetter) -> None:
         with self._store.lock:
-            self.store(source, letter)
-            self.remove(source, letter)
+            # If it was sealed just now, the letter stays until its reservation ends.
+            if not self.is_sealed(source, letter.target or UNREADABLE_QUEUE):
+                self.store(source, letter)
+                self.remove(source, letter)
 
     def remove(self, source: Source[Scope], letter: DeadLetter) -> None:
         with self._store.lock:

@@ -161,26 +161,15 @@ class DeadLetters(DeadLetterMover["Queue"]):
             return DeadLetterOutcome.UNREACHABLE  # in time: other processes may soon take it
         if letter.target == UNREADABLE_QUEUE and self._open_queue(source.project, UNREADABLE_QUEUE) is not None:
             return DeadLetterOutcome.UNROUTABLE  # outside this store, which has that queue
-        outcome = super().forward(source, letter)
-        if (
-            outcome is DeadLetterOutcome.UNROUTABLE
-            and letter.is_unreadable
-            and self._is_sealed(source, UNREADABLE_QUEUE)
-        ):
-            # In place of this store, as the queue is moving to another one.
-            letter.target = UNREADABLE_QUEUE
-            outcome = super().forward(source, letter)
-        if outcome is DeadLetterOutcome.UNROUTABLE and self._is_sealed(source, letter.target):
-            return DeadLetterOutcome.UNREACHABLE  # and not deleted: its queue exists, and is moving
-        return outcome
+        return super().forward(source, letter)
 
     def _open_queue(self, project: Project, name: str) -> Queue | None:
         """Return a queue of this store; None if it has none of that name, or a sealed one."""
         found = self._store.queue(project, name)
         return None if found is None or found.is_sealed else found
 
-    def _is_sealed(self, source: Source[Queue], name: str | None) -> bool:
-        found = None if name is None else self._store.queue(source.project, name)
+    def is_sealed(self, source: Source[Queue], name: str) -> bool:
+        found = self._store.queue(source.project, name)
         return found is not None and found.is_sealed
 
     def move(self, source: Source[Queue], letter: DeadLetter) -> None:

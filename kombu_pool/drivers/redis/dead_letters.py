@@ -16,6 +16,7 @@ from kombu_pool.drivers.redis.scripts import script
 from kombu_pool.errors import CorruptRecord, KombuPoolError
 from kombu_pool.storage import UNREADABLE_QUEUE
 from kombu_pool.storage.dead_letters import RESERVATION_TTL, DeadLetterOutcome
+from kombu_pool.storage.moving import is_sealed
 from kombu_pool.storage.policy import policy_of
 
 if TYPE_CHECKING:
@@ -114,6 +115,10 @@ class DeadLetters(DeadLetterMover[Scope]):
     def move(self, source: Source[Scope], letter: DeadLetter) -> None:
         self._queues.create(UNREADABLE_QUEUE, {}, source.project)
         self._move(source, UNREADABLE_QUEUE, [letter])
+
+    def is_sealed(self, source: Source[Scope], name: str) -> bool:
+        found = self._store.client.command("HGET", self._store.keys(source.project, name).queue, "incarnation")
+        return found is not None and is_sealed(codec.unpack_incarnation(found))
 
     def remove(self, source: Source[Scope], letter: DeadLetter) -> None:
         self._remove(source, [letter])

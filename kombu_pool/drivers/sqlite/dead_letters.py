@@ -18,7 +18,7 @@ from kombu_pool.drivers.sqlite.states import advance
 from kombu_pool.errors import QueueDoesNotExist
 from kombu_pool.model import NO_INCARNATION
 from kombu_pool.storage import UNREADABLE_QUEUE
-from kombu_pool.storage.dead_letters import RESERVATION_TTL, DeadLetterOutcome
+from kombu_pool.storage.dead_letters import RESERVATION_TTL
 from kombu_pool.storage.moving import is_sealed
 from kombu_pool.storage.policy import policy_of, write
 
@@ -72,7 +72,7 @@ class DeadLetters(DeadLetterMover[int]):
         # Read first: a dead message that waits for others costs no transaction.
         now = self._clock.now()
         source = _source(place, self._database.row(_SOURCE, (place, now.elapsed)), now)
-        if source is None or not source.policy.has_dlq:
+        if source is None:
             return 0
         if source.policy.dead_letter_exchange is not None and self._hooks.publish is None:
             return 0
@@ -94,6 +94,9 @@ class DeadLetters(DeadLetterMover[int]):
             if row is None:
                 return Taken(source, moved)
             letter = source.compose(candidate(row, row[11]))
+            if letter.target is None and not source.policy.has_dlq:
+                connection.execute(_REMOVE, row[:1])  # The queue names no target any more.
+                continue
             if not is_local(connection, letter, source.project):
                 connection.execute(_SQL["reserve"], (source.reservation, row[0]))
                 return Taken(source, moved, [letter], is_more=True)
@@ -108,18 +111,9 @@ class DeadLetters(DeadLetterMover[int]):
             if is_there and connection.execute(_REMOVE, (letter.message.id,)).rowcount:
                 store_dead_letter(self._database, connection, letter, source.project)
 
-    def forward(self, source: Source[int], letter: DeadLetter) -> DeadLetterOutcome:
-        outcome = super().forward(source, letter)
-        if outcome is not DeadLetterOutcome.UNROUTABLE or not letter.is_unreadable:
-            return outcome
-        found = self._database.row(_QUEUES["find"], (project_key(source.project), UNREADABLE_QUEUE))
-        if found is None or not is_sealed(found[2]):
-            return outcome
-        # Unroutable ones are stored in that queue of this store, which is moving to another.
-        if letter.target != UNREADABLE_QUEUE:
-            letter.target = UNREADABLE_QUEUE
-            outcome = super().forward(source, letter)
-        return outcome if outcome is DeadLetterOutcome.STORED else DeadLetterOutcome.UNREACHABLE
+    def is_sealed(self, source: Source[int], name: str) -> bool:
+        found = self._database.row(_QUEUES["find"], (project_key(source.project), name))
+        return found is not None and is_sealed(found[2])
 
     def remove(self, source: Source[int], letter: DeadLetter) -> None:
         with self._database.write, self._database.lock, self._database.begin_write() as connection:

@@ -8,13 +8,16 @@ import pytest
 
 from kombu_pool import errors
 from kombu_pool.model import Uniqueness
+from kombu_pool.storage import UNREADABLE_QUEUE
+from kombu_pool.storage.dead_letters import RESERVATION_TTL
 from kombu_pool.storage.idempotency import ProducerSequence
 from kombu_pool.storage.moving import is_sealed, sealed_incarnation
-from kombu_pool.testing.handles import HookCalls, QueueHandle
+from kombu_pool.testing.handles import HookCalls, QueueHandle, bodies
 from kombu_pool.testing.moves import PROJECT, SEALED, remaining, remove, seal, store, take
 
 if TYPE_CHECKING:
     from kombu_pool.storage import DataDriver, MoveController
+    from kombu_pool.testing.backend import Backend
     from kombu_pool.testing.clock import ManualClock
 
 
@@ -113,6 +116,81 @@ def test_a_dead_message_keeps_a_queue_from_being_given_up(movable: DataDriver, s
 
     assert source.all() == []
     assert remaining(source) == 1
+
+
+def test_dead_messages_of_a_queue_that_has_no_target_any_more_are_deleted(
+    movable: DataDriver, source: QueueHandle, clock: ManualClock
+) -> None:
+    movable.dead_letter_hooks.forward = hook = HookCalls()
+    hook.answer = errors.ConnectionError("unreachable")
+    metadata = {"_dead_letter_queue": "elsewhere", "_dead_letter_expired": True, "_max_length": 2}
+    movable.queue_controller.set_metadata("source", metadata, PROJECT)
+    source.post("displaced", ttl=500)
+    source.post("rejected", ttl=500)
+    source.post("expired", ttl=10)
+    source.reject(source.claim(limit=1))
+    source.post("kept")
+    clock.advance(20)
+    movable.dead_letter_all()
+    seal(source, **metadata)
+    before = remaining(source)
+
+    movable.queue_controller.set_metadata("source", {}, PROJECT)
+    movable.dead_letter_all()
+
+    assert (before, remaining(source)) == (4, 1)
+    assert source.free() == ["kept"]
+
+
+def test_a_dead_message_waits_for_a_process_that_can_publish_it(movable: DataDriver, source: QueueHandle) -> None:
+    metadata = {"_dead_letter_exchange": "dead"}
+    movable.queue_controller.set_metadata("source", metadata, PROJECT)
+    source.post("rejected")
+    source.reject(source.claim(limit=1))
+    seal(source, **metadata)
+
+    movable.dead_letter_all()
+    waiting = remaining(source)
+    movable.dead_letter_hooks.publish = published = HookCalls()
+    movable.dead_letter_all()
+
+    assert (waiting, remaining(source)) == (1, 0)
+    assert [call[3]["body"] for call in published] == ["rejected"]
+
+
+@pytest.mark.usefixtures("movable")
+@pytest.mark.parametrize(("is_rejected", "target"), [(False, None), (False, "nowhere"), (True, "nowhere")])
+def test_an_unreadable_dead_letter_is_not_stored_in_a_sealed_queue(
+    leaf: Backend, clock: ManualClock, is_rejected: bool, target: str | None
+) -> None:
+    driver, queue = leaf.driver, QueueHandle(leaf.driver, "queue", PROJECT)
+    driver.queue_controller.create(UNREADABLE_QUEUE, {}, PROJECT, incarnation="present")
+    unreadable = QueueHandle(driver, UNREADABLE_QUEUE, PROJECT)
+    seal(unreadable)
+    queue.create(_dead_letter_queue=target)
+    broken, _ = queue.post("broken", "whole")
+    held = queue.claim(limit=1) if is_rejected else None
+    leaf.corrupt("queue", broken, PROJECT)
+    driver.dead_letter_hooks.forward = forwarded = HookCalls()
+    forwarded.answer = False
+
+    if held is not None:
+        queue.reject(held)
+    claimed = queue.claim(limit=2)
+    driver.dead_letter_all()
+    queue.end(claimed.id)
+    asked = {call[1] for call in forwarded}
+    forwarded.clear()
+    forwarded.answer = True
+    for _ in range(2):
+        clock.advance(RESERVATION_TTL + 60)
+        queue.claim()
+        driver.dead_letter_all()
+
+    assert bodies(claimed) == ["whole"]
+    assert asked == {UNREADABLE_QUEUE, target or UNREADABLE_QUEUE}
+    assert [call[2]["body"]["record"] for call in forwarded] == [b"\xc1"]
+    assert remaining(unreadable) == 0
 
 
 def test_a_completed_post_is_known_in_a_sealed_queue(

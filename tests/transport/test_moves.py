@@ -14,6 +14,7 @@ from kombu_pool.pooling.moving.run import MoveRun
 from kombu_pool.storage import IDEMPOTENCY_WINDOW
 from kombu_pool.testing import ManualClock
 from kombu_pool.testing.handles import QueueHandle
+from kombu_pool.transport import processes
 from kombu_pool.transport.upkeep import moves as upkeep
 from kombu_pool.transport.upkeep.moves import MoveUpkeep
 from tests.support.limits import LIMIT, best_of
@@ -76,6 +77,12 @@ def upkeep_of(driver):
     made.close()
 
 
+def taken_over(driver):
+    """Take the move over as a process that lives."""
+    moves = driver.catalog.moves
+    return moves.take_over("q", None, moves.find("q"), processes.process())
+
+
 def is_over(driver):
     found = driver.catalog.moves.find("q")
     return found is not None and found.move.phase == MOVED
@@ -109,18 +116,19 @@ def test_the_move_of_a_living_process_is_left_to_it(driver, started, upkeep_of):
     assert driver.catalog.moves.find("q").move.epoch == 1
 
 
-def test_a_stopped_process_is_superseded_and_stores_no_more(driver, started, upkeep_of, monkeypatch):
+def test_a_stopped_process_is_superseded_and_stores_no_more(driver, started, upkeep_of, pools, monkeypatch):
     stopped = started(steps=2, copies=True)
     stopped.signal(signal.SIGSTOP)
-    before = driver.catalog.moves.find("q")
+    stalled = DataDriver(None, None, pools)
+    run = MoveRun(stalled.catalog.moves, "q", None, taken_over(stalled))
     monkeypatch.setattr(upkeep, "LEASE", 0.0)
 
     upkeep_of.start()
 
     until(lambda: is_over(driver))
-    assert driver.catalog.moves.find("q").move.epoch == 2
-    run = MoveRun(driver.catalog.moves, "q", None, before)
+    assert driver.catalog.moves.find("q").move.epoch == 3
     assert not run.step()
+    stalled.close()
     assert run.found is None
     assert QueueHandle(driver, "q", None).free() == [*map(str, range(250))]
 

@@ -46,6 +46,20 @@ class BrokerUrl:
         return Connection(self._url, transport_options=self._options)
 
 
+def usable(make: Callable[[], Connection]) -> Connection:
+    """Return the connection that ``make`` returns.
+
+    Raises:
+        ConfigurationError: Kombu has no transport of that name, its package is not installed, or the URL is no URL.
+    """
+    try:
+        connection = make()
+        connection.transport  # noqa: B018 - it is looked for now
+    except (KeyError, ImportError, ValueError) as error:
+        raise ConfigurationError(mask(str(error.args[0] if error.args else error))) from error
+    return connection
+
+
 @contextmanager
 def open_broker(
     app: Any, *, create: bool = False, declare: bool = True, warn: Callable[[str], object] = print
@@ -61,7 +75,7 @@ def open_broker(
         ConfigurationError: the URL is no pool:// broker, or its store does not exist.
         KombuPoolError: the store cannot be opened.
     """
-    with app.connection_for_write() as connection:
+    with usable(app.connection_for_write) as connection:
         options = unredact(connection.transport_options or {})
         # An operator mends what these options refuse, so the broker must open without them.
         others = {name: value for name, value in options.items() if name not in ("pools", "flavors")}

@@ -17,6 +17,7 @@ from kombu_pool.errors import (
     ConnectionError,  # noqa: A004 - Zaqar's name for it
     KombuPoolError,
 )
+from kombu_pool.operator.broker import usable
 from kombu_pool.transport import Transport
 from kombu_pool.transport.declare.queue_arguments import FLAVOR_ARGUMENT
 
@@ -111,12 +112,8 @@ def open_other_broker(
 
 @contextmanager
 def _connection(url: str, options: Mapping[str, Any]) -> Iterator[Connection]:
-    try:
-        connection = Connection(url, transport_options=dict(options))
-        transport = connection.transport
-    except (KeyError, ImportError, ValueError) as error:
-        raise ConfigurationError(f"{mask_uri(url)}: {mask(str(error.args[0] if error.args else error))}") from error
-    if transport.driver_type == "amqp":
+    connection = usable(lambda: Connection(url, transport_options=dict(options)))
+    if connection.transport.driver_type == "amqp":
         # Without this, a publish returns before RabbitMQ has the message.
         connection.transport_options.setdefault("confirm_publish", True)
     with connection:

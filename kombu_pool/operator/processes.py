@@ -52,6 +52,12 @@ class Processes:
         return None if tag is None else self._by_tag.get(tag)
 
 
+def process_view(holder: str) -> ProcessView:
+    """Return the process in the id of one of its connections; its host if that is this machine."""
+    name = process_of(holder)
+    return _view(name, platform.node() if machine() and _machine_of(name) == machine() else None)
+
+
 def _machine_of(process: str) -> str:
     return process.partition(":")[0]
 

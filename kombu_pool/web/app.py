@@ -14,7 +14,7 @@ from kombu_pool.metrics.sampler import INTERVAL, MIN_INTERVAL
 from kombu_pool.operator.broker import Broker, BrokerUrl
 from kombu_pool.web import events, health, management, prometheus, static
 from kombu_pool.web.access import Access
-from kombu_pool.web.pages import audit, dead_letters, login, pools, queue, queues, tasks, workers
+from kombu_pool.web.pages import audit, dead_letters, login, move_actions, moves, pools, queue, queues, tasks, workers
 from kombu_pool.web.problems import Problem, handle_error
 from kombu_pool.web.site import MIN_TOKEN, Options, Site
 
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 ROUTES: tuple[BaseRoute, ...] = (
     *health.routes, *prometheus.routes, *static.routes, *login.routes, *events.routes,
     *queues.routes, *queue.routes, *tasks.routes,
-    *dead_letters.routes, *pools.routes, *workers.routes, *audit.routes, *management.routes(),
+    *dead_letters.routes, *pools.routes, *moves.routes, *move_actions.routes, *workers.routes, *audit.routes,
+    *management.routes(),
 )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kombu_pool.web.pages import audit, dead_letters, pools, queue, queues, workers
+from kombu_pool.web.pages import audit, dead_letters, moves, pools, queue, queues, workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 PAGES: Mapping[str, Callable[[Request], str]] = {
     "audit": audit.live,
     "dead": dead_letters.live,
+    "moves": moves.live,
     "pools": pools.live,
     "queue": queue.live,
     "queues": queues.live,

@@ -27,8 +27,8 @@ _HEADERS = {
 
 #: The pages in the head of each: the route, and its name.
 NAVIGATION = (
-    ("queues", "Queues"), ("tasks", "Tasks"), ("dead", "Dead letters"), ("pools", "Pools"), ("workers", "Workers"),
-    ("audit", "Audit"),
+    ("queues", "Queues"), ("tasks", "Tasks"), ("dead", "Dead letters"), ("pools", "Pools"), ("moves", "Moves"),
+    ("workers", "Workers"), ("audit", "Audit"),
 )  # fmt: skip
 
 

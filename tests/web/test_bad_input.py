@@ -181,7 +181,7 @@ def test_page_loads_leave_no_memory_behind(broker, browse, untraced, caplog):
     caplog.set_level("CRITICAL", "kombu_pool")
     caplog.set_level("CRITICAL", "httpx")
     client = browse()
-    paths = ("/", "/queue?name=orders", "/tasks", "/pools", "/workers", "/audit", "/dead")
+    paths = ("/", "/queue?name=orders", "/tasks", "/pools", "/moves", "/workers", "/audit", "/dead")
 
     def load(times):
         for _ in range(times):

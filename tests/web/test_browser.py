@@ -33,6 +33,8 @@ PAGES = {
     "dead-queues": "/dead",
     "dead-letters": "/dead?name=failed",
     "pools": "/pools",
+    "moves": "/moves",
+    "moving-queue": "/queue?name=exports",
     "workers": "/workers",
     "audit": "/audit",
     "strange-names": "/queue?name=mail",
@@ -126,6 +128,28 @@ def test_an_action_is_taken_by_the_keyboard_alone(browser, site):
 
         page.get_by_role("status").get_by_text("Deleted 0 messages from orders.priority.").wait_for()
         assert outline == "solid"
+
+
+def test_a_queue_is_moved_by_the_keyboard_and_its_move_is_followed(browser, site):
+    with opened(browser, site) as page:
+        page.goto("/queue?name=statements")
+        page.get_by_label("Drain").check()
+        page.get_by_label("Copy").focus()
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("ArrowUp")
+        press_tab_until(page, "Move")
+        page.keyboard.press("Enter")
+        page.get_by_role("heading", name="Move statements with 40 messages from").wait_for()
+        page.wait_for_function("document.activeElement.textContent === 'Move'")
+        page.keyboard.press("Enter")
+
+        page.get_by_role("status").get_by_text("Moving statements from").wait_for()
+        # A worker holds two.
+        move = page.get_by_role("group", name="Move", exact=True)
+        move.get_by_text("38 copied, 2 left, 2 of them held").wait_for()
+        assert move.get_by_role("progressbar").evaluate("bar => bar.value") == 38
+        page.goto("/moves")
+        page.locator("tr[data-key=statements] td[data-label=Phase]", has_text="draining").wait_for()
 
 
 def press_tab_until(page, text: str) -> None:

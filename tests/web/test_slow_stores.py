@@ -48,7 +48,8 @@ def test_each_page_is_there_within_two_seconds_while_the_control_store_is_frozen
             passed = {path: _seconds(client, path) for path in (*_PATHS, "/api/queues")}
             passed |= {f"late {path}": _seconds(late, path) for path in _PATHS}
             known = {
-                path: client.get(path) for path in ("/", "/queue?name=orders", "/pools", "/workers", "/tasks", "/audit")
+                path: client.get(path)
+                for path in ("/", "/queue?name=orders", "/pools", "/moves", "/workers", "/tasks", "/audit")
             }
         finally:
             server.resume()
@@ -66,7 +67,8 @@ def test_each_page_is_there_within_two_seconds_while_the_control_store_is_frozen
 _OUTAGE = "control store has not answered"
 _PATHS = (
     "/", "/queue?name=orders", "/queue?name=orders&kind=delayed", "/dead", "/dead?name=orders", "/tasks",
-    "/tasks?name=pay", "/tasks?id=pay-1", "/tasks?id=pay-1&queue=orders", "/pools", "/workers", "/audit", "/healthz",
+    "/tasks?name=pay", "/tasks?id=pay-1", "/tasks?id=pay-1&queue=orders", "/pools", "/moves", "/workers", "/audit",
+    "/healthz",
 )  # fmt: skip
 
 

@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING, Any
 from starlette.routing import Route
 
 from kombu_pool.drivers import mask
-from kombu_pool.errors import KombuPoolError, NotPermitted
+from kombu_pool.errors import KombuPoolError
 from kombu_pool.operator import messages, removal, workers
 from kombu_pool.operator.queue_details import show_queue
 from kombu_pool.operator.queues import require_answer
+from kombu_pool.storage import CONTROL_POOL
 from kombu_pool.web.actions import MAX_SECONDS, Question, ask, is_confirmed, required, take
 from kombu_pool.web.formats import counted
+from kombu_pool.web.incarnations import incarnation_of, require_same
+from kombu_pool.web.moving import moves_for
 from kombu_pool.web.pages.layout import page
+from kombu_pool.web.pages.move_actions import MODES
 from kombu_pool.web.rendering import render_text
 from kombu_pool.web.requests import form_of, path_for
 from kombu_pool.web.site import site_of
@@ -64,7 +68,20 @@ def show(request: Request) -> Response:
         limit=limit,
         limits=_LIMITS,
         task=task,
+        targets=_targets(request, details.row),
+        modes=MODES,
     )
+
+
+def _targets(request: Request, row: QueueRow) -> list[str]:
+    """Return the pools to which a queue can be moved: no other one while it is moving."""
+    if row.pool == CONTROL_POOL or moves_for(request, row.queue):
+        return []
+    site = site_of(request)
+    found = site.shared.get(
+        "names of pools", site.options.every, lambda: [pool["name"] for pool in site.broker.store.catalog.rows()]
+    )
+    return [name for name in found if name not in (row.pool, CONTROL_POOL)]
 
 
 def _details(request: Request, name: str) -> QueueDetails:
@@ -124,6 +141,7 @@ def live(request: Request) -> str:
         row=details.row,
         rates=(None, None) if sampled is None else (sampled.rate_in, sampled.rate_out),
         points=site.sampler.points(name),
+        moves=moves_for(request, name),
         counters=sorted(counters.items()),
     )
 
@@ -139,18 +157,6 @@ def _sampled(request: Request, name: str) -> QueueRow | None:
     return None
 
 
-def _incarnation(request: Request, name: str) -> str:
-    store, project = site_of(request).broker[:2]
-    return store.catalog.fresh_route(name, project).incarnation or ""
-
-
-def _require_same(request: Request, name: str) -> None:
-    """Raise NotPermitted if the queue of the question was deleted meanwhile, and another one has its name."""
-    asked = form_of(request).get("incarnation")
-    if asked is not None and asked != _incarnation(request, name):
-        raise NotPermitted(f"{name} was deleted and declared again since the question: look at the new queue first.")
-
-
 def purge(request: Request) -> Response:
     """Delete the messages that no consumer holds: all, those that are ready, or those of one task."""
     name, form = required(request, "name"), form_of(request)
@@ -163,12 +169,12 @@ def purge(request: Request) -> Response:
         what += "" if keep else ", delayed ones too" if task else f" and {row.delayed} delayed ones"
         note = ("Messages that a consumer holds stay. The result of a task that is deleted stays PENDING.",)
         question = Question(f"Delete {what} from {name}?", "Purge", back, note)
-        return ask(request, question, incarnation=[_incarnation(request, name)])
+        return ask(request, question, incarnation=[incarnation_of(request, name)])
 
     ends = time.monotonic() + MAX_SECONDS
 
     def call() -> str:
-        _require_same(request, name)
+        require_same(request, name)
         deleted = removal.purge(
             store, project, name, keep_delayed=keep, task=task or None, progress=lambda _, __: time.monotonic() > ends
         )
@@ -213,10 +219,10 @@ def delete(request: Request) -> Response:
         note = ("Its consumers are cancelled, and its bindings go with it.",)
         text = f"Delete {name} with {counted(row.total, 'message')} and {counted(row.consumers, 'consumer')}?"
         question = Question(text, "Delete the queue", back, note)
-        return ask(request, question, incarnation=[_incarnation(request, name)])
+        return ask(request, question, incarnation=[incarnation_of(request, name)])
 
     def call() -> str:
-        _require_same(request, name)
+        require_same(request, name)
         removal.delete_queue(store, project, name, if_empty=if_empty, if_unused=if_unused)
         return f"Deleted {name}."
 

@@ -36,6 +36,8 @@ class _Forms(HTMLParser):
         given = {name: value or "" for name, value in attrs}
         if tag == "form":
             self.forms.append(Form(urljoin(self._page, given.get("action", "")), {}, {}, {}))
+        elif tag == "input" and given.get("type") == "radio" and "checked" not in given:
+            return
         elif tag == "input" and "name" in given:
             target = self.forms[-1].boxes if given.get("type") == "checkbox" else self.forms[-1].fields
             target.setdefault(given["name"], []).append(given.get("value", ""))

@@ -6,6 +6,7 @@ import itertools
 import time
 from typing import TYPE_CHECKING, Any
 
+from kombu_pool.operator import moves
 from kombu_pool.operator.broker import BrokerUrl, open_broker
 from kombu_pool.storage import DEAD_LETTER_QUEUE, MAX_CLAIM_COUNT
 from kombu_pool.transport.publish.envelope import wrap
@@ -48,6 +49,7 @@ def fill(folder: Path) -> str:
         _declare(broker)
         _post(broker)
         _hold(broker)
+        _move(broker)
     return url
 
 
@@ -86,6 +88,20 @@ def _hold(broker: Broker) -> None:
     claim, messages = store.claim_controller.create("imports", {"ttl": 60, "grace": 0}, project, 5)
     store.message_controller.reject("imports", [(message["id"], claim) for message in messages], project)
     store.dead_letter_all()
+
+
+def _move(broker: Broker) -> None:
+    """Move a queue, and begin the move of another one, which waits for a worker that holds some of its messages."""
+    store, project = broker[:2]
+    pools = {"bulk": "fast", "fast": "bulk"}
+    for queue, count, held in (("archive", 25, 0), ("exports", 60, 7), ("statements", 40, 2)):
+        store.queue_controller.create(queue, None, project)
+        post(broker, queue, *(task("shop.tasks.export", f"{queue}-{number}") for number in range(count)))
+        if held:
+            store.claim_controller.create(queue, {"ttl": 3600, "grace": 0, "holder": _process(1)}, project, held)
+    for queue in ("archive", "exports"):
+        target = pools[store.catalog.pool_of(queue, project) or ""]
+        moves.move(store, project, queue, target, lambda now: bool(now.held and now.held == now.left))
 
 
 def _process(number: int) -> str:

@@ -1,0 +1,134 @@
+"""The actions that move queues from pool to pool."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.routing import Route
+
+from kombu_pool.errors import KombuPoolError, NotPermitted, PoolNotCreated
+from kombu_pool.moves import MOVED
+from kombu_pool.operator import moves
+from kombu_pool.operator import queues as operator_queues
+from kombu_pool.operator.queue_details import show_queue
+from kombu_pool.web.actions import Question, ask, is_confirmed, required, take
+from kombu_pool.web.formats import counted
+from kombu_pool.web.incarnations import incarnation_of, require_same
+from kombu_pool.web.moving import continue_moves
+from kombu_pool.web.problems import Problem
+from kombu_pool.web.requests import path_for
+from kombu_pool.web.site import site_of
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from kombu_pool.moves import Move
+    from kombu_pool.web.site import Site
+
+#: What each kind of move does, in a sentence.
+MODES = {
+    "copy": "The messages are copied in order, and workers get nothing from the queue until all are.",
+    "drain": "Workers empty the old pool first, and get new messages after that; only delayed ones are copied.",
+}
+
+
+def move(request: Request) -> Response:
+    """Move a queue to another pool."""
+    name, target, mode = (required(request, field) for field in ("name", "pool", "mode"))
+    if mode not in MODES:
+        raise Problem(400, "Refused", f"mode must be {' or '.join(MODES)}, not {mode!r}")
+    site = site_of(request)
+    store, project = site.broker[:2]
+    back = path_for(request, "queue", name=name)
+    if not is_confirmed(request):
+        row = show_queue(store, project, name).row
+        require_movable(site, name, target)
+        text = f"Move {name} with {counted(row.total, 'message')} from {row.pool} to {target}?"
+        notes = (MODES[mode], f"New messages go to {target} at once. What a worker holds is settled where it is.")
+        return ask(request, Question(text, "Move", back, notes), incarnation=[incarnation_of(request, name)])
+
+    def call() -> str:
+        require_same(request, name)
+        source = require_movable(site, name, target)
+        moves.start_move(store, project, name, target, copies=mode == "copy")
+        continue_moves(site)
+        return f"Moving {name} from {source} to {target}: its new messages go there."
+
+    return take(request, "move", name, call, back)
+
+
+def require_movable(site: Site, queue: str, target: str) -> str:
+    """Return the pool of a queue that is to move to another one; both answer.
+
+    Raises:
+        QueueDoesNotExist, PoolDoesNotExist: the queue, or the pool, does not exist.
+        NotPermitted: it is moving already.
+        KombuPoolError: a pool does not answer within :data:`~kombu_pool.operator.queues.POOL_TIMEOUT`.
+    """
+    store, project = site.broker[:2]
+    operator_queues.require_answer(store, project, queue)
+    store.control.pools_controller.get(target)
+    answer = operator_queues.ask(store, {target: lambda _: None}, None)[target]
+    # The move creates the store of a pool that no queue has needed yet.
+    if isinstance(answer, KombuPoolError) and not isinstance(answer, PoolNotCreated):
+        raise answer
+    if _unfinished(site, queue) is not None:
+        raise NotPermitted(f"{queue} is moving already: let that move end first.")
+    return store.catalog.pool_of(queue, project) or ""
+
+
+def take_over(request: Request) -> Response:
+    """Take over a move from its process, which has died or does not work."""
+    name, target = required(request, "name"), required(request, "pool")
+    site = site_of(request)
+    store, project = site.broker[:2]
+
+    def call() -> str:
+        _require_moving(site, name, target)
+        moves.start_move(store, project, name, target)
+        continue_moves(site)
+        return f"The move of {name} to {target} goes on."
+
+    return take(request, "take over move", name, call, path_for(request, "moves"))
+
+
+def abort(request: Request) -> Response:
+    """End a move whose target is not open yet."""
+    name, target = required(request, "name"), required(request, "pool")
+    site = site_of(request)
+    store, project = site.broker[:2]
+    back = path_for(request, "moves")
+    if not is_confirmed(request):
+        source = _require_moving(site, name, target)
+        note = (f"{name} stays in {source}, with its messages.",)
+        return ask(request, Question(f"End the move of {name} to {target}?", "End the move", back, note))
+
+    def call() -> str:
+        source = _require_moving(site, name, target)
+        moves.abort_move(store, project, name)
+        return f"The move of {name} has ended: it stays in {source}."
+
+    return take(request, "end move", name, call, back)
+
+
+def _require_moving(site: Site, queue: str, target: str) -> str:
+    """Return the pool that a queue is leaving for the target; raise NotPermitted if it does not."""
+    found = _unfinished(site, queue)
+    if found is not None and found.target == target:
+        return found.source
+    raise NotPermitted(f"{queue} is not moving to {target}.")
+
+
+def _unfinished(site: Site, queue: str) -> Move | None:
+    """Return the move of a queue that is not over, if it has one."""
+    store, project = site.broker[:2]
+    found = store.catalog.moves.find(queue, project)
+    return None if found is None or found.move is None or found.move.phase == MOVED else found.move
+
+
+routes = [
+    Route("/queue/move", move, methods=["POST"], name="move"),
+    Route("/queue/move/continue", take_over, methods=["POST"], name="continue_move"),
+    Route("/queue/move/abort", abort, methods=["POST"], name="abort_move"),
+]

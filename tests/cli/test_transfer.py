@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from datetime import datetime, timedelta, timezone
 
 import pytest
 from kombu import Connection, Queue
+from redis import Redis
 
 from kombu_pool.errors import ConnectionError  # noqa: A004 - Zaqar's name for it
 from kombu_pool.operator.broker import BrokerUrl, open_broker
 from kombu_pool.operator.other_broker import OtherBroker, open_other_broker
 from kombu_pool.operator.transfer import Transfer
+from tests.support.celery.worker import eventually
 from tests.support.limits import LIMIT
 from tests.support.servers import rabbitmq
 from tests.support.servers.redis_shared import fresh_uri
@@ -199,3 +203,22 @@ def test_a_message_keeps_what_is_left_of_its_life_its_priority_and_its_propertie
     assert message.properties["reply_to"] == "answers"
     assert 590_000 < int(message.properties["expiration"]) <= 600_000
     assert message.headers["expires"]
+
+
+def test_a_killed_transfer_loses_nothing_and_doubles_one_message_at_most(app, queue):
+    url = fresh_uri()
+    ready, _ = fill(app, queue, ready=200, delayed=0)
+    command = [sys.executable, "-m", "kombu_pool", "-b", app.conf.broker_url, "transfer", queue, "--to", url]
+    with Redis.from_url(url) as there, subprocess.Popen(command) as process:
+        eventually(lambda: there.llen(queue) >= 20 or process.poll() is not None)
+        process.kill()
+        process.wait()
+        gone = there.llen(queue)
+    with open_broker(app) as broker:
+        listed = broker.store.message_controller.list(queue, broker.project, limit=200, echo=True, include_claimed=True)
+        here = [message["body"]["headers"]["id"] for message in next(listed)]
+    there = [each["id"] for each in received(url, queue, gone)]
+
+    assert 0 < gone < 200
+    assert {*here, *there} == {*ready}
+    assert len(here) + len(there) - 200 in (0, 1)

@@ -16,7 +16,7 @@ from kombu_pool.model import ACTIVE, DELETING, EXPIRED, NO_INCARNATION
 from kombu_pool.moves import COPYING
 from kombu_pool.pooling.cache import AssignmentCache, CachedAssignment
 from kombu_pool.pooling.counters import QueueCounters
-from kombu_pool.pooling.moving.moves import source_of
+from kombu_pool.pooling.moving.assignments import source_of
 from kombu_pool.pooling.moving.moving_pool import MoveSource, MovingPool
 from kombu_pool.pooling.moving.unanswered import UnansweredPosts
 from kombu_pool.pooling.open_pools import OpenPools, close_quietly

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from kombu_pool import errors
 from kombu_pool.model import ACTIVE, CREATING, DELETING, EXPIRED, MOVING
+from kombu_pool.pooling.moving.assignments import created_again, incarnations
 from kombu_pool.pooling.moving.moves import QueueMoves
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from kombu_pool.clock import Clock
     from kombu_pool.model import Assignment, Expiry, Metadata, Project
-    from kombu_pool.moves import Move
     from kombu_pool.pooling.open_pools import OpenPools
     from kombu_pool.pooling.pool_handle import PoolHandle
     from kombu_pool.storage import ControlDriver
@@ -54,7 +54,8 @@ class QueueLives:
         clock: Clock,
     ) -> None:
         #: Moves queues to other pools.
-        self.moves = QueueMoves(control, open_pools, clock, self._open_source, invalidate)
+        self.moves = QueueMoves(control, open_pools, clock, self._open_source, self._end_creation, invalidate)
+        self._clock = clock
         self._open_pools = open_pools
         self._assign = assign
         self._open_pool = open_pool
@@ -94,7 +95,9 @@ class QueueLives:
             elif has_record:
                 self._restore(queue, project, found)
                 return False
-            assigned, is_ours = self._assign(queue, project, flavor, found, lease=CREATION_LEASE, expires=expires)
+            assigned, is_ours = self._assign_again(queue, project, found) or self._assign(
+                queue, project, flavor, found, lease=CREATION_LEASE, expires=expires
+            )
             if is_ours and self._create(queue, project, assigned, metadata, expiry):
                 return True
 
@@ -135,13 +138,21 @@ class QueueLives:
                 if found.state == CREATING and not self._records.exists(queue, project):
                     return  # It does not exist yet, and its name is the creator's.
                 if self._catalogue.begin_deletion(project, queue, found.incarnation):
-                    self._try_to_end_deletion(project, queue, found)
+                    self._end_begun_deletion(project, queue, found.incarnation)
                     return
             elif self._records.exists(queue, project):
                 # The catalogue lost it. Without an assignment, its deletion could meet its next declaration.
                 self._assign(queue, project, None, None)
             else:
                 return
+
+    def _end_begun_deletion(self, project: Project, queue: str, incarnation: str) -> None:
+        """End the deletion of an incarnation, unless another process has."""
+        self._invalidate(queue, project)
+        # Read again: a move may have begun just before the deletion, and names another pool.
+        found = self._catalogue.find(project, queue)
+        if found is not None and (found.incarnation, found.state) == (incarnation, DELETING):
+            self._try_to_end_deletion(project, queue, found)
 
     def reassign(self, queue: str, project: Project, pool: str) -> bool:
         """Create a queue in another pool, as its own has lost it for good; return False if it is gone.
@@ -196,7 +207,7 @@ class QueueLives:
         """End the deletions that a dead process or an unreachable pool left unfinished; None: read which."""
         by_pool: dict[str, list[tuple[Project, str, str]]] = {}
         for project, queue, found in self._catalogue.deletions() if deletions is None else deletions:
-            if found.move is None or self._try_to_leave(project, queue, found.move):
+            if found.move is None or self._try_to_leave(project, queue, found):
                 by_pool.setdefault(found.pool, []).append((project, queue, found.incarnation))
         for pool, queues in by_pool.items():
             if deletions is None or not self._open_pools.peek(pool).is_resting():
@@ -204,21 +215,20 @@ class QueueLives:
 
     def _try_to_end_deletion(self, project: Project, queue: str, found: Assignment) -> None:
         """End a deletion, unless the pool does not answer."""
-        if found.move is None or self._try_to_leave(project, queue, found.move):
+        if found.move is None or self._try_to_leave(project, queue, found):
             self._try_to_end_deletions(found.pool, [(project, queue, found.incarnation)])
 
-    def _try_to_leave(self, project: Project, queue: str, move: Move) -> bool:
+    def _try_to_leave(self, project: Project, queue: str, found: Assignment) -> bool:
         """Delete what a move has in both pools of a deleted queue; return False if one of them does not answer."""
         try:
-            self._leave(project, queue, move)
+            self._leave(project, queue, found)
         except errors.PoolUnavailable as error:
             logger.info("The messages of the deleted queue %r are deleted later: %s", queue, error)
             return False
         return True
 
-    def _leave(self, project: Project, queue: str, move: Move) -> None:
-        left = ((one.pool, one.incarnation) for one in move.tombstones)
-        for name, incarnation in ((move.source, move.sealed), (move.target, move.opened), *left):
+    def _leave(self, project: Project, queue: str, found: Assignment) -> None:
+        for name, incarnation in incarnations(found):
             with suppress(errors.PoolDoesNotExist), self._open_pools.get(name) as pool:
                 pool.queues.delete(queue, project, incarnation=incarnation)
 
@@ -231,7 +241,7 @@ class QueueLives:
     def end_deletion(self, project: Project, queue: str, found: Assignment) -> None:
         """Delete a queue that is DELETING from its pool, with its bindings, and then from the catalogue."""
         if found.move is not None:
-            self._leave(project, queue, found.move)
+            self._leave(project, queue, found)
         self._end_deletions(found.pool, [(project, queue, found.incarnation)])
 
     def _end_deletions(self, pool_name: str, queues: Sequence[tuple[Project, str, str]]) -> None:
@@ -293,24 +303,32 @@ class QueueLives:
 
     def _restore(self, queue: str, project: Project, found: Assignment | None) -> None:
         """Create a queue that has a record again in its pool, which lost it, or was never told of it."""
-        pool = self._open_again(queue, project, found)
-        if pool is not None:
-            logger.warning("Pool %s had lost queue %r; it was created again", pool, queue)
-
-    def _open_source(self, queue: str, project: Project, found: Assignment) -> None:
-        """Open a queue again that a move has sealed in its pool."""
-        pool = self._open_again(queue, project, found)
-        if pool is not None:
-            logger.warning("The move of queue %r has ended: it stays in pool %s", queue, pool)
-
-    def _open_again(self, queue: str, project: Project, found: Assignment | None) -> str | None:
-        """Give a queue with a record another incarnation in its pool; return the pool, None if a process was faster."""
         with suppress(errors.QueueDoesNotExist):
             metadata = self._records.get(queue, project)
-            assigned, is_ours = self._assign(queue, project, None, found, lease=CREATION_LEASE)
+            assigned, is_ours = self._assign_again(queue, project, found) or self._assign(
+                queue, project, None, found, lease=CREATION_LEASE
+            )
             if is_ours and self._create(queue, project, assigned, metadata, None):
-                return assigned.pool
-        return None
+                logger.warning("Pool %s had lost queue %r; it was created again", assigned.pool, queue)
+
+    def _open_source(self, queue: str, project: Project, assigned: Assignment) -> bool:
+        """Open a queue again that a move has sealed; return False if a process is doing that, or the queue is gone."""
+        try:
+            return self._create(queue, project, assigned, self._records.get(queue, project), None)
+        except errors.QueueDoesNotExist:
+            return False
+
+    def _end_creation(self, queue: str, project: Project) -> None:
+        """Wait for the process that creates the queue in its pool, or create it."""
+        with suppress(errors.QueueDoesNotExist):
+            self.current(queue, project, None)
+
+    def _assign_again(self, queue: str, project: Project, found: Assignment | None) -> tuple[Assignment, bool] | None:
+        """Give a queue with a move another incarnation in its pool; return None if the queue has none."""
+        if found is None or found.move is None or not self._open_pools.exists(found.pool):
+            return None
+        assigned = created_again(found, self._clock.time())
+        return assigned, self._catalogue.replace(project, queue, found, assigned)
 
     def _create(
         self, queue: str, project: Project, assigned: Assignment, metadata: Metadata | None, expiry: Expiry | None
@@ -322,25 +340,34 @@ class QueueLives:
         if self._catalogue.activate(project, queue, assigned.incarnation, metadata, expiry):
             self._invalidate(queue, project)
             return True
-        with pool:
-            pool.queues.delete(queue, project, incarnation=assigned.incarnation)
+        if assigned.move is None or not self._is_named(queue, project, assigned):
+            with pool:
+                pool.queues.delete(queue, project, incarnation=assigned.incarnation)
         return False
+
+    def _is_named(self, queue: str, project: Project, assigned: Assignment) -> bool:
+        """Return whether the present assignment names that one's incarnation, whose messages it takes over."""
+        found = self._catalogue.find(project, queue)
+        if found is None or found.move is None or found.state == DELETING:
+            return False
+        return (assigned.pool, assigned.incarnation) in incarnations(found)
 
     def _create_in(
         self, pool: PoolHandle, queue: str, project: Project, assigned: Assignment, metadata: Metadata | None
     ) -> bool:
         # The context of the pool is not that of the calls to the catalogue: an error of the control store is no outage.
-        incarnation = assigned.incarnation
-        try:
-            with pool:
-                return pool.queues.create(queue, metadata, project, incarnation=incarnation)
-        except errors.IncarnationConflict as conflict:
-            # Nothing names the queue in the pool any more, as long as the assignment is ours: it keeps its messages.
-            if self._catalogue.find(project, queue) != assigned:
-                return False
-            with suppress(errors.IncarnationConflict), pool:
-                return pool.queues.create(queue, metadata, project, incarnation=incarnation, replaces=conflict.current)
-        return False
+        present: str | None = None
+        while True:
+            try:
+                with pool:
+                    return pool.queues.create(
+                        queue, metadata, project, incarnation=assigned.incarnation, replaces=present
+                    )
+            except errors.IncarnationConflict as conflict:
+                # Nothing names the queue in the pool any more, while the assignment is ours: it keeps its messages.
+                if self._catalogue.find(project, queue) != assigned:
+                    return False
+                present = conflict.current
 
 
 def _creation_timeouts() -> Iterator[float]:

@@ -153,7 +153,8 @@ def test_a_target_that_is_down_before_it_is_opened_ends_the_move(queue, other, s
     with pytest.raises(errors.PoolUnavailable):
         step(queue)
 
-    assert queue.driver.catalog.moves.find("of-a") is None
+    found = queue.driver.catalog.moves.find("of-a")
+    assert (found.pool, found.state, found.move.phase) == ("a", ACTIVE, MOVED)
     other.post("b")
     held = other.claim()
     assert bodies(held) == ["a", "b"]

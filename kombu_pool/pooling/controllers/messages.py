@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from kombu_pool.pooling.pool_handle import PoolHandle
 
 
+#: Pools that may refuse a post one after the other, each because the queue has moved on, until it fails.
+_MAX_REFUSALS = 10
+
+
 class MessageController(Routing, storage.MessageController):
     """Stores messages in the pools of their queues."""
 
@@ -57,9 +61,7 @@ class MessageController(Routing, storage.MessageController):
             pool.record_error(error)
             if incarnation is not None:
                 raise
-            pool, present = self._catalog.lives.current(queue, project, present)
-            with pool:
-                ids = self._post(pool, present, queue, messages, client_uuid, project, idempotency_key)
+            ids, present = self._post_again(present, queue, messages, client_uuid, project, idempotency_key)
         except BaseException as error:
             self._failed(error, pool, queue, project, idempotency_key)
             raise
@@ -71,6 +73,20 @@ class MessageController(Routing, storage.MessageController):
             stored = sum(type(one) is not PresentId for one in ids)
         self._count(project, queue, present, Counter.PUBLISHED, stored)
         return ids
+
+    def _post_again(
+        self, refused: str | None, queue: str, messages: Sequence[NewMessage], client_uuid: object,
+        project: Project, idempotency_key: IdempotencyKey | None,
+    ) -> tuple[Sequence[str], str]:  # fmt: skip
+        """Post to the present pool, after another one refused it; return the ids, and the incarnation that has them."""
+        for _ in range(_MAX_REFUSALS):
+            pool, present = self._catalog.lives.current(queue, project, refused)
+            try:
+                with pool:
+                    return self._post(pool, present, queue, messages, client_uuid, project, idempotency_key), present
+            except errors.QueueDoesNotExist:
+                refused = present  # It has moved meanwhile, or this pool lost it.
+        raise errors.QueueDoesNotExist(queue, project)
 
     def _post(
         self, pool: PoolHandle, present: str, queue: str, messages: Sequence[NewMessage], client_uuid: object,

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from kombu_pool import errors
-from kombu_pool.model import ACTIVE, MOVING
+from kombu_pool.model import ACTIVE, CREATING, MOVING
 from kombu_pool.moves import COPYING, DRAINING, MOVED, PLANNED, Move, Tombstone
+from kombu_pool.pooling.moving.assignments import ended, unnamed
+from kombu_pool.pooling.moving.batches import copy_batches, moves_of
 from kombu_pool.storage import CONTROL_POOL, IDEMPOTENCY_WINDOW
 from kombu_pool.storage.moving import new_incarnation, sealed_incarnation
 
@@ -26,22 +28,13 @@ if TYPE_CHECKING:
     from kombu_pool.clock import Clock
     from kombu_pool.model import Assignment, Project
     from kombu_pool.pooling.open_pools import OpenPools
-    from kombu_pool.pooling.pool_handle import PoolHandle
-    from kombu_pool.storage import ControlDriver, MoveController
+    from kombu_pool.storage import ControlDriver
 
 logger = logging.getLogger(__name__)
 
 #: Interval in which the process that moves a queue says that it lives, in seconds.
 BEAT_INTERVAL = 2.0
 _ID_BYTES = 6
-
-
-def source_of(found: Assignment) -> tuple[str, str, bool] | None:
-    """Return the fields of the :class:`MoveSource` of a queue whose target is open; None if it is not moving so far."""
-    move = found.move
-    if move is None or found.state != ACTIVE or move.phase not in (COPYING, DRAINING):
-        return None
-    return move.source, move.sealed, move.phase == COPYING
 
 
 class QueueMoves:
@@ -55,7 +48,8 @@ class QueueMoves:
         control: ControlDriver,
         open_pools: OpenPools,
         clock: Clock,
-        restore: Callable[[str, Project, Assignment], None],
+        create: Callable[[str, Project, Assignment], bool],
+        await_creation: Callable[[str, Project], None],
         invalidate: Callable[[str, Project], None],
     ) -> None:
         self._catalogue = control.catalogue_controller
@@ -63,7 +57,8 @@ class QueueMoves:
         self._consumers = control.consumers_controller
         self._open_pools = open_pools
         self._clock = clock
-        self._restore = restore
+        self._create = create
+        self._await_creation = await_creation
         self._invalidate = invalidate
         #: The moves that this object holds, by id and epoch: two processes of one epoch could store a batch twice.
         self._held: set[tuple[str, int]] = set()
@@ -151,14 +146,17 @@ class QueueMoves:
             NotPermitted: messages are to be copied, and this object has neither planned nor taken over the move.
         """
         assert found.move is not None  # noqa: S101 - the caller has seen one
+        if found.state == CREATING:
+            self._await_creation(queue, project)
+            return self.find(queue, project)
         if found.state not in (ACTIVE, MOVING):
             return None  # The queue is deleted: a step must not bring it back.
-        steps = {PLANNED: self._open_target, COPYING: self._copy, DRAINING: self._drain, MOVED: self._collect}
+        if found.move.phase == PLANNED:
+            return self.open_target(queue, project, found)
         if found.move.phase in (COPYING, DRAINING) and (found.move.id, found.move.epoch) not in self._held:
             raise errors.NotPermitted(f"another process moves queue {queue!r}: take the move over first")
-        if found.move.phase != PLANNED:
-            return steps[found.move.phase](queue, project, found, found.move)
-        return self.open_target(queue, project, found)
+        steps = {COPYING: self._copy, DRAINING: self._drain, MOVED: self._collect}
+        return steps[found.move.phase](queue, project, found, found.move)
 
     def open_target(self, queue: str, project: Project, found: Assignment) -> Assignment | None:
         """Make the steps up to the one that opens the target; end the move if the target does not answer."""
@@ -167,28 +165,37 @@ class QueueMoves:
             if found.state == ACTIVE:
                 return self._prepare(queue, project, found, found.move)
             return self._open_target(queue, project, found, found.move)
+        except errors.QueueDoesNotExist:
+            return None
         except (errors.PoolUnavailable, errors.NotPermitted) as error:
             if not isinstance(error, errors.PoolUnavailable) or error.pool == found.move.target:
                 self.abort(queue, project, found)
             raise
 
     def abort(self, queue: str, project: Project, found: Assignment) -> bool:
-        """End a move whose target is not open yet: the queue stays where it is; return whether it does."""
+        """End a move whose target is not open yet: the queue stays where it is; return whether it does.
+
+        Raises:
+            PoolUnavailable: the source is sealed, and does not answer.
+        """
         move = found.move
         if move is None or move.phase != PLANNED:
             return False
-        if found.state == ACTIVE:
+        is_sealed = found.state != ACTIVE
+        changed = ended(found, self._clock.time())
+        if is_sealed and not self._seal(queue, project, found, move):
+            return False
+        if self._changed(queue, project, found, changed) is None:
+            self._withdraw(queue, project, move)
+            return False
+        logger.warning("The move of queue %r has ended: it stays in pool %s", queue, move.source)
+        if is_sealed:
+            self._create(queue, project, changed)
+        with suppress(errors.PoolUnavailable, errors.PoolDoesNotExist):
+            with self._open_pools.get(move.target) as target:
+                target.queues.delete(queue, project, incarnation=move.opened)
             earlier = replace(move, phase=MOVED) if move.tombstones else None
-            if self._changed(queue, project, found, found._replace(move=earlier)) is None:
-                return False
-            logger.warning("The move of queue %r has ended: it stays in pool %s", queue, move.source)
-        else:
-            self._restore(queue, project, found)
-            present = self._catalogue.find(project, queue)
-            if present is None or move.opened == present.incarnation or _is_of(present, move):
-                return False  # Another process has opened the target, and its queue may have messages.
-        with suppress(errors.PoolUnavailable, errors.PoolDoesNotExist), self._open_pools.get(move.target) as target:
-            target.queues.delete(queue, project, incarnation=move.opened)
+            self._changed(queue, project, changed._replace(state=ACTIVE), changed._replace(state=ACTIVE, move=earlier))
         return True
 
     def end(self, queue: str, project: Project, found: Assignment) -> Assignment | None:
@@ -207,7 +214,7 @@ class QueueMoves:
         source, target = self._open_pools.get(move.source), self._open_pools.get(move.target)
         with source, suppress(errors.QueueDoesNotExist):
             # Raises if the source cannot give messages away.
-            _moves_of(source).remaining(queue, project, incarnation=found.incarnation)
+            moves_of(source).remaining(queue, project, incarnation=found.incarnation)
         try:
             with target:
                 target.queues.create(queue, metadata, project, incarnation=move.opened)
@@ -219,43 +226,62 @@ class QueueMoves:
                 target.queues.create(queue, metadata, project, incarnation=move.opened, replaces=conflict.current)
         with target, suppress(errors.QueueDoesNotExist, errors.MoveSuperseded):
             # Raises if the target cannot take messages: the source is sealed after this.
-            _moves_of(target).set_epoch(queue, project, incarnation=move.opened, epoch=move.epoch)
+            moves_of(target).set_epoch(queue, project, incarnation=move.opened, epoch=move.epoch)
         changed = self._changed(queue, project, found, found._replace(state=MOVING))
         if changed is None:
-            self._withdraw(queue, project, move, target)
+            self._withdraw(queue, project, move)
         return changed
 
-    def _withdraw(self, queue: str, project: Project, move: Move, target: PoolHandle) -> None:
-        """Delete a queue from the target if its move is no more."""
+    def _withdraw(self, queue: str, project: Project, move: Move) -> None:
+        """Delete what a step of a move has created in the two pools after the queue was deleted, or the move over."""
         found = self._catalogue.find(project, queue)
-        if found is None or found.move is None or found.move.id != move.id:
-            with target:
-                target.queues.delete(queue, project, incarnation=move.opened)
+        for name, incarnation in unnamed(move, found):
+            with suppress(errors.PoolDoesNotExist), self._open_pools.get(name) as pool:
+                pool.queues.delete(queue, project, incarnation=incarnation)
 
     def _open_target(self, queue: str, project: Project, found: Assignment, move: Move) -> Assignment | None:
         """Seal the source, and let the catalogue name the target."""
-        source, target = self._open_pools.get(move.source), self._open_pools.get(move.target)
-        metadata = self._records.get(queue, project)
-        try:
-            with source:
-                source.queues.create(queue, metadata, project, incarnation=move.sealed, replaces=found.incarnation)
-        except errors.IncarnationConflict:
+        if not self._seal(queue, project, found, move):
             return None
+        try:
+            self._give_settings(queue, project, move)
+        except errors.MoveSuperseded:
+            self._withdraw(queue, project, move)
+            return None
+        except errors.QueueDoesNotExist:
+            # One of the pools lost it, or the move is over.
+            if not self.abort(queue, project, found):
+                self._withdraw(queue, project, move)
+            return None
+        opened = replace(move, phase=COPYING if move.copies else DRAINING)
+        changed = self._changed(
+            queue, project, found, found._replace(pool=move.target, incarnation=move.opened, state=ACTIVE, move=opened)
+        )
+        if changed is None:
+            self._withdraw(queue, project, move)
+        return changed
+
+    def _seal(self, queue: str, project: Project, found: Assignment, move: Move) -> bool:
+        """Seal the source; return False if it bears another incarnation than that of the assignment, or is deleted."""
+        try:
+            metadata = self._records.get(queue, project)
+            with self._open_pools.get(move.source) as source:
+                source.queues.create(queue, metadata, project, incarnation=move.sealed, replaces=found.incarnation)
+        except (errors.IncarnationConflict, errors.QueueDoesNotExist):
+            return False
+        return True
+
+    def _give_settings(self, queue: str, project: Project, move: Move) -> None:
+        """Give the target what the source has but messages."""
+        source, target = self._open_pools.get(move.source), self._open_pools.get(move.target)
         with source:
             is_paused = "paused" in source.queues.stats(queue, project)
             subscriptions = source.subscriptions.export(queue, project)
-        try:
-            with target:
-                if is_paused:
-                    target.queues.pause(queue, project)
-                target.subscriptions.restore(queue, subscriptions, project)
-                _moves_of(target).set_epoch(queue, project, incarnation=move.opened, epoch=move.epoch)
-        except (errors.QueueDoesNotExist, errors.MoveSuperseded):
-            return None
-        opened = replace(move, phase=COPYING if move.copies else DRAINING)
-        return self._changed(
-            queue, project, found, found._replace(pool=move.target, incarnation=move.opened, state=ACTIVE, move=opened)
-        )
+        with target:
+            if is_paused:
+                target.queues.pause(queue, project)
+            target.subscriptions.restore(queue, subscriptions, project)
+            moves_of(target).set_epoch(queue, project, incarnation=move.opened, epoch=move.epoch)
 
     def _copy(self, queue: str, project: Project, found: Assignment, move: Move) -> Assignment | None:
         copied = self._copy_batches(queue, project, move, delayed=False)
@@ -265,52 +291,47 @@ class QueueMoves:
         return self._advanced(queue, project, found, more, phase=DRAINING if is_done else COPYING)
 
     def _drain(self, queue: str, project: Project, found: Assignment, move: Move) -> Assignment | None:
+        # Asked first: after a process has closed the target, no other one can copy, and none needs to.
+        if not self._remaining(queue, project, move):
+            return self._finish(queue, project, found, move)
         copied = self._copy_batches(queue, project, move, delayed=not move.copies)
         if copied is None:
             return None
         more, is_done = copied
-        source = self._open_pools.get(move.source)
-        with source:
-            left = _moves_of(source).remaining(queue, project, incarnation=move.sealed)
-            if left and is_done and source.driver is not None:
-                source.driver.dead_letter_all()
-        if left:
+        if self._remaining(queue, project, move):
+            source = self._open_pools.get(move.source)
+            if is_done and source.driver is not None:
+                with source:
+                    source.driver.dead_letter_all()
             return self._advanced(queue, project, found, more, phase=DRAINING)
+        return self._finish(queue, project, found, replace(move, copied=move.copied + more))
+
+    def _remaining(self, queue: str, project: Project, move: Move) -> int:
+        try:
+            with self._open_pools.get(move.source) as source:
+                return moves_of(source).remaining(queue, project, incarnation=move.sealed)
+        except errors.QueueDoesNotExist:
+            return 0
+
+    def _finish(self, queue: str, project: Project, found: Assignment, move: Move) -> Assignment | None:
         # No process holds the next epoch: none copies any more.
         closed = move.epoch + 1
-        with self._open_pools.get(move.target) as target:
-            _moves_of(target).set_epoch(queue, project, incarnation=move.opened, epoch=closed)
+        try:
+            with self._open_pools.get(move.target) as target:
+                moves_of(target).set_epoch(queue, project, incarnation=move.opened, epoch=closed)
+        except (errors.MoveSuperseded, errors.QueueDoesNotExist):
+            return None
         tombstones = (*move.tombstones, Tombstone(move.source, move.sealed, self._clock.time()))
-        over = replace(move, phase=MOVED, epoch=closed, copied=move.copied + more, tombstones=tombstones)
+        over = replace(move, phase=MOVED, epoch=closed, tombstones=tombstones)
         changed = self._changed(queue, project, found, found._replace(move=over))
         if changed is not None:
             logger.info("Queue %r has moved from pool %s to pool %s", queue, move.source, move.target)
         return changed
 
     def _copy_batches(self, queue: str, project: Project, move: Move, *, delayed: bool) -> tuple[int, bool] | None:
-        """Copy batches up to the next beat; return how many messages, and whether none is left; None if superseded."""
         source, target = self._open_pools.get(move.source), self._open_pools.get(move.target)
-        copied, until = 0, time.monotonic() + BEAT_INTERVAL
-        try:
-            with target:
-                last = _moves_of(target).set_epoch(queue, project, incarnation=move.opened, epoch=move.epoch)
-            with source:
-                _moves_of(source).remove(queue, last, project, incarnation=move.sealed)
-            while True:
-                with source:
-                    batch = _moves_of(source).take(queue, project, incarnation=move.sealed, delayed=delayed)
-                if not batch:
-                    return copied, True
-                with target:
-                    _moves_of(target).store(queue, batch, project, incarnation=move.opened, epoch=move.epoch)
-                with source:
-                    ids = [message.id for message in batch]
-                    _moves_of(source).remove(queue, ids, project, incarnation=move.sealed)
-                copied += len(batch)
-                if time.monotonic() >= until:
-                    return copied, False
-        except (errors.MoveSuperseded, errors.QueueDoesNotExist):
-            return None
+        until = time.monotonic() + BEAT_INTERVAL
+        return copy_batches(source, target, queue, project, move, delayed=delayed, until=until)
 
     def _advanced(
         self, queue: str, project: Project, found: Assignment, copied: int, *, phase: str
@@ -338,7 +359,7 @@ class QueueMoves:
         if self._clock.time() < tombstone.ended + IDEMPOTENCY_WINDOW:
             return False
         with suppress(errors.DoesNotExist), self._open_pools.get(tombstone.pool) as pool:
-            if _moves_of(pool).remaining(queue, project, incarnation=tombstone.incarnation):
+            if moves_of(pool).remaining(queue, project, incarnation=tombstone.incarnation):
                 return False
             pool.queues.delete(queue, project, incarnation=tombstone.incarnation)
         return True
@@ -358,12 +379,3 @@ class QueueMoves:
         finally:
             self._invalidate(queue, project)
         return changed
-
-
-def _is_of(found: Assignment, move: Move) -> bool:
-    return found.move is not None and found.move.id == move.id
-
-
-def _moves_of(pool: PoolHandle) -> MoveController:
-    assert pool.driver is not None  # noqa: S101 - OpenPools.get() opens it or raises
-    return pool.driver.move_controller

@@ -6,7 +6,7 @@
 #   make peers        Zaqar's and Kombu's own tests, over every store; CELERY=yes runs Celery's after them
 #   make peers-celery Celery's own tests, on SQLite, Redis and RabbitMQ, in half an hour; STORE=redis asks only about that
 #   make check        what CI runs: format, lint, types, layers, language, peers, tests with coverage
-#   make chaos        ten minutes of kills, cuts and full disks; STORE=redis asks only one store, SEED=7 repeats a run
+#   make chaos        twelve minutes of kills, cuts, full disks and orders of steps; STORE=redis asks only one store, SEED=7 repeats a run
 #   make docs         the documentation as a site, in docs/_build/html; a warning is an error
 #   make pictures     draw the pictures of the pages again, from their texts; needs Graphviz
 #   make release-check  build the sdist and the wheel, and use each in bare environments of two Pythons
@@ -84,6 +84,7 @@ language: $(VENV)/.dev.installed
 
 chaos: $(VENV)/.dev.installed servers
 	@KOMBU_POOL_CHAOS=yes STORE=$(STORE) SEED=$(SEED) timeout --foreground --signal=INT 600 $(PYTEST) -q -n 2 --dist loadscope tests/chaos
+	$(if $(STORE),,@KOMBU_POOL_CHAOS=yes SEED=$(SEED) $(PYTEST) -q -n 2 tests/model/test_moves.py -k deeper)
 
 docs: $(VENV)/.docs.installed
 	$(BIN)/python -m sphinx -W --keep-going -j auto -q docs docs/_build/html

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import threading
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,17 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
             warnings.simplefilter("ignore", ResourceWarning)
             gc.collect()
     return result
+
+
+@pytest.fixture
+def untraced() -> Iterator[None]:
+    """No coverage: it keeps something of each thread, and makes code that only computes run four times as long."""
+    here, others = sys.gettrace(), threading.gettrace()
+    sys.settrace(None)
+    threading.settrace(None)
+    yield
+    threading.settrace(others)
+    sys.settrace(here)
 
 
 @pytest.hookimpl(trylast=True)

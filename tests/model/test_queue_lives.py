@@ -15,6 +15,8 @@ from tests.support.model.scenarios import STARTS, absent, being_deleted, cases, 
 from tests.support.model.schedules import Schedule
 from tests.support.model.world import World, stepwise_pools
 
+pytestmark = pytest.mark.usefixtures("untraced")
+
 #: Most switches away from a process that could have gone on.
 PREEMPTIONS_OF_TWO, PREEMPTIONS_OF_THREE = 3, 1
 #: Steps after which a process that stops does so.

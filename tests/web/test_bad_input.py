@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import sys
 import threading
 import time
 import tracemalloc
@@ -162,17 +161,6 @@ def test_a_long_queue_is_not_scanned(tmp_path, browse_of):
 
         for path in ("/", "/queue?name=orders", "/tasks", "/tasks?name=pay", "/dead", "/dead?name=orders", "/workers"):
             assert best_of(lambda path=path: _seconds(client, path), 2.0) < 2.0
-
-
-@pytest.fixture
-def untraced():
-    """No coverage: it keeps something of each thread, and a request has one."""
-    here, others = sys.gettrace(), threading.gettrace()
-    sys.settrace(None)
-    threading.settrace(None)
-    yield
-    threading.settrace(others)
-    sys.settrace(here)
 
 
 def test_page_loads_leave_no_memory_behind(broker, browse, untraced, caplog):

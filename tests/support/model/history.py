@@ -17,6 +17,8 @@ class Queue(NamedTuple):
     holders: frozenset[str] = frozenset()
     is_bound: bool = False
     is_over: bool = False
+    #: Messages that are claimed, and that only their holder can settle.
+    held: frozenset[str] = frozenset()
 
     @property
     def has_expired(self) -> bool:
@@ -62,10 +64,22 @@ class Action:
             yield queue._replace(messages=queue.messages | {self.subject}) if queue.exists else queue
 
     def _consume(self, queue: Queue, answer: Any) -> Iterator[Queue]:
+        # The answer of one that never ended is what it had claimed.
+        taken = self.answer or frozenset()
+        if taken <= queue.messages - queue.held:
+            yield queue._replace(messages=queue.messages - taken)
         if self.last is None:
-            yield from (queue._replace(messages=rest) for rest in (queue.messages, frozenset()))
-        elif answer <= queue.messages:
-            yield queue._replace(messages=queue.messages - answer)
+            yield queue
+
+    def _settle(self, queue: Queue, answer: Any) -> Iterator[Queue]:
+        is_held = self.subject in queue.messages & queue.held
+        if answer is is_held:
+            taken = frozenset({self.subject}) if is_held else frozenset()
+            yield queue._replace(messages=queue.messages - taken, held=queue.held - taken)
+
+    def _release(self, queue: Queue, answer: Any) -> Iterator[Queue]:
+        if answer is (self.subject in queue.messages & queue.held):
+            yield queue._replace(held=queue.held - {self.subject})
 
     def _delete(self, queue: Queue, answer: Any) -> Iterator[Queue]:
         yield ABSENT

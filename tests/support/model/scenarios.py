@@ -116,14 +116,18 @@ def cases(size: int, preemptions: int) -> Iterator[tuple[Any, ...]]:
 
 
 def play(
-    world: World, schedule: Schedule, start: Callable[[World], Any], names: Sequence[str], stops: Mapping[int, int]
+    world: World,
+    schedule: Schedule,
+    start: Callable[[World], Any],
+    names: Sequence[str],
+    stops: Mapping[int, int],
+    does: Mapping[str, Any] = OPERATIONS,
 ) -> list[str]:
     """Let the processes do what is named, in the order of the schedule; return the faults that are left."""
     there = start(world)
     world.history.begin()
     works = [
-        (partial(OPERATIONS[name](number), there, world.process()), stops.get(number))
-        for number, name in enumerate(names)
+        (partial(does[name](number), there, world.process()), stops.get(number)) for number, name in enumerate(names)
     ]
     world.run(schedule, works)
     world.settle()
@@ -136,12 +140,15 @@ def explore(
     preemptions: int,
     stops: Mapping[int, int] = {},
     operations: Any = None,
+    *,
+    of: type[World] = World,
+    played: Callable[..., list[str]] = play,
 ) -> tuple[int, list[Any]]:
     """Try every schedule; return how many there were, and those with faults."""
     tried, found = 0, []
 
     def run(schedule: Schedule) -> None:
-        faults = play(World.in_memory(ManualClock(), operations), schedule, start, names, stops)
+        faults = played(of.in_memory(ManualClock(), operations), schedule, start, names, stops)
         if faults:
             found.append((start.__name__, names, stops, schedule.taken, faults))
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from greenlet import greenlet
+
+from kombu_pool import errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -23,9 +26,10 @@ class Stepwise:
 
         def call(*args: Any, **kwargs: Any) -> Any:
             process = Process.running()
-            if process is not None:
-                process.await_step()
-            return value(*args, **kwargs)
+            if process is None:
+                return value(*args, **kwargs)
+            process.await_step()
+            return process.make(name, partial(value, *args, **kwargs))
 
         self.__dict__[name] = call
         return call
@@ -37,6 +41,8 @@ class Process:
     def __init__(self, work: Callable[[], None], stops_after: int | None) -> None:
         self._greenlet = greenlet(work)
         self._left = stops_after
+        #: By name of a method: what becomes of its next call, whose answer the process does not get.
+        self.lost: dict[str, Callable[[Callable[[], Any]], object]] = {}
 
     @staticmethod
     def running() -> Process | None:
@@ -47,6 +53,14 @@ class Process:
         """Go back to the schedule until the next step of this process."""
         assert self._greenlet.parent is not None
         self._greenlet.parent.switch()
+
+    def make(self, name: str, call: Callable[[], Any]) -> Any:
+        """Make a call, or lose it or its answer."""
+        lose = self.lost.pop(name, None)
+        if lose is None:
+            return call()
+        lose(call)
+        raise errors.ConnectionError("the answer was lost")
 
     @property
     def runs(self) -> bool:
@@ -80,6 +94,8 @@ class Schedule:
         self.preemptions: list[int] = []
         #: Number of steps made.
         self.step = 0
+        #: Called after each step.
+        self.on_step: Callable[[], None] | None = None
 
     def run(self, processes: Sequence[Process]) -> None:
         """Run the processes to their ends: by the choices, then each as long as it runs."""
@@ -96,6 +112,8 @@ class Schedule:
             self.step += 1
             last = chosen
             processes[chosen].step()
+            if self.on_step is not None:
+                self.on_step()
         for process in processes:
             process.kill()
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import pytest
+    from typing_extensions import Self
 
     from kombu_pool.model import Assignment
     from kombu_pool.storage import ControlDriver
@@ -28,7 +29,7 @@ EXCHANGE = "x"
 POOLS = ("a", "b")
 #: Shorter than the time for which a process caches an assignment.
 LIFETIME = 5.0
-_DATA = ("queue_controller", "message_controller", "claim_controller", "subscription_controller")
+_DATA = ("queue_controller", "message_controller", "claim_controller", "subscription_controller", "move_controller")
 _CONTROL = (
     "queue_controller", "pools_controller", "flavors_controller", "catalogue_controller", "bindings_controller",
     "consumers_controller",
@@ -72,7 +73,7 @@ class World:
         self.start = ABSENT
 
     @classmethod
-    def in_memory(cls, clock: ManualClock, operations: type[Operations] | None = None) -> World:
+    def in_memory(cls, clock: ManualClock, operations: type[Operations] | None = None) -> Self:
         for name in ("control", *POOLS):
             shared._stores.pop(f"model-{name}", None)
         return cls(_memory_uri, clock, operations)
@@ -180,6 +181,7 @@ class Operations:
         schedule = self._world.schedule
         action = Action(name, subject, first=schedule.step + 1)
         self._world.history.actions.append(action)
+        self.action = action
         action.answer = call()
         action.last = schedule.step
         return action.answer
@@ -202,6 +204,7 @@ class Operations:
     def consume(self) -> None:
         def call() -> frozenset[str]:
             claim, messages = self.driver.claim_controller.create(QUEUE, {"ttl": 10**6, "grace": 0})
+            self.action.answer = frozenset(message["body"] for message in messages)
             pairs = [(message["id"], claim or "") for message in messages]
             refused = self.driver.message_controller.delete_claimed(QUEUE, pairs) if pairs else []
             return frozenset(message["body"] for message in messages if (message["id"], claim) not in refused)

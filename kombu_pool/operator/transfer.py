@@ -11,6 +11,7 @@ from kombu_pool.errors import MessageDoesNotExist, MessageIsClaimed
 from kombu_pool.operator.messages import pages
 from kombu_pool.operator.queue_details import show_queue
 from kombu_pool.storage.dead_letters import RESERVATION_TTL
+from kombu_pool.storage.redrive import claims_by_id
 from kombu_pool.transport.publish.envelope import enveloped
 from kombu_pool.transport.publish.revocation import MARKER
 
@@ -127,9 +128,10 @@ class Transfer:
         chosen = [message["id"] for message in batch if not self._is_revoked(message)]
         self.result.leave(REVOKED, len(batch) - len(chosen))
         claims = self.store.claim_controller
-        claim, claimed = claims.claim_by_id(self.queue, chosen, _CLAIM, self.project) if chosen else (None, ())
-        if claim is None:
-            return
+        for claim, claimed in claims_by_id(claims, self.queue, chosen, _CLAIM, self.project):
+            self._transfer_claimed(claim, claimed)
+
+    def _transfer_claimed(self, claim: str, claimed: Sequence[Message]) -> None:
         held = [message["id"] for message in claimed]
         try:
             for message in claimed:
@@ -139,7 +141,7 @@ class Transfer:
         finally:
             # Of a batch that was broken off, what was not published is free again.
             if held:
-                claims.release(self.queue, claim, held, self.project)
+                self.store.claim_controller.release(self.queue, claim, held, self.project)
 
     def _is_revoked(self, message: Message) -> bool:
         return MARKER in enveloped(message["body"], self.queue)["headers"]

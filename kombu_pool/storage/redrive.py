@@ -19,7 +19,7 @@ from kombu_pool.storage.dead_letters import RESERVATION_TTL, DeadLetterReason
 from kombu_pool.storage.idempotency import ProducerSequence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from kombu_pool.model import ClaimMetadata, Message, NewMessage, Project
     from kombu_pool.storage.data import ClaimController, MessageController
@@ -88,6 +88,23 @@ class DeadLetterScan:
             yield list(self._messages.bulk_get(self._queue, batch, self._project))
 
 
+def claims_by_id(
+    claims: ClaimController, queue: str, message_ids: Iterable[str], metadata: ClaimMetadata, project: Project
+) -> Iterator[tuple[str, Sequence[Message]]]:
+    """Claim those of the messages that are free, and yield each claim with its messages.
+
+    There are several claims while the queue moves: one has only messages of one pool.
+    """
+    ids = [*message_ids]
+    while ids:
+        claim, claimed = claims.claim_by_id(queue, ids, metadata, project)
+        if claim is None:
+            return
+        yield claim, claimed
+        held = {message["id"] for message in claimed}
+        ids = [message_id for message_id in ids if message_id not in held]
+
+
 @dataclass
 class Redrive:
     """One call of :meth:`DataDriver.redrive`."""
@@ -151,9 +168,10 @@ class Redrive:
 
     def _move(self, target: str, dead_letters: Sequence[Message]) -> None:
         ids = [dead_letter["id"] for dead_letter in dead_letters]
-        claim, claimed = self.claims.claim_by_id(self.queue, ids, _CLAIM, self.project)
-        if claim is None:
-            return
+        for claim, claimed in claims_by_id(self.claims, self.queue, ids, _CLAIM, self.project):
+            self._move_claimed(target, claim, claimed)
+
+    def _move_claimed(self, target: str, claim: str, claimed: Sequence[Message]) -> None:
         stored = {dead_letter["id"] for dead_letter in self._store(target, claimed)}
         refused = [dead_letter["id"] for dead_letter in claimed if dead_letter["id"] not in stored]
         if refused:

@@ -12,11 +12,26 @@ def marked() -> set[tuple[str, str]]:
     """Return the page and the first line of each block that a test is marked with."""
     found = set()
     for file in (ROOT / "tests" / "docs").glob("test_*.py"):
-        for node in ast.walk(ast.parse(file.read_text())):
+        module = ast.parse(file.read_text())
+        texts = _texts_of(module)
+        for node in ast.walk(module):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.recipe":
-                page, *firsts = (ast.literal_eval(each) for each in node.args)
+                page, *firsts = (
+                    texts[each.id] if isinstance(each, ast.Name) else ast.literal_eval(each) for each in node.args
+                )
                 found |= {(page, first) for first in firsts} or all_of(page)
     return found
+
+
+def _texts_of(module: ast.Module) -> dict[str, str]:
+    """Return the texts that a module has under a name, such as ``PAGE``."""
+    return {
+        node.targets[0].id: node.value.value
+        for node in module.body
+        if isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Name)
+        and isinstance(node.value, ast.Constant)
+    }
 
 
 def all_of(page: str) -> set[tuple[str, str]]:

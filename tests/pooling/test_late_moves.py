@@ -177,3 +177,19 @@ def test_a_step_waits_for_a_pool_that_is_to_open_the_queue_again(queue, populate
     while moves.find("of-a").move.phase != MOVED:
         step(queue)
     assert queue.free() == ["one"]
+
+
+def test_a_dead_letter_that_reached_the_target_before_the_move_ended_comes_back(queue, other, moves, stores, clock):
+    queue.post("one")
+    plan(queue)
+    step(queue)
+    stores.leaf("b").message_controller.post("of-a", [{"ttl": 0, "body": "dead letter"}], None)
+
+    assert moves.abort("of-a", None, moves.find("of-a"))
+    clock.advance(IDEMPOTENCY_WINDOW + 1)
+    while moves.find("of-a") is not None:
+        step(queue)
+        clock.advance(IDEMPOTENCY_WINDOW + 1)
+
+    assert sorted(other.free()) == ["dead letter", "one"]
+    assert pools_with(stores) == ["a"]

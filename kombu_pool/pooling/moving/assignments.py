@@ -33,10 +33,12 @@ def ended(found: Assignment, now: float) -> Assignment:
     """Return the assignment after the end of a move whose target is not open: as after one back from the target."""
     assert found.move is not None  # noqa: S101 - the caller has seen one
     move, incarnation, state = found.move, found.incarnation, ACTIVE
-    left = [*move.tombstones, Tombstone(move.target, move.opened, now)]
+    left = [*move.tombstones]
     if found.state != ACTIVE:  # The source may be sealed: the queue is opened there as another incarnation.
         incarnation, state = new_incarnation(), CREATING
         left.append(Tombstone(move.source, move.sealed, now))
+    # The last one: dead letters of the target's store may be there, and move back.
+    left.append(Tombstone(move.target, move.opened, now))
     back = replace(
         move, source=move.target, sealed=move.opened, target=move.source, opened=incarnation, phase=MOVED,
         tombstones=tuple(left),

@@ -192,8 +192,8 @@ class QueueMoves:
         if is_sealed:
             self._create(queue, project, changed)
         with suppress(errors.PoolUnavailable, errors.PoolDoesNotExist):
-            with self._open_pools.get(move.target) as target:
-                target.queues.delete(queue, project, incarnation=move.opened)
+            if not self._is_emptied(queue, project, move.target, move.opened):
+                return True
             earlier = replace(move, phase=MOVED) if move.tombstones else None
             self._changed(queue, project, changed._replace(state=ACTIVE), changed._replace(state=ACTIVE, move=earlier))
         return True
@@ -358,10 +358,16 @@ class QueueMoves:
     def _is_collected(self, queue: str, project: Project, tombstone: Tombstone) -> bool:
         if self._clock.time() < tombstone.ended + IDEMPOTENCY_WINDOW:
             return False
-        with suppress(errors.DoesNotExist), self._open_pools.get(tombstone.pool) as pool:
-            if moves_of(pool).remaining(queue, project, incarnation=tombstone.incarnation):
+        with suppress(errors.PoolDoesNotExist):
+            return self._is_emptied(queue, project, tombstone.pool, tombstone.incarnation)
+        return True
+
+    def _is_emptied(self, queue: str, project: Project, name: str, incarnation: str) -> bool:
+        """Delete what a pool has of a queue, unless that has messages, as dead letters that its store kept there."""
+        with suppress(errors.QueueDoesNotExist), self._open_pools.get(name) as pool:
+            if moves_of(pool).remaining(queue, project, incarnation=incarnation):
                 return False
-            pool.queues.delete(queue, project, incarnation=tombstone.incarnation)
+            pool.queues.delete(queue, project, incarnation=incarnation)
         return True
 
     def _reopened(self, queue: str, project: Project, found: Assignment, move: Move) -> Assignment | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from kombu_pool.drivers import mask
 from kombu_pool.errors import KombuPoolError, QueueDoesNotExist
 from kombu_pool.pooling import ask_pools
+from kombu_pool.pooling.moving.assignments import source_of
 from kombu_pool.storage import CONTROL_POOL
 from kombu_pool.storage.inspection import MAX_COUNTED
 
@@ -141,21 +142,21 @@ def _is_wanted(queue: str, names: Collection[str] | None, patterns: Collection[s
 def _rows(
     store: DataDriver, project: Project, pool_of: dict[str, str], timeout: float | None, budget: CountBudget | None
 ) -> tuple[list[QueueRow], dict[str, str]]:
+    sources = moving_sources(store, project)
+    pools_of = {queue: [pool, sources[queue]] if queue in sources else [pool] for queue, pool in pool_of.items()}
     in_pool: dict[str, list[str]] = {}
-    for queue, pool in pool_of.items():
-        in_pool.setdefault(pool, []).append(queue)
+    for queue, pools in pools_of.items():
+        for pool in pools:
+            in_pool.setdefault(pool, []).append(queue)
     questions = {
         pool: partial(_count, project=project, queues=queues, budget=budget) for pool, queues in in_pool.items()
     }
     answers = ask(store, questions, timeout)
     consumers = store.control.consumers_controller.count_many([(project, queue) for queue in pool_of])
-    rows = []
-    for (queue, pool), consuming in zip(pool_of.items(), consumers, strict=True):
-        answer = answers[pool]
-        if isinstance(answer, KombuPoolError):
-            rows.append(QueueRow(queue, pool, None, None, None, None, consuming, error=reason_of(pool, answer)))
-        else:
-            rows.append(_row(queue, pool, answer[queue], consuming))
+    rows = [
+        _row(queue, pools[0], {pool: answers[pool] for pool in pools}, consuming)
+        for (queue, pools), consuming in zip(pools_of.items(), consumers, strict=True)
+    ]
     errors = {pool: answer for pool, answer in answers.items() if isinstance(answer, KombuPoolError)}
     return rows, {pool: reason_of(pool, error) for pool, error in errors.items()}
 
@@ -197,11 +198,25 @@ def _count(
     return dict(zip(queues, counts, strict=True))
 
 
-def _row(queue: str, pool: str, counts: QueueCounts | None, consumers: int) -> QueueRow:
-    if counts is None:
+def moving_sources(store: DataDriver, project: Project) -> dict[str, str]:
+    """Return the pools from which queues are moving, by queue: they hold messages beside the pool of the queue."""
+    moving = ((of, queue, source_of(found)) for of, queue, found in store.catalog.moves.all())
+    return {queue: source[0] for of, queue, source in moving if of == project and source is not None}
+
+
+def _row(
+    queue: str, pool: str, answers: Mapping[str, Mapping[str, QueueCounts | None] | KombuPoolError], consuming: int
+) -> QueueRow:
+    """Return the row of a queue, whose messages are in the pools that were asked."""
+    present = []
+    for asked, answer in answers.items():
+        if isinstance(answer, KombuPoolError):
+            return QueueRow(queue, pool, None, None, None, None, consuming, error=reason_of(asked, answer))
+        if (counts := answer[queue]) is not None:
+            present.append(counts)
+    if not present:
         # Assigned, and not created in its pool yet: the first use does that.
-        return QueueRow(queue, pool, 0, 0, 0, None, consumers)
-    age = None if counts.oldest_age is None else round(counts.oldest_age, 3)
-    return QueueRow(
-        queue, pool, counts.free, counts.delayed, counts.claimed, age, consumers, counts.is_exact, paused=counts.paused
-    )
+        return QueueRow(queue, pool, 0, 0, 0, None, consuming)
+    free, delayed, claimed, ages, exact, paused = zip(*present, strict=True)
+    age = max((round(age, 3) for age in ages if age is not None), default=None)
+    return QueueRow(queue, pool, sum(free), sum(delayed), sum(claimed), age, consuming, all(exact), paused=any(paused))

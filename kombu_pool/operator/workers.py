@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from kombu_pool.errors import KombuPoolError
 from kombu_pool.operator.processes import Processes
 from kombu_pool.operator.queue_details import consumers_of
-from kombu_pool.operator.queues import ask, reason_of
+from kombu_pool.operator.queues import ask, moving_sources, reason_of
 from kombu_pool.operator.summaries import task_of
 
 if TYPE_CHECKING:
@@ -118,8 +118,11 @@ def list_held(
 ) -> HeldReport:
     """Return the messages that are held in these queues, and the processes that hold them; the oldest first."""
     in_pool: dict[str, list[str]] = {}
+    sources = moving_sources(store, project)
     for row in islice((row for row in queues if row.claimed), MAX_QUEUES):
         in_pool.setdefault(row.pool, []).append(row.queue)
+        if row.queue in sources:
+            in_pool.setdefault(sources[row.queue], []).append(row.queue)
     processes = Processes.of(store) if in_pool else Processes(())
     calls = {pool: partial(_held, processes, project, names) for pool, names in in_pool.items()}
     answers = ask(store, calls, timeout)

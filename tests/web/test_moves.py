@@ -125,6 +125,22 @@ def test_a_move_is_shown_with_its_progress_and_its_process(broker, browse, held)
     assert "Moving from default to new (copy, copying)" in texts(client.get(QUEUE))
 
 
+def test_what_the_old_pool_has_of_a_moving_queue_is_counted(stored, browse_of):
+    store, project = stored[:2]
+    store.claim_controller.create("orders", {"ttl": 60, "grace": 0, "holder": OTHER}, project, 1)
+    found = store.catalog.moves.plan("orders", project, "new", copies=False, holder=OTHER)
+    while found.move.phase == PLANNED:
+        found = store.catalog.moves.step("orders", project, found)
+    post(stored, "orders", task("pay", "pay-new"), task("pay", "pay-late", delay=1000))
+    client = browse_of(stored, read_only=True)
+
+    assert re.search(r"Ready 3 Delayed 1 Unacked 1 ", texts(client.get(QUEUE)))
+    assert re.search(r"orders new 3 1 1 ", texts(client.get("/")))
+    assert 'kombu_pool_queue_messages_ready{pool="new",queue="orders",vhost="/"} 3.0' in client.get("/metrics").text
+    assert "pay pay-0" in texts(client.get(f"{QUEUE}&kind=unacked"))
+    assert "pay pay-0 orders" in texts(client.get("/workers"))
+
+
 def test_a_move_that_another_machine_has_is_taken_over(broker, browse, held):
     held(OTHER, COPYING)
     client = browse()

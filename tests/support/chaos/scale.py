@@ -26,6 +26,8 @@ class Scale:
     cut: float = 30.0
     deleting: float = 25.0
     forks: int = 25
+    #: Messages in the queue that is moved.
+    waiting: int = 100_000
     boxes: int = 200
     #: Number of sequences, and the time after which no further one begins.
     examples: int = 1000
@@ -34,7 +36,16 @@ class Scale:
 
 #: Each scenario takes seconds.
 SMALL = Scale(
-    tasks=300, killing=10.0, kills_every=1.5, sending=10.0, lock=1.0, deleting=3.0, forks=5, boxes=10, examples=5
+    tasks=300,
+    killing=10.0,
+    kills_every=1.5,
+    sending=10.0,
+    lock=1.0,
+    deleting=3.0,
+    forks=5,
+    boxes=10,
+    examples=5,
+    waiting=2000,
 )
 #: The scenarios and the store of the ordinary tests.
 SMOKE = ("killed workers", "fork", "random operations")

@@ -65,7 +65,9 @@ peers-celery: $(VENV)/.peers-celery.installed servers
 	@.ci/servers rabbitmq-server
 	@$(BIN)/python -m tests.support.peers.celery_suite $(STORE)
 
-check: format lint types layers language peers coverage
+# The peers' tests mostly wait: they run beside ours. Each prints all that it says at its end.
+check: format lint types layers language $(VENV)/.peers.installed servers
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target peers coverage
 
 format: $(VENV)/.dev.installed
 	$(BIN)/ruff format --check .

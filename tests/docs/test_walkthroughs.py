@@ -63,6 +63,13 @@ def test_pools_are_declared_added_and_retired(terminal):
     assert terminal.run("celery -A shop pool doctor") == "Nothing is wrong.\n"
 
 
+@pytest.mark.recipe("docs/moving.md")
+def test_a_queue_is_moved_and_a_pool_is_emptied(terminal):
+    Walkthrough("docs/moving.md", terminal).follow()
+
+    assert terminal.run("celery -A shop pool moves") == "No queue is moving.\n"
+
+
 @pytest.mark.recipe("docs/unique-tasks.md")
 def test_a_task_that_is_there_is_not_sent_again(terminal):
     Walkthrough("docs/unique-tasks.md", terminal).follow()

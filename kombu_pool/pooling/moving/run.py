@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kombu_pool import errors
+from kombu_pool.model import ACTIVE, MOVING
 from kombu_pool.moves import MOVED, PLANNED
 
 if TYPE_CHECKING:
@@ -41,8 +42,11 @@ class MoveRun:
         if before is None:
             return False
         self.outage = None
+        after: Assignment | None = None
         try:
             after = self._moves.step(self._queue, self._project, before)
+        except errors.QueueDoesNotExist:
+            pass  # It was deleted.
         except errors.PoolUnavailable as error:
             if before.move is None or before.move.phase == PLANNED:
                 raise
@@ -61,7 +65,7 @@ class MoveRun:
     def _reread(self, before: Assignment) -> Assignment | None:
         """Return the assignment if another process made a step for this one; None if it has taken the move over."""
         found = self._moves.find(self._queue, self._project)
-        if found is None or found.move is None or before.move is None:
+        if found is None or found.move is None or before.move is None or found.state not in (ACTIVE, MOVING):
             return None
         return found if (found.move.id, found.move.epoch) == (before.move.id, before.move.epoch) else None
 

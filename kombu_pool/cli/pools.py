@@ -65,7 +65,7 @@ def set_pool(
     context: click.Context, name: str, weight: int | None, flavor: str | None, uri: str | None,
     pool_options: dict[str, Any] | None, force: bool,
 ) -> None:  # fmt: skip
-    """Change the pool NAME; its queues stay in it."""
+    """Change the pool NAME; its queues stay in it, until they are moved (move, drain, rebalance)."""
     if force and uri is None and pool_options is None:
         raise click.UsageError("--force goes with --uri or --options.")
     with open_broker(context) as broker:

@@ -12,7 +12,7 @@ from kombu_pool import conf as configuration
 from kombu_pool import errors
 from kombu_pool.clock import SYSTEM_CLOCK
 from kombu_pool.drivers import capabilities_of, open_control
-from kombu_pool.model import ACTIVE, DELETING, EXPIRED, NO_INCARNATION
+from kombu_pool.model import ACTIVE, DELETING, EXPIRED, MOVING, NO_INCARNATION
 from kombu_pool.moves import COPYING
 from kombu_pool.pooling.cache import AssignmentCache, CachedAssignment
 from kombu_pool.pooling.counters import QueueCounters
@@ -199,12 +199,12 @@ class Catalog:
 
         None: there is no such queue, or a step of its life is unfinished.
         """
-        version, now = self.version, self._time()
-        found, expires, metadata = self.control.look_up(queue, project)
-        if found is None or found.state != ACTIVE or metadata is None or not self._has_pool(found.pool):
+        version, now, (found, expires, metadata) = self.version, self._time(), self.control.look_up(queue, project)
+        if found is None or found.state not in (ACTIVE, MOVING) or metadata is None or not self._has_pool(found.pool):
             return None
         self._routes.pop((project, queue), None)
-        self._cached(queue, project, _to_cached(found, now, expires), version)
+        if found.state == ACTIVE:
+            self._cached(queue, project, _to_cached(found, now, expires), version)
         return metadata
 
     def _has_pool(self, name: str) -> bool:

@@ -126,7 +126,7 @@ def test_a_stopped_process_is_superseded_and_stores_no_more(driver, started, upk
     upkeep_of.start()
 
     until(lambda: is_over(driver))
-    assert driver.catalog.moves.find("q").move.epoch == 3
+    assert driver.catalog.moves.find("q").move.epoch > 2
     assert not run.step()
     stalled.close()
     assert run.found is None
@@ -224,6 +224,18 @@ def test_a_consuming_process_goes_on_at_once_with_the_move_of_a_process_that_was
     assert best_of(seconds, AT_ONCE) < AT_ONCE
     publish(channel, "q", "last")
     inbox.wait_for(251)
+
+
+@pytest.mark.parametrize("steps", range(5))
+def test_a_consumer_that_starts_after_any_step_of_a_dead_process_gets_the_messages(pools, started, opened, steps):
+    started(steps=steps, copies=True).kill()
+    channel = opened(f"pool+{pools}").channel()
+
+    channel.queue_declare("q", passive=True)
+    inbox = consume(channel, "q", ack=True)
+
+    inbox.wait_for(250)
+    assert inbox.bodies == [*map(str, range(250))]
 
 
 def test_a_process_without_moves_starts_no_thread_for_them(pools, opened):

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
 
+from kombu_pool.clock import SystemClock
 from kombu_pool.moves import DRAINING, MOVED
 from kombu_pool.storage import UNREADABLE_QUEUE, DeadLetterHooks
 from kombu_pool.storage.dead_letters import RESERVATION_TTL
 from kombu_pool.testing import bodies
-from kombu_pool.testing.handles import HookCalls
+from kombu_pool.testing.handles import HookCalls, QueueHandle
+from kombu_pool.transport.upkeep.default_dead_letter_queue import DEFAULT_DEAD_LETTER_QUEUE, DefaultDeadLetterQueue
+from tests.support.limits import LIMIT
 from tests.support.pooling.moves import plan, step, step_to
 from tests.support.pooling.two_kinds import two_kinds
 
@@ -18,6 +23,8 @@ pytestmark = pytest.mark.usefixtures("no_wait")
 
 #: The stores of the pools "a" and "b".
 KINDS = [("memory", "sqlite"), ("sqlite", "redis"), ("redis-cluster", "mongodb"), ("mongodb", "memory")]
+#: Batches of rejected messages while queues move to and fro.
+ROUNDS = 50
 DEAD_LETTERS = {"_dead_letter_queue": "letters", "_dead_letter_expired": True}
 
 
@@ -199,3 +206,58 @@ def test_an_unreadable_record_is_kept_once_while_the_queue_for_them_moves(broker
     assert body["record"] == b"\xc1"
     assert bodies(unreadable.page()[0]) == broker.bodies_in("b", UNREADABLE_QUEUE)
     assert work.all() == []
+
+
+@pytest.mark.parametrize("steps", range(5))
+def test_the_default_dead_letter_queue_moves_with_what_it_gets_meanwhile(tmp_path, clock, steps):
+    def publish(project, exchange, routing_key, message):
+        default.keep(project, message, "no other queue takes it")
+        return True
+
+    with two_kinds(tmp_path, ("sqlite", "redis"), clock, DeadLetterHooks(publish=publish)) as broker:
+        default = DefaultDeadLetterQueue(lambda: broker.driver, max_length=100, ttl=0.0)
+        work = broker.queue("work", "b", _dead_letter_exchange="dead")
+        kept = broker.queue(DEFAULT_DEAD_LETTER_QUEUE, "a")
+        reject(work, "before")
+        plan(kept)
+        for _ in range(steps):
+            step(kept)
+
+        reject(work, "meanwhile")
+        finish(kept)
+        reject(work, "after")
+
+        assert kept.all() == ["before", "meanwhile", "after"]
+        assert broker.driver.queue_controller.get(DEFAULT_DEAD_LETTER_QUEUE)["_max_length"] == 100
+
+
+def move_to_and_fro(queue, stop):
+    """Move a queue from pool to pool until told to stop; return the number of moves."""
+    moves = 0
+    while not stop.is_set():
+        plan(queue, target={"a": "b", "b": "a"}[queue.driver.catalog.pool_of(queue.name)])
+        while not is_in_phase(queue, MOVED):
+            step(queue)
+        moves += 1
+    return moves
+
+
+@pytest.mark.parametrize("kinds", [("sqlite", "redis"), ("mongodb", "redis-cluster")], ids="-to-".join)
+def test_no_dead_letter_is_lost_or_doubled_while_both_queues_move_to_and_fro(tmp_path, kinds):
+    with two_kinds(tmp_path, kinds, SystemClock()) as broker, ThreadPoolExecutor(3) as threads:
+        letters, work = broker.queue("letters", "a"), broker.queue("work", "b", **DEAD_LETTERS)
+        stop = threading.Event()
+        moving = [threads.submit(move_to_and_fro, queue, stop) for queue in (letters, work)]
+        with broker.another_driver() as driver:
+            rejecting = QueueHandle(driver, "work", None)
+            for number in range(ROUNDS):
+                rejecting.post(*range(4 * number, 4 * number + 4))
+                rejecting.reject(rejecting.claim(limit=4))
+        stop.set()
+        moves = [each.result(LIMIT) for each in moving]
+        while (held := work.claim(limit=100)).messages:
+            work.reject(held)
+        broker.driver.dead_letter_all()
+
+        assert sorted(letters.all()) == [*range(4 * ROUNDS)]
+        assert min(moves) >= 1

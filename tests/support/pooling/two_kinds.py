@@ -14,18 +14,30 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from kombu_pool.clock import Clock
     from kombu_pool.storage import DeadLetterHooks
-    from kombu_pool.testing import ManualClock
 
 
 class TwoKinds:
     """The pools, and a driver over them."""
 
-    def __init__(self, driver: DataDriver, kinds: dict[str, str], uris: dict[str, str], clock: ManualClock) -> None:
+    def __init__(
+        self, driver: DataDriver, control: str, kinds: dict[str, str], uris: dict[str, str], clock: Clock
+    ) -> None:
         self.driver = driver
+        self._control = control
         self._kinds = kinds
         self._uris = uris
         self._clock = clock
+
+    @contextmanager
+    def another_driver(self) -> Iterator[DataDriver]:
+        """Open a driver over the same pools, as another process has it."""
+        driver = DataDriver(None, None, self._control, clock=self._clock)
+        try:
+            yield driver
+        finally:
+            driver.close()
 
     def queue(self, name: str, pool: str, **metadata: object) -> QueueHandle:
         """Create a queue in a pool."""
@@ -50,15 +62,16 @@ class TwoKinds:
 
 @contextmanager
 def two_kinds(
-    folder: Path, kinds: tuple[str, str], clock: ManualClock, hooks: DeadLetterHooks | None = None
+    folder: Path, kinds: tuple[str, str], clock: Clock, hooks: DeadLetterHooks | None = None
 ) -> Iterator[TwoKinds]:
     """Open a broker over new stores of the kinds."""
     kind_of = dict(zip("ab", kinds, strict=True))
     uris = {pool: STORES[kind].uri(folder, pool) for pool, kind in kind_of.items()}
-    driver = DataDriver(None, None, f"sqlite:///{folder / 'control.db'}", clock=clock, dead_letter_hooks=hooks)
+    control = f"sqlite:///{folder / 'control.db'}"
+    driver = DataDriver(None, None, control, clock=clock, dead_letter_hooks=hooks)
     for pool, uri in uris.items():
         driver.control.pools_controller.create(pool, 100, uri)
     try:
-        yield TwoKinds(driver, kind_of, uris, clock)
+        yield TwoKinds(driver, control, kind_of, uris, clock)
     finally:
         driver.close()

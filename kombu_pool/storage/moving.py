@@ -42,6 +42,11 @@ def sealed_incarnation() -> str:
     return _SEALED + new_incarnation()
 
 
+def prepared_incarnation(opened: str) -> str:
+    """Return the incarnation, a sealed one, of a queue that is going to bear the incarnation ``opened``."""
+    return _SEALED + opened
+
+
 def is_sealed(incarnation: str) -> bool:
     """Return whether the queue that bears the incarnation is sealed."""
     return incarnation.startswith(_SEALED)

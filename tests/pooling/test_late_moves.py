@@ -6,6 +6,7 @@ import pytest
 
 from kombu_pool.model import ACTIVE, MOVING
 from kombu_pool.moves import COPYING, DRAINING, MOVED
+from kombu_pool.pooling.moving.assignments import in_target
 from kombu_pool.storage import IDEMPOTENCY_WINDOW
 from tests.support.pooling.moves import free_in, plan, step, step_to
 
@@ -183,6 +184,8 @@ def test_a_dead_letter_that_reached_the_target_before_the_move_ended_comes_back(
     queue.post("one")
     plan(queue)
     step(queue)
+    prepared, opened = in_target(moves.find("of-a").move)
+    stores.leaf("b").queue_controller.create("of-a", {}, incarnation=opened, replaces=prepared)
     stores.leaf("b").message_controller.post("of-a", [{"ttl": 0, "body": "dead letter"}], None)
 
     assert moves.abort("of-a", None, moves.find("of-a"))

@@ -8,8 +8,9 @@ from functools import partial
 
 import pytest
 
+from kombu_pool import errors
 from kombu_pool.clock import SystemClock
-from kombu_pool.moves import DRAINING, MOVED
+from kombu_pool.moves import DRAINING, MOVED, PLANNED
 from kombu_pool.storage import UNREADABLE_QUEUE, DeadLetterHooks
 from kombu_pool.storage.dead_letters import RESERVATION_TTL
 from kombu_pool.testing import bodies
@@ -69,6 +70,46 @@ def test_a_dead_letter_is_stored_once_whatever_the_phase_of_its_queue(broker, st
 
     assert letters.all() == ["before", "meanwhile", "after"]
     assert broker.bodies_in("b", "letters") == ["before", "meanwhile", "after"]
+
+
+@pytest.mark.parametrize("pool", ["a", "b"])
+@pytest.mark.parametrize("steps", range(3))
+def test_a_dead_letter_outlives_a_move_of_its_queue_that_is_aborted(broker, steps, pool):
+    work, letters = broker.queue("work", pool, **DEAD_LETTERS), broker.queue("letters", "a")
+    plan(letters)
+    for _ in range(min(steps, 1)):
+        step(letters)
+    if steps == 2:
+        seal_source(letters)
+
+    reject(work, "meanwhile")
+    moves = letters.driver.catalog.moves
+    if is_in_phase(letters, PLANNED):
+        moves.abort("letters", None, moves.find("letters"))
+    reject(work, "after")
+
+    assert letters.all() == ["meanwhile", "after"]
+
+
+def seal_source(queue):
+    """Seal the source as a process does that dies before it opens the target."""
+    found = queue.driver.catalog.moves.find(queue.name)
+    source = queue.driver.catalog.get_driver(found.move.source)
+    source.queue_controller.create(queue.name, {}, incarnation=found.move.sealed, replaces=found.incarnation)
+
+
+def test_a_dead_letter_outlives_a_move_that_is_aborted_because_its_target_is_down(queue, populated, stores):
+    populated.queue_controller.set_metadata("of-b", {"_dead_letter_queue": "of-a"})
+    plan(queue)
+    step(queue)
+    stores.switch_off("b")
+    with pytest.raises(errors.PoolUnavailable):
+        step(queue)
+    stores.switch_on("b")
+
+    reject(QueueHandle(populated, "of-b", None), "after")
+
+    assert queue.all() == ["after"]
 
 
 @pytest.mark.parametrize("copies", [True, False])

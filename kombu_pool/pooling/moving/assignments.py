@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from kombu_pool.model import ACTIVE, CREATING, DELETING
 from kombu_pool.moves import COPYING, DRAINING, MOVED, Tombstone
-from kombu_pool.storage.moving import new_incarnation
+from kombu_pool.storage.moving import new_incarnation, prepared_incarnation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +29,11 @@ def source_of(found: Assignment) -> tuple[str, str, bool] | None:
     return move.source, move.sealed, move.phase == COPYING
 
 
+def in_target(move: Move) -> tuple[str, str]:
+    """Return the incarnations that the queue has in the target: sealed until the step that opens it, and then."""
+    return prepared_incarnation(move.opened), move.opened
+
+
 def ended(found: Assignment, now: float) -> Assignment:
     """Return the assignment after the end of a move whose target is not open: as after one back from the target."""
     assert found.move is not None  # noqa: S101 - the caller has seen one
@@ -37,8 +42,8 @@ def ended(found: Assignment, now: float) -> Assignment:
     if found.state != ACTIVE:  # The source may be sealed: the queue is opened there as another incarnation.
         incarnation, state = new_incarnation(), CREATING
         left.append(Tombstone(move.source, move.sealed, now))
-    # The last one: dead letters of the target's store may be there, and move back.
-    left.append(Tombstone(move.target, move.opened, now))
+    # The last ones: dead letters of the target's store may be there, if it was opened, and move back.
+    left += [Tombstone(move.target, one, now) for one in in_target(move)]
     back = replace(
         move, source=move.target, sealed=move.opened, target=move.source, opened=incarnation, phase=MOVED,
         tombstones=tuple(left),
@@ -64,7 +69,8 @@ def incarnations(found: Assignment) -> Sequence[tuple[str, str]]:
     assert found.move is not None  # noqa: S101 - the caller has seen one
     move = found.move
     left = ((one.pool, one.incarnation) for one in move.tombstones)
-    every = (*left, (found.pool, found.incarnation), (move.source, move.sealed), (move.target, move.opened))
+    target = ((move.target, one) for one in in_target(move))
+    every = (*left, (found.pool, found.incarnation), (move.source, move.sealed), *target)
     return [*dict.fromkeys(every)]
 
 
@@ -74,11 +80,12 @@ def unnamed(move: Move, found: Assignment | None) -> Sequence[tuple[str, str]]:
     A source that may be sealed is kept as long as the queue is in that pool: a process is about to open it again.
     """
     source, target = (move.source, move.sealed), (move.target, move.opened)
+    prepared = [(move.target, one) for one in in_target(move) if one != move.opened]
     if found is None or found.state == DELETING:
-        return [source, target]
+        return [source, *prepared, target]
     present = {(found.pool, found.incarnation)}
     if found.move is not None:
         present.add((found.move.target, found.move.opened))
-    left = [] if target in present else [target]
+    left = [] if target in present else [*prepared, target]
     is_kept = found.pool == move.source or (found.move is not None and source in incarnations(found))
     return left if is_kept else [source, *left]

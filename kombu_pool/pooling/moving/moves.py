@@ -17,8 +17,9 @@ from msgspec.structs import replace
 from kombu_pool import errors
 from kombu_pool.model import ACTIVE, CREATING, MOVING
 from kombu_pool.moves import COPYING, DRAINING, MOVED, PLANNED, Move, Tombstone
-from kombu_pool.pooling.moving.assignments import ended, unnamed
+from kombu_pool.pooling.moving.assignments import ended, in_target, unnamed
 from kombu_pool.pooling.moving.batches import copy_batches, moves_of
+from kombu_pool.pooling.moving.preparation import open_prepared
 from kombu_pool.storage import CONTROL_POOL, IDEMPOTENCY_WINDOW
 from kombu_pool.storage.moving import new_incarnation, sealed_incarnation
 
@@ -192,7 +193,7 @@ class QueueMoves:
         if is_sealed:
             self._create(queue, project, changed)
         with suppress(errors.PoolUnavailable, errors.PoolDoesNotExist):
-            if not self._is_emptied(queue, project, move.target, move.opened):
+            if not all([self._is_emptied(queue, project, move.target, one) for one in in_target(move)]):  # noqa: C419 - each
                 return True
             earlier = replace(move, phase=MOVED) if move.tombstones else None
             self._changed(queue, project, changed._replace(state=ACTIVE), changed._replace(state=ACTIVE, move=earlier))
@@ -209,24 +210,25 @@ class QueueMoves:
     # The steps.
 
     def _prepare(self, queue: str, project: Project, found: Assignment, move: Move) -> Assignment | None:
-        """Create the queue in the target, where no process knows it yet."""
+        """Create the queue in the target, sealed: no process knows it yet, and no dead letter may be stored there."""
         metadata = self._records.get(queue, project)
+        prepared, _ = in_target(move)
         source, target = self._open_pools.get(move.source), self._open_pools.get(move.target)
         with source, suppress(errors.QueueDoesNotExist):
             # Raises if the source cannot give messages away.
             moves_of(source).remaining(queue, project, incarnation=found.incarnation)
         try:
             with target:
-                target.queues.create(queue, metadata, project, incarnation=move.opened)
+                target.queues.create(queue, metadata, project, incarnation=prepared)
         except errors.IncarnationConflict as conflict:
             # Nothing names that queue any more, as long as the assignment stays: see QueueLives.
             if self._catalogue.find(project, queue) != found:
                 return None
             with target, suppress(errors.IncarnationConflict):
-                target.queues.create(queue, metadata, project, incarnation=move.opened, replaces=conflict.current)
+                target.queues.create(queue, metadata, project, incarnation=prepared, replaces=conflict.current)
         with target, suppress(errors.QueueDoesNotExist, errors.MoveSuperseded):
             # Raises if the target cannot take messages: the source is sealed after this.
-            moves_of(target).set_epoch(queue, project, incarnation=move.opened, epoch=move.epoch)
+            moves_of(target).set_epoch(queue, project, incarnation=prepared, epoch=move.epoch)
         changed = self._changed(queue, project, found, found._replace(state=MOVING))
         if changed is None:
             self._withdraw(queue, project, move)
@@ -245,7 +247,7 @@ class QueueMoves:
             return None
         try:
             self._give_settings(queue, project, move)
-        except errors.MoveSuperseded:
+        except (errors.MoveSuperseded, errors.IncarnationConflict):
             self._withdraw(queue, project, move)
             return None
         except errors.QueueDoesNotExist:
@@ -272,7 +274,7 @@ class QueueMoves:
         return True
 
     def _give_settings(self, queue: str, project: Project, move: Move) -> None:
-        """Give the target what the source has but messages."""
+        """Give the target what the source has but messages, and open it."""
         source, target = self._open_pools.get(move.source), self._open_pools.get(move.target)
         with source:
             is_paused = "paused" in source.queues.stats(queue, project)
@@ -281,6 +283,7 @@ class QueueMoves:
             if is_paused:
                 target.queues.pause(queue, project)
             target.subscriptions.restore(queue, subscriptions, project)
+            open_prepared(target, queue, project, self._records.get(queue, project), move)
             moves_of(target).set_epoch(queue, project, incarnation=move.opened, epoch=move.epoch)
 
     def _copy(self, queue: str, project: Project, found: Assignment, move: Move) -> Assignment | None:
@@ -364,9 +367,11 @@ class QueueMoves:
 
     def _is_emptied(self, queue: str, project: Project, name: str, incarnation: str) -> bool:
         """Delete what a pool has of a queue, unless that has messages, as dead letters that its store kept there."""
-        with suppress(errors.QueueDoesNotExist), self._open_pools.get(name) as pool:
-            if moves_of(pool).remaining(queue, project, incarnation=incarnation):
-                return False
+        with self._open_pools.get(name) as pool:
+            # A store that cannot move queues has prepared one, which is sealed: it is empty.
+            with suppress(errors.QueueDoesNotExist, errors.NotPermitted):
+                if moves_of(pool).remaining(queue, project, incarnation=incarnation):
+                    return False
             pool.queues.delete(queue, project, incarnation=incarnation)
         return True
 

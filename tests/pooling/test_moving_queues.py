@@ -10,7 +10,7 @@ from kombu_pool.moves import DRAINING, MOVED
 from kombu_pool.storage.idempotency import ProducerSequence
 from kombu_pool.testing import bodies
 from kombu_pool.testing.handles import ClaimResult
-from tests.support.pooling.moves import step, step_to
+from tests.support.pooling.moves import plan, step, step_to
 
 pytestmark = pytest.mark.usefixtures("no_wait")
 
@@ -190,3 +190,34 @@ def test_the_live_claims_of_both_pools_are_shown(queue, other):
 
     assert {claim.id for claim in shown} == {first.id, second.id, third.id}
     assert len(other.driver.claim_controller.live_claims("of-a", None, 1)) == 1
+
+
+@pytest.mark.parametrize("steps", range(3))
+def test_what_is_changed_while_a_queue_moves_goes_along(queue, other, populated, stores, monkeypatch, steps):
+    plan(queue)
+    for _ in range(steps):
+        step(queue)
+    handle = other.driver.catalog.open_pools.get("a")
+    pause = handle.queues.pause
+
+    def pause_late(*args):
+        while queue.driver.catalog.moves.find("of-a").pool == "a":
+            step(queue)
+        pause(*args)
+
+    monkeypatch.setattr(handle.queues, "pause", pause_late)
+
+    other.pause()
+    other.driver.queue_controller.set_metadata("of-a", {"mine": 2})
+    other.driver.subscription_controller.create("of-a", "http://subscriber", 0, {})
+
+    step_on(queue)
+    leaf = stores.leaf("b")
+    assert "paused" in leaf.queue_controller.stats("of-a")
+    assert leaf.queue_controller.get("of-a") == {"mine": 2}
+    assert len([*next(leaf.subscription_controller.list("of-a"))]) == 1
+
+
+def step_on(queue):
+    while queue.driver.catalog.moves.find("of-a").move.phase != MOVED:
+        step(queue)

@@ -10,11 +10,10 @@ from kombu_pool.pooling.controllers.routing import Routing
 from kombu_pool.storage import DEFAULT_LIMIT, FLAVOR
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from kombu_pool.model import Assignment, Expiry, Metadata, Project
     from kombu_pool.pooling.catalog import Catalog
-    from kombu_pool.pooling.pool_handle import PoolHandle
 
 
 class QueueController(Routing, storage.QueueController):
@@ -70,13 +69,7 @@ class QueueController(Routing, storage.QueueController):
 
     def set_metadata(self, name: str, metadata: Metadata, project: Project = None) -> None:
         self._control.set_metadata(name, metadata, project)
-        _, _, pool, present = self._catalog.route(name, project)
-        try:
-            with pool:
-                pool.queues.set_metadata(name, metadata, project)
-        except errors.QueueDoesNotExist:
-            # The pool lost it, and gets it back with the new record; or it was deleted meanwhile.
-            self._lives.current(name, project, present)
+        self._in_present_pool(name, project, lambda pool: pool.queues.set_metadata(name, metadata, project))
 
     def delete(self, name: str, project: Project = None, *, incarnation: str | None = None) -> None:
         self._lives.delete(name, project, incarnation)
@@ -97,21 +90,10 @@ class QueueController(Routing, storage.QueueController):
         self._lives.end_deletions(deletions)
 
     def pause(self, name: str, project: Project = None) -> None:
-        self._in_pool(name, project, lambda pool: pool.queues.pause(name, project))
+        self._in_present_pool(name, project, lambda pool: pool.queues.pause(name, project))
 
     def resume(self, name: str, project: Project = None) -> None:
-        self._in_pool(name, project, lambda pool: pool.queues.resume(name, project))
-
-    def _in_pool(self, name: str, project: Project, call: Callable[[PoolHandle], None]) -> None:
-        """Make a call in the pool of a queue; after a refusal in the one that the catalogue names now."""
-        _, _, pool, present = self._catalog.fresh_route(name, project)
-        try:
-            with pool:
-                call(pool)
-        except errors.QueueDoesNotExist:
-            pool, _ = self._lives.current(name, project, present)
-            with pool:
-                call(pool)
+        self._in_present_pool(name, project, lambda pool: pool.queues.resume(name, project))
 
     def stats(self, name: str, project: Project = None) -> dict[str, Any]:
         with self._pool(name, project) as pool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from kombu_pool.errors import KombuPoolError, PoolUnavailable
+from kombu_pool.errors import KombuPoolError, PoolUnavailable, QueueDoesNotExist
 from kombu_pool.storage.counters import Counter
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from kombu_pool.pooling.catalog import Catalog
     from kombu_pool.pooling.pool_handle import PoolHandle
 
+    T = TypeVar("T")
     Named = TypeVar("Named", bound=tuple[Project, str] | tuple[Project, str, str])
 
 
@@ -34,6 +35,25 @@ class Routing:
             # A list: a generator takes three times as long, for each message.
             again = len([1 for message in messages if message["claim_count"] > 1])
             self._count(project, queue, incarnation, Counter.REDELIVERED, again)
+
+    def _in_present_pool(self, queue: str, project: Project, call: Callable[[PoolHandle], T]) -> T:
+        """Change in the pool of a queue what a move takes along; repeat the call if the queue has moved meanwhile.
+
+        Raises:
+            QueueDoesNotExist: there is no such queue.
+        """
+        current, refused = self._catalog.lives.current, None
+        while True:
+            pool, present = current(queue, project, refused)
+            refused = None
+            try:
+                with pool:
+                    result = call(pool)
+            except QueueDoesNotExist:
+                refused = present
+                continue
+            if current(queue, project, None)[1] == present:
+                return result
 
     def _in_each_pool(self, named: Iterable[Named], call: Callable[[PoolHandle, Sequence[Named]], None]) -> None:
         """Make a call in each pool, with those of the tuples, which begin with project and queue, that are of the pool.

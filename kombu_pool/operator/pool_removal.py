@@ -67,7 +67,7 @@ def drain_pool(
         PoolInUse, PoolInUseByFlavor, PoolIsReserved: it was to be removed, and cannot be.
     """
     row = store.control.pools_controller.get(name, detailed=True)
-    _require_another(store, row)
+    require_another(store, row)
     if row["weight"]:
         store.control.pools_controller.update(name, weight=0)
     result = DrainResult(name)
@@ -80,7 +80,7 @@ def drain_pool(
 
     tried: set[str] = set()
     # Again and again: a queue may have been declared meanwhile.
-    while not stopped and (queues := [queue for queue in _queues_in(store, project, name) if queue not in tried]):
+    while not stopped and (queues := [queue for queue in queues_in(store, project, name) if queue not in tried]):
         tried.update(queues)
         calls = {queue: partial(_move_away, store, project, queue, row, report, stopped) for queue in queues}
         _run(calls, parallel, result)
@@ -90,7 +90,8 @@ def drain_pool(
     return DrainResult(name, result.moved, result.left, removed=True)
 
 
-def _require_another(store: DataDriver, row: Pool) -> None:
+def require_another(store: DataDriver, row: Pool) -> None:
+    """Raise NotPermitted unless another pool of the flavor takes new queues."""
     if row["name"] == CONTROL_POOL:
         raise NotPermitted(f"Pool {CONTROL_POOL!r} has control queues, which go with their processes")
     flavor = row["flavor"]
@@ -106,7 +107,7 @@ def _others(store: DataDriver, row: Pool) -> list[Pool]:
     return [other for other in same if other["weight"] > 0]
 
 
-def _queues_in(store: DataDriver, project: Project, name: str) -> list[str]:
+def queues_in(store: DataDriver, project: Project, name: str) -> list[str]:
     """Return the queues that are in a pool, or on their way out of it, or into it."""
     entries = store.control.catalogue_controller.list(project)
     found = {entry["queue"] for entry in entries if entry["pool"] == name}
@@ -177,7 +178,7 @@ def lost_queues(store: DataDriver, project: Project, name: str, timeout: float |
         NotPermitted: no other pool of its flavor takes new queues.
     """
     row = store.control.pools_controller.get(name, detailed=True)
-    queues = _queues_in(store, project, name)
+    queues = queues_in(store, project, name)
     if not queues:
         return []
     scopes = [(project, queue) for queue in queues]
@@ -206,7 +207,7 @@ def _refuge(store: DataDriver, project: Project, queue: str, row: Pool) -> str:
     move = None if found is None else found.move
     if move is not None and move.phase != MOVED:
         return move.target if move.source == row["name"] else move.source
-    _require_another(store, row)
+    require_another(store, row)
     return store.catalog.choice.choose_answering(_others(store, row), queue, project)
 
 

@@ -15,6 +15,7 @@ from kombu_pool.moves import COPYING, PLANNED
 from kombu_pool.operator import moves
 from kombu_pool.operator.broker import BrokerUrl, open_broker
 from kombu_pool.transport.processes import new_owner_id
+from kombu_pool.web.pages import move_actions
 from tests.cli.conftest import STORES
 from tests.support.transport.traffic import eventually
 from tests.support.web.forms import forms, press
@@ -281,6 +282,44 @@ def test_a_queue_that_was_declared_again_after_the_question_does_not_move(broker
     refused = client.post(question.action, data=question.fields)
 
     assert (refused.status_code, "declared again" in texts(refused)) == (409, True)
+
+
+@pytest.mark.parametrize("mode", ["copy", "drain"])
+def test_a_pool_is_drained(broker, browse, mode):
+    store, project = broker[:2]
+    for number in range(3):
+        store.queue_controller.create(f"empty-{number}", None, project)
+    expiry = Expiry(60.0, from_now=True, holder="h", holder_ttl=60.0)
+    store.queue_controller.create("replies", None, project, expiry=expiry)
+    store.control.pools_controller.update("new", weight=100)
+    client = browse()
+
+    told = texts(press(client, "/pools", "Drain", {"name": "default", "mode": mode}))
+
+    assert "4 queues of default moving; it gets no new ones." in told
+    assert ("replies stays" in told) == (store.catalog.pool_of("replies", project) == "default")
+    assert {store.catalog.pool_of(queue, project) for queue in ("orders", "empty-0", "empty-2")} == {"new"}
+    assert {row["name"]: row["weight"] for row in store.catalog.rows()}["default"] == 0
+    if mode == "copy":
+        eventually(lambda: "No queue is moving" in texts(client.get("/moves")))
+        assert keys(broker) == ["pay-0", "pay-1", "pay-2"]
+
+
+def test_a_pool_without_another_one_for_its_queues_is_not_drained(broker, browse):
+    refused = press(browse(), "/pools", "Drain", {"name": "default"})
+
+    assert (refused.status_code, "No other pool" in texts(refused)) == (409, True)
+    assert broker.store.catalog.pool_of("orders", broker.project) == "default"
+
+
+def test_a_drain_that_takes_too_long_tells_what_is_left(broker, browse, monkeypatch):
+    monkeypatch.setattr(move_actions, "MAX_SECONDS", 0.0)
+    broker.store.control.pools_controller.update("new", weight=100)
+
+    told = texts(press(browse(), "/pools", "Drain", {"name": "default"}))
+
+    assert "0 queues of default moving" in told
+    assert re.search(r"The time was over: \d are left, drain it again", told)
 
 
 def test_a_page_that_is_read_only_moves_nothing(broker, browse, held):

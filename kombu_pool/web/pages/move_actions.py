@@ -10,8 +10,10 @@ from kombu_pool.errors import KombuPoolError, NotPermitted, PoolNotCreated
 from kombu_pool.moves import MOVED
 from kombu_pool.operator import moves
 from kombu_pool.operator import queues as operator_queues
+from kombu_pool.operator.drain_start import start_drain
+from kombu_pool.operator.pool_removal import queues_in, require_another
 from kombu_pool.operator.queue_details import show_queue
-from kombu_pool.web.actions import Question, ask, is_confirmed, required, take
+from kombu_pool.web.actions import MAX_SECONDS, Question, ask, is_confirmed, required, take
 from kombu_pool.web.formats import counted
 from kombu_pool.web.incarnations import incarnation_of, require_same
 from kombu_pool.web.moving import continue_moves
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from kombu_pool.moves import Move
+    from kombu_pool.operator.drain_start import DrainStart
     from kombu_pool.web.site import Site
 
 #: What each kind of move does, in a sentence.
@@ -35,9 +38,7 @@ MODES = {
 
 def move(request: Request) -> Response:
     """Move a queue to another pool."""
-    name, target, mode = (required(request, field) for field in ("name", "pool", "mode"))
-    if mode not in MODES:
-        raise Problem(400, "Refused", f"mode must be {' or '.join(MODES)}, not {mode!r}")
+    name, target, mode = required(request, "name"), required(request, "pool"), _mode(request)
     site = site_of(request)
     store, project = site.broker[:2]
     back = path_for(request, "queue", name=name)
@@ -58,6 +59,13 @@ def move(request: Request) -> Response:
     return take(request, "move", name, call, back)
 
 
+def _mode(request: Request) -> str:
+    mode = required(request, "mode")
+    if mode not in MODES:
+        raise Problem(400, "Refused", f"mode must be {' or '.join(MODES)}, not {mode!r}")
+    return mode
+
+
 def require_movable(site: Site, queue: str, target: str) -> str:
     """Return the pool of a queue that is to move to another one; both answer.
 
@@ -76,6 +84,33 @@ def require_movable(site: Site, queue: str, target: str) -> str:
     if _unfinished(site, queue) is not None:
         raise NotPermitted(f"{queue} is moving already: let that move end first.")
     return store.catalog.pool_of(queue, project) or ""
+
+
+def drain(request: Request) -> Response:
+    """Empty a pool: move its queues to others, where they would be assigned if they were new."""
+    name, mode = required(request, "name"), _mode(request)
+    site = site_of(request)
+    store, project = site.broker[:2]
+    back = path_for(request, "pools")
+    if not is_confirmed(request):
+        require_another(store, store.control.pools_controller.get(name, detailed=True))
+        text = f"Move {counted(len(queues_in(store, project, name)), 'queue')} out of {name}?"
+        where = f"Each goes to a pool of the same flavor, by weight; all move at once, and {name} gets the weight 0."
+        return ask(request, Question(text, "Drain", back, (where, MODES[mode])))
+
+    def call() -> str:
+        started = start_drain(store, project, name, copies=mode == "copy", seconds=MAX_SECONDS)
+        continue_moves(site)
+        return _said(name, started)
+
+    return take(request, "drain pool", name, call, path_for(request, "moves"))
+
+
+def _said(pool: str, started: DrainStart) -> str:
+    said = f"{counted(len(started.moving), 'queue')} of {pool} moving; it gets no new ones."
+    if started.unasked:
+        said += f" The time was over: {started.unasked} are left, drain it again."
+    return " ".join([said, *(f"{queue} stays: {reason}." for queue, reason in started.left.items())])
 
 
 def take_over(request: Request) -> Response:
@@ -129,6 +164,7 @@ def _unfinished(site: Site, queue: str) -> Move | None:
 
 routes = [
     Route("/queue/move", move, methods=["POST"], name="move"),
+    Route("/pools/drain", drain, methods=["POST"], name="drain"),
     Route("/queue/move/continue", take_over, methods=["POST"], name="continue_move"),
     Route("/queue/move/abort", abort, methods=["POST"], name="abort_move"),
 ]

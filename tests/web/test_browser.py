@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import platform
 import threading
 from contextlib import contextmanager
 from pathlib import Path
@@ -106,6 +107,7 @@ def picture(page, name: str) -> None:
 
         # Where the pools of a site would be.
         page.evaluate(_RENAME, ["/tmp/[^\\s]*?/shop\\d+", "/var/lib/shop"])
+        page.evaluate(_RENAME, [rf"^\s*{platform.node()}\b", "web-1"])
         image = Image.open(io.BytesIO(page.screenshot(full_page=True)))
         FOLDER.mkdir(parents=True, exist_ok=True)
         image.convert("RGB").quantize(96, Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE).save(

@@ -137,7 +137,10 @@ def test_what_the_old_pool_has_of_a_moving_queue_is_counted(stored, browse_of):
 
     assert re.search(r"Ready 3 Delayed 1 Unacked 1 ", texts(client.get(QUEUE)))
     assert re.search(r"orders new 3 1 1 ", texts(client.get("/")))
-    assert 'kombu_pool_queue_messages_ready{pool="new",queue="orders",vhost="/"} 3.0' in client.get("/metrics").text
+    metrics = client.get("/metrics").text
+    assert 'kombu_pool_queue_messages_ready{pool="new",queue="orders",vhost="/"} 3.0' in metrics
+    assert 'kombu_pool_queue_move_messages_left{pool="default",queue="orders",vhost="/"} 3.0' in metrics
+    assert 'kombu_pool_queue_move_messages_copied{pool="default",queue="orders",vhost="/"} 0.0' in metrics
     assert "pay pay-0" in texts(client.get(f"{QUEUE}&kind=unacked"))
     assert "pay pay-0 orders" in texts(client.get("/workers"))
 

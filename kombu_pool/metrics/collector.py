@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
     from kombu_pool.metrics.sample import Sample
+    from kombu_pool.operator.moves import MoveRow
     from kombu_pool.operator.pools import PoolHealth
     from kombu_pool.operator.queues import QueueRow
 
@@ -104,6 +105,7 @@ class Collector(PrometheusCollector):
             yield GaugeMetricFamily(f"{PREFIX}sample_age_seconds", "Age of the newest sample.", latest.age)
         if latest is not None and is_up:
             yield from _of_queues(latest.sample, vhost)
+            yield from _of_moves(latest.sample.moves, vhost)
             yield from _of_pools(latest.sample.pools)
 
     def close(self) -> None:
@@ -141,6 +143,20 @@ def _dead_lettered(counted: Iterable[tuple[dict[str, str], Mapping[str, int]]]) 
         if key.startswith(_DEAD_LETTERED)
     )
     return _with_values(family, f"{family.name}_total", found)
+
+
+def _of_moves(moves: Sequence[MoveRow], vhost: str) -> Iterator[Metric]:
+    for name, text, values in (
+        ("left", "Messages that a queue that is moving has in its old pool.", [move.left for move in moves]),
+        ("copied", "Messages that were copied to its new pool.", [move.copied for move in moves]),
+    ):
+        family = GaugeMetricFamily(f"{PREFIX}queue_move_messages_{name}", text)
+        labelled = (
+            ({"vhost": vhost, "queue": move.queue, "pool": move.source}, value)
+            for move, value in zip(moves, values, strict=True)
+            if value is not None
+        )
+        yield _with_values(family, family.name, labelled)
 
 
 def _of_pools(pools: Sequence[PoolHealth]) -> Iterator[Metric]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from kombu_pool import codec
 from kombu_pool.errors import CorruptRecord, KombuPoolError
+from kombu_pool.operator.moves import MoveRow, list_moves
 from kombu_pool.operator.pools import PoolHealth, check_health
 from kombu_pool.operator.queues import QueueReport, QueueRow
 from kombu_pool.operator.rates import Look, compared, look
@@ -40,7 +41,7 @@ class Sample:
 
     ``at`` is in seconds since the epoch, by the clock of the process that took the sample; the next one is due after
     ``interval`` seconds. ``counters``: those of each queue that has some, by their names. ``pools``: all pools of the
-    broker.
+    broker. ``moves``: the queues that are moving from pool to pool.
     """
 
     at: float
@@ -48,6 +49,7 @@ class Sample:
     report: QueueReport
     counters: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     pools: Sequence[PoolHealth] = ()
+    moves: Sequence[MoveRow] = field(default_factory=list)
 
     def since(self, before: Sample, project: Project) -> Sample:
         """Return this sample with the growth and the rates of each queue since an earlier one."""
@@ -67,10 +69,11 @@ def take(store: DataDriver, project: Project, at: float, interval: float, budget
     asking.start()
     try:
         seen = look(store, project, internal=True, budget=budget)
+        moves = list_moves(store, project)
     finally:
         asking.join()
     counters = {queue: counters for (_, queue), counters in seen.counters.items()}
-    return Sample(at, interval, seen.report, counters, pools)
+    return Sample(at, interval, seen.report, counters, pools, moves)
 
 
 def _ask_pools(store: DataDriver, pools: list[PoolHealth]) -> None:
@@ -105,6 +108,7 @@ def encode(sample: Sample) -> bytes:
         "pools": pools,
         "unreachable": sample.report.unreachable,
         "health": [list(astuple(pool)) for pool in sample.pools],
+        "moves": [list(astuple(move)) for move in sample.moves],
     }
     return zlib.compress(codec.encode(record, _MAX_BYTES), _LEVEL)
 
@@ -122,10 +126,11 @@ def decode(record: object) -> Sample | None:
         report = QueueReport(list(_rows(found)), unreachable=found["unreachable"])
         counters = dict(zip(found["queue"], _counters(found), strict=True))
         pools = [PoolHealth(*health) for health in found["health"]]
+        moves = [MoveRow(*move) for move in found.get("moves", ())]
         times = _finite(found["at"]), _finite(found["interval"], _MIN_INTERVAL)
     except (zlib.error, TypeError, KeyError, IndexError, ValueError) as error:
         raise CorruptRecord(f"{type(error).__name__}: {error}") from error
-    return Sample(*times, report, {queue: each for queue, each in counters.items() if each}, pools)
+    return Sample(*times, report, {queue: each for queue, each in counters.items() if each}, pools, moves)
 
 
 def _finite(value: Any, least: float = 0.0) -> float:

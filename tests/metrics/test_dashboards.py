@@ -24,11 +24,13 @@ LABELS = {"vhost", "queue", "pool", "reason"}
 
 @pytest.fixture
 def exported(opened, tmp_path):
-    """The names of all metrics, of a broker with a dead letter, and their labels."""
+    """The names of all metrics, of a broker with a dead letter and a queue that is moving, and their labels."""
     store = opened(f"sqlite:///{tmp_path}/c.db")
     store.queue_controller.create("orders")
     incarnation = store.catalog.route("orders").incarnation
     store.control.add_counters({(None, "orders", incarnation): {Counter.dead_lettered("expired"): 1}})
+    store.control.pools_controller.create("new", 0, f"sqlite:///{tmp_path}/new.db")
+    store.catalog.moves.plan("orders", None, "new", copies=True, holder="h")
     collector, registry = Collector(Broker(store, None)), CollectorRegistry()
     registry.register(collector)
     try:

@@ -13,6 +13,7 @@ from kombu_pool import codec
 from kombu_pool.errors import CorruptRecord
 from kombu_pool.metrics.history import History
 from kombu_pool.metrics.sample import Sample, decode, encode
+from kombu_pool.operator.moves import MoveRow
 from kombu_pool.operator.pools import PoolHealth
 from kombu_pool.operator.queues import QueueReport, QueueRow
 
@@ -40,7 +41,8 @@ def test_a_sample_is_read_as_it_was_written():
         else replace(row, paused=True, exact=False)
         for row in sample.report.queues
     ]
-    sample = replace(sample, report=replace(sample.report, queues=rows), counters={})
+    move = MoveRow("orders", "pool-1", "pool-2", "copy", "copying", 7, None, None, None, lives=False, since=1.0)
+    sample = replace(sample, report=replace(sample.report, queues=rows), counters={}, moves=[move])
 
     assert decode(encode(sample)) == sample
     assert decode(encode(sample_of(50))) == sample_of(50)

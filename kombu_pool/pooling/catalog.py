@@ -188,11 +188,7 @@ class Catalog:
 
     def pool_of(self, queue: str, project: Project = None) -> str | None:
         """Return the name of the queue's pool; None when the queue has no assignment."""
-        route = self._routes.get((project, queue))
-        if route is not None and route.start <= self._time() < route.end:
-            return route.pool.name
-        assignment = self._assignment(queue, project)
-        return assignment.pool if assignment else None
+        return self._place(queue, project)[0]
 
     def look_up(self, queue: str, project: Project = None) -> Metadata | None:
         """Return the queue's metadata as the control store has it now; the next route is read in the same look.
@@ -273,15 +269,19 @@ class Catalog:
         return None if driver is None else driver.subscription_controller
 
     def pools_of(self, queue: str, project: Project = None) -> Sequence[str]:
-        """Return the names of the pools in which consumers look for messages; none without an assignment."""
+        """Return the names of the pools where consumers may find messages; none without an assignment, or in a copy."""
+        name, source = self._place(queue, project)
+        if name is None or (source is not None and source[2] and self._is_copying(queue, project)):
+            return ()
+        return (name,) if source is None else (name, source[0])
+
+    def _place(self, queue: str, project: Project) -> tuple[str | None, tuple[str, str, bool] | None]:
+        """Return the name of the queue's pool, and the source of its move; None for what there is not."""
         route = self._routes.get((project, queue))
         if route is not None and route.start <= self._time() < route.end:
-            pool = route.pool
-            return (pool.name, pool.source.pool) if isinstance(pool, MovingPool) else (pool.name,)
+            return route.pool.name, getattr(route.pool, "source", None)
         assignment = self._assignment(queue, project)
-        if assignment is None:
-            return ()
-        return (assignment.pool,) if assignment.source is None else (assignment.pool, assignment.source[0])
+        return (None, None) if assignment is None else (assignment.pool, assignment.source)
 
     # All pools.
 

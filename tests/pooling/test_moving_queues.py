@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from kombu_pool import errors
 from kombu_pool.model import Uniqueness
-from kombu_pool.moves import DRAINING, MOVED
+from kombu_pool.moves import COPYING, DRAINING, MOVED
 from kombu_pool.storage.idempotency import ProducerSequence
 from kombu_pool.testing import bodies
 from kombu_pool.testing.handles import ClaimResult
@@ -221,3 +223,17 @@ def test_what_is_changed_while_a_queue_moves_goes_along(queue, other, populated,
 def step_on(queue):
     while queue.driver.catalog.moves.find("of-a").move.phase != MOVED:
         step(queue)
+
+
+def test_a_watch_does_not_wake_for_each_batch_of_a_copy_but_for_its_end(queue, other, clock):
+    queue.post("a", "b")
+    step_to(queue, COPYING)
+    other.post("new")
+    watch = other.driver.watch([(None, "of-a")])
+    other.post("newer")
+
+    assert not watch.wait(0.3)
+    threading.Timer(0.1, step, [queue]).start()
+    assert watch.wait(5)
+    assert bodies(other.claim(limit=1)) == ["a"]
+    watch.close()

@@ -80,7 +80,9 @@ class QueueController(Contract):
         before = self._store.queues.find_one_and_update(where, update)
         if before is None:
             return False
-        self._store.wait_out_caches(project, name, for_claims=True)
+        # A claim from a queue that is sealed, or was until now, is as good under either incarnation.
+        is_of_move = is_sealed(before.get("a") or "") or is_sealed(others.get("a") or "")
+        self._store.wait_out_caches(project, name, for_claims=not is_of_move)
         if is_expiring and "e" not in before:
             self._mark_expiring({**queue_filter(project, name), "i": before["_id"]})
         return True

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kombu_pool import drivers
+from kombu_pool.moves import COPYING
 from kombu_pool.pooling import DataDriver
 from tests.support.celery.worker import eventually
 from tests.support.chaos import moving_queues
@@ -165,9 +166,15 @@ def stop(producers: list[Program], goes_on: Callable[[], bool]) -> None:
         time.sleep(1.0)
 
 
+def is_moving(data: DataDriver) -> bool:
+    found = data.catalog.moves.find(QUEUE.name)
+    return found is not None and found.move is not None and found.move.phase == COPYING
+
+
 def rest(control: Any) -> list[str]:
     """Return the messages that are left, in order."""
     data = DataDriver(None, None, control)
+    eventually(lambda: not is_moving(data), within=LONG_TEST / 2)
     eventually(lambda: data.queue_controller.stats(QUEUE.name)["messages"]["claimed"] == 0, within=LONG_TEST / 2)
     left: list[str] = []
     while True:

@@ -99,7 +99,12 @@ def move(url: str, options: dict[str, Any], target: str, steps: int, holder: str
         moves = connection.connection.broker.data.catalog.moves
         found = begun(moves, target, holder)
         done = 0
-        while found.move.phase != MOVED:
+        while found.move.phase != MOVED or found.pool != target:
+            if found.move.holder != holder:
+                # A consumer has taken this for dead, and goes on with the move.
+                time.sleep(DRAIN_TIMEOUT)
+                found = moves.find(QUEUE.name)
+                continue
             done += 1
             if done == steps:
                 os.kill(os.getpid(), signal.SIGKILL)

@@ -178,9 +178,9 @@ class DeadLetterMover(ABC, Generic[Place]):
     def retry_later(self, source: Source[Place], letters: Sequence[DeadLetter]) -> None:
         """End the reservation of dead letters; a message at its delivery limit is free again."""
 
-    @abstractmethod
     def is_sealed(self, source: Source[Place], name: str) -> bool:
-        """Return whether this store has a queue of that name which is sealed, as one that is moving away is."""
+        """Return whether this store has a queue of that name which is sealed; never in one that moves no queues."""
+        return False
 
     def forward(self, source: Source[Place], letter: DeadLetter) -> DeadLetterOutcome:
         """Hand a dead letter to a hook, outside any lock or transaction: the other store may be waiting for them.

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from tests.support.chaos.scale import is_full
 from tests.support.limits import LONG_TEST
 from tests.support.redis.cluster_load import ClusterLoad
 from tests.support.servers.redis_cluster import Cluster
@@ -31,6 +32,7 @@ def test_the_failover_of_all_masters_loses_nothing():
         check(load, "failover of three masters", MESSAGES[0])
 
 
+@pytest.mark.skipif(not is_full(), reason="the nodes of a busy machine disagree for long: KOMBU_POOL_CHAOS=yes runs it")
 def test_the_move_of_all_keys_from_node_to_node_loses_nothing():
     with Cluster() as cluster:
         with ClusterLoad(f"pool+{cluster.uri()}") as load:

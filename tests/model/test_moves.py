@@ -114,7 +114,7 @@ def _posting_to_sealed_queues(monkeypatch):
 
 
 def _opening_before_sealing(monkeypatch):
-    """Let the target be open while the source is."""
+    """Open the target while the source is open."""
     monkeypatch.setattr(moves.QueueMoves, "_seal", lambda *_: True)
 
 

@@ -50,7 +50,7 @@ def finish(queue):
 
 
 def reject(queue, *bodies):
-    """Let new messages of a queue be rejected."""
+    """Reject new messages of a queue."""
     queue.post(*bodies)
     queue.reject(queue.claim(limit=len(bodies)))
 

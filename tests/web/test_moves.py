@@ -27,7 +27,7 @@ QUEUE = "/queue?name=orders"
 
 
 def with_pools(broker, folder):
-    """Let ``orders`` be in the pool of the control store, with three tasks, beside a pool ``new``."""
+    """Create ``orders`` in the pool of the control store, with three tasks, and a pool ``new`` beside it."""
     store, project = broker[:2]
     store.queue_controller.create("orders", None, project)
     post(broker, "orders", *(task("pay", f"pay-{number}") for number in range(3)))

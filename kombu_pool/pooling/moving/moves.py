@@ -55,7 +55,6 @@ class QueueMoves:
     ) -> None:
         self._catalogue = control.catalogue_controller
         self._records = control.queue_controller
-        self._consumers = control.consumers_controller
         self._open_pools = open_pools
         self._clock = clock
         self._create = create
@@ -328,6 +327,7 @@ class QueueMoves:
         over = replace(move, phase=MOVED, epoch=closed, tombstones=tombstones)
         changed = self._changed(queue, project, found, found._replace(move=over))
         if changed is not None:
+            self._held.discard((move.id, move.epoch))
             logger.info("Queue %r has moved from pool %s to pool %s", queue, move.source, move.target)
         return changed
 

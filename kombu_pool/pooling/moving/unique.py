@@ -51,7 +51,7 @@ def _present(source: PoolHandle, queue: str, message: NewMessage, project: Proje
 
 
 def _extend(source: PoolHandle, queue: str, key: str, delay: float, project: Project, now: float) -> None:
-    """Let the message that holds the id be due when this one would have been, if that is later."""
+    """Delay the message that holds the id until this one would have been due, if that is later."""
     due = now + delay
     for found in source.messages.find(key, queue, project).messages:
         if delay and (found["due"] or 0.0) < due:

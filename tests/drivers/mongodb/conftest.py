@@ -9,7 +9,7 @@ from kombu_pool import drivers
 from kombu_pool.drivers.mongodb import cached_queue
 from kombu_pool.model import ACTIVE
 from kombu_pool.testing import ManualClock, QueueHandle
-from tests.support.mongodb.moving_programs import SOURCE, TARGET
+from tests.support.moving_programs import SOURCE, TARGET
 from tests.support.servers import mongodb
 
 if TYPE_CHECKING:

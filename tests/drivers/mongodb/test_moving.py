@@ -17,7 +17,7 @@ from kombu_pool.testing import ManualClock, QueueHandle
 from tests.support.mongodb.documents import count_messages, documents
 from tests.support.mongodb.failures import Died, die
 from tests.support.mongodb.moves import SEALED, begin, post, remaining, remove, seal, store, take
-from tests.support.mongodb.moving_programs import BATCH, SOURCE, TARGET
+from tests.support.moving_programs import BATCH, SOURCE, TARGET
 from tests.support.servers import mongodb
 from tests.support.servers.waiting import first_answer
 from tests.support.transport.child_programs import Programs
@@ -35,7 +35,7 @@ ANY_SERVER = pytest.mark.parametrize("uri", ["replica set", "standalone"], indir
 
 @pytest.fixture
 def programs():
-    programs = Programs("tests.support.mongodb.moving_programs")
+    programs = Programs("tests.support.moving_programs")
     yield programs
     programs.kill()
 

@@ -15,7 +15,7 @@ from kombu_pool.testing import QueueHandle
 from kombu_pool.testing.handles import HookCalls
 from tests.support.limits import LIMIT
 from tests.support.mongodb.moves import SEALED, remaining, seal, take
-from tests.support.mongodb.moving_programs import SOURCE
+from tests.support.moving_programs import SOURCE
 from tests.support.servers import mongodb
 from tests.support.servers.waiting import first_answer
 from tests.support.transport.child_programs import Programs
@@ -30,7 +30,7 @@ def uri(request):
 
 @pytest.fixture
 def programs():
-    programs = Programs("tests.support.mongodb.moving_programs")
+    programs = Programs("tests.support.moving_programs")
     yield programs
     programs.kill()
 

@@ -10,7 +10,7 @@ from kombu_pool.drivers.mongodb.client import Client
 from kombu_pool.model import IdempotencyKey, Uniqueness
 from tests.support.mongodb.failures import Died, die
 from tests.support.mongodb.moves import post, remaining, seal, take
-from tests.support.mongodb.moving_programs import SOURCE
+from tests.support.moving_programs import SOURCE
 from tests.support.servers import mongodb
 
 KEY = IdempotencyKey(b"me", 1)

@@ -13,7 +13,7 @@ from kombu_pool.drivers.redis.keys import queue_keys
 from kombu_pool.model import IdempotencyKey, PresentId, Uniqueness
 from kombu_pool.storage.moving import sealed_incarnation
 from kombu_pool.testing import ManualClock, QueueHandle
-from tests.support.redis.moving_programs import BATCH, SOURCE, TARGET
+from tests.support.moving_programs import BATCH, SOURCE, TARGET
 from tests.support.servers.redis_server import Server
 from tests.support.servers.redis_shared import fresh_cluster_uri, fresh_uri
 from tests.support.servers.waiting import first_answer
@@ -25,7 +25,7 @@ PRODUCERS = 4
 
 @pytest.fixture
 def programs():
-    programs = Programs("tests.support.redis.moving_programs")
+    programs = Programs("tests.support.moving_programs")
     yield programs
     programs.kill()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kombu_pool.storage.moving import sealed_incarnation
-from tests.support.mongodb.moving_programs import BATCH, SOURCE, TARGET
+from tests.support.moving_programs import BATCH, SOURCE, TARGET
 
 SEALED = sealed_incarnation()
 

@@ -15,7 +15,7 @@ local known, records, free, free_ids, delayed, expiring = {}, {}, {}, {}, {}, {}
 local counts, keyed, holds, deadline, expiry = {}, {}, {}, nil, nil
 for _, id in ipairs(head[3] and cmsgpack.unpack(head[3]) or {}) do known[id] = true end
 
--- place: let a message be free or delayed, and expire.
+-- place: make a message free or delayed, and set its expiry.
 local function place(id, expires, due)
   if due and due > now then
     delayed[#delayed + 1], delayed[#delayed + 2] = string.format('%.6f', due), id

@@ -4,28 +4,57 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import TYPE_CHECKING
 
 from kombu_pool import drivers, errors
 from tests.support.transport.child_programs import heard, say
+
+if TYPE_CHECKING:
+    from kombu_pool.storage import DataDriver
 
 #: Messages that are put aside together.
 BATCH = 20
 SOURCE, TARGET = "source", "target"
 
 
-def post(uri: str, first: int) -> None:
-    """Post numbers from the first one until the queue is sealed; print those that were confirmed."""
+def post(uri: str, first: int, together: int = 1) -> None:
+    """Post numbers from the first one, some in each post, until the queue is sealed; print the confirmed ones."""
     driver = drivers.open_data(uri)
-    confirmed = []
+    confirmed: list[int] = []
     say("ready")
     while True:
-        body = first + len(confirmed)
+        bodies = [first + len(confirmed) + number for number in range(together)]
+        messages = [{"ttl": 0, "body": body} for body in bodies]
         try:
-            driver.message_controller.post(SOURCE, [{"ttl": 0, "body": body}], None, incarnation="present")
+            driver.message_controller.post(SOURCE, messages, None, incarnation="present")
         except errors.QueueDoesNotExist:
             break
-        confirmed.append(body)
+        confirmed += bodies
     say(json.dumps(confirmed))
+
+
+def dead_letter(uri: str, name: str, first: int) -> None:
+    """Reject numbers from the first one, whose dead-letter queue is the source, until that is sealed; print them."""
+    driver = drivers.open_data(uri)
+    driver.queue_controller.create(name, {"_dead_letter_queue": SOURCE})
+    rejected: list[int] = []
+    say("ready")
+    while True:
+        try:
+            # Of each two, one may be dead-lettered after the seal, and stays.
+            for _ in range(2):
+                _reject(driver, name, first + len(rejected))
+                rejected.append(first + len(rejected))
+            driver.message_controller.post(SOURCE, [{"ttl": 0, "body": "probe"}], None, incarnation="present")
+        except errors.QueueDoesNotExist:
+            break
+    say(json.dumps(rejected))
+
+
+def _reject(driver: DataDriver, name: str, body: int) -> None:
+    driver.message_controller.post(name, [{"ttl": 0, "body": body}], None)
+    claim, claimed = driver.claim_controller.create(name, {"ttl": 60, "grace": 0})
+    driver.message_controller.reject(name, [(one["id"], claim or "") for one in claimed])
 
 
 def move(uri: str, epoch: int, sealed: str) -> None:

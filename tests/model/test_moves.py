@@ -11,9 +11,7 @@ import pytest
 from kombu_pool.drivers.memory import messages, moving
 from kombu_pool.drivers.memory.store import DataStore
 from kombu_pool.pooling.moving import moves
-from kombu_pool.testing import ManualClock
 from tests.support.chaos.scale import SEED, is_full
-from tests.support.conformance.stores import STORES_OF_ONE_PROCESS
 from tests.support.model.move_scenarios import (
     MOVERS,
     STARTS,
@@ -26,7 +24,7 @@ from tests.support.model.move_scenarios import (
     stopped,
 )
 from tests.support.model.moves import MoveWorld, stepwise_moves
-from tests.support.model.schedules import Schedule
+from tests.support.model.replays import replay
 
 pytestmark = pytest.mark.usefixtures("untraced")
 
@@ -140,23 +138,6 @@ def test_the_checker_finds_the_faults_of_wrong_steps(monkeypatch, plant, case):
 
 @pytest.mark.parametrize("store", ["sqlite", "redis", "mongodb"])
 def test_random_schedules_break_no_move_on_a_store_with_other_code(store, tmp_path):
-    chance = random.Random(21)  # noqa: S311 - no secret
     every = [*cases(2, 0), *cases(3, 0)]
-    for number in range(REPLAYS):
-        uris = {}
-        # A folder of its own: MongoDB's databases of the replay before are emptied, and used again.
-        folder = tmp_path / str(number)
-        folder.mkdir()
 
-        def uri(name, folder=folder, uris=uris):
-            if name not in uris:
-                uris[name] = STORES_OF_ONE_PROCESS[store].uri(folder, name)
-            return uris[name]
-
-        start, names, _ = chance.choice(every)
-        stops = {0: chance.randint(1, 40)} if chance.random() < 0.3 else {}
-        schedule = Schedule([chance.randrange(3) for _ in range(120)])
-        world = MoveWorld(uri, ManualClock())
-        faults = play(world, schedule, start, names, stops)
-        world.close()
-        assert not faults, (number, start.__name__, names, stops, schedule.taken, faults)
+    replay(store, tmp_path, every, MoveWorld, play, replays=REPLAYS, steps=120, stops=40, seed=21)

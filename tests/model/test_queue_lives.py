@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import random
 
 import pytest
 
 from kombu_pool.drivers.memory.control.bindings import BindingsController
-from kombu_pool.testing import ManualClock
-from tests.support.conformance.stores import STORES_OF_ONE_PROCESS
 from tests.support.model.old_steps import OldOperations
+from tests.support.model.replays import replay
 from tests.support.model.scenarios import STARTS, absent, being_deleted, cases, declared, explore, play
-from tests.support.model.schedules import Schedule
 from tests.support.model.world import World, stepwise_pools
 
 pytestmark = pytest.mark.usefixtures("untraced")
@@ -80,23 +77,6 @@ def test_the_checker_finds_a_deletion_that_unbinds_a_later_life(monkeypatch):
 
 @pytest.mark.parametrize("store", ["sqlite", "redis", "mongodb"])
 def test_random_schedules_break_nothing_on_a_store_with_other_code(store, tmp_path):
-    chance = random.Random(20)  # noqa: S311 - no secret
     every = [*cases(2, 0), *cases(3, 0)]
-    for number in range(REPLAYS):
-        uris = {}
-        # A folder of its own: MongoDB's databases of the replay before are emptied, and used again.
-        folder = tmp_path / str(number)
-        folder.mkdir()
 
-        def uri(name, folder=folder, uris=uris):
-            if name not in uris:
-                uris[name] = STORES_OF_ONE_PROCESS[store].uri(folder, name)
-            return uris[name]
-
-        start, names, _ = chance.choice(every)
-        stops = {0: chance.randint(1, 8)} if chance.random() < 0.3 else {}
-        schedule = Schedule([chance.randrange(3) for _ in range(40)])
-        world = World(uri, ManualClock())
-        faults = play(world, schedule, start, names, stops)
-        world.close()
-        assert not faults, (number, start.__name__, names, stops, schedule.taken, faults)
+    replay(store, tmp_path, every, World, play, replays=REPLAYS, steps=40, stops=8, seed=20)

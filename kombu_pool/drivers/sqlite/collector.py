@@ -55,7 +55,7 @@ class Collector:
                 if not rows:
                     break
         self._shrink()
-        self._truncate_wal()
+        self._shorten_wal()
         return total
 
     def _collect_expired(self) -> int:
@@ -111,9 +111,9 @@ class Collector:
         pages: int = self._database.row("PRAGMA page_count")[0]
         return unused > max(_UNUSED_PAGES, pages * _UNUSED_SHARE)
 
-    def _truncate_wal(self) -> None:
+    def _shorten_wal(self) -> None:
         with self._database.lock:
-            self._database.wal.truncate(self._database.connection)
+            self._database.wal.shorten(self._database.connection)
 
 
 def _empty(connection: sqlite3.Connection, queue: int) -> int:

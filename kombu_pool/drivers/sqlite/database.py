@@ -14,7 +14,7 @@ from kombu_pool.drivers.sqlite.error_mapping import SqliteFailure, translated
 from kombu_pool.drivers.sqlite.schema import FIRST_POSTED, prepare
 from kombu_pool.drivers.sqlite.store_file import file_id, leave_file, open_file, report_loss
 from kombu_pool.drivers.sqlite.wakeup import WakeSignal
-from kombu_pool.drivers.sqlite.wal import WalTruncation
+from kombu_pool.drivers.sqlite.wal import WalUpkeep
 from kombu_pool.drivers.sqlite.write_permits import WritePermits
 from kombu_pool.errors import ConnectionError, StoreLost  # noqa: A004 - Zaqar's name for it
 
@@ -51,7 +51,7 @@ class Database:
         self.location = location
         self._clock = clock
         self.wake_signal = WakeSignal(location.path)
-        self.wal = WalTruncation(location)
+        self.wal = WalUpkeep(location)
         self.permits = WritePermits(location.path)
         self.write = Transaction(self, writes=True)
         self.read = Transaction(self, writes=False)
@@ -243,12 +243,12 @@ class Database:
             if connection is not None and connection.in_transaction and not _is_nested(self.lock):
                 connection.rollback()
 
-    def truncate_wal(self) -> None:
+    def shorten_wal(self) -> None:
         """Shorten the write-ahead log if it is too long. Never raises: a commit before it has succeeded."""
         with self.lock:
             connection = self._own_connection()
             if connection is not None:
-                self.wal.truncate(connection)
+                self.wal.shorten(connection)
 
     def _own_connection(self) -> sqlite3.Connection | None:
         """Return the connection if this process has opened it."""
@@ -326,7 +326,7 @@ class Transaction:
             if self._writes:
                 database.confirm()
             if database.wal.committed():
-                database.truncate_wal()
+                database.shorten_wal()
             return
         database.roll_back_left_over()
         if isinstance(error, SqliteFailure):

@@ -15,6 +15,7 @@ from urllib.parse import quote
 from kombu_pool.drivers.sqlite.boot import enter_boot
 from kombu_pool.drivers.sqlite.statements import schema
 from kombu_pool.drivers.sqlite.wakeup import wake_path
+from kombu_pool.drivers.sqlite.wal import WalUpkeep
 from kombu_pool.errors import ConfigurationError, IncompatibleStore
 
 if TYPE_CHECKING:
@@ -133,6 +134,7 @@ def _set_up(connection: sqlite3.Connection, location: Location) -> None:
     execute(f"PRAGMA journal_size_limit = {location.wal_size_limit}").fetchone()
     execute("PRAGMA foreign_keys = OFF")
     execute("PRAGMA temp_store = MEMORY")
+    execute(f"PRAGMA wal_autocheckpoint = {WalUpkeep.PAGES}")
     execute("PRAGMA cache_size = -4000")
     if new:
         _create_layout(connection, location.path)

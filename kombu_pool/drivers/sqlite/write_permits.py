@@ -17,15 +17,16 @@ from time import monotonic_ns
 
 from kombu_pool.drivers.sqlite.wakeup import is_wake_file, open_wake_file
 
-#: Writers at a time: while one commits, the other makes its next message.
-PERMITS = 2
+#: Writers at a time: while one commits, the others make their next messages, or wait for the disk.
+PERMITS = 4
 #: Waiting writers that have a place in the order; those beyond try at intervals.
 PLACES = 64
 # In nanoseconds. How long a process keeps a permit while others wait; how long without a transaction, after which its
 # permit is free; and how long without a look at the table, after which a waiting writer is dead or stopped.
 _TERM, _IDLE, _GONE = 4_000_000, 500_000, 50_000_000
-#: Nanoseconds for which a process with a permit watches the transaction of another: most are shorter than any sleep.
-_WATCH = 40_000
+#: Nanoseconds for which a process with a permit watches the transaction of another, in its first attempts: most are
+#: shorter than any sleep.
+_WATCH, _WATCHED_ATTEMPTS = 40_000, 2
 # In seconds: pauses between attempts with a permit, and between looks at the table without one.
 _FIRST_PAUSE, _LONGEST_PAUSE, _LOOK = 0.00002, 0.001, 0.0005
 #: Seconds between two checks that the mapped file is still the one beside the database.
@@ -131,7 +132,7 @@ class WaitingWriter:
         """Return the seconds until the next look at the table; 0 if the lock seems to be free."""
         if self._has_permit:
             self._attempts += 1
-            if self._attempts <= PERMITS and self._watch():
+            if self._attempts <= _WATCHED_ATTEMPTS and self._watch():
                 return 0
             return min(_FIRST_PAUSE * self._attempts, _LONGEST_PAUSE)
         now, table = monotonic_ns(), self._table

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from kombu_pool import drivers
+from kombu_pool.drivers.sqlite.wal import WalUpkeep
 from tests.support.limits import LIMIT, best_of, seconds_of
 
-MIB = 1024 * 1024
+MIB, PAGE = 1024 * 1024, 4096
 WRITERS, EACH, CLAIMERS = 2, 8000, 2
 
 
@@ -28,6 +32,21 @@ def test_the_log_stays_short_while_processes_write_and_read_all_the_time(driver,
     # Without truncation it grows by some 4 kB a message, to more than 60 MiB.
     assert longest < 30 * MIB
     assert sum(len(claimer.communicate(timeout=LIMIT)[0].split(",")) for claimer in claimers) == WRITERS * EACH
+
+
+def test_the_log_is_restarted_at_intervals_of_commits_and_not_made_shorter(path):
+    store = drivers.open_data(f"sqlite:///{path}?synchronous=NORMAL")
+    store.queue_controller.create("q")
+    commits = WalUpkeep.CHECK_INTERVAL * WalUpkeep.RESTART_INTERVAL
+    for _ in range(commits + 10):
+        store.message_controller.post("q", [{"ttl": None, "body": "x"}], None)
+
+    with closing(sqlite3.connect(path)) as connection:
+        _, pages, _ = connection.execute("PRAGMA wal_checkpoint").fetchone()
+
+    assert pages < commits / 2
+    assert Path(f"{path}-wal").stat().st_size > commits * PAGE
+    store.close()
 
 
 def test_a_reader_that_outlasts_all_others_delays_no_call_for_long(driver, path, run):

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from kombu_pool.errors import KombuPoolError, NotPermitted, PoolNotCreated
+from kombu_pool.moves import MOVED
 from kombu_pool.operator import moves
+from kombu_pool.operator import queues as operator_queues
 from kombu_pool.operator.ended_moves import list_ended_moves
 from kombu_pool.operator.processes import process_view
 from kombu_pool.transport.upkeep.moves import MoveUpkeep
@@ -14,13 +17,21 @@ from kombu_pool.web.site import site_of
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+    from kombu_pool.model import Project
+    from kombu_pool.moves import Move
     from kombu_pool.operator.ended_moves import EndedMove
     from kombu_pool.operator.moves import MoveRow
     from kombu_pool.operator.processes import ProcessView
+    from kombu_pool.pooling import DataDriver
     from kombu_pool.web.site import Site
 
 #: How old the answer may be, in seconds: a move of 10,000 messages takes about one.
 TTL = 1.0
+#: What each kind of move does, in a sentence.
+MODES = {
+    "copy": "The messages are copied in order, and workers get nothing from the queue until all are.",
+    "drain": "Workers empty the old pool first, and get new messages after that; only delayed ones are copied.",
+}
 
 
 @dataclass(frozen=True)
@@ -94,3 +105,28 @@ def continue_moves(site: Site) -> None:
 def moves_for(request: Request, queue: str) -> list[Moving]:
     """Return the move of a queue that is not over, if it has one."""
     return [move for move in moves_of(site_of(request)).moving if move.row.queue == queue]
+
+
+def require_movable(store: DataDriver, project: Project, queue: str, target: str) -> str:
+    """Return the pool of a queue that is to move to another one; both answer.
+
+    Raises:
+        QueueDoesNotExist, PoolDoesNotExist: the queue, or the pool, does not exist.
+        NotPermitted: it is moving already.
+        KombuPoolError: a pool does not answer within :data:`~kombu_pool.operator.queues.POOL_TIMEOUT`.
+    """
+    operator_queues.require_answer(store, project, queue)
+    store.control.pools_controller.get(target)
+    answer = operator_queues.ask(store, {target: lambda _: None}, None)[target]
+    # The move creates the store of a pool that no queue has needed yet.
+    if isinstance(answer, KombuPoolError) and not isinstance(answer, PoolNotCreated):
+        raise answer
+    if unfinished_move(store, project, queue) is not None:
+        raise NotPermitted(f"{queue} is moving already: let that move end first.")
+    return store.catalog.pool_of(queue, project) or ""
+
+
+def unfinished_move(store: DataDriver, project: Project, queue: str) -> Move | None:
+    """Return the move of a queue that is not over, if it has one."""
+    found = store.catalog.moves.find(queue, project)
+    return None if found is None or found.move is None or found.move.phase == MOVED else found.move

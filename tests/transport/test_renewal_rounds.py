@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from kombu_pool import errors
+from kombu_pool.clock import SystemClock
 from kombu_pool.testing import ManualClock
 from kombu_pool.transport.consume import renewal
 from tests.support.transport.traffic import eventually
@@ -64,7 +65,7 @@ class Rounds:
 @pytest.fixture
 def stores(monkeypatch):
     clock = ManualClock()
-    monkeypatch.setattr(renewal, "elapsed", clock.time)
+    monkeypatch.setattr(SystemClock, "elapsed", staticmethod(clock.time))
     return Stores(clock)
 
 

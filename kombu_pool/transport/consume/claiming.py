@@ -6,11 +6,12 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kombu_pool.clock import SYSTEM_CLOCK
 from kombu_pool.errors import KombuPoolError, QueueDoesNotExist
 from kombu_pool.model import MAX_EXACT_AGE, Age
 from kombu_pool.storage.dead_letters import DeadLetterReason
 from kombu_pool.transport.consume.interrupted import begin_claim, end_claim
-from kombu_pool.transport.consume.leases import Lease, elapsed
+from kombu_pool.transport.consume.leases import Lease
 from kombu_pool.transport.consume.settlement import pairs_of
 from kombu_pool.transport.zero_ttl import is_expired
 
@@ -69,7 +70,7 @@ class Claimer:
     def _claim(
         self, consumers: QueueConsumers, limit: int, freed_by_ack: int, before_put: Callable[[], None] | None
     ) -> int | None:
-        settlement, begun = self.settlement, elapsed()
+        settlement, begun = self.settlement, SYSTEM_CLOCK.elapsed()
         done: Batch = {}
         try:
             settlement.begin_flush(self._pending_leases(consumers), done)
@@ -117,7 +118,7 @@ class Claimer:
 
     def claim_one(self, queue: str, window: PrefetchWindow | None) -> tuple[Lease, Message] | None:
         """Claim one message of a queue; return None if it has none free."""
-        begun, token = elapsed(), object()
+        begun, token = SYSTEM_CLOCK.elapsed(), object()
         try:
             begin_claim(token, (self.project, queue))
             claim_id, messages = self.data.claim_controller.create(queue, self.renewal.metadata, self.project, 1)

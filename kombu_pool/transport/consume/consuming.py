@@ -267,23 +267,20 @@ class ConsumingMethods:
     def basic_ack(self, delivery_tag: int, multiple: bool = False) -> None:
         """Delete a delivered message or, with ``multiple``, all up to it (tag 0: all), within a few milliseconds."""
         try:
-            self._ack(delivery_tag, multiple=multiple)
+            if self.qos.is_full:
+                self.qos.reopen()
+            one = None if multiple else self._unacked.pop(delivery_tag, None)
+            if one is None or self._on_all_settled is not None:
+                for each in self._take(delivery_tag, multiple) if one is None else (one,):
+                    self._settlement.ack(*each)
+                self._check_all_settled()
+                return
+            self._settlement.ack(*one)
+            if self.qos.is_awaited:
+                self.qos.acknowledged()
         except BaseException:
             self._settlement.suspect()
             raise
-
-    def _ack(self, delivery_tag: int, *, multiple: bool) -> None:
-        if self.qos.is_full:
-            self.qos.reopen()
-        one = None if multiple else self._unacked.pop(delivery_tag, None)
-        if one is None or self._on_all_settled is not None:
-            for each in self._take(delivery_tag, multiple) if one is None else (one,):
-                self._settlement.ack(*each)
-            self._check_all_settled()
-            return
-        self._settlement.ack(*one)
-        if self.qos.is_awaited:
-            self.qos.acknowledged()
 
     def basic_reject(self, delivery_tag: int, requeue: bool = False, multiple: bool = False) -> None:
         """Dead-letter a delivered message, or delete it if its queue has no target for dead letters.

@@ -70,7 +70,7 @@ class Dispatcher:
             PoolUnavailable: no pool that this connection consumes from answers.
         """
         try:
-            delivered = self._drain(timeout)
+            delivered = self.inbox.deliver() or self._drain(timeout)
         except BaseException:
             self.scheduler.give_up()
             self.claimer.settlement.suspect()
@@ -79,9 +79,8 @@ class Dispatcher:
             raise TimeoutError(f"no message within {timeout} s")
 
     def _drain(self, timeout: float | None) -> bool:
+        """Deliver the next message that comes, or is claimed here; return whether one did in time."""
         inbox = self.inbox
-        if inbox.deliver():
-            return True
         until = None if timeout is None else time.monotonic() + timeout
         while True:
             inbox.arrived.clear()

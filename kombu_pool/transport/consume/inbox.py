@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING
 
-from kombu_pool.transport.consume.leases import elapsed
+from kombu_pool.clock import SYSTEM_CLOCK
 from kombu_pool.transport.consume.waker import Waker
 from kombu_pool.transport.threads import Flag
 
@@ -89,7 +89,7 @@ class Inbox:
                 return False
             consumers = queue_consumers.consumers
             consumer = consumers[0] if len(consumers) == 1 else queue_consumers.next_consumer()
-            if consumer is not None and elapsed() < lease.valid_until:
+            if consumer is not None and SYSTEM_CLOCK.elapsed() < lease.valid_until:
                 queue_consumers.deliver(queue_consumers, consumer, lease, message)
                 return True
             queue_consumers.delivered += 1

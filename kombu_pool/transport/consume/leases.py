@@ -6,24 +6,17 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING
 
-from kombu_pool.clock import SYSTEM_CLOCK
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from kombu_pool.model import Project
 
 
-def elapsed() -> float:
-    """Return the elapsed time by which leases end: it goes on while the machine is suspended."""
-    return SYSTEM_CLOCK.elapsed()
-
-
 class Lease:
     """One claim. Each of its messages is unsettled until the store has answered the request that settles it.
 
-    ``valid_until`` is the elapsed time before which no other process can hold its messages; ``on_settled`` is called
-    after some of them were settled.
+    ``valid_until`` is the elapsed time, which goes on while the machine is suspended, before which no other process can
+    hold its messages; ``on_settled`` is called after some of them were settled.
     """
 
     __slots__ = (

@@ -11,9 +11,9 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from kombu_pool.clock import SYSTEM_CLOCK
 from kombu_pool.errors import KombuPoolError, PoolUnavailable
 from kombu_pool.transport import processes, threads
-from kombu_pool.transport.consume.leases import elapsed
 from kombu_pool.transport.threads import Flag
 
 if TYPE_CHECKING:
@@ -104,10 +104,10 @@ class Renewal:
         period = self.metadata["ttl"] / 3
         pause = period if self._register() else min(self.RETRY, period)
         while not self._wake.wait(pause):
-            begun = elapsed()
+            begun = SYSTEM_CLOCK.elapsed()
             pause = period if self.renew() else min(self.RETRY, period)
             # What is unreachable takes its timeout in each round, which must not make the next round later.
-            pause = max(pause - (elapsed() - begun), period * self.LEAST_PAUSE)
+            pause = max(pause - (SYSTEM_CLOCK.elapsed() - begun), period * self.LEAST_PAUSE)
 
     def _register(self) -> bool:
         """Register this process among the holders of the control store, unless it is; return whether it is."""
@@ -146,7 +146,10 @@ class Renewal:
 
     def _renew_leases(self, place: str | None, leases: list[Lease]) -> bool:
         """Renew the leases of a pool, or of a part of it."""
-        begun, claims = elapsed(), {(lease.project, lease.queue, lease.claim_id): lease for lease in leases}
+        begun, claims = (
+            SYSTEM_CLOCK.elapsed(),
+            {(lease.project, lease.queue, lease.claim_id): lease for lease in leases},
+        )
         try:
             ended = self._claims.renew([*claims], self.metadata)
         except KombuPoolError as error:

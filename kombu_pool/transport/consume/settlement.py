@@ -10,11 +10,11 @@ from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeAlias
 
+from kombu_pool.clock import SYSTEM_CLOCK
 from kombu_pool.errors import KombuPoolError, PoolUnavailable
 from kombu_pool.storage.dead_letters import DeadLetterReason
 from kombu_pool.transport import threads
 from kombu_pool.transport.consume.interrupted import Interrupted
-from kombu_pool.transport.consume.leases import elapsed
 from kombu_pool.transport.threads import Flag
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Settlement:
 
     def ack(self, lease: Lease, message_id: str, message: Message | None = None) -> None:
         """Queue the deletion of a message; ``message`` is the delivery, named in the log if the claim has ended."""
-        if message is not None and elapsed() >= lease.valid_until:
+        if message is not None and SYSTEM_CLOCK.elapsed() >= lease.valid_until:
             self._late_names[message_id] = name_of(message)
         lease.ack(message_id)
         if not lease.is_queued:

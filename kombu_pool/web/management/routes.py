@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kombu_pool.web.management import bindings, consumers, exchanges, getting, overview, publishing, queues
+from kombu_pool.web.management import bindings, consumers, exchanges, getting, moves, overview, publishing, queues
 from kombu_pool.web.management.routing import ApiRoute
 
 if TYPE_CHECKING:
@@ -27,7 +27,10 @@ _HANDLERS: Mapping[str, Mapping[str, Handler]] = {
     _QUEUE: {"GET": queues.show, "PUT": queues.declare, "DELETE": queues.delete},
     f"{_QUEUE}/contents": {"DELETE": queues.purge},
     f"{_QUEUE}/get": {"POST": getting.get},
+    f"{_QUEUE}/move": {"GET": moves.show, "PUT": moves.begin, "DELETE": moves.end},
     f"{_QUEUE}/bindings": {"GET": bindings.list_of_queue},
+    "/moves": {"GET": moves.list_all},
+    "/moves/{vhost}": {"GET": moves.list_all},
     "/exchanges": {"GET": exchanges.list_all},
     "/exchanges/{vhost}": {"GET": exchanges.list_all},
     _EXCHANGE: {"GET": exchanges.show, "PUT": exchanges.declare, "DELETE": exchanges.delete},

@@ -6,17 +6,15 @@ from typing import TYPE_CHECKING
 
 from starlette.routing import Route
 
-from kombu_pool.errors import KombuPoolError, NotPermitted, PoolNotCreated
-from kombu_pool.moves import MOVED
+from kombu_pool.errors import NotPermitted
 from kombu_pool.operator import moves
-from kombu_pool.operator import queues as operator_queues
 from kombu_pool.operator.drain_start import start_drain
 from kombu_pool.operator.pool_removal import queues_in, require_another
 from kombu_pool.operator.queue_details import show_queue
 from kombu_pool.web.actions import MAX_SECONDS, Question, ask, is_confirmed, required, take
 from kombu_pool.web.formats import counted
 from kombu_pool.web.incarnations import incarnation_of, require_same
-from kombu_pool.web.moving import continue_moves
+from kombu_pool.web.moving import MODES, continue_moves, require_movable, unfinished_move
 from kombu_pool.web.problems import Problem
 from kombu_pool.web.requests import path_for
 from kombu_pool.web.site import site_of
@@ -25,15 +23,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from kombu_pool.moves import Move
     from kombu_pool.operator.drain_start import DrainStart
     from kombu_pool.web.site import Site
-
-#: What each kind of move does, in a sentence.
-MODES = {
-    "copy": "The messages are copied in order, and workers get nothing from the queue until all are.",
-    "drain": "Workers empty the old pool first, and get new messages after that; only delayed ones are copied.",
-}
 
 
 def move(request: Request) -> Response:
@@ -44,14 +35,14 @@ def move(request: Request) -> Response:
     back = path_for(request, "queue", name=name)
     if not is_confirmed(request):
         row = show_queue(store, project, name).row
-        require_movable(site, name, target)
+        require_movable(store, project, name, target)
         text = f"Move {name} with {counted(row.total, 'message')} from {row.pool} to {target}?"
         notes = (MODES[mode], f"New messages go to {target} at once. What a worker holds is settled where it is.")
         return ask(request, Question(text, "Move", back, notes), incarnation=[incarnation_of(request, name)])
 
     def call() -> str:
         require_same(request, name)
-        source = require_movable(site, name, target)
+        source = require_movable(store, project, name, target)
         moves.start_move(store, project, name, target, copies=mode == "copy")
         continue_moves(site)
         return f"Moving {name} from {source} to {target}: its new messages go there."
@@ -64,26 +55,6 @@ def _mode(request: Request) -> str:
     if mode not in MODES:
         raise Problem(400, "Refused", f"mode must be {' or '.join(MODES)}, not {mode!r}")
     return mode
-
-
-def require_movable(site: Site, queue: str, target: str) -> str:
-    """Return the pool of a queue that is to move to another one; both answer.
-
-    Raises:
-        QueueDoesNotExist, PoolDoesNotExist: the queue, or the pool, does not exist.
-        NotPermitted: it is moving already.
-        KombuPoolError: a pool does not answer within :data:`~kombu_pool.operator.queues.POOL_TIMEOUT`.
-    """
-    store, project = site.broker[:2]
-    operator_queues.require_answer(store, project, queue)
-    store.control.pools_controller.get(target)
-    answer = operator_queues.ask(store, {target: lambda _: None}, None)[target]
-    # The move creates the store of a pool that no queue has needed yet.
-    if isinstance(answer, KombuPoolError) and not isinstance(answer, PoolNotCreated):
-        raise answer
-    if _unfinished(site, queue) is not None:
-        raise NotPermitted(f"{queue} is moving already: let that move end first.")
-    return store.catalog.pool_of(queue, project) or ""
 
 
 def drain(request: Request) -> Response:
@@ -149,17 +120,11 @@ def abort(request: Request) -> Response:
 
 def _require_moving(site: Site, queue: str, target: str) -> str:
     """Return the pool that a queue is leaving for the target; raise NotPermitted if it does not."""
-    found = _unfinished(site, queue)
+    store, project = site.broker[:2]
+    found = unfinished_move(store, project, queue)
     if found is not None and found.target == target:
         return found.source
     raise NotPermitted(f"{queue} is not moving to {target}.")
-
-
-def _unfinished(site: Site, queue: str) -> Move | None:
-    """Return the move of a queue that is not over, if it has one."""
-    store, project = site.broker[:2]
-    found = store.catalog.moves.find(queue, project)
-    return None if found is None or found.move is None or found.move.phase == MOVED else found.move
 
 
 routes = [

@@ -19,9 +19,8 @@ from kombu_pool.storage import CONTROL_POOL
 from kombu_pool.web.actions import MAX_SECONDS, Question, ask, is_confirmed, required, take
 from kombu_pool.web.formats import counted
 from kombu_pool.web.incarnations import incarnation_of, require_same
-from kombu_pool.web.moving import moves_for
+from kombu_pool.web.moving import MODES, moves_for
 from kombu_pool.web.pages.layout import page
-from kombu_pool.web.pages.move_actions import MODES
 from kombu_pool.web.rendering import render_text
 from kombu_pool.web.requests import form_of, path_for
 from kombu_pool.web.site import site_of

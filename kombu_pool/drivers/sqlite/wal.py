@@ -70,7 +70,7 @@ class WalUpkeep:
 
 
 def _checkpoint(connection: sqlite3.Connection, mode: str, timeout: int) -> bool:
-    """Move the log into the database file; return whether it begins anew, which readers and writers may prevent."""
+    """Move the log into the database file; return whether it was restarted, which others may prevent."""
     try:
         connection.execute(f"PRAGMA busy_timeout = {timeout}")
         try:

@@ -1,7 +1,7 @@
 """The sessions of the processes that store the batches of moves.
 
 The server keeps a transaction open whose process died, for up to 90 seconds, and with it the lock on the queue. So the
-id of the session stands in the queue, for the next process to end what is open there.
+ids of the sessions of an epoch stand in the queue, for the next process to end what is open there.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pymongo import MongoClient
     from pymongo.client_session import ClientSession
@@ -29,8 +29,8 @@ class MoverSessions:
         self._client = client
         self._sessions: OrderedDict[tuple[bytes, int], tuple[MongoClient[Any], ClientSession]] = OrderedDict()
 
-    def begin(self, queue: Queue, epoch: int, before: Mapping[str, Any] | None) -> Mapping[str, Any]:
-        """Return the id of the session for an epoch; end what is open in the session ``before``, if that is another."""
+    def begin(self, queue: Queue, epoch: int) -> Mapping[str, Any]:
+        """Return the id of the session for an epoch."""
         session = self.find(queue, epoch)
         if session is None:
             mongo_client = self._client.mongo_client
@@ -38,9 +38,13 @@ class MoverSessions:
             self._sessions[queue.incarnation, epoch] = mongo_client, session
             while len(self._sessions) > _MAX_SESSIONS:
                 self._sessions.popitem(last=False)
-        if before is not None and before != session.session_id:
-            self._client.end_transactions(before)
         return session.session_id
+
+    def end_others(self, sessions: Sequence[Mapping[str, Any]], own: Mapping[str, Any]) -> None:
+        """End the transactions that are open in sessions, by their ids, but in this process's own."""
+        for session in sessions:
+            if session != own:
+                self._client.end_transactions(session)
 
     def find(self, queue: Queue, epoch: int) -> ClientSession | None:
         """Return the session for an epoch; None if this process has not begun it."""

@@ -66,13 +66,26 @@ class MoveController(Contract):
         with self._client.translated():
             self._require_transactions(queue)
             found = self._require(project, queue, incarnation)
-            earlier = {**found.document_filter, "a": incarnation, "o": {"$not": {"$gt": epoch}}}
-            before = self._store.queues.find_one(earlier, {"t": 1})
-            session = None if before is None else self._sessions.begin(found, epoch, before.get("t"))
-            update = {"$set": {"o": epoch, "t": session}}
-            if session is None or not self._store.queues.update_one(earlier, update).matched_count:
-                raise self._refusal(found)
+            while not self._enter_epoch(found, epoch):
+                pass  # another process entered one meanwhile
             return last_batch(self._store, found)
+
+    def _enter_epoch(self, queue: Queue, epoch: int) -> bool:
+        """Let the queue take batches of an epoch, unless it takes those of a later one; False: the epoch has changed.
+
+        A process that opens the queue for the one that moves it enters the same epoch, also late: the sessions of both
+        are kept.
+        """
+        where = {**queue.document_filter, "a": queue.assigned}
+        before = self._store.queues.find_one({**where, "o": {"$not": {"$gt": epoch}}}, {"o": 1, "t": 1})
+        if before is None:
+            raise self._refusal(queue)
+        session = self._sessions.begin(queue, epoch)
+        self._sessions.end_others(before.get("t", ()), session)
+        present = before.get("o")
+        kept = {"$addToSet": {"t": session}}
+        update = kept if present == epoch else {"$set": {"o": epoch, "t": [session]}}
+        return bool(self._store.queues.update_one({**where, "o": present}, update).matched_count)
 
     def store(
         self, queue: str, messages: Sequence[MovedMessage], project: Project = None, *, incarnation: str, epoch: int

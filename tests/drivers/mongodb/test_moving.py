@@ -6,6 +6,7 @@ import json
 import signal
 import time
 from collections import Counter
+from contextlib import closing
 
 import pytest
 from pymongo.collection import Collection
@@ -263,10 +264,16 @@ def test_no_step_of_a_move_examines_the_whole_queue(source, target, profiled):
     assert max(one.get("keysExamined", 0) for one in found) <= 10 * BATCH
 
 
-def test_the_transaction_of_a_process_that_died_does_not_hold_up_the_next_one(source, target, another, monkeypatch):
+@pytest.mark.parametrize("opened_late", [False, True], ids=["", "opened late by another process"])
+def test_the_transaction_of_a_process_that_died_does_not_hold_up_the_next_one(
+    source, target, another, uri, monkeypatch, opened_late
+):
     source.post("a", "b")
     seal(source)
     begin(target)
+    if opened_late:
+        with closing(drivers.open_data(uri)) as other:
+            other.move_controller.set_epoch(TARGET, incarnation="opened", epoch=1)
     batch = take(source)
     with monkeypatch.context() as patch:
         # The transaction stays open, as that of a process that was killed.

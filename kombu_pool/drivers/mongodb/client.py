@@ -23,13 +23,13 @@ from datetime import timezone
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pymongo import MongoClient, ReadPreference
-from pymongo.errors import AutoReconnect, OperationFailure
+from pymongo.errors import AutoReconnect, OperationFailure, WriteConcernError
 from pymongo.read_concern import ReadConcern
 
 from kombu_pool.clock import SystemClock
 from kombu_pool.drivers import records
 from kombu_pool.drivers.mongodb.codec import IdGenerator
-from kombu_pool.drivers.mongodb.error_mapping import translated
+from kombu_pool.drivers.mongodb.error_mapping import INTERRUPTED, translated
 from kombu_pool.drivers.shared_connections import SharedConnections, renew_in_children
 from kombu_pool.errors import ConnectionError, IncompatibleStore  # noqa: A004 - Zaqar's name for it
 
@@ -195,10 +195,16 @@ class Client:
             )
             try:
                 with begun:
-                    return work(session)
+                    result = work(session)
             except AutoReconnect:
                 self._broken.append(session.session_id)
                 raise
+            except WriteConcernError as error:
+                if error.code != INTERRUPTED:
+                    raise
+                # It is committed, but another process ended the session before that was durable: wait again.
+                session.commit_transaction()
+            return result
 
     def end_transactions(self, session: Mapping[str, Any]) -> None:
         """End the transaction that is open in the session with this id, also in another process."""

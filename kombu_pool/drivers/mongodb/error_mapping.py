@@ -35,6 +35,8 @@ _CONNECTION_ERRORS: tuple[type[BaseException], ...] = (
     mongo_errors.InvalidOperation,  # another thread closed the client during the call
     OSError,
 )
+#: The code of an operation that was ended from outside, as with its session.
+INTERRUPTED = 11601
 # Our error and its explanation by the server's code. A condition that passes is a ConnectionError, also where PyMongo
 # raises another class.
 _BY_CODE: dict[int, tuple[type[KombuPoolError], str]] = {
@@ -63,6 +65,7 @@ _BY_CODE: dict[int, tuple[type[KombuPoolError], str]] = {
     262: (ConnectionError, "the operation timed out"),
     10107: (ConnectionError, "the server is not the primary"),
     11600: (ConnectionError, "the server is shutting down"),
+    INTERRUPTED: (ConnectionError, "the operation was interrupted"),
     11602: (ConnectionError, "the server is no longer the primary"),
     13435: (ConnectionError, "the server is not the primary"),
     13436: (ConnectionError, "the server is starting"),

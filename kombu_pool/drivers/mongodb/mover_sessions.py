@@ -40,11 +40,10 @@ class MoverSessions:
                 self._sessions.popitem(last=False)
         return session.session_id
 
-    def end_others(self, sessions: Sequence[Mapping[str, Any]], own: Mapping[str, Any]) -> None:
-        """End the transactions that are open in sessions, by their ids, but in this process's own."""
+    def end(self, sessions: Sequence[Mapping[str, Any]]) -> None:
+        """End the transactions that are open in the sessions with these ids, also in other processes."""
         for session in sessions:
-            if session != own:
-                self._client.end_transactions(session)
+            self._client.end_transactions(session)
 
     def find(self, queue: Queue, epoch: int) -> ClientSession | None:
         """Return the session for an epoch; None if this process has not begun it."""

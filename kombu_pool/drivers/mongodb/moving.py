@@ -80,11 +80,11 @@ class MoveController(Contract):
         before = self._store.queues.find_one({**where, "o": {"$not": {"$gt": epoch}}}, {"o": 1, "t": 1})
         if before is None:
             raise self._refusal(queue)
-        session = self._sessions.begin(queue, epoch)
-        self._sessions.end_others(before.get("t", ()), session)
-        present = before.get("o")
-        kept = {"$addToSet": {"t": session}}
-        update = kept if present == epoch else {"$set": {"o": epoch, "t": [session]}}
+        session, present = self._sessions.begin(queue, epoch), before.get("o")
+        update: Document = {"$addToSet": {"t": session}}
+        if present != epoch:
+            self._sessions.end(before.get("t", ()))
+            update = {"$set": {"o": epoch, "t": [session]}}
         return bool(self._store.queues.update_one({**where, "o": present}, update).matched_count)
 
     def store(

@@ -9,7 +9,9 @@ from collections import Counter
 from contextlib import closing
 
 import pytest
+from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
+from pymongo.errors import WriteConcernError
 
 from kombu_pool import drivers, errors
 from kombu_pool.drivers.mongodb.client import Client
@@ -288,4 +290,25 @@ def test_the_transaction_of_a_process_that_died_does_not_hold_up_the_next_one(
     moves.store(TARGET, batch, incarnation="opened", epoch=2)
 
     assert time.monotonic() - began < 5
+    assert target.free() == ["a", "b"]
+
+
+def test_a_batch_is_stored_once_whose_commit_another_process_interrupts(source, target, monkeypatch):
+    source.post("a", "b")
+    seal(source)
+    begin(target)
+    batch = take(source)
+    commit = ClientSession.commit_transaction
+    interrupted = iter([True])
+
+    def commit_and_be_interrupted(session):
+        commit(session)
+        if next(interrupted, False):
+            # As the server answers when the session is killed after the commit, and before the journal has it.
+            raise WriteConcernError("operation was interrupted", 11601)
+
+    monkeypatch.setattr(ClientSession, "commit_transaction", commit_and_be_interrupted)
+    store(target, batch)
+
+    assert next(interrupted, None) is None
     assert target.free() == ["a", "b"]

@@ -49,8 +49,13 @@ def test_consumers_of_a_lower_priority_get_what_the_others_have_no_slots_for(con
         channel.basic_qos(prefetch_count=1)
     lower = consume(low, "q", arguments={"x-priority": 1})
     higher = consume(high, "q", arguments={"x-priority": 5})
-    # A claim for the first one may be under way that began when it was the only one.
-    eventually(lambda: high.connection.dispatcher.scheduler.served()[1].empty_until > 0)
+    scheduler = high.connection.dispatcher.scheduler
+
+    def found_empty():
+        """Claims of one place follow one another: one for the lower consumer that began earlier has ended, too."""
+        return scheduler.served()[1].empty_until > 0
+
+    eventually(found_empty)
 
     publish(low, "q", "first")
     held = higher.wait_for(1)[0]
@@ -58,6 +63,7 @@ def test_consumers_of_a_lower_priority_get_what_the_others_have_no_slots_for(con
     lower.wait_for(1)[0].ack()
     held.ack()
     eventually(lambda: high.qos.outstanding() == 0)
+    eventually(found_empty)
     publish(low, "q", "third")
 
     higher.wait_for(2)

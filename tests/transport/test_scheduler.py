@@ -316,6 +316,20 @@ def test_consumers_of_a_lower_priority_get_what_the_others_have_no_slots_for(set
     assert not isinstance(setup.next(), Grant), "the queue is empty for both"
 
 
+def test_a_lower_priority_waits_for_the_claim_of_a_higher_one(setup):
+    setup.consume("q", window=setup.new_window(), priority=5)
+    low = setup.consume("q", window=setup.new_window(), priority=1)
+    grant = setup.next()
+    assert grant.slots == LIMIT
+
+    # The thread that drains events may claim beside that of the place: it would get what was meant for the other.
+    assert not isinstance(setup.next(), Grant)
+
+    setup.lease(grant.consumers, LIMIT)
+    setup.scheduler.done(grant, LIMIT)
+    assert setup.next().consumers is low
+
+
 def test_no_more_is_claimed_than_consumers_can_start_on(setup):
     consumers, wanted = setup.consume("q"), [2]
     setup.window.demand = lambda: wanted[0]

@@ -217,9 +217,9 @@ class Scheduler:
         return grant
 
     def _is_preceded(self, consumers: QueueConsumers, place: Place) -> bool:
-        """Return whether others of the same queue have a higher priority, and slots."""
+        """Return whether others of the same queue have a higher priority, and slots: free ones, or those of a claim."""
         return any(
-            other.priority > consumers.priority and self._has_slots(other)
+            other.priority > consumers.priority and (other.grant is not None or self._has_slots(other))
             for other in place.consumers
             if other.queue == consumers.queue and other is not consumers
         )

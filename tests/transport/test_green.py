@@ -31,9 +31,10 @@ def green(request, shared_url):
 
 def test_messages_come_at_once_claims_are_renewed_groups_are_flushed_and_nobody_is_kept_waiting(green):
     def slowness():
-        delays, kept, group, stall = green()
+        delays, kept, (stored, started), stall = green()
         assert kept
-        assert group == [3, 0]
+        assert stored == 3
+        assert started <= 0  # one of PyMongo's own may end
         return max(sorted(delays)[1] / 0.2, stall / 0.5)
 
     assert best_of(slowness, 1) < 1

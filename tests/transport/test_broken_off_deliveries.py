@@ -110,4 +110,5 @@ def test_a_consumer_goes_on_after_deliveries_were_broken_off(consumed, within):
         return counts(channel) == (0, 0)
 
     eventually(is_consumed)
-    assert points > 20
+    # Of a delivery that needs no claim, with its acknowledgement; others have several times as many.
+    assert points > 6

@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING
 
 from kombu_pool.drivers import mask
 from kombu_pool.errors import KombuPoolError
-from kombu_pool.moves import MOVED
 from kombu_pool.operator import moves
 from kombu_pool.operator.pool_removal import queues_in, require_another
 
 if TYPE_CHECKING:
     from kombu_pool.model import Pool, Project
-    from kombu_pool.moves import Move
     from kombu_pool.pooling import DataDriver
 
 
@@ -60,14 +58,9 @@ def start_drain(store: DataDriver, project: Project, name: str, *, copies: bool,
 
 def _start(store: DataDriver, project: Project, queue: str, row: Pool, *, copies: bool) -> str:
     """Begin the move of a queue out of a pool, unless it has; return where it goes."""
-    present = _unfinished(store, project, queue)
+    present = moves.unfinished_move(store, project, queue)
     if present is not None and present.source == row["name"]:
         return present.target
     target = store.catalog.choice.choose(queue, project, row["flavor"], expires=False)
     moves.start_move(store, project, queue, target, copies=copies)
     return target
-
-
-def _unfinished(store: DataDriver, project: Project, queue: str) -> Move | None:
-    found = store.catalog.moves.find(queue, project)
-    return None if found is None or found.move is None or found.move.phase == MOVED else found.move

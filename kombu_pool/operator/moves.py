@@ -129,6 +129,12 @@ def _lives(holder: str) -> bool | None:
 # One move.
 
 
+def unfinished_move(store: DataDriver, project: Project, queue: str) -> Move | None:
+    """Return the move of a queue that is not over, if it has one."""
+    found = store.catalog.moves.find(queue, project)
+    return None if found is None or found.move is None or found.move.phase == MOVED else found.move
+
+
 def start_move(
     store: DataDriver, project: Project, queue: str, target: str, *, copies: bool | None = None
 ) -> Assignment:

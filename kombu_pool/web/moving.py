@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from kombu_pool.errors import KombuPoolError, NotPermitted, PoolNotCreated
-from kombu_pool.moves import MOVED
 from kombu_pool.operator import moves
 from kombu_pool.operator import queues as operator_queues
 from kombu_pool.operator.ended_moves import list_ended_moves
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from kombu_pool.model import Project
-    from kombu_pool.moves import Move
     from kombu_pool.operator.ended_moves import EndedMove
     from kombu_pool.operator.moves import MoveRow
     from kombu_pool.operator.processes import ProcessView
@@ -121,12 +119,6 @@ def require_movable(store: DataDriver, project: Project, queue: str, target: str
     # The move creates the store of a pool that no queue has needed yet.
     if isinstance(answer, KombuPoolError) and not isinstance(answer, PoolNotCreated):
         raise answer
-    if unfinished_move(store, project, queue) is not None:
+    if moves.unfinished_move(store, project, queue) is not None:
         raise NotPermitted(f"{queue} is moving already: let that move end first.")
     return store.catalog.pool_of(queue, project) or ""
-
-
-def unfinished_move(store: DataDriver, project: Project, queue: str) -> Move | None:
-    """Return the move of a queue that is not over, if it has one."""
-    found = store.catalog.moves.find(queue, project)
-    return None if found is None or found.move is None or found.move.phase == MOVED else found.move

@@ -146,10 +146,8 @@ class Renewal:
 
     def _renew_leases(self, place: str | None, leases: list[Lease]) -> bool:
         """Renew the leases of a pool, or of a part of it."""
-        begun, claims = (
-            SYSTEM_CLOCK.elapsed(),
-            {(lease.project, lease.queue, lease.claim_id): lease for lease in leases},
-        )
+        begun = SYSTEM_CLOCK.elapsed()
+        claims = {(lease.project, lease.queue, lease.claim_id): lease for lease in leases}
         try:
             ended = self._claims.renew([*claims], self.metadata)
         except KombuPoolError as error:

@@ -14,7 +14,7 @@ from kombu_pool.web.management.errors import bad_request, not_found
 from kombu_pool.web.management.queue_objects import POOL_TIMEOUT
 from kombu_pool.web.management.queues import require
 from kombu_pool.web.management.vhosts import vhost_of
-from kombu_pool.web.moving import MODES, continue_moves, require_movable, unfinished_move
+from kombu_pool.web.moving import MODES, continue_moves, require_movable
 from kombu_pool.web.site import site_of
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def begin(call: Call) -> Response:
     """Begin to move a queue: its new messages go to the other pool, and this process and the workers do the rest."""
     project = require(call)
     target, copies = _wanted(call)
-    present = unfinished_move(call.store, project, call.name)
+    present = moves.unfinished_move(call.store, project, call.name)
     if present is not None and (present.target, present.copies) == (target, copies):
         return no_content()
     require_movable(call.store, project, call.name, target)
@@ -62,7 +62,7 @@ def begin(call: Call) -> Response:
 def end(call: Call) -> Response:
     """End a move whose target is not open to producers yet; the queue stays where it is."""
     project = require(call)
-    if unfinished_move(call.store, project, call.name) is None:
+    if moves.unfinished_move(call.store, project, call.name) is None:
         raise _no_move(call)
     moves.abort_move(call.store, project, call.name)
     return no_content()

@@ -14,7 +14,7 @@ from kombu_pool.operator.queue_details import show_queue
 from kombu_pool.web.actions import MAX_SECONDS, Question, ask, is_confirmed, required, take
 from kombu_pool.web.formats import counted
 from kombu_pool.web.incarnations import incarnation_of, require_same
-from kombu_pool.web.moving import MODES, continue_moves, require_movable, unfinished_move
+from kombu_pool.web.moving import MODES, continue_moves, require_movable
 from kombu_pool.web.problems import Problem
 from kombu_pool.web.requests import path_for
 from kombu_pool.web.site import site_of
@@ -121,7 +121,7 @@ def abort(request: Request) -> Response:
 def _require_moving(site: Site, queue: str, target: str) -> str:
     """Return the pool that a queue is leaving for the target; raise NotPermitted if it does not."""
     store, project = site.broker[:2]
-    found = unfinished_move(store, project, queue)
+    found = moves.unfinished_move(store, project, queue)
     if found is not None and found.target == target:
         return found.source
     raise NotPermitted(f"{queue} is not moving to {target}.")
